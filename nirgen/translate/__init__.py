@@ -1,0 +1,1 @@
+"""From folders of RGB images to folders of NIR images."""
