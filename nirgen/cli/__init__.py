@@ -1,0 +1,50 @@
+"""The command line: it parses, calls and prints, and nothing else.
+
+Each command is a light module of its own, whose body imports what is heavy, so that `--help` answers at once.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from nirgen import __version__
+from nirgen.errors import NirgenError
+
+app = typer.Typer(
+    name="nirgen",
+    no_args_is_help=True,
+    add_completion=False,
+    # Plain help: importing rich would take longer than everything else that `--help` does.
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"nirgen {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _nirgen(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Near-infrared training images from RGB images and their labels.
+
+    Exit codes: 0 all done; 1 a mistake that one line explains; 2 wrong usage; 3 done in part; 130 interrupted.
+    """
+
+
+def main() -> None:
+    """Run the command line; a user's mistake becomes one line and an exit code."""
+    try:
+        app()
+    except NirgenError as error:
+        typer.echo(f"error: {error}", err=True)
+        sys.exit(error.exit_code)
