@@ -1,0 +1,166 @@
+"""The sizes of every network, as data; a named constructor for each published or shipped variant."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from nirgen.config import FrozenConfig
+
+Widths = tuple[int, ...]
+
+
+class InternImageConfig(FrozenConfig):
+    """Sizes of an InternImage (Wang et al., CVPR 2023); the defaults are those of the released Pix2Next."""
+
+    kind: Literal["internimage"] = "internimage"
+    in_channels: int = Field(3, ge=1)
+    width: int = Field(128, ge=8)
+    """Channels of the first level; each further level doubles them."""
+    depths: tuple[int, int, int, int] = (4, 4, 21, 4)
+    groups: tuple[int, int, int, int] = (8, 16, 32, 64)
+    """Groups of each level's DCNv3; every group samples its own offsets."""
+    mlp_ratio: float = Field(4.0, gt=0)
+    offset_scale: float = 1.0
+    post_norm: bool = True
+    """Normalise after each branch (base and larger), not before it (tiny, small)."""
+    layer_scale: float | None = 1e-5
+    drop_path: float = Field(0.0, ge=0, lt=1)
+    classes: int | None = None
+    """Keep the ImageNet classifier's parameters, unused in translation, so that a file that has them round-trips."""
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> Self:
+        for level, groups in enumerate(self.groups):
+            if (self.width * 2**level) % groups:
+                raise ValueError(f"level {level} has {self.width * 2**level} channels, not divisible by {groups} groups")
+        return self
+
+    @property
+    def condition_channels(self) -> int:
+        """Channels of the last feature map."""
+        return self.width * 8
+
+    @classmethod
+    def tiny(cls) -> Self:
+        """InternImage-T: 64 wide, pre-norm, layer scale 1."""
+        return cls(width=64, depths=(4, 4, 18, 4), groups=(4, 8, 16, 32), post_norm=False, layer_scale=1.0)
+
+    @classmethod
+    def small(cls) -> Self:
+        """InternImage-S: 80 wide, post-norm."""
+        return cls(width=80, depths=(4, 4, 21, 4), groups=(5, 10, 20, 40), layer_scale=1.0)
+
+    @classmethod
+    def base(cls) -> Self:
+        """InternImage-B: 112 wide, post-norm."""
+        return cls(width=112, depths=(4, 4, 21, 4), groups=(7, 14, 28, 56), layer_scale=1.0)
+
+    @classmethod
+    def released(cls) -> Self:
+        """What the released Pix2Next carries: 128 wide, reading the stem's 128 channels, classifier kept."""
+        return cls(in_channels=128, classes=1000)
+
+
+class TimmConfig(FrozenConfig):
+    """Any backbone of timm, by its name."""
+
+    kind: Literal["timm"] = "timm"
+    name: str
+    in_channels: int = Field(3, ge=1)
+    pretrained: bool = False
+    """Take timm's weights for the name, from its cache or its hub."""
+    weights: str | None = None
+    """A file of weights to start from instead; .safetensors, or a .pth that holds tensors alone."""
+
+
+class NoExtractorConfig(FrozenConfig):
+    """No extractor (Table 4, first row): the attention blocks keep self-attention and drop cross-attention."""
+
+    kind: Literal["none"] = "none"
+
+
+ExtractorConfig = Annotated[InternImageConfig | TimmConfig | NoExtractorConfig, Field(discriminator="kind")]
+
+
+class GeneratorConfig(FrozenConfig):
+    """Sizes of a Pix2Next generator; the defaults are Table 1 of the paper.
+
+    Level 0 has the image's resolution and each further level half of it. A tuple lists the output channels of a level's
+    residual blocks. Where attention is on, it follows the first residual block of the coarsest level's groups.
+    """
+
+    stem_channels: int = Field(128, ge=1)
+    encoder: tuple[Widths, ...] = ((128, 256, 256), (256, 512, 512), (512, 512, 512), (512,))
+    """Residual blocks of each level, finest first."""
+    bottleneck: tuple[Widths, Widths, Widths] = ((512, 512, 512), (512, 512), (512, 512, 512))
+    decoder: tuple[Widths, ...] = ((512, 512), (512, 256, 256), (256, 256, 256), (128, 128))
+    """Residual blocks of each level, coarsest first; the first block of a level takes the encoder's skip."""
+    attention: Literal["EBD", "B"] = "EBD"
+    """Where attention blocks stand: encoder, bottleneck and decoder, or the bottleneck alone (Table 5)."""
+    attention_heads: int = Field(4, ge=1)
+    head_merge: Literal["standard", "released"] = "standard"
+    """How cross-attention joins its heads; `released` reinterprets (heads, tokens, d) memory as (tokens, heads * d)."""
+    norm_groups: int = Field(32, ge=1)
+    output_block: bool = False
+    """End with a weight-standardised residual block that takes the stem's features as a last skip."""
+    output_channels: Literal[1, 3] = 1
+    extractor: ExtractorConfig = InternImageConfig()
+    extractor_input: Literal["image", "stem"] = "image"
+
+    @model_validator(mode="after")
+    def _levels_agree(self) -> Self:
+        if len(self.encoder) != len(self.decoder):
+            raise ValueError(f"{len(self.encoder)} encoder levels, but {len(self.decoder)} decoder levels")
+        expected = self.stem_channels if self.extractor_input == "stem" else 3
+        channels = getattr(self.extractor, "in_channels", expected)
+        if channels != expected:
+            raise ValueError(f"the extractor reads {channels} channels, but its input, the {self.extractor_input}, has {expected}")
+        return self
+
+    @classmethod
+    def paper(cls, **changes: Any) -> Self:
+        """Table 1 of the paper; the extractor reads the RGB image (Section 3.1.1)."""
+        return cls(**changes)
+
+    @classmethod
+    def released(cls, **changes: Any) -> Self:
+        """What the authors' checkpoints hold: 316,120,492 values with the InternImage extractor."""
+        values: dict[str, Any] = {
+            "encoder": ((128, 256, 256), (256, 512, 512), (512, 512, 512), (512, 512)),
+            "decoder": ((512, 512), (512, 256, 256), (256, 256, 256), (256, 128, 128)),
+            "head_merge": "released",
+            "output_block": True,
+            "output_channels": 3,
+            "extractor": InternImageConfig.released(),
+            "extractor_input": "stem",
+        }
+        return cls(**(values | changes))
+
+    @classmethod
+    def compact(cls, **changes: Any) -> Self:
+        """The embedded model: the same anatomy, narrower, with one level more.
+
+        Level 0 has no residual blocks of its own: the stem goes straight to half resolution, and the output block joins it
+        again at full resolution. That leaves the work to the coarser levels, where it is cheap.
+        """
+        values: dict[str, Any] = {
+            "stem_channels": 16,
+            "encoder": ((), (32, 32, 32), (32, 64, 64), (64, 112, 112), (128, 128)),
+            "bottleneck": ((128, 128), (128, 128), (128, 128)),
+            "decoder": ((128, 128), (128, 64, 64), (64, 48, 48), (48, 24, 24), ()),
+            "norm_groups": 8,
+            "output_block": True,
+            "extractor": InternImageConfig(
+                width=24, depths=(2, 2, 4, 2), groups=(2, 4, 8, 16), layer_scale=None, post_norm=False
+            ),
+        }
+        return cls(**(values | changes))
+
+
+NAMED_GENERATORS = {
+    "paper": GeneratorConfig.paper,
+    "released": GeneratorConfig.released,
+    "compact": GeneratorConfig.compact,
+}

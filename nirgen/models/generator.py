@@ -1,0 +1,147 @@
+"""The Pix2Next generator (Jin et al., Technologies 13(4):154, 2025; arXiv 2409.16706), Section 3.1 and Table 1.
+
+Reference implementation: github.com/Yonsei-STL/pix2next at c95c865. What the paper states and what that code does differ in
+places; both are configurations here (`GeneratorConfig.paper`, `GeneratorConfig.released`), of one network.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor, nn
+
+from nirgen.errors import ShapeError
+from nirgen.models.attention import AttentionBlock
+from nirgen.models.blocks import Downsample, OutputBlock, ResidualBlock, Upsample
+
+if TYPE_CHECKING:
+    from nirgen.models.config import GeneratorConfig, Widths
+    from nirgen.models.extractors import Extractor
+
+
+class Stage(nn.ModuleList):
+    """Residual blocks of one level, in a row, with an attention block after the first where there is one."""
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """(N, C_in, H, W) and the condition -> (N, C_out, H, W)."""
+        for block in self:
+            x = block(x, condition) if isinstance(block, AttentionBlock) else block(x)
+        return x
+
+
+class Pix2Next(nn.Module):
+    """Generator of near-infrared images.
+
+    N is images in the batch, H and W are rows and columns.
+
+    Args:
+        config: Sizes of all stages. It is not modified.
+        extractor: Maps the RGB image or the stem's features to (N, D, h, w); any h and w will do. None: no condition.
+
+    Attributes:
+        stride: H and W must be divisible by it.
+    """
+
+    def __init__(self, config: GeneratorConfig, extractor: Extractor | None) -> None:
+        super().__init__()
+        self.config = config
+        self.stride = max(2 ** (len(config.encoder) - 1), extractor.stride if extractor is not None else 1)
+        self.condition_channels = extractor.condition_channels if extractor is not None else None
+        self.extractor = extractor
+        self.stem = nn.Conv2d(3, config.stem_channels, 1)
+        channels = config.stem_channels
+
+        self.encoder = nn.ModuleList()
+        skips = []
+        for level, widths in enumerate(config.encoder):
+            last = level == len(config.encoder) - 1
+            self.encoder.append(self._stage(channels, widths, attention=last and "E" in config.attention))
+            channels = widths[-1] if widths else channels
+            skips.append(channels)
+            if not last:
+                self.encoder.append(Downsample(channels))
+
+        self.bottleneck = nn.ModuleList()
+        for position, widths in enumerate(config.bottleneck):
+            self.bottleneck.append(self._stage(channels, widths, attention=position == 1))
+            channels = widths[-1] if widths else channels
+
+        self.decoder = nn.ModuleList()
+        for level, widths in enumerate(config.decoder):
+            skip = skips.pop()
+            self.decoder.append(
+                self._stage(channels, widths, attention=level == 0 and "D" in config.attention, skip=skip)
+            )
+            channels = widths[-1] if widths else channels
+            if level < len(config.decoder) - 1:
+                self.decoder.append(Upsample(channels))
+
+        self.output_block = OutputBlock(channels + config.stem_channels, channels) if config.output_block else None
+        self.output = nn.Conv2d(channels, config.output_channels, 3, padding=1)
+
+    def _stage(self, channels: int, widths: Widths, *, attention: bool, skip: int = 0) -> Stage:
+        """The blocks of one group; the first residual block also takes the skip's channels."""
+        stage = Stage()
+        for position, width in enumerate(widths):
+            block_in = channels + (skip if position == 0 else 0)
+            stage.append(ResidualBlock(block_in, width, self.config.norm_groups))
+            channels = width
+            if attention and position == 0:
+                config = self.config
+                stage.append(
+                    AttentionBlock(
+                        width, self.condition_channels, config.attention_heads, config.norm_groups, config.head_merge
+                    )
+                )
+        return stage
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """Translate a batch.
+
+        Args:
+            rgb: (N, 3, H, W) float, sRGB in [-1, 1]; H and W divisible by `self.stride`.
+
+        Returns:
+            (N, output_channels, H, W), same dtype: NIR intensity in [-1, 1]. The last layer is linear, so values may
+            overshoot.
+
+        Raises:
+            ShapeError: H or W is not divisible; the message gives the next size up.
+        """
+        self._check(rgb)
+        stem = self.stem(rgb)  # (N, stem_channels, H, W)
+        condition = None
+        if self.extractor is not None:
+            condition = self.extractor(rgb if self.config.extractor_input == "image" else stem)  # (N, D, h, w)
+
+        x = stem
+        skips = []
+        for block in self.encoder:
+            if isinstance(block, Stage):
+                x = block(x, condition)
+                skips.append(x)
+            else:
+                x = block(x)
+        for block in self.bottleneck:
+            x = block(x, condition)
+        for block in self.decoder:
+            if isinstance(block, Stage):
+                skip = skips.pop()
+                x = block(torch.cat((x, skip), dim=1), condition) if len(block) else x
+            else:
+                x = block(x)
+
+        if self.output_block is not None:
+            x = self.output_block(torch.cat((x, stem), dim=1))
+        return self.output(x)  # type: ignore[no-any-return]
+
+    def _check(self, rgb: Tensor) -> None:
+        """Refuse sizes that the network can't take."""
+        height, width = rgb.shape[-2:]
+        if height % self.stride or width % self.stride:
+            up = tuple(-(-size // self.stride) * self.stride for size in (height, width))
+            raise ShapeError(
+                f"an image of {height}x{width} (height x width) can't be translated: both must be divisible by "
+                f"{self.stride}; pad it to {up[0]}x{up[1]}"
+            )

@@ -1,0 +1,147 @@
+"""InternImage (Wang et al., CVPR 2023) as a feature extractor.
+
+The parameters bear the official checkpoints' names (OpenGVLab/InternImage, classification), so that those load as they are.
+Inside, maps are channels-last: (N, H, W, C).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nirgen.models.dcnv3 import DCNv3, ToChannelsFirst, ToChannelsLast
+
+if TYPE_CHECKING:
+    from nirgen.models.config import InternImageConfig
+
+
+def _layer_norm(channels: int) -> nn.Sequential:
+    """A LayerNorm under the name `0`, as the official files have it."""
+    return nn.Sequential(nn.LayerNorm(channels, eps=1e-6))
+
+
+class Stem(nn.Module):
+    """Two 3x3 convolutions of stride 2, each with a LayerNorm; GELU between them."""
+
+    def __init__(self, channels_in: int, width: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels_in, width // 2, 3, stride=2, padding=1)
+        self.norm1 = nn.Sequential(ToChannelsLast(), nn.LayerNorm(width // 2, eps=1e-6), ToChannelsFirst())
+        self.conv2 = nn.Conv2d(width // 2, width, 3, stride=2, padding=1)
+        self.norm2 = nn.Sequential(ToChannelsLast(), nn.LayerNorm(width, eps=1e-6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, H / 4, W / 4, width)."""
+        return self.norm2(self.conv2(F.gelu(self.norm1(self.conv1(x)))))  # type: ignore[no-any-return]
+
+
+class Mlp(nn.Module):
+    """Two linear layers with GELU between them."""
+
+    def __init__(self, channels: int, hidden: int) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(channels, hidden)
+        self.fc2 = nn.Linear(hidden, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., C) -> (..., C)."""
+        return self.fc2(F.gelu(self.fc1(x)))  # type: ignore[no-any-return]
+
+
+class Block(nn.Module):
+    """DCNv3 and an MLP, each a residual branch with its LayerNorm and, by option, a learned scale."""
+
+    def __init__(self, channels: int, groups: int, drop_path: float, config: InternImageConfig) -> None:
+        super().__init__()
+        self.post_norm = config.post_norm
+        self.drop_path = drop_path
+        self.norm1 = _layer_norm(channels)
+        self.dcn = DCNv3(channels, groups, config.offset_scale)
+        self.norm2 = _layer_norm(channels)
+        self.mlp = Mlp(channels, int(channels * config.mlp_ratio))
+        self.gamma1 = self.gamma2 = None
+        if config.layer_scale is not None:
+            self.gamma1 = nn.Parameter(torch.full((channels,), config.layer_scale))
+            self.gamma2 = nn.Parameter(torch.full((channels,), config.layer_scale))
+
+    def _branch(self, x: Tensor, norm: nn.Module, layer: nn.Module, gamma: Tensor | None) -> Tensor:
+        h: Tensor = norm(layer(x)) if self.post_norm else layer(norm(x))
+        if gamma is not None:
+            h = gamma * h
+        if self.training and self.drop_path > 0:
+            kept = torch.rand(len(h), 1, 1, 1, device=h.device) >= self.drop_path
+            h = h * kept / (1 - self.drop_path)
+        return h
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, H, W, C) -> (N, H, W, C)."""
+        x = x + self._branch(x, self.norm1, self.dcn, self.gamma1)
+        return x + self._branch(x, self.norm2, self.mlp, self.gamma2)
+
+
+class Reduce(nn.Module):
+    """Half the resolution and double the channels."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(channels, 2 * channels, 3, stride=2, padding=1, bias=False)
+        self.norm = nn.Sequential(ToChannelsLast(), nn.LayerNorm(2 * channels, eps=1e-6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, H, W, C) -> (N, H / 2, W / 2, 2 C)."""
+        return self.norm(self.conv(x.permute(0, 3, 1, 2)))  # type: ignore[no-any-return]
+
+
+class Level(nn.Module):
+    """The blocks of one resolution, and the step to the next."""
+
+    def __init__(self, level: int, drop_paths: list[float], config: InternImageConfig) -> None:
+        super().__init__()
+        channels = config.width * 2**level
+        self.blocks = nn.ModuleList(Block(channels, config.groups[level], rate, config) for rate in drop_paths)
+        self.norm = nn.Identity() if config.post_norm else _layer_norm(channels)
+        self.downsample = Reduce(channels) if level < len(config.depths) - 1 else nn.Identity()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, H, W, C) -> (N, H / 2, W / 2, 2 C), or the same size at the last level."""
+        for block in self.blocks:
+            x = block(x)
+        return self.downsample(self.norm(x))  # type: ignore[no-any-return]
+
+
+class InternImage(nn.Module):
+    """A feature extractor whose last map, at 1/32 of the resolution, guides the generator.
+
+    Args:
+        config: Sizes of all levels. It is not modified.
+    """
+
+    stride = 32
+
+    def __init__(self, config: InternImageConfig) -> None:
+        super().__init__()
+        self.condition_channels = config.condition_channels
+        self.patch_embed = Stem(config.in_channels, config.width)
+        rates = torch.linspace(0, config.drop_path, sum(config.depths)).tolist()
+        starts = [sum(config.depths[:level]) for level in range(len(config.depths) + 1)]
+        self.levels = nn.ModuleList(
+            Level(level, rates[starts[level] : starts[level + 1]], config) for level in range(len(config.depths))
+        )
+        if config.classes is not None:
+            head = int(1.5 * config.condition_channels)
+            self.conv_head = nn.Sequential(
+                nn.Conv2d(config.condition_channels, head, 1, bias=False), nn.Sequential(nn.BatchNorm2d(head, eps=1e-6))
+            )
+            self.head = nn.Linear(head, config.classes)
+            self.conv_head.requires_grad_(False)
+            self.head.requires_grad_(False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, condition_channels, ceil(H / 32), ceil(W / 32))."""
+        x = self.patch_embed(x)
+        for level in self.levels:
+            x = level(x)
+        return x.permute(0, 3, 1, 2)
