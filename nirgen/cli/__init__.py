@@ -11,6 +11,7 @@ from typing import Annotated
 import typer
 
 from nirgen import __version__
+from nirgen.cli import doctor
 from nirgen.errors import NirgenError
 
 app = typer.Typer(
@@ -21,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command("doctor")(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -46,5 +48,6 @@ def main() -> None:
     try:
         app()
     except NirgenError as error:
-        typer.echo(f"error: {error}", err=True)
+        line = str(error).replace("\n", "\\n")  # a file's name may hold one
+        typer.echo(f"error: {line}", err=True)
         sys.exit(error.exit_code)

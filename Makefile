@@ -1,0 +1,69 @@
+# `make demo` and `make test` do everything on a fresh machine that has Python 3.11 to 3.13, git and make.
+
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := test
+.DELETE_ON_ERROR:
+.PHONY: help demo test lint format pins docs-cli clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(BIN)/uv
+READY := $(VENV)/.ready
+PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3 python
+IMAGES :=
+
+help: ## Print the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+
+demo: $(READY) ## Translate two sample photographs, or those of IMAGES=FOLDER, and say where to look
+	@images="$(IMAGES)"; \
+	[ -n "$$images" ] || images=$$($(BIN)/python -c 'from importlib.util import find_spec as f; print(f("sklearn").submodule_search_locations[0] + "/datasets/images")'); \
+	$(BIN)/nirgen translate "$$images" demo/nir --preview demo/side_by_side.png; \
+	printf '\nNIR images:    %s\nSide by side:  %s\n' demo/nir demo/side_by_side.png
+
+test: lint ## Run the linters, the types and the tests
+	$(BIN)/pytest
+
+lint: $(READY) ## Run the linters and the types
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+format: $(READY) ## Put the code in form, and mend what can be mended without thinking
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+docs-cli: $(READY) ## Write docs/cli.md anew from the commands' --help
+	$(BIN)/python docs/generate_cli.py
+
+pins: $(UV) ## Write requirements.txt anew (ARGS=--upgrade takes the newest versions)
+	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make pins" --quiet $(ARGS) -o requirements.txt
+	@! grep -nE 'https?:|file:' requirements.txt
+
+clean: ## Remove the environment, the demo's results and the caches
+	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+# The environment. uv itself is installed from its pin, then everything else by it.
+$(READY): requirements.txt pyproject.toml | $(UV)
+	@echo "Installing what nirgen needs into $(VENV): several GB, a few minutes the first time"
+	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $(READY)
+
+$(UV):
+	@for python in $(PYTHONS); do \
+	  if $$python -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))' 2>/dev/null; then found=$$python; break; fi; \
+	done; \
+	if [ -z "$${found:-}" ]; then \
+	  echo "nirgen needs Python 3.11, 3.12 or 3.13, and none is on the PATH ($$(python3 --version 2>&1 || true)); install one, or name it: make PYTHON=/path/to/python3.12" >&2; exit 1; \
+	fi; \
+	if ! $$found -c 'import ensurepip, venv' 2>/dev/null; then \
+	  echo "$$found can't make environments; install its venv package (on Debian and Ubuntu: apt install python3-venv)" >&2; exit 1; \
+	fi; \
+	echo "Making $(VENV) with $$($$found --version)"; \
+	$$found -m venv --clear $(VENV)
+	@sed -n '/^uv==/,/^ *# via/p' requirements.txt > $(VENV)/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(VENV)/uv.txt

@@ -1,0 +1,165 @@
+"""`nirgen doctor`: what each check says of machines that are not this one."""
+
+from __future__ import annotations
+
+import json
+import sys
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+import pytest
+from typer.testing import CliRunner
+
+from nirgen import doctor
+from nirgen.cli import app
+from nirgen.doctor import Check
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+X86_WITH_BFLOAT16 = "processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16\n\nprocessor\t: 1\nflags\t\t: fpu\n"
+ARM_WITH_BOTH = "processor\t: 0\nFeatures\t: fp asimd asimdhp bf16\n"
+
+
+@pytest.mark.parametrize(
+    ("version", "state"),
+    [((3, 10, 9), "broken"), ((3, 11, 0), "ok"), ((3, 13, 9), "ok"), ((3, 14, 0), "broken")],
+)
+def test_pythons_from_3_11_to_3_13_will_do(version: tuple[int, int, int], state: str) -> None:
+    check = doctor.check_python(version)
+    assert check.state == state
+    assert check.stops == (state == "broken")
+
+
+def test_a_required_package_that_is_absent_stops() -> None:
+    check = doctor.check_packages(["rich", "no-such-distribution"])
+    assert (check.state, check.remedy, check.stops) == ("missing", "pip install no-such-distribution", True)
+
+
+@pytest.mark.parametrize(
+    ("requirement", "name"),
+    [("torch>=2.8", "torch"), ("ray[data]>=2; extra", "ray"), ("a.b-c_d (>1)", "a.b-c_d"), ("numpy", "numpy")],
+)
+def test_a_requirement_begins_with_its_name(requirement: str, name: str) -> None:
+    assert doctor._name(requirement) == name
+
+
+def test_a_torchvision_that_does_not_fit_is_broken_and_not_a_crash(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "torchvision", None)
+    (check,) = doctor.check_torch()
+    assert (check.name, check.state, check.stops) == ("torch", "broken", True)
+
+
+@pytest.mark.parametrize(
+    ("cpuinfo", "precisions"),
+    [
+        (X86_WITH_BFLOAT16, ["float32", "bfloat16"]),
+        (ARM_WITH_BOTH, ["float32", "bfloat16", "float16"]),
+        ("flags : fpu avx2 f16c", ["float32"]),
+    ],
+)
+def test_a_cpu_runs_the_precisions_of_its_flags(tmp_path: Path, cpuinfo: str, precisions: list[str]) -> None:
+    (tmp_path / "cpuinfo").write_text(cpuinfo)
+    flags = doctor.cpu_flags(tmp_path / "cpuinfo")
+    assert flags is not None
+    assert doctor.cpu_precisions(flags) == precisions
+
+
+def test_flags_that_no_file_lists_are_unknown(tmp_path: Path) -> None:
+    assert doctor.cpu_flags(tmp_path / "absent") is None
+
+
+def test_a_gpu_runs_the_precisions_of_its_capability() -> None:
+    assert doctor.cuda_precisions((6, 1)) == ["float32"]
+    assert doctor.cuda_precisions((9, 0)) == ["float32", "float16", "bfloat16"]
+
+
+def test_a_gpu_that_torch_can_not_use_is_pointed_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "which", lambda program: f"/usr/bin/{program}")
+    assert doctor.check_cpu(8, "AVX2").state == "warn"
+
+
+def test_little_memory_and_a_full_disk_are_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(doctor.shutil, "disk_usage", lambda folder: SimpleNamespace(free=1000))
+    assert [doctor.check_memory(16, 0.5).state, doctor.check_disk(tmp_path).state] == ["warn", "warn"]
+    assert doctor.check_memory(16, 8).state == "ok"
+
+
+def test_an_installation_without_a_model_stops(tmp_path: Path) -> None:
+    check = doctor.check_model(tmp_path)
+    assert (check.state, check.stops) == ("missing", True)
+
+
+def test_a_model_that_is_no_model_is_broken_and_named(tmp_path: Path) -> None:
+    (tmp_path / "compact.safetensors").write_bytes(b"not a model")
+    check = doctor.check_model(tmp_path)
+    assert (check.state, check.stops) == ("broken", True)
+    assert "compact.safetensors" in check.detail
+
+
+def test_the_embedded_model_is_whole() -> None:
+    check = doctor.check_model(doctor.EMBEDDED)
+    assert (check.state, check.detail) == ("ok", "compact (embedded, hash verified)")
+
+
+def test_an_absent_extra_is_no_obstacle_and_its_remedy_is_named() -> None:
+    check = doctor.check_extra("browse", "no-such-distribution")
+    assert (check.state, check.remedy, check.stops) == ("missing", "pip install 'nirgen[browse]'", False)
+
+
+def test_the_databases_address_may_hold_a_password_and_is_not_shown() -> None:
+    check = doctor.check_database("mongodb://user:secret@host")
+    assert check.state == "ok"
+    assert "secret" not in check.detail
+
+
+@pytest.mark.parametrize(
+    ("mongods", "state", "detail"),
+    [
+        ([], "missing", "no mongod found"),
+        (["broken"], "broken", "broken does not start: libcrypto.so.1.1 is missing"),
+        (["broken", "whole"], "ok", "whole"),
+    ],
+)
+def test_the_database_is_the_first_mongod_that_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mongods: Sequence[str], state: str, detail: str
+) -> None:
+    scripts = {"broken": "echo libcrypto.so.1.1 is missing >&2; exit 127", "whole": "echo db version v7"}
+    for name in mongods:
+        (tmp_path / name).write_text(f"#!/bin/sh\n{scripts[name]}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setattr(doctor, "_installed", lambda distribution: True)
+    monkeypatch.setattr(doctor, "_mongods", lambda: [tmp_path / name for name in mongods])
+    check = doctor.check_database(None)
+    assert (check.state, check.detail.replace(f"{tmp_path}/", "")) == (state, detail)
+
+
+def test_everything_is_looked_at(tmp_path: Path) -> None:
+    names = [check.name for check in doctor.examine(tmp_path)]
+    assert names == [
+        "python", "packages", "torch", "device", "precisions", "memory", "disk", "model",
+        "extra browse", "extra ray", "extra detect", "database",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("check", "exit_code"),
+    [
+        (Check("torch", "ok", "2.15", required=True), 0),
+        (Check("torch", "warn", "2.15", required=True), 0),
+        (Check("extra ray", "missing", "not installed"), 0),
+        (Check("torch", "missing", "not installed", "pip install torch", required=True), 1),
+        (Check("model", "broken", "truncated", "reinstall", required=True), 1),
+    ],
+)
+def test_only_what_is_required_makes_the_exit_code_1(
+    monkeypatch: pytest.MonkeyPatch, check: Check, exit_code: int
+) -> None:
+    monkeypatch.setattr(doctor, "examine", lambda folder, uri: [check])
+    shown = CliRunner().invoke(app, ["doctor"])
+    assert shown.exit_code == exit_code
+    assert all(text in shown.output for text in (check.name, check.state, check.detail, check.remedy))
+    as_json = CliRunner().invoke(app, ["doctor", "--json"])
+    assert as_json.exit_code == exit_code
+    assert json.loads(as_json.output)[0]["state"] == check.state
