@@ -1,0 +1,234 @@
+"""`nirgen translate`: RGB images to NIR images."""
+
+from __future__ import annotations
+
+import json
+import re
+import signal
+import sys
+import time
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from nirgen.translate.options import RunOptions, TranslateOptions
+    from nirgen.translate.run import Progress, Summary
+
+_SECONDS_BETWEEN_LINES = 10
+
+
+def translate(
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="SRC OUT", help="A folder or an image, and the folder to write. With --list, SRC may be left out."
+        ),
+    ],
+    model: Annotated[str, typer.Option(help="Embedded model, model file or run folder.")] = "compact",
+    listing: Annotated[
+        Path | None,
+        typer.Option(
+            "--list",
+            metavar="FILE",
+            help="Translate the files named there, one a line, relative to SRC or else to FILE's folder.",
+        ),
+    ] = None,
+    image_format: Annotated[Literal["png", "jpg", "tif"], typer.Option("--format", help="Of the outputs.")] = "png",
+    bit_depth: Annotated[
+        Literal["8", "16"], typer.Option(help="Of the outputs; 16 with one channel, not as jpg.")
+    ] = "8",
+    channels: Annotated[Literal["1", "3"], typer.Option(help="Of the outputs; 3 are equal copies.")] = "1",
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Resize sources to this height and width.  [default: their own]")
+    ] = None,
+    batch: Annotated[int, typer.Option(min=1, help="Images of one size that the model gets at once.")] = 1,
+    workers: Annotated[int | None, typer.Option(min=1, help="Threads that read and write.  [default: up to 4]")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1...  [default: the best there is]")] = None,
+    on_error: Annotated[
+        Literal["continue", "stop"], typer.Option(help="What a bad image does to the run.")
+    ] = "continue",
+    max_pixels: Annotated[int | None, typer.Option(min=1, help="Refuse larger images.  [default: 100 million]")] = None,
+    redo: Annotated[bool, typer.Option("--redo", help="Translate everything again, whatever OUT holds.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
+    preview: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Write one picture of the first sources and outputs.")
+    ] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print a summary for machines.")] = False,
+) -> None:
+    """Translate RGB images to NIR images.
+
+    OUT mirrors SRC's tree (a/b.jpg becomes a/b.png) and has manifest.parquet, with a row for each source. A second run
+    does only what is not done yet. Exit code 0: every source is done; 3: some failed, and the manifest says why.
+    """
+    source, out = _source_and_out(paths, listing)
+    options, run = _options(
+        {"format": image_format, "bit_depth": int(bit_depth), "channels": int(channels), "size": _parse_size(size)},
+        {"batch_size": batch, "workers": workers, "on_error": on_error, "redo": redo, "pixel_limit": max_pixels},
+    )
+    arguments: dict[str, Any] = {"model": model, "options": options, "run": run, "listing": listing, "device": device}
+    if dry_run:
+        _print_plan(source, out, arguments, as_json=as_json)
+        return
+    from nirgen.translate.preview import write_preview
+    from nirgen.translate.run import translate_folder
+
+    with _interruptible(), _progress(hidden=quiet or as_json) as report:
+        summary = translate_folder(source, out, **arguments, progress=report)
+    shown = write_preview(out, Path(summary.root), preview) if preview is not None else 0
+    if as_json:
+        typer.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
+    elif not quiet:
+        _print_summary(summary, preview if shown else None)
+    if summary.failed and not as_json:
+        _print_failures(summary)
+    raise typer.Exit(summary.exit_code)
+
+
+def _source_and_out(paths: list[Path], listing: Path | None) -> tuple[Path | None, Path]:
+    if len(paths) == 2:
+        return paths[0], paths[1]
+    if len(paths) == 1 and listing is not None:
+        return None, paths[0]
+    raise typer.BadParameter("give SRC and OUT (SRC may be left out with --list)")
+
+
+def _parse_size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"(\d+)[xX](\d+)", text)
+    if match is None:
+        raise typer.BadParameter(f"--size is HEIGHTxWIDTH in pixels, such as 720x1280, not {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _options(pixels: dict[str, Any], run: dict[str, Any]) -> tuple[TranslateOptions, RunOptions]:
+    from nirgen.translate.options import RunOptions, TranslateOptions
+
+    given = {name: value for name, value in run.items() if value is not None}
+    where = "the command line"
+    return TranslateOptions.read(pixels, where=where), RunOptions.read(given, where=where)
+
+
+@contextmanager
+def _interruptible() -> Generator[None]:
+    """End with one line and code 130 on Ctrl-C and on SIGTERM."""
+
+    def stop(_signal: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo("interrupted: what is done stays; run the same command again to go on", err=True)
+        raise typer.Exit(130) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def _progress(*, hidden: bool) -> Generator[Callable[[Progress], None] | None]:
+    """A bar on a terminal, lines elsewhere; both on standard error."""
+    if hidden:
+        yield None
+    elif sys.stderr.isatty():
+        with _bar() as report:
+            yield report
+    else:
+        yield _lines()
+
+
+@contextmanager
+def _bar() -> Generator[Callable[[Progress], None]]:
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bar
+    from rich.text import Text
+
+    class Rate(ProgressColumn):
+        """Images a second, lately."""
+
+        def render(self, task: Any) -> Text:
+            return Text(f"{task.speed:.2f}/s" if task.speed else "")
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
+    with Bar(*columns, console=Console(stderr=True)) as bar:
+        tasks: dict[str, Any] = {}
+
+        def report(progress: Progress) -> None:
+            if progress.phase not in tasks:
+                tasks[progress.phase] = bar.add_task(progress.phase, total=progress.total)
+            bar.update(tasks[progress.phase], completed=progress.done)
+
+        yield report
+
+
+def _lines() -> Callable[[Progress], None]:
+    """A line every few seconds, and at the end."""
+    began: dict[str, float] = {}
+    last = time.monotonic()
+
+    def report(progress: Progress) -> None:
+        nonlocal last
+        now = time.monotonic()
+        began.setdefault(progress.phase, last)
+        ended = progress.done == progress.total and progress.phase == "translate"
+        if now - last >= _SECONDS_BETWEEN_LINES or ended:
+            rate = progress.done / max(now - began[progress.phase], 1e-9)
+            remaining = (progress.total - progress.done) / rate
+            typer.echo(
+                f"{progress.phase}: {progress.done}/{progress.total}, {rate:.2f}/s, {remaining:.0f} s to go", err=True
+            )
+            last = now
+
+    return report
+
+
+def _print_summary(summary: Summary, preview: Path | None) -> None:
+    parts = [f"{summary.translated} translated", f"{summary.unchanged} done already"]
+    extras = {
+        "redone because the source changed": summary.changed,
+        "failed": summary.failed,
+        "rows dropped because the source is gone": summary.dropped,
+        "files in OUT that belong to no source": summary.stray,
+        "other files left aside": summary.other_files,
+        "hidden ones left aside": summary.hidden,
+    }
+    parts += [f"{count} {what}" for what, count in extras.items() if count]
+    typer.echo(f"{', '.join(parts)}; {summary.seconds:.1f} s")
+    for loop in summary.loops:
+        typer.echo(f"warning: {loop!r} is a link to a folder above it, and was not followed", err=True)
+    typer.echo(f"images and manifest.parquet are in {summary.out}")
+    if preview is not None:
+        typer.echo(f"side by side: {preview}")
+
+
+def _print_failures(summary: Summary) -> None:
+    for _, error in summary.failures:
+        typer.echo(f"failed: {error}", err=True)
+    typer.echo(f"{summary.failed} of {summary.sources} failed; the manifest has every error", err=True)
+
+
+def _print_plan(source: Path | None, out: Path, arguments: dict[str, Any], *, as_json: bool) -> None:
+    from nirgen.translate.run import look_ahead
+
+    plan, states = look_ahead(source, out, **arguments)
+    if as_json:
+        items = [{"source": item.source, "output": item.output, "state": state} for item, state in states]
+        typer.echo(json.dumps({"root": str(plan.root), "items": items}))
+        return
+    for item, state in states:
+        typer.echo(f"{state:8} {_one_line(item.source)} -> {_one_line(item.output)}")
+    todo = sum(state != "done" for _, state in states)
+    typer.echo(f"{todo} to translate, {len(states) - todo} done already; nothing was written")
+
+
+def _one_line(name: str) -> str:
+    return name if name.isprintable() else repr(name)

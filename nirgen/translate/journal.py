@@ -1,0 +1,147 @@
+"""`OUT/.nirgen/`: what makes a run resumable, whatever ends it.
+
+`journal.jsonl` holds one line a finished source, appended and flushed; the manifest takes them over when a run ends.
+`lock` keeps a second run out of the folder, and is released by the system when its process dies.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from nirgen.errors import OutputError
+from nirgen.translate.manifest import Row
+
+if TYPE_CHECKING:
+    from io import BufferedRandom
+    from pathlib import Path
+    from types import TracebackType
+    from typing import Self
+
+SCHEMA = 1
+FOLDER = ".nirgen"
+
+
+def journal_path(out: Path) -> Path:
+    """Where the journal of a translation folder is."""
+    return out / FOLDER / "journal.jsonl"
+
+
+def read_journal(out: Path) -> list[Row]:
+    """The rows that a journal holds, in the order of writing.
+
+    A line that a killed run left torn, or that is damaged, is as if it were not there: its source is translated again.
+
+    Args:
+        out: A folder; it need not have a journal.
+
+    Returns:
+        The rows; a source may have several, and the last one counts.
+
+    Raises:
+        OutputError: The journal can't be read, or another version of nirgen wrote it.
+    """
+    try:
+        lines = journal_path(out).read_bytes().split(b"\n")[:-1]
+    except FileNotFoundError:
+        return []
+    except OSError as error:
+        raise OutputError(f"{str(journal_path(out))!r} can't be read: {error.strerror}; use another OUT") from error
+    rows = []
+    for line in lines:
+        values = _parse(line)
+        if values.get("schema", SCHEMA) != SCHEMA:
+            raise OutputError(
+                f"{str(journal_path(out))!r} has schema {values['schema']}, and this nirgen reads {SCHEMA}; "
+                "finish the run with the nirgen that began it, or use another OUT"
+            )
+        row = _row(values)
+        if row is not None:
+            rows.append(row)
+    return rows
+
+
+class Journal:
+    """The journal of the run that is going on; holds the folder's lock.
+
+    Args:
+        out: The translation folder, which exists.
+
+    Raises:
+        OutputError: Another run holds the lock, or the folder can't be written.
+    """
+
+    def __init__(self, out: Path) -> None:
+        self._path = journal_path(out)
+        self._file: BufferedRandom | None = None
+        try:
+            self._path.parent.mkdir(exist_ok=True)
+            self._lock = (self._path.parent / "lock").open("ab")
+        except OSError as error:
+            raise OutputError(f"{str(out)!r} can't be written: {error.strerror}; use another OUT") from error
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            self._lock.close()
+            raise OutputError(f"another run is writing {str(out)!r}; wait for it to end, or use another OUT") from error
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._file is not None:
+            self._file.close()
+        self._lock.close()
+
+    def append(self, row: Row) -> None:
+        """Write a row and flush it.
+
+        Raises:
+            OutputError: It can't be written.
+        """
+        try:
+            if self._file is None:
+                self._file = self._open()
+            self._file.write(json.dumps(asdict(row)).encode() + b"\n")
+            self._file.flush()
+        except OSError as error:
+            raise OutputError(
+                f"{str(self._path)!r} can't be written: {error.strerror}; what is done stays, mend this and run again"
+            ) from error
+
+    def clear(self) -> None:
+        """Remove all rows: the manifest has them now, or they are not to count any more."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self._path.unlink(missing_ok=True)
+
+    def _open(self) -> BufferedRandom:
+        """Open for appending, behind the last whole line."""
+        self._path.touch()
+        file = self._path.open("r+b")
+        end = file.read().rfind(b"\n") + 1
+        file.seek(end)
+        file.truncate()
+        if end == 0:
+            file.write(json.dumps({"schema": SCHEMA}).encode() + b"\n")
+        return file
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    try:
+        values = json.loads(line)
+    except ValueError:
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _row(values: dict[str, Any]) -> Row | None:
+    try:
+        return Row(**values)
+    except TypeError:
+        return None

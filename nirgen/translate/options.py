@@ -1,0 +1,72 @@
+"""The options of translation: those that change pixels, and those that don't."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from typing import Any, Literal, Self
+
+from pydantic import Field, model_validator
+
+from nirgen.config import FrozenConfig
+from nirgen.errors import ConfigError
+from nirgen.images import PIXEL_LIMIT, Format, check_encodable
+
+# Raised when the same options begin to give other pixels, so that folders made before are noticed.
+PIXEL_RULES = 1
+
+
+class TranslateOptions(FrozenConfig):
+    """What changes the pixels or bytes of an output.
+
+    Attributes:
+        format: Of the output files; its name is also their ending.
+        bit_depth: 8, or 16 with one channel as png or tif.
+        channels: 1, or 3 equal ones for readers that can't read grey.
+        size: (height, width) in pixels that each source is resized to before translation; None keeps each source's own.
+    """
+
+    format: Format = "png"
+    bit_depth: Literal[8, 16] = 8
+    channels: Literal[1, 3] = 1
+    size: tuple[int, int] | None = None
+
+    @model_validator(mode="after")
+    def _fits_the_format(self) -> Self:
+        check_encodable(self.format, bit_depth=self.bit_depth, channels=self.channels)
+        if self.size is not None and (min(self.size) < 1 or self.size[0] * self.size[1] > PIXEL_LIMIT):
+            raise ConfigError(f"a size is height x width, each at least 1, at most {PIXEL_LIMIT} pixels in all")
+        return self
+
+    def described(self) -> dict[str, Any]:
+        """The options and the number of the rules that they are carried out by, as plain values."""
+        return {"pixel_rules": PIXEL_RULES, **self.model_dump(mode="json")}
+
+    @property
+    def id(self) -> str:
+        """Sha256 of the canonical JSON of `described`, as 64 hexadecimal digits."""
+        return hashlib.sha256(json.dumps(self.described(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def default_workers() -> int:
+    """Threads that read and write images by default: enough to feed one device, never more than the processors."""
+    return min(4, os.cpu_count() or 1)
+
+
+class RunOptions(FrozenConfig):
+    """What changes how a run goes, and never a byte of its images.
+
+    Attributes:
+        batch_size: Images that the translator gets at once, where their padded sizes agree.
+        workers: Threads that read, decode, encode and write.
+        on_error: Whether a source that fails becomes a row and the run goes on, or the run stops.
+        redo: Forget what OUT holds and translate every source again.
+        pixel_limit: Sources with more pixels fail, before they are decoded.
+    """
+
+    batch_size: int = Field(1, ge=1)
+    workers: int = Field(default_factory=default_workers, ge=1)
+    on_error: Literal["continue", "stop"] = "continue"
+    redo: bool = False
+    pixel_limit: int = Field(PIXEL_LIMIT, ge=1)
