@@ -209,10 +209,10 @@ def check_model(folder: Path) -> Check:
     if not files:
         return Check("model", "missing", "no embedded model in this installation", remedy, required=True)
     try:
-        from nirgen.models.checkpoint import verify
+        from nirgen.models.checkpoint import load_state
 
         for file in files:
-            verify(file)
+            load_state(file)
     except ModelError as error:
         return Check("model", "broken", str(error), remedy, required=True)
     except (ImportError, OSError, RuntimeError) as error:

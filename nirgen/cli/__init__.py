@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from nirgen import __version__
-from nirgen.cli import doctor
+from nirgen.cli import doctor, translate
 from nirgen.errors import NirgenError
 
 app = typer.Typer(
@@ -22,6 +22,7 @@ app = typer.Typer(
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
 )
+app.command("translate")(translate.translate)
 app.command("doctor")(doctor.doctor)
 
 
