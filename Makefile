@@ -17,10 +17,14 @@ help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
 
 demo: $(READY) ## Translate two sample photographs, or those of IMAGES=FOLDER, and say where to look
-	@images="$(IMAGES)"; \
-	[ -n "$$images" ] || images=$$($(BIN)/python -c 'from importlib.util import find_spec as f; print(f("sklearn").submodule_search_locations[0] + "/datasets/images")'); \
-	$(BIN)/nirgen translate "$$images" demo/nir --preview demo/side_by_side.png; \
-	printf '\nNIR images:    %s\nSide by side:  %s\n' demo/nir demo/side_by_side.png
+	@images="$(IMAGES)"; name=; \
+	if [ -n "$$images" ]; then \
+	  name="_$$(basename "$$images")"; \
+	else \
+	  images=$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("sklearn").submodule_search_locations[0])')/datasets/images; \
+	fi; \
+	$(BIN)/nirgen translate "$$images" "demo/nir$$name" --preview "demo/side_by_side$$name.png"; \
+	printf '\nNIR images:    %s\nSide by side:  %s\n' "demo/nir$$name" "demo/side_by_side$$name.png"
 
 test: lint ## Run the linters, the types and the tests
 	$(BIN)/pytest
