@@ -1,7 +1,8 @@
 """The loop of translation: it takes sources to do, a translator and a sink, and gives one row a source.
 
 Images are read and decoded in threads, translated in the calling thread, encoded and written in threads. What is in
-flight is bounded by the number of workers, however many sources there are, and rows come in the order of the sources.
+flight is bounded by the number of workers and the batch size, however many sources there are. Where batches are of one
+image, rows come in the order of the sources; larger batches gather images of one padded size.
 """
 
 from __future__ import annotations
@@ -33,6 +34,9 @@ if TYPE_CHECKING:
 
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
+
+# How many images may wait for others of their size, in batches.
+_BATCHES_WAITING = 4
 
 _NO_MEMORY = "there is not enough memory for an image of this size; use a smaller --size, or a machine with more"
 
@@ -80,7 +84,7 @@ def translate_items(
         run: Batch size, workers and pixel limit.
 
     Yields:
-        The row of each source, in the order of `items`, once its output is stored.
+        The row of each source, once its output is stored.
 
     Raises:
         OutputError: Nothing can be stored any more.
@@ -143,25 +147,25 @@ def _read(
 
 
 def _translate(pictures: Iterable[_Picture], translator: Translator, batch_size: int) -> Iterator[_Picture]:
-    """Translate neighbours of one padded size together; those that failed pass through in their places."""
-    batch: list[_Picture] = []
+    """Translate pictures of one padded size together; those that failed pass through."""
+    batches: dict[tuple[int, ...], list[_Picture]] = {}
     for picture in pictures:
-        if batch and (picture.rgb is None or batch[0].rgb is None or picture.rgb.shape != batch[0].rgb.shape):
-            yield from _translate_batch(batch, translator)
-            batch = []
-        batch.append(picture)
-        if picture.rgb is None or len(batch) == batch_size:
-            yield from _translate_batch(batch, translator)
-            batch = []
-    if batch:
+        if picture.rgb is None:
+            yield picture
+            continue
+        shape = picture.rgb.shape
+        batches.setdefault(shape, []).append(picture)
+        if len(batches[shape]) == batch_size:
+            yield from _translate_batch(batches.pop(shape), translator)
+        elif sum(map(len, batches.values())) >= _BATCHES_WAITING * batch_size:
+            yield from _translate_batch(batches.pop(next(iter(batches))), translator)
+    for batch in batches.values():
         yield from _translate_batch(batch, translator)
 
 
 def _translate_batch(batch: list[_Picture], translator: Translator) -> list[_Picture]:
     """Translate pictures of one padded size; where memory does not suffice for all together, one by one."""
     arrays = [picture.rgb for picture in batch if picture.rgb is not None]
-    if not arrays:
-        return batch
     try:
         rgb = torch.from_numpy(np.stack(arrays).transpose(0, 3, 1, 2).copy())
         nir = translator.translate(rgb, [picture.size for picture in batch]).numpy()

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nirgen import images
+from nirgen.errors import ConfigError, ImageError
+
+
+def saved(image: Image.Image, image_format: str, **options: object) -> bytes:
+    file = io.BytesIO()
+    image.save(file, image_format, **options)
+    return file.getvalue()
+
+
+def png_chunk(name: bytes, data: bytes) -> bytes:
+    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+
+def png(width: int, height: int, depth: int, colour: int, rows: bytes) -> bytes:
+    header = struct.pack(">IIBBBBB", width, height, depth, colour, 0, 0, 0)
+    chunks = png_chunk(b"IHDR", header) + png_chunk(b"IDAT", zlib.compress(rows)) + png_chunk(b"IEND", b"")
+    return b"\x89PNG\r\n\x1a\n" + chunks
+
+
+@pytest.mark.parametrize(
+    ("image_format", "options"),
+    [("PNG", {}), ("BMP", {}), ("TIFF", {}), ("TIFF", {"compression": "tiff_lzw"}), ("WEBP", {"lossless": True})],
+)
+def test_lossless_formats_give_their_pixels(photo, image_format, options):
+    data = saved(Image.fromarray(photo()), image_format, **options)
+    assert np.array_equal(images.decode(data, "x"), photo())
+
+
+def test_a_progressive_jpeg_gives_what_a_baseline_jpeg_gives():
+    picture = Image.linear_gradient("L").convert("RGB")
+    progressive = images.decode(saved(picture, "JPEG", quality=95, progressive=True), "x")
+    assert np.array_equal(progressive, images.decode(saved(picture, "JPEG", quality=95), "x"))
+
+
+def test_a_grey_jpeg_has_three_equal_channels():
+    rgb = images.decode(saved(Image.new("L", (8, 8), 77), "JPEG"), "x")
+    assert rgb.shape == (8, 8, 3)
+    assert (rgb == 77).all()
+
+
+def test_a_cmyk_jpeg_is_not_inverted():
+    """Pillow writes CMYK with Adobe's marker, which says that the values are inverted; no ink is white."""
+    rgb = images.decode(saved(Image.new("CMYK", (8, 8), (0, 255, 255, 0)), "JPEG", quality=100), "x")
+    assert np.abs(rgb.astype(int) - (255, 0, 0)).max() <= 3
+
+
+def test_a_palette_gives_its_colours():
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putdata([0, 1])
+    assert images.decode(saved(image, "PNG"), "x").tolist() == [[[10, 20, 30], [200, 100, 50]]]
+
+
+def test_a_transparent_palette_entry_is_black():
+    image = Image.new("P", (2, 1))
+    image.putpalette([10, 20, 30, 200, 100, 50])
+    image.putdata([0, 1])
+    assert images.decode(saved(image, "PNG", transparency=b"\x00\xff"), "x").tolist() == [[[0, 0, 0], [200, 100, 50]]]
+
+
+def test_alpha_is_composited_over_black():
+    image = Image.new("RGBA", (3, 1))
+    image.putdata([(200, 100, 50, 255), (200, 100, 50, 0), (200, 100, 50, 51)])
+    assert images.decode(saved(image, "PNG"), "x").tolist() == [[[200, 100, 50], [0, 0, 0], [40, 20, 10]]]
+
+
+def test_grey_with_alpha_is_composited_over_black():
+    image = Image.new("LA", (2, 1))
+    image.putdata([(200, 255), (200, 0)])
+    assert images.decode(saved(image, "PNG"), "x")[0, :, 0].tolist() == [200, 0]
+
+
+def test_a_bilevel_image_is_black_and_white():
+    image = Image.new("1", (2, 1))
+    image.putdata([0, 255])
+    assert images.decode(saved(image, "PNG"), "x")[0, :, 0].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "TIFF"])
+def test_16_bit_grey_is_scaled_and_not_clipped(image_format):
+    samples = np.array([[0, 257, 32896, 65535]], np.uint16)
+    rgb = images.decode(saved(Image.fromarray(samples), image_format), "x")
+    assert rgb[0].tolist() == [[0, 0, 0], [1, 1, 1], [128, 128, 128], [255, 255, 255]]
+
+
+def test_16_bit_big_endian_tiff_is_scaled():
+    samples = np.array([[0, 32896, 65535]], ">u2")
+    data = saved(Image.frombytes("I;16B", (3, 1), samples.tobytes()), "TIFF")
+    assert images.decode(data, "x")[0, :, 1].tolist() == [0, 128, 255]
+
+
+@pytest.mark.parametrize(("colour", "channels"), [(2, 3), (6, 4)])
+def test_16_bit_colour_is_scaled(colour, channels):
+    """The third row has 0x8000: half of the range."""
+    rows = b"".join(
+        b"\0" + struct.pack(f">{channels}H", *[value] * 3, *[65535] * (channels - 3)) for value in (0, 65535, 0x8000)
+    )
+    assert images.decode(png(1, 3, 16, colour, rows), "x")[:, 0].tolist() == [[0] * 3, [255] * 3, [128] * 3]
+
+
+def grey_tiff(width: int, bits: int, photometric: int, samples: bytes) -> bytes:
+    entries = [(256, width), (257, 1), (258, bits), (259, 1), (262, photometric), (273, 8), (277, 1), (278, 1)]
+    tags = [struct.pack("<HHIHH", tag, 3, 1, value, 0) for tag, value in [*entries, (279, len(samples))]]
+    data = samples + b"\0" * (len(samples) % 2)
+    ifd = struct.pack("<H", len(tags)) + b"".join(tags) + struct.pack("<I", 0)
+    return b"II*\0" + struct.pack("<I", 8 + len(data)) + data + ifd
+
+
+def test_a_tiff_whose_zero_is_white_is_inverted():
+    data = grey_tiff(2, 16, 0, struct.pack("<HH", 0, 65535))
+    assert images.decode(data, "x")[0, :, 0].tolist() == [255, 0]
+
+
+def test_12_bit_tiff_is_scaled_by_its_own_range():
+    data = grey_tiff(2, 12, 1, bytes([0x00, 0x0F, 0xFF]))
+    assert images.decode(data, "x")[0, :, 0].tolist() == [0, 255]
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_samples_without_a_stated_range_are_refused(mode):
+    with pytest.raises(ImageError, match=r"'a\.tif' has .* samples, whose range nothing states; save it with 8 or 16"):
+        images.decode(saved(Image.new(mode, (2, 2)), "TIFF"), "a.tif")
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize(
+    ("orientation", "bright_corner"),
+    [(1, (0, 0)), (2, (0, -1)), (3, (-1, -1)), (4, (-1, 0)), (5, (0, 0)), (6, (0, -1)), (7, (-1, -1)), (8, (-1, 0))],
+)
+def test_images_come_upright_by_their_exif_orientation(image_format, orientation, bright_corner):
+    pixels = np.zeros((16, 32, 3), np.uint8)
+    pixels[:8, :8] = 255
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    rgb = images.decode(saved(Image.fromarray(pixels), image_format, exif=exif), "x")
+    assert rgb.shape == ((16, 32, 3) if orientation <= 4 else (32, 16, 3))
+    corners = {corner: int(rgb[corner].min()) for corner in [(0, 0), (0, -1), (-1, 0), (-1, -1)]}
+    assert max(corners, key=lambda corner: corners[corner]) == bright_corner
+
+
+@pytest.mark.parametrize("image_format", ["GIF", "WEBP", "TIFF"])
+def test_the_first_of_several_frames_is_taken(image_format):
+    first, second = Image.new("RGB", (8, 8), (255, 0, 0)), Image.new("RGB", (8, 8), (0, 0, 255))
+    options = {"lossless": True} if image_format == "WEBP" else {}
+    data = saved(first, image_format, save_all=True, append_images=[second], **options)
+    assert images.decode(data, "x")[0, 0].tolist() == [255, 0, 0]
+
+
+def test_an_empty_file_is_named_with_a_remedy():
+    with pytest.raises(ImageError, match=r"'a\.jpg' is empty \(0 bytes\); copy it again or remove it"):
+        images.decode(b"", "a.jpg")
+
+
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF"])
+def test_a_truncated_file_is_damaged(photo, image_format):
+    data = saved(Image.fromarray(photo(64, 64)), image_format)
+    with pytest.raises(ImageError, match="'a' is damaged"):
+        images.decode(data[: len(data) // 2], "a")
+
+
+@pytest.mark.parametrize("length", [2, 3, 4, 8, 12, 30, 60])
+@pytest.mark.parametrize("image_format", ["JPEG", "PNG", "TIFF", "WEBP", "BMP", "GIF"])
+def test_a_file_cut_in_its_header_is_an_image_error(photo, image_format, length):
+    with pytest.raises(ImageError):
+        images.decode(saved(Image.fromarray(photo(64, 64)), image_format)[:length], "a")
+
+
+def test_text_called_jpg_is_no_image():
+    with pytest.raises(ImageError, match=r"'a\.jpg' is no JPEG, PNG"):
+        images.decode(b"<html>404</html>", "a.jpg")
+
+
+def test_a_name_with_a_newline_stays_on_one_line():
+    with pytest.raises(ImageError) as caught:
+        images.decode(b"", "a\nb.jpg")
+    assert "\n" not in str(caught.value)
+    assert r"'a\nb.jpg'" in str(caught.value)
+
+
+def test_a_bomb_is_refused_from_its_header():
+    bomb = png(60_000, 60_000, 8, 2, b"\0" * 100)
+    with pytest.raises(ImageError, match=r"'b\.png' is 60000x60000 by its header, over the limit of 100000000 pixels"):
+        images.decode(bomb, "b.png")
+
+
+def test_the_pixel_limit_is_the_callers(photo):
+    data = saved(Image.fromarray(photo(10, 10)), "PNG")
+    assert images.decode(data, "x", pixel_limit=100).shape == (10, 10, 3)
+    with pytest.raises(ImageError, match="over the limit of 99 pixels"):
+        images.decode(data, "x", pixel_limit=99)
+
+
+def test_damaged_exif_data_does_not_lose_the_image(photo):
+    data = saved(Image.fromarray(photo(8, 8)), "PNG", exif=b"Exif\0\0II*\0\xff\xff\xff\xff")
+    assert np.array_equal(images.decode(data, "x"), photo(8, 8))
+
+
+@pytest.mark.parametrize("image_format", ["png", "tif"])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_lossless_outputs_come_back_as_they_were(image_format, kind):
+    pixels = np.arange(12, dtype=kind).reshape(3, 4) * (np.iinfo(kind).max // 12)
+    with Image.open(io.BytesIO(images.encode(pixels, image_format))) as image:
+        assert image.mode == ("L" if kind is np.uint8 else "I;16")
+        assert np.array_equal(np.asarray(image), pixels)
+
+
+@pytest.mark.parametrize("image_format", ["png", "tif"])
+def test_three_channels_come_back_as_they_were(photo, image_format):
+    with Image.open(io.BytesIO(images.encode(photo(), image_format))) as image:
+        assert np.array_equal(np.asarray(image), photo())
+
+
+@pytest.mark.parametrize("image_format", ["png", "jpg", "tif"])
+def test_encoding_twice_gives_the_same_bytes(photo, image_format):
+    assert images.encode(photo(), image_format) == images.encode(photo(), image_format)
+
+
+def test_a_16_bit_jpeg_is_refused():
+    with pytest.raises(ConfigError, match="a JPEG has 8 bits"):
+        images.encode(np.zeros((2, 2), np.uint16), "jpg")
+
+
+def test_16_bit_colour_is_refused():
+    with pytest.raises(ConfigError, match="16-bit images are written with 1 channel"):
+        images.encode(np.zeros((2, 2, 3), np.uint16), "png")
+
+
+def test_quantising_rounds_and_clamps():
+    values = np.array([-0.1, 0.0, 0.499 / 255, 0.501 / 255, 1.0, 1.1], np.float32)
+    assert images.to_pixels(values).tolist() == [0, 0, 0, 1, 255, 255]
+    assert images.to_pixels(values, 16).tolist() == [0, 0, 128, 129, 65535, 65535]
+
+
+def test_three_channels_become_one_by_their_mean():
+    values = np.array([0.0, 0.3, 0.6], np.float32).reshape(3, 1, 1)
+    assert images.to_channels(values, 1) == pytest.approx(np.array([[0.3]]))
+
+
+def test_one_channel_becomes_three_equal_ones():
+    assert images.to_channels(np.full((1, 2, 2), 0.5, np.float32), 3).tolist() == [[[0.5] * 3] * 2] * 2
+
+
+def test_padding_reflects_at_the_bottom_and_right():
+    row = np.array([[1, 2, 3]], np.uint8)[..., np.newaxis].repeat(3, axis=2)
+    assert images.pad_to_stride(row, 5)[..., 0].tolist() == [[1, 2, 3, 2, 1]] * 5
+
+
+@pytest.mark.parametrize(("size", "padded"), [((1, 1), (32, 32)), ((3, 2000), (32, 2016)), ((720, 1280), (736, 1280))])
+def test_any_size_can_be_padded(size, padded):
+    assert images.pad_to_stride(np.zeros((*size, 3), np.uint8), 32).shape == (*padded, 3)
+
+
+def test_resizing_takes_height_before_width(photo):
+    assert images.resize(photo(20, 30), (7, 11)).shape == (7, 11, 3)
+
+
+def test_a_long_strip_fits_into_the_side_by_side_picture(photo):
+    picture = images.side_by_side([[photo(3, 2000), photo(40, 30)]], box=(100, 200), gap=4)
+    assert picture.shape == (108, 412, 3)

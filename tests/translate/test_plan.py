@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import os
+
+import pytest
+
+from nirgen.errors import NirgenError, OutputError
+from nirgen.translate.plan import make_plan, name_outputs
+
+
+def names(plan):
+    return [(item.source, item.output) for item in plan.items]
+
+
+def test_a_folder_is_listed_recursively_and_in_order(tmp_path, save):
+    for name in ["b/z.jpg", "b/a.png", "a.bmp", "B.JPG", "c.webp", "d.TIFF"]:
+        save(tmp_path / "src" / name)
+    assert names(make_plan(tmp_path / "src", tmp_path / "out", ".png")) == [
+        ("B.JPG", "B.png"),
+        ("a.bmp", "a.png"),
+        ("b/a.png", "b/a.png"),
+        ("b/z.jpg", "b/z.png"),
+        ("c.webp", "c.png"),
+        ("d.TIFF", "d.png"),
+    ]
+
+
+def test_other_and_hidden_files_are_counted(tmp_path, save):
+    save(tmp_path / "src/a.jpg")
+    save(tmp_path / "src/.hidden.jpg")
+    save(tmp_path / "src/.cache/b.jpg")
+    (tmp_path / "src/labels.json").write_text("{}")
+    plan = make_plan(tmp_path / "src", tmp_path / "out", ".png")
+    assert (len(plan.items), plan.other_files, plan.hidden) == (1, 1, 2)
+
+
+def test_a_single_file_is_named_as_in_its_folder(tmp_path, save):
+    save(tmp_path / "src/a.jpg")
+    plan = make_plan(tmp_path / "src/a.jpg", tmp_path / "src/out", ".tif")
+    assert plan.root == tmp_path / "src"
+    assert names(plan) == [("a.jpg", "a.tif")]
+
+
+def test_names_that_differ_in_their_endings_keep_them():
+    assert name_outputs(["x.jpg", "x.png", "y.jpg"], ".png") == ["x.jpg.png", "x.png.png", "y.png"]
+
+
+def test_names_are_kept_apart_for_disks_that_ignore_case():
+    assert name_outputs(["X.jpg", "x.png"], ".png") == ["X.jpg.png", "x.png.png"]
+
+
+def test_names_are_kept_apart_for_disks_that_compose_unicode():
+    assert name_outputs(["\u00e9.jpg", "e\u0301.png"], ".png") == ["\u00e9.jpg.png", "e\u0301.png.png"]
+
+
+def test_a_kept_ending_does_not_collide_with_a_double_ending():
+    sources = ["x.jpg", "x.jpg.png", "x.png"]
+    assert name_outputs(sources, ".png") == ["x.jpg.png", "x.jpg.png.png", "x.png.png"]
+
+
+def test_an_output_does_not_take_the_name_of_a_folder():
+    assert name_outputs(["a.jpg", "a.png/b.jpg"], ".png") == ["a.jpg.png", "a.png/b.png"]
+
+
+def test_no_two_outputs_are_ever_equal():
+    stems = ["x", "X", "x.jpg", "x.png", "x.png.png", "x.jpg.jpg"]
+    sources = [stem + ending for stem in stems for ending in (".jpg", ".png", ".tif", ".PNG")]
+    sources = [f"{folder}{source}" for folder in ("", "f/") for source in sources]
+    for suffix in (".png", ".jpg", ".tif"):
+        outputs = name_outputs(sources, suffix)
+        assert len(set(outputs)) == len(sources) > 40
+
+
+def test_adding_an_unrelated_source_renames_nothing():
+    before = name_outputs(["a.jpg", "b.jpg", "b.png"], ".png")
+    assert name_outputs(["a.jpg", "b.jpg", "b.png", "c.jpg"], ".png")[:3] == before
+
+
+def test_a_listing_is_relative_to_its_own_folder(tmp_path, save):
+    save(tmp_path / "src/sub/a.jpg")
+    save(tmp_path / "src/b c.jpg")
+    (tmp_path / "src/list.txt").write_bytes(b"sub/a.jpg\r\n\nb c.jpg\nsub/../b c.jpg\n")
+    plan = make_plan(None, tmp_path / "out", ".png", listing=tmp_path / "src/list.txt")
+    assert names(plan) == [("b c.jpg", "b c.png"), ("sub/a.jpg", "sub/a.png")]
+
+
+def test_a_listing_is_relative_to_the_source_folder_where_one_is_given(tmp_path, save):
+    save(tmp_path / "src/sub/a.jpg")
+    (tmp_path / "list.txt").write_text(f"a.jpg\n{tmp_path}/src/sub/b.jpg\n")
+    plan = make_plan(tmp_path / "src/sub", tmp_path / "out", ".png", listing=tmp_path / "list.txt")
+    assert names(plan) == [("a.jpg", "a.png"), ("b.jpg", "b.png")]
+
+
+def test_a_listed_path_outside_the_folder_is_refused(tmp_path, save):
+    save(tmp_path / "src/a.jpg")
+    (tmp_path / "src/list.txt").write_text("../b.jpg\n")
+    with pytest.raises(
+        NirgenError, match=r"'\.\./b\.jpg' in .* is not in .*; give the folder that has all of them as SRC"
+    ):
+        make_plan(None, tmp_path / "out", ".png", listing=tmp_path / "src/list.txt")
+
+
+def test_an_image_given_as_a_listing_is_refused(tmp_path, save):
+    save(tmp_path / "src/a.png")
+    with pytest.raises(NirgenError, match="is not a text file with one path a line"):
+        make_plan(None, tmp_path / "out", ".png", listing=tmp_path / "src/a.png")
+
+
+def test_a_missing_listing_is_named(tmp_path):
+    with pytest.raises(NirgenError, match=r"list\.txt' can't be read \(No such file"):
+        make_plan(None, tmp_path / "out", ".png", listing=tmp_path / "list.txt")
+
+
+def test_an_empty_folder_is_refused(tmp_path):
+    (tmp_path / "src").mkdir()
+    (tmp_path / "src/notes.txt").touch()
+    with pytest.raises(
+        NirgenError, match=r"no images in .*src' \(1 other files, 0 hidden\); known endings: \.bmp \.gif"
+    ):
+        make_plan(tmp_path / "src", tmp_path / "out", ".png")
+
+
+def test_a_missing_source_is_named_with_the_nearest(tmp_path):
+    (tmp_path / "images").mkdir()
+    with pytest.raises(NirgenError, match=r"imagse' does not exist; did you mean 'images'\?"):
+        make_plan(tmp_path / "imagse", tmp_path / "out", ".png")
+
+
+@pytest.mark.parametrize(
+    ("source", "out", "message"),
+    [
+        ("src", "src/out", "lies inside SRC .*; use a folder outside of it"),
+        ("src", "src", "is SRC itself; use another folder"),
+        ("src", "src/../src", "is SRC itself"),
+        ("src", ".", "lies inside OUT .*; use another OUT"),
+        ("src", "link/out", "lies inside SRC"),
+        ("src/a.jpg", "src", "the sources in .* lie inside OUT"),
+    ],
+)
+def test_overlapping_folders_are_refused(tmp_path, save, source, out, message):
+    save(tmp_path / "src/a.jpg")
+    (tmp_path / "link").symlink_to("src")
+    with pytest.raises(OutputError, match=message):
+        make_plan(tmp_path / source, tmp_path / out, ".png")
+
+
+def test_a_link_from_the_sources_into_the_output_is_refused(tmp_path, save):
+    save(tmp_path / "src/a.jpg")
+    (tmp_path / "out").mkdir()
+    (tmp_path / "src/sub").symlink_to(tmp_path / "out")
+    with pytest.raises(OutputError, match="a link at 'sub' leads from the sources into OUT"):
+        make_plan(tmp_path / "src", tmp_path / "out", ".png")
+
+
+def test_links_are_followed_and_loops_are_not(tmp_path, save):
+    save(tmp_path / "elsewhere/b.jpg")
+    save(tmp_path / "src/sub/a.jpg")
+    (tmp_path / "src/linked").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "src/sub/up").symlink_to(tmp_path / "src")
+    (tmp_path / "elsewhere/round").symlink_to(tmp_path / "src")
+    plan = make_plan(tmp_path / "src", tmp_path / "out", ".png")
+    assert [item.source for item in plan.items] == ["linked/b.jpg", "sub/a.jpg"]
+    assert plan.loops == ("linked/round", "sub/up")
+
+
+def test_a_link_to_itself_is_a_source_that_will_fail(tmp_path, save):
+    save(tmp_path / "src/a.jpg")
+    (tmp_path / "src/self.jpg").symlink_to("self.jpg")
+    plan = make_plan(tmp_path / "src", tmp_path / "out", ".png")
+    assert [item.source for item in plan.items] == ["a.jpg", "self.jpg"]
+
+
+def test_an_output_name_over_the_limit_is_a_problem_of_that_source(tmp_path, save):
+    long = "n" * 247
+    save(tmp_path / f"src/{long}.jpg")
+    save(tmp_path / f"src/{long}.bmp")
+    save(tmp_path / "src" / ("m" * 246 + ".bmp"))
+    plan = make_plan(tmp_path / "src", tmp_path / "out", ".png")
+    assert [item.problem for item in plan.items] == ["", "", ""]
+    assert [len(item.output) for item in plan.items] == [250, 255, 255]
+    save(tmp_path / "src" / ("o" * 251 + ".bmp"))
+    save(tmp_path / "src" / ("o" * 251 + ".jpg"))
+    plan = make_plan(tmp_path / "src", tmp_path / "out", ".png")
+    assert plan.items[-1].problem.endswith("gives an output name of 259 bytes, over the limit of 255; rename it")
+
+
+def test_a_name_that_is_not_utf8_is_a_problem_of_that_source(tmp_path, save):
+    save(tmp_path / "src/a.jpg")
+    (tmp_path / "src/a.jpg").rename(tmp_path / "src" / os.fsdecode(b"caf\xe9.jpg"))
+    (item,) = make_plan(tmp_path / "src", tmp_path / "out", ".png").items
+    assert item.source == r"caf\udce9.jpg"
+    assert item.problem == r"'caf\udce9.jpg' has a name that is not UTF-8; rename it"
