@@ -7,6 +7,7 @@ import re
 import signal
 import sys
 import time
+import warnings
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -79,6 +80,8 @@ def translate(
     from nirgen.translate.preview import write_preview
     from nirgen.translate.run import translate_folder
 
+    # Pillow warns of odd metadata; what matters of an image is in its row.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     with _interruptible(), _progress(hidden=quiet or as_json) as report:
         summary = translate_folder(source, out, **arguments, progress=report)
     shown = write_preview(out, Path(summary.root), preview) if preview is not None else 0
@@ -173,20 +176,21 @@ def _bar() -> Generator[Callable[[Progress], None]]:
 def _lines() -> Callable[[Progress], None]:
     """A line every few seconds, and at the end."""
     began: dict[str, float] = {}
-    last = time.monotonic()
+    printed = previous = time.monotonic()
 
     def report(progress: Progress) -> None:
-        nonlocal last
+        nonlocal printed, previous
         now = time.monotonic()
-        began.setdefault(progress.phase, last)
+        began.setdefault(progress.phase, previous)
+        previous = now
         ended = progress.done == progress.total and progress.phase == "translate"
-        if now - last >= _SECONDS_BETWEEN_LINES or ended:
+        if now - printed >= _SECONDS_BETWEEN_LINES or ended:
             rate = progress.done / max(now - began[progress.phase], 1e-9)
             remaining = (progress.total - progress.done) / rate
             typer.echo(
                 f"{progress.phase}: {progress.done}/{progress.total}, {rate:.2f}/s, {remaining:.0f} s to go", err=True
             )
-            last = now
+            printed = now
 
     return report
 

@@ -116,7 +116,7 @@ def translate_folder(
     source: str | Path | None,
     out: str | Path,
     *,
-    model: str | Translator = "compact",
+    model: str | Path | Translator = "compact",
     options: TranslateOptions | None = None,
     run: RunOptions | None = None,
     listing: str | Path | None = None,
@@ -131,7 +131,7 @@ def translate_folder(
     Args:
         source: A folder, or an image file. With a listing: the folder that the listed names are relative to, or None.
         out: The translation folder; made if it does not exist.
-        model: The name of a model, or a translator.
+        model: The name of a model, its file or run folder, or a translator.
         options: What changes pixels.
         run: What doesn't.
         listing: A text file with one path a line.
@@ -177,7 +177,7 @@ def look_ahead(
     source: str | Path | None,
     out: str | Path,
     *,
-    model: str | Translator = "compact",
+    model: str | Path | Translator = "compact",
     options: TranslateOptions | None = None,
     run: RunOptions | None = None,
     listing: str | Path | None = None,
@@ -201,7 +201,7 @@ def _prepare(
     source: str | Path | None,
     out: str | Path,
     *,
-    model: str | Translator,
+    model: str | Path | Translator,
     options: TranslateOptions | None,
     run: RunOptions | None,
     listing: str | Path | None,
@@ -220,7 +220,7 @@ def _prepare(
 
 
 def _load(model: str | Translator, device: str | None) -> Translator:
-    if not isinstance(model, str):
+    if not isinstance(model, (str, Path)):
         return model
     from nirgen.model import load_translator
 

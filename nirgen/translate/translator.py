@@ -36,8 +36,8 @@ class Translator(Protocol):
         """Translate a batch of padded images.
 
         Args:
-            rgb: (N, 3, H, W) uint8, sRGB; H and W are multiples of `stride`. Each image lies at the top left; what is right
-                of and below it is padding.
+            rgb: (N, 3, H, W) uint8, sRGB; H and W are multiples of `stride`. Each image lies at the top left; what is
+                right of and below it is padding.
             sizes: (height, width) of each image without its padding.
 
         Returns:

@@ -1,0 +1,155 @@
+"""`nirgen translate` as a person meets it: arguments, output, exit codes."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+
+from nirgen import images
+from nirgen.translate.journal import read_journal
+
+# The command with a small translator in the models' place.
+COMMAND = """
+import sys, time, types
+
+class Red:
+    id, stride, header = "5" * 64, 8, {}
+    def translate(self, rgb, sizes):
+        time.sleep(%f)
+        return rgb[:, :1].float() / 255
+
+models = types.ModuleType("nirgen.model")
+models.load_translator = lambda name, device=None: Red()
+sys.modules["nirgen.model"] = models
+from nirgen.cli import main
+main()
+"""
+
+
+def start(*arguments, seconds_per_image=0.0):
+    return subprocess.Popen(
+        [sys.executable, "-c", COMMAND % seconds_per_image, "translate", *map(str, arguments)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def run(*arguments):
+    process = start(*arguments)
+    output, errors = process.communicate(timeout=300)
+    return process.returncode, output, errors
+
+
+@pytest.fixture
+def source(tmp_path, save):
+    for number in range(3):
+        save(tmp_path / f"src/{number}.png", seed=number)
+    return tmp_path / "src"
+
+
+def test_a_folder_is_translated_and_what_was_done_is_printed(tmp_path, source):
+    code, output, errors = run(source, tmp_path / "out")
+    assert code == 0
+    assert output.startswith("3 translated, 0 done already; ")
+    assert output.endswith(f"images and manifest.parquet are in {tmp_path}/out\n")
+    assert "translate: 3/3, " in errors
+    assert "\r" not in errors
+
+
+def test_a_bad_image_exits_3_with_its_error_and_a_count(tmp_path, source):
+    (source / "a\nb.jpg").touch()
+    code, output, errors = run(source, tmp_path / "out", "--quiet")
+    assert (code, output) == (3, "")
+    assert errors == (
+        "failed: 'a\\nb.jpg' is empty (0 bytes); copy it again or remove it\n"
+        "1 of 4 failed; the manifest has every error\n"
+    )
+
+
+def test_a_bad_image_can_stop_the_run(tmp_path, source):
+    (source / "1.png").write_bytes(b"")
+    code, _, errors = run(source, tmp_path / "out", "--on-error", "stop", "--quiet")
+    assert code == 1
+    assert errors.startswith("error: '1.png' is empty (0 bytes); copy it again or remove it (stopped there;")
+
+
+def test_a_mistake_is_one_line_and_exits_1(tmp_path, source):
+    code, output, errors = run(tmp_path / "scr", tmp_path / "out")
+    assert (code, output) == (1, "")
+    assert errors == f"error: '{tmp_path}/scr' does not exist; did you mean 'src'?\n"
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments", [["one"], ["a", "b", "c"], ["a", "b", "--size", "12"], ["a", "b", "--format", "gif"]]
+)
+def test_wrong_usage_exits_2(arguments):
+    code, _, errors = run(*arguments)
+    assert code == 2
+    assert errors.startswith("Usage: ")
+
+
+def test_a_machine_gets_one_json_object(tmp_path, source):
+    code, output, errors = run(source, tmp_path / "out", "--json")
+    summary = json.loads(output)
+    assert (code, errors) == (0, "")
+    assert (summary["sources"], summary["translated"], summary["failed"], summary["exit_code"]) == (3, 3, 0, 0)
+
+
+def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, source, save):
+    save(source / "0.jpg")
+    code, output, _ = run(source, tmp_path / "out", "--dry-run")
+    assert code == 0
+    assert output.splitlines() == [
+        "new      0.jpg -> 0.jpg.png",
+        "new      0.png -> 0.png.png",
+        "new      1.png -> 1.png",
+        "new      2.png -> 2.png",
+        "4 to translate, 0 done already; nothing was written",
+    ]
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_listing_needs_no_source(tmp_path, source):
+    (source / "list.txt").write_text("2.png\n")
+    assert run("--list", source / "list.txt", tmp_path / "out", "--quiet") == (0, "", "")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["2.png"]
+
+
+def test_options_reach_the_pixels(tmp_path, source):
+    run(source, tmp_path / "out", "--format", "tif", "--channels", "3", "--size", "8x16", "--quiet")
+    assert images.read(tmp_path / "out/0.tif").shape == (8, 16, 3)
+
+
+def test_a_preview_shows_sources_beside_outputs(tmp_path, source, photo):
+    code, output, _ = run(source, tmp_path / "out", "--preview", tmp_path / "look.png")
+    assert code == 0
+    assert output.endswith(f"side by side: {tmp_path}/look.png\n")
+    picture = images.read(tmp_path / "look.png")
+    red = images.resize(photo(20, 30, seed=0), (270, 405))[..., 0]
+    assert picture.shape == (3 * 274 + 4, 2 * 484 + 4, 3)
+    assert np.array_equal(picture[4:274, 4:409, 0], red)
+    assert np.array_equal(picture[4:274, 488:893, 2], red)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_exits_130_and_is_taken_up(tmp_path, save, number):
+    for name in range(30):
+        save(tmp_path / f"src/{name:02}.png", seed=name)
+    process = start(tmp_path / "src", tmp_path / "out", "--quiet", seconds_per_image=0.05)
+    while len(read_journal(tmp_path / "out")) < 3 and process.poll() is None:
+        time.sleep(0.01)
+    process.send_signal(number)
+    output, errors = process.communicate(timeout=300)
+    assert (process.returncode, output) == (130, "")
+    assert errors == "interrupted: what is done stays; run the same command again to go on\n"
+    code, output, _ = run(tmp_path / "src", tmp_path / "out", "--json")
+    assert code == 0
+    assert json.loads(output)["unchanged"] >= 3
