@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from nirgen import __version__
-from nirgen.cli import doctor, translate
+from nirgen.cli import doctor, evaluate, models, pairs, train, translate
 from nirgen.errors import NirgenError
 
 app = typer.Typer(
@@ -23,6 +23,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("translate")(translate.translate)
+app.add_typer(models.app, name="models")
+app.command("pairs")(pairs.pairs)
+app.command("train")(train.train)
+app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)
 
 

@@ -27,6 +27,10 @@ class InternImageConfig(FrozenConfig):
     """Normalise after each branch (base and larger), not before it (tiny, small)."""
     layer_scale: float | None = 1e-5
     drop_path: float = Field(0.0, ge=0, lt=1)
+    normalize: Literal["none", "imagenet"] = "none"
+    """What an RGB input in [-1, 1] is brought to: nothing, or ImageNet's mean and deviation, as pretrained weights need."""
+    weights: str | None = None
+    """A file that `nirgen models import --as internimage` wrote, to start training from."""
     classes: int | None = None
     """Keep the ImageNet classifier's parameters, unused in translation, so that a file that has them round-trips."""
 
@@ -45,17 +49,22 @@ class InternImageConfig(FrozenConfig):
     @classmethod
     def tiny(cls) -> Self:
         """InternImage-T: 64 wide, pre-norm, layer scale 1."""
-        return cls(width=64, depths=(4, 4, 18, 4), groups=(4, 8, 16, 32), post_norm=False, layer_scale=1.0)
+        return cls(width=64, depths=(4, 4, 18, 4), groups=(4, 8, 16, 32), post_norm=False, layer_scale=1.0, normalize="imagenet")
 
     @classmethod
     def small(cls) -> Self:
-        """InternImage-S: 80 wide, post-norm."""
-        return cls(width=80, depths=(4, 4, 21, 4), groups=(5, 10, 20, 40), layer_scale=1.0)
+        """InternImage-S: 80 wide, post-norm, layer scale 1."""
+        return cls(width=80, depths=(4, 4, 21, 4), groups=(5, 10, 20, 40), layer_scale=1.0, normalize="imagenet")
 
     @classmethod
     def base(cls) -> Self:
-        """InternImage-B: 112 wide, post-norm."""
-        return cls(width=112, depths=(4, 4, 21, 4), groups=(7, 14, 28, 56), layer_scale=1.0)
+        """InternImage-B: 112 wide, post-norm, layer scale 1e-5."""
+        return cls(width=112, depths=(4, 4, 21, 4), groups=(7, 14, 28, 56), normalize="imagenet")
+
+    @classmethod
+    def large(cls) -> Self:
+        """InternImage-L: 160 wide, post-norm, layer scale 1e-5, offsets doubled."""
+        return cls(width=160, depths=(5, 5, 22, 5), groups=(10, 20, 40, 80), offset_scale=2.0, normalize="imagenet")
 
     @classmethod
     def released(cls) -> Self:
@@ -70,9 +79,9 @@ class TimmConfig(FrozenConfig):
     name: str
     in_channels: int = Field(3, ge=1)
     pretrained: bool = False
-    """Take timm's weights for the name, from its cache or its hub."""
+    """Start training from timm's weights for the name, out of its cache or its hub."""
     weights: str | None = None
-    """A file of weights to start from instead; .safetensors, or a .pth that holds tensors alone."""
+    """A file of timm's weights to start from instead: .safetensors, or a .pth that holds tensors alone."""
 
 
 class NoExtractorConfig(FrozenConfig):
@@ -81,6 +90,13 @@ class NoExtractorConfig(FrozenConfig):
     kind: Literal["none"] = "none"
 
 
+NAMED_INTERNIMAGES = {
+    "tiny": InternImageConfig.tiny,
+    "small": InternImageConfig.small,
+    "base": InternImageConfig.base,
+    "large": InternImageConfig.large,
+    "released": InternImageConfig.released,
+}
 ExtractorConfig = Annotated[InternImageConfig | TimmConfig | NoExtractorConfig, Field(discriminator="kind")]
 
 
@@ -146,14 +162,14 @@ class GeneratorConfig(FrozenConfig):
         again at full resolution. That leaves the work to the coarser levels, where it is cheap.
         """
         values: dict[str, Any] = {
-            "stem_channels": 16,
-            "encoder": ((), (32, 32, 32), (32, 64, 64), (64, 112, 112), (128, 128)),
-            "bottleneck": ((128, 128), (128, 128), (128, 128)),
-            "decoder": ((128, 128), (128, 64, 64), (64, 48, 48), (48, 24, 24), ()),
+            "stem_channels": 8,
+            "encoder": ((), (16, 16), (40, 40), (80, 80, 80), (112, 112)),
+            "bottleneck": ((112,), (112, 112), (112,)),
+            "decoder": ((112, 112), (80, 40), (40, 16), (16, 16), ()),
             "norm_groups": 8,
             "output_block": True,
             "extractor": InternImageConfig(
-                width=24, depths=(2, 2, 4, 2), groups=(2, 4, 8, 16), layer_scale=None, post_norm=False
+                width=16, depths=(2, 2, 4, 2), groups=(2, 4, 8, 16), layer_scale=None, post_norm=False
             ),
         }
         return cls(**(values | changes))

@@ -2,20 +2,35 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import difflib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
 
+import timm
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nirgen.errors import ModelError, nearest
+from nirgen.errors import ModelError
 from nirgen.models.config import InternImageConfig, NoExtractorConfig, TimmConfig
 from nirgen.models.internimage import InternImage
+from nirgen.models.weights import read_foreign
 
 if TYPE_CHECKING:
-    from nirgen.models.config import ExtractorConfig
+    from nirgen.models.config import GeneratorConfig
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Ways in which timm's families are told to take any size, tried in turn; a family that doesn't know one refuses it.
+_ANY_SIZE: tuple[dict[str, bool], ...] = (
+    {"dynamic_img_size": True, "dynamic_img_pad": True},  # ViT and its kin
+    {"strict_img_size": False},  # Swin
+    {},  # convolutional
+)
 
 
 class Extractor(Protocol):
-    """What the generator needs of a backbone."""
+    """What the generator needs of a backbone: an `nn.Module` with these attributes."""
 
     condition_channels: int
     stride: int
@@ -25,8 +40,133 @@ class Extractor(Protocol):
         ...
 
 
-def build_extractor(config: ExtractorConfig) -> Extractor | None:
-    """The extractor that a configuration describes; None for `none`."""
-    if isinstance(config, InternImageConfig):
-        return InternImage(config)
-    return None
+class Normalized(nn.Module):
+    """A backbone behind the statistics that its weights were trained with.
+
+    Args:
+        backbone: The extractor.
+        mean: Of each channel, for sRGB in [0, 1].
+        std: Of each channel.
+    """
+
+    def __init__(self, backbone: Extractor, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.condition_channels = backbone.condition_channels
+        self.stride = backbone.stride
+        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """(N, 3, H, W) in [-1, 1] -> (N, condition_channels, h, w)."""
+        return self.backbone(((rgb + 1) / 2 - self.mean) / self.std)
+
+
+class TimmExtractor(nn.Module):
+    """The last feature map of a timm backbone, at any size.
+
+    Args:
+        config: Its name and where its weights come from. It is not modified.
+        load_weights: Whether to start from the weights that the configuration names.
+
+    Raises:
+        ModelError: timm doesn't know the name (the nearest are given), the backbone gives no feature maps, or its weights
+            can't be had.
+    """
+
+    def __init__(self, config: TimmConfig, *, load_weights: bool) -> None:
+        super().__init__()
+        self.backbone, self.fixed_size = _create(config, load_weights=load_weights)
+        self.condition_channels: int = self.backbone.feature_info.channels()[-1]  # type: ignore[operator, union-attr]
+        self.stride = 1  # the backbones pad, or are given an input of their own size
+        self.channels_last = getattr(self.backbone, "output_fmt", None) == "NHWC"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, in_channels, H, W) -> (N, condition_channels, h, w)."""
+        if self.fixed_size is not None:
+            x = F.interpolate(x, size=self.fixed_size, mode="bilinear", antialias=True)
+        features: Tensor = self.backbone(x)[-1]
+        if features.shape[1] != self.condition_channels:
+            features = features.permute(0, 3, 1, 2)
+        return features
+
+
+def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple[int, int] | None]:
+    """A backbone that takes any size; or, where its family can't, the one size that it takes."""
+    if not timm.is_model(config.name.split(".")[0]):
+        near = difflib.get_close_matches(config.name, timm.list_models(), n=3, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(near)}?" if near else ""
+        raise ModelError(f"extractor '{config.name}': timm has no such backbone{hint} ('timm.list_models()' gives them all)")
+    options: dict[str, Any] = {"features_only": True, "out_indices": (-1,), "in_chans": config.in_channels}
+    if load_weights and config.weights is not None:
+        overlay = {"state_dict": read_foreign(Path(config.weights)), "hf_hub_id": None, "url": None, "file": None}
+        options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
+    elif load_weights:
+        options["pretrained"] = config.pretrained
+    for any_size in _ANY_SIZE:
+        try:
+            backbone = timm.create_model(config.name, **options, **any_size)
+        except TypeError as error:
+            if any_size and any(name in str(error) for name in any_size):
+                continue
+            raise
+        except (OSError, RuntimeError, AttributeError, AssertionError) as error:
+            raise ModelError(f"extractor '{config.name}': {_first_line(error)}; {_remedy(config)}") from None
+        settings = backbone.pretrained_cfg if hasattr(backbone, "pretrained_cfg") else {}
+        fixed = not any_size and settings.get("fixed_input_size", False)
+        return backbone, tuple(settings["input_size"][1:]) if fixed else None
+    raise AssertionError("the last way is always tried")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
+
+
+def _remedy(config: TimmConfig) -> str:
+    if config.weights is not None:
+        return f"give weights of this very backbone (they came from {config.weights})"
+    if config.pretrained:
+        return "give a file of its weights (weights: FILE), or fill timm's cache where there is a network"
+    return "choose a backbone that timm can build with features_only=True"
+
+
+def build_extractor(config: GeneratorConfig, *, load_weights: bool = False) -> Extractor | None:
+    """The extractor of a generator's configuration.
+
+    Args:
+        config: The generator.
+        load_weights: Start from the weights that the extractor's configuration names, as training does; a generator's own file
+            has all weights.
+
+    Returns:
+        A module, or None for `none`.
+
+    Raises:
+        ModelError: The extractor is unknown or its weights can't be had.
+    """
+    wanted = config.extractor
+    reads_rgb = config.extractor_input == "image"
+    if isinstance(wanted, NoExtractorConfig):
+        return None
+    if isinstance(wanted, TimmConfig):
+        backbone = TimmExtractor(wanted, load_weights=load_weights)
+        settings = getattr(backbone.backbone, "pretrained_cfg", {})
+        return Normalized(backbone, settings.get("mean", IMAGENET_MEAN), settings.get("std", IMAGENET_STD)) if reads_rgb else backbone
+    extractor = InternImage(wanted)
+    if load_weights and wanted.weights is not None:
+        _start_from(extractor, wanted)
+    return Normalized(extractor, IMAGENET_MEAN, IMAGENET_STD) if reads_rgb and wanted.normalize == "imagenet" else extractor
+
+
+def _start_from(extractor: InternImage, config: InternImageConfig) -> None:
+    """Load an InternImage's weights, all but the classifier."""
+    path = Path(config.weights or "")
+    state = {name: tensor for name, tensor in read_foreign(path).items() if not name.startswith(("head.", "conv_head."))}
+    expected = {name for name in extractor.state_dict() if not name.startswith(("head.", "conv_head."))}
+    try:
+        extractor.load_state_dict(state, strict=False)
+    except RuntimeError as error:
+        raise ModelError(f"{path}: another InternImage than configured ({str(error).splitlines()[1].strip()})") from None
+    if expected != state.keys():
+        first = sorted(expected ^ state.keys())[0]
+        raise ModelError(f"{path}: another InternImage than configured ('{first}' is on one side only)")

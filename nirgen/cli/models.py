@@ -1,0 +1,93 @@
+"""`nirgen models`: what models there are, what one is, and weights of other projects in and out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+app = typer.Typer(no_args_is_help=True, help="List, describe, import and export models.", rich_markup_mode=None)
+
+
+@app.command("list")
+def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the models that come with the package."""
+    from nirgen.models.catalog import embedded_models
+    from nirgen.models.checkpoint import read_header
+
+    headers = {name: read_header(path) for name, path in embedded_models().items()}
+    if as_json:
+        typer.echo(json.dumps({name: header["model_id"] for name, header in headers.items()}))
+        return
+    for name, header in headers.items():
+        typer.echo(f"{name}  {header['model_id'][:12]}  {header['licence']}")
+    typer.echo("Any .safetensors file that nirgen wrote, and any run folder, is a model too: name its path.")
+
+
+@app.command("info")
+def info(
+    model: Annotated[str, typer.Argument(help="Embedded name, model file or run folder.")] = "compact",
+    as_json: Annotated[bool, typer.Option("--json", help="Print the whole header as JSON.")] = False,
+) -> None:
+    """Say what a model is: architecture, size, training, numbers, licence; its hash is verified."""
+    from nirgen.models.catalog import find_model
+    from nirgen.models.checkpoint import load_state
+
+    path = find_model(model)
+    state, header = load_state(path)
+    if as_json:
+        typer.echo(json.dumps(header, indent=2, sort_keys=True))
+        return
+    training, architecture = header["training"], header["architecture"]
+    values = sum(tensor.numel() for tensor in state.values())
+    rows = {
+        "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
+        "model id": f"{header['model_id']} (verified)",
+        "values": f"{values:,}",
+        "extractor": architecture["extractor"].get("name", architecture["extractor"]["kind"]),
+        "attention": architecture["attention"],
+        "output": f"{architecture['output_channels']} channel(s)",
+        "trained on": f"{len(training['pairs'])} pairs, {training.get('steps', '?')} steps" if "pairs" in training else "not recorded",
+        "licence": header["licence"],
+        "provenance": header["provenance"] or "trained by nirgen",
+        "written by": f"nirgen {header['nirgen']}",
+    }
+    rows |= {f"{metric['name']} ({metric['on']})": f"{metric['value']:g}" for metric in header["metrics"]}
+    width = max(map(len, rows))
+    for name, value in rows.items():
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+@app.command("import")
+def import_model(
+    source: Annotated[Path, typer.Argument(help="A .pt, .pth or .safetensors file of another project.")],
+    target: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    layout: Annotated[
+        Literal["released", "internimage"],
+        typer.Option("--as", help="A generator of the Pix2Next authors, or an official InternImage classifier."),
+    ] = "released",
+    licence: Annotated[str, typer.Option(help="What may be done with the weights, as their owner states it.")] = "unknown",
+) -> None:
+    """Bring in weights of another project; code inside the file is never run.
+
+    An InternImage classifier becomes a file that a training run starts its extractor from (extractor.weights).
+    """
+    from nirgen.models.importing import import_weights
+
+    header = import_weights(source, target, layout, licence=licence)
+    what = f"model {header['model_id'][:12]}" if "model_id" in header else f"an extractor of {header['tensors']} tensors"
+    typer.echo(f"{target}: {what}")
+
+
+@app.command("export")
+def export_model(
+    model: Annotated[str, typer.Argument(help="A model of the released architecture.")],
+    target: Annotated[Path, typer.Argument(help="The .pt file to write.")],
+) -> None:
+    """Write a model in the layout of the Pix2Next authors' checkpoints."""
+    from nirgen.models.catalog import find_model
+    from nirgen.models.importing import export_weights
+
+    typer.echo(f"{target}: {export_weights(find_model(model), target):,} values")

@@ -1,0 +1,54 @@
+"""`nirgen train`: a generator from RGB-NIR pairs."""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    pairs: Annotated[Path, typer.Argument(help="The list that 'nirgen pairs' wrote; its split 'train' is used.")],
+    out: Annotated[Path, typer.Argument(help="The run folder to write.")],
+    root: Annotated[Path | None, typer.Option(help="The folder of the images.  [default: the list's]")] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="A YAML file of settings.  [default: those of the embedded model]")
+    ] = None,
+    max_minutes: Annotated[float | None, typer.Option(min=0.05, help="Fit the whole schedule into this time.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of weights and crops.")] = None,
+) -> None:
+    """Train a generator; the run folder can then be named as a model."""
+    import yaml
+
+    from nirgen.errors import ConfigError
+    from nirgen.pairs import PairList
+    from nirgen.train import TrainConfig
+    from nirgen.train import train as run
+
+    values = {}
+    if config is not None:
+        try:
+            values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
+        except (OSError, yaml.YAMLError) as error:
+            raise ConfigError(f"{config}: can't be read as YAML ({' '.join(str(error).split())})") from None
+    options = {"max_minutes": max_minutes, "seed": seed}
+    values |= {name: value for name, value in options.items() if value is not None}
+    settings = TrainConfig.read(values, where=str(config or "the command line"))
+    began = last = time.monotonic()
+
+    def report(step: int, progress: float, terms: dict[str, float]) -> None:
+        nonlocal last
+        now = time.monotonic()
+        if now - last < (1 if sys.stderr.isatty() else 15):
+            return
+        last = now
+        remaining = (now - began) / max(progress, 1e-6) * (1 - progress) / 60
+        losses = ", ".join(f"{name} {value:.3f}" for name, value in terms.items())
+        line = f"step {step}, {progress:.1%}, {step / (now - began):.2f} steps/s, {remaining:.0f} min to go: {losses}"
+        typer.echo(f"\r{line}\033[K" if sys.stderr.isatty() else line, err=True, nl=not sys.stderr.isatty())
+
+    model = run(PairList.read(pairs, root), settings, out, report=report)
+    typer.echo(f"{model}", err=False)

@@ -1,0 +1,99 @@
+"""A model's numbers on pairs that it was not trained on, beside what needs no model at all."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from nirgen import images, metrics
+from nirgen.errors import NirgenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from numpy.typing import NDArray
+
+    from nirgen.model import NirModel
+    from nirgen.pairs import Pair, PairList
+
+URBAN = frozenset({"urban", "street", "oldbuilding"})
+
+
+@dataclass(frozen=True)
+class Score:
+    """Means over images.
+
+    Attributes:
+        method: `model`, or a floor: `luma`, `red`.
+        subset: `all`, `urban-like`, or `not urban-like`.
+        images: How many.
+        psnr: In dB.
+        ssim: In [-1, 1].
+    """
+
+    method: str
+    subset: str
+    images: int
+    psnr: float
+    ssim: float
+
+
+def evaluate(
+    model: NirModel, pairs: PairList, split: str = "val", *, size: int = 256, progress: Callable[[int, int], None] | None = None
+) -> list[Score]:
+    """Judge a model on a split, at the size of the paper.
+
+    RGB and NIR are squashed to size x size with Pillow's bilinear filter; outputs are rounded to 8 bits first.
+
+    Args:
+        model: The model.
+        pairs: The list.
+        split: Which split of it.
+        size: Height and width at which images are translated and compared, in pixels.
+        progress: Called with the images done and their total.
+
+    Returns:
+        A score for each method and subset.
+
+    Raises:
+        NirgenError: The split is empty, or holds a pair that the model was trained on.
+    """
+    chosen = pairs.split(split)
+    trained_on = {pair["nir_sha256"] for pair in model.training_pairs}
+    methods: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
+        "model": model,
+        "luma": lambda rgb: np.asarray(Image.fromarray(rgb).convert("L")),
+        "red": lambda rgb: rgb[..., 0],
+    }
+    rows: list[tuple[str, Pair, float, float]] = []
+    for done, pair in enumerate(chosen.pairs, start=1):
+        if pair.nir_sha256 in trained_on:
+            raise NirgenError(f"{pair.nir}: the model was trained on it; judge it on pairs that it has not seen")
+        rgb, nir = (_read(chosen, path, size) for path in (pair.rgb, pair.nir))
+        for method, translate in methods.items():
+            generated = translate(rgb)
+            rows.append((method, pair, metrics.psnr(generated, nir[..., 0]), metrics.ssim(generated, nir[..., 0])))
+        if progress is not None:
+            progress(done, len(chosen.pairs))
+    subsets: dict[str, Callable[[Pair], bool]] = {
+        "all": lambda _: True,
+        "urban-like": lambda pair: pair.category in URBAN,
+        "not urban-like": lambda pair: pair.category not in URBAN,
+    }
+    scores = []
+    for method in methods:
+        for subset, belongs in subsets.items():
+            values = [(row[2], row[3]) for row in rows if row[0] == method and belongs(row[1])]
+            if values:
+                mean = np.mean(values, axis=0)
+                scores.append(Score(method, subset, len(values), float(mean[0]), float(mean[1])))
+    return scores
+
+
+def _read(pairs: PairList, path: str, size: int) -> NDArray[np.uint8]:
+    """(size, size, 3) uint8 of a file."""
+    image = Image.fromarray(images.read(pairs.root / path))
+    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))

@@ -1,0 +1,213 @@
+"""Model files: safetensors with one JSON header that says all about the model.
+
+A file is complete: its header holds the architecture, so that nothing else is needed to build the network, and `model_id`, so that
+a damaged or exchanged tensor is noticed. Nothing is ever unpickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import struct
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+
+from nirgen import __version__
+from nirgen.errors import ModelError
+from nirgen.models.config import GeneratorConfig
+from nirgen.models.extractors import build_extractor
+from nirgen.models.generator import Pix2Next
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from torch import Tensor
+
+SCHEMA = 1
+HEADER_KEY = "nirgen"
+
+
+def model_id(state: Mapping[str, Tensor]) -> str:
+    """Sha256 of tensors: names, shapes, dtypes and bytes, in the order of the names.
+
+    Args:
+        state: Tensors by name, on any device.
+
+    Returns:
+        64 hexadecimal digits.
+    """
+    digest = hashlib.sha256()
+    for name in sorted(state):
+        tensor = state[name].detach().cpu().contiguous()
+        digest.update(f"{name}|{tuple(tensor.shape)}|{tensor.dtype}|".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def build(config: GeneratorConfig) -> Pix2Next:
+    """A fresh generator of a configuration, with the extractor that it names."""
+    return Pix2Next(config, build_extractor(config))
+
+
+def save(
+    path: Path,
+    state: Mapping[str, Tensor],
+    config: GeneratorConfig,
+    *,
+    training: Mapping[str, Any] | None = None,
+    metrics: list[dict[str, Any]] | None = None,
+    licence: str = "unknown",
+    provenance: str = "",
+) -> dict[str, Any]:
+    """Write a model file, whole or not at all.
+
+    Args:
+        path: The file to write, ending in `.safetensors`.
+        state: The generator's tensors by name.
+        config: Its architecture.
+        training: Data names, list of pairs with hashes, steps, seed and the like.
+        metrics: One mapping a number: `name`, `value`, `on`.
+        licence: What may be done with the weights.
+        provenance: Where imported weights came from, and by which rule.
+
+    Returns:
+        The header as written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    header = {
+        "schema": SCHEMA,
+        "nirgen": __version__,
+        "architecture": config.model_dump(mode="json"),
+        "model_id": model_id(tensors),
+        "training": dict(training or {}),
+        "metrics": metrics or [],
+        "licence": licence,
+        "provenance": provenance,
+    }
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.tmp")
+    try:
+        save_file(tensors, temporary, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
+        with temporary.open("rb") as file:
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+    return header
+
+
+def read_header(path: Path) -> dict[str, Any]:
+    """The header of a model file, without reading its tensors.
+
+    Args:
+        path: A `.safetensors` file that nirgen wrote.
+
+    Returns:
+        schema, nirgen, architecture, model_id, training, metrics, licence, provenance.
+
+    Raises:
+        ModelError: The file is missing, isn't safetensors, has no nirgen header, or is of a newer schema.
+    """
+    metadata = _read_metadata(path)
+    try:
+        header = json.loads(metadata[HEADER_KEY])
+    except (KeyError, ValueError):
+        raise ModelError(
+            f"{path}: safetensors, but not a nirgen model (no '{HEADER_KEY}' header); bring weights of other projects in "
+            "with 'nirgen models import'"
+        ) from None
+    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
+        found = header.get("schema") if isinstance(header, dict) else None
+        raise ModelError(f"{path}: model schema {found!r}, but this nirgen reads schema {SCHEMA}; update nirgen")
+    return header
+
+
+def _read_metadata(path: Path) -> dict[str, str]:
+    """The `__metadata__` entry of a safetensors file."""
+    try:
+        with path.open("rb") as file:
+            start = file.read(8)
+            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
+            if not 2 <= length <= 100_000_000:
+                raise ModelError(f"{path}: not a safetensors file{_kind(start)}")
+            table = json.loads(file.read(length))
+    except FileNotFoundError:
+        raise ModelError(f"{path}: no such model file; 'nirgen models list' shows the models there are") from None
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{path}: can't be read as safetensors ({error}); is the file whole?") from None
+    metadata = table.get("__metadata__", {})
+    return metadata if isinstance(metadata, dict) else {}
+
+
+def _kind(start: bytes) -> str:
+    """What a file that isn't safetensors seems to be, and the way in."""
+    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
+        return ", but a PyTorch pickle; bring it in with 'nirgen models import', which never runs code from it"
+    return " (empty, cut off, or of another format); fetch it again"
+
+
+def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a model file's tensors and header, and check that they belong together.
+
+    Args:
+        path: A `.safetensors` file that nirgen wrote.
+
+    Returns:
+        Tensors by name on the CPU, and the header.
+
+    Raises:
+        ModelError: As `read_header`; or the file is cut off, or its tensors don't have the hash that its header states.
+    """
+    header = read_header(path)
+    try:
+        state = load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: damaged ({error}); fetch or export it again") from None
+    found = model_id(state)
+    if found != header["model_id"]:
+        raise ModelError(
+            f"{path}: the tensors hash to {found[:12]}, the header says {str(header['model_id'])[:12]}; "
+            "the file was changed or damaged: fetch or export it again"
+        )
+    return state, header
+
+
+def load(path: Path) -> tuple[Pix2Next, dict[str, Any]]:
+    """Build the generator that a model file holds, in float32 and evaluation mode.
+
+    Args:
+        path: A `.safetensors` file that nirgen wrote.
+
+    Returns:
+        The generator and the header.
+
+    Raises:
+        ModelError: As `load_state`; or the tensors don't fit the architecture that the header states.
+    """
+    state, header = load_state(path)
+    config = GeneratorConfig.read(header["architecture"], where=f"{path} (architecture)")
+    generator = build(config)
+    check_fits(state, generator, path)
+    generator.load_state_dict(state)
+    return generator.float().eval(), header
+
+
+def check_fits(state: Mapping[str, Tensor], generator: torch.nn.Module, path: Path) -> None:
+    """Refuse tensors that aren't of the architecture.
+
+    Raises:
+        ModelError: A name is missing or unknown, or a shape differs; the first such is named.
+    """
+    expected = {name: tuple(tensor.shape) for name, tensor in generator.state_dict().items()}
+    found = {name: tuple(tensor.shape) for name, tensor in state.items()}
+    for name in sorted(expected.keys() | found.keys()):
+        if expected.get(name) != found.get(name):
+            raise ModelError(
+                f"{path}: another architecture: '{name}' has shape {found.get(name, 'none')} in the file, "
+                f"{expected.get(name, 'none')} in the network; name the right architecture or file"
+            )

@@ -1,0 +1,72 @@
+"""The multi-scale PatchGAN discriminator (Pix2Next, Section 3.1.3; pix2pixHD, Wang et al., CVPR 2018)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from nirgen.config import FrozenConfig
+
+
+class DiscriminatorConfig(FrozenConfig):
+    """Sizes of the discriminators; the defaults are the paper's."""
+
+    in_channels: int = 4
+    """RGB and NIR together: 4, or 6 for three-channel NIR."""
+    filters: int = 64
+    layers: int = 3
+    """Convolutions of stride 2."""
+    scales: int = 3
+    norm: Literal["instance", "batch"] = "instance"
+    """The paper's, or the released code's."""
+
+
+class PatchDiscriminator(nn.Module):
+    """Classifies overlapping patches of an RGB-NIR pair as real or generated."""
+
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__()
+        norm = nn.InstanceNorm2d if config.norm == "instance" else nn.BatchNorm2d
+        width = config.filters
+        self.layers = nn.ModuleList(
+            [nn.Sequential(nn.Conv2d(config.in_channels, width, 4, stride=2, padding=2), nn.LeakyReLU(0.2))]
+        )
+        for layer in range(1, config.layers + 1):
+            stride = 2 if layer < config.layers else 1
+            wider = min(2 * width, 512)
+            self.layers.append(
+                nn.Sequential(nn.Conv2d(width, wider, 4, stride=stride, padding=2), norm(wider), nn.LeakyReLU(0.2))
+            )
+            width = wider
+        self.layers.append(nn.Conv2d(width, 1, 4, stride=1, padding=2))
+
+    def forward(self, pair: Tensor) -> list[Tensor]:
+        """(N, in_channels, H, W) -> the feature map of each layer; the last is the raw scores (N, 1, h, w)."""
+        features = []
+        for layer in self.layers:
+            pair = layer(pair)
+            features.append(pair)
+        return features
+
+
+class MultiScaleDiscriminator(nn.Module):
+    """PatchGANs of the same shape at full, half, quarter, ... resolution.
+
+    Args:
+        config: Sizes. It is not modified.
+    """
+
+    def __init__(self, config: DiscriminatorConfig) -> None:
+        super().__init__()
+        self.scales = nn.ModuleList(PatchDiscriminator(config) for _ in range(config.scales))
+
+    def forward(self, pair: Tensor) -> list[list[Tensor]]:
+        """(N, in_channels, H, W) -> for each scale, the feature maps of its layers; the last of each are raw scores."""
+        results = []
+        for position, discriminator in enumerate(self.scales):
+            if position:
+                pair = F.avg_pool2d(pair, 3, stride=2, padding=1, count_include_pad=False)
+            results.append(discriminator(pair))
+        return results

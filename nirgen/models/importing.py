@@ -1,0 +1,149 @@
+"""Bringing in weights of other projects, and giving ours back in their layout."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any, Literal
+
+import torch
+from safetensors.torch import save_file
+
+from nirgen.errors import ModelError
+from nirgen.models import checkpoint, released
+from nirgen.models.config import GeneratorConfig, InternImageConfig
+from nirgen.models.internimage import InternImage
+from nirgen.models.weights import read_foreign
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from torch import Tensor
+
+Layout = Literal["released", "internimage"]
+
+
+def import_weights(source: Path, target: Path, layout: Layout, *, licence: str = "unknown") -> dict[str, Any]:
+    """Convert a file of another project into a file of ours.
+
+    Args:
+        source: A `.pt`, `.pth` or `.safetensors` file; only its tensors are read.
+        target: The `.safetensors` file to write.
+        layout: `released`, a generator of the Pix2Next authors; `internimage`, an official InternImage classifier, which becomes
+            a file that a training run starts its extractor from.
+        licence: What may be done with the weights, as their owner states it.
+
+    Returns:
+        What was written: the header of a generator, or `architecture` and `tensors` of an extractor.
+
+    Raises:
+        ModelError: The file can't be read safely, or is of another architecture.
+    """
+    if target.suffix != ".safetensors":
+        raise ModelError(f"{target}: a model file ends in .safetensors; name it so")
+    state = read_foreign(source)
+    provenance = f"{source.name} (sha256 {_sha256(source)}), read by the '{layout}' layout"
+    if layout == "released":
+        return _import_released(state, source, target, licence=licence, provenance=provenance)
+    return _import_internimage(state, source, target, licence=licence, provenance=provenance)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _import_released(
+    state: Mapping[str, Tensor], source: Path, target: Path, *, licence: str, provenance: str
+) -> dict[str, Any]:
+    """A generator of the authors, all of whose tensors must be there and of their shape."""
+    config = GeneratorConfig.released()
+    with torch.device("meta"):
+        expected = {name: tuple(tensor.shape) for name, tensor in checkpoint.build(config).state_dict().items()}
+    renamed = {released.ours(name): tensor for name, tensor in state.items()}
+    for name in sorted(expected.keys() | renamed.keys()):
+        found = tuple(renamed[name].shape) if name in renamed else None
+        if found != expected.get(name):
+            raise ModelError(
+                f"{source}: not the released InternImage generator: '{name}' has shape {found or 'none'} in the file, "
+                f"{expected.get(name) or 'none'} in the network; other variants of the authors are not supported"
+            )
+    return checkpoint.save(target, renamed, config, licence=licence, provenance=provenance)
+
+
+def _import_internimage(
+    state: Mapping[str, Tensor], source: Path, target: Path, *, licence: str, provenance: str
+) -> dict[str, Any]:
+    """An official classifier, whose sizes are read off its tensors."""
+    config = internimage_config(state, source)
+    with torch.device("meta"):
+        network = InternImage(config)
+    checkpoint.check_fits(state, network, source)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    metadata = {"nirgen_extractor": config.model_dump_json(), "licence": licence, "provenance": provenance}
+    temporary = target.with_name(f".{target.name}.tmp")
+    save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata=metadata)
+    temporary.replace(target)
+    return {"architecture": config.model_dump(mode="json"), "tensors": len(state), "licence": licence, "provenance": provenance}
+
+
+def internimage_config(state: Mapping[str, Tensor], source: Path) -> InternImageConfig:
+    """The sizes of an InternImage, from the names and shapes of its tensors.
+
+    Args:
+        state: Its tensors by their official names.
+        source: The file, for errors.
+
+    Returns:
+        The configuration; `offset_scale`, which no tensor shows, is 2 from InternImage-L (160 wide) on, as published.
+
+    Raises:
+        ModelError: It isn't an InternImage of the kinds T, S, B, L or XL.
+    """
+    blocks = [re.match(r"levels\.(\d)\.blocks\.(\d+)\.dcn\.offset\.weight", name) for name in state]
+    found = [(int(match[1]), int(match[2])) for match in blocks if match]
+    if not found or "patch_embed.conv2.weight" not in state or {level for level, _ in found} != {0, 1, 2, 3}:
+        raise ModelError(f"{source}: not an InternImage (no 'levels.0.blocks.0.dcn.offset.weight' and the like)")
+    if any("center_feature_scale" in name or "res_post_norm" in name for name in state):
+        raise ModelError(f"{source}: InternImage-H and -G are not supported; take T, S, B, L or XL")
+    depths = [1 + max(block for at, block in found if at == level) for level in range(4)]
+    groups = [state[f"levels.{level}.blocks.0.dcn.offset.weight"].shape[0] // 18 for level in range(4)]
+    width, channels = state["patch_embed.conv2.weight"].shape[0], state["patch_embed.conv1.weight"].shape[1]
+    pre_norm = "levels.0.norm.0.weight" in state
+    return InternImageConfig(
+        in_channels=channels,
+        width=width,
+        depths=tuple(depths),  # type: ignore[arg-type]
+        groups=tuple(groups),  # type: ignore[arg-type]
+        offset_scale=2.0 if width >= 160 else 1.0,
+        post_norm=not pre_norm,
+        layer_scale=1.0 if "levels.0.blocks.0.gamma1" in state else None,
+        normalize="imagenet",
+        classes=state["head.weight"].shape[0] if "head.weight" in state else None,
+    )
+
+
+def export_weights(source: Path, target: Path) -> int:
+    """Write a generator in the authors' layout: `torch.save` of tensors by their names, in float32.
+
+    Args:
+        source: A nirgen model of the `released` architecture.
+        target: The `.pt` file to write.
+
+    Returns:
+        How many values it holds.
+
+    Raises:
+        ModelError: The model is of another architecture, which that layout has no names for.
+    """
+    state, header = checkpoint.load_state(source)
+    if GeneratorConfig.read(header["architecture"], where=str(source)) != GeneratorConfig.released():
+        raise ModelError(f"{source}: only the 'released' architecture can be exported to the authors' layout")
+    names = released.theirs(state)
+    theirs = {names[name]: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.tmp")
+    torch.save(theirs, temporary)
+    temporary.replace(target)
+    return sum(tensor.numel() for tensor in theirs.values())

@@ -1,0 +1,77 @@
+"""Reading tensors from files that came from elsewhere, without ever running code from them."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nirgen.errors import ModelError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+WRAPPERS = ("state_dict", "model", "model_state_dict", "generator", "params", "module")
+
+
+def read_foreign(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a `.safetensors` file, or of a `.pt`, `.pth` or `.bin` by `torch.load(weights_only=True)` alone.
+
+    A wrapping mapping such as `{"state_dict": ...}` and a common prefix `module.` are taken off.
+
+    Args:
+        path: The file.
+
+    Returns:
+        Tensors by name, on the CPU.
+
+    Raises:
+        ModelError: The file is missing, cut off, holds anything but tensors and plain values, or holds no tensors.
+    """
+    if not path.is_file():
+        raise ModelError(f"{path}: no such file; name a .pt, .pth, .bin or .safetensors file")
+    content = _load_safetensors(path) if path.suffix == ".safetensors" else _load_pickle(path)
+    state = _unwrap(content)
+    if not state:
+        raise ModelError(f"{path}: holds no tensors by name; expected a state_dict")
+    while all(name.startswith("module.") for name in state):
+        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    return state
+
+
+def _load_safetensors(path: Path) -> dict[str, Tensor]:
+    try:
+        return load_file(path)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: can't be read as safetensors ({error}); fetch it again") from None
+
+
+def _load_pickle(path: Path) -> Any:
+    """Unpickle tensors and plain values; the loader refuses everything else before any of it runs."""
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError:
+        raise ModelError(
+            f"{path}: holds more than tensors, perhaps code that would run on loading; it was not loaded. Ask its author for "
+            "a state_dict or a .safetensors file"
+        ) from None
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"{path}: can't be read ({first}); is it cut off? fetch it again") from None
+
+
+def _unwrap(content: Any) -> dict[str, Tensor]:
+    """The mapping of names to tensors inside what was loaded."""
+    while isinstance(content, dict):
+        tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        if tensors:
+            return tensors
+        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
+        if inner is None:
+            break
+        content = inner
+    return {}
