@@ -14,9 +14,11 @@ import pytest
 from nirgen import images
 from nirgen.translate.journal import read_journal
 
-# The command with a small translator in the models' place.
+# The command with a small translator in the place of models. Shells start background jobs deaf to Ctrl-C: the handler.
 COMMAND = """
-import sys, time, types
+import signal, sys, time, types
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 class Red:
     id, stride, header = "5" * 64, 8, {}
