@@ -183,8 +183,9 @@ def _lines() -> Callable[[Progress], None]:
         now = time.monotonic()
         began.setdefault(progress.phase, previous)
         previous = now
-        ended = progress.done == progress.total and progress.phase == "translate"
-        if now - printed >= _SECONDS_BETWEEN_LINES or ended:
+        ended = progress.done == progress.total
+        due = progress.phase == "translate" if ended else now - printed >= _SECONDS_BETWEEN_LINES
+        if due:
             rate = progress.done / max(now - began[progress.phase], 1e-9)
             remaining = (progress.total - progress.done) / rate
             typer.echo(

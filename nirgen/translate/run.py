@@ -219,7 +219,7 @@ def _prepare(
     return _Job(plan, Path(out), _load(model, device), options, run or RunOptions())
 
 
-def _load(model: str | Translator, device: str | None) -> Translator:
+def _load(model: str | Path | Translator, device: str | None) -> Translator:
     if not isinstance(model, (str, Path)):
         return model
     from nirgen.model import load_translator
