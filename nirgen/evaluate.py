@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from nirgen import images, metrics
 from nirgen.errors import NirgenError
@@ -27,7 +26,7 @@ class Score:
     """Means over images.
 
     Attributes:
-        method: `model`, or a floor: `luma`, `red`.
+        method: `model`, or a floor: `luma`, `red`, `linear` (the best linear map of RGB on the split `train`).
         subset: `all`, `urban-like`, or `not urban-like`.
         images: How many.
         psnr: In dB.
@@ -42,7 +41,12 @@ class Score:
 
 
 def evaluate(
-    model: NirModel, pairs: PairList, split: str = "val", *, size: int = 256, progress: Callable[[int, int], None] | None = None
+    model: NirModel,
+    pairs: PairList,
+    split: str = "val",
+    *,
+    size: int = 256,
+    progress: Callable[[int, int], None] | None = None,
 ) -> list[Score]:
     """Judge a model on a split, at the size of the paper.
 
@@ -65,9 +69,11 @@ def evaluate(
     trained_on = {pair["nir_sha256"] for pair in model.training_pairs}
     methods: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
         "model": model,
-        "luma": lambda rgb: np.asarray(Image.fromarray(rgb).convert("L")),
+        "luma": _luma,
         "red": lambda rgb: rgb[..., 0],
     }
+    if any(pair.split == "train" for pair in pairs.pairs):
+        methods["linear"] = _best_linear_map(pairs.split("train"), size)
     rows: list[tuple[str, Pair, float, float]] = []
     for done, pair in enumerate(chosen.pairs, start=1):
         if pair.nir_sha256 in trained_on:
@@ -95,5 +101,27 @@ def evaluate(
 
 def _read(pairs: PairList, path: str, size: int) -> NDArray[np.uint8]:
     """(size, size, 3) uint8 of a file."""
-    image = Image.fromarray(images.read(pairs.root / path))
-    return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR))
+    return images.resize(images.read(pairs.root / path), (size, size), resample="bilinear")
+
+
+def _luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, 3) uint8 -> (H, W) uint8, by the weights of ITU-R BT.601."""
+    luma: NDArray[np.uint8] = np.rint(rgb @ np.array([0.299, 0.587, 0.114])).astype(np.uint8)
+    return luma
+
+
+def _best_linear_map(pairs: PairList, size: int) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:
+    """The map a R + b G + c B + d of least squared error over all pixels of some pairs."""
+    products, targets = np.zeros((4, 4)), np.zeros(4)
+    for pair in pairs.pairs:
+        rgb, nir = (_read(pairs, path, size) for path in (pair.rgb, pair.nir))
+        columns = _with_ones(rgb).reshape(-1, 4)
+        products += columns.T @ columns
+        targets += columns.T @ nir[..., 0].reshape(-1)
+    weights = np.linalg.lstsq(products, targets, rcond=None)[0]
+    return lambda rgb: np.rint(_with_ones(rgb) @ weights).clip(0, 255).astype(np.uint8)
+
+
+def _with_ones(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """(H, W, 3) -> (H, W, 4)."""
+    return np.concatenate((rgb, np.ones((*rgb.shape[:2], 1))), axis=2)

@@ -235,19 +235,22 @@ def pad_to_stride(rgb: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
     return np.pad(rgb, ((0, below), (0, right), (0, 0)), mode="reflect")
 
 
-def resize(rgb: NDArray[np.uint8], size: tuple[int, int]) -> NDArray[np.uint8]:
-    """Resize with an antialiased Lanczos filter.
+def resize(
+    rgb: NDArray[np.uint8], size: tuple[int, int], *, resample: Literal["lanczos", "bilinear"] = "lanczos"
+) -> NDArray[np.uint8]:
+    """Resize with an antialiased filter.
 
     Args:
         rgb: (H, W, 3) uint8.
         size: (height, width) in pixels.
+        resample: Pillow's filter.
 
     Returns:
         (height, width, 3) uint8; the very input where the size is right already.
     """
     if rgb.shape[:2] == size:
         return rgb
-    return np.array(Image.fromarray(rgb).resize((size[1], size[0]), Image.Resampling.LANCZOS))
+    return np.array(Image.fromarray(rgb).resize((size[1], size[0]), Image.Resampling[resample.upper()]))
 
 
 def side_by_side(

@@ -50,7 +50,7 @@ class NirModel:
 
     @property
     def stride(self) -> int:
-        """Heights and widths that the network takes are multiples of this many pixels; at least 32, to see some context."""
+        """Heights and widths that the network takes are multiples of this; at least 32, to see some context."""
         return int(np.lcm(self.generator.stride, 32))
 
     @property
@@ -99,7 +99,8 @@ class NirModel:
             image: A PIL image of any mode (its EXIF orientation is applied), or (H, W, 3) uint8 sRGB.
 
         Returns:
-            Near-infrared of the same height and width: a PIL image of mode `L` for a PIL image, (H, W) uint8 for an array.
+            Near-infrared of the same height and width: a PIL image of mode `L` for a PIL image, (H, W) uint8 for an
+            array.
 
         Raises:
             ShapeError: An array that isn't (H, W, 3) uint8.
@@ -108,7 +109,9 @@ class NirModel:
         if isinstance(image, Image.Image):
             return Image.fromarray(self._array(images.to_rgb(image)))
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
-            raise ShapeError(f"an array of shape {image.shape} and type {image.dtype}; give (height, width, 3) uint8 sRGB")
+            raise ShapeError(
+                f"an array of shape {image.shape} and type {image.dtype}; give (height, width, 3) uint8 sRGB"
+            )
         return self._array(image)
 
     def _array(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:

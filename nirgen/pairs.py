@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Self
 
 from nirgen.errors import NirgenError
+from nirgen.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,13 +67,18 @@ class PairList:
         try:
             with path.open(newline="", encoding="utf-8") as file:
                 rows = list(csv.DictReader(file))
-        except OSError as error:
-            raise NirgenError(f"{path}: can't be read ({error.strerror}); 'nirgen pairs' writes such a list") from None
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise NirgenError(f"{path}: can't be read ({error}); 'nirgen pairs' writes such a list") from None
         columns = [field.name for field in fields(Pair)]
         missing = [name for name in columns if rows and name not in rows[0]]
         if not rows or missing:
-            raise NirgenError(f"{path}: {'no rows' if not rows else f'no column {missing[0]!r}'}; 'nirgen pairs' writes such a list")
+            raise NirgenError(
+                f"{path}: {'no rows' if not rows else f'no column {missing[0]!r}'}; 'nirgen pairs' writes such a list"
+            )
         root = root if root is not None else path.parent
+        for line, row in enumerate(rows, start=2):
+            if any(row[name] is None for name in columns):
+                raise NirgenError(f"{path}, line {line}: too few columns; write the list again with 'nirgen pairs'")
         pairs = tuple(Pair(**{name: row[name] for name in columns}) for row in rows)
         for pair in pairs:
             for image in (pair.rgb, pair.nir):
@@ -82,12 +89,11 @@ class PairList:
     def write(self, path: Path) -> None:
         """Write the list as CSV, sorted by split and name."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = path.with_name(f".{path.name}.tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, [field.name for field in fields(Pair)], lineterminator="\n")
+        with io.StringIO(newline="") as text:
+            writer = csv.DictWriter(text, [field.name for field in fields(Pair)], lineterminator="\n")
             writer.writeheader()
             writer.writerows(asdict(pair) for pair in sorted(self.pairs, key=lambda pair: (pair.split, pair.name)))
-        temporary.replace(path)
+            write_whole(path, text.getvalue().encode())
 
     def split(self, name: str) -> Self:
         """The pairs of one split.
@@ -107,14 +113,15 @@ def find_pairs(root: Path, index: Path | None = None) -> PairList:
 
     Args:
         root: The folder of the splits.
-        index: A CSV with the columns `name` and `scene_group` (or `sequence`) and, if known, `category`; without it each pair is a
-            sequence of its own.
+        index: A CSV with the columns `name` and `scene_group` (or `sequence`) and, if known, `category`; without it
+            each pair is a sequence of its own.
 
     Returns:
         All pairs, sorted by split and name.
 
     Raises:
-        NirgenError: No split is found; an image lacks its partner or has two; or one sequence lies in two splits.
+        NirgenError: No split is found; an image lacks its partner or has two; the index lacks a pair; or one sequence
+            lies in two splits.
     """
     known = _read_index(index) if index is not None else {}
     pairs: list[Pair] = []
@@ -122,8 +129,12 @@ def find_pairs(root: Path, index: Path | None = None) -> PairList:
         rgb, nir = _by_stem(folder / "rgb"), _by_stem(folder / "nir")
         for stem in sorted(rgb.keys() ^ nir.keys()):
             there = rgb.get(stem) or nir[stem]
-            raise NirgenError(f"{there}: no partner of the same stem in '{'nir' if stem in rgb else 'rgb'}/'; add or remove it")
+            raise NirgenError(
+                f"{there}: no partner of the same stem in '{'nir' if stem in rgb else 'rgb'}/'; add or remove it"
+            )
         for stem in sorted(rgb):
+            if index is not None and stem not in known:
+                raise NirgenError(f"{index}: no row for '{stem}' ({rgb[stem]}); add it, or leave the index out")
             row = known.get(stem, {})
             pairs.append(
                 Pair(
@@ -138,7 +149,9 @@ def find_pairs(root: Path, index: Path | None = None) -> PairList:
                 )
             )
     if not pairs:
-        raise NirgenError(f"{root}: no pairs; expected <split>/rgb/NAME.* and <split>/nir/NAME.*, as in train/rgb/a.jpg")
+        raise NirgenError(
+            f"{root}: no pairs; expected <split>/rgb/NAME.* and <split>/nir/NAME.*, as in train/rgb/a.jpg"
+        )
     _refuse_cut_sequences(pairs)
     return PairList(root, tuple(pairs))
 
@@ -148,8 +161,8 @@ def _read_index(path: Path) -> dict[str, dict[str, str]]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return {row["name"]: row for row in csv.DictReader(file)}
-    except (OSError, KeyError) as error:
-        raise NirgenError(f"{path}: not an index with a column 'name' ({error})") from None
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise NirgenError(f"{path}: not an index with a column 'name' ({error}); name a CSV that has one") from None
 
 
 def _by_stem(folder: Path) -> dict[str, Path]:
@@ -171,5 +184,6 @@ def _refuse_cut_sequences(pairs: Iterable[Pair]) -> None:
         other = splits.setdefault(pair.sequence, pair.split)
         if other != pair.split:
             raise NirgenError(
-                f"sequence '{pair.sequence}' lies in both '{other}' and '{pair.split}' ({pair.name}); move it into one split"
+                f"sequence '{pair.sequence}' lies in both '{other}' and '{pair.split}' ({pair.name}); "
+                "move it into one split"
             )

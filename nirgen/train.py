@@ -1,7 +1,7 @@
 """Training of a generator (Pix2Next, Section 3.2 and Algorithm 1).
 
-Beside the paper's three terms there is a pixel term, and the adversarial terms may start late: with a few hundred pairs and no
-GPU a network must first learn the brightness of things, which a pixel term teaches fastest.
+Beside the paper's three terms there is a pixel term, and the adversarial terms may start late: with a few hundred pairs
+and no GPU a network must first learn the brightness of things, which a pixel term teaches fastest.
 """
 
 from __future__ import annotations
@@ -9,27 +9,26 @@ from __future__ import annotations
 import json
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import numpy as np
 import torch
 import torchvision.transforms.v2.functional as TF
-from pydantic import Field
+from pydantic import Field, model_validator
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nirgen import images, losses
 from nirgen.config import FrozenConfig
-from nirgen.errors import ConfigError, ImageError
-from nirgen.models.checkpoint import build, save
+from nirgen.errors import ConfigError, ImageError, OutputError
+from nirgen.models.catalog import find_model
+from nirgen.models.checkpoint import build, load, save
 from nirgen.models.config import GeneratorConfig
 from nirgen.models.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from numpy.typing import NDArray
 
     from nirgen.models.generator import Pix2Next
     from nirgen.pairs import PairList
@@ -51,6 +50,8 @@ class TrainConfig(FrozenConfig):
     """All of a training run; the defaults are those of the embedded model."""
 
     generator: GeneratorConfig = GeneratorConfig.compact()
+    start_from: str | None = None
+    """A model to take the first weights from: an embedded name, a file or a run folder, of the same architecture."""
     discriminator: DiscriminatorConfig = DiscriminatorConfig(filters=32)
     stages: tuple[Stage, ...] = (
         Stage(share=0.45, size=160, batch=8, adversarial=False),
@@ -74,9 +75,21 @@ class TrainConfig(FrozenConfig):
     """Side of the random part of a crop that the discriminators see, in pixels."""
     smallest_crop: float = Field(0.2, gt=0, le=1)
     """Smallest share of a photo's area that a crop takes."""
-    category_weights: dict[str, float] = {"urban": 3.0, "street": 3.0, "oldbuilding": 3.0}
+    darkened: float = Field(0.12, ge=0, le=1)
+    """Share of the crops that lose most of their light, as if taken at night."""
+    category_weights: dict[str, float] = Field({"urban": 3.0, "street": 3.0, "oldbuilding": 3.0})
     """How much oftener a pair of a category is drawn."""
     seed: int = 0
+
+    @model_validator(mode="after")
+    def _discriminator_takes_pairs(self) -> Self:
+        expected = 3 + self.generator.output_channels
+        if self.discriminator.in_channels != expected:
+            raise ValueError(
+                f"discriminator.in_channels is {self.discriminator.in_channels}, but RGB and the generator's output "
+                f"have {expected}"
+            )
+        return self
 
 
 @dataclass(frozen=True)
@@ -95,28 +108,26 @@ def read_photos(pairs: PairList) -> list[Photo]:
     """
     photos = []
     for pair in pairs.pairs:
-        rgb, nir = (_read(pairs.root / path) for path in (pair.rgb, pair.nir))
+        rgb, nir = (images.read(pairs.root / path) for path in (pair.rgb, pair.nir))
         if rgb.shape != nir.shape:
             raise ImageError(
-                f"{pairs.root / pair.nir}: {nir.shape[1]}x{nir.shape[0]}, but its RGB partner is {rgb.shape[1]}x{rgb.shape[0]}; "
-                "align and crop them alike"
+                f"{pairs.root / pair.nir}: {nir.shape[1]}x{nir.shape[0]}, but its RGB partner is "
+                f"{rgb.shape[1]}x{rgb.shape[0]}; align and crop them alike"
             )
         photos.append(Photo(torch.from_numpy(rgb).permute(2, 0, 1), torch.from_numpy(nir[None, ..., 0])))
     return photos
 
 
-def _read(path: Path) -> NDArray[np.uint8]:
-    """Pixels of an image file, (H, W, 3)."""
-    return images.decode(path.read_bytes(), str(path))
-
-
 class Sampler:
     """Draws augmented crops: geometry alike for both images, photometry for RGB alone."""
 
-    def __init__(self, photos: list[Photo], weights: list[float], smallest_crop: float, seed: int) -> None:
+    def __init__(
+        self, photos: list[Photo], weights: list[float], *, smallest_crop: float, darkened: float, seed: int
+    ) -> None:
         self.photos = photos
         self.weights = np.asarray(weights) / np.sum(weights)
         self.smallest_crop = smallest_crop
+        self.darkened = darkened
         self.random = np.random.default_rng(seed)
 
     def batch(self, count: int, size: int) -> tuple[Tensor, Tensor]:
@@ -125,10 +136,13 @@ class Sampler:
         Returns:
             rgb (count, 3, size, size) and nir (count, 1, size, size), float32 in [-1, 1].
         """
-        drawn = [self._crop(self.photos[index], size) for index in self.random.choice(len(self.photos), count, p=self.weights)]
+        drawn = [
+            self._crop(self.photos[index], size)
+            for index in self.random.choice(len(self.photos), count, p=self.weights)
+        ]
         rgb = torch.stack([rgb for rgb, _ in drawn]).float() / 127.5 - 1
         nir = torch.stack([nir for _, nir in drawn]).float() / 127.5 - 1
-        return self._expose(rgb), nir
+        return self._darken(self._expose(rgb), nir)
 
     def _crop(self, photo: Photo, size: int) -> tuple[Tensor, Tensor]:
         """A random part of a photo, squashed to size x size, mirrored half of the time."""
@@ -157,6 +171,32 @@ class Sampler:
         changed = unit.pow(torch.from_numpy(gamma).float()) * torch.from_numpy(gain).float()
         return changed.clamp(0, 1) * 2 - 1
 
+    def _darken(self, rgb: Tensor, nir: Tensor) -> tuple[Tensor, Tensor]:
+        """Turn some pairs into night: both images alike lose light, and RGB gets a sensor's noise.
+
+        Photos by day alone would teach that nothing is ever dark.
+        """
+        n = len(rgb)
+        night = self.random.random((n, 1, 1, 1)) < self.darkened
+        gain = torch.from_numpy(np.where(night, np.exp(self.random.uniform(-3, -0.3, (n, 1, 1, 1))), 1.0)).float()
+        noise = torch.from_numpy(self.random.normal(0, 0.012, tuple(rgb.shape)).astype(np.float32)) * torch.from_numpy(night)
+        return ((rgb + 1) / 2 * gain + noise).clamp(0, 1) * 2 - 1, (nir + 1) * gain - 1
+
+
+def _first_generator(config: TrainConfig) -> Pix2Next:
+    """A fresh generator, or the one that the run starts from.
+
+    Raises:
+        ConfigError: That one is of another architecture.
+    """
+    if config.start_from is None:
+        return build(config.generator, load_weights=True)
+    path = find_model(config.start_from)
+    generator, _ = load(path)
+    if generator.config != config.generator:
+        raise ConfigError(f"{path}: another architecture than 'generator' says; start from a model of the same one")
+    return generator.train()
+
 
 class Trainer:
     """State of one run: networks, optimizers, and the step that advances them.
@@ -170,10 +210,12 @@ class Trainer:
     def __init__(self, config: TrainConfig, photos: list[Photo], weights: list[float]) -> None:
         torch.manual_seed(config.seed)
         self.config = config
-        self.generator: Pix2Next = build(config.generator).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.generator = _first_generator(config).to(memory_format=torch.channels_last)
         self.discriminator = MultiScaleDiscriminator(config.discriminator)
         self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
-        self.sampler = Sampler(photos, weights, config.smallest_crop, config.seed)
+        self.sampler = Sampler(
+            photos, weights, smallest_crop=config.smallest_crop, darkened=config.darkened, seed=config.seed
+        )
         self.generator_optimizer = torch.optim.AdamW(
             self.generator.parameters(), lr=config.learning_rate, betas=(0.9, 0.99), weight_decay=config.weight_decay
         )
@@ -203,6 +245,7 @@ class Trainer:
         for group in self.generator_optimizer.param_groups:
             group["lr"] = config.learning_rate * losses.warmup_cosine(progress)
         rgb, nir = self.sampler.batch(stage.batch, stage.size)
+        nir = nir.expand(-1, config.generator.output_channels, -1, -1)
         generated = self.generator(rgb.to(memory_format=torch.channels_last))
 
         terms = {
@@ -222,7 +265,9 @@ class Trainer:
         self.average.update_parameters(self.generator)
         return {name: float(term.detach()) for name, term in terms.items()} | reported
 
-    def _adversarial(self, rgb: Tensor, nir: Tensor, generated: Tensor, reported: dict[str, float]) -> dict[str, Tensor]:
+    def _adversarial(
+        self, rgb: Tensor, nir: Tensor, generated: Tensor, reported: dict[str, float]
+    ) -> dict[str, Tensor]:
         """Update the discriminators on a part of the crop; return the generator's terms against them."""
         config = self.config
         side = min(config.adversarial_crop, rgb.shape[-1])
@@ -251,14 +296,18 @@ class Trainer:
 
 
 def train(
-    pairs: PairList, config: TrainConfig, out: Path, *, report: Callable[[int, float, dict[str, float]], None] | None = None
+    pairs: PairList,
+    config: TrainConfig,
+    out: Path,
+    *,
+    report: Callable[[int, float, dict[str, float]], None] | None = None,
 ) -> Path:
     """Train a generator on the `train` split and write it.
 
     Args:
         pairs: The list; only its split `train` is used.
         config: The run.
-        out: A new folder: `config.json`, `pairs.csv`, `log.jsonl`, `model.safetensors` (the moving average of the weights).
+        out: A new folder: `config.json`, `pairs.csv`, `log.jsonl`, `model.safetensors` (the weights' moving average).
         report: Called after each step with the step, the share of the run that is done, and the loss terms.
 
     Returns:
@@ -267,15 +316,21 @@ def train(
     Raises:
         ConfigError: The stages' shares don't add up to 1, or a loss became NaN or infinite.
         ImageError: A pair can't be read.
+        OutputError: The folder holds a run already.
     """
     if abs(sum(stage.share for stage in config.stages) - 1) > 1e-6:
-        raise ConfigError(f"the stages' shares add up to {sum(stage.share for stage in config.stages):g}; they must add up to 1")
+        raise ConfigError(
+            f"the stages' shares add up to {sum(stage.share for stage in config.stages):g}; they must add up to 1"
+        )
+    if (out / "config.json").exists():
+        raise OutputError(f"{out}: holds a training run already; name a new folder")
     chosen = pairs.split("train")
+    photos = read_photos(chosen)
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     chosen.write(out / "pairs.csv")
     weights = [config.category_weights.get(pair.category, 1.0) for pair in chosen.pairs]
-    trainer = Trainer(config, read_photos(chosen), weights)
+    trainer = Trainer(config, photos, weights)
 
     model = out / "model.safetensors"
     begin = saved = time.monotonic()
@@ -284,11 +339,12 @@ def train(
         while progress < 1:
             terms = trainer.step(progress)
             if not all(np.isfinite(value) for value in terms.values()):
-                raise ConfigError(f"step {step}: {terms} is not finite; lower learning_rate; the last good model is {model}")
+                kept = f"; the last good model is {model}" if model.exists() else ""
+                raise ConfigError(f"step {step}: a loss is not finite ({terms}); lower learning_rate{kept}")
             step += 1
             spent = (time.monotonic() - begin) / 60
             progress = max(step / config.steps, spent / config.max_minutes if config.max_minutes else 0.0)
-            if step % 20 == 0:
+            if step % 20 == 0 or progress >= 1:
                 line = {"step": step, "minutes": round(spent, 2), "progress": round(progress, 4)}
                 log.write(json.dumps(line | {name: round(value, 5) for name, value in terms.items()}) + "\n")
                 log.flush()
@@ -303,11 +359,15 @@ def train(
 
 def _save(path: Path, trainer: Trainer, pairs: PairList, step: int, minutes: float) -> None:
     """Write the averaged weights, in half precision, with all that made them."""
-    state = {name: tensor.half() for name, tensor in trainer.average.module.state_dict().items()}
+    state = {
+        name: tensor.half() if tensor.is_floating_point() else tensor
+        for name, tensor in trainer.average.module.state_dict().items()
+    }
     training: dict[str, Any] = {
         "config": trainer.config.model_dump(mode="json", exclude={"generator"}),
         "pairs": [
-            {"name": p.name, "rgb_sha256": p.rgb_sha256, "nir_sha256": p.nir_sha256, "sequence": p.sequence} for p in pairs.pairs
+            {"name": p.name, "rgb_sha256": p.rgb_sha256, "nir_sha256": p.nir_sha256, "sequence": p.sequence}
+            for p in pairs.pairs
         ],
         "steps": step,
         "minutes": round(minutes, 1),

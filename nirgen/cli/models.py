@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import Annotated, Literal
 
 import typer
@@ -49,7 +49,9 @@ def info(
         "extractor": architecture["extractor"].get("name", architecture["extractor"]["kind"]),
         "attention": architecture["attention"],
         "output": f"{architecture['output_channels']} channel(s)",
-        "trained on": f"{len(training['pairs'])} pairs, {training.get('steps', '?')} steps" if "pairs" in training else "not recorded",
+        "trained on": f"{len(training['pairs'])} pairs, {training.get('steps', '?')} steps"
+        if "pairs" in training
+        else "not recorded",
         "licence": header["licence"],
         "provenance": header["provenance"] or "trained by nirgen",
         "written by": f"nirgen {header['nirgen']}",
@@ -68,7 +70,9 @@ def import_model(
         Literal["released", "internimage"],
         typer.Option("--as", help="A generator of the Pix2Next authors, or an official InternImage classifier."),
     ] = "released",
-    licence: Annotated[str, typer.Option(help="What may be done with the weights, as their owner states it.")] = "unknown",
+    licence: Annotated[
+        str, typer.Option(help="What may be done with the weights, as their owner states it.")
+    ] = "unknown",
 ) -> None:
     """Bring in weights of another project; code inside the file is never run.
 
@@ -77,7 +81,9 @@ def import_model(
     from nirgen.models.importing import import_weights
 
     header = import_weights(source, target, layout, licence=licence)
-    what = f"model {header['model_id'][:12]}" if "model_id" in header else f"an extractor of {header['tensors']} tensors"
+    what = (
+        f"model {header['model_id'][:12]}" if "model_id" in header else f"an extractor of {header['tensors']} tensors"
+    )
     typer.echo(f"{target}: {what}")
 
 

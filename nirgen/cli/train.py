@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from pathlib import Path
-from typing import Annotated
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import Annotated, Any
 
 import typer
 
@@ -28,12 +28,14 @@ def train(
     from nirgen.train import TrainConfig
     from nirgen.train import train as run
 
-    values = {}
+    values: dict[str, Any] = {}
     if config is not None:
         try:
             values = yaml.safe_load(config.read_text(encoding="utf-8")) or {}
         except (OSError, yaml.YAMLError) as error:
             raise ConfigError(f"{config}: can't be read as YAML ({' '.join(str(error).split())})") from None
+        if not isinstance(values, dict):
+            raise ConfigError(f"{config}: holds a {type(values).__name__}; write settings as 'name: value'")
     options = {"max_minutes": max_minutes, "seed": seed}
     values |= {name: value for name, value in options.items() if value is not None}
     settings = TrainConfig.read(values, where=str(config or "the command line"))

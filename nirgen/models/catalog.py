@@ -34,7 +34,9 @@ def find_model(name: str | Path) -> Path:
     if path.is_dir():
         if (path / RUN_FILE).is_file():
             return path / RUN_FILE
-        raise ModelError(f"{path}: a folder without {RUN_FILE}; name the folder that 'nirgen train' wrote, or a model file")
+        raise ModelError(
+            f"{path}: a folder without {RUN_FILE}; name the folder that 'nirgen train' wrote, or a model file"
+        )
     if path.is_file():
         return path
     if path.suffix or len(path.parts) > 1:

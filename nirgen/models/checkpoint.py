@@ -1,16 +1,14 @@
 """Model files: safetensors with one JSON header that says all about the model.
 
-A file is complete: its header holds the architecture, so that nothing else is needed to build the network, and `model_id`, so that
-a damaged or exchanged tensor is noticed. Nothing is ever unpickled.
+A file is complete: its header holds the architecture, so that nothing else is needed to build the network, and
+`model_id`, so that a damaged or exchanged tensor is noticed. Nothing is ever unpickled.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-import os
 import struct
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,12 +17,14 @@ from safetensors.torch import load_file, save_file
 
 from nirgen import __version__
 from nirgen.errors import ModelError
+from nirgen.files import replacing
 from nirgen.models.config import GeneratorConfig
 from nirgen.models.extractors import build_extractor
 from nirgen.models.generator import Pix2Next
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
     from torch import Tensor
 
@@ -49,9 +49,17 @@ def model_id(state: Mapping[str, Tensor]) -> str:
     return digest.hexdigest()
 
 
-def build(config: GeneratorConfig) -> Pix2Next:
-    """A fresh generator of a configuration, with the extractor that it names."""
-    return Pix2Next(config, build_extractor(config))
+def build(config: GeneratorConfig, *, load_weights: bool = False) -> Pix2Next:
+    """A fresh generator of a configuration, with the extractor that it names.
+
+    Args:
+        config: The architecture.
+        load_weights: Whether the extractor starts from the weights that the configuration names, as in training.
+
+    Raises:
+        ModelError: The extractor is unknown, or its weights can't be had.
+    """
+    return Pix2Next(config, build_extractor(config, load_weights=load_weights))
 
 
 def save(
@@ -90,14 +98,8 @@ def save(
         "provenance": provenance,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    try:
+    with replacing(path) as temporary:
         save_file(tensors, temporary, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
     return header
 
 
@@ -111,19 +113,22 @@ def read_header(path: Path) -> dict[str, Any]:
         schema, nirgen, architecture, model_id, training, metrics, licence, provenance.
 
     Raises:
-        ModelError: The file is missing, isn't safetensors, has no nirgen header, or is of a newer schema.
+        ModelError: The file is missing, isn't safetensors, has no nirgen header, or is of another schema.
     """
     metadata = _read_metadata(path)
     try:
         header = json.loads(metadata[HEADER_KEY])
     except (KeyError, ValueError):
         raise ModelError(
-            f"{path}: safetensors, but not a nirgen model (no '{HEADER_KEY}' header); bring weights of other projects in "
-            "with 'nirgen models import'"
+            f"{path}: safetensors, but not a nirgen model (no '{HEADER_KEY}' header); bring weights of other projects "
+            "in with 'nirgen models import'"
         ) from None
     if not isinstance(header, dict) or header.get("schema") != SCHEMA:
         found = header.get("schema") if isinstance(header, dict) else None
         raise ModelError(f"{path}: model schema {found!r}, but this nirgen reads schema {SCHEMA}; update nirgen")
+    for name in ("architecture", "model_id", "training", "metrics", "licence", "provenance", "nirgen"):
+        if name not in header:
+            raise ModelError(f"{path}: the header lacks '{name}'; fetch or export the file again")
     return header
 
 
@@ -140,7 +145,7 @@ def _read_metadata(path: Path) -> dict[str, str]:
         raise ModelError(f"{path}: no such model file; 'nirgen models list' shows the models there are") from None
     except (OSError, ValueError) as error:
         raise ModelError(f"{path}: can't be read as safetensors ({error}); is the file whole?") from None
-    metadata = table.get("__metadata__", {})
+    metadata = table.get("__metadata__") if isinstance(table, dict) else None
     return metadata if isinstance(metadata, dict) else {}
 
 

@@ -28,7 +28,7 @@ class InternImageConfig(FrozenConfig):
     layer_scale: float | None = 1e-5
     drop_path: float = Field(0.0, ge=0, lt=1)
     normalize: Literal["none", "imagenet"] = "none"
-    """What an RGB input in [-1, 1] is brought to: nothing, or ImageNet's mean and deviation, as pretrained weights need."""
+    """What an RGB input in [-1, 1] is brought to: nothing, or ImageNet's mean and deviation, for pretrained weights."""
     weights: str | None = None
     """A file that `nirgen models import --as internimage` wrote, to start training from."""
     classes: int | None = None
@@ -38,7 +38,9 @@ class InternImageConfig(FrozenConfig):
     def _groups_divide(self) -> Self:
         for level, groups in enumerate(self.groups):
             if (self.width * 2**level) % groups:
-                raise ValueError(f"level {level} has {self.width * 2**level} channels, not divisible by {groups} groups")
+                raise ValueError(
+                    f"level {level} has {self.width * 2**level} channels, not divisible by {groups} groups"
+                )
         return self
 
     @property
@@ -48,13 +50,20 @@ class InternImageConfig(FrozenConfig):
 
     @classmethod
     def tiny(cls) -> Self:
-        """InternImage-T: 64 wide, pre-norm, layer scale 1."""
-        return cls(width=64, depths=(4, 4, 18, 4), groups=(4, 8, 16, 32), post_norm=False, layer_scale=1.0, normalize="imagenet")
+        """InternImage-T: 64 wide, pre-norm, without layer scale."""
+        return cls(
+            width=64,
+            depths=(4, 4, 18, 4),
+            groups=(4, 8, 16, 32),
+            post_norm=False,
+            layer_scale=None,
+            normalize="imagenet",
+        )
 
     @classmethod
     def small(cls) -> Self:
-        """InternImage-S: 80 wide, post-norm, layer scale 1."""
-        return cls(width=80, depths=(4, 4, 21, 4), groups=(5, 10, 20, 40), layer_scale=1.0, normalize="imagenet")
+        """InternImage-S: 80 wide, post-norm, layer scale 1e-5."""
+        return cls(width=80, depths=(4, 4, 21, 4), groups=(5, 10, 20, 40), normalize="imagenet")
 
     @classmethod
     def base(cls) -> Self:
@@ -132,7 +141,9 @@ class GeneratorConfig(FrozenConfig):
         expected = self.stem_channels if self.extractor_input == "stem" else 3
         channels = getattr(self.extractor, "in_channels", expected)
         if channels != expected:
-            raise ValueError(f"the extractor reads {channels} channels, but its input, the {self.extractor_input}, has {expected}")
+            raise ValueError(
+                f"the extractor reads {channels} channels, but its input, the {self.extractor_input}, has {expected}"
+            )
         return self
 
     @classmethod
@@ -158,8 +169,8 @@ class GeneratorConfig(FrozenConfig):
     def compact(cls, **changes: Any) -> Self:
         """The embedded model: the same anatomy, narrower, with one level more.
 
-        Level 0 has no residual blocks of its own: the stem goes straight to half resolution, and the output block joins it
-        again at full resolution. That leaves the work to the coarser levels, where it is cheap.
+        Level 0 has no residual blocks of its own: the stem goes straight to half resolution, and the output block joins
+        it again at full resolution. That leaves the work to the coarser levels, where it is cheap.
         """
         values: dict[str, Any] = {
             "stem_channels": 8,

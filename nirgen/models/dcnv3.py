@@ -1,8 +1,8 @@
 """DCNv3, the deformable convolution of InternImage (Wang et al., CVPR 2023, Section 3.1), in plain PyTorch.
 
-Computed by bilinear sampling (`grid_sample`), so it needs no compiled extension and runs on every device. The nine points of
-a group are ordered with x outermost: point 3 * ix + iy; an offset is (dx, dy) in pixels. Shapes are channels-last,
-(N, H, W, C), as everywhere in InternImage.
+Computed by bilinear sampling (`grid_sample`), so it needs no compiled extension and runs on every device. The nine
+points of a group are ordered with x outermost: point 3 * ix + iy; an offset is (dx, dy) in pixels. Shapes are
+channels-last, (N, H, W, C), as everywhere in InternImage.
 """
 
 from __future__ import annotations
@@ -59,7 +59,9 @@ def deformable_sample(value: Tensor, offset: Tensor, mask: Tensor, groups: int, 
     grid = grid.transpose(1, 2).reshape(n * groups, height * width, POINTS, 2)
     maps = value.permute(0, 3, 1, 2).reshape(n * groups, channels // groups, height, width)
     sampled = F.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    weights = mask.view(n, height * width, groups, POINTS).transpose(1, 2).reshape(n * groups, 1, height * width, POINTS)
+    weights = (
+        mask.view(n, height * width, groups, POINTS).transpose(1, 2).reshape(n * groups, 1, height * width, POINTS)
+    )
     summed = (sampled * weights).sum(dim=-1)  # (N * groups, C / groups, H * W)
     return summed.view(n, channels, height, width).permute(0, 2, 3, 1)
 
@@ -86,9 +88,15 @@ class DCNv3(nn.Module):
         self.mask = nn.Linear(channels, groups * POINTS)
         self.input_proj = nn.Linear(channels, channels)
         self.output_proj = nn.Linear(channels, channels)
-        # Offsets begin at zero and masks even, as a plain average; both learn from there.
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Offsets begin at zero and masks even, as a plain average of the neighbourhood; both learn from there."""
         for layer in (self.offset, self.mask):
             nn.init.zeros_(layer.weight)
+            nn.init.zeros_(layer.bias)
+        for layer in (self.input_proj, self.output_proj):
+            nn.init.xavier_uniform_(layer.weight)
             nn.init.zeros_(layer.bias)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -11,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nirgen.errors import ModelError
+from nirgen.errors import ModelError, nearest
 from nirgen.models.config import InternImageConfig, NoExtractorConfig, TimmConfig
 from nirgen.models.internimage import InternImage
 from nirgen.models.weights import read_foreign
@@ -22,7 +21,7 @@ if TYPE_CHECKING:
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Ways in which timm's families are told to take any size, tried in turn; a family that doesn't know one refuses it.
-_ANY_SIZE: tuple[dict[str, bool], ...] = (
+_ANY_SIZE: tuple[dict[str, Any], ...] = (
     {"dynamic_img_size": True, "dynamic_img_pad": True},  # ViT and its kin
     {"strict_img_size": False},  # Swin
     {},  # convolutional
@@ -54,6 +53,8 @@ class Normalized(nn.Module):
         self.backbone = backbone
         self.condition_channels = backbone.condition_channels
         self.stride = backbone.stride
+        self.mean: Tensor
+        self.std: Tensor
         self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
 
@@ -70,8 +71,8 @@ class TimmExtractor(nn.Module):
         load_weights: Whether to start from the weights that the configuration names.
 
     Raises:
-        ModelError: timm doesn't know the name (the nearest are given), the backbone gives no feature maps, or its weights
-            can't be had.
+        ModelError: timm doesn't know the name (the nearest is given), the backbone gives no feature maps, or its
+            weights can't be had.
     """
 
     def __init__(self, config: TimmConfig, *, load_weights: bool) -> None:
@@ -86,17 +87,14 @@ class TimmExtractor(nn.Module):
         if self.fixed_size is not None:
             x = F.interpolate(x, size=self.fixed_size, mode="bilinear", antialias=True)
         features: Tensor = self.backbone(x)[-1]
-        if features.shape[1] != self.condition_channels:
-            features = features.permute(0, 3, 1, 2)
-        return features
+        return features.permute(0, 3, 1, 2) if self.channels_last else features
 
 
 def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple[int, int] | None]:
     """A backbone that takes any size; or, where its family can't, the one size that it takes."""
     if not timm.is_model(config.name.split(".")[0]):
-        near = difflib.get_close_matches(config.name, timm.list_models(), n=3, cutoff=0.5)
-        hint = f"; did you mean {' or '.join(near)}?" if near else ""
-        raise ModelError(f"extractor '{config.name}': timm has no such backbone{hint} ('timm.list_models()' gives them all)")
+        hint = nearest(config.name, timm.list_models())
+        raise ModelError(f"extractor '{config.name}': timm has no such backbone{hint} (timm.list_models() gives all)")
     options: dict[str, Any] = {"features_only": True, "out_indices": (-1,), "in_chans": config.in_channels}
     if load_weights and config.weights is not None:
         overlay = {"state_dict": read_foreign(Path(config.weights)), "hf_hub_id": None, "url": None, "file": None}
@@ -112,7 +110,7 @@ def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple
             raise
         except (OSError, RuntimeError, AttributeError, AssertionError) as error:
             raise ModelError(f"extractor '{config.name}': {_first_line(error)}; {_remedy(config)}") from None
-        settings = backbone.pretrained_cfg if hasattr(backbone, "pretrained_cfg") else {}
+        settings: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
         fixed = not any_size and settings.get("fixed_input_size", False)
         return backbone, tuple(settings["input_size"][1:]) if fixed else None
     raise AssertionError("the last way is always tried")
@@ -135,8 +133,8 @@ def build_extractor(config: GeneratorConfig, *, load_weights: bool = False) -> E
 
     Args:
         config: The generator.
-        load_weights: Start from the weights that the extractor's configuration names, as training does; a generator's own file
-            has all weights.
+        load_weights: Start from the weights that the extractor's configuration names, as training does; a generator's
+            own file has all weights.
 
     Returns:
         A module, or None for `none`.
@@ -151,22 +149,34 @@ def build_extractor(config: GeneratorConfig, *, load_weights: bool = False) -> E
     if isinstance(wanted, TimmConfig):
         backbone = TimmExtractor(wanted, load_weights=load_weights)
         settings = getattr(backbone.backbone, "pretrained_cfg", {})
-        return Normalized(backbone, settings.get("mean", IMAGENET_MEAN), settings.get("std", IMAGENET_STD)) if reads_rgb else backbone
+        return (
+            Normalized(backbone, settings.get("mean", IMAGENET_MEAN), settings.get("std", IMAGENET_STD))
+            if reads_rgb
+            else backbone
+        )
     extractor = InternImage(wanted)
     if load_weights and wanted.weights is not None:
         _start_from(extractor, wanted)
-    return Normalized(extractor, IMAGENET_MEAN, IMAGENET_STD) if reads_rgb and wanted.normalize == "imagenet" else extractor
+    return (
+        Normalized(extractor, IMAGENET_MEAN, IMAGENET_STD)
+        if reads_rgb and wanted.normalize == "imagenet"
+        else extractor
+    )
 
 
 def _start_from(extractor: InternImage, config: InternImageConfig) -> None:
     """Load an InternImage's weights, all but the classifier."""
     path = Path(config.weights or "")
-    state = {name: tensor for name, tensor in read_foreign(path).items() if not name.startswith(("head.", "conv_head."))}
+    state = {
+        name: tensor for name, tensor in read_foreign(path).items() if not name.startswith(("head.", "conv_head."))
+    }
     expected = {name for name in extractor.state_dict() if not name.startswith(("head.", "conv_head."))}
     try:
         extractor.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise ModelError(f"{path}: another InternImage than configured ({str(error).splitlines()[1].strip()})") from None
+        raise ModelError(
+            f"{path}: another InternImage than configured ({str(error).splitlines()[1].strip()})"
+        ) from None
     if expected != state.keys():
-        first = sorted(expected ^ state.keys())[0]
+        first = min(expected ^ state.keys())
         raise ModelError(f"{path}: another InternImage than configured ('{first}' is on one side only)")

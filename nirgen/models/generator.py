@@ -1,7 +1,7 @@
 """The Pix2Next generator (Jin et al., Technologies 13(4):154, 2025; arXiv 2409.16706), Section 3.1 and Table 1.
 
-Reference implementation: github.com/Yonsei-STL/pix2next at c95c865. What the paper states and what that code does differ in
-places; both are configurations here (`GeneratorConfig.paper`, `GeneratorConfig.released`), of one network.
+Reference implementation: github.com/Yonsei-STL/pix2next at c95c865. What the paper states and what that code does
+differ in places; both are configurations here (`GeneratorConfig.paper`, `GeneratorConfig.released`), of one network.
 """
 
 from __future__ import annotations

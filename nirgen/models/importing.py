@@ -10,6 +10,7 @@ import torch
 from safetensors.torch import save_file
 
 from nirgen.errors import ModelError
+from nirgen.files import replacing
 from nirgen.models import checkpoint, released
 from nirgen.models.config import GeneratorConfig, InternImageConfig
 from nirgen.models.internimage import InternImage
@@ -30,8 +31,8 @@ def import_weights(source: Path, target: Path, layout: Layout, *, licence: str =
     Args:
         source: A `.pt`, `.pth` or `.safetensors` file; only its tensors are read.
         target: The `.safetensors` file to write.
-        layout: `released`, a generator of the Pix2Next authors; `internimage`, an official InternImage classifier, which becomes
-            a file that a training run starts its extractor from.
+        layout: `released`, a generator of the Pix2Next authors; `internimage`, an official InternImage classifier,
+            which becomes a file that a training run starts its extractor from.
         licence: What may be done with the weights, as their owner states it.
 
     Returns:
@@ -82,10 +83,14 @@ def _import_internimage(
     checkpoint.check_fits(state, network, source)
     target.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"nirgen_extractor": config.model_dump_json(), "licence": licence, "provenance": provenance}
-    temporary = target.with_name(f".{target.name}.tmp")
-    save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata=metadata)
-    temporary.replace(target)
-    return {"architecture": config.model_dump(mode="json"), "tensors": len(state), "licence": licence, "provenance": provenance}
+    with replacing(target) as temporary:
+        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata=metadata)
+    return {
+        "architecture": config.model_dump(mode="json"),
+        "tensors": len(state),
+        "licence": licence,
+        "provenance": provenance,
+    }
 
 
 def internimage_config(state: Mapping[str, Tensor], source: Path) -> InternImageConfig:
@@ -114,11 +119,11 @@ def internimage_config(state: Mapping[str, Tensor], source: Path) -> InternImage
     return InternImageConfig(
         in_channels=channels,
         width=width,
-        depths=tuple(depths),  # type: ignore[arg-type]
-        groups=tuple(groups),  # type: ignore[arg-type]
+        depths=tuple(depths),
+        groups=tuple(groups),
         offset_scale=2.0 if width >= 160 else 1.0,
         post_norm=not pre_norm,
-        layer_scale=1.0 if "levels.0.blocks.0.gamma1" in state else None,
+        layer_scale=1e-5 if "levels.0.blocks.0.gamma1" in state else None,
         normalize="imagenet",
         classes=state["head.weight"].shape[0] if "head.weight" in state else None,
     )
@@ -143,7 +148,6 @@ def export_weights(source: Path, target: Path) -> int:
     names = released.theirs(state)
     theirs = {names[name]: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.tmp")
-    torch.save(theirs, temporary)
-    temporary.replace(target)
+    with replacing(target) as temporary:
+        torch.save(theirs, temporary)
     return sum(tensor.numel() for tensor in theirs.values())

@@ -1,7 +1,7 @@
 """InternImage (Wang et al., CVPR 2023) as a feature extractor.
 
-The parameters bear the official checkpoints' names (OpenGVLab/InternImage, classification), so that those load as they are.
-Inside, maps are channels-last: (N, H, W, C).
+The parameters bear the official checkpoints' names (OpenGVLab/InternImage, classification), so that those load as they
+are. Inside, maps are channels-last: (N, H, W, C).
 """
 
 from __future__ import annotations
@@ -125,7 +125,8 @@ class InternImage(nn.Module):
         super().__init__()
         self.condition_channels = config.condition_channels
         self.patch_embed = Stem(config.in_channels, config.width)
-        rates = torch.linspace(0, config.drop_path, sum(config.depths)).tolist()
+        last = max(1, sum(config.depths) - 1)
+        rates = [config.drop_path * block / last for block in range(last + 1)]
         starts = [sum(config.depths[:level]) for level in range(len(config.depths) + 1)]
         self.levels = nn.ModuleList(
             Level(level, rates[starts[level] : starts[level + 1]], config) for level in range(len(config.depths))
@@ -138,6 +139,17 @@ class InternImage(nn.Module):
             self.head = nn.Linear(head, config.classes)
             self.conv_head.requires_grad_(False)
             self.head.requires_grad_(False)
+        self._reset_parameters()
+
+    def _reset_parameters(self) -> None:
+        """Begin as the official code does; convolutions keep PyTorch's own rule."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.zeros_(module.bias)
+        for module in self.modules():
+            if isinstance(module, DCNv3):
+                module.reset_parameters()
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, in_channels, H, W) -> (N, condition_channels, ceil(H / 32), ceil(W / 32))."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,7 +20,7 @@ WRAPPERS = ("state_dict", "model", "model_state_dict", "generator", "params", "m
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a `.safetensors` file, or of a `.pt`, `.pth` or `.bin` by `torch.load(weights_only=True)` alone.
+    """Read the tensors of a `.safetensors` file, or of a `.pt`, `.pth` or `.bin` by `torch.load(weights_only=True)`.
 
     A wrapping mapping such as `{"state_dict": ...}` and a common prefix `module.` are taken off.
 
@@ -53,13 +54,16 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
 def _load_pickle(path: Path) -> Any:
     """Unpickle tensors and plain values; the loader refuses everything else before any of it runs."""
     try:
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings(action="ignore"):  # of pickle protocols: the loader judges the content itself
+            return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ModelError(
-            f"{path}: holds more than tensors, perhaps code that would run on loading; it was not loaded. Ask its author for "
-            "a state_dict or a .safetensors file"
+            f"{path}: holds more than tensors, perhaps code that would run on loading; it was not loaded. "
+            "Ask its author for a state_dict or a .safetensors file"
         ) from None
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+    except MemoryError:
+        raise
+    except Exception as error:  # noqa: BLE001 - given damaged bytes, the reader may raise anything
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path}: can't be read ({first}); is it cut off? fetch it again") from None
 
