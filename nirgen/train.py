@@ -179,7 +179,7 @@ class Sampler:
         n = len(rgb)
         night = self.random.random((n, 1, 1, 1)) < self.darkened
         gain = torch.from_numpy(np.where(night, np.exp(self.random.uniform(-3, -0.3, (n, 1, 1, 1))), 1.0)).float()
-        noise = torch.from_numpy(self.random.normal(0, 0.012, tuple(rgb.shape)).astype(np.float32)) * torch.from_numpy(night)
+        noise = torch.from_numpy(self.random.normal(0, 0.012, tuple(rgb.shape)) * night).float()
         return ((rgb + 1) / 2 * gain + noise).clamp(0, 1) * 2 - 1, (nir + 1) * gain - 1
 
 
