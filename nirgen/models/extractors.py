@@ -97,8 +97,7 @@ def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple
         raise ModelError(f"extractor '{config.name}': timm has no such backbone{hint} (timm.list_models() gives all)")
     options: dict[str, Any] = {"features_only": True, "out_indices": (-1,), "in_chans": config.in_channels}
     if load_weights and config.weights is not None:
-        overlay = {"state_dict": read_foreign(Path(config.weights)), "hf_hub_id": None, "url": None, "file": None}
-        options |= {"pretrained": True, "pretrained_cfg_overlay": overlay}
+        options |= _from_file(config.name, Path(config.weights))
     elif load_weights:
         options["pretrained"] = config.pretrained
     for any_size in _ANY_SIZE:
@@ -114,6 +113,17 @@ def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple
         fixed = not any_size and settings.get("fixed_input_size", False)
         return backbone, tuple(settings["input_size"][1:]) if fixed else None
     raise AssertionError("the last way is always tried")
+
+
+def _from_file(name: str, path: Path) -> dict[str, Any]:
+    """Options by which timm loads a file, all of whose tensors but the classifier's must fit."""
+    classifiers = getattr(timm.get_pretrained_cfg(name, allow_unregistered=True), "classifier", None) or ()
+    heads = tuple(f"{head}." for head in ((classifiers,) if isinstance(classifiers, str) else classifiers))
+    state = {key: tensor for key, tensor in read_foreign(path).items() if not key.startswith(heads)}
+    elsewhere = {"hf_hub_id": None, "url": None, "file": None}
+    # With a classifier to adapt, timm would let any tensor be missing.
+    overlay = {"state_dict": state, "classifier": None, **elsewhere}
+    return {"pretrained": True, "pretrained_cfg_overlay": overlay, "num_classes": 0}
 
 
 def _first_line(error: Exception) -> str:

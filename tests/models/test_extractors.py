@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import timm
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from nirgen.errors import ModelError
+from nirgen.models.config import GeneratorConfig, TimmConfig
+from nirgen.models.extractors import Normalized, TimmExtractor, build_extractor
+from nirgen.models.internimage import InternImage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+class Recorder(nn.Module):
+    """Keeps what it is given."""
+
+    condition_channels = 3
+    stride = 1
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.seen = x
+        return x
+
+
+def test_an_unknown_backbone_is_refused_with_the_nearest_name() -> None:
+    with pytest.raises(
+        ModelError, match=r"extractor 'resnet81': timm has no such backbone; did you mean 'resnet\w*'\?"
+    ):
+        build_extractor(GeneratorConfig.compact(extractor=TimmConfig(name="resnet81")))
+
+
+def test_the_image_is_brought_to_the_statistics_of_the_weights() -> None:
+    recorder = Recorder()
+    Normalized(recorder, mean=(0.5, 0.25, 0.0), std=(0.5, 0.25, 2.0))(torch.tensor([-1.0, 0.0, 1.0]).view(1, 3, 1, 1))
+    assert recorder.seen.flatten().tolist() == [-1.0, 1.0, 0.5]
+
+
+@pytest.mark.parametrize(
+    ("name", "mean"), [("resnet18", [0.485, 0.456, 0.406]), ("vit_tiny_patch16_224", [0.5, 0.5, 0.5])]
+)
+def test_the_statistics_are_those_of_timms_weights(name: str, mean: list[float]) -> None:
+    extractor = build_extractor(GeneratorConfig.compact(extractor=TimmConfig(name=name)))
+    assert isinstance(extractor, Normalized)
+    assert extractor.mean.flatten().tolist() == pytest.approx(mean)
+
+
+def test_features_of_the_stem_are_not_normalised() -> None:
+    config = TimmConfig(name="resnet18", in_channels=8)
+    extractor = build_extractor(GeneratorConfig.compact(extractor=config, extractor_input="stem"))
+    assert isinstance(extractor, TimmExtractor)
+    assert extractor(torch.zeros(1, 8, 64, 64)).shape == (1, 512, 2, 2)
+
+
+@pytest.mark.parametrize("name", ["swinv2_tiny_window8_256", "swin_tiny_patch4_window7_224"])
+def test_a_channels_last_map_of_any_size_comes_out_channels_first(name: str) -> None:
+    extractor = TimmExtractor(TimmConfig(name=name), load_weights=False)
+    assert extractor(torch.zeros(1, 3, 96, 160)).shape == (1, 768, 3, 5)
+
+
+def test_a_backbone_of_one_size_is_given_that_size() -> None:
+    extractor = TimmExtractor(TimmConfig(name="hiera_tiny_224"), load_weights=False).eval()
+    assert extractor.fixed_size == (224, 224)
+    assert extractor(torch.zeros(1, 3, 64, 96)).shape == (1, 768, 7, 7)
+
+
+@pytest.mark.parametrize("name", ["convnext_atto", "swinv2_tiny_window8_256", "vit_small_patch14_dinov2"])
+def test_a_classifiers_file_loads_into_the_backbone(tmp_path: Path, name: str) -> None:
+    save_file(timm.create_model(name).state_dict(), tmp_path / "w.safetensors")
+    TimmExtractor(TimmConfig(name=name, weights=str(tmp_path / "w.safetensors")), load_weights=True)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_weights_come_from_a_file(tmp_path: Path, suffix: str) -> None:
+    torch.manual_seed(1)
+    state = timm.create_model("resnet18").state_dict()
+    path = tmp_path / f"resnet18{suffix}"
+    if suffix == ".pth":
+        torch.save({"state_dict": state}, path)
+    else:
+        save_file(state, path)
+    config = GeneratorConfig.compact(extractor=TimmConfig(name="resnet18", weights=str(path)))
+    loaded = build_extractor(config, load_weights=True)
+    fresh = build_extractor(config)
+    name = "layer4.1.conv2.weight"
+    assert torch.equal(loaded.backbone.backbone.state_dict()[name], state[name])
+    assert not torch.equal(fresh.backbone.backbone.state_dict()[name], state[name])
+
+
+def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
+    save_file(timm.create_model("resnet34").state_dict(), tmp_path / "other.safetensors")
+    config = TimmConfig(name="resnet18", weights=str(tmp_path / "other.safetensors"))
+    with pytest.raises(ModelError, match=r"extractor 'resnet18': .*other\.safetensors") as caught:
+        TimmExtractor(config, load_weights=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_missing_file_of_weights_is_refused() -> None:
+    with pytest.raises(ModelError, match="w.safetensors: no such file"):
+        TimmExtractor(TimmConfig(name="resnet18", weights="w.safetensors"), load_weights=True)
+
+
+def test_weights_that_the_hub_does_not_give_are_one_line_with_a_remedy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setenv("HF_HOME", str(tmp_path))
+    with pytest.raises(ModelError, match="extractor 'convnext_atto': .*; give a file of its weights") as caught:
+        TimmExtractor(TimmConfig(name="convnext_atto", pretrained=True), load_weights=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_internimage_of_other_sizes_is_refused(tmp_path: Path, small_internimage) -> None:
+    path = tmp_path / "small.safetensors"
+    save_file(InternImage(small_internimage).state_dict(), path)
+    for change, message in [({"width": 32}, "size mismatch"), ({"layer_scale": 1.0}, "on one side only")]:
+        other = small_internimage.model_copy(update={"weights": str(path), **change})
+        with pytest.raises(ModelError, match=f"another InternImage than configured .*{message}") as caught:
+            build_extractor(GeneratorConfig.compact(extractor=other), load_weights=True)
+        assert "\n" not in str(caught.value)
