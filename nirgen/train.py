@@ -183,19 +183,19 @@ class Sampler:
         return ((rgb + 1) / 2 * gain + noise).clamp(0, 1) * 2 - 1, (nir + 1) * gain - 1
 
 
-def _first_generator(config: TrainConfig) -> Pix2Next:
-    """A fresh generator, or the one that the run starts from.
+def _first_generator(config: TrainConfig) -> tuple[Pix2Next, str | None]:
+    """A fresh generator, or the one that the run starts from and its model id.
 
     Raises:
         ConfigError: That one is of another architecture.
     """
     if config.start_from is None:
-        return build(config.generator, load_weights=True)
+        return build(config.generator, load_weights=True), None
     path = find_model(config.start_from)
-    generator, _ = load(path)
+    generator, header = load(path)
     if generator.config != config.generator:
         raise ConfigError(f"{path}: another architecture than 'generator' says; start from a model of the same one")
-    return generator.train()
+    return generator.train(), header["model_id"]
 
 
 class Trainer:
@@ -210,7 +210,8 @@ class Trainer:
     def __init__(self, config: TrainConfig, photos: list[Photo], weights: list[float]) -> None:
         torch.manual_seed(config.seed)
         self.config = config
-        self.generator = _first_generator(config).to(memory_format=torch.channels_last)
+        generator, self.start_model_id = _first_generator(config)
+        self.generator = generator.to(memory_format=torch.channels_last)
         self.discriminator = MultiScaleDiscriminator(config.discriminator)
         self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
         self.sampler = Sampler(
@@ -364,13 +365,21 @@ def _save(path: Path, trainer: Trainer, pairs: PairList, step: int, minutes: flo
         for name, tensor in trainer.average.module.state_dict().items()
     }
     training: dict[str, Any] = {
-        "config": trainer.config.model_dump(mode="json", exclude={"generator"}),
+        "config": trainer.config.model_dump(mode="json", exclude={"generator", "start_from"}),
         "pairs": [
             {"name": p.name, "rgb_sha256": p.rgb_sha256, "nir_sha256": p.nir_sha256, "sequence": p.sequence}
             for p in pairs.pairs
         ],
+        "start_model_id": trainer.start_model_id,
         "steps": step,
         "minutes": round(minutes, 1),
         "ema": True,
     }
-    save(path, state, trainer.config.generator, training=training, licence="see the model card")
+    save(path, state, _without_paths(trainer.config.generator), training=training, licence="see the model card")
+
+
+def _without_paths(config: GeneratorConfig) -> GeneratorConfig:
+    """The architecture as a model file states it: where the extractor's first weights lay is no part of it."""
+    if getattr(config.extractor, "weights", None) is None:
+        return config
+    return config.model_copy(update={"extractor": config.extractor.model_copy(update={"weights": None})})
