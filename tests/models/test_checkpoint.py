@@ -74,11 +74,9 @@ def test_the_model_id_depends_on_names_shapes_types_and_values_and_not_on_the_or
     assert model_id({"a": a, "b": b}) == model_id({"b": b, "a": a})
     others = [{"a": a, "c": b}, {"a": a.view(1, 2), "b": b}, {"a": a.half(), "b": b}, {"a": a + 1e-6, "b": b}]
     assert len({model_id(state) for state in [{"a": a, "b": b}, *others]}) == 5
-    assert (
-        model_id({"x": torch.tensor(1.0)})
-        == (
-            "0a9f8a3e449f120184bedfd6a42d3c13bdc11830294152c44c3ed0613990d3a0"  # of "x|()|torch.float32|" and the four bytes
-        )
+    assert model_id({"x": torch.tensor(1.0)}) == (
+        # of "x|()|torch.float32|" and the value's four bytes
+        "0a9f8a3e449f120184bedfd6a42d3c13bdc11830294152c44c3ed0613990d3a0"
     )
 
 
@@ -129,7 +127,7 @@ def test_what_only_begins_like_safetensors_is_refused(tmp_path: Path, content: b
 
 def test_safetensors_of_another_project_are_refused_with_the_way_in(tmp_path: Path) -> None:
     save_file({"a": torch.zeros(1)}, tmp_path / "m.safetensors")
-    with pytest.raises(ModelError, match="not a nirgen model .* 'nirgen models import'"):
+    with pytest.raises(ModelError, match=r"not a nirgen model .* 'nirgen models import'"):
         load(tmp_path / "m.safetensors")
 
 

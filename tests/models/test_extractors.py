@@ -101,7 +101,7 @@ def test_weights_of_another_backbone_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_of_weights_is_refused() -> None:
-    with pytest.raises(ModelError, match="w.safetensors: no such file"):
+    with pytest.raises(ModelError, match=r"w\.safetensors: no such file"):
         TimmExtractor(TimmConfig(name="resnet18", weights="w.safetensors"), load_weights=True)
 
 
@@ -111,7 +111,7 @@ def test_weights_that_the_hub_does_not_give_are_one_line_with_a_remedy(
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setenv("HF_HOME", str(tmp_path))
-    with pytest.raises(ModelError, match="extractor 'convnext_atto': .*; give a file of its weights") as caught:
+    with pytest.raises(ModelError, match=r"extractor 'convnext_atto': .*; give a file of its weights") as caught:
         TimmExtractor(TimmConfig(name="convnext_atto", pretrained=True), load_weights=True)
     assert "\n" not in str(caught.value)
 
