@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+    from nirgen.models.config import GeneratorConfig
+    from nirgen.pairs import PairList
+
 
 class RedTranslator:
     """Takes the red channel for NIR: the nearest to it that a photograph has.
@@ -69,3 +72,34 @@ def save(photo: Callable[..., np.ndarray]) -> Callable[..., Path]:
         return path
 
     return write
+
+
+@pytest.fixture
+def small_config() -> GeneratorConfig:
+    """Two levels of 8 channels, no extractor: 23 thousand values."""
+    from nirgen.models.config import GeneratorConfig, NoExtractorConfig
+
+    return GeneratorConfig(
+        stem_channels=8,
+        encoder=((8,), (8,)),
+        bottleneck=((8,), (8,), (8,)),
+        decoder=((8,), (8,)),
+        attention_heads=2,
+        norm_groups=4,
+        extractor=NoExtractorConfig(),
+    )
+
+
+@pytest.fixture
+def pairs(save: Callable[..., Path], tmp_path: Path) -> PairList:
+    """Four pairs to train on and two to judge by, of 48x64 pixels; NIR is the red channel."""
+    from nirgen.pairs import find_pairs
+
+    for seed, name in enumerate(("train/a", "train/b", "train/c", "train/d", "val/e", "val/f")):
+        split, stem = name.split("/")
+        rgb = save(tmp_path / "pairs" / split / "rgb" / f"{stem}.png", 48, 64, seed)
+        nir = rgb.parents[1] / "nir" / rgb.name
+        nir.parent.mkdir(exist_ok=True)
+        with Image.open(rgb) as image:
+            image.getchannel("R").save(nir)
+    return find_pairs(tmp_path / "pairs")

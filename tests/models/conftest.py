@@ -12,26 +12,12 @@ import pytest
 import torch
 
 from nirgen.cli import main
-from nirgen.models.config import GeneratorConfig, InternImageConfig, NoExtractorConfig
+from nirgen.models.config import InternImageConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-
-
-@pytest.fixture
-def small_config() -> GeneratorConfig:
-    """Two levels of 8 channels, no extractor: 23 thousand values."""
-    return GeneratorConfig(
-        stem_channels=8,
-        encoder=((8,), (8,)),
-        bottleneck=((8,), (8,), (8,)),
-        decoder=((8,), (8,)),
-        attention_heads=2,
-        norm_groups=4,
-        extractor=NoExtractorConfig(),
-    )
 
 
 @pytest.fixture

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nirgen.errors import ConfigError, ModelError, ShapeError
+from nirgen.model import NirModel, load_model
+from nirgen.models.checkpoint import build, save
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nirgen.models.config import GeneratorConfig
+    from nirgen.translate.translator import Translator
+
+
+@pytest.fixture
+def path(tmp_path: Path, small_config: GeneratorConfig) -> Path:
+    torch.manual_seed(0)
+    training = {"steps": 3, "pairs": [{"name": "a", "nir_sha256": "0"}]}
+    save(tmp_path / "m.safetensors", build(small_config).state_dict(), small_config, training=training)
+    return tmp_path / "m.safetensors"
+
+
+@pytest.fixture
+def model(path: Path) -> NirModel:
+    return load_model(path, device="cpu")
+
+
+def batch(*photos: np.ndarray) -> torch.Tensor:
+    return torch.from_numpy(np.stack(photos)).permute(0, 3, 1, 2)
+
+
+def test_a_model_is_a_translator(model: NirModel) -> None:
+    translator: Translator = model
+    assert len(translator.id) == 64
+    assert translator.stride == 32
+    assert translator.header["architecture"]["stem_channels"] == 8
+
+
+def test_the_manifests_header_leaves_the_training_pairs_out(model: NirModel) -> None:
+    assert model.header["training"] == {"steps": 3}
+    assert model.training_pairs == [{"name": "a", "nir_sha256": "0"}]
+
+
+def test_the_bytes_do_not_depend_on_the_batch(model: NirModel, photo) -> None:
+    photos = [photo(32, 64, seed) for seed in range(3)]
+    together = model.translate(batch(*photos), [(32, 64)] * 3)
+    assert (together.shape, together.dtype) == ((3, 1, 32, 64), torch.float32)
+    for position, image in enumerate(photos):
+        assert torch.equal(model.translate(batch(image), [(32, 64)])[0], together[position])
+
+
+def test_intensities_are_clamped_to_0_and_1(model: NirModel) -> None:
+    with torch.no_grad():
+        model.generator.output.bias.fill_(5.0)
+    assert model.translate(torch.zeros(1, 3, 32, 32, dtype=torch.uint8), [(32, 32)]).unique().tolist() == [1.0]
+    with torch.no_grad():
+        model.generator.output.bias.fill_(-5.0)
+    assert model.translate(torch.zeros(1, 3, 32, 32, dtype=torch.uint8), [(32, 32)]).unique().tolist() == [0.0]
+
+
+def test_one_image_is_the_translation_of_its_padded_batch(model: NirModel, photo) -> None:
+    rgb = photo(20, 50)
+    padded = np.pad(rgb, ((0, 12), (0, 14), (0, 0)), mode="reflect")
+    expected = model.translate(batch(padded), [(20, 50)])[0, 0, :20, :50]
+    assert np.array_equal(model(rgb), (expected * 255).round().byte().numpy())
+
+
+def test_pil_in_pil_out(model: NirModel, photo) -> None:
+    rgb = photo(20, 50)
+    nir = model(Image.fromarray(rgb))
+    assert (nir.mode, nir.size) == ("L", (50, 20))
+    assert np.array_equal(np.asarray(nir), model(rgb))
+
+
+def test_a_pil_image_is_turned_upright_first(model: NirModel, photo) -> None:
+    image = Image.fromarray(photo(20, 50))
+    image.getexif()[274] = 6  # turn by 90 degrees
+    assert model(image).size == (20, 50)
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 33), (40, 1)])
+def test_the_smallest_images_keep_their_size(model: NirModel, photo, size: tuple[int, int]) -> None:
+    assert model(photo(*size)).shape == size
+
+
+def test_three_channels_become_one(tmp_path: Path, small_config: GeneratorConfig, photo) -> None:
+    config = small_config.model_copy(update={"output_channels": 3})
+    save(tmp_path / "m.safetensors", build(config).state_dict(), config)
+    model = load_model(tmp_path / "m.safetensors", device="cpu")
+    assert model.translate(batch(photo(32, 32)), [(32, 32)]).shape == (1, 3, 32, 32)
+    assert model(photo(32, 32)).shape == (32, 32)
+
+
+@pytest.mark.parametrize(
+    "array", [np.zeros((4, 4), np.uint8), np.zeros((4, 4, 4), np.uint8), np.zeros((4, 4, 3), np.float32)]
+)
+def test_an_array_that_is_no_rgb_image_is_refused(model: NirModel, array: np.ndarray) -> None:
+    with pytest.raises(
+        ShapeError, match=r"an array of shape \(.*\) and type \w+; give \(height, width, 3\) uint8 sRGB"
+    ):
+        model(array)
+
+
+def test_sizes_that_do_not_pair_with_images_are_refused(model: NirModel, photo) -> None:
+    with pytest.raises(ShapeError, match="1 images, but 2 sizes"):
+        model.translate(batch(photo(32, 32)), [(32, 32), (32, 32)])
+
+
+@pytest.mark.parametrize("device", ["cpux", "cuda:99"])
+def test_a_device_that_is_not_there_is_refused(path: Path, device: str) -> None:
+    with pytest.raises(ConfigError, match=f"device '{device}' can't be used .*'nirgen doctor'") as caught:
+        load_model(path, device=device)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_unknown_name_is_refused() -> None:
+    with pytest.raises(ModelError, match="no model 'compactest'.*else the path of a"):
+        load_model("compactest")
