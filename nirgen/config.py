@@ -44,6 +44,9 @@ def _describe(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "extra_forbidden":
         known = _fields_at(model, first["loc"][:-1])
         return f"unknown key '{path}'{nearest(str(first['loc'][-1]), known)}"
+    if first["type"] == "value_error":  # raised by a check of ours, whose text says it all
+        text = first["msg"].removeprefix("Value error, ")
+        return f"'{path}': {text}" if path else text
     return f"'{path}': {first['msg']} (it is {first['input']!r})"
 
 

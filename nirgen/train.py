@@ -327,11 +327,11 @@ def train(
         raise OutputError(f"{out}: holds a training run already; name a new folder")
     chosen = pairs.split("train")
     photos = read_photos(chosen)
+    weights = [config.category_weights.get(pair.category, 1.0) for pair in chosen.pairs]
+    trainer = Trainer(config, photos, weights)
     out.mkdir(parents=True, exist_ok=True)
     (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     chosen.write(out / "pairs.csv")
-    weights = [config.category_weights.get(pair.category, 1.0) for pair in chosen.pairs]
-    trainer = Trainer(config, photos, weights)
 
     model = out / "model.safetensors"
     begin = saved = time.monotonic()

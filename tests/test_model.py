@@ -120,5 +120,5 @@ def test_a_device_that_is_not_there_is_refused(path: Path, device: str) -> None:
 
 
 def test_an_unknown_name_is_refused() -> None:
-    with pytest.raises(ModelError, match="no model 'compactest'.*else the path of a"):
+    with pytest.raises(ModelError, match=r"no model 'compactest'.*else the path of a"):
         load_model("compactest")
