@@ -265,6 +265,13 @@ def test_resizing_takes_height_before_width(photo):
     assert images.resize(photo(20, 30), (7, 11)).shape == (7, 11, 3)
 
 
+def test_a_bilinear_filter_averages_and_never_overshoots_as_lanczos_does():
+    edge = np.repeat(np.uint8([[0, 0, 0, 0, 200, 200, 200, 200]]), 3, axis=0)[..., np.newaxis].repeat(3, axis=2)
+    assert images.resize(edge, (3, 4), resample="bilinear")[0, :, 0].tolist() == [0, 25, 175, 200]
+    assert images.resize(edge, (3, 16)).max() > 200
+    assert images.resize(edge, (3, 16), resample="bilinear").max() == 200
+
+
 def test_a_long_strip_fits_into_the_side_by_side_picture(photo):
     picture = images.side_by_side([[photo(3, 2000), photo(40, 30)]], box=(100, 200), gap=4)
     assert picture.shape == (108, 412, 3)
