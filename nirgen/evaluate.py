@@ -67,6 +67,9 @@ def evaluate(
     """
     chosen = pairs.split(split)
     trained_on = {pair["nir_sha256"] for pair in model.training_pairs}
+    for pair in chosen.pairs:
+        if pair.nir_sha256 in trained_on:
+            raise NirgenError(f"{pair.nir}: the model was trained on it; judge it on pairs that it has not seen")
     methods: dict[str, Callable[[NDArray[np.uint8]], NDArray[np.uint8]]] = {
         "model": model,
         "luma": _luma,
@@ -76,8 +79,6 @@ def evaluate(
         methods["linear"] = _best_linear_map(pairs.split("train"), size)
     rows: list[tuple[str, Pair, float, float]] = []
     for done, pair in enumerate(chosen.pairs, start=1):
-        if pair.nir_sha256 in trained_on:
-            raise NirgenError(f"{pair.nir}: the model was trained on it; judge it on pairs that it has not seen")
         rgb, nir = (_read(chosen, path, size) for path in (pair.rgb, pair.nir))
         for method, translate in methods.items():
             generated = translate(rgb)

@@ -183,19 +183,19 @@ class Sampler:
         return ((rgb + 1) / 2 * gain + noise).clamp(0, 1) * 2 - 1, (nir + 1) * gain - 1
 
 
-def _first_generator(config: TrainConfig) -> tuple[Pix2Next, str | None]:
-    """A fresh generator, or the one that the run starts from and its model id.
+def _first_generator(config: TrainConfig) -> tuple[Pix2Next, dict[str, Any]]:
+    """A fresh generator and an empty header, or the generator that the run starts from and its header.
 
     Raises:
         ConfigError: That one is of another architecture.
     """
     if config.start_from is None:
-        return build(config.generator, load_weights=True), None
+        return build(config.generator, load_weights=True), {}
     path = find_model(config.start_from)
     generator, header = load(path)
     if generator.config != config.generator:
         raise ConfigError(f"{path}: another architecture than 'generator' says; start from a model of the same one")
-    return generator.train(), header["model_id"]
+    return generator.train(), header
 
 
 class Trainer:
@@ -210,7 +210,7 @@ class Trainer:
     def __init__(self, config: TrainConfig, photos: list[Photo], weights: list[float]) -> None:
         torch.manual_seed(config.seed)
         self.config = config
-        generator, self.start_model_id = _first_generator(config)
+        generator, self.start_header = _first_generator(config)
         self.generator = generator.to(memory_format=torch.channels_last)
         self.discriminator = MultiScaleDiscriminator(config.discriminator)
         self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
@@ -364,13 +364,15 @@ def _save(path: Path, trainer: Trainer, pairs: PairList, step: int, minutes: flo
         name: tensor.half() if tensor.is_floating_point() else tensor
         for name, tensor in trainer.average.module.state_dict().items()
     }
+    seen_before = trainer.start_header.get("training", {}).get("pairs", [])
+    seen_now = [
+        {"name": p.name, "rgb_sha256": p.rgb_sha256, "nir_sha256": p.nir_sha256, "sequence": p.sequence}
+        for p in pairs.pairs
+    ]
     training: dict[str, Any] = {
         "config": trainer.config.model_dump(mode="json", exclude={"generator", "start_from"}),
-        "pairs": [
-            {"name": p.name, "rgb_sha256": p.rgb_sha256, "nir_sha256": p.nir_sha256, "sequence": p.sequence}
-            for p in pairs.pairs
-        ],
-        "start_model_id": trainer.start_model_id,
+        "pairs": list({pair["nir_sha256"]: pair for pair in [*seen_before, *seen_now]}.values()),
+        "start_model_id": trainer.start_header.get("model_id"),
         "steps": step,
         "minutes": round(minutes, 1),
         "ema": True,

@@ -156,13 +156,17 @@ def test_counters_of_a_backbone_stay_whole_numbers(pairs: PairList, config: Trai
 
 
 def test_a_run_can_start_from_a_model(pairs: PairList, config: TrainConfig, tmp_path: Path) -> None:
-    header = save(tmp_path / "m.safetensors", build(config.generator).state_dict(), config.generator)
+    older = {"pairs": [{"name": "z", "nir_sha256": "0"}, {"name": "a", "nir_sha256": pairs.pairs[0].nir_sha256}]}
+    state = build(config.generator).state_dict()
+    header = save(tmp_path / "m.safetensors", state, config.generator, training=older)
     start = config.model_copy(update={"start_from": str(tmp_path / "m.safetensors")})
     trainer = Trainer(start, read_photos(pairs.split("train")), [1.0] * 4)
     assert torch.equal(values(trainer.generator), values(load(tmp_path / "m.safetensors")[0]))
     assert trainer.generator.training
     written = train(pairs, start, tmp_path / "run")
-    assert read_header(written)["training"]["start_model_id"] == header["model_id"]
+    training = read_header(written)["training"]
+    assert training["start_model_id"] == header["model_id"]
+    assert [pair["name"] for pair in training["pairs"]] == ["z", "a", "b", "c", "d"]  # what it has seen in both runs
     assert str(tmp_path).encode() not in written.read_bytes()
 
 
