@@ -71,11 +71,8 @@ def _load_pickle(path: Path) -> Any:
 def _unwrap(content: Any) -> dict[str, Tensor]:
     """The mapping of names to tensors inside what was loaded."""
     while isinstance(content, dict):
-        tensors = {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
-        if tensors:
-            return tensors
         inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
         if inner is None:
-            break
+            return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
         content = inner
     return {}
