@@ -45,7 +45,7 @@ class NirModel:
 
     @property
     def id(self) -> str:
-        """Sha256 of the model's tensors, as 64 hexadecimal digits."""
+        """Sha256 of the model's architecture and tensors, as 64 hexadecimal digits."""
         return str(self._header["model_id"])
 
     @property

@@ -32,16 +32,20 @@ SCHEMA = 1
 HEADER_KEY = "nirgen"
 
 
-def model_id(state: Mapping[str, Tensor]) -> str:
-    """Sha256 of tensors: names, shapes, dtypes and bytes, in the order of the names.
+def model_id(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> str:
+    """Sha256 of a model: its architecture, and its tensors' names, shapes, dtypes and bytes in the order of the names.
+
+    The architecture counts because some of it, such as the number of heads, changes what the tensors compute without
+    changing their shapes.
 
     Args:
         state: Tensors by name, on any device.
+        architecture: The configuration as the file's header states it, plain values.
 
     Returns:
         64 hexadecimal digits.
     """
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
     for name in sorted(state):
         tensor = state[name].detach().cpu().contiguous()
         digest.update(f"{name}|{tuple(tensor.shape)}|{tensor.dtype}|".encode())
@@ -87,11 +91,12 @@ def save(
         The header as written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    architecture = config.model_dump(mode="json")
     header = {
         "schema": SCHEMA,
         "nirgen": __version__,
-        "architecture": config.model_dump(mode="json"),
-        "model_id": model_id(tensors),
+        "architecture": architecture,
+        "model_id": model_id(tensors, architecture),
         "training": dict(training or {}),
         "metrics": metrics or [],
         "licence": licence,
@@ -173,10 +178,10 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         state = load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: damaged ({error}); fetch or export it again") from None
-    found = model_id(state)
+    found = model_id(state, header["architecture"])
     if found != header["model_id"]:
         raise ModelError(
-            f"{path}: the tensors hash to {found[:12]}, the header says {str(header['model_id'])[:12]}; "
+            f"{path}: tensors and architecture hash to {found[:12]}, the header says {str(header['model_id'])[:12]}; "
             "the file was changed or damaged: fetch or export it again"
         )
     return state, header

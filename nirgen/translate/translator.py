@@ -19,7 +19,7 @@ class Translator(Protocol):
 
     @property
     def id(self) -> str:
-        """Sha256 of the model's tensors, as 64 hexadecimal digits."""
+        """Sha256 of all that decides what the model computes, as 64 hexadecimal digits."""
         ...
 
     @property

@@ -38,7 +38,7 @@ def test_a_model_comes_back_as_it_was_saved(tmp_path: Path, small_config: Genera
     loaded, header = load(tmp_path / "new/m.safetensors")
     assert loaded.config == small_config
     assert not loaded.training
-    assert header["model_id"] == model_id(generator.state_dict())
+    assert header["model_id"] == model_id(generator.state_dict(), small_config.model_dump(mode="json"))
     rgb = torch.rand(1, 3, 8, 8)
     assert torch.equal(loaded(rgb), generator(rgb))
 
@@ -51,7 +51,7 @@ def test_the_header_says_all_about_the_model(tmp_path: Path, small_config: Gener
         "schema": 1,
         "nirgen": __version__,
         "architecture": small_config.model_dump(mode="json"),
-        "model_id": model_id(state),
+        "model_id": model_id(state, small_config.model_dump(mode="json")),
         "training": {"steps": 3},
         "metrics": metrics,
         "licence": "MIT",
@@ -71,13 +71,18 @@ def test_half_precision_loads_as_float32(tmp_path: Path, small_config: Generator
 
 def test_the_model_id_depends_on_names_shapes_types_and_values_and_not_on_the_order() -> None:
     a, b = torch.tensor([1.0, 2.0]), torch.tensor([[3.0]])
-    assert model_id({"a": a, "b": b}) == model_id({"b": b, "a": a})
+    assert model_id({"a": a, "b": b}, {}) == model_id({"b": b, "a": a}, {})
     others = [{"a": a, "c": b}, {"a": a.view(1, 2), "b": b}, {"a": a.half(), "b": b}, {"a": a + 1e-6, "b": b}]
-    assert len({model_id(state) for state in [{"a": a, "b": b}, *others]}) == 5
-    assert model_id({"x": torch.tensor(1.0)}) == (
-        # of "x|()|torch.float32|" and the value's four bytes
-        "0a9f8a3e449f120184bedfd6a42d3c13bdc11830294152c44c3ed0613990d3a0"
+    assert len({model_id(state, {}) for state in [{"a": a, "b": b}, *others]}) == 5
+    assert model_id({"x": torch.tensor(1.0)}, {"heads": 4}) == (
+        # of '{"heads": 4}', "x|()|torch.float32|" and the value's four bytes
+        "554f6cc7974c0efaba4067bf29332dc6fc9c4d27c997d5c22f53d7403af78931"
     )
+
+
+def test_an_architecture_that_computes_something_else_with_the_same_tensors_is_another_model() -> None:
+    state = {"x": torch.tensor(1.0)}
+    assert model_id(state, {"attention_heads": 4}) != model_id(state, {"attention_heads": 2})
 
 
 def test_saving_twice_gives_the_same_bytes(tmp_path: Path, small_config: GeneratorConfig) -> None:
@@ -106,7 +111,7 @@ def test_a_changed_tensor_is_noticed(model: Path) -> None:
     data = bytearray(model.read_bytes())
     data[-1] ^= 1
     model.write_bytes(data)
-    with pytest.raises(ModelError, match=r"m\.safetensors: the tensors hash to \w{12}, the header says \w{12}"):
+    with pytest.raises(ModelError, match=r"m\.safetensors: tensors and architecture hash to \w{12}, the header says \w{12}"):
         load_state(model)
 
 

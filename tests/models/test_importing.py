@@ -182,7 +182,7 @@ def test_a_changed_tensor_is_told_by_the_command(tmp_path: Path, nirgen: Nirgen,
     data[-1] ^= 1
     path.write_bytes(data)
     error = one_line(nirgen("models", "info", path))
-    assert "m.safetensors: the tensors hash to" in error
+    assert "m.safetensors: tensors and architecture hash to" in error
     assert "fetch or export it again" in error
 
 
