@@ -8,6 +8,7 @@ import io
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Self
 
+from nirgen import images
 from nirgen.errors import NirgenError
 from nirgen.files import write_whole
 
@@ -15,15 +16,13 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".tif", ".tiff", ".bmp", ".webp"})
-
 
 @dataclass(frozen=True)
 class Pair:
     """One scene in both spectra.
 
     Attributes:
-        name: Unique in its list.
+        name: The stem of both files; unique in its split.
         rgb: Path of the RGB image, POSIX, relative to the list's root.
         nir: Path of the NIR image, likewise.
         sequence: The recording session or scene; a split never cuts one.
@@ -114,7 +113,7 @@ def find_pairs(root: Path, index: Path | None = None) -> PairList:
     Args:
         root: The folder of the splits.
         index: A CSV with the columns `name` and `scene_group` (or `sequence`) and, if known, `category`; without it
-            each pair is a sequence of its own.
+            each pair is a sequence of its own, `<split>/<stem>`.
 
     Returns:
         All pairs, sorted by split and name.
@@ -141,7 +140,7 @@ def find_pairs(root: Path, index: Path | None = None) -> PairList:
                     name=stem,
                     rgb=rgb[stem].relative_to(root).as_posix(),
                     nir=nir[stem].relative_to(root).as_posix(),
-                    sequence=row.get("scene_group") or row.get("sequence") or stem,
+                    sequence=row.get("scene_group") or row.get("sequence") or f"{folder.name}/{stem}",
                     split=folder.name,
                     category=row.get("category", ""),
                     rgb_sha256=hashlib.sha256(rgb[stem].read_bytes()).hexdigest(),
@@ -167,14 +166,14 @@ def _read_index(path: Path) -> dict[str, dict[str, str]]:
 
 def _by_stem(folder: Path) -> dict[str, Path]:
     """Images of a folder by their stem."""
-    images: dict[str, Path] = {}
+    found: dict[str, Path] = {}
     for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-        if path.suffix.lower() not in SUFFIXES:
+        if path.suffix.lower() not in images.SUFFIXES:
             continue
-        if path.stem in images:
-            raise NirgenError(f"{path}: {images[path.stem].name} has the same stem; a pair needs exactly one of each")
-        images[path.stem] = path
-    return images
+        if path.stem in found:
+            raise NirgenError(f"{path}: {found[path.stem].name} has the same stem; a pair needs exactly one of each")
+        found[path.stem] = path
+    return found
 
 
 def _refuse_cut_sequences(pairs: Iterable[Pair]) -> None:

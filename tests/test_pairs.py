@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from nirgen import images
 from nirgen.errors import NirgenError
 from nirgen.pairs import Pair, PairList, find_pairs
 
@@ -49,7 +50,30 @@ def test_pairs_are_matched_by_stem_and_sorted(root: Path) -> None:
         sha256("train/rgb/b.jpg"),
         sha256("train/nir/b.png"),
     )
-    assert [(pair.sequence, pair.category) for pair in found.pairs] == [("a", ""), ("b", ""), ("c", "")]
+    assert [(pair.sequence, pair.category) for pair in found.pairs] == [
+        ("train/a", ""),
+        ("train/b", ""),
+        ("val/c", ""),
+    ]
+
+
+def test_splits_that_number_their_pairs_alike_are_different_scenes_where_no_index_says_otherwise(root: Path) -> None:
+    for name in ("val/rgb/a.jpg", "val/nir/a.jpg"):
+        (root / name).write_text(name)
+    found = find_pairs(root)
+    assert [(pair.sequence, pair.name) for pair in found.pairs if pair.name == "a"] == [
+        ("train/a", "a"),
+        ("val/a", "a"),
+    ]
+    with pytest.raises(NirgenError, match="sequence 's1' lies in both"):
+        find_pairs(root, index(root, "name,sequence", "a,s1", "b,s2", "c,s3"))
+
+
+@pytest.mark.parametrize("suffix", sorted(images.SUFFIXES))
+def test_pairs_are_of_every_kind_of_image_that_can_be_read(root: Path, suffix: str) -> None:
+    for kind in ("rgb", "nir"):
+        (root / "train" / kind / f"z{suffix}").touch()
+    assert "z" in [pair.name for pair in find_pairs(root).pairs]
 
 
 def test_other_files_and_folders_are_left_aside(root: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_run_ends_with_a_model_that_says_what_it_was_trained_on(
         "name": "a",
         "rgb_sha256": pairs.pairs[0].rgb_sha256,
         "nir_sha256": pairs.pairs[0].nir_sha256,
-        "sequence": "a",
+        "sequence": "train/a",
     }
     assert TrainConfig.read(json.loads((path.parent / "config.json").read_text()), where="config.json") == config
     assert [line.split(",")[0] for line in (path.parent / "pairs.csv").read_text().splitlines()] == ["name", *"abcd"]
