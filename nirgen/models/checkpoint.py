@@ -174,17 +174,26 @@ def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
         ModelError: As `read_header`; or the file is cut off, or its tensors don't have the hash that its header states.
     """
     header = read_header(path)
+    state = _read_tensors(path)
+    _verify(state, header, path)
+    return state, header
+
+
+def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
-        state = load_file(path)
+        return load_file(path)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{path}: damaged ({error}); fetch or export it again") from None
+
+
+def _verify(state: Mapping[str, Tensor], header: Mapping[str, Any], path: Path) -> None:
+    """Refuse tensors or an architecture that aren't those that the file was written with."""
     found = model_id(state, header["architecture"])
     if found != header["model_id"]:
         raise ModelError(
             f"{path}: tensors and architecture hash to {found[:12]}, the header says {str(header['model_id'])[:12]}; "
             "the file was changed or damaged: fetch or export it again"
         )
-    return state, header
 
 
 def load(path: Path) -> tuple[Pix2Next, dict[str, Any]]:
@@ -199,10 +208,11 @@ def load(path: Path) -> tuple[Pix2Next, dict[str, Any]]:
     Raises:
         ModelError: As `load_state`; or the tensors don't fit the architecture that the header states.
     """
-    state, header = load_state(path)
+    header, state = read_header(path), _read_tensors(path)
     config = GeneratorConfig.read(header["architecture"], where=f"{path} (architecture)")
     generator = build(config)
     check_fits(state, generator, path)
+    _verify(state, header, path)
     generator.load_state_dict(state)
     return generator.float().eval(), header
 
