@@ -195,7 +195,10 @@ def check_memory(total_gib: float, available_gib: float) -> Check:
 
 def check_disk(folder: Path) -> Check:
     """Whether there is room for results."""
-    free_gib = shutil.disk_usage(folder).free / GIB
+    try:
+        free_gib = shutil.disk_usage(folder).free / GIB
+    except OSError as error:
+        return Check("disk", "broken", f"the current folder can't be looked at ({error.strerror})", "go to another")
     detail = f"{free_gib:.1f} GiB free in the current folder"
     if free_gib < LOW_DISK_GIB:
         return Check("disk", "warn", detail, "make room, or write to another disk")
@@ -204,7 +207,7 @@ def check_disk(folder: Path) -> Check:
 
 def check_model(folder: Path) -> Check:
     """Whether the embedded models are there and hold what their headers say."""
-    remedy = "reinstall: pip install --force-reinstall --no-deps nirgen"
+    remedy = "in the clone: pip install --force-reinstall --no-deps ."
     files = sorted(folder.glob("*.safetensors"))
     if not files:
         return Check("model", "missing", "no embedded model in this installation", remedy, required=True)
@@ -223,7 +226,7 @@ def check_model(folder: Path) -> Check:
 def check_extra(extra: str, module: str) -> Check:
     """Whether an extra's main package is installed."""
     if not _installed(module):
-        return Check(f"extra {extra}", "missing", "not installed", f"pip install 'nirgen[{extra}]'")
+        return Check(f"extra {extra}", "missing", "not installed", f"in the clone: pip install '.[{extra}]'")
     return Check(f"extra {extra}", "ok", f"{module} {metadata.version(module)}")
 
 
@@ -232,7 +235,7 @@ def check_database(uri: str | None) -> Check:
     if uri:
         return Check("database", "ok", "at the address that FIFTYONE_DATABASE_URI names (not tried)")
     if not _installed("fiftyone"):
-        return Check("database", "missing", "only browsing needs one", "pip install 'nirgen[browse]'")
+        return Check("database", "missing", "only browsing needs one", "in the clone: pip install '.[browse]'")
     remedy = "install MongoDB 6 or later, or set FIFTYONE_DATABASE_URI to one that runs"
     broken = None
     for mongod in _mongods():

@@ -105,7 +105,7 @@ def test_the_embedded_model_is_whole() -> None:
 
 def test_an_absent_extra_is_no_obstacle_and_its_remedy_is_named() -> None:
     check = doctor.check_extra("browse", "no-such-distribution")
-    assert (check.state, check.remedy, check.stops) == ("missing", "pip install 'nirgen[browse]'", False)
+    assert (check.state, check.remedy, check.stops) == ("missing", "in the clone: pip install '.[browse]'", False)
 
 
 def test_the_databases_address_may_hold_a_password_and_is_not_shown() -> None:
@@ -163,3 +163,9 @@ def test_only_what_is_required_makes_the_exit_code_1(
     as_json = CliRunner().invoke(app, ["doctor", "--json"])
     assert as_json.exit_code == exit_code
     assert json.loads(as_json.output)[0]["state"] == check.state
+
+
+def test_a_folder_that_is_gone_is_a_row_and_not_a_traceback(tmp_path: Path) -> None:
+    check = doctor.check_disk(tmp_path / "gone")
+    assert (check.state, check.stops) == ("broken", False)
+    assert "No such file or directory" in check.detail

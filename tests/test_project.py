@@ -36,7 +36,16 @@ def test_every_dependency_is_pinned_with_hashes() -> None:
 
 
 def test_the_public_names_are_these_and_each_can_be_had() -> None:
-    assert nirgen.__all__ == ["NirModel", "__version__", "load_model", "translate_folder"]
+    assert nirgen.__all__ == [
+        "NirModel",
+        "NirgenError",
+        "RunOptions",
+        "TranslateOptions",
+        "__version__",
+        "load_model",
+        "translate_folder",
+    ]
+    assert dir(nirgen) == sorted(nirgen.__all__)
     assert [name for name in nirgen.__all__ if getattr(nirgen, name, None) is None] == []
     with pytest.raises(AttributeError, match="no_such_name"):
         nirgen.no_such_name  # noqa: B018

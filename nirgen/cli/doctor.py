@@ -27,7 +27,7 @@ def doctor(
     """
     from nirgen.doctor import examine
 
-    checks = examine(Path.cwd(), database_uri)
+    checks = examine(Path(), database_uri)
     if as_json:
         typer.echo(json.dumps([_row(check) for check in checks], indent=2))
     else:

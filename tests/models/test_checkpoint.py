@@ -9,7 +9,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from nirgen import __version__
-from nirgen.errors import ConfigError, ModelError
+from nirgen.errors import ConfigError, ModelError, OutputError
 from nirgen.models.checkpoint import build, load, load_state, model_id, read_header, save
 
 if TYPE_CHECKING:
@@ -100,8 +100,8 @@ def test_a_failed_save_leaves_the_old_file_and_nothing_else(
         raise OSError(28, "No space left on device")
 
     before = model.read_bytes()
-    monkeypatch.setattr("nirgen.models.checkpoint.save_file", full_disk)
-    with pytest.raises(OSError, match="No space"):
+    monkeypatch.setattr("nirgen.models.weights.save_file", full_disk)
+    with pytest.raises(OutputError, match=r"m\.safetensors: can't be written \(No space left on device\)"):
         save(model, {}, small_config)
     assert model.read_bytes() == before
     assert list(model.parent.iterdir()) == [model]
@@ -111,7 +111,7 @@ def test_a_changed_tensor_is_noticed(model: Path) -> None:
     data = bytearray(model.read_bytes())
     data[-1] ^= 1
     model.write_bytes(data)
-    with pytest.raises(ModelError, match=r"m\.safetensors: tensors and architecture hash to \w{12}, the header says \w{12}"):
+    with pytest.raises(ModelError, match=r"m\.safetensors: tensors and architecture hash to \w{12}, the header"):
         load_state(model)
 
 
