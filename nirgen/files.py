@@ -5,8 +5,11 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import stat
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
+
+from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -26,14 +29,18 @@ def replacing(path: Path) -> Generator[Path]:
         path: The file; its folder exists.
 
     Yields:
-        A temporary path to write instead; it takes the file's place when the block ends.
+        A temporary path to write instead, of an empty file; it takes the file's place when the block ends, with the
+        permissions of any new file, whichever the writer gave it.
 
     Raises:
         OSError: It can't be written; as for any error in the block, no temporary file is left.
     """
     temporary = path.parent / f".nirgen-{secrets.token_hex(4)}.tmp"
     try:
+        temporary.touch(exist_ok=False)
+        permissions = stat.S_IMODE(temporary.stat().st_mode)
         yield temporary
+        temporary.chmod(permissions)
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         temporary.replace(path)
@@ -54,6 +61,42 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     with replacing(path) as temporary:
         temporary.write_bytes(data)
+
+
+@contextmanager
+def output_file(path: Path) -> Generator[Path]:
+    """`replacing` for a file that the user named: its folders are made, and what fails is one line.
+
+    Args:
+        path: The file.
+
+    Yields:
+        A temporary path to write instead.
+
+    Raises:
+        OutputError: It or its folders can't be written.
+    """
+    make_folder(path.parent)
+    try:
+        if path.is_dir():
+            raise OutputError(f"{path}: a folder; name a file")
+        with replacing(path) as temporary:
+            yield temporary
+    except OSError as error:
+        raise OutputError(f"{path}: can't be written ({error.strerror or error}); name another place") from error
+
+
+def make_folder(path: Path) -> None:
+    """Make a folder that the user named, and those above it; one that exists will do.
+
+    Raises:
+        OutputError: It can't be made.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        what = "not a folder" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror or error
+        raise OutputError(f"{path}: can't be made a folder ({what}); name another place") from error
 
 
 def is_temporary(name: str) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from nirgen import images
 from nirgen.errors import NirgenError
-from nirgen.files import write_whole
+from nirgen.files import output_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -86,13 +86,17 @@ class PairList:
         return cls(root, pairs)
 
     def write(self, path: Path) -> None:
-        """Write the list as CSV, sorted by split and name."""
-        path.parent.mkdir(parents=True, exist_ok=True)
+        """Write the list as CSV, sorted by split and name.
+
+        Raises:
+            OutputError: The file can't be written.
+        """
         with io.StringIO(newline="") as text:
             writer = csv.DictWriter(text, [field.name for field in fields(Pair)], lineterminator="\n")
             writer.writeheader()
             writer.writerows(asdict(pair) for pair in sorted(self.pairs, key=lambda pair: (pair.split, pair.name)))
-            write_whole(path, text.getvalue().encode())
+            with output_file(path) as temporary:
+                temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
     def split(self, name: str) -> Self:
         """The pairs of one split.

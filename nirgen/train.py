@@ -21,6 +21,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from nirgen import images, losses
 from nirgen.config import FrozenConfig
 from nirgen.errors import ConfigError, ImageError, OutputError
+from nirgen.files import make_folder
 from nirgen.models.catalog import find_model
 from nirgen.models.checkpoint import build, load, save
 from nirgen.models.config import GeneratorConfig
@@ -317,7 +318,7 @@ def train(
     Raises:
         ConfigError: The stages' shares don't add up to 1, or a loss became NaN or infinite.
         ImageError: A pair can't be read.
-        OutputError: The folder holds a run already.
+        OutputError: The folder holds a run already, or can't be made.
     """
     if abs(sum(stage.share for stage in config.stages) - 1) > 1e-6:
         raise ConfigError(
@@ -329,7 +330,7 @@ def train(
     photos = read_photos(chosen)
     weights = [config.category_weights.get(pair.category, 1.0) for pair in chosen.pairs]
     trainer = Trainer(config, photos, weights)
-    out.mkdir(parents=True, exist_ok=True)
+    make_folder(out)
     (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
     chosen.write(out / "pairs.csv")
 

@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+import os
+import stat
+import tempfile
+from pathlib import Path
+
 import pytest
 
-from nirgen.files import is_temporary, replacing, write_whole
+from nirgen.errors import OutputError
+from nirgen.files import is_temporary, output_file, replacing, write_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -46,3 +52,33 @@ def test_a_writer_by_path_that_fails_leaves_the_old_file(tmp_path):
         write_half()
     assert (tmp_path / "a").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+def test_a_file_has_the_permissions_of_a_new_one_whatever_its_writer_gave_it(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        with output_file(tmp_path / "new/a") as temporary, tempfile.NamedTemporaryFile(dir=tmp_path) as private:
+            Path(private.name).write_text("x")
+            Path(private.name).rename(temporary)
+            Path(private.name).touch()
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "new/a").stat().st_mode) == 0o666 & ~umask
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("file/a", r"file: can't be made a folder \(not a folder\); name another place"),
+        ("file/folder/a", r"file/folder: can't be made a folder \(not a folder\); name another place"),
+        ("folder", "folder: a folder; name a file"),
+        ("n" * 256, r"nnn: can't be written \(File name too long\); name another place"),
+    ],
+)
+def test_a_place_that_can_not_be_written_is_one_line(tmp_path, name, message):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match=message), output_file(tmp_path / name) as temporary:
+        temporary.write_text("x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]

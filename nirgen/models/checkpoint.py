@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 
 from nirgen import __version__
 from nirgen.errors import ModelError
-from nirgen.files import replacing
 from nirgen.models.config import GeneratorConfig
 from nirgen.models.extractors import build_extractor
 from nirgen.models.generator import Pix2Next
+from nirgen.models.weights import write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,6 +89,9 @@ def save(
 
     Returns:
         The header as written.
+
+    Raises:
+        OutputError: The file can't be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     architecture = config.model_dump(mode="json")
@@ -102,9 +105,7 @@ def save(
         "licence": licence,
         "provenance": provenance,
     }
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(path) as temporary:
-        save_file(tensors, temporary, metadata={HEADER_KEY: json.dumps(header, sort_keys=True)})
+    write_tensors(path, tensors, {HEADER_KEY: json.dumps(header, sort_keys=True)})
     return header
 
 

@@ -7,14 +7,13 @@ import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
-from safetensors.torch import save_file
 
 from nirgen.errors import ModelError
-from nirgen.files import replacing
+from nirgen.files import output_file
 from nirgen.models import checkpoint, released
 from nirgen.models.config import GeneratorConfig, InternImageConfig
 from nirgen.models.internimage import InternImage
-from nirgen.models.weights import read_foreign
+from nirgen.models.weights import read_foreign, write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -81,10 +80,8 @@ def _import_internimage(
     with torch.device("meta"):
         network = InternImage(config)
     checkpoint.check_fits(state, network, source)
-    target.parent.mkdir(parents=True, exist_ok=True)
     metadata = {"nirgen_extractor": config.model_dump_json(), "licence": licence, "provenance": provenance}
-    with replacing(target) as temporary:
-        save_file({name: tensor.contiguous() for name, tensor in state.items()}, temporary, metadata=metadata)
+    write_tensors(target, state, metadata)
     return {
         "architecture": config.model_dump(mode="json"),
         "tensors": len(state),
@@ -147,7 +144,6 @@ def export_weights(source: Path, target: Path) -> int:
         raise ModelError(f"{source}: only the 'released' architecture can be exported to the authors' layout")
     names = released.theirs(state)
     theirs = {names[name]: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as temporary:
+    with output_file(target) as temporary:
         torch.save(theirs, temporary)
     return sum(tensor.numel() for tensor in theirs.values())

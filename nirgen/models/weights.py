@@ -1,4 +1,4 @@
-"""Reading tensors from files that came from elsewhere, without ever running code from them."""
+"""Tensors out of files, also of strangers', whose code is never run, and into files that appear whole."""
 
 from __future__ import annotations
 
@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from nirgen.errors import ModelError
+from nirgen.errors import ModelError, OutputError
+from nirgen.files import output_file
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
 
 WRAPPERS = ("state_dict", "model", "model_state_dict", "generator", "params", "module")
@@ -42,6 +44,25 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     while all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return state
+
+
+def write_tensors(path: Path, state: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
+    """Write a `.safetensors` file, whole or not at all.
+
+    Args:
+        path: The file; its folders are made.
+        state: Tensors by name, on any device.
+        metadata: What the file says beside them.
+
+    Raises:
+        OutputError: It can't be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
+    with output_file(path) as temporary:
+        try:
+            save_file(tensors, temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise OutputError(f"{path}: can't be written ({error}); name another place") from error
 
 
 def _load_safetensors(path: Path) -> dict[str, Tensor]:

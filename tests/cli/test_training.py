@@ -10,6 +10,8 @@ import pytest
 import yaml
 
 from nirgen.cli import main
+from nirgen.models.checkpoint import build, save
+from nirgen.train import TrainConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -74,6 +76,31 @@ def test_numbers_come_as_json(nirgen, pairs: PairList, settings: Path, tmp_path:
     first = json.loads(out)[0]
     assert (first["method"], first["subset"], first["images"]) == ("model", "all", 2)
     assert 0 < first["psnr"] < 40
+
+
+@pytest.mark.parametrize("command", ["pairs", "train", "import", "export"])
+def test_what_lies_where_a_file_should_go_is_one_line(
+    nirgen, pairs: PairList, settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    (tmp_path / "file").touch()
+    pairs.write(tmp_path / "pairs.csv")
+    monkeypatch.setattr("nirgen.models.importing.GeneratorConfig.released", lambda: small)
+    small = TrainConfig.read(yaml.safe_load(settings.read_text()), where="").generator
+    monkeypatch.setattr("nirgen.models.importing.released.ours", str)
+    state = build(small).state_dict()
+    monkeypatch.setattr("nirgen.models.importing.read_foreign", lambda path: state)
+    model, inside = tmp_path / "m.safetensors", tmp_path / "file/m"
+    save(model, state, small)
+    arguments = {
+        "pairs": ("pairs", pairs.root, "--out", inside),
+        "train": ("train", tmp_path / "pairs.csv", inside, "--root", pairs.root, "--config", settings),
+        "import": ("models", "import", model, inside.with_suffix(".safetensors")),
+        "export": ("models", "export", model, inside),
+    }[command]
+    code, _, error = nirgen(*arguments)
+    assert (code, error.count("\n")) == (1, 1)
+    assert "file" in error
+    assert "can't be made a folder" in error
 
 
 @pytest.mark.parametrize(
