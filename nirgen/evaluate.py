@@ -9,6 +9,7 @@ import numpy as np
 
 from nirgen import images, metrics
 from nirgen.errors import NirgenError
+from nirgen.pairs import read_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -64,6 +65,7 @@ def evaluate(
 
     Raises:
         NirgenError: The split is empty, or holds a pair that the model was trained on.
+        ImageError: As `nirgen.pairs.read_pair`.
     """
     chosen = pairs.split(split)
     trained_on = {pair["nir_sha256"] for pair in model.training_pairs}
@@ -79,10 +81,10 @@ def evaluate(
         methods["linear"] = _best_linear_map(pairs.split("train"), size)
     rows: list[tuple[str, Pair, float, float]] = []
     for done, pair in enumerate(chosen.pairs, start=1):
-        rgb, nir = (_read(chosen, path, size) for path in (pair.rgb, pair.nir))
+        rgb, nir = _read(chosen, pair, size)
         for method, translate in methods.items():
             generated = translate(rgb)
-            rows.append((method, pair, metrics.psnr(generated, nir[..., 0]), metrics.ssim(generated, nir[..., 0])))
+            rows.append((method, pair, metrics.psnr(generated, nir), metrics.ssim(generated, nir)))
         if progress is not None:
             progress(done, len(chosen.pairs))
     subsets: dict[str, Callable[[Pair], bool]] = {
@@ -100,9 +102,10 @@ def evaluate(
     return scores
 
 
-def _read(pairs: PairList, path: str, size: int) -> NDArray[np.uint8]:
-    """(size, size, 3) uint8 of a file."""
-    return images.resize(images.read(pairs.root / path), (size, size), resample="bilinear")
+def _read(pairs: PairList, pair: Pair, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """RGB (size, size, 3) and NIR (size, size), uint8, of a pair."""
+    rgb, nir = (images.resize(image, (size, size), resample="bilinear") for image in read_pair(pairs, pair))
+    return rgb, nir
 
 
 def _luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -115,10 +118,10 @@ def _best_linear_map(pairs: PairList, size: int) -> Callable[[NDArray[np.uint8]]
     """The map a R + b G + c B + d of least squared error over all pixels of some pairs."""
     products, targets = np.zeros((4, 4)), np.zeros(4)
     for pair in pairs.pairs:
-        rgb, nir = (_read(pairs, path, size) for path in (pair.rgb, pair.nir))
+        rgb, nir = _read(pairs, pair, size)
         columns = _with_ones(rgb).reshape(-1, 4)
         products += columns.T @ columns
-        targets += columns.T @ nir[..., 0].reshape(-1)
+        targets += columns.T @ nir.reshape(-1)
     weights = np.linalg.lstsq(products, targets, rcond=None)[0]
     return lambda rgb: np.rint(_with_ones(rgb) @ weights).clip(0, 255).astype(np.uint8)
 

@@ -241,12 +241,12 @@ def resize(
     """Resize with an antialiased filter.
 
     Args:
-        rgb: (H, W, 3) uint8.
+        rgb: (H, W, 3) or (H, W) uint8.
         size: (height, width) in pixels.
         resample: Pillow's filter.
 
     Returns:
-        (height, width, 3) uint8; the very input where the size is right already.
+        (height, width, 3) or (height, width) uint8; the very input where the size is right already.
     """
     if rgb.shape[:2] == size:
         return rgb

@@ -9,12 +9,18 @@ from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING, Self
 
 from nirgen import images
-from nirgen.errors import NirgenError
+from nirgen.errors import ImageError, NirgenError
 from nirgen.files import output_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
     from pathlib import Path
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+GREY_TOLERANCE = 8
+"""Levels of 255 by which the channels of a grey image may differ, as lossy compression makes them."""
 
 
 @dataclass(frozen=True)
@@ -109,6 +115,42 @@ class PairList:
             there = ", ".join(sorted({pair.split for pair in self.pairs}))
             raise NirgenError(f"no pairs in split '{name}'; the list has: {there}")
         return type(self)(self.root, pairs)
+
+
+def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+    """Decode a pair of a list, after making sure that it is still the one that was listed.
+
+    Args:
+        pairs: The list.
+        pair: One of its pairs.
+
+    Returns:
+        RGB (H, W, 3) and NIR (h, w), uint8 in [0, 255], upright.
+
+    Raises:
+        ImageError: A file can't be read, or was changed since it was listed; or the NIR image is in colour, its
+            channels differing by more than `GREY_TOLERANCE`.
+    """
+    rgb = _read_unchanged(pairs.root / pair.rgb, pair.rgb_sha256)
+    nir = _read_unchanged(pairs.root / pair.nir, pair.nir_sha256)
+    difference = int((nir.max(axis=2) - nir.min(axis=2)).max())
+    if difference > GREY_TOLERANCE:
+        raise ImageError(
+            f"{pairs.root / pair.nir}: a NIR image in colour (its channels differ by {difference} levels of 255); save "
+            "its intensity as a grey image, and make sure that 'rgb' and 'nir' aren't swapped"
+        )
+    return rgb, nir[..., 0]
+
+
+def _read_unchanged(path: Path, sha256: str) -> NDArray[np.uint8]:
+    """Decode a file whose bytes have a hash: (H, W, 3) uint8."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{path}: can't be read ({error.strerror}); bring it back, or list the pairs again") from error
+    if hashlib.sha256(data).hexdigest() != sha256:
+        raise ImageError(f"{path}: changed since it was listed; run 'nirgen pairs' again")
+    return images.decode(data, str(path))
 
 
 def find_pairs(root: Path, index: Path | None = None) -> PairList:

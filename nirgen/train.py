@@ -18,7 +18,7 @@ from pydantic import Field, model_validator
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from nirgen import images, losses
+from nirgen import losses
 from nirgen.config import FrozenConfig
 from nirgen.errors import ConfigError, ImageError, OutputError
 from nirgen.files import make_folder
@@ -26,6 +26,7 @@ from nirgen.models.catalog import find_model
 from nirgen.models.checkpoint import build, load, save
 from nirgen.models.config import GeneratorConfig
 from nirgen.models.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
+from nirgen.pairs import read_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -105,17 +106,17 @@ def read_photos(pairs: PairList) -> list[Photo]:
     """Decode all pairs of a list.
 
     Raises:
-        ImageError: An image can't be read, or the two sizes of a pair differ.
+        ImageError: As `read_pair`, or the two sizes of a pair differ.
     """
     photos = []
     for pair in pairs.pairs:
-        rgb, nir = (images.read(pairs.root / path) for path in (pair.rgb, pair.nir))
-        if rgb.shape != nir.shape:
+        rgb, nir = read_pair(pairs, pair)
+        if rgb.shape[:2] != nir.shape:
             raise ImageError(
                 f"{pairs.root / pair.nir}: {nir.shape[1]}x{nir.shape[0]}, but its RGB partner is "
                 f"{rgb.shape[1]}x{rgb.shape[0]}; align and crop them alike"
             )
-        photos.append(Photo(torch.from_numpy(rgb).permute(2, 0, 1), torch.from_numpy(nir[None, ..., 0])))
+        photos.append(Photo(torch.from_numpy(rgb).permute(2, 0, 1), torch.from_numpy(nir[None])))
     return photos
 
 

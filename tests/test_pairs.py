@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import hashlib
+from contextlib import nullcontext
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from nirgen import images
-from nirgen.errors import NirgenError
-from nirgen.pairs import Pair, PairList, find_pairs
+from nirgen.errors import ImageError, NirgenError
+from nirgen.pairs import Pair, PairList, find_pairs, read_pair
 
 SHARED_PAIRS = Path(__file__).parents[2] / "shared" / "data" / "rgb_nir"
 
@@ -192,3 +195,36 @@ def test_a_pair_can_not_be_changed() -> None:
 def test_the_real_pairs_are_found() -> None:
     found = find_pairs(SHARED_PAIRS, SHARED_PAIRS / "index.csv")
     assert (len(found.split("train").pairs), len(found.split("val").pairs)) == (503, 54)
+
+
+class TestReadPair:
+    def test_a_pair_is_colour_and_intensity(self, pairs: PairList) -> None:
+        rgb, nir = read_pair(pairs, pairs.pairs[0])
+        assert (rgb.shape, nir.shape) == ((48, 64, 3), (48, 64))
+        assert np.array_equal(nir, rgb[..., 0])
+
+    def test_nir_in_colour_is_refused(self, pairs: PairList) -> None:
+        (pairs.root / "train/nir/b.png").write_bytes((pairs.root / "train/rgb/b.png").read_bytes())
+        swapped = find_pairs(pairs.root)
+        with pytest.raises(
+            ImageError, match=r"train/nir/b\.png: a NIR image in colour .*; save its intensity"
+        ) as caught:
+            read_pair(swapped, swapped.pairs[1])
+        assert "\n" not in str(caught.value)
+
+    @pytest.mark.parametrize(("difference", "refused"), [(0, False), (8, False), (9, True)])
+    def test_grey_nir_of_three_channels_may_differ_as_a_jpeg_does(
+        self, pairs: PairList, difference: int, refused: bool
+    ) -> None:
+        pixels = np.full((48, 64, 3), 100, np.uint8)
+        pixels[5, 5, 1] += difference
+        Image.fromarray(pixels).save(pairs.root / "train/nir/a.png")
+        changed = find_pairs(pairs.root)
+        with pytest.raises(ImageError) if refused else nullcontext():
+            assert (read_pair(changed, changed.pairs[0])[1] == 100).all()
+
+    @pytest.mark.parametrize("name", ["train/rgb/a.png", "train/nir/a.png"])
+    def test_a_file_that_changed_since_it_was_listed_is_refused(self, pairs: PairList, save, name: str) -> None:
+        save(pairs.root / name, 48, 64, seed=99)
+        with pytest.raises(ImageError, match=f"{name}: changed since it was listed; run 'nirgen pairs' again"):
+            read_pair(pairs, pairs.pairs[0])

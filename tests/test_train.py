@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from safetensors import safe_open
 
 from nirgen.errors import ConfigError, ImageError, NirgenError, OutputError
@@ -200,10 +201,10 @@ def test_a_list_without_training_pairs_is_refused(pairs: PairList, config: Train
     ("change", "message"), [("smaller", "b.png: 30x20, but its RGB partner is 64x48"), ("empty", "b.png.*empty")]
 )
 def test_a_pair_that_can_not_be_used_is_named_and_nothing_written(
-    pairs: PairList, config: TrainConfig, tmp_path: Path, save, change: str, message: str
+    pairs: PairList, config: TrainConfig, tmp_path: Path, change: str, message: str
 ) -> None:
     path = pairs.root / "train/nir/b.png"
-    save(path, 20, 30) if change == "smaller" else path.write_bytes(b"")
+    Image.new("L", (30, 20)).save(path) if change == "smaller" else path.write_bytes(b"")
     with pytest.raises(ImageError, match=message):
         train(find_pairs(pairs.root), config, tmp_path / "run")
     assert not (tmp_path / "run").exists()
