@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nirgen.translate.translator import Translator
 
 RUN_NAME = "run.json"
+RUN_SCHEMA = 1
 
 State = Literal["new", "done", "changed", "retry", "missing", "renamed"]
 
@@ -37,7 +38,7 @@ class Recorded:
 
     Attributes:
         rows: By source; the journal's before the manifest's, the later before the earlier.
-        run: `run.json` of the last run; empty if there is none.
+        run: `run.json` of the last run; empty if there is none, or it is damaged.
     """
 
     rows: Mapping[str, Row]
@@ -53,11 +54,22 @@ def read_recorded(out: Path) -> Recorded:
     manifest = manifests.read_manifest(out)
     rows = {row.source: row for row in manifest.rows} if manifest is not None else {}
     rows.update((row.source, row) for row in journals.read_journal(out))
+    return Recorded(rows, _read_run(out))
+
+
+def _read_run(out: Path) -> dict[str, Any]:
+    """`run.json`; empty if it is missing or damaged, for then nothing relies on it (see `_other_root`)."""
     try:
         run = json.loads((out / RUN_NAME).read_bytes())
     except (OSError, ValueError):
-        run = {}
-    return Recorded(rows, run if isinstance(run, dict) else {})
+        return {}
+    if not isinstance(run, dict) or "schema" not in run:
+        return {}
+    if run["schema"] != RUN_SCHEMA:
+        raise OutputError(
+            f"{str(out / RUN_NAME)!r} has schema {run['schema']}, and this nirgen reads {RUN_SCHEMA}; use another OUT"
+        )
+    return run
 
 
 def check_owned(out: Path, plan: Plan) -> None:
@@ -102,16 +114,37 @@ def check_unmixed(out: Path, recorded: Recorded, plan: Plan, translator: Transla
         differences.append(f"another model ({models[0][:12]}, now {translator.id[:12]})")
     if any(row.options_id != options.id for row in done):
         differences.append(f"other options ({_changes(recorded.run.get('options'), options.described())})")
-    root = recorded.run.get("source")
-    if root not in {None, str(plan.root.resolve())}:
-        gone = [row.source for row in done if not os.path.lexists(plan.root / row.source)]
-        if gone:
-            differences.append(f"other sources ({root!r}, with {gone[0]!r} that is not in {str(plan.root)!r})")
+    differences += _other_root(recorded, done, plan.root)
     if differences:
         raise OutputError(
             f"OUT {str(out)!r} was made with {' and '.join(differences)}; "
             "use another OUT, or --redo to translate everything again"
         )
+
+
+def _other_root(recorded: Recorded, done: Iterable[Row], root: Path) -> list[str]:
+    """What shows that rows are of another folder's sources: none if the folder is the same, or was moved as a whole.
+
+    Without a readable run.json, nothing says that the folder is the same.
+    """
+    before = recorded.run.get("source")
+    rows = [row for row in done if before != str(root.resolve())]
+    found = [row for row in rows if os.path.lexists(root / row.source)]
+    if rows and not found:
+        reason = f"with {rows[0].source!r} that is not in {str(root)!r}"
+    else:
+        other = next((row for row in found if not _has_hash(root / row.source, row.source_sha256)), None)
+        reason = f"with another {other.source!r} than {str(root)!r}" if other is not None else ""
+    folder = repr(before) if before is not None else "of an unknown folder, for run.json is missing or damaged"
+    return [f"other sources ({folder}, {reason})"] if reason else []
+
+
+def _has_hash(path: Path, sha256: str | None) -> bool:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+    except OSError:
+        return False
 
 
 def keep_others(recorded: Recorded, plan: Plan) -> list[Row]:

@@ -309,7 +309,7 @@ def _write_run(job: _Job, started: float, *, state: str, summary: Summary | None
     """Write `OUT/run.json`: all that must not be in the manifest, because it differs from run to run."""
     seconds = time.monotonic() - started
     values: dict[str, Any] = {
-        "schema": 1,
+        "schema": resume.RUN_SCHEMA,
         "state": state,
         "source": str(job.plan.root.resolve()),
         "started": datetime.fromtimestamp(time.time() - seconds, UTC).isoformat(timespec="seconds"),

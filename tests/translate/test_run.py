@@ -171,6 +171,48 @@ def test_sources_that_moved_as_a_whole_are_recognised(tmp_path, source, red):
     assert translate_folder(tmp_path / "moved", tmp_path / "out", model=red).unchanged == 12
 
 
+def test_sources_of_another_folder_with_the_same_names_are_refused(tmp_path, save, red):
+    save(tmp_path / "one/img.png", seed=1)
+    save(tmp_path / "two/img.png", seed=2)
+    translate_folder(tmp_path / "one", tmp_path / "out", model=red)
+    before = snapshot(tmp_path / "out")
+    for source in ("two", "two/img.png"):
+        with pytest.raises(
+            OutputError,
+            match=r"other sources \('.*/one', with another 'img.png' than '.*/two'\); use another OUT, or --redo",
+        ):
+            translate_folder(tmp_path / source, tmp_path / "out", model=red)
+    assert snapshot(tmp_path / "out") == before
+
+
+def test_a_moved_folder_may_have_lost_a_source(tmp_path, source, red):
+    translate_folder(source, tmp_path / "out", model=red)
+    source.rename(tmp_path / "moved")
+    (tmp_path / "moved/a/00.png").unlink()
+    summary = translate_folder(tmp_path / "moved", tmp_path / "out", model=red)
+    assert (summary.unchanged, summary.dropped) == (11, 1)
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"damaged")])
+def test_without_run_json_only_equal_sources_go_on(tmp_path, save, red, damage):
+    save(tmp_path / "one/img.png", seed=1)
+    save(tmp_path / "two/img.png", seed=2)
+    translate_folder(tmp_path / "one", tmp_path / "out", model=red)
+    damage(tmp_path / "out/run.json")
+    with pytest.raises(
+        OutputError, match=r"other sources \(of an unknown folder, for run.json is missing or damaged, w"
+    ):
+        translate_folder(tmp_path / "two", tmp_path / "out", model=red)
+    assert translate_folder(tmp_path / "one", tmp_path / "out", model=red).unchanged == 1
+
+
+def test_a_run_json_of_another_schema_is_refused(tmp_path, source, red):
+    translate_folder(source, tmp_path / "out", model=red)
+    (tmp_path / "out/run.json").write_text('{"schema": 2}')
+    with pytest.raises(OutputError, match=r"run\.json' has schema 2, and this nirgen reads 1; use another OUT"):
+        translate_folder(source, tmp_path / "out", model=red)
+
+
 def test_a_source_that_is_gone_loses_its_row_and_keeps_its_output(tmp_path, source, red):
     translate_folder(source, tmp_path / "out", model=red)
     (source / "a/00.png").unlink()
