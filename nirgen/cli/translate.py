@@ -55,7 +55,9 @@ def translate(
         Literal["continue", "stop"], typer.Option(help="What a bad image does to the run.")
     ] = "continue",
     max_pixels: Annotated[int | None, typer.Option(min=1, help="Refuse larger images.  [default: 100 million]")] = None,
-    redo: Annotated[bool, typer.Option("--redo", help="Translate everything again, whatever OUT holds.")] = False,
+    redo: Annotated[
+        bool, typer.Option("--redo", help="Translate these sources again, whatever OUT holds of them.")
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
     preview: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Write one picture of the first sources and outputs.")
@@ -202,6 +204,7 @@ def _print_summary(summary: Summary, preview: Path | None) -> None:
         "redone because the source changed": summary.changed,
         "failed": summary.failed,
         "rows dropped because the source is gone": summary.dropped,
+        "rows dropped because the output is missing or altered": summary.lost,
         "files in OUT that belong to no source": summary.stray,
         "other files left aside": summary.other_files,
         "hidden ones left aside": summary.hidden,

@@ -61,7 +61,7 @@ class RunOptions(FrozenConfig):
         batch_size: Images that the translator gets at once, where their padded sizes agree.
         workers: Threads that read, decode, encode and write.
         on_error: Whether a source that fails becomes a row and the run goes on, or the run stops.
-        redo: Forget what OUT holds and translate every source again.
+        redo: Forget what OUT holds of these sources and translate them all again.
         pixel_limit: Sources with more pixels fail, before they are decoded.
     """
 

@@ -133,36 +133,78 @@ def _other_root(recorded: Recorded, done: Iterable[Row], root: Path) -> list[str
     if rows and not found:
         reason = f"with {rows[0].source!r} that is not in {str(root)!r}"
     else:
-        other = next((row for row in found if not _has_hash(root / row.source, row.source_sha256)), None)
+        other = next((row for row in found if not _is_as_recorded(row, root)), None)
         reason = f"with another {other.source!r} than {str(root)!r}" if other is not None else ""
     folder = repr(before) if before is not None else "of an unknown folder, for run.json is missing or damaged"
     return [f"other sources ({folder}, {reason})"] if reason else []
 
 
-def _has_hash(path: Path, sha256: str | None) -> bool:
+def _is_as_recorded(row: Row, root: Path) -> bool:
+    """Whether the source of a row that is done has the recorded hash in a folder."""
     try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest() == sha256
+        with (root / row.source).open("rb") as file:
+            return row.status != "done" or hashlib.file_digest(file, "sha256").hexdigest() == row.source_sha256
     except OSError:
-        return False
+        return row.status != "done"
 
 
-def keep_others(recorded: Recorded, plan: Plan) -> list[Row]:
-    """The rows of sources that this run is not about, but that are still there.
+def forget_planned(
+    out: Path, recorded: Recorded, plan: Plan, translator: Translator, options: TranslateOptions
+) -> Recorded:
+    """What counts of a folder for a redo: the rows of the sources that it is not about.
+
+    Args:
+        out: The output folder, for the error.
+        recorded: What it holds.
+        plan: What is to be done again.
+        translator: The model.
+        options: What changes pixels.
+
+    Returns:
+        The same without the plan's sources.
+
+    Raises:
+        OutputError: Rows that would stay are of another model, other options or another folder; one line with how many.
+    """
+    planned = {item.source for item in plan.items}
+    others = {source: row for source, row in recorded.rows.items() if source not in planned}
+    kind, same = (translator.id, options.id), recorded.run.get("source") == str(plan.root.resolve())
+    foreign = [
+        row
+        for row in others.values()
+        if os.path.lexists(plan.root / row.source)
+        and ((row.model_id, row.options_id) != kind or not (same or _is_as_recorded(row, plan.root)))
+    ]
+    if foreign:
+        raise OutputError(
+            f"OUT {str(out)!r} has {len(foreign)} other images, such as {foreign[0].source!r}, of another model, other "
+            "options or another folder, which would be mixed with these; redo the whole folder, or use another OUT"
+        )
+    return Recorded(others, recorded.run)
+
+
+def keep_others(recorded: Recorded, plan: Plan, *, sink: FolderSink, workers: int) -> tuple[list[Row], int]:
+    """The rows of sources that this run is not about, but that are still there, and so are their outputs.
 
     Args:
         recorded: What the output folder holds.
         plan: What this run is about.
+        sink: Knows the outputs.
+        workers: Threads.
 
     Returns:
-        The rows; those whose source is gone are left out.
+        The rows, and how many others are left out because their outputs are missing or altered; rows whose source is
+        gone are left out as well.
 
     Raises:
         OutputError: The plan has an output that belongs to such a source.
     """
     planned = {item.source for item in plan.items}
     others = [row for row in recorded.rows.values() if row.source not in planned]
-    kept = [row for row in others if os.path.lexists(plan.root / row.source)]
+    there = [row for row in others if os.path.lexists(plan.root / row.source)]
+    with ThreadPoolExecutor(workers) as pool:
+        holds = ahead(pool, partial(_holds, sink), there, 4 * workers)
+        kept = [row for row, held in zip(there, holds, strict=True) if held]
     owners = {row.output: row.source for row in kept if row.output is not None}
     for item in plan.items:
         if item.output in owners and not item.problem:
@@ -170,7 +212,11 @@ def keep_others(recorded: Recorded, plan: Plan) -> list[Row]:
                 f"{item.source!r} and {owners[item.output]!r}, translated before, would both be {item.output!r}; "
                 "translate them in one run with --redo, or use another OUT"
             )
-    return kept
+    return kept, len(there) - len(kept)
+
+
+def _holds(sink: FolderSink, row: Row) -> bool:
+    return row.output is None or row.output_sha256 is None or sink.holds(row.output, row.output_sha256)
 
 
 def find_states(

@@ -24,7 +24,7 @@ from nirgen.translate.plan import make_plan
 from nirgen.translate.storage import FileSource, FolderSink
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable
 
     from nirgen.translate.manifest import Row
     from nirgen.translate.plan import Item, Plan
@@ -65,6 +65,8 @@ class Summary:
         failed: How many failed; their rows say why.
         failures: (source, error) of the first few.
         dropped: Rows of sources that are gone, which the manifest does not have any more.
+        lost: Rows of sources that the run was not about, which the manifest does not have any more, because their
+            outputs are missing or altered.
         stray: Files in the folder that belong to no source, such as those of sources that are gone.
         other_files: Files beside the sources whose endings are not those of images.
         hidden: Files and folders beside the sources whose names begin with a dot.
@@ -81,6 +83,7 @@ class Summary:
     failed: int
     failures: tuple[tuple[str, str], ...]
     dropped: int
+    lost: int
     stray: int
     other_files: int
     hidden: int
@@ -110,6 +113,9 @@ class _Job:
     @property
     def sink(self) -> FolderSink:
         return FolderSink(self.out)
+
+    def manifest(self, rows: Iterable[Row]) -> Manifest:
+        return Manifest(tuple(rows), __version__, self.options.described(), self.translator.header)
 
 
 def translate_folder(
@@ -152,23 +158,21 @@ def translate_folder(
         job.out.mkdir(parents=True, exist_ok=True)
     with Journal(job.out) as journal:
         recorded = _recorded(job)
-        kept = resume.keep_others(recorded, job.plan)
+        kept, lost = resume.keep_others(recorded, job.plan, sink=job.sink, workers=job.run.workers)
         with _writing(job.out):
             resume.remove_temporary(job.out)
             if job.run.redo:
-                (job.out / NAME).unlink(missing_ok=True)
-                journal.clear()
+                _forget(job, kept, journal)
             _write_run(job, started, state="running")
         states = _check(job, recorded, report)
         done = [recorded.rows[item.source] for item, state in states if state == "done"]
         rows = _translate(job, [item for item, state in states if state != "done"], journal, report)
-        manifest = Manifest((*kept, *done, *rows), __version__, job.options.described(), job.translator.header)
+        manifest = job.manifest((*kept, *done, *rows))
         with _writing(job.out):
             write_manifest(job.out, manifest)
             journal.clear()
-            summary = _summarise(
-                job, recorded, states, rows=rows, manifest=manifest, seconds=time.monotonic() - started
-            )
+            seconds = time.monotonic() - started
+            summary = _summarise(job, recorded, states, rows=rows, manifest=manifest, lost=lost, seconds=seconds)
             _write_run(job, started, state="ended", summary=summary)
     return summary
 
@@ -193,7 +197,7 @@ def look_ahead(
     """
     job = _prepare(source, out, model=model, options=options, run=run, listing=listing, device=device)
     recorded = _recorded(job)
-    resume.keep_others(recorded, job.plan)
+    resume.keep_others(recorded, job.plan, sink=job.sink, workers=job.run.workers)
     return job.plan, _check(job, recorded, lambda _: None)
 
 
@@ -240,12 +244,21 @@ def _writing(out: Path) -> Generator[None]:
 
 
 def _recorded(job: _Job) -> Recorded:
-    """What counts of what the folder holds: nothing, if everything is to be done again."""
+    """What counts of what the folder holds: only other sources, if the plan's are to be done again."""
     recorded = resume.read_recorded(job.out)
     if job.run.redo:
-        return resume.Recorded({}, {})
+        return resume.forget_planned(job.out, recorded, job.plan, job.translator, job.options)
     resume.check_unmixed(job.out, recorded, job.plan, job.translator, job.options)
     return recorded
+
+
+def _forget(job: _Job, kept: list[Row], journal: Journal) -> None:
+    """Let the folder forget all rows but those that are kept, so that an interrupted redo is taken up like any run."""
+    if kept:
+        write_manifest(job.out, job.manifest(kept))
+    else:
+        (job.out / NAME).unlink(missing_ok=True)
+    journal.clear()
 
 
 def _check(job: _Job, recorded: Recorded, report: Callable[[Progress], None]) -> list[tuple[Item, State]]:
@@ -282,6 +295,7 @@ def _summarise(
     *,
     rows: list[Row],
     manifest: Manifest,
+    lost: int,
     seconds: float,
 ) -> Summary:
     failed = [row for row in rows if row.status == "failed"]
@@ -296,7 +310,8 @@ def _summarise(
         unchanged=len(states) - len(rows),
         failed=len(failed),
         failures=tuple((row.source, row.error or "") for row in failed[:_FAILURES_SHOWN]),
-        dropped=len(recorded.rows.keys() - present),
+        dropped=len(recorded.rows.keys() - present) - lost,
+        lost=lost,
         stray=resume.count_stray(job.out, manifest.rows),
         other_files=job.plan.other_files,
         hidden=job.plan.hidden,

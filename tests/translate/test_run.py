@@ -228,6 +228,60 @@ def test_single_files_gather_in_one_folder(tmp_path, source, red):
     assert set(rows(tmp_path / "out")) == {"00.png", "03.png"}
 
 
+def test_a_redo_of_one_file_keeps_the_rows_of_the_others(tmp_path, source, red):
+    translate_folder(source, tmp_path / "out", model=red)
+    before = snapshot(tmp_path / "out")
+    (source.parent / "list.txt").write_text("a/00.png\n")
+    redo = RunOptions(redo=True)
+    summary = translate_folder(source, tmp_path / "out", model=red, run=redo, listing=source.parent / "list.txt")
+    assert (summary.translated, summary.unchanged, summary.dropped, summary.lost) == (1, 0, 0, 0)
+    assert snapshot(tmp_path / "out") == before
+
+
+def test_a_redo_that_would_mix_is_refused_with_how_many(tmp_path, source, save, red, red_type):
+    for name in "abc":
+        save(tmp_path / f"flat/{name}.png")
+        save(tmp_path / f"twin/{name}.png", seed=1)
+    translate_folder(tmp_path / "flat", tmp_path / "out", model=red)
+    before = snapshot(tmp_path / "out")
+    redo = RunOptions(redo=True)
+    mixed = [
+        ("flat", red_type("other"), TranslateOptions()),
+        ("flat", red, TranslateOptions(channels=3)),
+        ("twin", red, TranslateOptions()),
+    ]
+    for folder, model, options in mixed:
+        with pytest.raises(OutputError, match=r"has 2 other images, such as 'b.png', of .*; redo the whole folder, or"):
+            translate_folder(tmp_path / folder / "a.png", tmp_path / "out", model=model, options=options, run=redo)
+    assert snapshot(tmp_path / "out") == before
+    assert translate_folder(tmp_path / "twin", tmp_path / "out", model=red, run=redo).translated == 3
+
+
+def test_a_redo_of_some_that_was_interrupted_goes_on_without_being_asked_again(tmp_path, source, red):
+    translate_folder(source, tmp_path / "out", model=red)
+    before = snapshot(tmp_path / "out")
+    (tmp_path / "list.txt").write_text("a/00.png\na/03.png\n")
+    arguments = {"model": red, "listing": tmp_path / "list.txt"}
+    with pytest.raises(KeyboardInterrupt):
+        translate_folder(source, tmp_path / "out", **arguments, run=RunOptions(redo=True), progress=interrupt_after(1))
+    assert len(rows(tmp_path / "out")) == 10
+    summary = translate_folder(source, tmp_path / "out", **arguments)
+    assert (summary.translated, summary.unchanged) == (1, 1)
+    assert snapshot(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("damage", [Path.unlink, lambda path: path.write_bytes(b"edited")])
+def test_a_kept_row_whose_output_is_missing_or_altered_is_dropped_and_counted(tmp_path, source, red, damage):
+    translate_folder(source, tmp_path / "out", model=red)
+    damage(tmp_path / "out/b/01.png")
+    (tmp_path / "list.txt").write_text("a/00.png\n")
+    summary = translate_folder(source, tmp_path / "out", model=red, listing=tmp_path / "list.txt")
+    assert (summary.unchanged, summary.lost, summary.dropped) == (1, 1, 0)
+    assert "b/01.png" not in rows(tmp_path / "out")
+    summary = translate_folder(source, tmp_path / "out", model=red)
+    assert (summary.translated, summary.unchanged, summary.lost) == (1, 11, 0)
+
+
 def test_a_later_file_does_not_overwrite_the_output_of_an_earlier_one(tmp_path, save, red):
     save(tmp_path / "src/x.bmp")
     save(tmp_path / "src/x.jpg")
