@@ -19,12 +19,16 @@ help: ## Print the targets
 demo: $(READY) ## Translate two sample photographs, or those of IMAGES=FOLDER, and say where to look
 	@images="$(IMAGES)"; name=; \
 	if [ -n "$$images" ]; then \
-	  name="_$$(basename "$$images")"; \
+	  path=$$(cd "$$images" 2>/dev/null && pwd -P || printf %s "$$images"); \
+	  name="_$$(basename "$$path")_$$(printf %s "$$path" | cksum | cut -d ' ' -f 1)"; \
 	else \
 	  images=$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("sklearn").submodule_search_locations[0])')/datasets/images; \
 	fi; \
-	$(BIN)/nirgen translate "$$images" "demo/nir$$name" --preview "demo/side_by_side$$name.png"; \
-	printf '\nNIR images:    %s\nSide by side:  %s\n' "demo/nir$$name" "demo/side_by_side$$name.png"
+	code=0; $(BIN)/nirgen translate "$$images" "demo/nir$$name" --preview "demo/side_by_side$$name.png" || code=$$?; \
+	if [ $$code = 0 ] || [ $$code = 3 ]; then \
+	  printf '\nNIR images:    %s\nSide by side:  %s\n' "demo/nir$$name" "demo/side_by_side$$name.png"; \
+	fi; \
+	exit $$code
 
 test: lint ## Run the linters, the types and the tests
 	$(BIN)/pytest
