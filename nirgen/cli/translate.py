@@ -10,7 +10,7 @@ import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
 
 import typer
@@ -76,23 +76,26 @@ def translate(
         {"batch_size": batch, "workers": workers, "on_error": on_error, "redo": redo, "pixel_limit": max_pixels},
     )
     arguments: dict[str, Any] = {"model": model, "options": options, "run": run, "listing": listing, "device": device}
+    from nirgen.translate.preview import check_preview
+    from nirgen.translate.run import translate_folder
+
+    if preview is not None:
+        check_preview(preview, out)
     if dry_run:
         _print_plan(source, out, arguments, as_json=as_json)
         return
-    from nirgen.translate.preview import write_preview
-    from nirgen.translate.run import translate_folder
-
     # Pillow warns of odd metadata; what matters of an image is in its row.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     with _interruptible(), _progress(hidden=quiet or as_json) as report:
         summary = translate_folder(source, out, **arguments, progress=report)
-    shown = write_preview(out, Path(summary.root), preview) if preview is not None else 0
     if as_json:
         typer.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
     elif not quiet:
-        _print_summary(summary, preview if shown else None)
+        _print_summary(summary)
     if summary.failed and not as_json:
         _print_failures(summary)
+    if preview is not None:
+        _write_preview(source, out, arguments, preview, quiet=quiet or as_json)
     raise typer.Exit(summary.exit_code)
 
 
@@ -198,7 +201,7 @@ def _lines() -> Callable[[Progress], None]:
     return report
 
 
-def _print_summary(summary: Summary, preview: Path | None) -> None:
+def _print_summary(summary: Summary) -> None:
     parts = [f"{summary.translated} translated", f"{summary.unchanged} done already"]
     extras = {
         "redone because the source changed": summary.changed,
@@ -214,14 +217,25 @@ def _print_summary(summary: Summary, preview: Path | None) -> None:
     for loop in summary.loops:
         typer.echo(f"warning: {loop!r} is a link to a folder above it, and was not followed", err=True)
     typer.echo(f"images and manifest.parquet are in {summary.out}")
-    if preview is not None:
-        typer.echo(f"side by side: {preview}")
 
 
 def _print_failures(summary: Summary) -> None:
     for _, error in summary.failures:
         typer.echo(f"failed: {error}", err=True)
     typer.echo(f"{summary.failed} of {summary.sources} failed; the manifest has every error", err=True)
+
+
+def _write_preview(source: Path | None, out: Path, arguments: dict[str, Any], preview: Path, *, quiet: bool) -> None:
+    from nirgen.translate.plan import make_plan
+    from nirgen.translate.preview import write_preview
+
+    options, run = arguments["options"], arguments["run"]
+    plan = make_plan(source, out, f".{options.format}", listing=arguments["listing"])
+    shown = write_preview(plan, out, preview, pixel_limit=run.pixel_limit)
+    if not shown:
+        typer.echo(f"warning: there is nothing to show side by side; {str(preview)!r} was not written", err=True)
+    elif not quiet:
+        typer.echo(f"side by side: {preview}")
 
 
 def _print_plan(source: Path | None, out: Path, arguments: dict[str, Any], *, as_json: bool) -> None:

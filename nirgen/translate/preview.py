@@ -2,39 +2,89 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 from nirgen import images
-from nirgen.errors import OutputError
+from nirgen.errors import ImageError, OutputError
 from nirgen.files import write_whole
 from nirgen.translate.manifest import read_manifest
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    import numpy as np
+    from numpy.typing import NDArray
 
-def write_preview(out: Path, root: Path, picture: Path, *, count: int = 4) -> int:
-    """Write a picture with a row for each of the first images of a translation folder: the source, then the output.
+    from nirgen.translate.plan import Item, Plan
+
+
+def check_preview(picture: Path, out: Path) -> None:
+    """Refuse, before any work, a picture that could not be written after it.
 
     Args:
-        out: The translation folder.
-        root: The folder that its sources are relative to.
-        picture: The PNG file to write.
-        count: How many images to show at most.
-
-    Returns:
-        How many are shown; 0 if none is done, and then nothing is written.
+        picture: The file to write.
+        out: The translation folder, which need not exist.
 
     Raises:
-        ImageError: A source or an output can't be read any more.
+        OutputError: It does not end in `.png`, is a folder, its folder does not exist or can't be written, or lies in
+            OUT, where it could take an output's place.
+    """
+    folder, target = picture.resolve().parent, out.resolve()
+    if picture.suffix.lower() != ".png":
+        raise OutputError(f"the preview {str(picture)!r} is written as PNG; give it a name that ends in .png")
+    if picture.is_dir():
+        raise OutputError(f"the preview {str(picture)!r} is a folder; name a file")
+    if target in (folder, *folder.parents):
+        raise OutputError(f"the preview {str(picture)!r} lies inside OUT {str(out)!r}; put it outside of it")
+    if folder in target.parents and not folder.exists():  # made on the way to OUT
+        return
+    if not folder.is_dir():
+        raise OutputError(f"the preview's folder {str(picture.parent)!r} does not exist; make it first")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"the preview's folder {str(picture.parent)!r} can't be written; use another")
+
+
+def write_preview(
+    plan: Plan, out: Path, picture: Path, *, count: int = 4, pixel_limit: int = images.PIXEL_LIMIT
+) -> int:
+    """Write a picture with a row for each of the first images of a run: the source, then the output.
+
+    Args:
+        plan: What the run was about.
+        out: The translation folder.
+        picture: The PNG file to write.
+        count: How many images to show at most.
+        pixel_limit: Sources of more pixels are not shown.
+
+    Returns:
+        How many are shown: those that failed or can't be read any more are skipped. If 0, nothing is written.
+
+    Raises:
         OutputError: The picture can't be written.
     """
     manifest = read_manifest(out)
-    done = [row for row in manifest.rows if row.output is not None][:count] if manifest is not None else []
-    rows = [(images.read(root / row.source), images.read(out / str(row.output))) for row in done]
+    outputs = {row.source: row.output for row in manifest.rows} if manifest is not None else {}
+    rows: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
+    for item in plan.items:
+        pair = _read_pair(item, out, pixel_limit) if outputs.get(item.source) == item.output else None
+        rows += [pair] if pair is not None else []
+        if len(rows) == count:
+            break
     if rows:
         try:
             write_whole(picture, images.encode(images.side_by_side(rows), "png"))
         except OSError as error:
-            raise OutputError(f"the picture {str(picture)!r} can't be written: {error.strerror}") from error
+            raise OutputError(
+                f"the preview {str(picture)!r} can't be written: {error.strerror}; use another"
+            ) from error
     return len(rows)
+
+
+def _read_pair(item: Item, out: Path, pixel_limit: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
+    """A source and its output; None if one of them can't be read."""
+    try:
+        source = images.read(item.path, pixel_limit=pixel_limit)
+        return source, images.read(out / item.output, pixel_limit=max(pixel_limit, images.PIXEL_LIMIT))
+    except (ImageError, MemoryError):
+        return None

@@ -141,6 +141,50 @@ def test_a_preview_shows_sources_beside_outputs(tmp_path, source, photo):
     assert np.array_equal(picture[4:274, 488:893, 2], red)
 
 
+@pytest.mark.parametrize(
+    ("preview", "remedy"),
+    [
+        ("look.gif", "is written as PNG; give it a name that ends in .png"),
+        ("nowhere/look.png", "does not exist; make it first"),
+        ("src/folder.png", "is a folder; name a file"),
+        ("out/0.png", "put it outside of it"),
+    ],
+)
+def test_a_preview_that_cannot_be_written_is_refused_before_anything_is_translated(tmp_path, source, preview, remedy):
+    (source / "folder.png").mkdir()
+    code, output, errors = run(source, tmp_path / "out", "--preview", tmp_path / preview)
+    assert (code, output, errors.count("\n")) == (1, "", 1)
+    assert errors.startswith("error: the preview")
+    assert errors.endswith(f"{remedy}\n")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_preview_may_lie_beside_a_new_output_folder(tmp_path, source):
+    code, _, errors = run(source, tmp_path / "new/out", "--preview", tmp_path / "new/look.png", "--quiet")
+    assert (code, errors) == (0, "")
+    assert (tmp_path / "new/look.png").exists()
+
+
+def test_a_preview_shows_this_runs_images_that_can_be_read(tmp_path, source):
+    run(source, tmp_path / "out", "--quiet")
+    (tmp_path / "out/0.png").unlink()
+    code, output, errors = run(
+        source / "2.png", tmp_path / "out", "--preview", tmp_path / "look.png", "--max-pixels", 600
+    )
+    assert (code, errors) == (0, "")
+    assert "1 rows dropped because the output is missing or altered" in output
+    assert output.splitlines()[-1] == f"side by side: {tmp_path}/look.png"
+    assert images.read(tmp_path / "look.png").shape[0] == 278
+
+
+def test_a_preview_with_nothing_to_show_leaves_the_summary_and_the_exit_code(tmp_path, source):
+    code, output, errors = run(
+        source, tmp_path / "out", "--preview", tmp_path / "look.png", "--max-pixels", 599, "--json"
+    )
+    assert (code, json.loads(output)["failed"]) == (3, 3)
+    assert errors == f"warning: there is nothing to show side by side; '{tmp_path}/look.png' was not written\n"
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_run_exits_130_and_is_taken_up(tmp_path, save, number):
     for name in range(30):
