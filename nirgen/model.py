@@ -137,7 +137,7 @@ def load_model(name: str | Path = "compact", *, device: str | None = None) -> Ni
         ConfigError: There is no such device.
     """
     path = find_model(name)
-    chosen = _device(device)
+    chosen = choose_device(device)
     generator, header = load(path)
     return NirModel(generator, header, chosen)
 
@@ -145,15 +145,22 @@ def load_model(name: str | Path = "compact", *, device: str | None = None) -> Ni
 load_translator = load_model
 
 
-def _device(name: str | None) -> torch.device:
-    """The device of a name, or the best there is."""
+def choose_device(name: str | None) -> torch.device:
+    """The device of a name, or the best there is.
+
+    Args:
+        name: `cpu`, `cuda`, `cuda:1`, `mps`...; None for the best.
+
+    Raises:
+        ConfigError: There is no such device, or it can't compute.
+    """
     if name is None:
         if torch.cuda.is_available():
             return torch.device("cuda")
         return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)
+        torch.ones(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device '{name}' can't be used ({reason}); 'nirgen doctor' shows what there is") from None

@@ -7,33 +7,40 @@ and no GPU a network must first learn the brightness of things, which a pixel te
 from __future__ import annotations
 
 import json
+import math
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from contextlib import suppress
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 import numpy as np
 import torch
-import torchvision.transforms.v2.functional as TF
 from pydantic import Field, model_validator
-from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from nirgen import losses
 from nirgen.config import FrozenConfig
-from nirgen.errors import ConfigError, ImageError, OutputError
+from nirgen.crops import Sampler, read_photos
+from nirgen.errors import ConfigError, OutputError
 from nirgen.files import make_folder
+from nirgen.model import choose_device
 from nirgen.models.catalog import find_model
 from nirgen.models.checkpoint import build, load, save
 from nirgen.models.config import GeneratorConfig
 from nirgen.models.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
-from nirgen.pairs import read_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from torch import Tensor
+
+    from nirgen.crops import Photo
     from nirgen.models.generator import Pix2Next
     from nirgen.pairs import PairList
+
+
+_CPU = torch.device("cpu")
+_MINUTES_BETWEEN_SAVES = 2
 
 
 class Stage(FrozenConfig):
@@ -79,7 +86,9 @@ class TrainConfig(FrozenConfig):
     """Smallest share of a photo's area that a crop takes."""
     darkened: float = Field(0.12, ge=0, le=1)
     """Share of the crops that lose most of their light, as if taken at night."""
-    category_weights: dict[str, float] = Field({"urban": 3.0, "street": 3.0, "oldbuilding": 3.0})
+    category_weights: dict[str, Annotated[float, Field(ge=0)]] = Field(
+        {"urban": 3.0, "street": 3.0, "oldbuilding": 3.0}
+    )
     """How much oftener a pair of a category is drawn."""
     seed: int = 0
 
@@ -93,96 +102,15 @@ class TrainConfig(FrozenConfig):
             )
         return self
 
-
-@dataclass(frozen=True)
-class Photo:
-    """A decoded pair: rgb (3, H, W) and nir (1, H, W), uint8."""
-
-    rgb: Tensor
-    nir: Tensor
-
-
-def read_photos(pairs: PairList) -> list[Photo]:
-    """Decode all pairs of a list.
-
-    Raises:
-        ImageError: As `read_pair`, or the two sizes of a pair differ.
-    """
-    photos = []
-    for pair in pairs.pairs:
-        rgb, nir = read_pair(pairs, pair)
-        if rgb.shape[:2] != nir.shape:
-            raise ImageError(
-                f"{pairs.root / pair.nir}: {nir.shape[1]}x{nir.shape[0]}, but its RGB partner is "
-                f"{rgb.shape[1]}x{rgb.shape[0]}; align and crop them alike"
-            )
-        photos.append(Photo(torch.from_numpy(rgb).permute(2, 0, 1), torch.from_numpy(nir[None])))
-    return photos
-
-
-class Sampler:
-    """Draws augmented crops: geometry alike for both images, photometry for RGB alone."""
-
-    def __init__(
-        self, photos: list[Photo], weights: list[float], *, smallest_crop: float, darkened: float, seed: int
-    ) -> None:
-        self.photos = photos
-        self.weights = np.asarray(weights) / np.sum(weights)
-        self.smallest_crop = smallest_crop
-        self.darkened = darkened
-        self.random = np.random.default_rng(seed)
-
-    def batch(self, count: int, size: int) -> tuple[Tensor, Tensor]:
-        """Draw a batch.
-
-        Returns:
-            rgb (count, 3, size, size) and nir (count, 1, size, size), float32 in [-1, 1].
-        """
-        drawn = [
-            self._crop(self.photos[index], size)
-            for index in self.random.choice(len(self.photos), count, p=self.weights)
-        ]
-        rgb = torch.stack([rgb for rgb, _ in drawn]).float() / 127.5 - 1
-        nir = torch.stack([nir for _, nir in drawn]).float() / 127.5 - 1
-        return self._darken(self._expose(rgb), nir)
-
-    def _crop(self, photo: Photo, size: int) -> tuple[Tensor, Tensor]:
-        """A random part of a photo, squashed to size x size, mirrored half of the time."""
-        height, width = photo.rgb.shape[-2:]
-        area = np.exp(self.random.uniform(np.log(self.smallest_crop), 0.35))  # over 1: the whole photo, as it is judged
-        if area >= 1:
-            box = (0, 0, height, width)
-        else:
-            aspect = np.exp(self.random.uniform(-0.3, 0.3))
-            h = int(np.clip(round(height * np.sqrt(area * aspect)), 16, height))
-            w = int(np.clip(round(width * np.sqrt(area / aspect)), 16, width))
-            box = (int(self.random.integers(height - h + 1)), int(self.random.integers(width - w + 1)), h, w)
-        mirrored = self.random.random() < 0.5
-        parts = []
-        for part in (photo.rgb, photo.nir):
-            crop = TF.resized_crop(part, *box, [size, size], antialias=True)
-            parts.append(crop.flip(-1) if mirrored else crop)
-        return parts[0], parts[1]
-
-    def _expose(self, rgb: Tensor) -> Tensor:
-        """Random exposure, contrast and white balance of each image, mild enough to leave a plausible photo."""
-        n = len(rgb)
-        gamma = np.exp(self.random.normal(0, 0.12, (n, 1, 1, 1)))
-        gain = np.exp(self.random.normal(0, 0.06, (n, 1, 1, 1)) + self.random.normal(0, 0.025, (n, 3, 1, 1)))
-        unit = (rgb + 1) / 2
-        changed = unit.pow(torch.from_numpy(gamma).float()) * torch.from_numpy(gain).float()
-        return changed.clamp(0, 1) * 2 - 1
-
-    def _darken(self, rgb: Tensor, nir: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn some pairs into night: both images alike lose light, and RGB gets a sensor's noise.
-
-        Photos by day alone would teach that nothing is ever dark.
-        """
-        n = len(rgb)
-        night = self.random.random((n, 1, 1, 1)) < self.darkened
-        gain = torch.from_numpy(np.where(night, np.exp(self.random.uniform(-3, -0.3, (n, 1, 1, 1))), 1.0)).float()
-        noise = torch.from_numpy(self.random.normal(0, 0.012, tuple(rgb.shape)) * night).float()
-        return ((rgb + 1) / 2 * gain + noise).clamp(0, 1) * 2 - 1, (nir + 1) * gain - 1
+    @model_validator(mode="after")
+    def _stages_fit(self) -> Self:
+        for position, stage in enumerate(self.stages):
+            if stage.size % self.generator.stride:
+                raise ValueError(
+                    f"stages.{position}.size is {stage.size}, but the generator takes multiples of "
+                    f"{self.generator.stride}"
+                )
+        return self
 
 
 def _first_generator(config: TrainConfig) -> tuple[Pix2Next, dict[str, Any]]:
@@ -207,14 +135,19 @@ class Trainer:
         config: The run.
         photos: Decoded training pairs.
         weights: How often each is drawn.
+        device: Where the networks run.
     """
 
-    def __init__(self, config: TrainConfig, photos: list[Photo], weights: list[float]) -> None:
+    def __init__(
+        self, config: TrainConfig, photos: list[Photo], weights: list[float], device: torch.device = _CPU
+    ) -> None:
         torch.manual_seed(config.seed)
         self.config = config
         generator, self.start_header = _first_generator(config)
-        self.generator = generator.to(memory_format=torch.channels_last)
-        self.discriminator = MultiScaleDiscriminator(config.discriminator)
+        self.device = device
+        self.generator = generator.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.discriminator = MultiScaleDiscriminator(config.discriminator).to(device)
+        self._rehearse()
         self.average = AveragedModel(self.generator, multi_avg_fn=get_ema_multi_avg_fn(config.ema_decay))
         self.sampler = Sampler(
             photos, weights, smallest_crop=config.smallest_crop, darkened=config.darkened, seed=config.seed
@@ -225,6 +158,26 @@ class Trainer:
         self.discriminator_optimizer = torch.optim.Adam(
             self.discriminator.parameters(), lr=config.discriminator_learning_rate, betas=(0.5, 0.999)
         )
+
+    @torch.no_grad()
+    def _rehearse(self) -> None:
+        """Run both networks once on next to nothing, so that what doesn't fit fails before anything is written."""
+        config = self.config
+        try:
+            side = math.lcm(self.generator.stride, 32)
+            self.generator.eval()(torch.zeros(1, 3, side, side, device=self.device))
+            for stage in config.stages:
+                if stage.adversarial:
+                    side = min(config.adversarial_crop, stage.size)
+                    self.discriminator(torch.zeros(1, config.discriminator.in_channels, side, side, device=self.device))
+        except (RuntimeError, ValueError) as error:
+            reason = str(error).partition("\n")[0]
+            raise ConfigError(
+                f"the networks can't run as configured ({reason}); change 'generator', 'discriminator' or "
+                "'adversarial_crop'"
+            ) from error
+        finally:
+            self.generator.train()
 
     def stage(self, progress: float) -> Stage:
         """The stage that a share of the run falls into."""
@@ -247,7 +200,7 @@ class Trainer:
         config, stage = self.config, self.stage(progress)
         for group in self.generator_optimizer.param_groups:
             group["lr"] = config.learning_rate * losses.warmup_cosine(progress)
-        rgb, nir = self.sampler.batch(stage.batch, stage.size)
+        rgb, nir = (part.to(self.device) for part in self.sampler.batch(stage.batch, stage.size))
         nir = nir.expand(-1, config.generator.output_channels, -1, -1)
         generated = self.generator(rgb.to(memory_format=torch.channels_last))
 
@@ -304,20 +257,28 @@ def train(
     out: Path,
     *,
     report: Callable[[int, float, dict[str, float]], None] | None = None,
+    device: str | None = None,
+    licence: str = "unknown",
 ) -> Path:
     """Train a generator on the `train` split and write it.
+
+    A run that is interrupted, or fails, keeps the model so far, if there is one, and else leaves nothing.
 
     Args:
         pairs: The list; only its split `train` is used.
         config: The run.
         out: A new folder: `config.json`, `pairs.csv`, `log.jsonl`, `model.safetensors` (the weights' moving average).
         report: Called after each step with the step, the share of the run that is done, and the loss terms.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best there is by default.
+        licence: What may be done with the weights.
 
     Returns:
         The model file.
 
     Raises:
-        ConfigError: The stages' shares don't add up to 1, or a loss became NaN or infinite.
+        ConfigError: The stages' shares don't add up to 1; the networks can't run as configured; there is no such
+            device; or a loss became NaN or infinite.
+        KeyboardInterrupt: As it came, once the model so far is written.
         ImageError: A pair can't be read.
         OutputError: The folder holds a run already, or can't be made.
     """
@@ -327,59 +288,108 @@ def train(
         )
     if (out / "config.json").exists():
         raise OutputError(f"{out}: holds a training run already; name a new folder")
+    where = choose_device(device)
     chosen = pairs.split("train")
-    photos = read_photos(chosen)
     weights = [config.category_weights.get(pair.category, 1.0) for pair in chosen.pairs]
-    trainer = Trainer(config, photos, weights)
+    if sum(weights) == 0:
+        raise ConfigError("category_weights of 0 leave no pair to train on; give one category more")
+    trainer = Trainer(config, read_photos(chosen), weights, where)
     make_folder(out)
-    (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
-    chosen.write(out / "pairs.csv")
-
-    model = out / "model.safetensors"
-    begin = saved = time.monotonic()
-    step, progress = 0, 0.0
-    with (out / "log.jsonl").open("w", encoding="utf-8") as log:
-        while progress < 1:
-            terms = trainer.step(progress)
-            if not all(np.isfinite(value) for value in terms.values()):
-                kept = f"; the last good model is {model}" if model.exists() else ""
-                raise ConfigError(f"step {step}: a loss is not finite ({terms}); lower learning_rate{kept}")
-            step += 1
-            spent = (time.monotonic() - begin) / 60
-            progress = max(step / config.steps, spent / config.max_minutes if config.max_minutes else 0.0)
-            if step % 20 == 0 or progress >= 1:
-                line = {"step": step, "minutes": round(spent, 2), "progress": round(progress, 4)}
-                log.write(json.dumps(line | {name: round(value, 5) for name, value in terms.items()}) + "\n")
-                log.flush()
-            if report is not None:
-                report(step, min(progress, 1.0), terms)
-            if time.monotonic() - saved > 120:
-                _save(model, trainer, chosen, step, spent)
-                saved = time.monotonic()
-    _save(model, trainer, chosen, step, (time.monotonic() - begin) / 60)
-    return model
+    run = Run(out, trainer, chosen, licence)
+    try:
+        (out / "config.json").write_text(config.model_dump_json(indent=2) + "\n", encoding="utf-8")
+        chosen.write(out / "pairs.csv")
+        return run.train(report)
+    except KeyboardInterrupt:
+        run.save()
+        raise
+    finally:
+        run.clear_unless_saved()
 
 
-def _save(path: Path, trainer: Trainer, pairs: PairList, step: int, minutes: float) -> None:
-    """Write the averaged weights, in half precision, with all that made them."""
-    state = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in trainer.average.module.state_dict().items()
-    }
-    seen_before = trainer.start_header.get("training", {}).get("pairs", [])
-    seen_now = [
-        {"name": p.name, "rgb_sha256": p.rgb_sha256, "nir_sha256": p.nir_sha256, "sequence": p.sequence}
-        for p in pairs.pairs
-    ]
-    training: dict[str, Any] = {
-        "config": trainer.config.model_dump(mode="json", exclude={"generator", "start_from"}),
-        "pairs": list({pair["nir_sha256"]: pair for pair in [*seen_before, *seen_now]}.values()),
-        "start_model_id": trainer.start_header.get("model_id"),
-        "steps": step,
-        "minutes": round(minutes, 1),
-        "ema": True,
-    }
-    save(path, state, _without_paths(trainer.config.generator), training=training, licence="see the model card")
+class Run:
+    """The loop of one run, and its folder.
+
+    Args:
+        out: The folder.
+        trainer: What makes the steps.
+        pairs: The pairs trained on.
+        licence: What may be done with the weights.
+    """
+
+    def __init__(self, out: Path, trainer: Trainer, pairs: PairList, licence: str) -> None:
+        self.out = out
+        self.model = out / "model.safetensors"
+        self.trainer = trainer
+        self.pairs = pairs
+        self.licence = licence
+        self.begin = time.monotonic()
+        self.steps = 0
+
+    @property
+    def minutes(self) -> float:
+        """Since the beginning."""
+        return (time.monotonic() - self.begin) / 60
+
+    def train(self, report: Callable[[int, float, dict[str, float]], None] | None) -> Path:
+        """Make all steps; write the log, and the model every two minutes and at the end."""
+        config, progress, saved = self.trainer.config, 0.0, 0.0
+        with (self.out / "log.jsonl").open("w", encoding="utf-8") as log:
+            while progress < 1:
+                terms = self.trainer.step(progress)
+                self._check_finite(terms)
+                self.steps += 1
+                progress = max(
+                    self.steps / config.steps, self.minutes / config.max_minutes if config.max_minutes else 0.0
+                )
+                if self.steps % 20 == 0 or progress >= 1:
+                    line = {"step": self.steps, "minutes": round(self.minutes, 2), "progress": round(progress, 4)}
+                    log.write(json.dumps(line | {name: round(value, 5) for name, value in terms.items()}) + "\n")
+                    log.flush()
+                if report is not None:
+                    report(self.steps, min(progress, 1.0), terms)
+                if self.minutes - saved > _MINUTES_BETWEEN_SAVES:
+                    self.save()
+                    saved = self.minutes
+        self.save()
+        return self.model
+
+    def _check_finite(self, terms: dict[str, float]) -> None:
+        if not all(np.isfinite(value) for value in terms.values()):
+            kept = f"; the last good model is {self.model}" if self.model.exists() else ""
+            raise ConfigError(f"step {self.steps}: a loss is not finite ({terms}); lower learning_rate{kept}")
+
+    def save(self) -> None:
+        """Write the averaged weights so far, in half precision, with all that made them; before any step, nothing."""
+        if not self.steps:
+            return
+        config, start = self.trainer.config, self.trainer.start_header
+        state = {
+            name: tensor.half() if tensor.is_floating_point() else tensor
+            for name, tensor in self.trainer.average.module.state_dict().items()
+        }
+        seen_before = start.get("training", {}).get("pairs", [])
+        seen_now = [
+            {"name": p.name, "rgb_sha256": p.rgb_sha256, "nir_sha256": p.nir_sha256, "sequence": p.sequence}
+            for p in self.pairs.pairs
+        ]
+        training: dict[str, Any] = {
+            "config": config.model_dump(mode="json", exclude={"generator", "start_from"}),
+            "pairs": list({pair["nir_sha256"]: pair for pair in [*seen_before, *seen_now]}.values()),
+            "start_model_id": start.get("model_id"),
+            "steps": self.steps,
+            "minutes": round(self.minutes, 1),
+            "ema": True,
+        }
+        save(self.model, state, _without_paths(config.generator), training=training, licence=self.licence)
+
+    def clear_unless_saved(self) -> None:
+        """Take back the files of a run that has no model, so that they don't stand in the way of the next try."""
+        if not self.model.exists():
+            for name in ("config.json", "pairs.csv", "log.jsonl"):
+                (self.out / name).unlink(missing_ok=True)
+            with suppress(OSError):  # a folder that has other files stays
+                self.out.rmdir()
 
 
 def _without_paths(config: GeneratorConfig) -> GeneratorConfig:

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,13 +9,14 @@ import torch
 from PIL import Image
 from safetensors import safe_open
 
+from nirgen.crops import read_photos
 from nirgen.errors import ConfigError, ImageError, NirgenError, OutputError
 from nirgen.model import load_model
 from nirgen.models.checkpoint import build, load, read_header, save
 from nirgen.models.config import TimmConfig
 from nirgen.models.discriminator import DiscriminatorConfig
 from nirgen.pairs import find_pairs
-from nirgen.train import Photo, Sampler, Stage, TrainConfig, Trainer, read_photos, train
+from nirgen.train import Stage, TrainConfig, Trainer, train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -38,10 +38,6 @@ def config(small_config: GeneratorConfig) -> TrainConfig:
         adversarial_crop=64,
         steps=3,
     )
-
-
-def sampler(photos: list[Photo], weights: list[float] | None = None, darkened: float = 0.0) -> Sampler:
-    return Sampler(photos, weights or [1.0] * len(photos), smallest_crop=0.2, darkened=darkened, seed=0)
 
 
 def values(module: torch.nn.Module) -> torch.Tensor:
@@ -210,37 +206,90 @@ def test_a_pair_that_can_not_be_used_is_named_and_nothing_written(
     assert not (tmp_path / "run").exists()
 
 
-class TestSampler:
-    @pytest.fixture
-    def photos(self, pairs: PairList) -> list[Photo]:
-        return read_photos(pairs)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        (
+            {"stages": [{"share": 1, "size": 100}], "generator": {}},
+            "stages.0.size is 100, but the generator takes multiples of 32",
+        ),
+        ({"discriminator": {"filters": 0}}, "'discriminator.filters': Input should be greater than or equal to 1"),
+        ({"category_weights": {"urban": -1}}, "'category_weights.urban': Input should be greater than or equal to 0"),
+    ],
+)
+def test_settings_that_no_run_could_follow_are_one_line(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig.read(changes, where="run.yaml")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
 
-    def test_crops_are_alike_in_both_spectra(self, photos: list[Photo], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Sampler, "_expose", lambda self, rgb: rgb)
-        rgb, nir = sampler(photos).batch(16, 32)
-        assert (rgb.shape, nir.shape) == ((16, 3, 32, 32), (16, 1, 32, 32))
-        torch.testing.assert_close(nir[:, 0], rgb[:, 0])  # the photos' NIR is their red
-        assert len({image.tobytes() for image in nir.numpy()}) == 16
 
-    def test_exposure_changes_rgb_alone_and_mildly(self, photos: list[Photo]) -> None:
-        rgb, nir = sampler(photos).batch(32, 32)
-        difference = (rgb[:, :1] - nir).abs().mean(dim=(1, 2, 3))
-        assert difference.min() > 0
-        assert difference.mean() < 0.15
-        assert rgb.abs().max() <= 1
+def test_networks_that_do_not_fit_the_crops_are_refused_before_anything_is_written(
+    pairs: PairList, config: TrainConfig, tmp_path: Path
+) -> None:
+    deep = config.model_copy(update={"discriminator": DiscriminatorConfig(filters=2, layers=3, scales=9)})
+    with pytest.raises(ConfigError, match=r"the networks can't run as configured \(.*\); change 'generator'") as caught:
+        train(pairs, deep, tmp_path / "run")
+    assert "\n" not in str(caught.value)
+    assert not (tmp_path / "run").exists()
 
-    def test_night_takes_the_same_light_from_both(self, photos: list[Photo], monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(Sampler, "_expose", lambda self, rgb: rgb)
-        rgb, nir = sampler(photos, darkened=1.0).batch(32, 32)
-        assert (rgb[:, 0] - nir[:, 0]).abs().mean() < 0.03  # the sensor's noise
-        brightest = (nir.amax(dim=(1, 2, 3)) + 1) / 2
-        assert 0.04 < brightest.min() < 0.2
-        assert brightest.max() < 0.8
 
-    def test_pairs_are_drawn_by_their_weights(self) -> None:
-        photos = [Photo(torch.full((3, 8, 8), level), torch.full((1, 8, 8), level)) for level in (0, 255)]
-        photos = [Photo(photo.rgb.byte(), photo.nir.byte()) for photo in photos]
-        _, nir = sampler(photos, [3.0, 1.0]).batch(400, 16)
-        drawn = Counter(nir[:, 0, 0, 0].tolist())
-        assert 260 < drawn[-1.0] < 340
-        assert drawn[-1.0] + drawn[1.0] == 400
+def test_weights_that_leave_no_pair_are_refused(pairs: PairList, config: TrainConfig, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="category_weights of 0 leave no pair"):
+        train(pairs, config.model_copy(update={"category_weights": {"": 0.0}}), tmp_path / "run")
+
+
+def test_a_run_that_failed_before_it_had_a_model_can_be_tried_again_in_its_folder(
+    pairs: PairList, config: TrainConfig, tmp_path: Path
+) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run/notes.txt").touch()
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train(pairs, config, tmp_path / "run", report=fail)
+    assert [path.name for path in (tmp_path / "run").iterdir()] == ["notes.txt"]
+    assert train(pairs, config, tmp_path / "run").exists()
+
+
+def test_an_interrupted_run_keeps_the_model_so_far(pairs: PairList, config: TrainConfig, tmp_path: Path) -> None:
+    def interrupt(step: int, *_: object) -> None:
+        if step == 2:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, config, tmp_path / "run", report=interrupt)
+    generator, header = load(tmp_path / "run/model.safetensors")
+    assert header["training"]["steps"] == 2
+    assert generator(torch.zeros(1, 3, 8, 8)).isfinite().all()
+
+
+def test_a_run_that_is_interrupted_before_its_first_step_leaves_nothing(
+    pairs: PairList, config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Trainer, "step", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        train(pairs, config, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_networks_and_batches_are_on_the_device_that_is_named(pairs: PairList, config: TrainConfig) -> None:
+    photos, device = read_photos(pairs.split("train")), torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    trainer = Trainer(config, photos, [1.0] * 4, device)
+    assert trainer.step(0.9)["adversarial"] > 0
+    for network in (trainer.generator, trainer.discriminator, trainer.average):
+        assert {parameter.device.type for parameter in network.parameters()} == {device.type}
+
+
+@pytest.mark.parametrize("device", ["meta", "cuad", "cuda:99"])
+def test_a_device_that_can_not_compute_is_refused(
+    pairs: PairList, config: TrainConfig, tmp_path: Path, device: str
+) -> None:
+    with pytest.raises(ConfigError, match=f"device '{device}' can't be used .*; 'nirgen doctor' shows what there is"):
+        train(pairs, config, tmp_path / "run", device=device)
+    assert not (tmp_path / "run").exists()

@@ -9,6 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
+from nirgen.cli.interrupt import interruptible
+
 
 def train(
     pairs: Annotated[Path, typer.Argument(help="The list that 'nirgen pairs' wrote; its split 'train' is used.")],
@@ -18,9 +20,13 @@ def train(
         Path | None, typer.Option(help="A YAML file of settings.  [default: those of the embedded model]")
     ] = None,
     max_minutes: Annotated[float | None, typer.Option(min=0.05, help="Fit the whole schedule into this time.")] = None,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1...  [default: the best there is]")] = None,
     seed: Annotated[int | None, typer.Option(help="Of weights and crops.")] = None,
 ) -> None:
-    """Train a generator; the run folder can then be named as a model."""
+    """Train a generator; the run folder can then be named as a model.
+
+    An interrupted run keeps the model so far.
+    """
     import yaml
 
     from nirgen.errors import ConfigError
@@ -52,5 +58,14 @@ def train(
         line = f"step {step}, {progress:.1%}, {step / (now - began):.2f} steps/s, {remaining:.0f} min to go: {losses}"
         typer.echo(f"\r{line}\033[K" if sys.stderr.isatty() else line, err=True, nl=not sys.stderr.isatty())
 
-    model = run(PairList.read(pairs, root), settings, out, report=report)
+    with interruptible(lambda: _kept(out)):
+        model = run(PairList.read(pairs, root), settings, out, report=report, device=device)
     typer.echo(f"{model}", err=False)
+
+
+def _kept(out: Path) -> str:
+    """What an interrupted run leaves."""
+    model = out / "model.safetensors"
+    if not model.exists():
+        return "no step was done, and nothing is kept"
+    return f"the model so far is {model}; training can't go on where it stopped, but a new run can 'start_from' it"

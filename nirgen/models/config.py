@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
 from nirgen.config import FrozenConfig
 
-Widths = tuple[int, ...]
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+Count = Annotated[int, Field(ge=1)]
+Widths = tuple[Count, ...]
 
 
 class InternImageConfig(FrozenConfig):
@@ -18,8 +22,8 @@ class InternImageConfig(FrozenConfig):
     in_channels: int = Field(3, ge=1)
     width: int = Field(128, ge=8)
     """Channels of the first level; each further level doubles them."""
-    depths: tuple[int, int, int, int] = (4, 4, 21, 4)
-    groups: tuple[int, int, int, int] = (8, 16, 32, 64)
+    depths: tuple[Count, Count, Count, Count] = (4, 4, 21, 4)
+    groups: tuple[Count, Count, Count, Count] = (8, 16, 32, 64)
     """Groups of each level's DCNv3; every group samples its own offsets."""
     mlp_ratio: float = Field(4.0, gt=0)
     offset_scale: float = 1.0
@@ -31,7 +35,7 @@ class InternImageConfig(FrozenConfig):
     """What an RGB input in [-1, 1] is brought to: nothing, or ImageNet's mean and deviation, for pretrained weights."""
     weights: str | None = None
     """A file that `nirgen models import --as internimage` wrote, to start training from."""
-    classes: int | None = None
+    classes: Count | None = None
     """Keep the ImageNet classifier's parameters, unused in translation, so that a file that has them round-trips."""
 
     @model_validator(mode="after")
@@ -117,7 +121,7 @@ class GeneratorConfig(FrozenConfig):
     """
 
     stem_channels: int = Field(128, ge=1)
-    encoder: tuple[Widths, ...] = ((128, 256, 256), (256, 512, 512), (512, 512, 512), (512,))
+    encoder: tuple[Widths, ...] = Field(((128, 256, 256), (256, 512, 512), (512, 512, 512), (512,)), min_length=1)
     """Residual blocks of each level, finest first."""
     bottleneck: tuple[Widths, Widths, Widths] = ((512, 512, 512), (512, 512), (512, 512, 512))
     decoder: tuple[Widths, ...] = ((512, 512), (512, 256, 256), (256, 256, 256), (128, 128))
@@ -145,6 +149,41 @@ class GeneratorConfig(FrozenConfig):
                 f"the extractor reads {channels} channels, but its input, the {self.extractor_input}, has {expected}"
             )
         return self
+
+    @model_validator(mode="after")
+    def _widths_divide(self) -> Self:
+        for block, channels in self._normalised():
+            if channels % self.norm_groups:
+                raise ValueError(
+                    f"norm_groups is {self.norm_groups}, which doesn't divide the {channels} channels at {block}"
+                )
+        attended = {"encoder": self.encoder[-1], "bottleneck": self.bottleneck[1], "decoder": self.decoder[0]}
+        for group, widths in attended.items():
+            if widths and group[0].upper() in self.attention and widths[0] % self.attention_heads:
+                raise ValueError(
+                    f"attention_heads is {self.attention_heads}, which doesn't divide the {widths[0]} channels of the "
+                    f"{group}'s attention"
+                )
+        return self
+
+    def _normalised(self) -> Iterator[tuple[str, int]]:
+        """The channels of each residual block's two normalisations, and where it stands."""
+        channels, skips = self.stem_channels, list[int]()
+        for name in ("encoder", "bottleneck", "decoder"):
+            for level, widths in enumerate(getattr(self, name)):
+                skip = skips.pop() if name == "decoder" else 0
+                for position, width in enumerate(widths):
+                    yield f"{name}.{level}.{position}", channels + (skip if position == 0 else 0)
+                    yield f"{name}.{level}.{position}", width
+                    channels = width
+                if name == "encoder":
+                    skips.append(channels)
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths that the generator takes are multiples of this."""
+        levels: int = 2 ** (len(self.encoder) - 1)
+        return max(levels, 32 if self.extractor.kind == "internimage" else 1)
 
     @classmethod
     def paper(cls, **changes: Any) -> Self:

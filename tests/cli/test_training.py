@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import sys
 from typing import TYPE_CHECKING
 
@@ -10,8 +11,8 @@ import pytest
 import yaml
 
 from nirgen.cli import main
-from nirgen.models.checkpoint import build, save
-from nirgen.train import TrainConfig
+from nirgen.models.checkpoint import build, read_header, save
+from nirgen.train import TrainConfig, Trainer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -76,6 +77,26 @@ def test_numbers_come_as_json(nirgen, pairs: PairList, settings: Path, tmp_path:
     first = json.loads(out)[0]
     assert (first["method"], first["subset"], first["images"]) == ("model", "all", 2)
     assert 0 < first["psnr"] < 40
+
+
+@pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_training_says_in_one_line_what_is_kept(
+    nirgen, pairs: PairList, settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: signal.Signals
+) -> None:
+    pairs.write(tmp_path / "pairs.csv")
+    step = Trainer.step
+
+    def interrupted(self: Trainer, progress: float) -> dict[str, float]:
+        if progress > 0:
+            signal.raise_signal(by)
+        return step(self, progress)
+
+    monkeypatch.setattr(Trainer, "step", interrupted)
+    arguments = (tmp_path / "pairs.csv", tmp_path / "run", "--root", pairs.root, "--config", settings)
+    code, out, error = nirgen("train", *arguments, "--device", "cpu")
+    assert (code, out, error.count("\n")) == (130, "", 1)
+    assert f"interrupted: the model so far is {tmp_path}/run/model.safetensors" in error
+    assert read_header(tmp_path / "run/model.safetensors")["training"]["steps"] == 1
 
 
 @pytest.mark.parametrize("command", ["pairs", "train", "import", "export"])
