@@ -165,6 +165,14 @@ def read_manifest(out: Path) -> Manifest | None:
     )
 
 
+def is_manifest(path: Path) -> bool:
+    """Whether a file is a manifest of nirgen's, of whatever schema."""
+    try:
+        return b"nirgen.schema" in (pq.read_metadata(path).metadata or {})
+    except (pa.ArrowException, OSError):
+        return False
+
+
 def _sorted(rows: Iterable[Row]) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=lambda row: row.source))
 

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 
 from nirgen.errors import ImageError, NirgenError, OutputError, nearest
 from nirgen.images import SUFFIXES
+from nirgen.translate import journal, manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -87,12 +88,13 @@ def make_plan(source: Path | None, out: Path, suffix: str, *, listing: Path | No
         The plan.
 
     Raises:
-        NirgenError: There is nothing to translate, or source and output folders overlap.
+        NirgenError: There is nothing to translate, source and output folders overlap, or the sources are outputs.
     """
     if listing is not None:
         root = listing.parent if source is None else source
         found = _Listing(files=_read_listing(listing, root))
         _require_folder(root)
+        _check_no_translations(root, found.files)
         where = f"the list {str(listing)!r}"
     elif source is None:
         raise NirgenError("nothing to translate: give a folder, an image file, or a list of files")
@@ -104,6 +106,7 @@ def make_plan(source: Path | None, out: Path, suffix: str, *, listing: Path | No
         _require_existing(source)
         root, where = source.parent, repr(str(source))
         found = _Listing(files=[source.name])
+        _check_no_translations(root, found.files)
     if not found.files:
         raise NirgenError(
             f"no images in {where} ({found.other_files} other files, {found.hidden} hidden); "
@@ -199,6 +202,7 @@ def _walk_folder(
         raise OutputError(
             f"a link at {prefix.rstrip('/')!r} leads from the sources into OUT; remove it or use another OUT"
         )
+    _check_no_translation(folder)
     for entry in _entries(folder):
         if entry.name.startswith("."):
             found.hidden += 1
@@ -281,6 +285,21 @@ def _check_apart(root: Path, out: Path) -> None:
         raise OutputError(f"OUT {str(out)!r} lies inside SRC {str(root)!r}; use a folder outside of it")
     if target in source.parents:
         raise OutputError(f"SRC {str(root)!r} lies inside OUT {str(out)!r}; use another OUT")
+
+
+def _check_no_translations(root: Path, sources: Iterable[str]) -> None:
+    """The same for the folders of sources that are named one by one, from the root down."""
+    folders = {root / folder for source in sources for folder in PurePosixPath(source).parents}
+    for folder in sorted(folders):
+        _check_no_translation(folder)
+
+
+def _check_no_translation(folder: Path) -> None:
+    """Refuse a folder whose images are NIR already."""
+    if (folder / journal.FOLDER).is_dir() or manifest.is_manifest(folder / manifest.NAME):
+        raise OutputError(
+            f"{str(folder)!r} is a translation folder, and its images are NIR already; move it out of the sources"
+        )
 
 
 def _check_outside(root: Path, sources: Iterable[str], out: Path) -> None:

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from nirgen.errors import NirgenError, OutputError
+from nirgen.translate.manifest import Manifest, write_manifest
 from nirgen.translate.plan import make_plan, name_outputs
 
 
@@ -150,6 +151,31 @@ def test_a_link_from_the_sources_into_the_output_is_refused(tmp_path, save):
     (tmp_path / "src/sub").symlink_to(tmp_path / "out")
     with pytest.raises(OutputError, match="a link at 'sub' leads from the sources into OUT"):
         make_plan(tmp_path / "src", tmp_path / "out", ".png")
+
+
+@pytest.mark.parametrize("mark", [".nirgen", "manifest.parquet"])
+@pytest.mark.parametrize("way", ["folder", "list", "file"])
+def test_a_translation_folder_among_the_sources_is_refused(tmp_path, save, mark, way):
+    save(tmp_path / "src/sub/deep/a.png")
+    if mark == ".nirgen":
+        (tmp_path / "src/sub/.nirgen").mkdir()
+    else:
+        write_manifest(tmp_path / "src/sub", Manifest((), "1", {}, {}))
+    (tmp_path / "list.txt").write_text("src/sub/deep/a.png\n")
+    source, listing = {
+        "folder": (tmp_path / "src", None),
+        "list": (None, tmp_path / "list.txt"),
+        "file": (tmp_path / "src/sub/b.png", None),
+    }[way]
+    save(tmp_path / "src/sub/b.png")
+    with pytest.raises(OutputError, match=r"src/sub' is a translation folder, .*; move it out of the sources"):
+        make_plan(source, tmp_path / "out", ".png", listing=listing)
+
+
+def test_someone_elses_manifest_beside_the_sources_is_another_file(tmp_path, save):
+    save(tmp_path / "src/a.png")
+    (tmp_path / "src/manifest.parquet").write_bytes(b"PAR1 of someone else's")
+    assert make_plan(tmp_path / "src", tmp_path / "out", ".png").other_files == 1
 
 
 def test_links_are_followed_and_loops_are_not(tmp_path, save):
