@@ -19,7 +19,7 @@ help: ## Print the targets
 demo: $(READY) ## Translate two sample photographs, or those of IMAGES=FOLDER, and say where to look
 	@images="$(IMAGES)"; name=; \
 	if [ -n "$$images" ]; then \
-	  path=$$(cd "$$images" 2>/dev/null && pwd -P || printf %s "$$images"); \
+	  path=$$(CDPATH= cd "$$images" 2>/dev/null && pwd -P || printf %s "$$images"); \
 	  name="_$$(basename "$$path")_$$(printf %s "$$path" | cksum | cut -d ' ' -f 1)"; \
 	else \
 	  images=$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("sklearn").submodule_search_locations[0])')/datasets/images; \

@@ -283,7 +283,7 @@ def _check_size(size: tuple[int, int], name: str, pixel_limit: int) -> None:
     if width * height > pixel_limit:
         raise ImageError(
             f"{name!r} is {width}x{height} by its header, over the limit of {pixel_limit} pixels; "
-            "raise the limit if you trust the file"
+            "raise the limit (--max-pixels, in Python pixel_limit) if you trust the file"
         )
 
 

@@ -197,7 +197,9 @@ def test_a_bomb_is_refused_from_its_header():
 def test_the_pixel_limit_is_the_callers(photo):
     data = saved(Image.fromarray(photo(10, 10)), "PNG")
     assert images.decode(data, "x", pixel_limit=100).shape == (10, 10, 3)
-    with pytest.raises(ImageError, match="over the limit of 99 pixels"):
+    with pytest.raises(
+        ImageError, match=r"over the limit of 99 pixels; raise the limit \(--max-pixels, in Python pixel_limit\)"
+    ):
         images.decode(data, "x", pixel_limit=99)
 
 
