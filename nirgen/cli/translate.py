@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import sys
 import time
 import warnings
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
+
+from nirgen.cli.interrupt import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -86,7 +87,10 @@ def translate(
         return
     # Pillow warns of odd metadata; what matters of an image is in its row.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    with _interruptible(), _progress(hidden=quiet or as_json) as report:
+    with (
+        interruptible(lambda: "what is done stays; run the same command again to go on"),
+        _progress(hidden=quiet or as_json) as report,
+    ):
         summary = translate_folder(source, out, **arguments, progress=report)
     if as_json:
         typer.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
@@ -122,23 +126,6 @@ def _options(pixels: dict[str, Any], run: dict[str, Any]) -> tuple[TranslateOpti
     given = {name: value for name, value in run.items() if value is not None}
     where = "the command line"
     return TranslateOptions.read(pixels, where=where), RunOptions.read(given, where=where)
-
-
-@contextmanager
-def _interruptible() -> Generator[None]:
-    """End with one line and code 130 on Ctrl-C and on SIGTERM."""
-
-    def stop(_signal: int, _frame: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo("interrupted: what is done stays; run the same command again to go on", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -243,13 +230,18 @@ def _print_plan(source: Path | None, out: Path, arguments: dict[str, Any], *, as
 
     plan, states = look_ahead(source, out, **arguments)
     if as_json:
-        items = [{"source": item.source, "output": item.output, "state": state} for item, state in states]
+        items = [
+            {"source": item.source, "output": item.output, "state": state, "problem": item.problem or None}
+            for item, state in states
+        ]
         typer.echo(json.dumps({"root": str(plan.root), "items": items}))
         return
     for item, state in states:
-        typer.echo(f"{state:8} {_one_line(item.source)} -> {_one_line(item.output)}")
-    todo = sum(state != "done" for _, state in states)
-    typer.echo(f"{todo} to translate, {len(states) - todo} done already; nothing was written")
+        what = item.problem or f"{_one_line(item.source)} -> {_one_line(item.output)}"
+        typer.echo(f"{state:8} {what}")
+    done, failing = (sum(state == which for _, state in states) for which in ("done", "fails"))
+    fails = f", {failing} will fail" if failing else ""
+    typer.echo(f"{len(states) - done - failing} to translate, {done} done already{fails}; nothing was written")
 
 
 def _one_line(name: str) -> str:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 RUN_NAME = "run.json"
 RUN_SCHEMA = 1
 
-State = Literal["new", "done", "changed", "retry", "missing", "renamed"]
+State = Literal["new", "done", "changed", "retry", "missing", "renamed", "fails"]
 
 
 @dataclass(frozen=True)
@@ -240,7 +240,7 @@ def find_states(
 
     Yields:
         Each item in order: `done`; or why it is to do: `new`, its source `changed`, it failed before (`retry`), its
-        output is `missing` or altered, or it is to be `renamed`.
+        output is `missing` or altered, or it is to be `renamed`; or it `fails` whatever its content.
     """
     state = partial(_find_state, rows=recorded.rows, source=source, sink=sink)
     with ThreadPoolExecutor(workers) as pool:
@@ -252,8 +252,8 @@ def find_states(
 
 def _find_state(item: Item, *, rows: Mapping[str, Row], source: FileSource, sink: FolderSink) -> tuple[Item, State]:
     row = rows.get(item.source)
-    if row is None:
-        return item, "new"
+    if item.problem or row is None:
+        return item, "fails" if item.problem else "new"
     if row.status != "done" or row.output is None or row.output_sha256 is None:
         return item, "retry"
     if row.output != item.output:

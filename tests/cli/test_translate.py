@@ -119,6 +119,25 @@ def test_a_dry_run_prints_the_plan_and_writes_nothing(tmp_path, source, save):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_dry_run_tells_which_sources_will_fail_and_why(tmp_path, source):
+    long = "n" * 252
+    (source / "list.txt").write_text(f"0.png\n{long}.gif\n")
+    arguments = ("--list", source / "list.txt", tmp_path / "out", "--format", "tif", "--dry-run")
+    problem = f"'{long}.gif' gives an output name of 256 bytes, over the limit of 255; rename it"
+    code, output, _ = run(*arguments)
+    assert code == 0
+    assert output.splitlines() == [
+        "new      0.png -> 0.tif",
+        f"fails    {problem}",
+        "1 to translate, 0 done already, 1 will fail; nothing was written",
+    ]
+    _, output, _ = run(*arguments, "--json")
+    assert [(item["state"], item["problem"]) for item in json.loads(output)["items"]] == [
+        ("new", None),
+        ("fails", problem),
+    ]
+
+
 def test_a_listing_needs_no_source(tmp_path, source):
     (source / "list.txt").write_text("2.png\n")
     assert run("--list", source / "list.txt", tmp_path / "out", "--quiet") == (0, "", "")
