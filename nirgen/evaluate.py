@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -100,6 +100,30 @@ def evaluate(
                 mean = np.mean(values, axis=0)
                 scores.append(Score(method, subset, len(values), float(mean[0]), float(mean[1])))
     return scores
+
+
+def as_metrics(scores: list[Score], split: str, size: int = 256) -> list[dict[str, Any]]:
+    """The model's own scores as a model file's header has them.
+
+    Args:
+        scores: Of `evaluate`.
+        split: On which split.
+        size: At which height and width, in pixels.
+
+    Returns:
+        One mapping a number: `name`, `value`, `on`; a number that is not finite is left out, for JSON has none.
+    """
+    return [
+        {
+            "name": name,
+            "value": round(value, 4),
+            "on": f"{split}, {score.subset}: {score.images} images at {size}x{size}",
+        }
+        for score in scores
+        if score.method == "model"
+        for name, value in (("PSNR dB", score.psnr), ("SSIM", score.ssim))
+        if np.isfinite(value)
+    ]
 
 
 def _read(pairs: PairList, pair: Pair, size: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

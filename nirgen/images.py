@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import io
 import re
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -34,7 +35,7 @@ from PIL import (
 from nirgen.errors import ConfigError, ImageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -79,16 +80,10 @@ def decode(data: bytes, name: str, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray
     opener = next((opener for starts, opener in _OPENERS if data.startswith(starts)), None)
     if opener is None:
         raise ImageError(f"{name!r} is no JPEG, PNG, TIFF, WebP, BMP or GIF image; convert or remove it")
-    try:
+    with _damage_as_one_line(name):
         image = opener(io.BytesIO(data))
         _check_size(image.size, name, pixel_limit)
-        image.load()
         return to_rgb(image, name)
-    except (ImageError, MemoryError):
-        raise
-    except Exception as error:  # given damaged bytes, a decoder may raise anything
-        reason = _ADDRESS.sub("", " ".join(str(error).split())) or type(error).__name__
-        raise ImageError(f"{name!r} is damaged ({reason}); copy it again or remove it") from error
 
 
 def read(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
@@ -122,9 +117,18 @@ def to_rgb(image: Image.Image, name: str = "image") -> NDArray[np.uint8]:
         (H, W, 3) uint8, sRGB in [0, 255], upright.
 
     Raises:
-        ImageError: The samples are 32-bit integers or floats, whose range nothing states, or of a colour space that
-            can't be converted.
+        ImageError: The file it is read from is damaged; it has no pixels; or its samples are 32-bit integers or floats,
+            whose range nothing states, or of a colour space that can't be converted.
     """
+    if 0 in image.size:
+        raise ImageError(f"{name!r} has no pixels ({image.width}x{image.height}); give one that has some")
+    with _damage_as_one_line(name):
+        image.load()  # Pillow opens files lazily
+        return _loaded_to_rgb(image, name)
+
+
+def _loaded_to_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    """`to_rgb` of an image that is in memory."""
     if image.mode in {"I", "F"}:
         kind = "floating-point" if image.mode == "F" else "32-bit or signed"
         raise ImageError(f"{name!r} has {kind} samples, whose range nothing states; save it with 8 or 16 bits")
@@ -132,11 +136,11 @@ def to_rgb(image: Image.Image, name: str = "image") -> NDArray[np.uint8]:
     upright = _upright(image)
     if upright.mode.startswith("I;16"):
         return np.repeat(_scale_grey16(np.asarray(upright), grey_range)[..., np.newaxis], 3, axis=2)
-    if upright.has_transparency_data:
-        rgba = upright.convert("RGBA")
-        upright = Image.new("RGB", rgba.size, BACKGROUND)
-        upright.paste(rgba, mask=rgba.getchannel("A"))
     try:
+        if upright.has_transparency_data:
+            rgba = upright.convert("RGBA")
+            upright = Image.new("RGB", rgba.size, BACKGROUND)
+            upright.paste(rgba, mask=rgba.getchannel("A"))
         return np.array(upright.convert("RGB"))
     except ValueError as error:
         raise ImageError(f"{name!r} is {upright.mode}, which can't be converted; save it as sRGB") from error
@@ -276,6 +280,18 @@ def side_by_side(
             top, left = gap + row_number * (height + gap), gap + column * (width + gap)
             picture[top : top + fitted.shape[0], left : left + fitted.shape[1]] = fitted
     return picture
+
+
+@contextmanager
+def _damage_as_one_line(name: str) -> Generator[None]:
+    """Turn whatever a decoder raises into an ImageError."""
+    try:
+        yield
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # given damaged bytes, a decoder may raise anything
+        reason = _ADDRESS.sub("", " ".join(str(error).split())) or type(error).__name__
+        raise ImageError(f"{name!r} is damaged ({reason}); copy it again or remove it") from error
 
 
 def _check_size(size: tuple[int, int], name: str, pixel_limit: int) -> None:

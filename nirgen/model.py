@@ -103,12 +103,12 @@ class NirModel:
             array.
 
         Raises:
-            ShapeError: An array that isn't (H, W, 3) uint8.
-            ImageError: A PIL image of a mode that has no stated range.
+            ShapeError: An array that isn't (H, W, 3) uint8, or is empty.
+            ImageError: A PIL image that can't be read, or is of a mode that has no stated range.
         """
         if isinstance(image, Image.Image):
             return Image.fromarray(self._array(images.to_rgb(image)))
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8:
+        if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype != np.uint8:
             raise ShapeError(
                 f"an array of shape {image.shape} and type {image.dtype}; give (height, width, 3) uint8 sRGB"
             )

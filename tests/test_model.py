@@ -7,7 +7,7 @@ import pytest
 import torch
 from PIL import Image
 
-from nirgen.errors import ConfigError, ModelError, ShapeError
+from nirgen.errors import ConfigError, ImageError, ModelError, ShapeError
 from nirgen.model import NirModel, load_model
 from nirgen.models.checkpoint import build, save
 
@@ -122,3 +122,22 @@ def test_a_device_that_is_not_there_is_refused(path: Path, device: str) -> None:
 def test_an_unknown_name_is_refused() -> None:
     with pytest.raises(ModelError, match=r"no model 'compactest'.*else the path of a"):
         load_model("compactest")
+
+
+def test_a_damaged_file_that_pillow_opened_lazily_is_an_image_error(model: NirModel, save, tmp_path: Path) -> None:
+    path = save(tmp_path / "a.png", 64, 64)
+    path.write_bytes(path.read_bytes()[:-2000])
+    with Image.open(path) as image, pytest.raises(ImageError, match=r"'image' is damaged \(.*truncated.*\); copy it"):
+        model(image)
+
+
+def test_a_mode_that_can_not_be_converted_is_an_image_error(model: NirModel) -> None:
+    with pytest.raises(ImageError, match="'image' is La, which can't be converted; save it as sRGB"):
+        model(Image.new("La", (8, 8)))
+
+
+def test_an_image_without_pixels_is_refused(model: NirModel) -> None:
+    with pytest.raises(ImageError, match=r"'image' has no pixels \(0x8\)"):
+        model(Image.new("RGB", (0, 8)))
+    with pytest.raises(ShapeError, match=r"an array of shape \(0, 8, 3\)"):
+        model(np.zeros((0, 8, 3), np.uint8))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+if TYPE_CHECKING:
+    from nirgen.evaluate import Score
 
 
 def evaluate(
@@ -19,7 +22,7 @@ def evaluate(
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1...  [default: the best there is]")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Judge a model on RGB-NIR pairs: PSNR and SSIM at 256x256, beside what needs no model at all."""
+    """Judge a model on RGB-NIR pairs: PSNR and SSIM, beside what needs no model at all."""
     from nirgen.evaluate import evaluate as run
     from nirgen.model import load_model
     from nirgen.pairs import PairList
@@ -28,6 +31,11 @@ def evaluate(
     if as_json:
         typer.echo(json.dumps([asdict(score) for score in scores], indent=2))
         return
+    print_scores(scores)
+
+
+def print_scores(scores: list[Score]) -> None:
+    """Print a table with a line for each method and subset."""
     typer.echo(f"{'method':<8}{'images':<18}{'count':>6}{'PSNR dB':>9}{'SSIM':>8}")
     for score in scores:
         typer.echo(f"{score.method:<8}{score.subset:<18}{score.images:>6}{score.psnr:>9.2f}{score.ssim:>8.4f}")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sys
 import time
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from nirgen.cli.interrupt import interruptible
+
+if TYPE_CHECKING:
+    from nirgen.pairs import PairList
 
 
 def train(
@@ -21,10 +24,12 @@ def train(
     ] = None,
     max_minutes: Annotated[float | None, typer.Option(min=0.05, help="Fit the whole schedule into this time.")] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1...  [default: the best there is]")] = None,
+    licence: Annotated[str, typer.Option(help="What may be done with the weights.")] = "unknown",
     seed: Annotated[int | None, typer.Option(help="Of weights and crops.")] = None,
 ) -> None:
     """Train a generator; the run folder can then be named as a model.
 
+    It is judged on the split 'val', if there is one, as by 'nirgen evaluate'; the numbers go into the model's header.
     An interrupted run keeps the model so far.
     """
     import yaml
@@ -59,8 +64,29 @@ def train(
         typer.echo(f"\r{line}\033[K" if sys.stderr.isatty() else line, err=True, nl=not sys.stderr.isatty())
 
     with interruptible(lambda: _kept(out)):
-        model = run(PairList.read(pairs, root), settings, out, report=report, device=device)
-    typer.echo(f"{model}", err=False)
+        listed = PairList.read(pairs, root)
+        model = run(listed, settings, out, report=report, device=device, licence=licence)
+        if any(pair.split == "val" for pair in listed.pairs):
+            _judge(model, listed, device)
+    typer.echo(f"{model}")
+
+
+def _judge(model: Path, pairs: PairList, device: str | None) -> None:
+    """Print the model's numbers on the split `val`, and write them into its header."""
+    from nirgen.cli.evaluate import print_scores
+    from nirgen.errors import NirgenError
+    from nirgen.evaluate import as_metrics, evaluate
+    from nirgen.model import load_model
+    from nirgen.models.checkpoint import record_metrics
+
+    typer.echo("judging the model on the split 'val'", err=True)
+    try:
+        scores = evaluate(load_model(model, device=device), pairs)
+    except NirgenError as error:  # the model is there, whatever can't be said of it
+        typer.echo(f"warning: the model's header has no numbers: {error}", err=True)
+        return
+    record_metrics(model, as_metrics(scores, "val"))
+    print_scores(scores)
 
 
 def _kept(out: Path) -> str:

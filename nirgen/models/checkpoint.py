@@ -30,6 +30,15 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 HEADER_KEY = "nirgen"
+_ENTRIES = {
+    "architecture": dict,
+    "model_id": str,
+    "training": dict,
+    "metrics": list,
+    "licence": str,
+    "provenance": str,
+    "nirgen": str,
+}
 
 
 def model_id(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> str:
@@ -132,10 +141,44 @@ def read_header(path: Path) -> dict[str, Any]:
     if not isinstance(header, dict) or header.get("schema") != SCHEMA:
         found = header.get("schema") if isinstance(header, dict) else None
         raise ModelError(f"{path}: model schema {found!r}, but this nirgen reads schema {SCHEMA}; update nirgen")
-    for name in ("architecture", "model_id", "training", "metrics", "licence", "provenance", "nirgen"):
+    for name, kind in _ENTRIES.items():
         if name not in header:
             raise ModelError(f"{path}: the header lacks '{name}'; fetch or export the file again")
+        if not isinstance(header[name], kind):
+            raise ModelError(
+                f"{path}: the header's '{name}' is a {type(header[name]).__name__}, not a {kind.__name__}; fetch or "
+                "export the file again"
+            )
+    _check_lists(header, path)
     return header
+
+
+def _check_lists(header: Mapping[str, Any], path: Path) -> None:
+    """Refuse entries that readers could not take for pairs and numbers."""
+    wanted = {
+        "training.pairs": (header["training"].get("pairs", []), {"nir_sha256"}),
+        "metrics": (header["metrics"], {"name", "value", "on"}),
+    }
+    for name, (entries, keys) in wanted.items():
+        if not isinstance(entries, list) or not all(isinstance(e, dict) and keys <= e.keys() for e in entries):
+            raise ModelError(
+                f"{path}: the header's '{name}' is no list of {', '.join(sorted(keys))}; fetch or export the file again"
+            )
+
+
+def record_metrics(path: Path, metrics: list[dict[str, Any]]) -> None:
+    """Write a model file again with other numbers in its header, whole or not at all.
+
+    Args:
+        path: A `.safetensors` file that nirgen wrote.
+        metrics: One mapping a number: `name`, `value`, `on`.
+
+    Raises:
+        ModelError: As `load_state`.
+        OutputError: The file can't be written.
+    """
+    state, header = load_state(path)
+    write_tensors(path, state, {HEADER_KEY: json.dumps(header | {"metrics": metrics}, sort_keys=True)})
 
 
 def _read_metadata(path: Path) -> dict[str, str]:

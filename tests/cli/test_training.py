@@ -51,7 +51,17 @@ def test_from_two_folders_to_numbers(nirgen, pairs: PairList, settings: Path, tm
     assert nirgen("pairs", pairs.root, "--out", listing) == (0, f"{listing}: 4 train, 2 val\n", "")
 
     options = ("--root", pairs.root, "--config", settings, "--seed", 7)
-    assert nirgen("train", listing, run, *options)[:2] == (0, f"{run}/model.safetensors\n")
+    code, out, _ = nirgen("train", listing, run, *options, "--licence", "MIT")
+    assert (code, out.splitlines()[-1]) == (0, f"{run}/model.safetensors")
+    judged = [line for line in out.splitlines() if line.startswith("model")]
+    header = read_header(run / "model.safetensors")
+    assert [(metric["name"], metric["on"]) for metric in header["metrics"]] == [
+        (name, f"val, {subset}: 2 images at 256x256")
+        for subset in ("all", "not urban-like")
+        for name in ("PSNR dB", "SSIM")
+    ]
+    assert f"{header['metrics'][0]['value']:.2f}" in judged[0]
+    assert header["licence"] == "MIT"
     assert json.loads((run / "config.json").read_text())["seed"] == 7
 
     code, out, _ = nirgen("evaluate", listing, "--root", pairs.root, "--model", run, "--size", 32, "--device", "cpu")

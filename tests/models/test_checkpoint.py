@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 
 from nirgen import __version__
 from nirgen.errors import ConfigError, ModelError, OutputError
-from nirgen.models.checkpoint import build, load, load_state, model_id, read_header, save
+from nirgen.models.checkpoint import build, load, load_state, model_id, read_header, record_metrics, save
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -168,3 +168,41 @@ def test_an_architecture_with_an_unknown_key_is_refused(model: Path, small_confi
 def test_a_missing_file_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no such model file; 'nirgen models list'"):
         load(tmp_path / "m.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("entry", "value", "message"),
+    [
+        ("architecture", "compact", "the header's 'architecture' is a str, not a dict"),
+        ("training", ["a"], "the header's 'training' is a list, not a dict"),
+        ("training", {"pairs": {"a": 1}}, "the header's 'training.pairs' is no list of nir_sha256"),
+        ("training", {"pairs": ["a"]}, "the header's 'training.pairs' is no list of nir_sha256"),
+        ("metrics", [{"name": "psnr"}], "the header's 'metrics' is no list of name, on, value"),
+        ("licence", 3, "the header's 'licence' is a int, not a str"),
+    ],
+)
+def test_a_header_with_an_entry_of_another_kind_is_refused(
+    model: Path, entry: str, value: object, message: str
+) -> None:
+    rewrite(model, **{entry: value})
+    with pytest.raises(ModelError) as caught:
+        load(model)
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_heads_that_do_not_divide_the_channels_are_refused_at_loading(
+    model: Path, small_config: GeneratorConfig
+) -> None:
+    rewrite(model, architecture=small_config.model_dump(mode="json") | {"attention_heads": 3})
+    with pytest.raises(ConfigError, match="attention_heads is 3, which doesn't divide the 8 channels"):
+        load(model)
+
+
+def test_numbers_can_be_written_into_a_header_later(model: Path) -> None:
+    before, tensors = read_header(model), load_file(model)
+    metrics = [{"name": "SSIM", "value": 0.5, "on": "val"}]
+    record_metrics(model, metrics)
+    generator, header = load(model)
+    assert header == before | {"metrics": metrics}
+    assert torch.equal(generator.stem.weight, tensors["stem.weight"])
