@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
+
+if TYPE_CHECKING:
+    from nirgen.models.config import InternImageConfig
 
 app = typer.Typer(no_args_is_help=True, help="List, describe, import and export models.", rich_markup_mode=None)
 
@@ -34,8 +37,13 @@ def info(
     """Say what a model is: architecture, size, training, numbers, licence; its hash is verified."""
     from nirgen.models.catalog import find_model
     from nirgen.models.checkpoint import load_state
+    from nirgen.models.weights import read_extractor_config
 
     path = find_model(model)
+    extractor = read_extractor_config(path)
+    if extractor is not None:
+        _print_extractor(path, extractor, as_json=as_json)
+        return
     state, header = load_state(path)
     if as_json:
         typer.echo(json.dumps(header, indent=2, sort_keys=True))
@@ -57,6 +65,23 @@ def info(
         "written by": f"nirgen {header['nirgen']}",
     }
     rows |= {f"{metric['name']} ({metric['on']})": f"{metric['value']:g}" for metric in header["metrics"]}
+    _print_rows(rows)
+
+
+def _print_extractor(path: Path, config: InternImageConfig, *, as_json: bool) -> None:
+    if as_json:
+        typer.echo(config.model_dump_json(indent=2))
+        return
+    _print_rows(
+        {
+            "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
+            "holds": "weights that a training run starts its extractor from (extractor.weights); no model by itself",
+            **{name: str(value) for name, value in config.model_dump().items()},
+        }
+    )
+
+
+def _print_rows(rows: dict[str, str]) -> None:
     width = max(map(len, rows))
     for name, value in rows.items():
         typer.echo(f"{name:<{width}}  {value}")

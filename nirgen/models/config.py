@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from nirgen.config import FrozenConfig
+from nirgen.errors import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
 Count = Annotated[int, Field(ge=1)]
 Widths = tuple[Count, ...]
@@ -138,6 +139,30 @@ class GeneratorConfig(FrozenConfig):
     extractor: ExtractorConfig = InternImageConfig()
     extractor_input: Literal["image", "stem"] = "image"
 
+    @model_validator(mode="before")
+    @classmethod
+    def _from_name(cls, values: Any) -> Any:
+        """A name, `compact`, or a mapping with one, `{preset: compact, attention: B}`, stand for a named generator."""
+        if isinstance(values, str):
+            values = {"preset": values}
+        if not isinstance(values, dict) or "preset" not in values:
+            return values
+        changes = {name: value for name, value in values.items() if name != "preset"}
+        return _named("generator", str(values["preset"]), NAMED_GENERATORS)().model_dump() | changes
+
+    @field_validator("extractor", mode="before")
+    @classmethod
+    def _extractor_from_name(cls, value: Any) -> Any:
+        """`none`, `internimage-tiny` and its like, or the name of a timm backbone, stand for their configurations."""
+        if not isinstance(value, str):
+            return value
+        if value == "none":
+            return NoExtractorConfig()
+        if value.startswith("internimage"):
+            named = {f"internimage-{name}": make for name, make in NAMED_INTERNIMAGES.items()}
+            return _named("extractor", value, named)()
+        return TimmConfig(name=value)
+
     @model_validator(mode="after")
     def _levels_agree(self) -> Self:
         if len(self.encoder) != len(self.decoder):
@@ -223,6 +248,13 @@ class GeneratorConfig(FrozenConfig):
             ),
         }
         return cls(**(values | changes))
+
+
+def _named(what: str, name: str, known: Mapping[str, Callable[[], FrozenConfig]]) -> Callable[[], FrozenConfig]:
+    """What a name stands for."""
+    if name not in known:
+        raise ValueError(f"no {what} '{name}'{nearest(name, known)} (there are {', '.join(known)})")
+    return known[name]
 
 
 NAMED_GENERATORS = {

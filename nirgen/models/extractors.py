@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from nirgen.errors import ModelError, nearest
 from nirgen.models.config import InternImageConfig, NoExtractorConfig, TimmConfig
 from nirgen.models.internimage import InternImage
-from nirgen.models.weights import read_foreign
+from nirgen.models.weights import read_extractor_config, read_foreign
 
 if TYPE_CHECKING:
     from nirgen.models.config import GeneratorConfig
@@ -174,9 +174,26 @@ def build_extractor(config: GeneratorConfig, *, load_weights: bool = False) -> E
     )
 
 
+def _check_meant_alike(path: Path, config: InternImageConfig) -> None:
+    """Refuse weights that were trained with settings which no tensor shows.
+
+    Raises:
+        ModelError: The file says so; all such settings are named.
+    """
+    theirs = read_extractor_config(path)
+    if theirs is None:
+        return
+    names = ("offset_scale", "normalize", "post_norm")
+    pairs = {name: (getattr(theirs, name), getattr(config, name)) for name in names}
+    differences = [f"{name} is {its} there, {ours} as configured" for name, (its, ours) in pairs.items() if its != ours]
+    if differences:
+        raise ModelError(f"{path}: another InternImage than configured ({'; '.join(differences)}); configure it alike")
+
+
 def _start_from(extractor: InternImage, config: InternImageConfig) -> None:
     """Load an InternImage's weights, all but the classifier."""
     path = Path(config.weights or "")
+    _check_meant_alike(path, config)
     state = {
         name: tensor for name, tensor in read_foreign(path).items() if not name.startswith(("head.", "conv_head."))
     }

@@ -13,7 +13,7 @@ from nirgen.files import output_file
 from nirgen.models import checkpoint, released
 from nirgen.models.config import GeneratorConfig, InternImageConfig
 from nirgen.models.internimage import InternImage
-from nirgen.models.weights import read_foreign, write_tensors
+from nirgen.models.weights import EXTRACTOR_KEY, read_foreign, write_tensors
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -80,7 +80,7 @@ def _import_internimage(
     with torch.device("meta"):
         network = InternImage(config)
     checkpoint.check_fits(state, network, source)
-    metadata = {"nirgen_extractor": config.model_dump_json(), "licence": licence, "provenance": provenance}
+    metadata = {EXTRACTOR_KEY: config.model_dump_json(), "licence": licence, "provenance": provenance}
     write_tensors(target, state, metadata)
     return {
         "architecture": config.model_dump(mode="json"),

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from nirgen.errors import ConfigError
-from nirgen.models.config import NAMED_GENERATORS, GeneratorConfig, InternImageConfig
+from nirgen.models.config import NAMED_GENERATORS, GeneratorConfig, InternImageConfig, NoExtractorConfig, TimmConfig
 from nirgen.models.extractors import build_extractor
 from nirgen.models.generator import Pix2Next
+from nirgen.train import TrainConfig
 
 
 @pytest.mark.parametrize(
@@ -51,3 +52,50 @@ def test_the_stride_is_the_networks(small_config: GeneratorConfig) -> None:
 def test_every_named_generator_is_a_configuration_that_can_be_read(name: str) -> None:
     config = NAMED_GENERATORS[name]()
     assert GeneratorConfig.read(config.model_dump(mode="json"), where=name) == config
+
+
+@pytest.mark.parametrize(
+    ("named", "config"),
+    [
+        ("compact", GeneratorConfig.compact()),
+        ({"preset": "compact", "attention": "B"}, GeneratorConfig.compact(attention="B")),
+        ({"extractor": "none"}, GeneratorConfig(extractor=NoExtractorConfig())),
+        ({"extractor": "internimage-large"}, GeneratorConfig(extractor=InternImageConfig.large())),
+        (
+            {"preset": "compact", "extractor": "resnet18"},
+            GeneratorConfig.compact(extractor=TimmConfig(name="resnet18")),
+        ),
+    ],
+)
+def test_names_stand_for_configurations(named: Any, config: GeneratorConfig) -> None:
+    assert GeneratorConfig.model_validate(named) == config
+    assert TrainConfig.read({"generator": named}, where="run.yaml").generator == config
+
+
+@pytest.mark.parametrize(
+    ("generator", "message"),
+    [
+        ("compct", "'generator': no generator 'compct'; did you mean 'compact'? (there are paper, released, compact)"),
+        ({"preset": "papr"}, "'generator': no generator 'papr'; did you mean 'paper'?"),
+        ({"extractor": "internimage-tinny"}, "no extractor 'internimage-tinny'; did you mean 'internimage-tiny'?"),
+        ({"extractor": {"kind": "tim", "name": "x"}}, "'generator.extractor': no kind 'tim'; did you mean 'timm'?"),
+        (
+            {"extractor": {"kind": "timm", "nam": "x"}},
+            "unknown key 'generator.extractor.timm.nam'; did you mean 'name'?",
+        ),
+        (
+            {"extractor": {"kind": "timm", "name": "x", "pretraind": True}},
+            "unknown key 'generator.extractor.timm.pretraind'; did you mean 'pretrained'?",
+        ),
+    ],
+)
+def test_a_mistyped_name_is_one_line_with_the_nearest_known(generator: Any, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        TrainConfig.read({"generator": generator}, where="run.yaml")
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mistyped_key_inside_a_tuple_is_named_with_the_nearest_known() -> None:
+    with pytest.raises(ConfigError, match=r"unknown key 'stages\.0\.szie'; did you mean 'size'\?"):
+        TrainConfig.read({"stages": [{"share": 1, "szie": 64}]}, where="run.yaml")

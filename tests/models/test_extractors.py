@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from nirgen.errors import ModelError
 from nirgen.models.config import GeneratorConfig, TimmConfig
 from nirgen.models.extractors import Normalized, TimmExtractor, build_extractor
+from nirgen.models.importing import import_weights
 from nirgen.models.internimage import InternImage
 
 if TYPE_CHECKING:
@@ -124,3 +125,21 @@ def test_an_internimage_of_other_sizes_is_refused(tmp_path: Path, small_internim
         with pytest.raises(ModelError, match=f"another InternImage than configured .*{message}") as caught:
             build_extractor(GeneratorConfig.compact(extractor=other), load_weights=True)
         assert "\n" not in str(caught.value)
+
+
+def test_weights_that_were_trained_with_other_settings_are_refused_naming_them(
+    tmp_path: Path, small_internimage, nirgen
+) -> None:
+    source, path = tmp_path / "official.safetensors", tmp_path / "small.safetensors"
+    save_file(InternImage(small_internimage).state_dict(), source)
+    import_weights(source, path, "internimage")
+    fitting = small_internimage.model_copy(update={"weights": str(path), "normalize": "imagenet"})
+    build_extractor(GeneratorConfig.compact(extractor=fitting), load_weights=True)
+    other = fitting.model_copy(update={"normalize": "none", "offset_scale": 2.0})
+    message = r"\(offset_scale is 1\.0 there, 2\.0 as configured; normalize is imagenet there, none as configured\)"
+    with pytest.raises(ModelError, match=message):
+        build_extractor(GeneratorConfig.compact(extractor=other), load_weights=True)
+    code, out, _ = nirgen("models", "info", path)
+    assert code == 0
+    assert "weights that a training run starts its extractor from" in out
+    assert "offset_scale  1.0" in out
