@@ -142,9 +142,6 @@ def load_model(name: str | Path = "compact", *, device: str | None = None) -> Ni
     return NirModel(generator, header, chosen)
 
 
-load_translator = load_model
-
-
 def choose_device(name: str | None) -> torch.device:
     """The device of a name, or the best there is.
 

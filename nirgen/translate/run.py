@@ -226,9 +226,9 @@ def _prepare(
 def _load(model: str | Path | Translator, device: str | None) -> Translator:
     if not isinstance(model, (str, Path)):
         return model
-    from nirgen.model import load_translator
+    from nirgen.model import load_model
 
-    translator: Translator = load_translator(model, device=device)
+    translator: Translator = load_model(model, device=device)
     return translator
 
 
