@@ -81,7 +81,7 @@ def translate(
     from nirgen.translate.run import translate_folder
 
     if preview is not None:
-        check_preview(preview, out)
+        check_preview(preview, source, out)
     if dry_run:
         _print_plan(source, out, arguments, as_json=as_json)
         return

@@ -19,16 +19,17 @@ if TYPE_CHECKING:
     from nirgen.translate.plan import Item, Plan
 
 
-def check_preview(picture: Path, out: Path) -> None:
-    """Refuse, before any work, a picture that could not be written after it.
+def check_preview(picture: Path, source: Path | None, out: Path) -> None:
+    """Refuse, before any work, a picture that could not or should not be written after it.
 
     Args:
         picture: The file to write.
+        source: The folder of the sources, or the one source, if given.
         out: The translation folder, which need not exist.
 
     Raises:
         OutputError: It does not end in `.png`, is a folder, its folder does not exist or can't be written, or lies in
-            OUT, where it could take an output's place.
+            OUT or SRC, where it could take an output's or a photo's place.
     """
     folder, target = picture.resolve().parent, out.resolve()
     if picture.suffix.lower() != ".png":
@@ -37,6 +38,8 @@ def check_preview(picture: Path, out: Path) -> None:
         raise OutputError(f"the preview {str(picture)!r} is a folder; name a file")
     if target in (folder, *folder.parents):
         raise OutputError(f"the preview {str(picture)!r} lies inside OUT {str(out)!r}; put it outside of it")
+    if source is not None and source.resolve() in (picture.resolve(), folder, *folder.parents):
+        raise OutputError(f"the preview {str(picture)!r} lies inside SRC {str(source)!r}; put it outside of it")
     if folder in target.parents and not folder.exists():  # made on the way to OUT
         return
     if not folder.is_dir():

@@ -178,6 +178,15 @@ def test_a_preview_that_cannot_be_written_is_refused_before_anything_is_translat
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("one", [False, True])
+def test_a_preview_never_takes_a_photos_place(tmp_path, source, one):
+    before = (source / "2.png").read_bytes()
+    code, _, errors = run(source / "2.png" if one else source, tmp_path / "out", "--preview", source / "2.png")
+    assert (code, errors.count("\n")) == (1, 1)
+    assert errors.endswith("put it outside of it\n")
+    assert (source / "2.png").read_bytes() == before
+
+
 def test_a_preview_may_lie_beside_a_new_output_folder(tmp_path, source):
     code, _, errors = run(source, tmp_path / "new/out", "--preview", tmp_path / "new/look.png", "--quiet")
     assert (code, errors) == (0, "")
