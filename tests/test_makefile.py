@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from pathlib import Path
@@ -25,8 +26,9 @@ def demo(tmp_path):
         command.write_text(f'#!/bin/sh\necho "$@"\nexit {exit_code}\n')
         command.chmod(0o755)
         return subprocess.run(
-            ["make", "-f", MAKEFILE, "demo", "VENV=venv", f"IMAGES={folder}"],
+            ["make", "--no-print-directory", "-f", MAKEFILE, "demo", "VENV=venv", f"IMAGES={folder}"],
             cwd=tmp_path,
+            env={name: value for name, value in os.environ.items() if not name.startswith("MAKE")},
             capture_output=True,
             text=True,
             check=False,

@@ -21,6 +21,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*/README.md"))]
+PAGES += sorted(ROOT.glob("nirgen/models/embedded/*.md"))
 README_COMMANDS = [line.partition("#")[0].strip() for line in README.splitlines() if line.startswith("nirgen ")]
 
 

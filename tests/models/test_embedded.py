@@ -1,0 +1,68 @@
+"""The model that comes with the package: what its card says must hold."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from nirgen.evaluate import evaluate
+from nirgen.model import load_model
+from nirgen.models.catalog import embedded_models
+from nirgen.models.checkpoint import read_header
+from nirgen.models.config import GeneratorConfig
+from nirgen.pairs import PairList, find_pairs
+
+SHARED_PAIRS = Path(__file__).parents[3] / "shared" / "data" / "rgb_nir"
+
+
+def test_compact_is_embedded_and_of_its_configuration() -> None:
+    header = read_header(embedded_models()["compact"])
+    assert GeneratorConfig.read(header["architecture"], where="compact") == GeneratorConfig.compact()
+
+
+def test_the_file_is_at_most_16_megabytes() -> None:
+    assert embedded_models()["compact"].stat().st_size <= 16_000_000
+
+
+def test_the_header_lists_every_training_pair_and_names_no_folder() -> None:
+    header = read_header(embedded_models()["compact"])
+    assert len(header["training"]["pairs"]) == 503
+    assert all(len(pair["rgb_sha256"]) == len(pair["nir_sha256"]) == 64 for pair in header["training"]["pairs"])
+    assert "/tmp" not in str(header)
+
+
+def test_the_card_states_each_number_of_the_header() -> None:
+    path = embedded_models()["compact"]
+    card, metrics = path.with_suffix(".md").read_text(encoding="utf-8"), read_header(path)["metrics"]
+    assert len(metrics) == 6
+    assert [metric for metric in metrics if f"{metric['value']:g}" not in card] == []
+    assert "nirgen evaluate pairs.csv --root DATA --model compact" in card
+
+
+def test_grass_comes_out_brighter_and_a_clear_sky_darker_than_their_luma() -> None:
+    photo = np.zeros((256, 256, 3), np.uint8)
+    photo[:128], photo[128:] = (70, 130, 215), (60, 115, 35)  # sky above grass
+    noise = np.random.default_rng(0).integers(-25, 26, (128, 256, 1))
+    photo[128:] = np.clip(photo[128:] + noise, 0, 255)
+    nir = load_model("compact", device="cpu")(photo)
+    luma = photo @ np.array([0.299, 0.587, 0.114])
+    assert nir[160:224].mean() > luma[160:224].mean() + 20
+    assert nir[32:96].mean() < luma[32:96].mean() - 20
+
+
+@pytest.mark.skipif(not SHARED_PAIRS.is_dir(), reason="the validation pairs may not be redistributed, and are not here")
+def test_the_cards_numbers_come_out_and_beat_what_needs_no_model() -> None:
+    pairs = find_pairs(SHARED_PAIRS, SHARED_PAIRS / "index.csv").split("val")
+    scores = {
+        (score.method, score.subset): score
+        for score in evaluate(load_model("compact", device="cpu"), PairList(pairs.root, pairs.pairs))
+    }
+    stated = [metric["value"] for metric in read_header(embedded_models()["compact"])["metrics"]]
+    found = [value for key, score in scores.items() if key[0] == "model" for value in (score.psnr, score.ssim)]
+    assert found == pytest.approx(stated, abs=0.02)
+    for subset in ("all", "urban-like"):
+        for floor in ("luma", "red"):
+            assert scores["model", subset].psnr > scores[floor, subset].psnr + 1
+            assert scores["model", subset].ssim > scores[floor, subset].ssim
