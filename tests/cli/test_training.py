@@ -103,7 +103,11 @@ def test_an_interrupted_training_says_in_one_line_what_is_kept(
 
     monkeypatch.setattr(Trainer, "step", interrupted)
     arguments = (tmp_path / "pairs.csv", tmp_path / "run", "--root", pairs.root, "--config", settings)
-    code, out, error = nirgen("train", *arguments, "--device", "cpu")
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
+    try:
+        code, out, error = nirgen("train", *arguments, "--device", "cpu")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert (code, out, error.count("\n")) == (130, "", 1)
     assert f"interrupted: the model so far is {tmp_path}/run/model.safetensors" in error
     assert read_header(tmp_path / "run/model.safetensors")["training"]["steps"] == 1
