@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import re
 import secrets
 import stat
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 from nirgen.errors import OutputError
 
@@ -97,6 +98,40 @@ def make_folder(path: Path) -> None:
     except OSError as error:
         what = "not a folder" if isinstance(error, (FileExistsError, NotADirectoryError)) else error.strerror or error
         raise OutputError(f"{path}: can't be made a folder ({what}); name another place") from error
+
+
+@contextmanager
+def locked(path: Path, *, busy: str) -> Generator[None]:
+    """Keep other processes out; the system lets go of a lock when its process dies.
+
+    Args:
+        path: The lock file, made if there is none. It stays; a caller that wants it gone removes it inside the block.
+        busy: What to say if another process holds the lock.
+
+    Raises:
+        OutputError: Another process holds the lock, or the file can't be made.
+    """
+    while True:
+        try:
+            file = path.open("ab")
+        except OSError as error:
+            raise OutputError(f"{path.parent}: can't be written ({error.strerror}); name another folder") from error
+        with file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise OutputError(busy) from None
+            if _is_at(file, path):  # or else the process that held the lock has removed the file meanwhile
+                yield
+                return
+
+
+def _is_at(file: IO[bytes], path: Path) -> bool:
+    """Whether an open file is still the one of that name."""
+    try:
+        return os.path.samestat(os.fstat(file.fileno()), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def is_temporary(name: str) -> bool:

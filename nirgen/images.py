@@ -18,6 +18,7 @@ from __future__ import annotations
 import io
 import re
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -58,6 +59,8 @@ _OPENERS: tuple[tuple[tuple[bytes, ...], Callable[[io.BytesIO], Image.Image]], .
 )
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+_EXIF_ORIENTATION, _ORIENTATIONS, _TURNED = 274, range(2, 9), range(5, 9)
+_EXIF_IN_PNG = (b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
 
 
 def decode(data: bytes, name: str, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
@@ -75,15 +78,107 @@ def decode(data: bytes, name: str, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray
         ImageError: The bytes are empty, damaged, too many pixels or no image of a known kind; one line with the name
             and the remedy.
     """
+    opener = _opener(data, name)
+    with _damage_as_one_line(name):
+        image = opener(io.BytesIO(data))
+        _check_size(image.size, name, pixel_limit)
+        return to_rgb(image, name)
+
+
+def decode_small(data: bytes, name: str, side: int, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
+    """Decode an image at a fraction of its size where its format has a quick way (JPEG), else at its own size.
+
+    Args:
+        data: The whole file.
+        name: What errors call the file.
+        side: Both sides of what comes out are at least as long as this, or as the image's own, in pixels.
+        pixel_limit: As for `decode`.
+
+    Returns:
+        (H, W, 3) uint8, sRGB in [0, 255], upright.
+
+    Raises:
+        ImageError: As for `decode`.
+    """
+    opener = _opener(data, name)
+    with _damage_as_one_line(name):
+        image = opener(io.BytesIO(data))
+        _check_size(image.size, name, pixel_limit)
+        image.draft(None, (side, side))
+        return to_rgb(image, name)
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image says of itself before its pixels are decoded.
+
+    Attributes:
+        size: (height, width) in pixels, upright.
+        upright: Whether the pixels are stored as they are to be seen, so that readers that know no EXIF agree.
+        grey: Whether they have one channel.
+        codec: Pillow's name of it, such as `JPEG`.
+        channels: As stored; 3 where colours stand in a palette.
+        bits: Of a sample as Pillow gives it, so 16 of grey images only.
+    """
+
+    size: tuple[int, int]
+    upright: bool
+    grey: bool
+    codec: str
+    channels: int
+    bits: int
+
+
+def header_of(data: bytes, name: str) -> Header:
+    """Read the header of an image; its pixels aren't decoded.
+
+    Args:
+        data: The whole file.
+        name: What errors call the file.
+
+    Raises:
+        ImageError: The bytes are empty, of no known kind, or their header is damaged.
+    """
+    opener = _opener(data, name)
+    with _damage_as_one_line(name):
+        image = opener(io.BytesIO(data))
+    orientation = 1
+    # Pillow would decode a PNG without such marks to look for them.
+    if image.format != "PNG" or any(mark in data for mark in _EXIF_IN_PNG):
+        try:
+            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+        except Exception:  # noqa: BLE001 - as in `_upright`
+            orientation = 1
+    # Pillow turns the sizes of TIFF files itself
+    turned = orientation in _TURNED and image.format != "TIFF"
+    channels = 3 if image.mode in {"P", "PA"} else len(image.getbands())
+    return Header(
+        size=(image.width, image.height) if turned else (image.height, image.width),
+        upright=orientation not in _ORIENTATIONS,
+        grey=channels == 1,
+        codec=str(image.format),
+        channels=channels,
+        bits=16 if image.mode.startswith("I;16") else 8,
+    )
+
+
+def size_of(data: bytes, name: str) -> tuple[int, int]:
+    """The size of an image by its header: (height, width) in pixels, upright.
+
+    Raises:
+        ImageError: As for `header_of`.
+    """
+    return header_of(data, name).size
+
+
+def _opener(data: bytes, name: str) -> Callable[[io.BytesIO], Image.Image]:
+    """The class of Pillow's that reads such bytes."""
     if not data:
         raise ImageError(f"{name!r} is empty (0 bytes); copy it again or remove it")
     opener = next((opener for starts, opener in _OPENERS if data.startswith(starts)), None)
     if opener is None:
         raise ImageError(f"{name!r} is no JPEG, PNG, TIFF, WebP, BMP or GIF image; convert or remove it")
-    with _damage_as_one_line(name):
-        image = opener(io.BytesIO(data))
-        _check_size(image.size, name, pixel_limit)
-        return to_rgb(image, name)
+    return opener
 
 
 def read(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
@@ -218,6 +313,24 @@ def to_channels(values: NDArray[np.float32], channels: int) -> NDArray[np.float3
         grey: NDArray[np.float32] = values[0] if len(values) == 1 else values.mean(axis=0)
         return grey
     return np.moveaxis(np.broadcast_to(values, (3, *values.shape[1:])), 0, -1)
+
+
+def to_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One channel of an image: any of three equal ones, else the luma as JPEG defines it.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+
+    Returns:
+        (H, W) uint8.
+
+    Example:
+        >>> to_grey(np.array([[[7, 7, 7], [255, 0, 0]]], np.uint8)).tolist()
+        [[7, 76]]
+    """
+    weighted = rgb[..., 0] * np.uint32(299) + rgb[..., 1] * np.uint32(587) + rgb[..., 2] * np.uint32(114)
+    grey: NDArray[np.uint8] = ((weighted + 500) // 1000).astype(np.uint8)
+    return grey
 
 
 def pad_to_stride(rgb: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:

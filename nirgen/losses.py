@@ -17,7 +17,7 @@ GanKind = Literal["vanilla", "lsgan", "hinge"]
 
 
 def discriminator_loss(real: Sequence[Tensor], fake: Sequence[Tensor], kind: GanKind) -> Tensor:
-    """What the discriminators minimise, averaged over the scales.
+    """What the discriminators minimise, summed over the scales (Eq. 6) and halved, as is usual.
 
     Args:
         real: One map of raw scores a scale, for real pairs.
@@ -35,11 +35,11 @@ def discriminator_loss(real: Sequence[Tensor], fake: Sequence[Tensor], kind: Gan
             terms.append(((r - 1).square().mean() + f.square().mean()) / 2)
         else:
             terms.append((F.relu(1 - r).mean() + F.relu(1 + f).mean()) / 2)
-    return torch.stack(terms).mean()
+    return torch.stack(terms).sum()
 
 
 def generator_loss(fake: Sequence[Tensor], kind: GanKind) -> Tensor:
-    """The adversarial term of the generator, averaged over the scales.
+    """The adversarial term of the generator, summed over the scales (Eq. 6).
 
     Args:
         fake: One map of raw scores a scale, for generated pairs.
@@ -49,14 +49,14 @@ def generator_loss(fake: Sequence[Tensor], kind: GanKind) -> Tensor:
         A scalar.
     """
     if kind == "vanilla":
-        return torch.stack([F.softplus(-f).mean() for f in fake]).mean()
+        return torch.stack([F.softplus(-f).mean() for f in fake]).sum()
     if kind == "lsgan":
-        return torch.stack([(f - 1).square().mean() for f in fake]).mean()
-    return torch.stack([-f.mean() for f in fake]).mean()
+        return torch.stack([(f - 1).square().mean() for f in fake]).sum()
+    return torch.stack([-f.mean() for f in fake]).sum()
 
 
 def feature_matching_loss(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Mean absolute difference of the discriminators' inner features (Eq. 5), averaged over layers and scales.
+    """Mean absolute difference of the discriminators' inner features, summed over layers (Eq. 5) and scales (Eq. 6).
 
     Args:
         real: Per scale, the feature maps of its layers for real pairs; no gradient flows into them.
@@ -70,7 +70,7 @@ def feature_matching_loss(real: Sequence[Sequence[Tensor]], fake: Sequence[Seque
         for real_scale, fake_scale in zip(real, fake, strict=True)
         for r, f in zip(real_scale, fake_scale, strict=True)
     ]
-    return torch.stack(terms).mean()
+    return torch.stack(terms).sum()
 
 
 def rmse_loss(generated: Tensor, real: Tensor) -> Tensor:
@@ -89,7 +89,8 @@ def rmse_loss(generated: Tensor, real: Tensor) -> Tensor:
 def ssim(generated: Tensor, real: Tensor, *, data_range: float, sigma: float = 1.5, radius: int = 5) -> Tensor:
     """Structural similarity (Wang et al., 2004; Eq. 3), differentiable, over the pixels whose whole window lies inside.
 
-    The Gaussian window is applied as two one-dimensional convolutions, which costs a sixth of the two-dimensional one.
+    The Gaussian window is applied along rows, then columns, as sums of shifted images: with one channel that takes a
+    tenth of the time of a convolution on a processor, and on a GPU nothing of it is rounded to TF32.
 
     Args:
         generated: (N, C, H, W); H and W at least 2 * radius + 1.
@@ -105,10 +106,11 @@ def ssim(generated: Tensor, real: Tensor, *, data_range: float, sigma: float = 1
     window = torch.exp(offsets.square() / (-2 * sigma**2))
     window = window / window.sum()
     maps = torch.cat((generated, real, generated * generated, real * real, generated * real), dim=1)
-    n, channels, height, width = maps.shape
-    flat = maps.reshape(n * channels, 1, height, width)
-    flat = F.conv2d(F.conv2d(flat, window.view(1, 1, 1, -1)), window.view(1, 1, -1, 1))
-    mean_g, mean_r, square_g, square_r, product = flat.view(n, channels, *flat.shape[-2:]).chunk(5, dim=1)
+    for axis in (-1, -2):
+        length = maps.shape[axis] - 2 * radius
+        shifted = [weight * maps.narrow(axis, start, length) for start, weight in enumerate(window)]
+        maps = sum(shifted[1:], shifted[0])
+    mean_g, mean_r, square_g, square_r, product = maps.chunk(5, dim=1)
     c1, c2 = (0.01 * data_range) ** 2, (0.03 * data_range) ** 2
     covariance = product - mean_g * mean_r
     variances = (square_g - mean_g.square()) + (square_r - mean_r.square())
@@ -118,22 +120,21 @@ def ssim(generated: Tensor, real: Tensor, *, data_range: float, sigma: float = 1
     return similarity.mean(dim=(1, 2, 3))
 
 
-def warmup_cosine(progress: float, warmup: float = 0.02, floor: float = 0.0) -> float:
+def warmup_cosine(progress: float, warmup: float) -> float:
     """Factor on the learning rate: a linear rise, then half a cosine down.
 
     Args:
         progress: Share of the run that is done, in [0, 1].
-        warmup: Share of the run that the rise takes.
-        floor: Factor at the end.
+        warmup: Share of the run that the rise takes; 0 for none.
 
     Returns:
         A factor in [0, 1].
 
     Example:
-        >>> [round(warmup_cosine(p), 2) for p in (0.0, 0.01, 0.02, 0.51, 1.0)]
+        >>> [round(warmup_cosine(p, warmup=0.02), 2) for p in (0.0, 0.01, 0.02, 0.51, 1.0)]
         [0.0, 0.5, 1.0, 0.5, 0.0]
     """
     if progress < warmup:
         return progress / warmup
-    done = min((progress - warmup) / (1 - warmup), 1.0)
-    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * done))
+    done = min((progress - warmup) / max(1 - warmup, 1e-9), 1.0)
+    return 0.5 * (1 + math.cos(math.pi * done))

@@ -277,3 +277,19 @@ def test_a_bilinear_filter_averages_and_never_overshoots_as_lanczos_does():
 def test_a_long_strip_fits_into_the_side_by_side_picture(photo):
     picture = images.side_by_side([[photo(3, 2000), photo(40, 30)]], box=(100, 200), gap=4)
     assert picture.shape == (108, 412, 3)
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize(("orientation", "size"), [(1, (20, 30)), (3, (20, 30)), (6, (30, 20)), (8, (30, 20))])
+def test_the_header_tells_the_upright_size(photo, image_format: str, orientation: int, size: tuple[int, int]) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    data = saved(Image.fromarray(photo(20, 30)), image_format, exif=exif)
+    assert images.size_of(data, "x") == size == images.decode(data, "x").shape[:2]
+
+
+def test_the_size_needs_no_pixels(photo) -> None:
+    data = saved(Image.fromarray(photo(20, 30)), "PNG")
+    assert images.size_of(data[: len(data) // 2], "x") == (20, 30)
+    with pytest.raises(ImageError, match="'x' is damaged"):
+        images.size_of(b"\xff\xd8\xff", "x")

@@ -1,12 +1,20 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
+import piq
 import pytest
-from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+import torch
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
+from sklearn.datasets import load_sample_images
+from torchmetrics.functional import image as torchmetrics
 
+from nirgen import images as nirgen_images
 from nirgen import metrics
+
+SHARED_PAIRS = Path(__file__).parents[2] / "shared" / "data" / "rgb_nir" / "val"
 
 
 @pytest.fixture
@@ -47,3 +55,88 @@ def test_equal_images_are_perfect(images) -> None:
     assert metrics.rmse(real, real) == 0
     assert metrics.psnr(real, real) == math.inf
     assert metrics.ssim(real, real) == pytest.approx(1)
+
+
+def real_images() -> list[tuple[str, np.ndarray, np.ndarray]]:
+    """Two photos, green standing for generated and red for real NIR; and pairs of green and NIR, where they are."""
+    photos = [
+        (f"photo {number}", photo[..., 1], photo[..., 0]) for number, photo in enumerate(load_sample_images().images)
+    ]
+    pairs = sorted((SHARED_PAIRS / "nir").glob("*"))[::18]
+    read = nirgen_images.read
+    return photos + [(path.name, read(SHARED_PAIRS / "rgb" / path.name)[..., 1], read(path)[..., 0]) for path in pairs]
+
+
+@pytest.fixture(params=real_images(), ids=lambda case: case[0])
+def real_pair(request: pytest.FixtureRequest) -> tuple[np.ndarray, np.ndarray]:
+    """Generated and real, (H, W) uint8."""
+    return np.ascontiguousarray(request.param[1]), np.ascontiguousarray(request.param[2])
+
+
+def as_tensors(pair: tuple[np.ndarray, np.ndarray]) -> list[torch.Tensor]:
+    return [torch.from_numpy(image)[None, None].double() for image in pair]
+
+
+def test_on_real_images_psnr_is_that_of_scikit_image_piq_and_torchmetrics(real_pair) -> None:
+    generated, real = real_pair
+    found, tensors = metrics.psnr(generated, real), as_tensors(real_pair)
+    assert 5 < found < 40
+    assert found == pytest.approx(peak_signal_noise_ratio(real, generated), abs=1e-4)
+    assert found == pytest.approx(float(piq.psnr(*tensors, data_range=255)), abs=1e-4)
+    assert found == pytest.approx(float(torchmetrics.peak_signal_noise_ratio(*tensors, data_range=255.0)), abs=1e-4)
+
+
+def test_on_real_images_ssim_is_that_of_scikit_image_piq_and_torchmetrics_inside_the_border(real_pair) -> None:
+    generated, real = real_pair
+    found, tensors = metrics.ssim(generated, real), as_tensors(real_pair)
+    options = {"data_range": 255, "gaussian_weights": True, "use_sample_covariance": False}
+    _, maps = structural_similarity(real, generated, full=True, **options)
+    assert 0.1 < found < 0.99
+    assert found == pytest.approx(maps[5:-5, 5:-5].mean(), abs=1e-4)
+    assert found == pytest.approx(float(piq.ssim(*tensors, data_range=255, downsample=False)), abs=1e-4)
+    # torchmetrics averages over the border too, where it reflects the image.
+    _, whole = torchmetrics.structural_similarity_index_measure(*tensors, data_range=255.0, return_full_image=True)
+    assert found == pytest.approx(float(whole[..., 5:-5, 5:-5].mean()), abs=1e-4)
+
+
+def test_on_real_images_rmse_is_that_of_scikit_image(real_pair) -> None:
+    generated, real = real_pair
+    assert metrics.rmse(generated, real) == pytest.approx(mean_squared_error(real, generated) ** 0.5, abs=1e-4)
+
+
+def test_on_real_images_rmse_is_made_of_deviation_and_bias(real_pair) -> None:
+    parts = metrics.std_error(*real_pair) ** 2 + metrics.bias(*real_pair) ** 2
+    assert metrics.rmse(*real_pair) ** 2 == pytest.approx(parts, abs=1e-6)
+
+
+@pytest.mark.skipif(not SHARED_PAIRS.is_dir(), reason="the validation pairs may not be redistributed, and are not here")
+def test_pairs_of_both_spectra_are_among_the_real_images() -> None:
+    assert len(real_images()) == 5
+
+
+def test_deviation_and_bias_of_four_pixels() -> None:
+    generated, real = np.array([[12, 8], [22, 18]], np.uint8), np.array([[9, 9], [19, 19]], np.uint8)
+    assert metrics.bias(generated, real) == 1  # errors 3, -1, 3, -1
+    assert metrics.std_error(generated, real) == 2
+    assert metrics.rmse(generated, real) == pytest.approx(5**0.5)
+
+
+def test_the_sign_of_the_bias_is_that_of_generated_minus_real() -> None:
+    assert metrics.bias(np.zeros((2, 2), np.uint8), np.full((2, 2), 255, np.uint8)) == -255
+
+
+@pytest.mark.parametrize(
+    ("error", "wrapped"),
+    [
+        (0, 0),
+        (15, 15),
+        (16, 0),  # 256 mod 256
+        (20, 12),  # 400 mod 256 is 144
+        (-20, 12),  # 236 squared is 55696, and 144 mod 256
+        (255, 1),  # 65025 mod 256
+    ],
+)
+def test_the_published_rmse_wraps_its_difference_and_its_square(error: int, wrapped: float) -> None:
+    real = np.full((4, 4), 0 if error >= 0 else 100, np.uint8)
+    generated = np.full((4, 4), int(real[0, 0]) + error, np.uint8)
+    assert metrics.rmse_uint8_wrapped(generated, real) == wrapped

@@ -24,7 +24,7 @@ app = typer.Typer(
 )
 app.command("translate")(translate.translate)
 app.add_typer(models.app, name="models")
-app.command("pairs")(pairs.pairs)
+app.add_typer(pairs.app, name="pairs")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
 app.command("doctor")(doctor.doctor)

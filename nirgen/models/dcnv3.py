@@ -104,5 +104,12 @@ class DCNv3(nn.Module):
         n, height, width, _ = x.shape
         guide = self.dw_conv(x.permute(0, 3, 1, 2))  # (N, H, W, C)
         mask = F.softmax(self.mask(guide).view(n, height, width, self.groups, POINTS), dim=-1).flatten(3)
-        sampled = deformable_sample(self.input_proj(x), self.offset(guide), mask, self.groups, self.offset_scale)
-        return self.output_proj(sampled)  # type: ignore[no-any-return]
+        value, offset = self.input_proj(x), self.offset(guide)
+        with torch.autocast(x.device.type, enabled=False):  # positions are pixels: half precision would misplace them
+            sampled = deformable_sample(_whole(value), _whole(offset), _whole(mask), self.groups, self.offset_scale)
+        return self.output_proj(sampled.to(value.dtype))  # type: ignore[no-any-return]
+
+
+def _whole(tensor: Tensor) -> Tensor:
+    """The tensor in float32 if it is in half precision."""
+    return tensor.float() if tensor.dtype.itemsize == 2 else tensor

@@ -38,6 +38,9 @@ class Extractor(Protocol):
         """(N, C, H, W), H and W divisible by `stride` -> (N, condition_channels, h, w)."""
         ...
 
+    def requires_grad_(self, requires_grad: bool) -> nn.Module: ...  # noqa: D102 - nn.Module's
+    def eval(self) -> nn.Module: ...  # noqa: D102 - nn.Module's
+
 
 class Normalized(nn.Module):
     """A backbone behind the statistics that its weights were trained with.

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from nirgen.errors import ShapeError
 from nirgen.models.attention import AttentionBlock
@@ -21,12 +22,22 @@ if TYPE_CHECKING:
 
 
 class Stage(nn.ModuleList):
-    """Residual blocks of one level, in a row, with an attention block after the first where there is one."""
+    """Residual blocks of one level, in a row, with an attention block after the first where there is one.
+
+    Attributes:
+        checkpointing: Whether training computes each block again in the backward pass, to hold less in memory.
+    """
+
+    checkpointing = False
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """(N, C_in, H, W) and the condition -> (N, C_out, H, W)."""
         for block in self:
-            x = block(x, condition) if isinstance(block, AttentionBlock) else block(x)
+            inputs = (x, condition) if isinstance(block, AttentionBlock) else (x,)
+            if self.checkpointing and self.training:
+                x = checkpoint(block, *inputs, use_reentrant=False)
+            else:
+                x = block(*inputs)
         return x
 
 
@@ -79,6 +90,12 @@ class Pix2Next(nn.Module):
 
         self.output_block = OutputBlock(channels + config.stem_channels, channels) if config.output_block else None
         self.output = nn.Conv2d(channels, config.output_channels, 3, padding=1)
+
+    def checkpoint_gradients(self) -> None:
+        """Make training compute each block twice, to hold less in memory."""
+        for stage in self.modules():
+            if isinstance(stage, Stage):
+                stage.checkpointing = True
 
     def _stage(self, channels: int, widths: Widths, *, attention: bool, skip: int = 0) -> Stage:
         """The blocks of one group; the first residual block also takes the skip's channels."""

@@ -40,7 +40,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such file; name a .pt, .pth, .bin or .safetensors file")
-    content = _load_safetensors(path) if path.suffix == ".safetensors" else _load_pickle(path)
+    content = _load_safetensors(path) if path.suffix == ".safetensors" else load_tensors(path)
     state = _unwrap(content)
     if not state:
         raise ModelError(f"{path}: holds no tensors by name; expected a state_dict")
@@ -92,8 +92,15 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: can't be read as safetensors ({error}); fetch it again") from None
 
 
-def _load_pickle(path: Path) -> Any:
-    """Unpickle tensors and plain values; the loader refuses everything else before any of it runs."""
+def load_tensors(path: Path) -> Any:
+    """Unpickle tensors and plain values; the loader refuses everything else before any of it runs.
+
+    Args:
+        path: A file of `torch.save`.
+
+    Raises:
+        ModelError: It is damaged, or holds anything else.
+    """
     try:
         with warnings.catch_warnings(action="ignore"):  # of pickle protocols: the loader judges the content itself
             return torch.load(path, map_location="cpu", weights_only=True)

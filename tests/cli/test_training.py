@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
 import signal
+import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
 import yaml
 
-from nirgen.cli import main
 from nirgen.models.checkpoint import build, read_header, save
-from nirgen.train import TrainConfig, Trainer
+from nirgen.train.config import PRESETS, TrainConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -22,36 +25,32 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    """Run a command; its exit code, standard output and standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nirgen", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
-
-    return run
-
-
-@pytest.fixture
 def settings(tmp_path: Path, small_config: GeneratorConfig) -> Path:
     values = {
         "generator": small_config.model_dump(mode="json"),
-        "stages": [{"share": 1, "size": 64, "batch": 1, "adversarial": False}],
+        "losses": {"adversarial": 0, "feature_matching": 0, "pixel": 1},
+        "stages": [{"size": 64, "batch": 1}],
+        "compute": {"precision": "float32"},
+        "save": {"log_steps": 1, "validation_size": 32},
         "steps": 2,
     }
     (tmp_path / "run.yaml").write_text(yaml.safe_dump(values))
     return tmp_path / "run.yaml"
 
 
+@pytest.fixture
+def listing(pairs: PairList, tmp_path: Path) -> tuple[object, ...]:
+    """The options that name the pairs."""
+    pairs.write(tmp_path / "pairs.csv")
+    return "--pairs", tmp_path / "pairs.csv", "--root", pairs.root
+
+
 def test_from_two_folders_to_numbers(nirgen, pairs: PairList, settings: Path, tmp_path: Path) -> None:
     listing, run = tmp_path / "pairs.csv", tmp_path / "run"
-    assert nirgen("pairs", pairs.root, "--out", listing) == (0, f"{listing}: 4 train, 2 val\n", "")
+    assert nirgen("pairs", pairs.root, "--out", listing) == (0, f"{listing}: 4 train, 2 val; layout splits\n", "")
 
-    options = ("--root", pairs.root, "--config", settings, "--seed", 7)
-    code, out, _ = nirgen("train", listing, run, *options, "--licence", "MIT")
+    options = ("--pairs", listing, "--root", pairs.root, "--seed", 7)
+    code, out, _ = nirgen("train", settings, run, *options, "--licence", "MIT")
     assert (code, out.splitlines()[-1]) == (0, f"{run}/model.safetensors")
     judged = [line for line in out.splitlines() if line.startswith("model")]
     header = read_header(run / "model.safetensors")
@@ -61,17 +60,15 @@ def test_from_two_folders_to_numbers(nirgen, pairs: PairList, settings: Path, tm
         for name in ("PSNR dB", "SSIM")
     ]
     assert f"{header['metrics'][0]['value']:.2f}" in judged[0]
+    assert f"| PSNR dB | {header['metrics'][0]['value']:g} |" in (run / "card.md").read_text()
     assert header["licence"] == "MIT"
-    assert json.loads((run / "config.json").read_text())["seed"] == 7
+    assert yaml.safe_load((run / "config.yaml").read_text())["seed"] == 7
 
-    code, out, _ = nirgen("evaluate", listing, "--root", pairs.root, "--model", run, "--size", 32, "--device", "cpu")
+    arguments = ("--pairs", listing, "--root", pairs.root, "--model", run, "--size", 32, "--device", "cpu")
+    code, out, _ = nirgen("evaluate", *arguments)
     assert code == 0
-    assert [line.split()[:3] for line in out.splitlines() if " all " in line] == [
-        ["model", "all", "2"],
-        ["luma", "all", "2"],
-        ["red", "all", "2"],
-        ["linear", "all", "2"],
-    ]
+    names = [line.split()[0] for line in out.splitlines() if line]
+    assert [name for name in names if name in {"run", "luma", "red", "linear"}][:4] == ["run", "luma", "red", "linear"]
 
     code, out, _ = nirgen("models", "info", run)
     assert code == 0
@@ -80,37 +77,145 @@ def test_from_two_folders_to_numbers(nirgen, pairs: PairList, settings: Path, tm
 
 def test_numbers_come_as_json(nirgen, pairs: PairList, settings: Path, tmp_path: Path) -> None:
     pairs.write(tmp_path / "pairs.csv")
-    nirgen("train", tmp_path / "pairs.csv", tmp_path / "run", "--root", pairs.root, "--config", settings)
+    nirgen("train", settings, tmp_path / "run", "--pairs", tmp_path / "pairs.csv", "--root", pairs.root)
     arguments = ("--root", pairs.root, "--model", tmp_path / "run", "--size", 32, "--device", "cpu", "--json")
-    code, out, _ = nirgen("evaluate", tmp_path / "pairs.csv", *arguments)
+    code, out, _ = nirgen("evaluate", "--pairs", tmp_path / "pairs.csv", *arguments)
     assert code == 0
-    first = json.loads(out)[0]
-    assert (first["method"], first["subset"], first["images"]) == ("model", "all", 2)
-    assert 0 < first["psnr"] < 40
+    subset = json.loads(out)["subsets"][0]
+    assert (subset["methods"][0]["method"], subset["name"], subset["images"]) == ("run", "all", 2)
+    assert 0 < subset["methods"][0]["estimates"]["psnr"]["value"] < 40
+
+
+def test_a_dry_run_prints_the_resolved_settings_and_writes_nothing(
+    nirgen, settings: Path, listing: tuple[object, ...], tmp_path: Path
+) -> None:
+    changes = ("--set", "losses.ssim=3", "--set", "stages.0.batch=4", "--set", "generator.attention_heads=4")
+    code, out, error = nirgen("train", settings, tmp_path / "run", *listing, *changes, "--dry-run")
+    assert code == 0
+    values = yaml.safe_load(out)
+    assert (values["losses"]["ssim"], values["losses"]["pixel"], values["stages"][0]["batch"]) == (3, 1, 4)
+    assert (values["generator"]["attention_heads"], values["generator"]["stem_channels"]) == (4, 8)
+    assert "4 pairs of 4 sequences to train on, 2 to judge by" in error
+    assert "19,817 parameters, 2 steps" in error
+    assert not (tmp_path / "run").exists()
+
+
+def test_one_key_of_an_extractor_or_of_the_weights_can_be_changed(
+    nirgen, listing: tuple[object, ...], tmp_path: Path
+) -> None:
+    changes = ("--set", "generator.extractor.drop_path=0.1", "--set", "data.category_weights.urban=7")
+    code, out, error = nirgen("train", "compact", tmp_path / "run", *listing, *changes, "--dry-run")
+    assert code == 0, error
+    values = yaml.safe_load(out)
+    assert (values["generator"]["extractor"]["drop_path"], values["generator"]["extractor"]["width"]) == (0.1, 16)
+    assert values["data"]["category_weights"] == {"urban": 7, "street": 3, "oldbuilding": 3}
+
+
+@pytest.mark.parametrize("preset", ["paper", "released", "compact"])
+def test_a_preset_is_named_like_a_file(nirgen, listing: tuple[object, ...], tmp_path: Path, preset: str) -> None:
+    smaller = ("--set", "generator=compact", "--set", "discriminator.in_channels=4")
+    code, out, _ = nirgen("train", preset, tmp_path / "run", *listing, *smaller, "--dry-run")
+    assert code == 0
+    assert TrainConfig.read(yaml.safe_load(out), where="").losses == PRESETS[preset]().losses
+
+
+def start(*arguments: object) -> subprocess.Popen[str]:
+    """A training in a process of its own."""
+    # a background job has SIGINT ignored, and its children too, but `nirgen train` sets its own handler
+    command = [sys.executable, "-m", "nirgen", "train", *map(str, arguments), "--device", "cpu"]
+    return subprocess.Popen(
+        command,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def wait_for(path: Path, pattern: str, process: subprocess.Popen[str]) -> Path:
+    """The first file of a pattern, as soon as there is one."""
+    while not (found := sorted(path.glob(pattern))):
+        assert process.poll() is None, process.communicate()[1]
+        time.sleep(0.05)
+    return found[0]
+
+
+ENDLESS = ("--set", "steps=100000", "--set", "save.checkpoint_steps=5", "--set", "save.validation_images=0")
 
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_training_says_in_one_line_what_is_kept(
-    nirgen, pairs: PairList, settings: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by: signal.Signals
+def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(
+    nirgen, settings: Path, listing: tuple[object, ...], tmp_path: Path, by: signal.Signals
 ) -> None:
-    pairs.write(tmp_path / "pairs.csv")
-    step = Trainer.step
+    with start(settings, tmp_path / "run", *listing, *ENDLESS) as process:
+        wait_for(tmp_path, "run/checkpoints/*.pt", process)
+        process.send_signal(by)
+        out, error = process.communicate(timeout=120)
+    assert (process.returncode, out) == (130, f"{tmp_path}/run/model.safetensors\n")
+    assert "stopping: this step, then a checkpoint" in error
+    assert "the same command goes on from there" in error
+    last = max((tmp_path / "run/checkpoints").iterdir())
+    assert f"stopped after step {int(last.stem.removeprefix('step_'))};" in error
+    assert read_header(tmp_path / "run/model.safetensors")["training"]["steps"] == int(last.stem[5:])
 
-    def interrupted(self: Trainer, progress: float) -> dict[str, float]:
-        if progress > 0:
-            signal.raise_signal(by)
-        return step(self, progress)
 
-    monkeypatch.setattr(Trainer, "step", interrupted)
-    arguments = (tmp_path / "pairs.csv", tmp_path / "run", "--root", pairs.root, "--config", settings)
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)  # a background job ignores it
-    try:
-        code, out, error = nirgen("train", *arguments, "--device", "cpu")
-    finally:
-        signal.signal(signal.SIGINT, before)
-    assert (code, out, error.count("\n")) == (130, "", 1)
-    assert f"interrupted: the model so far is {tmp_path}/run/model.safetensors" in error
-    assert read_header(tmp_path / "run/model.safetensors")["training"]["steps"] == 1
+def test_a_killed_training_loses_at_most_what_came_after_its_checkpoint(
+    nirgen, settings: Path, listing: tuple[object, ...], tmp_path: Path
+) -> None:
+    steps = ("--set", "steps=60", "--set", "save.checkpoint_steps=5", "--set", "save.validation_images=0")
+    with start(settings, tmp_path / "killed", *listing, *steps) as process:
+        wait_for(tmp_path, "killed/checkpoints/*.pt", process)
+        process.kill()
+    assert len(list((tmp_path / "killed/checkpoints").glob("*.pt"))) >= 1
+    for run in ("killed", "straight"):
+        assert nirgen("train", settings, tmp_path / run, *listing, *steps, "--device", "cpu")[0] == 0
+    ids = [read_header(tmp_path / run / "model.safetensors")["model_id"] for run in ("killed", "straight")]
+    assert ids[0] == ids[1]
+    logged = [json.loads(line) for line in (tmp_path / "killed/log.jsonl").read_text().splitlines()]
+    assert [line["step"] for line in logged] == list(range(1, 61))
+
+
+def test_a_full_disk_keeps_the_old_checkpoint_and_says_so_in_one_line(
+    nirgen, settings: Path, listing: tuple[object, ...], tmp_path: Path
+) -> None:
+    disk, steps = tmp_path / "disk", ("--set", "save.keep=1000")
+    disk.mkdir()
+    train = shlex.join(
+        [sys.executable, "-m", "nirgen", "train", str(settings), "run", *map(str, listing + ENDLESS + steps)]
+    )
+    script = (
+        f"mount -t tmpfs -o size=4m tmpfs {disk} && cd {disk} && echo mounted && {{ {train} --device cpu; code=$?; "
+    )
+    script += f"cp -r run {tmp_path}/copy; exit $code; }}"
+    done = subprocess.run(  # noqa: PLW1510 - its code is looked at
+        ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c", script],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    if "mounted" not in done.stdout:
+        pytest.skip(f"no small disk can be mounted here ({done.stderr.strip()})")
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: run: can't be written any more (")
+    newest = max((tmp_path / "copy/checkpoints").glob("*.pt"))
+    assert (
+        f"the last good checkpoint is run/checkpoints/{newest.name}: make room and run the same command again" in last
+    )
+    code, _, error = nirgen(
+        "train",
+        settings,
+        tmp_path / "copy",
+        *listing,
+        *ENDLESS,
+        *steps,
+        "--set",
+        "steps=1",
+        "--allow-changes",
+        "--device",
+        "cpu",
+    )
+    assert code == 0, error  # what was saved can be taken up
 
 
 @pytest.mark.parametrize("command", ["pairs", "train", "import", "export"])
@@ -128,7 +233,7 @@ def test_what_lies_where_a_file_should_go_is_one_line(
     save(model, state, small)
     arguments = {
         "pairs": ("pairs", pairs.root, "--out", inside),
-        "train": ("train", tmp_path / "pairs.csv", inside, "--root", pairs.root, "--config", settings),
+        "train": ("train", settings, inside, "--pairs", tmp_path / "pairs.csv", "--root", pairs.root),
         "import": ("models", "import", model, inside.with_suffix(".safetensors")),
         "export": ("models", "export", model, inside),
     }[command]
@@ -145,7 +250,7 @@ def test_what_lies_where_a_file_should_go_is_one_line(
         ("steps: 0", "run.yaml: 'steps': Input should be greater than or equal to 1 (it is 0)"),
         ("- 1", "run.yaml: holds a list; write settings as 'name: value'"),
         ("a: [", "run.yaml: can't be read as YAML"),
-        (None, "run.yaml: can't be read as YAML"),
+        (None, "run.yaml: no such file, and no preset (there are paper, released, compact)"),
         (
             "generator: {output_channels: 3}",
             "run.yaml: discriminator.in_channels is 4, but RGB and the generator's output have 6\n",
@@ -163,8 +268,35 @@ def test_settings_that_can_not_be_used_are_one_line(
     pairs.write(tmp_path / "pairs.csv")
     if text is not None:
         (tmp_path / "run.yaml").write_text(text)
-    arguments = ("--root", pairs.root, "--config", tmp_path / "run.yaml")
-    code, out, error = nirgen("train", tmp_path / "pairs.csv", tmp_path / "run", *arguments)
+    arguments = ("--root", pairs.root, "--pairs", tmp_path / "pairs.csv")
+    code, out, error = nirgen("train", tmp_path / "run.yaml", tmp_path / "run", *arguments)
     assert (code, out, error.count("\n")) == (1, "", 1)
     assert message in error
     assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("losses.sim=3", "run.yaml with --set: unknown key 'losses.sim'; did you mean 'ssim'?"),
+        ("losses.ssim", "--set losses.ssim: no value; write it as --set losses.ssim=5"),
+        ("losses.ssim=[", "--set losses.ssim=[: '[' is no YAML value"),
+        ("stages.3.size=64", "--set stages.3.size: 'stages' has the positions 0 to 0"),
+        ("losses.ssim.x=1", "--set losses.ssim.x: 'losses.ssim' is a value and has no 'x'"),
+        ("preset=paper", "--set preset=paper: name the preset in CONFIG's place"),
+    ],
+)
+def test_changes_that_can_not_be_made_are_one_line(
+    nirgen, settings: Path, listing: tuple[object, ...], tmp_path: Path, change: str, message: str
+) -> None:
+    code, out, error = nirgen("train", settings, tmp_path / "run", *listing, "--set", change)
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    assert message in error
+
+
+def test_a_training_without_pairs_is_one_line(nirgen, settings: Path, tmp_path: Path) -> None:
+    code, _, error = nirgen("train", settings, tmp_path / "run")
+    assert (code, error) == (
+        1,
+        "error: no pairs are named; give --pairs LIST, as 'nirgen pairs' writes it, or set data.pairs\n",
+    )

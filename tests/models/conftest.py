@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +10,6 @@ import numpy as np
 import pytest
 import torch
 
-from nirgen.cli import main
 from nirgen.models.config import InternImageConfig
 
 if TYPE_CHECKING:
@@ -25,20 +23,6 @@ def small_internimage() -> InternImageConfig:
     return InternImageConfig(
         width=16, depths=(1, 1, 2, 1), groups=(2, 4, 8, 16), post_norm=False, layer_scale=None, classes=5
     )
-
-
-@pytest.fixture
-def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a command; its exit code, standard output and standard error."""
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["nirgen", *map(str, arguments)])
-        with pytest.raises(SystemExit) as end:
-            main()
-        captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,7 @@ from nirgen.errors import ConfigError
 from nirgen.models.config import NAMED_GENERATORS, GeneratorConfig, InternImageConfig, NoExtractorConfig, TimmConfig
 from nirgen.models.extractors import build_extractor
 from nirgen.models.generator import Pix2Next
-from nirgen.train import TrainConfig
+from nirgen.train.config import TrainConfig
 
 
 @pytest.mark.parametrize(

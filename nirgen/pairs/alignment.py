@@ -1,0 +1,230 @@
+"""How far a NIR image lies off its RGB partner, and whether it shows the same scene at all.
+
+Foliage is dark in RGB and bright in NIR, so intensities say little. What both spectra share is where edges lie and
+which way they run. Each image becomes a field of edges: at each pixel a complex number whose angle is twice the
+gradient's, so that dark-to-bright and bright-to-dark are the same, and whose magnitude is the gradient's strength
+relative to its surroundings. The two fields are correlated over all shifts within a range by Fourier transform, each
+shift normalised by the edges that overlap; a parabola through the highest value and its neighbours gives fractions of a
+pixel.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nirgen import images
+
+Field = NDArray[np.complex64]
+
+LONGEST_SIDE = 1024
+"""Larger images are measured at a whole fraction of their size."""
+
+LARGEST_SHIFT = 32
+"""Pixels, at the size measured; smaller images allow a quarter of their shorter side."""
+
+SMALLEST_SIDE = 16
+"""Of an image that anything can be said of."""
+
+SIGMA = 1.0
+"""Of the Gaussian that gradients are taken at, in pixels."""
+
+SURROUNDINGS = 17
+"""Side of the square that an edge's strength is relative to, in pixels."""
+
+STRENGTH_LIMIT = 3.0
+NOISE_FLOOR = 1.0
+"""Gradient in levels a pixel, below which surroundings count as flat."""
+
+PEAK_RADIUS = 6
+"""Shifts as near to the best as this belong to its peak, in pixels."""
+
+SIGNIFICANCE = 6.0
+CORRELATION = 0.25
+"""Images whose edges stay below both at the best shift show different scenes, or no shift puts one on the other."""
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Where a NIR image fits its RGB partner best.
+
+    Attributes:
+        shift_x: By how many pixels of the image what NIR shows lies right of where RGB shows it.
+        shift_y: The same downwards.
+        correlation: Of the edges at that shift, in [-1, 1].
+        significance: By how many standard deviations this correlation stands above that of other shifts.
+    """
+
+    shift_x: float
+    shift_y: float
+    correlation: float
+    significance: float
+
+    @property
+    def shows_one_scene(self) -> bool:
+        """Whether the edges agree by more than chance."""
+        return self.significance >= SIGNIFICANCE or self.correlation >= CORRELATION
+
+    @property
+    def shift(self) -> float:
+        """Length of the shift in pixels."""
+        return float(np.hypot(self.shift_x, self.shift_y))
+
+
+def measure_alignment(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> Alignment | None:
+    """Find the shift at which the edges of both images agree best.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        nir: (H, W) uint8.
+
+    Returns:
+        The alignment; None if an image is smaller than `SMALLEST_SIDE` or has no edges.
+    """
+    height, width = nir.shape
+    if min(height, width) < SMALLEST_SIDE:
+        return None
+    scale = -(-max(height, width) // LONGEST_SIDE)
+    size = (height // scale, width // scale)
+    rgb, nir = (images.resize(image, size, resample="bilinear") for image in (rgb, nir))
+    found = align_fields(edge_field(rgb), edge_field(nir[..., np.newaxis]))
+    return found and replace(found, shift_x=found.shift_x * width / size[1], shift_y=found.shift_y * height / size[0])
+
+
+def align_fields(first: Field, second: Field) -> Alignment | None:
+    """Find the shift at which two fields agree best.
+
+    Args:
+        first: (H, W), what lies right.
+        second: (H, W), what may be shifted.
+
+    Returns:
+        The alignment; None if a field is empty.
+    """
+    reach = min(LARGEST_SHIFT, min(first.shape) // 4)
+    surface = correlate(first, second, reach)
+    if not surface.any():
+        return None
+    row, column = (int(i) for i in np.unravel_index(surface.argmax(), surface.shape))
+    rows, columns = np.ogrid[: surface.shape[0], : surface.shape[1]]
+    others = surface[(rows - row) ** 2 + (columns - column) ** 2 > min(PEAK_RADIUS, reach / 2) ** 2]
+    return Alignment(
+        shift_x=column - reach + _vertex(surface[row], column),
+        shift_y=row - reach + _vertex(surface[:, column], row),
+        correlation=float(surface[row, column]),
+        significance=float((surface[row, column] - others.mean()) / max(float(others.std()), 1e-6)),
+    )
+
+
+def edge_field(image: NDArray[np.uint8]) -> Field:
+    """Edges with their directions, whichever side of them is the brighter.
+
+    Args:
+        image: (H, W, C) uint8; the gradients of the channels are added, so that an edge of colour alone counts.
+
+    Returns:
+        (H, W) complex64 of magnitude up to `STRENGTH_LIMIT`.
+    """
+    squared = squared_gradient(image)
+    energy = np.abs(squared)
+    strength = np.minimum(np.sqrt(energy / (_local_mean(energy) + NOISE_FLOOR)), STRENGTH_LIMIT)
+    return squared * (strength / np.maximum(energy, 1e-6)).astype(np.float32)
+
+
+def squared_gradient(image: NDArray[np.uint8]) -> Field:
+    """The sum over the channels of the squared gradient, taken as a complex number: (H, W) of an (H, W, C) image."""
+    squared = np.zeros(image.shape[:2], np.complex64)
+    for channel in range(image.shape[2]):
+        gradient_y, gradient_x = np.gradient(_blur(image[..., channel].astype(np.float32)))
+        squared += (gradient_x + 1j * gradient_y) ** 2
+    return squared
+
+
+def correlate(first: Field, second: Field, reach: int) -> NDArray[np.float64]:
+    """Normalised correlation of two fields over all shifts of the second within a range.
+
+    Args:
+        first: (H, W).
+        second: (H, W).
+        reach: The largest shift each way, in pixels; under H and W.
+
+    Returns:
+        (2 * reach + 1, 2 * reach + 1) in [-1, 1]; [reach + y, reach + x] is for second(p + (y, x)) against first(p).
+    """
+    height, width = first.shape
+    padded = (_round_up(height + reach), _round_up(width + reach))
+    spectrum = np.conj(np.fft.fft2(first, padded)) * np.fft.fft2(second, padded)
+    around = np.arange(-reach, reach + 1)
+    products = np.fft.ifft2(spectrum).real[np.ix_(around, around)].astype(np.float64)
+    norm = np.sqrt(_overlap_energy(first, -around) * _overlap_energy(second, around))
+    correlation: NDArray[np.float64] = np.where(norm > 1e-6, products / np.maximum(norm, 1e-6), 0.0)
+    return correlation
+
+
+def _overlap_energy(field: Field, shifts: NDArray[np.int64]) -> NDArray[np.float64]:
+    """The energy of the part of a field that overlaps with another one, for each shift down and right."""
+    (top, bottom), (left, right) = ((np.maximum(0, shifts), np.minimum(side, side + shifts)) for side in field.shape)
+    return _box_sums(np.abs(field) ** 2, (top, bottom), (left, right))
+
+
+def _local_mean(values: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Mean over a square of `SURROUNDINGS`, as far as it lies inside."""
+    half = SURROUNDINGS // 2
+    (top, bottom), (left, right) = (
+        (np.maximum(np.arange(side) - half, 0), np.minimum(np.arange(side) + half + 1, side)) for side in values.shape
+    )
+    counts = (bottom - top)[:, np.newaxis] * (right - left)
+    means: NDArray[np.float64] = _box_sums(values, (top, bottom), (left, right)) / counts
+    return means
+
+
+def _box_sums(
+    values: NDArray[np.float32],
+    rows: tuple[NDArray[np.int64], NDArray[np.int64]],
+    columns: tuple[NDArray[np.int64], NDArray[np.int64]],
+) -> NDArray[np.float64]:
+    """Sums over boxes, of values that aren't negative.
+
+    Args:
+        values: (H, W).
+        rows: First row of each of R boxes, and the row behind its last.
+        columns: The same of C boxes.
+
+    Returns:
+        (R, C).
+    """
+    table = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
+    np.cumsum(values, axis=0, dtype=np.float64, out=table[1:, 1:])
+    np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
+    bands = table[rows[1]] - table[rows[0]]
+    sums: NDArray[np.float64] = np.maximum(bands[:, columns[1]] - bands[:, columns[0]], 0)
+    return sums
+
+
+def _blur(image: NDArray[np.float32]) -> NDArray[np.float32]:
+    """A Gaussian of `SIGMA`, the borders repeated."""
+    radius = int(4 * SIGMA)
+    weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / SIGMA) ** 2).astype(np.float32)
+    weights /= weights.sum()
+    for _ in range(2):  # once along each axis
+        padded = np.pad(image.T, ((radius, radius), (0, 0)), mode="edge")
+        image = np.zeros(image.T.shape, np.float32)
+        for start, weight in enumerate(weights):
+            image += weight * padded[start : start + len(image)]
+    return image
+
+
+def _vertex(values: NDArray[np.float64], index: int) -> float:
+    """Where a parabola through a maximum and its neighbours is highest, from -0.5 to 0.5; 0 at the border."""
+    if not 0 < index < len(values) - 1:
+        return 0.0
+    before, highest, after = (float(value) for value in values[index - 1 : index + 2])
+    curvature = before - 2 * highest + after
+    return 0.5 * (before - after) / curvature if curvature < 0 else 0.0
+
+
+def _round_up(length: int) -> int:
+    """A length that the Fourier transform is quick at."""
+    return -(-length // 64) * 64

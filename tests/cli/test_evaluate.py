@@ -1,0 +1,167 @@
+"""`nirgen evaluate` as a person runs it."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from nirgen.pairs import PairList
+
+
+@pytest.fixture(autouse=True)
+def empty_cache(tmp_path: Path) -> Iterator[None]:
+    """Torch's cache of weights is empty."""
+    before = torch.hub.get_dir()
+    torch.hub.set_dir(tmp_path / "hub")
+    yield
+    torch.hub.set_dir(before)
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """Folders `gt`, `rgb`, `close` (1 level too bright) and `far` (20 levels), of three images of 40x48."""
+    random = np.random.default_rng(0)
+    for name in "abc":
+        rgb = random.integers(0, 230, (40, 48, 3), dtype=np.uint8)
+        nir = rgb[..., 1]
+        for folder, pixels in {"rgb": rgb, "gt": nir, "close": nir + 1, "far": nir + 20}.items():
+            (tmp_path / folder).mkdir(exist_ok=True)
+            Image.fromarray(pixels.astype(np.uint8)).save(tmp_path / folder / f"{name}.png")
+    return tmp_path
+
+
+def table_of(text: str) -> dict[str, list[str]]:
+    """The words of each line that begins with a method's name."""
+    lines = [
+        line
+        for line in text.split("marks:", maxsplit=1)[0].splitlines()
+        if line and not line.startswith((" ", "method"))
+    ]
+    return {line.split()[0]: line.split()[1:] for line in lines if not line.endswith(":")}
+
+
+def test_several_folders_stand_in_one_table_above_the_floors(nirgen, folders: Path) -> None:
+    arguments = (folders / "close", folders / "far", folders / "gt", "--rgb", folders / "rgb", "--size", "native")
+    code, out, error = nirgen("evaluate", *arguments)
+    assert (code, error) == (0, "")
+    assert out.startswith(
+        "gt: 3 images, at their own sizes, as 8-bit grey; 95 % intervals by 2000 bootstrap samples of"
+    )
+    table = table_of(out.partition("\n")[2])
+    assert list(table) == ["close", "far", "luma", "red"]
+    assert table["close"][:2] == ["48.13", "+"]
+    assert table["far"][-1] == "12.00"  # the published RMSE of an error of 20
+    assert "far - close:" in out
+    assert "RMSE +19.00 [+19.00, +19.00] worse" in out
+    assert "FID: weights not found: put weights-inception-2015-12-05-6726825d.pth" in out
+    assert "linear floor: none: it is fitted on pairs of the split 'train', which are not at hand" in out
+
+
+def test_a_model_is_judged_on_a_list(nirgen, pairs: PairList, tmp_path: Path) -> None:
+    pairs.write(tmp_path / "pairs.csv")
+    arguments = ("--pairs", tmp_path / "pairs.csv", "--root", pairs.root, "--model", "compact", "--size", 64)
+    code, out, _ = nirgen("evaluate", *arguments, "--device", "cpu", "--out", tmp_path / "out")
+    assert code == 0
+    assert out.startswith("split 'val' of pairs.csv: 2 images in 2 sequences, squashed to 64x64 (bilinear)")
+    assert list(table_of(out.partition("\n")[2])) == ["compact", "luma", "red", "linear"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "per_image.parquet",
+        "report.html",
+        "summary.json",
+        "table.md",
+    ]
+
+
+def test_a_model_and_a_folder_can_be_compared(nirgen, folders: Path) -> None:
+    arguments = (folders / "far", folders / "gt", "--rgb", folders / "rgb", "--model", "compact", "--size", 32)
+    code, out, _ = nirgen("evaluate", *arguments, "--name", "theirs", "--name", "ours", "--device", "cpu", "--json")
+    assert code == 0
+    summary = json.loads(out)
+    assert [(row["method"], row["kind"]) for row in summary["subsets"][0]["methods"]] == [
+        ("theirs", "folder"),
+        ("ours", "model"),
+        ("luma", "floor"),
+        ("red", "floor"),
+    ]
+
+
+def test_without_photos_there_are_no_floors_and_it_says_so(nirgen, folders: Path) -> None:
+    code, out, _ = nirgen("evaluate", folders / "close", folders / "gt")
+    assert code == 0
+    assert "floors: none: they need the photos; name their folder with --rgb" in out
+
+
+def test_images_without_a_real_one_are_counted(nirgen, folders: Path) -> None:
+    Image.new("L", (48, 40)).save(folders / "far/more.png")
+    code, out, _ = nirgen("evaluate", folders / "far", folders / "gt")
+    assert code == 0
+    assert "far: 1 of its images have no real one and were left aside" in out
+
+
+def test_published_rows_can_be_shown(nirgen, folders: Path) -> None:
+    code, out, _ = nirgen("evaluate", folders / "far", folders / "gt", "--published", "flir", "--published", "ranus")
+    assert code == 0
+    assert "IRFormer (flir, published)" in out
+    assert "Pix2Next (ranus, published)" in out
+    assert "What the paper calls RMSE stands under rmse_uint8_wrapped" in out
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda root: (root / "far/b.png").unlink(), "gt/b.png: no 'b.*' in"),
+        (lambda root: (root / "far/b.png").write_bytes(b"\x89PNG\r\n\x1a\n"), "far/b.png' is damaged"),
+        (lambda root: (root / "far/b.png").write_bytes(b""), "far/b.png' is empty (0 bytes)"),
+        (lambda root: Image.new("L", (50, 40)).save(root / "far/b.png"), "far/b.png: 50x40, but"),
+        (lambda root: Image.new("RGB", (48, 40), "red").save(root / "gt/b.png"), "gt/b.png: in colour"),
+        (
+            lambda root: Image.new("L", (48, 40)).save(root / "far/b.tif"),
+            "far/b.tif: b.png differs in its ending alone",
+        ),
+        (lambda root: [path.unlink() for path in (root / "gt").iterdir()], "gt: no images"),
+        (lambda root: Image.new("RGB", (50, 40)).save(root / "rgb/b.png"), "gt/b.png: 48x40, but its photo is 50x40"),
+    ],
+)
+def test_what_can_not_be_judged_is_one_line(nirgen, folders: Path, change, message: str) -> None:
+    change(folders)
+    arguments = (folders / "far", folders / "gt", "--rgb", folders / "rgb", "--size", "native")
+    code, out, error = nirgen("evaluate", *arguments)
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    assert error.startswith("error: ")
+    assert message in error
+
+
+def test_two_methods_of_one_name_are_one_line(nirgen, folders: Path) -> None:
+    code, _, error = nirgen("evaluate", folders / "far", folders / "far", folders / "gt")
+    assert (code, error) == (1, "error: two methods would be called 'far'; name each with --name, PREDs first\n")
+    code, _, error = nirgen("evaluate", folders / "far", folders / "gt", "--name", "red")
+    assert (code, error) == (1, "error: 'red' is the name of a floor; name each with --name, PREDs first\n")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ((), "give PRED and GT, or --model and --pairs"),
+        (("gt",), "give PRED and GT, or --model and --pairs"),
+        (("gt", "--model", "compact"), "name their folder with --rgb"),
+        (("--pairs", "p.csv"), "--pairs needs --model"),
+        (("--model", "a", "--model", "b"), "--model needs --pairs, or GT with --rgb"),
+        (("a", "gt", "--pairs", "p.csv", "--model", "compact"), "leave out folders"),
+        (("a", "gt", "--size", "small"), "--size is 'native'"),
+        (("a", "gt", "--size", "16"), "--size is 'native'"),
+        (("a", "gt", "--published", "kaist"), "--published is one of ranus, idd-aw, flir"),
+    ],
+)
+def test_wrong_usage_is_told(nirgen, arguments: tuple[str, ...], message: str) -> None:
+    code, _, error = nirgen("evaluate", *arguments)
+    assert code == 2
+    assert message in " ".join(error.split())

@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nirgen.pairs import PairList
+from nirgen.pairs.layouts import LAYOUTS
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+@pytest.fixture
+def listing(pairs: PairList) -> Path:
+    pairs.write(pairs.root / "pairs.csv")
+    return pairs.root / "pairs.csv"
+
+
+def test_list_may_be_left_out(nirgen, pairs: PairList, tmp_path: Path) -> None:
+    for words in (("pairs",), ("pairs", "list")):
+        out = tmp_path / "list.csv"
+        assert nirgen(*words, pairs.root, "-o", out) == (0, f"{out}: 4 train, 2 val; layout splits\n", "")
+        assert nirgen(*words, "-o", out, pairs.root)[0] == 0
+
+
+def test_help_lists_both_commands(nirgen) -> None:
+    code, out, _ = nirgen("pairs", "--help")
+    assert code == 0
+    assert [line.split()[0] for line in out.splitlines()[-2:]] == ["list", "check"]
+
+
+def test_help_names_every_layout(nirgen) -> None:
+    _, out, _ = nirgen("pairs", "list", "--help")
+    assert [name for name in ("auto", *LAYOUTS) if name not in out] == []
+
+
+def test_a_thermal_data_set_is_said_to_be_one(nirgen, tmp_path: Path, save) -> None:
+    for kind in ("RGB", "PreviewData"):
+        save(tmp_path / "JPEGImages" / f"FLIR_00001_{kind}.jpeg")
+    (tmp_path / "align_train.txt").write_text("FLIR_00001_PreviewData\n")
+    (tmp_path / "align_validation.txt").touch()
+    code, out, error = nirgen("pairs", tmp_path, "-o", tmp_path / "l.csv")
+    assert (code, out) == (0, f"{tmp_path}/l.csv: 1 train; layout flir\n")
+    assert error.startswith("note: FLIR's second image is thermal (LWIR) and not NIR")
+
+
+def test_two_folders_and_a_division(nirgen, pairs: PairList, tmp_path: Path) -> None:
+    folders = ("--rgb", pairs.root / "train/rgb", "--nir", pairs.root / "train/nir")
+    code, _, error = nirgen("pairs", *folders, "-o", tmp_path / "l.csv", "--split", "train=0.5,val=0.5")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "--split-by frame" in error
+    code, out, error = nirgen(
+        "pairs", *folders, "-o", tmp_path / "l.csv", "--split", "train=0.5,val=0.5", "--split-by", "frame"
+    )
+    assert (code, out) == (0, f"{tmp_path}/l.csv: 2 train, 2 val; two folders\n")
+    assert error == f"note: its paths are relative to {pairs.root / 'train'}; name it with --root\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("pairs", "-o", "l.csv"), "name ROOT, or two folders with --rgb and --nir"),
+        (("pairs", "-o", "l.csv", "--rgb", "a"), "--rgb and --nir go together"),
+        (("pairs", "check", "l.csv", "--clean-list", "c.csv"), "--clean-list goes with --drop-worse-than"),
+    ],
+)
+def test_options_that_do_not_go_together_are_wrong_usage(nirgen, words: tuple[str, ...], message: str) -> None:
+    code, _, error = nirgen(*words)
+    assert code == 2
+    assert message in error
+
+
+def test_a_check_writes_report_sheet_and_clean_list(nirgen, listing: Path) -> None:
+    sheet = listing.with_name("worst.png")
+    code, out, error = nirgen("pairs", "check", listing, "--sheet", sheet, "--drop-worse-than", 2, "--workers", 1)
+    assert (code, error) == (0, "")
+    assert out == (
+        "6 pairs, 6 not suspect\n"
+        f"report: {listing.with_suffix('.check.parquet')}\n"
+        f"the 6 worst: {sheet}\n"
+        f"{listing.with_suffix('.clean.csv')}: 4 train, 2 val; 0 left out\n"
+    )
+    assert PairList.read(listing.with_suffix(".clean.csv")) == PairList.read(listing)
+    assert listing.with_suffix(".check.parquet").stat().st_size > 0
+
+
+def test_a_pair_that_can_not_be_read_is_reported_and_left_out(nirgen, listing: Path) -> None:
+    (listing.parent / "train/nir/b.png").unlink()
+    code, out, error = nirgen("pairs", "check", listing, "--drop-worse-than", 2, "--workers", 1)
+    assert code == 3
+    assert "      1 damaged\ntrain/b: damaged\n" in out
+    assert "3 train, 2 val; 1 left out" in out
+    assert "nir/b.png: can't be read" in error
+
+
+@pytest.mark.parametrize("option", ["--out", "--sheet"])
+def test_the_list_is_never_overwritten(nirgen, listing: Path, option: str) -> None:
+    before = listing.read_bytes()
+    code, _, error = nirgen("pairs", "check", listing, option, listing)
+    assert (code, error) == (1, f"error: {listing}: is the list itself; name another file\n")
+    assert listing.read_bytes() == before

@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from nirgen.pairs import Pair
+from nirgen.pairs.duplicates import find_duplicates, find_leaks, fingerprint
+
+
+def pair(name: str, split: str, rgb: str = "", nir: str = "") -> Pair:
+    return Pair(name, f"{name}.png", f"{name}.tif", name, split, "", rgb or f"rgb of {name}", nir or f"nir of {name}")
+
+
+def as_jpeg(pixels: np.ndarray, quality: int) -> np.ndarray:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "JPEG", quality=quality)
+    return np.asarray(Image.open(file))
+
+
+def test_copies_are_told_by_the_bytes_of_either_image() -> None:
+    pairs = [pair("a", "train", "x"), pair("b", "train"), pair("c", "train", "x"), pair("d", "val", "y", "nir of b")]
+    assert find_duplicates(pairs) == {2: 0, 3: 1}
+
+
+def test_exact_copies_leak_only_across_splits() -> None:
+    pairs = [pair("a", "train", "x"), pair("b", "train", "x"), pair("c", "val", "x"), pair("d", "val")]
+    assert find_leaks(pairs, [None] * 4) == {0: (2, 0), 1: (2, 0), 2: (0, 0)}
+
+
+@pytest.mark.parametrize("how", ["quality 75", "quality 30", "half as large", "larger", "darker"])
+def test_a_copy_that_was_encoded_anew_or_resized_leaks(scene, how: str) -> None:
+    rgb, _ = scene(seed=3)
+    copy = {
+        "quality 75": lambda: as_jpeg(rgb, 75),
+        "quality 30": lambda: as_jpeg(rgb, 30),
+        "half as large": lambda: np.asarray(Image.fromarray(rgb).resize((64, 48))),
+        "larger": lambda: np.asarray(Image.fromarray(rgb).resize((160, 120))),
+        "darker": lambda: (rgb * 0.7).astype(np.uint8),
+    }[how]()
+    prints = [fingerprint(scene(seed=1)[0]), fingerprint(rgb), fingerprint(copy), fingerprint(scene(seed=2)[0])]
+    pairs = [pair("a", "train"), pair("b", "train"), pair("c", "val"), pair("d", "val")]
+    leaks = find_leaks(pairs, prints)
+    assert {position: other for position, (other, _) in leaks.items()} == {1: 2, 2: 1}
+
+
+def test_images_without_contrast_are_no_copies_of_each_other() -> None:
+    prints = [fingerprint(np.full((32, 32, 3), level, np.uint8)) for level in (0, 200)]
+    assert find_leaks([pair("a", "train"), pair("b", "val")], prints) == {}
+
+
+def test_many_pairs_are_compared_in_blocks() -> None:
+    random = np.random.default_rng(0)
+    prints = [fingerprint(random.integers(0, 256, (16, 16, 3), np.uint8)) for _ in range(300)]
+    pairs = [pair(str(number), "train" if number < 299 else "val") for number in range(300)]
+    prints[299] = prints[280]
+    assert find_leaks(pairs, prints) == {280: (299, 0), 299: (280, 0)}

@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from nirgen.errors import ConfigError, ImageError
+from nirgen.pairs import PairList, find_pairs
+from nirgen.train.batches import Batches, Draws, Order
+from nirgen.train.config import CropConfig, DataConfig
+
+CROPS = CropConfig(kind="resized", gamma=0.1, darkened=0.2)
+
+
+def draws(pairs: PairList, **data: object) -> Draws:
+    return Draws(pairs.split("train"), DataConfig(**data), CROPS, seed=3)
+
+
+def test_each_pair_comes_once_an_epoch_in_another_order() -> None:
+    order = Order(None, 5, seed=0)
+    epochs = [[order[epoch * 5 + position] for position in range(5)] for epoch in range(4)]
+    assert [sorted(epoch) for epoch in epochs] == [[0, 1, 2, 3, 4]] * 4
+    assert len({tuple(epoch) for epoch in epochs}) > 1
+    assert [Order(None, 5, seed=0)[draw] for draw in (19, 3)] == [epochs[3][4], epochs[0][3]]
+
+
+def test_weighted_pairs_are_drawn_by_their_weights() -> None:
+    drawn = Counter(Order([3.0, 0.0, 1.0], 3, seed=0)[draw] for draw in range(400))
+    assert 260 < drawn[0] < 340
+    assert drawn[0] + drawn[2] == 400
+
+
+def test_weights_that_leave_no_pair_are_refused(pairs: PairList) -> None:
+    with pytest.raises(ConfigError, match="category_weights of 0 leave no pair"):
+        draws(pairs, category_weights={"": 0.0})
+
+
+def test_a_batch_begins_where_the_one_before_ended(pairs: PairList) -> None:
+    whole = Batches(draws(pairs)).next(4, 32)[0]
+    batches = Batches(draws(pairs))
+    assert torch.equal(torch.cat([batches.next(2, 32)[0], batches.next(2, 32)[0]]), whole)
+    assert batches.position == 4
+    assert torch.equal(Batches(draws(pairs), position=2).next(2, 32)[0], whole[2:])
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_change_of_size_goes_on_with_the_next_draw(pairs: PairList, workers: int) -> None:
+    with Batches(draws(pairs, workers=workers)) as batches:
+        batches.next(3, 32)
+        larger = batches.next(1, 64)[0]
+    assert torch.equal(larger, Batches(draws(pairs), position=3).next(1, 64)[0])
+
+
+def test_two_processes_see_together_what_one_sees(pairs: PairList) -> None:
+    one = Batches(draws(pairs))
+    two = [Batches(draws(pairs), 0, (rank, 2)) for rank in range(2)]
+    for _ in range(2):
+        parts = [process.next(2, 32)[0] for process in two]
+        assert torch.equal(torch.cat(parts), one.next(4, 32)[0])
+    assert [process.position for process in two] == [8, 8]
+
+
+def test_workers_and_memory_change_nothing(pairs: PairList) -> None:
+    expected = Batches(draws(pairs)).next(6, 32)
+    for data in ({"workers": 3}, {"cache_gigabytes": 0.0}):
+        with Batches(draws(pairs, **data)) as batches:
+            parts = [batches.next(2, 32)[:2] for _ in range(3)]
+        rgb, nir = (torch.cat(part) for part in zip(*parts, strict=True))
+        assert torch.equal(rgb, expected[0])
+        assert torch.equal(nir, expected[1])
+
+
+@pytest.fixture
+def damaged(pairs: PairList) -> PairList:
+    """The pairs, with one NIR image cut off after its header."""
+    path = pairs.root / "train/nir/b.png"
+    path.write_bytes(path.read_bytes()[:200])
+    return find_pairs(pairs.root)
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_damaged_image_in_the_middle_of_an_epoch_stops_the_run_by_name(damaged: PairList, workers: int) -> None:
+    with (
+        pytest.raises(ImageError, match=r"train/nir/b\.png' is damaged .*; copy it again or remove it$") as caught,
+        Batches(draws(damaged, workers=workers)) as batches,
+    ):
+        batches.next(4, 32)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_image_is_skipped_by_name_if_so_configured(damaged: PairList) -> None:
+    rgb, _, skipped = Batches(draws(damaged, bad_images="skip")).next(4, 32)
+    assert rgb.shape == (4, 3, 32, 32)
+    assert [line.split("'")[1].rpartition("/")[2] for line in skipped] == ["b.png"]
+
+
+def test_mixup_blends_two_pairs_alike_in_both_spectra(pairs: PairList) -> None:
+    mixed = Draws(pairs.split("train"), DataConfig(), CropConfig(mixup=1.0), seed=0)
+    rgb, nir, _ = Batches(mixed).next(8, 48)
+    torch.testing.assert_close(nir[:, 0], rgb[:, 0])  # the photos' NIR is their red
+    plain = Draws(pairs.split("train"), DataConfig(), CropConfig(), seed=0)
+    assert rgb.std() < 0.97 * Batches(plain).next(8, 48)[0].std()  # blended noise is weaker
+
+
+def test_a_list_of_damaged_images_ends_the_run_nevertheless(pairs: PairList) -> None:
+    for path in (pairs.root / "train/nir").iterdir():
+        path.write_bytes(path.read_bytes()[:200])
+    batches = Batches(draws(find_pairs(pairs.root), bad_images="skip"))
+    with pytest.raises(ImageError, match=r"20 pairs in a row can't be used, the last because: .* is damaged"):
+        batches.next(1, 32)
+
+
+def test_16_bit_nir_is_scaled_and_not_clipped(pairs: PairList) -> None:
+    path = pairs.root / "train/nir/a.png"
+    with Image.open(path) as image:
+        samples = np.array(image).astype(np.uint16) * 257
+    Image.fromarray(samples).save(path)
+    listed = PairList(pairs.root, find_pairs(pairs.root).split("train").pairs[:1])
+    made = Draws(listed, DataConfig(), CropConfig(flip=False), seed=0)
+    rgb, nir, _ = Batches(made).next(1, 48)
+    torch.testing.assert_close(nir[0, 0], rgb[0, 0])

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from nirgen.errors import ConfigError
+from nirgen.models.checkpoint import build, load, save
+from nirgen.models.config import GeneratorConfig, InternImageConfig
+from nirgen.models.discriminator import DiscriminatorConfig
+from nirgen.train.config import LossConfig, OptimizerConfig
+from nirgen.train.state import State, moving_average
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nirgen.train.config import TrainConfig
+
+CPU = torch.device("cpu")
+
+
+def values(module: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+
+def test_the_same_seed_gives_the_same_weights(config: TrainConfig) -> None:
+    first, again = State(config, CPU), State(config, CPU)
+    other = State(config.model_copy(update={"seed": 1}), CPU)
+    assert torch.equal(values(first.generator), values(again.generator))
+    assert torch.equal(values(first.discriminator), values(again.discriminator))
+    assert not torch.equal(values(first.generator), values(other.generator))
+
+
+def test_the_average_is_quick_at_first_and_slow_later() -> None:
+    average, current = [torch.tensor([0.0])], [torch.tensor([1.0])]
+    moving_average(0.999)(average, current, 0)
+    assert average[0].item() == pytest.approx(0.9)  # decay 1/10
+    average = [torch.tensor([0.0])]
+    moving_average(0.999)(average, current, 90)
+    assert average[0].item() == pytest.approx(0.09)  # decay 91/100
+    average = [torch.tensor([0.0])]
+    moving_average(0.999)(average, current, 10**6)
+    assert average[0].item() == pytest.approx(0.001, rel=1e-3)
+
+
+def test_without_an_adversarial_term_there_are_no_discriminators(config: TrainConfig) -> None:
+    losses = LossConfig(adversarial=0, feature_matching=0, pixel=1)
+    state = State(config.model_copy(update={"losses": losses}), CPU)
+    assert (state.discriminator, state.discriminator_optimizer) == (None, None)
+
+
+def test_the_released_initialization_is_normal_with_deviation_0_02(config: TrainConfig) -> None:
+    state = State(config.model_copy(update={"initialization": "normal"}), CPU)
+    weights = torch.cat([m.weight.flatten() for m in state.generator.modules() if isinstance(m, torch.nn.Conv2d)])
+    assert weights.std().item() == pytest.approx(0.02, rel=0.03)
+
+
+@pytest.fixture
+def with_extractor(config: TrainConfig) -> TrainConfig:
+    extractor = InternImageConfig(
+        width=16, depths=(1, 1, 1, 1), groups=(2, 4, 8, 16), post_norm=False, layer_scale=None
+    )
+    generator = GeneratorConfig.read(config.generator.model_dump() | {"extractor": extractor}, where="test")
+    return config.model_copy(update={"generator": generator})
+
+
+def test_the_extractor_has_a_rate_of_its_own(with_extractor: TrainConfig) -> None:
+    optimizer = OptimizerConfig(learning_rate=1e-3, extractor_learning_rate=1e-5)
+    groups = State(with_extractor.model_copy(update={"optimizer": optimizer}), CPU).generator_optimizer.param_groups
+    assert [group["base_lr"] for group in groups] == [1e-3, 1e-5]
+    assert sum(len(group["params"]) for group in groups) == len(list(State(with_extractor, CPU).generator.parameters()))
+
+
+def test_a_frozen_extractor_is_no_parameter_and_stays_in_evaluation(with_extractor: TrainConfig) -> None:
+    optimizer = OptimizerConfig(freeze_extractor=True)
+    state = State(with_extractor.model_copy(update={"optimizer": optimizer}), CPU)
+    assert len(state.generator_optimizer.param_groups) == 1
+    assert state.generator.training
+    assert not state.generator.extractor.training
+    assert not any(parameter.requires_grad for parameter in state.generator.extractor.parameters())
+
+
+def test_a_run_can_start_from_a_model(config: TrainConfig, tmp_path: Path) -> None:
+    save(tmp_path / "m.safetensors", build(config.generator).state_dict(), config.generator)
+    state = State(config.model_copy(update={"start_from": str(tmp_path / "m.safetensors")}), CPU)
+    assert torch.equal(values(state.generator), values(load(tmp_path / "m.safetensors")[0]))
+    assert torch.equal(values(state.average.module), values(state.generator))
+    assert state.generator.training
+
+
+def test_a_start_of_another_architecture_is_refused(config: TrainConfig, tmp_path: Path) -> None:
+    wider = config.generator.model_copy(update={"stem_channels": 16})
+    save(tmp_path / "m.safetensors", build(wider).state_dict(), wider)
+    with pytest.raises(ConfigError, match=r"m\.safetensors: another architecture than 'generator' says"):
+        State(config.model_copy(update={"start_from": str(tmp_path / "m.safetensors")}), CPU)
+
+
+def test_networks_that_do_not_fit_the_crops_are_refused(config: TrainConfig) -> None:
+    deep = config.model_copy(update={"discriminator": DiscriminatorConfig(filters=2, layers=3, scales=9)})
+    with pytest.raises(ConfigError, match=r"the networks can't run as configured \(.*\); change 'generator'") as caught:
+        State(deep, CPU)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,149 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+import torch
+
+from nirgen.models.config import GeneratorConfig, InternImageConfig
+from nirgen.train.batches import Batches, Draws
+from nirgen.train.config import ComputeConfig, LossConfig, OptimizerConfig
+from nirgen.train.parallel import Processes
+from nirgen.train.state import State
+from nirgen.train.step import NotFiniteError, train_step
+
+if TYPE_CHECKING:
+    from nirgen.pairs import PairList
+    from nirgen.train.config import Stage, TrainConfig
+
+CPU = torch.device("cpu")
+ALONE = Processes(0, 1, CPU)
+
+
+def values(module: torch.nn.Module) -> torch.Tensor:
+    return torch.cat([parameter.detach().flatten() for parameter in module.parameters()])
+
+
+def start(config: TrainConfig, pairs: PairList) -> tuple[State, Batches]:
+    return State(config, CPU), Batches(Draws(pairs.split("train"), config.data, config.crops, config.seed))
+
+
+def one_step(config: TrainConfig, pairs: PairList, stage: Stage | None = None) -> tuple[State, dict[str, float]]:
+    state, batches = start(config, pairs)
+    return state, train_step(state, batches, stage or config.stages[1], 1.0, ALONE)[0]
+
+
+def test_the_discriminators_learn_in_their_stage_alone(config: TrainConfig, pairs: PairList) -> None:
+    state, batches = start(config, pairs)
+    fresh = values(state.discriminator)
+    without, _ = train_step(state, batches, config.stages[0], 1.0, ALONE)
+    assert without.keys() == {"pixel", "ssim", "gradient"}
+    assert torch.equal(values(state.discriminator), fresh)
+    generator = values(state.generator)
+    together, _ = train_step(state, batches, config.stages[1], 1.0, ALONE)
+    assert together.keys() == {"pixel", "ssim", "adversarial", "feature_matching", "discriminator", "gradient"}
+    assert not torch.equal(values(state.discriminator), fresh)
+    assert not torch.equal(values(state.generator), generator)
+    assert (state.step, state.position) == (2, 4)
+
+
+@pytest.mark.parametrize("kind", ["vanilla", "lsgan", "hinge"])
+@pytest.mark.parametrize("off", ["adversarial", "feature_matching", "ssim", "pixel"])
+def test_each_term_can_be_switched_off(config: TrainConfig, pairs: PairList, off: str, kind: str) -> None:
+    losses = LossConfig(gan=kind, pixel=1.0).model_copy(update={off: 0.0})
+    _, terms = one_step(config.model_copy(update={"losses": losses}), pairs)
+    expected = {"pixel", "ssim", "adversarial", "feature_matching", "discriminator", "gradient"}
+    assert terms.keys() == expected - {off}
+
+
+def test_a_weight_multiplies_its_term(config: TrainConfig, pairs: PairList) -> None:
+    terms = [
+        one_step(config.model_copy(update={"losses": LossConfig(ssim=ssim, pixel=1.0)}), pairs)[1] for ssim in (1, 10)
+    ]
+    assert terms[1]["ssim"] == pytest.approx(10 * terms[0]["ssim"])
+    assert terms[1]["pixel"] == pytest.approx(terms[0]["pixel"])
+
+
+def test_the_ssim_range_is_the_batchs_own_as_in_the_released_code(config: TrainConfig, pairs: PairList) -> None:
+    found = [
+        one_step(config.model_copy(update={"losses": LossConfig(ssim_range=kind)}), pairs)[1]["ssim"]
+        for kind in ("unit", "batch")
+    ]
+    assert found[0] != pytest.approx(found[1], abs=1e-6)
+
+
+def test_two_accumulated_batches_are_one_of_twice_the_size(config: TrainConfig, pairs: PairList) -> None:
+    # instance statistics and means over images: nothing in it depends on how a batch is cut
+    halves = config.model_copy(update={"optimizer": OptimizerConfig(accumulate=2, learning_rate=1e-3)})
+    whole = config.model_copy(update={"optimizer": OptimizerConfig(learning_rate=1e-3)})
+    double = config.stages[1].model_copy(update={"batch": 4})
+    losses = LossConfig(pixel=1.0, adversarial=0.0, feature_matching=0.0)
+    first, in_parts = one_step(halves.model_copy(update={"losses": losses}), pairs)
+    second, at_once = one_step(whole.model_copy(update={"losses": losses}), pairs, double)
+    assert in_parts == pytest.approx(at_once, rel=1e-4)
+    torch.testing.assert_close(values(first.generator), values(second.generator), atol=2e-4, rtol=0)
+
+
+def test_the_gradient_is_clipped_to_its_limit(config: TrainConfig, pairs: PairList) -> None:
+    optimizer = OptimizerConfig(kind="adam", gradient_clip=1e-3)
+    state, terms = one_step(config.model_copy(update={"optimizer": optimizer}), pairs)
+    gradients = [parameter.grad for parameter in state.generator.parameters() if parameter.grad is not None]
+    assert terms["gradient"] > 1e-2
+    assert torch.cat([gradient.flatten() for gradient in gradients]).norm().item() == pytest.approx(1e-3, rel=1e-3)
+
+
+def test_checkpointing_changes_the_memory_and_not_the_gradients(config: TrainConfig, pairs: PairList) -> None:
+    plain, terms = one_step(config, pairs)
+    compute = ComputeConfig(gradient_checkpointing=True, precision="float32")
+    twice, same_terms = one_step(config.model_copy(update={"compute": compute}), pairs)
+    assert same_terms == pytest.approx(terms, rel=1e-5)
+    torch.testing.assert_close(values(twice.generator), values(plain.generator), atol=1e-6, rtol=0)
+
+
+def test_bf16_gives_the_losses_of_float32_but_for_rounding(config: TrainConfig, pairs: PairList) -> None:
+    _, terms = one_step(config, pairs)
+    state, rounded = one_step(config.model_copy(update={"compute": ComputeConfig(precision="bf16")}), pairs)
+    del terms["gradient"], rounded["gradient"]
+    assert rounded == pytest.approx(terms, rel=0.05)
+    assert values(state.generator).dtype == torch.float32
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"avx512_bf16": True}, torch.bfloat16), ({"amx_bf16": True}, torch.bfloat16), ({"avx2": True}, torch.float32)],
+)
+def test_bf16_is_taken_where_the_processor_has_it(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: torch.dtype
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
+    assert State(config.model_copy(update={"compute": ComputeConfig()}), CPU).precision is expected
+
+
+def test_an_extractor_of_deformable_convolutions_learns_in_bf16(config: TrainConfig, pairs: PairList) -> None:
+    extractor = InternImageConfig(width=16, depths=(1, 1, 1, 1), groups=(2, 4, 8, 16))
+    generator = GeneratorConfig.read(config.generator.model_dump() | {"extractor": extractor}, where="test")
+    changes = {"generator": generator, "compute": ComputeConfig(precision="bf16")}
+    state, terms = one_step(config.model_copy(update=changes), pairs)
+    assert terms["gradient"] > 0
+    assert all(p.grad.isfinite().all() for p in state.generator.extractor.parameters() if p.grad is not None)
+
+
+def test_what_is_not_finite_is_named_and_changes_no_weight(
+    config: TrainConfig, pairs: PairList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nirgen.losses.rmse_loss", lambda generated, nir: generated.sum() * float("nan"))
+    state, batches = start(config, pairs)
+    before = values(state.generator)
+    with pytest.raises(NotFiniteError, match=r"^'pixel' is nan$"):
+        train_step(state, batches, config.stages[0], 1.0, ALONE)
+    assert torch.equal(values(state.generator), before)
+    assert state.step == 0
+
+
+def test_a_gradient_that_is_not_finite_is_noticed_too(
+    config: TrainConfig, pairs: PairList, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nirgen.losses.rmse_loss", lambda generated, nir: (generated - generated).abs().sum().sqrt())
+    state, batches = start(config, pairs)
+    with pytest.raises(NotFiniteError, match="the generator's gradient is nan"):
+        train_step(state, batches, config.stages[0], 1.0, ALONE)
