@@ -55,10 +55,8 @@ class NirModel:
 
     @property
     def header(self) -> Mapping[str, Any]:
-        """What a manifest records of the model: the header without the list of training pairs."""
-        kept = {name: value for name, value in self._header.items() if name != "training"}
-        training = {name: value for name, value in self._header.get("training", {}).items() if name != "pairs"}
-        return kept | {"training": training}
+        """The model file's header, which a manifest records: the list of training pairs tells leaks later."""
+        return self._header
 
     @property
     def training_pairs(self) -> list[dict[str, str]]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,14 +12,15 @@ import pytest
 from PIL import Image
 
 from nirgen.cli import main
+from nirgen.translate.run import translate_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
     from typing import Any
 
     from torch import Tensor
 
+    from nirgen.dataset.plan import Plan
     from nirgen.models.config import GeneratorConfig
     from nirgen.pairs import PairList
 
@@ -109,6 +112,15 @@ def pairs(save: Callable[..., Path], tmp_path: Path) -> PairList:
 
 
 @pytest.fixture
+def shared_data() -> Path:
+    """The folder of real data beside the clone, which is not part of the project."""
+    folder = Path(__file__).parents[2] / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip("../shared/data is not here: real data is needed")
+    return folder
+
+
+@pytest.fixture
 def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run a command; its exit code, standard output and standard error."""
 
@@ -120,3 +132,80 @@ def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         return int(end.value.code or 0), captured.out, captured.err
 
     return run
+
+
+@pytest.fixture
+def write_labels() -> Callable[..., Path]:
+    """Write a labels file of images of 30x20 pixels: the keys of each by its name, its boxes as (category id, bbox)."""
+
+    def write(
+        path: Path, images: Mapping[str, Mapping[str, Any]], classes: Sequence[str] = ("person", "bicycle", "car")
+    ) -> Path:
+        annotations: list[dict[str, Any]] = []
+        entries = []
+        for image_id, (name, keys) in enumerate(sorted(images.items()), start=1):
+            for number, (category, bbox) in enumerate(keys.get("boxes", ())):
+                of_image = {"id": len(annotations) + 1, "image_id": image_id, "source_key": str(number)}
+                box = {"category_id": category, "bbox": bbox, "area": bbox[2] * bbox[3], "iscrowd": 0}
+                annotations.append(of_image | box | {"source_category": classes[category - 1]})
+            own = {key: value for key, value in keys.items() if key != "boxes"}
+            entries.append({"id": image_id, "file_name": name, "width": 30, "height": 20} | own)
+        document = {
+            "info": {"nirgen": {"schema": 1, "policy": "default", "inputs": [], "counts": {}}},
+            "categories": [
+                {"id": number, "name": name, "supercategory": "thing"} for number, name in enumerate(classes, start=1)
+            ],
+            "images": entries,
+            "annotations": annotations,
+        }
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(document))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def dataset_inputs(
+    tmp_path: Path, save: Callable[..., Path], red: RedTranslator, write_labels: Callable[..., Path]
+) -> Callable[..., dict[str, Any]]:
+    """Make inputs of a dataset in a folder, and what `DatasetConfig` says of them.
+
+    `bdd/nir` holds three translated photographs, whose sources are `bdd/rgb`; `ranus` three real images, each a
+    recording and a split of its own. Nothing is empty: there is a car on each image, and a bicycle on one.
+    """
+
+    def make(*, training_pairs: list[dict[str, str]] | None = None) -> dict[str, Any]:
+        car = (3, [1, 2, 10, 5])
+        rgb = {"a.jpg": {"boxes": [car]}, "b.jpg": {"boxes": [car, (2, [3, 3, 4, 4])]}, "night/c.jpg": {"boxes": [car]}}
+        nir = {
+            "01/x.png": {"boxes": [car], "sequence": "s01", "split": "train"},
+            "02/y.png": {"boxes": [car], "sequence": "s02", "split": "val"},
+            "03/z.png": {"boxes": [car], "sequence": "s03", "split": "test"},
+        }
+        for seed, name in enumerate(rgb):
+            save(tmp_path / "bdd/rgb" / name, seed=seed)
+        for seed, name in enumerate(nir, start=10):
+            save(tmp_path / "ranus" / name, seed=seed)
+        if training_pairs is not None:
+            red.header = {**red.header, "training": {"pairs": training_pairs, "steps": 7}}
+        translate_folder(tmp_path / "bdd/rgb", tmp_path / "bdd/nir", model=red)
+        bdd, ranus = write_labels(tmp_path / "bdd.json", rgb), write_labels(tmp_path / "ranus.json", nir)
+        return {
+            "generated": [{"origin": "bdd", "folder": tmp_path / "bdd/nir", "labels": bdd}],
+            "real": [{"origin": "ranus", "folder": tmp_path / "ranus", "labels": ranus}],
+        }
+
+    return make
+
+
+@pytest.fixture
+def plan_dataset() -> Callable[..., Plan]:
+    """Plan a dataset of some inputs, with settings."""
+    from nirgen.dataset.config import DatasetConfig
+    from nirgen.dataset.planning import make_plan
+
+    def make(inputs: dict[str, Any], **settings: Any) -> Plan:
+        return make_plan(DatasetConfig.read(inputs | settings, where="the test"))
+
+    return make

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import fcntl
 import os
 import stat
 import tempfile
@@ -8,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nirgen.errors import OutputError
-from nirgen.files import is_temporary, output_file, replacing, write_whole
+from nirgen.files import is_temporary, locked, output_file, replacing, write_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -82,3 +83,31 @@ def test_a_place_that_can_not_be_written_is_one_line(tmp_path, name, message):
     with pytest.raises(OutputError, match=message), output_file(tmp_path / name) as temporary:
         temporary.write_text("x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_a_lock_keeps_others_out_until_it_is_let_go(tmp_path):
+    first, second = (locked(tmp_path / "lock", busy="somebody is at work") for _ in range(2))
+    with first, pytest.raises(OutputError, match="somebody is at work"):
+        second.__enter__()
+    with locked(tmp_path / "lock", busy="somebody is at work"):
+        pass
+
+
+def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path, monkeypatch):
+    flock = fcntl.flock
+
+    def remove_first(file, operation):
+        monkeypatch.setattr(fcntl, "flock", flock)
+        flock(file, operation)
+        (tmp_path / "lock").unlink()
+
+    monkeypatch.setattr(fcntl, "flock", remove_first)
+    with locked(tmp_path / "lock", busy="busy"):
+        assert (tmp_path / "lock").exists()
+        with pytest.raises(OutputError, match="busy"), locked(tmp_path / "lock", busy="busy"):
+            pass
+
+
+def test_a_lock_in_a_folder_that_is_not_there_is_one_line(tmp_path):
+    with pytest.raises(OutputError, match=r"gone: can't be written \(No such file or directory\); name another"):
+        locked(tmp_path / "gone/lock", busy="busy").__enter__()

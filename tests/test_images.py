@@ -288,8 +288,45 @@ def test_the_header_tells_the_upright_size(photo, image_format: str, orientation
     assert images.size_of(data, "x") == size == images.decode(data, "x").shape[:2]
 
 
+def test_a_large_jpeg_is_decoded_small_and_upright() -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    data = saved(Image.linear_gradient("L").resize((800, 400)), "JPEG", exif=exif)
+    small = images.decode_small(data, "x", 64)
+    assert small.shape == (200, 100, 3)
+    assert np.abs(small.astype(int) - images.resize(images.decode(data, "x"), (200, 100))).max() <= 2
+
+
+def test_other_formats_and_small_images_are_decoded_as_they_are(photo) -> None:
+    for image_format in ("PNG", "JPEG"):
+        data = saved(Image.fromarray(photo()), image_format)
+        assert (images.decode_small(data, "x", 64) == images.decode(data, "x")).all()
+
+
 def test_the_size_needs_no_pixels(photo) -> None:
     data = saved(Image.fromarray(photo(20, 30)), "PNG")
     assert images.size_of(data[: len(data) // 2], "x") == (20, 30)
     with pytest.raises(ImageError, match="'x' is damaged"):
         images.size_of(b"\xff\xd8\xff", "x")
+
+
+@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "TIFF", "WEBP"])
+@pytest.mark.parametrize(("orientation", "upright"), [(None, True), (0, True), (1, True), (3, False), (6, False)])
+def test_the_header_tells_whether_pixels_are_stored_upright(photo, image_format, orientation, upright) -> None:
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[0x0112] = orientation
+    data = saved(Image.fromarray(photo(20, 30)), image_format, exif=exif)
+    assert images.header_of(data, "x").upright is upright
+
+
+@pytest.mark.parametrize(("mode", "grey"), [("L", True), ("1", True), ("I;16", True), ("P", False), ("RGB", False)])
+def test_the_header_tells_whether_there_is_one_channel(mode: str, grey: bool) -> None:
+    assert images.header_of(saved(Image.new(mode, (30, 20)), "PNG"), "x").grey is grey
+
+
+def test_equal_channels_become_one_unchanged_and_others_their_luma() -> None:
+    levels = np.arange(256, dtype=np.uint8).reshape(1, 256)
+    assert np.array_equal(images.to_grey(np.repeat(levels[..., np.newaxis], 3, axis=2)), levels)
+    colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
+    assert images.to_grey(colours).tolist() == [[76, 150, 29]]

@@ -42,8 +42,8 @@ def test_a_model_is_a_translator(model: NirModel) -> None:
     assert translator.header["architecture"]["stem_channels"] == 8
 
 
-def test_the_manifests_header_leaves_the_training_pairs_out(model: NirModel) -> None:
-    assert model.header["training"] == {"steps": 3}
+def test_what_trained_a_model_goes_with_it(model: NirModel) -> None:
+    assert model.header["training"] == {"steps": 3, "pairs": [{"name": "a", "nir_sha256": "0"}]}
     assert model.training_pairs == [{"name": "a", "nir_sha256": "0"}]
 
 

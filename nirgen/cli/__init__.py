@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from nirgen import __version__
-from nirgen.cli import doctor, evaluate, models, pairs, train, translate
+from nirgen.cli import build_dataset, doctor, evaluate, explain, labels, models, pairs, train, translate, validate
 from nirgen.errors import NirgenError
 
 app = typer.Typer(
@@ -27,6 +27,10 @@ app.add_typer(models.app, name="models")
 app.add_typer(pairs.app, name="pairs")
 app.command("train")(train.train)
 app.command("evaluate")(evaluate.evaluate)
+app.command("labels")(labels.labels)
+app.command("build-dataset")(build_dataset.build_dataset)
+app.command("validate")(validate.validate)
+app.command("explain")(explain.explain)
 app.command("doctor")(doctor.doctor)
 
 

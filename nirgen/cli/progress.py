@@ -11,6 +11,8 @@ from nirgen.cli.interrupt import interruptible
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from rich.progress import TaskID
+
 
 @contextmanager
 def working(what: str) -> Generator[Callable[[int, int], None]]:
@@ -22,6 +24,21 @@ def working(what: str) -> Generator[Callable[[int, int], None]]:
     Yields:
         What is told how many steps are done, of how many.
     """
+    with stages(lambda: "nothing was written") as report:
+        report(what, 0, None)
+        yield lambda done, total: report(what, done, total)
+
+
+@contextmanager
+def stages(kept: Callable[[], str]) -> Generator[Callable[[str, int, int | None], None]]:
+    """Work of several stages that can be interrupted, with a bar for each on standard error where that is a terminal.
+
+    Args:
+        kept: Says, once the work has been interrupted, what of it stays.
+
+    Yields:
+        What is told the stage, how many of its steps are done, and of how many; None if that isn't known yet.
+    """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -29,9 +46,15 @@ def working(what: str) -> Generator[Callable[[int, int], None]]:
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     console = Console(stderr=True)
+    tasks: dict[str, TaskID] = {}
     with (
-        interruptible(lambda: "nothing was written"),
+        interruptible(kept),
         Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
     ):
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+        def report(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage)
+            bar.update(tasks[stage], completed=done, total=total)
+
+        yield report

@@ -93,7 +93,7 @@ def write_card(model: Path, card: Path) -> None:
         lines += ["| metric | value | on |", "| --- | --- | --- |"]
         lines += [f"| {m['name']} | {m['value']:g} | {m['on']} |" for m in header["metrics"]]
     else:
-        lines.append("None: there was no split `val` to judge it on.")
+        lines.append("None: it has not been judged on a split `val`.")
     lines += [
         "",
         "A generated image is a guess of what a NIR camera would have seen, made from visible light alone.",

@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from nirgen.pairs import Pair
-from nirgen.pairs.duplicates import find_duplicates, find_leaks, fingerprint
+from nirgen.pairs.duplicates import find_duplicates, find_leaks, find_near_copies, fingerprint
 
 
 def pair(name: str, split: str, rgb: str = "", nir: str = "") -> Pair:
@@ -57,3 +57,9 @@ def test_many_pairs_are_compared_in_blocks() -> None:
     pairs = [pair(str(number), "train" if number < 299 else "val") for number in range(300)]
     prints[299] = prints[280]
     assert find_leaks(pairs, prints) == {280: (299, 0), 299: (280, 0)}
+
+
+def test_near_copies_are_sought_among_others_only(scene) -> None:
+    first, second = fingerprint(scene(seed=1)[0]), fingerprint(scene(seed=2)[0])
+    assert find_near_copies([first, first, None], [None, second, first]) == {0: (2, 0), 1: (2, 0)}
+    assert find_near_copies([first], []) == find_near_copies([], [first]) == {}

@@ -40,7 +40,7 @@ def test_a_card_says_what_the_header_says(pairs: PairList, config: TrainConfig, 
 
 def test_a_model_that_was_not_judged_says_so(pairs: PairList, config: TrainConfig, tmp_path: Path) -> None:
     write_card(exported(config, pairs, tmp_path / "model.safetensors"), tmp_path / "card.md")
-    assert "None: there was no split `val` to judge it on." in (tmp_path / "card.md").read_text()
+    assert "None: it has not been judged on a split `val`." in (tmp_path / "card.md").read_text()
 
 
 def test_pairs_that_share_an_image_are_all_listed(pairs: PairList, config: TrainConfig, tmp_path: Path) -> None:

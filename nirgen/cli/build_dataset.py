@@ -1,0 +1,229 @@
+"""`nirgen build-dataset`: translated and real NIR images with their labels as a dataset that detectors train on."""
+
+from __future__ import annotations
+
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from nirgen.cli.plans import print_plan
+from nirgen.cli.progress import stages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nirgen.dataset.build import Built
+    from nirgen.dataset.config import DatasetConfig
+    from nirgen.dataset.plan import Plan
+
+_WAYS = {"hardlink": "hard links", "symlink": "symbolic links", "copy": "copies", "encoded": "encoded anew"}
+_WITH_APPLY = {"out", "apply", "replace", "yes", "as_json", "dry_run"}
+
+
+def build_dataset(
+    ctx: typer.Context,
+    generated: Annotated[
+        list[str] | None, typer.Option(metavar="[NAME=]OUT", help="A folder that 'nirgen translate' wrote; repeatable.")
+    ] = None,
+    labels: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="Labels of its RGB sources, in the order of --generated: of 'nirgen labels', or any it reads."
+        ),
+    ] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]DIR", help="Where the RGB sources are, if they have moved since."),
+    ] = None,
+    real: Annotated[
+        list[str] | None, typer.Option(metavar="[NAME=]DIR", help="A folder of real NIR images; repeatable.")
+    ] = None,
+    real_labels: Annotated[
+        list[Path] | None, typer.Option(metavar="FILE", help="Their labels, in the order of --real.")
+    ] = None,
+    real_pairs: Annotated[
+        list[str] | None,
+        typer.Option(metavar="[NAME=]LIST", help="Their list by 'nirgen pairs': splits, sequences, RGB partners."),
+    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="D", help="The dataset to write.")] = None,
+    policy: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="Classes of labels that aren't converted yet.")
+    ] = "default",
+    split: Annotated[
+        str | None,
+        typer.Option(
+            metavar="SHARES", help="For real images without a split, such as train=0.8,val=0.1,test=0.1; by sequence."
+        ),
+    ] = None,
+    split_by: Annotated[
+        Literal["sequence", "frame"], typer.Option(help="What --split keeps whole; frame cuts sequences.")
+    ] = "sequence",
+    limit: Annotated[int | None, typer.Option(min=0, help="Generated images at most.  [default: all]")] = None,
+    generated_per_real: Annotated[
+        float | None, typer.Option(min=0, help="Generated images at most for each real training image.")
+    ] = None,
+    balance: Annotated[
+        Literal["class", "weather", "timeofday", "scene"] | None,
+        typer.Option(help="What choosing generated images evens out."),
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of division and choice.")] = 0,
+    files: Annotated[Literal["hardlink", "symlink", "copy"], typer.Option(help="How images come into D.")] = "hardlink",
+    codec: Annotated[
+        Literal["png", "jpg"] | None, typer.Option(help="Encode all images anew, real and generated alike.")
+    ] = None,
+    channels: Annotated[
+        Literal["1", "3"] | None, typer.Option(help="The same for their channels; 3 are equal copies.")
+    ] = None,
+    formats: Annotated[
+        str | None, typer.Option(metavar="LIST", help="Besides COCO: yolo, hf, rfdetr; with commas between.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Of the dataset, as its card states it.")] = None,
+    include_unlabelled: Annotated[
+        bool, typer.Option("--include-unlabelled", help="Take images without a label entry as images without objects.")
+    ] = False,
+    near_duplicates: Annotated[
+        bool, typer.Option("--near-duplicates/--no-near-duplicates", help="Seek near copies across splits.")
+    ] = True,
+    allow_leak: Annotated[
+        bool, typer.Option("--allow-leak", help="Go on where training has seen validation or test images; D says it.")
+    ] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the dataset that D holds.")] = False,
+    plan_file: Annotated[
+        Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan to a file, and stop.")
+    ] = None,
+    apply: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Carry out the plan of a file, if nothing has changed since.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and stop.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Carry out the plan without asking.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print plan and result for machines.")] = False,
+) -> None:
+    """Build a detection dataset from translated images, real NIR images and their labels.
+
+    The plan is shown first, and carried out if you say so: on the terminal, with --yes, or with --apply. Generated
+    images go into train only, and what a generator was trained on is kept out of val and test. docs/formats.md has the
+    rules.
+    """
+    stop = dry_run or plan_file is not None
+    _check_usage(ctx, out=out, stop=stop, asks=not (stop or yes or apply), as_json=as_json)
+    settings = {
+        "policy": policy,
+        "split_by": split_by,
+        "seed": seed,
+        "limit": limit,
+        "generated_per_real": generated_per_real,
+        "balance": balance,
+        "include_unlabelled": include_unlabelled,
+        "allow_leak": allow_leak,
+        "near_duplicates": near_duplicates,
+        "files": files,
+        "codec": codec,
+        "channels": None if channels is None else int(channels),
+        "formats": [each.strip() for each in formats.split(",")] if formats else [],
+        "licence": licence,
+    }
+    settings |= _inputs("generated", generated or [], labels or [], "sources", sources or [])
+    settings |= _inputs("real", real or [], real_labels or [], "pairs", real_pairs or [])
+    from nirgen.dataset.leaks import refuse_leaks
+    from nirgen.dataset.planfile import apply_plan, write_plan
+    from nirgen.dataset.planning import make_plan
+    from nirgen.dataset.summary import summarise
+
+    with stages(lambda: "nothing was written") as report:
+        plan = apply_plan(apply, report) if apply is not None else make_plan(_config(settings, split), report)
+    summary = summarise(plan)
+    if not as_json:
+        anew = plan.config.codec is not None or plan.config.channels is not None
+        print_plan(summary, how=_WAYS["encoded" if anew else plan.config.files])
+    elif stop or (plan.leaks and not plan.config.allow_leak):
+        typer.echo(json.dumps({"plan": summary}))
+    refuse_leaks(plan)
+    if plan_file is not None:
+        write_plan(plan_file, plan)
+        if not as_json:
+            typer.echo(f"{plan_file}: the plan; carry it out with --apply {plan_file} -o D")
+    if stop or out is None:
+        return
+    if not (yes or apply):
+        typer.confirm(f"write it to {out}?", abort=True)
+    built = _build(plan, out, replace=replace)
+    if as_json:
+        values = {**asdict(built), "out": str(built.out)}
+        typer.echo(json.dumps({"plan": summary, "built": values}))
+    else:
+        _print_built(built)
+
+
+def _check_usage(ctx: typer.Context, *, out: Path | None, stop: bool, asks: bool, as_json: bool) -> None:
+    """Refuse what can be refused before the long work begins."""
+    if ctx.params["apply"] is not None:
+        given = [name for name in ctx.params if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")]
+        strange = sorted(set(given) - _WITH_APPLY)
+        if strange:
+            raise typer.BadParameter(
+                f"--apply takes everything else from its plan; leave out --{strange[0].replace('_', '-')}"
+            )
+    if out is None and not stop:
+        raise typer.BadParameter("name the dataset to write with --out")
+    if asks and as_json:
+        raise typer.BadParameter("--json asks nothing: say --yes to build, --dry-run to see the plan")
+    if asks and not sys.stdin.isatty():
+        raise typer.BadParameter(
+            "there is no terminal to ask on: say --yes to build, --dry-run to see the plan, --plan FILE to write it, "
+            "or --apply FILE to carry one out"
+        )
+
+
+def _config(settings: Mapping[str, Any], split: str | None) -> DatasetConfig:
+    from nirgen.dataset.config import DatasetConfig
+    from nirgen.pairs.splitting import parse_shares
+
+    return DatasetConfig.read({**settings, "splits": parse_shares(split) if split else None}, where="the command line")
+
+
+def _inputs(
+    kind: str, folders: Sequence[str], labels: Sequence[Path], extra: str, extras: Sequence[str]
+) -> dict[str, Any]:
+    """The inputs of a kind: labels by position, what else there is by position or by name."""
+    if len(labels) != len(folders):
+        option = "--labels" if kind == "generated" else "--real-labels"
+        raise typer.BadParameter(f"each --{kind} has its {option}: {len(folders)} and {len(labels)} were given")
+    inputs: list[dict[str, Any]] = []
+    for text, file in zip(folders, labels, strict=True):
+        name, folder = _parse_named(text)
+        inputs.append({"origin": name or folder.resolve().name, "folder": folder, "labels": file})
+    for text in extras:
+        name, path = _parse_named(text)
+        wanted = [each for each in inputs if extra not in each and name in {None, each["origin"]}]
+        if not wanted:
+            raise typer.BadParameter(f"{text}: no --{kind} that it could belong to")
+        wanted[0][extra] = path
+    return {kind: inputs}
+
+
+def _parse_named(text: str) -> tuple[str | None, Path]:
+    """`NAME=PATH` or `PATH`; one with a slash before its `=` is a path."""
+    name, equals, path = text.partition("=")
+    return (name, Path(path)) if equals and "/" not in name else (None, Path(text))
+
+
+def _build(plan: Plan, out: Path, *, replace: bool) -> Built:
+    from nirgen.dataset.build import build
+
+    with stages(lambda: f"{out} is as it was; run the same command again") as report:
+        return build(plan, out, replace=replace, progress=report)
+
+
+def _print_built(built: Built) -> None:
+    if built.already:
+        typer.echo(f"{built.out}: is this dataset already, and intact; nothing was written")
+        return
+    how = ", ".join(f"{count} {_WAYS[way]}" for way, count in built.placed.items())
+    dropped = f", {built.dropped} too small after scaling left out" if built.dropped else ""
+    typer.echo(
+        f"{built.out}: {built.images} images ({how}), {built.annotations} annotations{dropped}; {built.seconds:.1f} s"
+    )

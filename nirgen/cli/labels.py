@@ -1,0 +1,151 @@
+"""`nirgen labels`: labels of any known format as a COCO file for detection, classes chosen by a policy."""
+
+from __future__ import annotations
+
+import json
+import re
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from nirgen.cli.progress import working
+from nirgen.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nirgen.labels.sources import Source
+
+_LISTED = 10
+"""Up to how many classes the last line counts one by one."""
+
+
+def labels(
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN...",
+            help="Files or folders of labels: BDD100K, COCO, Pascal VOC, Cityscapes-like polygons, RANUS masks. "
+            "train=IN, val=IN and test=IN say the split of all its images.",
+        ),
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", help="The JSON file to write.")],
+    policy: Annotated[
+        str, typer.Option(metavar="NAME|FILE", help="default, paper, bdd100k or identity; or a YAML file.")
+    ] = "default",
+    unknown: Annotated[
+        Literal["stop", "drop"], typer.Option(help="What to do about names that the policy doesn't know.")
+    ] = "stop",
+    bdd_inclusive: Annotated[
+        bool,
+        typer.Option("--bdd-inclusive", help="Make BDD100K's boxes x2 - x1 + 1 wide, as its own converter does."),
+    ] = False,
+    images: Annotated[
+        Path | None,
+        typer.Option(help="The folder of the images, where labels leave out sizes or the endings of names."),
+    ] = None,
+    size: Annotated[str | None, typer.Option(metavar="HxW", help="Of images whose size nothing states.")] = None,
+    drop_duplicates: Annotated[
+        bool,
+        typer.Option("--drop-duplicates", help="Leave out the later of two boxes of a class with an IoU over 0.9."),
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+) -> None:
+    """Convert labels to one COCO file for detection, and say what became of each class.
+
+    Images without a label entry are kept apart, and are never taken for empty ones. docs/formats.md has the rules.
+    """
+    pixels = _parse_size(size)
+    from nirgen.labels import Policy, Source, convert
+
+    sources = [Source.parse(text) for text in inputs]
+    _refuse_input(out, sources)
+    chosen = Policy.load(policy)
+    with working("read") as report:
+        document = convert(
+            sources,
+            chosen,
+            unknown=unknown,
+            drop_duplicates=drop_duplicates,
+            bdd_inclusive=bdd_inclusive,
+            images=images,
+            size=pixels,
+            progress=report,
+        )
+        document.write(out)
+    if as_json:
+        typer.echo(json.dumps(document.counts))
+        return
+    _print_names(document.counts["names"])
+    _print_events(document.counts)
+    for note in document.counts["notes"]:
+        typer.echo(f"note: {note}", err=True)
+    typer.echo(f"{out}: {_summary(document.counts)}; policy {document.policy}")
+
+
+def _parse_size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d*)[xX]([1-9]\d*)", text)
+    if match is None:
+        raise typer.BadParameter(f"--size is HEIGHTxWIDTH in pixels, such as 720x1280, not {text!r}")
+    return int(match[1]), int(match[2])
+
+
+def _refuse_input(out: Path, sources: Sequence[Source]) -> None:
+    target = out.resolve()
+    for source in sources:
+        place = source.path.resolve()
+        if target == place or (place.is_dir() and target.is_relative_to(place)):
+            raise OutputError(f"{out}: is, or lies in, what is to be converted ({source.path}); name another file")
+
+
+def _print_names(names: Sequence[Mapping[str, Any]]) -> None:
+    """A line for each name of the source: how many labels, what they became, how many were written."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    table.add_column("name")
+    table.add_column("labels", justify="right")
+    table.add_column("became")
+    table.add_column("written", justify="right")
+    dropped = [row for row in names if row["became"] == "dropped"]
+    folded = dropped[_LISTED:] if len(dropped) > _LISTED + 1 else []
+    for row in names:
+        if row not in folded:
+            table.add_row(row["name"], str(row["labels"]), row["became"], str(row["written"]))
+    if folded:
+        count = sum(row["labels"] for row in folded)
+        table.add_row(f"{len(folded)} more names", str(count), "dropped", "0")
+    Console(highlight=False, markup=False).print(table)
+
+
+def _print_events(counts: Mapping[str, Any]) -> None:
+    """What happened to boxes on the way, each with an example."""
+    events = {
+        "clipped": (counts["clipped"], "boxes cut at the border of their image"),
+        **{reason: (count, f"labels left out: {reason}") for reason, count in counts["lost"].items()},
+        "duplicates": (counts["duplicates"], "pairs of boxes of one class with an IoU over 0.9"),
+        "removed": (counts["duplicates_removed"], "boxes left out for that"),
+        "repeated": (counts["repeated_keys"], "labels whose id another one has, which go by their position"),
+        **{kind: (count, f"boxes derived from a {kind}") for kind, count in counts["derived"].items()},
+        "crowds": (counts["crowds"], "crowds in the source, to be ignored"),
+    }
+    for key, (count, text) in events.items():
+        if count:
+            example = next(iter(counts["examples"].get(key, [])), None)
+            typer.echo(f"{count:7} {text}" + (f", such as {example}" if example else ""))
+
+
+def _summary(counts: Mapping[str, Any]) -> str:
+    ignored = sum(one["ignored"] for one in counts["classes"].values())
+    boxes = [f"{one['boxes']} {name}" for name, one in counts["classes"].items() if one["boxes"]]
+    if len(boxes) > _LISTED:
+        boxes = [f"{counts['annotations'] - ignored} boxes of {len(boxes)} classes"]
+    return (
+        f"{counts['images']} images ({counts['empty']} empty), {counts['unlabelled']} unlabelled; "
+        f"{', '.join(boxes) or 'no boxes'}; {ignored} to ignore"
+    )

@@ -1,0 +1,137 @@
+"""The plan of a dataset on the terminal."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterator, Mapping, Sequence
+
+_LEAKS, _NAMES = 20, 12
+"""How many leaks, and how many names of a label file, are shown one by one."""
+
+
+def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
+    """Show a plan.
+
+    Args:
+        summary: What `nirgen.dataset.summary.summarise` says of it.
+        how: How images will come into the dataset.
+    """
+    _print_splits(summary["splits"])
+    sizes = [split["bytes"] for split in summary["splits"].values()]
+    typer.echo(f"images: {how}; their files have {_size(sum(sizes))}\n")
+    for labels in summary["classes"]:
+        _print_classes(labels)
+    for matched in summary["matched"]:
+        typer.echo(_matched(matched))
+    for line in _remarks(summary):
+        typer.echo(line)
+    _print_leaks(summary)
+
+
+def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
+    """A column for each split."""
+    first = next(iter(splits.values()))
+    titles = {
+        "generated": "generated images",
+        "real": "real images",
+        "empty": "  of them empty",
+        "unlabelled": "  without a label entry",
+        "recordings": "known recordings",
+        "ignored": "regions to ignore",
+    }
+    rows = [[title, *(str(split[name]) for split in splits.values())] for name, title in titles.items()]
+    rows += [[f"boxes: {name}", *(str(split["boxes"][name]) for split in splits.values())] for name in first["boxes"]]
+    rows.append(["size", *(_size(split["bytes"]) for split in splits.values())])
+    _print_table(["", *splits], rows, right=range(1, 1 + len(splits)))
+
+
+def _print_classes(labels: Mapping[str, Any]) -> None:
+    """What became of the names of a label file."""
+    typer.echo(f"labels of {labels['origin']}: {labels['file']}, policy {labels['policy']}")
+    names: Sequence[Mapping[str, Any]] = labels["names"]
+    kept = [each for each in names if each["written"]]
+    dropped = [each for each in names if not each["written"]]
+    rows = [[each["name"], str(each["labels"]), each["became"]] for each in kept[:_NAMES]]
+    for title, rest in ((f"{len(kept) - _NAMES} more", kept[_NAMES:]), ("dropped", dropped)):
+        if rest:
+            listed = ", ".join(each["name"] for each in rest[:_NAMES])
+            more = f" and {len(rest) - _NAMES} more" if len(rest) > _NAMES else ""
+            rows.append([title, str(sum(each["labels"] for each in rest)), listed + more])
+    _print_table(["name", "labels", "became"], rows, right=[1])
+    for reason, count in labels["lost"].items():
+        typer.echo(f"{count} labels without a box: {reason}")
+    if labels["duplicates"]:
+        typer.echo(f"{labels['duplicates']} pairs of boxes of one class lie on each other")
+
+
+def _matched(matched: Mapping[str, Any]) -> str:
+    hows = {
+        "exact": "by path",
+        "trailing": "by the end of the path",
+        "name": "by name alone",
+        "stem": "by name without ending",
+    }
+    found = ", ".join(f"{matched[how]} {words}" for how, words in hows.items() if matched[how]) or "none"
+    return f"{matched['origin']}: {matched['images']} images, labels of {matched['entries']}; matched: {found}"
+
+
+def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
+    """What stays out, and what else there is to know."""
+    from nirgen.dataset.plan import REASONS
+
+    for each in summary["left_out"]:
+        yield f"{each['origin']}: {each['count']} left out, {REASONS[each['what']]}, such as {each['examples'][0]}"
+    if summary["scaled"]:
+        yield f"boxes on {summary['scaled']} images are scaled: these are of another size than their labels say"
+    collisions = summary["collisions"]
+    if collisions["count"]:
+        example = collisions["examples"][0]
+        yield f"{collisions['count']} paths are in several inputs, such as {example}; each input has its own folder"
+    for note in summary["notes"]:
+        yield f"note: {note}"
+
+
+def _print_leaks(summary: Mapping[str, Any]) -> None:
+    leaks: Sequence[Mapping[str, Any]] = summary["leaks"]
+    if not leaks and set(summary["splits"]) - {"train"}:
+        typer.echo("no leaks: nothing in val or test is known to be in training")
+    for leak in leaks[:_LEAKS]:
+        typer.echo(f"leak ({leak['kind']}): {leak['split']} image '{leak['key']}' and {leak['other']}")
+    if len(leaks) > _LEAKS:
+        typer.echo(f"... and {len(leaks) - _LEAKS} more leaks, which --json has")
+
+
+def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Container[int]) -> None:
+    """A table on standard output, some columns set right; nothing if it has no rows."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        return
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
+    Console(highlight=False, markup=False).print(table)
+    typer.echo()
+
+
+def _size(count: int) -> str:
+    """Bytes in the unit that fits.
+
+    Example:
+        >>> _size(999), _size(1_500_000)
+        ('999 B', '1.5 MB')
+    """
+    amount = float(count)
+    for unit in ("B", "kB", "MB", "GB"):
+        if amount < 1000:
+            return f"{amount:.0f} B" if unit == "B" else f"{amount:.1f} {unit}"
+        amount /= 1000
+    return f"{amount:.1f} TB"

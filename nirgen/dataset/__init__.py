@@ -1,0 +1,1 @@
+"""From translated images, real ones and their labels to a dataset that a detector trains on."""

@@ -1,0 +1,145 @@
+"""What is on each image of a dataset: COCO entries with ids, and what was done to get each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from nirgen.dataset.scaling import Scaling
+from nirgen.labels.file import annotation
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+    from nirgen.dataset.plan import Plan, PlannedImage
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An annotation of the dataset.
+
+    Attributes:
+        coco: Its COCO keys.
+        source_key: What its label file calls it.
+        steps: What was done since the source, in words.
+    """
+
+    coco: dict[str, Any]
+    source_key: str
+    steps: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """An image of the dataset with what is on it.
+
+    Attributes:
+        id: From 1, in the order of the keys, over all splits.
+        image: The image.
+        boxes: In the order of their keys; their ids are from 1 over all splits as well.
+        dropped: The keys of those that had no width or height left after scaling.
+    """
+
+    id: int
+    image: PlannedImage
+    boxes: list[Box] = field(default_factory=list)
+    dropped: list[str] = field(default_factory=list)
+
+
+def label_images(plan: Plan) -> Iterator[Labelled]:
+    """Number the images of a plan and their annotations, one image at a time.
+
+    Args:
+        plan: The plan.
+
+    Yields:
+        The images, in the order of their keys.
+    """
+    names = {category.id: category.name for category in plan.categories}
+    number = 0
+    for identifier, image in enumerate(plan.images, start=1):
+        labelled = Labelled(identifier, image)
+        scaling = Scaling.of(image)
+        for key, values in _by_key(image):
+            scaled = values if scaling.identity else scaling.annotation(values)
+            if scaled is None:
+                labelled.dropped.append(f"{image.key}#{key}")
+                continue
+            number += 1
+            coco = _coco(scaled, number, identifier, f"{image.key}#{key}")
+            labelled.boxes.append(Box(coco, key, _steps(values, names[values["category_id"]], scaling)))
+        yield labelled
+
+
+def image_entries(plan: Plan, split: str, licences: Mapping[tuple[int, Any], int]) -> Iterator[dict[str, Any]]:
+    """The COCO `images` of a split; keys of the source that nirgen doesn't own stay.
+
+    Args:
+        plan: The plan.
+        split: Which split of it.
+        licences: The new ids of licences that have one, by the position of their label file and their id there.
+    """
+    for identifier, image in enumerate(plan.images, start=1):
+        if image.split == split:
+            yield _image_entry(identifier, image, licences)
+
+
+def _image_entry(identifier: int, image: PlannedImage, licences: Mapping[tuple[int, Any], int]) -> dict[str, Any]:
+    labels = image.labels
+    own: dict[str, Any] = {
+        "id": identifier,
+        "file_name": image.target,
+        "width": image.width,
+        "height": image.height,
+        "key": image.key,
+        "origin": image.origin,
+        "kind": image.kind,
+    }
+    if image.sequence is not None:
+        own["sequence"] = image.sequence
+    if labels is None:
+        return own | {"unlabelled": True}
+    if labels.attributes:
+        own["attributes"] = labels.attributes
+    others = {name: value for name, value in labels.extra.items() if name not in own}
+    if "license" in others:
+        others["license"] = licences.get((image.label_file, others["license"]), others["license"])
+    return own | others
+
+
+def _by_key(image: PlannedImage) -> Sequence[tuple[str, dict[str, Any]]]:
+    """The annotations of an image's label entry with their keys, sorted by these."""
+    if image.labels is None:
+        return []
+    values = [annotation(raw) for raw in image.labels.annotations]
+    return sorted(((each["source_key"], each) for each in values), key=lambda pair: pair[0])
+
+
+def _coco(values: dict[str, Any], identifier: int, image_id: int, key: str) -> dict[str, Any]:
+    """The keys of an annotation in the dataset: COCO's first, the source's own last."""
+    own = {
+        "id": identifier,
+        "image_id": image_id,
+        "category_id": values["category_id"],
+        "bbox": values["bbox"],
+        "area": values["area"],
+        "iscrowd": values["iscrowd"],
+        "key": key,
+    }
+    return own | {name: value for name, value in values.items() if name not in own and name != "source_key"}
+
+
+def _steps(values: dict[str, Any], category: str, scaling: Scaling) -> tuple[str, ...]:
+    """What was done to an annotation, in words."""
+    steps = []
+    if values.get("derived"):
+        steps.append(f"box from {values['derived']}")
+    if values.get("clipped"):
+        steps.append("cut at the border of the image")
+    if values["source_category"] != category:
+        steps.append(f"class {values['source_category']} -> {category}")
+    if values["iscrowd"]:
+        steps.append("region to ignore")
+    if not scaling.identity:
+        steps.append(str(scaling))
+    return tuple(steps)

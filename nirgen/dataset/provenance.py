@@ -1,0 +1,162 @@
+"""`provenance.parquet`: where each image and each annotation of a dataset comes from, step by step."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from nirgen import __version__
+from nirgen.dataset.folder import PROVENANCE
+from nirgen.dataset.scaling import Scaling
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+
+    from nirgen.dataset.annotations import Box, Labelled
+    from nirgen.dataset.placing import Placed
+    from nirgen.dataset.plan import Plan, PlannedImage
+    from nirgen.dataset.store import Store
+
+SCHEMA = 1
+ROWS = 65_536
+"""Of a row group, at least."""
+
+COLUMNS = pa.schema(
+    [
+        pa.field("kind", pa.string(), nullable=False),
+        pa.field("key", pa.string(), nullable=False),
+        pa.field("id", pa.int64(), nullable=False),
+        pa.field("split", pa.string(), nullable=False),
+        pa.field("image_key", pa.string(), nullable=False),
+        pa.field("file_name", pa.string(), nullable=False),
+        pa.field("sha256", pa.string(), nullable=False),
+        pa.field("input_sha256", pa.string(), nullable=False),
+        pa.field("origin", pa.string(), nullable=False),
+        pa.field("generated", pa.bool_(), nullable=False),
+        pa.field("source", pa.string()),
+        pa.field("source_sha256", pa.string()),
+        pa.field("label_file", pa.string()),
+        pa.field("label_sha256", pa.string()),
+        pa.field("source_key", pa.string()),
+        pa.field("source_category", pa.string()),
+        pa.field("category", pa.string()),
+        pa.field("transforms", pa.list_(pa.string()), nullable=False),
+        pa.field("model_id", pa.string()),
+        pa.field("options_id", pa.string()),
+    ]
+)
+METADATA = {"nirgen.schema": str(SCHEMA), "nirgen.version": __version__}
+
+
+class Rows:
+    """The rows of a dataset's provenance, gathered until there are enough for a row group.
+
+    Args:
+        plan: What they come from.
+        writer: Takes them.
+    """
+
+    def __init__(self, plan: Plan, writer: pq.ParquetWriter) -> None:
+        self._labels = plan.label_files
+        self._categories = {category.id: category.name for category in plan.categories}
+        self._writer = writer
+        self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
+
+    def add(self, labelled: Labelled, placed: Placed) -> None:
+        """Add the row of an image, and those of its annotations."""
+        image = labelled.image
+        common = self._common(image, placed)
+        source_id = None if image.labels is None else image.labels.extra.get("source_id")
+        self._append(
+            common
+            | {
+                "kind": "image",
+                "key": image.key,
+                "id": labelled.id,
+                "source_key": None if source_id is None else str(source_id),
+                "source_category": None,
+                "category": None,
+                "transforms": _steps(image, placed),
+            }
+        )
+        for box in labelled.boxes:
+            self._append(common | self._of_box(box))
+        if len(self._columns["id"]) >= ROWS:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write the rows that are waiting as a row group."""
+        if self._columns["id"]:
+            self._writer.write_table(pa.table(self._columns, schema=COLUMNS))
+            self._columns = {name: [] for name in COLUMNS.names}
+
+    def _common(self, image: PlannedImage, placed: Placed) -> dict[str, Any]:
+        """What the rows of an image and of its annotations share."""
+        labels = None if image.labels is None else self._labels[image.label_file]
+        return {
+            "split": image.split,
+            "image_key": image.key,
+            "file_name": image.target,
+            "sha256": placed.sha256,
+            "input_sha256": image.sha256,
+            "origin": image.origin,
+            "generated": image.kind == "generated",
+            "source": image.source,
+            "source_sha256": image.source_sha256,
+            "label_file": labels and labels.name,
+            "label_sha256": labels and labels.sha256,
+            "model_id": image.model_id,
+            "options_id": image.options_id,
+        }
+
+    def _of_box(self, box: Box) -> dict[str, Any]:
+        """What the row of an annotation has of its own."""
+        return {
+            "kind": "annotation",
+            "key": box.coco["key"],
+            "id": box.coco["id"],
+            "source_key": box.source_key,
+            "source_category": box.coco["source_category"],
+            "category": self._categories[box.coco["category_id"]],
+            "transforms": box.steps,
+        }
+
+    def _append(self, row: dict[str, Any]) -> None:
+        for name, value in row.items():
+            self._columns[name].append(value)
+
+
+@contextmanager
+def provenance_file(store: Store, plan: Plan) -> Generator[Callable[[Labelled, Placed], None]]:
+    """Write `provenance.parquet`: a row for each image, in the order of their keys, each followed by its annotations'.
+
+    Args:
+        store: The dataset.
+        plan: What it is made by.
+
+    Yields:
+        What takes an image with its annotations, and how it came into the dataset.
+    """
+    with (
+        store.stream(PROVENANCE) as file,
+        pq.ParquetWriter(file, COLUMNS.with_metadata(METADATA), compression="zstd") as writer,
+    ):
+        rows = Rows(plan, writer)
+        yield rows.add
+        rows.flush()
+
+
+def _steps(image: PlannedImage, placed: Placed) -> tuple[str, ...]:
+    """What was done to an image since its source, in words."""
+    steps = []
+    if image.model_id is not None:
+        steps.append(f"translated by model {image.model_id[:8]}")
+    scaling = Scaling.of(image)
+    if not scaling.identity:
+        steps.append(str(scaling))
+    if placed.encoded is not None:
+        steps.append(placed.encoded)
+    return tuple(steps)

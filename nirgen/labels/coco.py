@@ -1,0 +1,248 @@
+"""COCO JSON, also as other tools write it: string ids, id 0, gaps, missing areas, keys of their own.
+
+A labels file of nirgen's is read as well: its unlabelled images stay apart, and its source keys stay.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from nirgen.errors import NirgenError
+from nirgen.labels.frames import OWN_KEYS, Frame, Label, Reading
+from nirgen.labels.names import safe_path
+from nirgen.labels.shapes import polygons_box, rle_box
+from nirgen.labels.sizes import Sizes
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from nirgen.labels.frames import Box, ReadOptions
+    from nirgen.labels.sources import Json
+
+Id = str | int
+
+
+class _Category(msgspec.Struct):
+    id: Id
+    name: str
+
+
+class _Unlabelled(msgspec.Struct, kw_only=True):
+    file_name: str
+    width: int | None = None
+    height: int | None = None
+    sequence: str | None = None
+    split: str | None = None
+    attributes: dict[str, Any] | None = None
+
+
+class _Image(_Unlabelled, kw_only=True):
+    id: Id
+
+
+class _Owner(msgspec.Struct):
+    image_id: Id
+
+
+class _Annotation(msgspec.Struct):
+    category_id: Id
+    id: Id | None = None
+    bbox: list[float] | None = None
+    segmentation: Any = None
+    area: float | None = None
+    iscrowd: int | bool | None = None
+    attributes: dict[str, Any] | None = None
+
+
+_IMAGE = msgspec.json.Decoder(_Image)
+_UNLABELLED = msgspec.json.Decoder(_Unlabelled)
+_OWNER = msgspec.json.Decoder(_Owner)
+_ANNOTATION = msgspec.json.Decoder(_Annotation)
+_TOP_KEYS = frozenset({"images", "annotations", "categories", "licenses", "unlabelled"})
+_IMAGE_KEYS = frozenset({*_Image.__struct_fields__, "source_id"})
+
+
+def fits(document: Json) -> bool:
+    """Whether a JSON document is COCO."""
+    return isinstance(document, dict) and "images" in document and bool({"annotations", "categories"} & document.keys())
+
+
+def read(path: Path, options: ReadOptions, document: Mapping[str, msgspec.Raw]) -> Reading:
+    """Read a file.
+
+    Args:
+        path: The file.
+        options: What the user says.
+        document: What is in it.
+
+    Raises:
+        NirgenError: Ids of images or categories are repeated, an annotation refers to what isn't there, or an entry
+            isn't as COCO has it.
+    """
+
+    def part(key: str, kind: Any) -> Any:
+        try:
+            return msgspec.json.decode(document[key], type=kind | None) if key in document else None
+        except msgspec.ValidationError as error:
+            raise NirgenError(f"{path}: '{key}' isn't as COCO has it ({error}); correct it") from None
+
+    categories: list[dict[str, Any]] = part("categories", list[dict[str, Any]]) or []
+    raw_images: list[msgspec.Raw] = part("images", list[msgspec.Raw]) or []
+    unlabelled: list[msgspec.Raw] = part("unlabelled", list[msgspec.Raw]) or []
+    raw_annotations: list[msgspec.Raw] | None = part("annotations", list[msgspec.Raw])
+    info: dict[str, Any] = part("info", dict[str, Any]) or {}
+    try:
+        names = _names(categories, path)
+        images = _by_id(raw_images, path)
+        annotations = _by_image(raw_annotations or [], images, path)
+    except msgspec.ValidationError as error:
+        raise NirgenError(f"{path}: an entry isn't as COCO has it ({error}); correct it") from None
+    builder = _Builder(path, names, Sizes(options), own="nirgen" in info, labelled=raw_annotations is not None)
+
+    def frames() -> Iterator[Frame]:
+        for number, raw in images.items():
+            yield builder.frame(raw, annotations.pop(number, []))
+        for raw in unlabelled:
+            yield builder.unlabelled(raw)
+
+    return Reading(
+        frames(),
+        total=len(images) + len(unlabelled),
+        categories=categories,
+        licenses=part("licenses", list[dict[str, Any]]) or [],
+        extra={key: msgspec.json.decode(raw) for key, raw in document.items() if key not in _TOP_KEYS},
+    )
+
+
+def _names(categories: Sequence[Mapping[str, Any]], path: Path) -> dict[Id, str]:
+    """The categories' names by their ids."""
+    names: dict[Id, str] = {}
+    for category in msgspec.convert(categories, list[_Category]):
+        if category.id in names:
+            raise NirgenError(f"{path}: two categories have the id {category.id!r}; give each its own")
+        names[category.id] = category.name
+    return names
+
+
+def _by_id(raws: Sequence[msgspec.Raw], path: Path) -> dict[Id, msgspec.Raw]:
+    """The images by their ids."""
+    images: dict[Id, msgspec.Raw] = {}
+    for raw in raws:
+        number = _IMAGE.decode(raw).id
+        if number in images:
+            names = [_IMAGE.decode(one).file_name for one in (images[number], raw)]
+            raise NirgenError(f"{path}: images '{names[0]}' and '{names[1]}' have the id {number!r}; give each its own")
+        images[number] = raw
+    return images
+
+
+def _by_image(raws: Sequence[msgspec.Raw], images: Mapping[Id, msgspec.Raw], path: Path) -> dict[Id, list[msgspec.Raw]]:
+    """The annotations of each image, in the file's order."""
+    found: dict[Id, list[msgspec.Raw]] = defaultdict(list)
+    for raw in raws:
+        image = _OWNER.decode(raw).image_id
+        if image not in images:
+            number = msgspec.json.decode(raw).get("id")
+            raise NirgenError(
+                f"{path}: annotation {number!r} is of image {image!r}, which isn't there; add the image, or take it out"
+            )
+        found[image].append(raw)
+    return found
+
+
+class _Builder:
+    """Makes frames of a file's entries.
+
+    Args:
+        path: The file.
+        names: Of the categories, by id.
+        sizes: For images that state none.
+        own: Whether nirgen wrote the file; then what it says of its sources stays.
+        labelled: Whether the file has annotations at all; else its images are unlabelled.
+    """
+
+    def __init__(self, path: Path, names: Mapping[Id, str], sizes: Sizes, *, own: bool, labelled: bool) -> None:
+        self._path, self._names, self._sizes, self._own, self._labelled = path, names, sizes, own, labelled
+
+    def frame(self, raw: msgspec.Raw, annotations: Sequence[msgspec.Raw]) -> Frame:
+        """A labelled image; one without annotations has nothing on it."""
+        entry = _IMAGE.decode(raw)
+        frame = self._frame(raw, entry, entry.id)
+        frame.labels = [self._label(one, frame.file_name) for one in annotations] if self._labelled else None
+        return frame
+
+    def unlabelled(self, raw: msgspec.Raw) -> Frame:
+        """An image that nirgen put apart."""
+        try:
+            return self._frame(raw, _UNLABELLED.decode(raw), None)
+        except msgspec.ValidationError as error:
+            raise NirgenError(f"{self._path}: 'unlabelled' has an entry that is no image ({error})") from None
+
+    def _frame(self, raw: msgspec.Raw, entry: _Unlabelled, number: Id | None) -> Frame:
+        keys = msgspec.json.decode(raw)
+        where = f"{self._path}: image {number!r}" if number is not None else str(self._path)
+        name = self._sizes.name(safe_path(entry.file_name, where))
+        if entry.height is None or entry.width is None:
+            height, width = self._sizes.find(name, where, [])
+        else:
+            height, width = entry.height, entry.width
+        return Frame(
+            file_name=name,
+            width=width,
+            height=height,
+            labels=None,
+            source_id=keys.get("source_id") if self._own else number,
+            sequence=entry.sequence,
+            split=entry.split,
+            attributes=entry.attributes or {},
+            extra={key: value for key, value in keys.items() if key not in _IMAGE_KEYS},
+        )
+
+    def _label(self, raw: msgspec.Raw, image: str) -> Label:
+        keys = msgspec.json.decode(raw)
+        where = f"{self._path}: annotation {keys.get('id')!r} of '{image}'"
+        try:
+            entry = _ANNOTATION.decode(raw)
+        except msgspec.ValidationError as error:
+            raise NirgenError(f"{where}: {error}; correct it") from None
+        if entry.category_id not in self._names:
+            raise NirgenError(
+                f"{where}: is of category {entry.category_id!r}, which isn't there; add it, or take it out"
+            )
+        bbox, derived = _box(entry, where)
+        return Label(
+            category=self._names[entry.category_id],
+            bbox=bbox,
+            key=keys.get("source_key") if self._own else entry.id,
+            segmentation=entry.segmentation,
+            area=entry.area,
+            crowd=bool(entry.iscrowd),
+            attributes=entry.attributes or {},
+            derived=keys.get("derived") if self._own else derived,
+            clipped=self._own and keys.get("clipped", False) is True,
+            lost=None if bbox else "no box and no outline",
+            source_category=keys.get("source_category") if self._own else None,
+            extra={key: value for key, value in keys.items() if key not in OWN_KEYS},
+        )
+
+
+def _box(entry: _Annotation, where: str) -> tuple[Box | None, str | None]:
+    """The box, and what it was derived from if the file has none."""
+    if entry.bbox:
+        if len(entry.bbox) != 4:
+            raise NirgenError(f"{where}: its bbox has {len(entry.bbox)} numbers; write x, y, width, height")
+        x, y, width, height = entry.bbox
+        return (x, y, width, height), None
+    outline = entry.segmentation
+    try:
+        if isinstance(outline, dict):
+            return rle_box(outline), "rle"
+        if outline:
+            return polygons_box(msgspec.convert(outline, list[list[float]])), "polygon"
+    except (ValueError, msgspec.ValidationError) as error:
+        raise NirgenError(f"{where}: has no bbox, and its segmentation can't be understood ({error})") from None
+    return None, None

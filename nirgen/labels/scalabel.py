@@ -1,0 +1,249 @@
+"""BDD100K's labels, in Scalabel's format, of every vintage.
+
+A file is a list of frames, or an object with `frames` and `config`; of 2018 also an object for one image, with `frames`
+that have `objects`. A folder of such files is one source.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from nirgen.errors import NirgenError
+from nirgen.labels.frames import OWN_KEYS, Frame, Label, Reading
+from nirgen.labels.names import safe_path
+from nirgen.labels.shapes import flatten, polygons_box, rle_box
+from nirgen.labels.sizes import Sizes
+from nirgen.labels.sources import read_json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+    from pathlib import Path
+
+    from nirgen.labels.frames import ReadOptions
+    from nirgen.labels.sources import Json
+
+SIZE = (720, 1280)
+"""(height, width) of all images of BDD100K."""
+
+
+class _Size(msgspec.Struct):
+    width: int
+    height: int
+
+
+class _Named(msgspec.Struct):
+    name: str
+
+
+class _Config(msgspec.Struct):
+    size: _Size | None = msgspec.field(default=None, name="imageSize")
+
+
+class _Box(msgspec.Struct):
+    x1: float
+    y1: float
+    x2: float
+    y2: float
+
+
+class _Poly(msgspec.Struct):
+    vertices: list[list[float]]
+    types: str | None = None
+    closed: bool = True
+
+
+class _Label(msgspec.Struct):
+    category: str
+    id: str | int | None = None
+    attributes: dict[str, Any] | None = None
+    box2d: _Box | None = None
+    poly2d: list[_Poly | tuple[float, float, str]] | None = None
+    rle: dict[str, Any] | None = None
+
+
+class _Objects(msgspec.Struct):
+    objects: list[_Label] | None = None
+    timestamp: int | None = None
+
+
+class _Frame(msgspec.Struct):
+    name: str
+    labels: list[_Label] | None = None
+    frames: list[_Objects] | None = None
+    size: _Size | None = None
+    video: str | None = msgspec.field(default=None, name="videoName")
+    attributes: dict[str, Any] | None = None
+
+
+_FRAME = msgspec.json.Decoder(_Frame)
+_CONFIG = msgspec.json.Decoder(_Config | None)
+_FRAME_KEYS = frozenset({*_Frame.__struct_encode_fields__, "id", "file_name", "width", "height", "sequence", "split"})
+_LABEL_KEYS = frozenset({*_Label.__struct_fields__, *OWN_KEYS})
+
+
+def fits(document: Json) -> bool:
+    """Whether a JSON document is one of these."""
+    if isinstance(document, list):
+        frames = document
+    elif {"name", "frames"} <= document.keys():
+        return True
+    else:
+        try:
+            frames = msgspec.json.decode(document.get("frames", b"[]"), type=list[msgspec.Raw])
+        except msgspec.ValidationError:
+            return False
+    try:
+        return bool(frames) and msgspec.json.decode(frames[0], type=_Named) is not None
+    except msgspec.ValidationError:
+        return False
+
+
+def read(files: Sequence[Path], options: ReadOptions, document: Json | None = None) -> Reading:
+    """Read one or several files.
+
+    Args:
+        files: All those of the source.
+        options: What the user says.
+        document: What is in the only file, if it has been read already.
+
+    Raises:
+        NirgenError: A file isn't one of these.
+    """
+    sizes = Sizes(options, SIZE)
+    if options.bdd_inclusive:
+        options.note("boxes are x2 - x1 + 1 wide, as BDD100K's own converter makes them")
+    read_before = {files[0]: document} if document is not None else {}
+
+    def raw_frames(path: Path) -> tuple[list[msgspec.Raw], _Size | None]:
+        return _raw_frames(read_before.get(path) or read_json(path), path)
+
+    def frames() -> Iterator[Frame]:
+        for path in files:
+            raws, size = raw_frames(path)
+            for raw in raws:
+                yield _frame(raw, path, size, sizes, options)
+
+    return Reading(frames(), total=sum(len(raw_frames(path)[0]) for path in files))
+
+
+def _raw_frames(document: Json, path: Path) -> tuple[list[msgspec.Raw], _Size | None]:
+    """The frames of a document, and the size that it states for all."""
+    if isinstance(document, list):
+        return document, None
+    try:
+        if "name" in document:  # one image of 2018
+            return [msgspec.Raw(msgspec.json.encode(document))], None
+        config = _CONFIG.decode(document.get("config", b"null"))
+        frames = msgspec.json.decode(document.get("frames", b"null"), type=list[msgspec.Raw])
+    except msgspec.ValidationError as error:
+        raise NirgenError(f"{path}: no labels of BDD100K's ({error}); name a file or folder of these alone") from None
+    return frames, config.size if config else None
+
+
+def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, sizes: Sizes, options: ReadOptions) -> Frame:
+    """One frame; decoded by its type, and once more as it stands, for the keys that the type lacks."""
+    try:
+        frame = _FRAME.decode(raw)
+    except msgspec.ValidationError as error:
+        start = bytes(raw)[:40].decode(errors="replace")
+        raise NirgenError(f"{path}: the frame {start!r}...: {error}; correct it, or take it out") from None
+    where = f"{path}: frame '{frame.name}'"
+    keys = msgspec.json.decode(raw)
+    if frame.frames is not None:
+        _open_2018(frame, keys, where)
+    name = sizes.name(safe_path(frame.name, where))
+    size = frame.size or stated
+    if size is not None:
+        height, width = size.height, size.width
+    else:
+        corners = [(label.box2d.x2, label.box2d.y2) for label in frame.labels or () if label.box2d]
+        height, width = sizes.find(name, where, corners)
+    labels = None
+    if frame.labels is not None:
+        labels = [_label(*both, options, where) for both in zip(frame.labels, keys["labels"], strict=True)]
+    return Frame(
+        file_name=name,
+        width=width,
+        height=height,
+        labels=labels,
+        sequence=frame.video,
+        attributes=frame.attributes or {},
+        extra=_others(keys, _FRAME_KEYS),
+    )
+
+
+def _open_2018(frame: _Frame, keys: dict[str, Any], where: str) -> None:
+    """Put what is in the only one of `frames` where it is in later files."""
+    inner = frame.frames or []
+    if len(inner) > 1:
+        raise NirgenError(f"{where}: has {len(inner)} frames, but one name; give each frame its own")
+    for one, entry in zip(inner, keys["frames"], strict=True):
+        frame.labels = one.objects
+        keys |= {"labels": entry.get("objects"), "timestamp": entry.get("timestamp")}
+
+
+def _label(label: _Label, keys: dict[str, Any], options: ReadOptions, where: str) -> Label:
+    attributes = label.attributes or {}
+    if not _NAMES.keys().isdisjoint(attributes):
+        attributes = {_NAMES.get(key, key): value for key, value in attributes.items()}
+    polygons = _polygons(label, where) if label.poly2d else []
+    bbox, derived, lost = None, None, None
+    if label.box2d is not None:
+        box, more = label.box2d, int(options.bdd_inclusive)
+        bbox = (box.x1, box.y1, box.x2 - box.x1 + more, box.y2 - box.y1 + more)
+    elif polygons:
+        bbox, derived = polygons_box(polygons), "polygon"
+    elif label.rle is not None:
+        try:
+            bbox, derived = rle_box(label.rle), "rle"
+        except ValueError as error:
+            raise NirgenError(f"{where}: label {label.id}: its rle is {error}; correct it, or take it out") from None
+    else:
+        lost = "no box and no closed outline"
+    return Label(
+        category=label.category,
+        bbox=bbox,
+        key=label.id,
+        segmentation=polygons or label.rle,
+        crowd=attributes.get("crowd") is True,
+        attributes=attributes,
+        derived=derived,
+        lost=lost,
+        extra=_others(keys, _LABEL_KEYS),
+    )
+
+
+def _others(keys: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """The keys that say something, beside those known."""
+    if keys.keys() <= known:
+        return {}
+    return {key: value for key, value in keys.items() if key not in known and value is not None}
+
+
+_NAMES = {name.title(): name for name in ("occluded", "truncated", "crowd")}
+"""Attributes that some files write with a capital."""
+
+
+def _polygons(label: _Label, where: str) -> list[list[float]]:
+    """The closed outlines of a label, as COCO polygons."""
+    outlines = label.poly2d or []
+    shapes = [shape for shape in outlines if isinstance(shape, _Poly)]
+    points = [shape for shape in outlines if not isinstance(shape, _Poly)]
+    if points:  # of 2018: one outline without a mark whether it is closed; those of lanes aren't
+        shapes.append(_Poly([[x, y] for x, y, _ in points], "".join(kind for _, _, kind in points), _is_area(label)))
+    polygons = []
+    for shape in shapes:
+        types = shape.types or "L" * len(shape.vertices)
+        if len(types) != len(shape.vertices) or any(len(vertex) != 2 for vertex in shape.vertices):
+            raise NirgenError(
+                f"{where}: label {label.id}: its poly2d doesn't have a type and two coordinates for each vertex"
+            )
+        if shape.closed and len(shape.vertices) > 2:
+            polygons.append(flatten(shape.vertices, types))
+    return polygons
+
+
+def _is_area(label: _Label) -> bool:
+    return not label.category.startswith("lane")

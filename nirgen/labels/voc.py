@@ -1,0 +1,124 @@
+"""Pascal VOC: an XML file for each image, as the aligned copy of FLIR has them.
+
+A box is as wide as `xmax - xmin`, and starts at `xmin`: the files differ in whether their pixels start at 0 or 1, and
+nothing in them says which.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree as ET
+from xml.parsers import expat
+
+from nirgen import images
+from nirgen.errors import NirgenError
+from nirgen.labels.frames import Frame, Label, Reading
+from nirgen.labels.names import safe_path
+from nirgen.labels.sizes import Sizes
+from nirgen.labels.sources import read_bytes
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from nirgen.labels.frames import Box, ReadOptions
+    from nirgen.labels.sources import Source
+
+FLAGS = ("occluded", "truncated", "difficult")
+_FOLDER = "Annotations"
+_FLIR_LISTS = {"train": "align_train.txt", "val": "align_validation.txt"}
+
+
+def read(source: Source, files: Sequence[Path], options: ReadOptions) -> Reading:
+    """Read one or several files.
+
+    The stem of the XML file names the image; the ending is that of `filename`, if it has this stem, else the one in the
+    folder of images, else it is left out. A folder with FLIR's lists has its splits from them.
+
+    Args:
+        source: The file, the folder of them, or the folder that holds `Annotations`.
+        files: All of them.
+        options: What the user says.
+
+    Raises:
+        NirgenError: A file is damaged, or isn't VOC.
+    """
+    sizes = Sizes(options)
+    splits = _flir_splits(source.path)
+    return Reading((_frame(path, source.name_of(path), sizes, splits) for path in files), len(files))
+
+
+def _flir_splits(root: Path) -> dict[str, str]:
+    """The split of each stem that FLIR's lists have."""
+    return {
+        stem.strip(): split
+        for split, name in _FLIR_LISTS.items()
+        if (root / name).is_file()
+        for stem in (root / name).read_text(encoding="utf-8").splitlines()
+    }
+
+
+def _frame(path: Path, relative: str, sizes: Sizes, splits: Mapping[str, str]) -> Frame:
+    root = _parse(path)
+    inner = PurePosixPath(relative).with_suffix("")
+    name = PurePosixPath(*inner.parts[1:]) if inner.parts[0] == _FOLDER and len(inner.parts) > 1 else inner
+    stated = PurePosixPath((root.findtext("filename") or "").strip())
+    if stated.stem == name.name and stated.suffix.lower() in images.SUFFIXES:
+        name = name.with_name(stated.name)
+    file_name = sizes.name(safe_path(name.as_posix(), str(path)))
+    labels = [_label(element, path) for element in root.iter("object")]
+    height, width = (_number(root.find("size"), key, path) for key in ("height", "width"))
+    if not (height and width):
+        height, width = sizes.find(file_name, str(path), [])
+    return Frame(file_name, int(width), int(height), labels, split=splits.get(inner.name))
+
+
+def _parse(path: Path) -> ET.Element:
+    data = read_bytes(path)
+    guard = expat.ParserCreate()
+
+    def refuse(*_declaration: object) -> None:
+        raise NirgenError(f"{path}: declares a document type, of which labels have no need; remove the declaration")
+
+    guard.StartDoctypeDeclHandler = refuse
+    try:
+        guard.Parse(data, True)
+        root = ET.fromstring(data)  # noqa: S314 - without a document type there are no entities to expand
+    except (expat.ExpatError, ET.ParseError, ValueError, LookupError) as error:
+        raise NirgenError(f"{path}: damaged, or no XML ({error}); copy it again") from None
+    if root.tag != "annotation":
+        raise NirgenError(f"{path}: begins with <{root.tag}>, and Pascal VOC with <annotation>; take it out")
+    return root
+
+
+def _label(element: ET.Element, path: Path) -> Label:
+    category = (element.findtext("name") or "").strip()
+    if not category:
+        raise NirgenError(f"{path}: an object has no name; add it, or take the object out")
+    flags = {flag: (element.findtext(flag) or "").strip() for flag in FLAGS}
+    pose = (element.findtext("pose") or "").strip()
+    attributes = {flag: value not in {"0", "false", "False"} for flag, value in flags.items() if value}
+    return Label(
+        category,
+        _box(element.find("bndbox"), path),
+        attributes=attributes | ({"pose": pose} if pose else {}),
+    )
+
+
+def _box(element: ET.Element | None, path: Path) -> Box:
+    corners = [_number(element, key, path) for key in ("xmin", "ymin", "xmax", "ymax")]
+    x1, y1, x2, y2 = (corner if corner is not None else math.nan for corner in corners)
+    if not all(map(math.isfinite, (x1, y1, x2, y2))):
+        raise NirgenError(f"{path}: an object has no bndbox of four numbers; correct it, or take the object out")
+    return x1, y1, x2 - x1, y2 - y1
+
+
+def _number(element: ET.Element | None, key: str, path: Path) -> float | None:
+    """A number in an element; None if it isn't there."""
+    text = element.findtext(key) if element is not None else None
+    try:
+        return float(text) if text is not None else None
+    except ValueError:
+        raise NirgenError(f"{path}: {key} is {text!r}; write a number") from None

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from nirgen.dataset.build import build
+from nirgen.dataset.folder import altered, foreign, is_dataset, read_dataset
+from nirgen.errors import NirgenError
+
+
+@pytest.fixture
+def dataset(small_plan, tmp_path):
+    return build(small_plan, tmp_path / "d").out
+
+
+def change(dataset, **values: object) -> None:
+    path = dataset / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+
+
+def test_a_dataset_says_what_it_holds(dataset, small_plan) -> None:
+    info = read_dataset(dataset)
+    assert is_dataset(dataset)
+    assert (info.folder, info.digest, info.categories) == (dataset, small_plan.digest, small_plan.categories)
+    assert info.splits["val"]["boxes"] == {"person": 1, "bicycle": 1, "car": 1}
+    everything = {path.relative_to(dataset).as_posix() for path in dataset.rglob("*") if path.is_file()}
+    assert set(info.files) == everything - {"dataset.json", "run.json"}
+    assert list(altered(info)) == []
+    assert list(foreign(info)) == []
+
+
+def test_missing_and_altered_files_are_found(dataset) -> None:
+    image = dataset / "images/bdd/a.png"
+    image.unlink()
+    (dataset / "annotations/val.json").write_text("{}")
+    seen = []
+    assert list(altered(read_dataset(dataset), lambda *word: seen.append(word))) == [
+        "annotations/val.json",
+        "images/bdd/a.png",
+    ]
+    assert seen[-1] == ("check", len(seen), len(seen))
+
+
+def test_files_of_others_are_found(dataset) -> None:
+    (dataset / "images/bdd/mine.png").touch()
+    (dataset / "link").symlink_to("..")
+    assert sorted(foreign(read_dataset(dataset))) == ["images/bdd/mine.png", "link"]
+
+
+def test_a_dataset_of_another_schema_is_refused(dataset) -> None:
+    change(dataset, schema=2)
+    with pytest.raises(NirgenError, match="has schema 2, and this nirgen reads 1; build the dataset again"):
+        read_dataset(dataset)
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"schema": 1}', "\xff"])
+def test_a_damaged_dataset_is_one_line(dataset, text: str) -> None:
+    (dataset / "dataset.json").write_text(text, encoding="latin-1")
+    with pytest.raises(NirgenError, match=r"dataset\.json: damaged or of another program"):
+        read_dataset(dataset)
+
+
+def test_a_file_outside_of_a_dataset_is_none_of_its_own(dataset) -> None:
+    change(dataset, files={"../x": "0"})
+    with pytest.raises(NirgenError, match=r"the name '\.\./x' has '\.\.'"):
+        read_dataset(dataset)
+
+
+def test_another_folder_is_no_dataset(tmp_path) -> None:
+    assert not is_dataset(tmp_path)
+    with pytest.raises(NirgenError, match="no dataset of nirgen's"):
+        read_dataset(tmp_path)

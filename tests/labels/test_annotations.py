@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import pytest
+
+from nirgen.labels.annotations import clip
+
+
+@pytest.mark.parametrize(
+    ("box", "cut", "clipped"),
+    [
+        ((10, 20, 30, 40), [10, 20, 30, 40], False),
+        ((0.12345, 0.98765, 10.1, 10.1), [0.123, 0.988, 10.1, 10.1], False),
+        ((-5, -6, 10, 10), [0, 0, 5, 4], True),
+        ((95, 75, 10, 10), [95, 75, 5, 5], True),
+        ((-10, -10, 500, 500), [0, 0, 100, 80], True),
+        ((90, 0, 10.0004, 80.0004), [90, 0, 10, 80], False),
+        ((99.9996, 0, 0.0004, 10), [100, 0, 0, 10], False),
+        ((120, 0, 5, 5), [120, 0, -20, 5], True),
+    ],
+)
+def test_a_box_is_cut_at_the_border(box, cut, clipped: bool) -> None:
+    assert clip(box, width=100, height=80) == (cut, clipped)
+
+
+def test_a_cut_box_has_the_area_of_what_is_left(save_json, coco, converted) -> None:
+    values = coco(("car", [90, 70, 20, 20]))
+    values["annotations"][0] |= {"area": 311, "segmentation": [[90, 70, 110, 70, 110, 90]]}
+    file = converted(save_json(values))
+    one = file["annotations"][0]
+    assert (one["bbox"], one["area"], one["segmentation"]) == ([90, 70, 10, 10], 100, [[90, 70, 110, 70, 110, 90]])
+    assert one["clipped"] is True
+    assert converted(save_json(file))["annotations"] == file["annotations"]  # it stays so
+    counts = file["info"]["nirgen"]["counts"]
+    assert (counts["clipped"], counts["examples"]["clipped"]) == (1, ["a.jpg#11 (car)"])
+
+
+def test_boxes_without_a_size_or_outside_are_left_out_and_counted(save_json, coco, converted) -> None:
+    boxes = [[10, 10, 0, 5], [10, 10, 5, -3], [100, 0, 5, 5], [0, -9, 5, 9], [0, 0, 1, 1]]
+    boxes += [[200, 200, 5, 5], [10, 10, 0.01, 0.01]]
+    file = converted(save_json(coco(*[("car", box) for box in boxes])))
+    assert [one["source_key"] for one in file["annotations"]] == ["15"]
+    counts = file["info"]["nirgen"]["counts"]
+    assert counts["lost"] == {"no width or height": 3, "outside the image": 3}
+    assert counts["examples"]["outside the image"] == ["a.jpg#13 (car)", "a.jpg#14 (car)", "a.jpg#16 (car)"]
+    assert counts["names"] == [{"name": "car", "labels": 7, "became": "car", "written": 1}]
+
+
+def test_copies_after_a_merge_are_reported_and_stay(save_json, coco, converted) -> None:
+    file = converted(save_json(coco(("truck", [0, 0, 50, 40]), ("bus", [1, 0, 50, 40]))), policy="default")
+    counts = file["info"]["nirgen"]["counts"]
+    assert len(file["annotations"]) == 2
+    assert (counts["duplicates"], counts["duplicates_removed"]) == (1, 0)
+    assert counts["examples"]["duplicates"] == ["a.jpg#11 and #12 (car)"]
+    assert (
+        converted(save_json(coco(("truck", [0, 0, 50, 40]), ("person", [1, 0, 50, 40]))), policy="default")["info"][
+            "nirgen"
+        ]["counts"]["duplicates"]
+        == 0
+    )
+
+
+def test_the_later_copy_is_left_out_on_request(save_json, coco, converted) -> None:
+    path = save_json(coco(("truck", [0, 0, 50, 40]), ("car", [60, 0, 9, 9]), ("bus", [1, 0, 50, 40])))
+    file = converted(path, policy="default", drop_duplicates=True)
+    assert [one["source_category"] for one in file["annotations"]] == ["truck", "car"]
+    counts = file["info"]["nirgen"]["counts"]
+    assert (counts["duplicates"], counts["duplicates_removed"], counts["classes"]["car"]["boxes"]) == (1, 1, 2)
+    assert {one["name"]: one["written"] for one in counts["names"]} == {"truck": 1, "car": 1, "bus": 0}
+
+
+def test_regions_to_ignore_are_no_copies(save_json, coco, counts) -> None:
+    path = save_json(coco(("truck", [0, 0, 50, 40]), ("trailer", [0, 0, 50, 40])))
+    found = counts(path, policy="default")
+    assert (found["duplicates"], found["classes"]["car"]) == (0, {"boxes": 1, "ignored": 1})

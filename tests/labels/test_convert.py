@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nirgen.errors import NirgenError
+from nirgen.labels import Policy, Source, convert
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def test_the_same_file_gives_the_same_bytes(save_json, coco, tmp_path: Path) -> None:
+    path = save_json(coco(("car", [0, 0, 5, 5]), ("dog", [1, 1, 5, 5])))
+    for name in ("one.json", "two.json"):
+        convert([Source(path)], Policy.load("default")).write(tmp_path / name)
+    assert (tmp_path / "one.json").read_bytes() == (tmp_path / "two.json").read_bytes()
+
+
+def test_images_are_sorted_and_annotations_stay_in_the_order_of_the_source(save_json, converted) -> None:
+    box = {"x1": 0, "y1": 0, "x2": 9, "y2": 9}
+    labels = [{"id": key, "category": "car", "box2d": {**box, "y2": 9 + int(key)}} for key in ("50", "10", "30")]
+    path = save_json([{"name": name, "labels": labels} for name in ("b.jpg", "B.jpg", "a/z.jpg")])
+    file = converted(path)
+    assert [(image["id"], image["file_name"]) for image in file["images"]] == [
+        (1, "B.jpg"),
+        (2, "a/z.jpg"),
+        (3, "b.jpg"),
+    ]
+    assert [(one["id"], one["image_id"], one["source_key"]) for one in file["annotations"]] == [
+        *((1, 1, "50"), (2, 1, "10"), (3, 1, "30")),
+        *((4, 2, "50"), (5, 2, "10"), (6, 2, "30")),
+        *((7, 3, "50"), (8, 3, "10"), (9, 3, "30")),
+    ]
+
+
+def test_several_sources_are_joined_with_their_splits(save_json, coco, converted, tmp_path: Path) -> None:
+    first = save_json(coco(("car", [0, 0, 5, 5]), info={"year": 1}), "first.json")
+    second = save_json([{"name": "b.jpg", "labels": []}], "second.json")
+    file = converted(f"train={first}", f"val={second}", policy="default")
+    assert [(image["file_name"], image["split"]) for image in file["images"]] == [("a.jpg", "train"), ("b.jpg", "val")]
+    inputs = file["info"]["nirgen"]["inputs"]
+    assert [(one["file"], len(one["sha256"]), one.get("extra")) for one in inputs] == [
+        ("first.json", 64, {"info": {"year": 1}}),
+        ("second.json", 64, None),
+    ]
+    assert "year" not in file["info"]
+
+
+def test_an_image_in_two_sources_is_refused(save_json, coco, converted) -> None:
+    paths = [save_json(coco(("car", [0, 0, 5, 5])), name) for name in ("first.json", "second.json")]
+    with pytest.raises(NirgenError, match=f"'a.jpg' is in {paths[0]} and in {paths[1]}; take it out of one"):
+        converted(*paths)
+
+
+def test_classes_of_several_sources_are_joined_by_name(save_json, coco, converted) -> None:
+    first, second = coco(("car", [0, 0, 5, 5])), coco(("bus", [0, 0, 5, 5]), ("car", [1, 0, 5, 5]))
+    second["images"][0]["file_name"] = "b.jpg"
+    file = converted(save_json(first, "first.json"), save_json(second, "second.json"))
+    assert [(one["id"], one["name"]) for one in file["categories"]] == [(1, "car"), (2, "bus")]
+    assert [one["category_id"] for one in file["annotations"]] == [1, 2, 1]
+
+
+def test_licences_of_several_sources_stay_apart(save_json, coco, converted) -> None:
+    paths = []
+    for name, licence in (("a", "CC BY"), ("b", "CC BY-NC"), ("c", "CC BY")):
+        values = coco(("car", [0, 0, 5, 5]), licenses=[{"id": 1, "name": licence}])
+        values["images"][0] |= {"file_name": f"{name}.jpg", "license": 1}
+        paths.append(save_json(values, f"{name}.json"))
+    file = converted(*paths)
+    assert file["licenses"] == [{"id": 1, "name": "CC BY"}, {"id": 2, "name": "CC BY-NC"}]
+    assert [image["license"] for image in file["images"]] == [1, 2, 1]
+
+
+def test_unknown_names_stop_with_counts_and_the_nearest_known_ones(save_json, coco, converted) -> None:
+    path = save_json(coco(*[("pedestrain", [9 * n, 0, 5, 5]) for n in range(3)], ("unicorn", [0, 20, 5, 5])))
+    with pytest.raises(NirgenError) as error:
+        converted(path, policy="default")
+    assert str(error.value) == (
+        "policy 'default' doesn't know 2 name(s): 'pedestrain' (3 label(s); did you mean 'pedestrian'?), 'unicorn' "
+        "(1 label(s)); write a policy that does (see docs/formats.md), or leave their labels out with --unknown drop"
+    )
+
+
+def test_unknown_names_that_are_dropped_are_counted(save_json, coco, counts) -> None:
+    path = save_json(coco(("unicorn", [0, 0, 5, 5]), ("car", [9, 0, 5, 5]), ("dog", [20, 0, 5, 5])))
+    found = counts(path, policy="default", unknown="drop")
+    assert found["names"] == [
+        {"name": "car", "labels": 1, "became": "car", "written": 1},
+        {"name": "dog", "labels": 1, "became": "dropped", "written": 0},
+        {"name": "unicorn", "labels": 1, "became": "unknown, dropped", "written": 0},
+    ]
+
+
+def test_an_image_whose_labels_are_all_dropped_is_empty(save_json, coco, converted) -> None:
+    file = converted(save_json(coco(("dog", [0, 0, 5, 5]))), policy="default")
+    counts = file["info"]["nirgen"]["counts"]
+    assert (len(file["images"]), file["annotations"], counts["empty"]) == (1, [], 1)
+    assert counts["classes"]["bicycle"] == {"boxes": 0, "ignored": 0}
+
+
+def test_progress_ends_with_the_number_of_images(save_json, coco) -> None:
+    told: list[tuple[int, int]] = []
+    path = save_json([{"name": f"{n}.jpg", "labels": []} for n in range(201)])
+    convert([Source(path)], Policy.load("default"), progress=lambda done, total: told.append((done, total)))
+    assert told == [(100, 201), (200, 201), (201, 201)]
+
+
+def test_a_source_without_images_is_refused(save_json, coco, converted) -> None:
+    with pytest.raises(NirgenError, match="no images; name labels of some"):
+        converted(save_json(coco() | {"images": []}))
