@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from nirgen import images
-from nirgen.errors import ConfigError, ImageError
+from nirgen.errors import ImageError
 
 
 def saved(image: Image.Image, image_format: str, **options: object) -> bytes:
@@ -208,86 +208,6 @@ def test_damaged_exif_data_does_not_lose_the_image(photo):
     assert np.array_equal(images.decode(data, "x"), photo(8, 8))
 
 
-@pytest.mark.parametrize("image_format", ["png", "tif"])
-@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
-def test_lossless_outputs_come_back_as_they_were(image_format, kind):
-    pixels = np.arange(12, dtype=kind).reshape(3, 4) * (np.iinfo(kind).max // 12)
-    with Image.open(io.BytesIO(images.encode(pixels, image_format))) as image:
-        assert image.mode == ("L" if kind is np.uint8 else "I;16")
-        assert np.array_equal(np.asarray(image), pixels)
-
-
-@pytest.mark.parametrize("image_format", ["png", "tif"])
-def test_three_channels_come_back_as_they_were(photo, image_format):
-    with Image.open(io.BytesIO(images.encode(photo(), image_format))) as image:
-        assert np.array_equal(np.asarray(image), photo())
-
-
-@pytest.mark.parametrize("image_format", ["png", "jpg", "tif"])
-def test_encoding_twice_gives_the_same_bytes(photo, image_format):
-    assert images.encode(photo(), image_format) == images.encode(photo(), image_format)
-
-
-def test_a_16_bit_jpeg_is_refused():
-    with pytest.raises(ConfigError, match="a JPEG has 8 bits"):
-        images.encode(np.zeros((2, 2), np.uint16), "jpg")
-
-
-def test_16_bit_colour_is_refused():
-    with pytest.raises(ConfigError, match="16-bit images are written with 1 channel"):
-        images.encode(np.zeros((2, 2, 3), np.uint16), "png")
-
-
-def test_quantising_rounds_and_clamps():
-    values = np.array([-0.1, 0.0, 0.499 / 255, 0.501 / 255, 1.0, 1.1], np.float32)
-    assert images.to_pixels(values).tolist() == [0, 0, 0, 1, 255, 255]
-    assert images.to_pixels(values, 16).tolist() == [0, 0, 128, 129, 65535, 65535]
-
-
-def test_three_channels_become_one_by_their_mean():
-    values = np.array([0.0, 0.3, 0.6], np.float32).reshape(3, 1, 1)
-    assert images.to_channels(values, 1) == pytest.approx(np.array([[0.3]]))
-
-
-def test_one_channel_becomes_three_equal_ones():
-    assert images.to_channels(np.full((1, 2, 2), 0.5, np.float32), 3).tolist() == [[[0.5] * 3] * 2] * 2
-
-
-def test_padding_reflects_at_the_bottom_and_right():
-    row = np.array([[1, 2, 3]], np.uint8)[..., np.newaxis].repeat(3, axis=2)
-    assert images.pad_to_stride(row, 5)[..., 0].tolist() == [[1, 2, 3, 2, 1]] * 5
-
-
-@pytest.mark.parametrize(("size", "padded"), [((1, 1), (32, 32)), ((3, 2000), (32, 2016)), ((720, 1280), (736, 1280))])
-def test_any_size_can_be_padded(size, padded):
-    assert images.pad_to_stride(np.zeros((*size, 3), np.uint8), 32).shape == (*padded, 3)
-
-
-def test_resizing_takes_height_before_width(photo):
-    assert images.resize(photo(20, 30), (7, 11)).shape == (7, 11, 3)
-
-
-def test_a_bilinear_filter_averages_and_never_overshoots_as_lanczos_does():
-    edge = np.repeat(np.uint8([[0, 0, 0, 0, 200, 200, 200, 200]]), 3, axis=0)[..., np.newaxis].repeat(3, axis=2)
-    assert images.resize(edge, (3, 4), resample="bilinear")[0, :, 0].tolist() == [0, 25, 175, 200]
-    assert images.resize(edge, (3, 16)).max() > 200
-    assert images.resize(edge, (3, 16), resample="bilinear").max() == 200
-
-
-def test_a_long_strip_fits_into_the_side_by_side_picture(photo):
-    picture = images.side_by_side([[photo(3, 2000), photo(40, 30)]], box=(100, 200), gap=4)
-    assert picture.shape == (108, 412, 3)
-
-
-@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "TIFF", "WEBP"])
-@pytest.mark.parametrize(("orientation", "size"), [(1, (20, 30)), (3, (20, 30)), (6, (30, 20)), (8, (30, 20))])
-def test_the_header_tells_the_upright_size(photo, image_format: str, orientation: int, size: tuple[int, int]) -> None:
-    exif = Image.Exif()
-    exif[0x0112] = orientation
-    data = saved(Image.fromarray(photo(20, 30)), image_format, exif=exif)
-    assert images.size_of(data, "x") == size == images.decode(data, "x").shape[:2]
-
-
 def test_a_large_jpeg_is_decoded_small_and_upright() -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -301,32 +221,3 @@ def test_other_formats_and_small_images_are_decoded_as_they_are(photo) -> None:
     for image_format in ("PNG", "JPEG"):
         data = saved(Image.fromarray(photo()), image_format)
         assert (images.decode_small(data, "x", 64) == images.decode(data, "x")).all()
-
-
-def test_the_size_needs_no_pixels(photo) -> None:
-    data = saved(Image.fromarray(photo(20, 30)), "PNG")
-    assert images.size_of(data[: len(data) // 2], "x") == (20, 30)
-    with pytest.raises(ImageError, match="'x' is damaged"):
-        images.size_of(b"\xff\xd8\xff", "x")
-
-
-@pytest.mark.parametrize("image_format", ["PNG", "JPEG", "TIFF", "WEBP"])
-@pytest.mark.parametrize(("orientation", "upright"), [(None, True), (0, True), (1, True), (3, False), (6, False)])
-def test_the_header_tells_whether_pixels_are_stored_upright(photo, image_format, orientation, upright) -> None:
-    exif = Image.Exif()
-    if orientation is not None:
-        exif[0x0112] = orientation
-    data = saved(Image.fromarray(photo(20, 30)), image_format, exif=exif)
-    assert images.header_of(data, "x").upright is upright
-
-
-@pytest.mark.parametrize(("mode", "grey"), [("L", True), ("1", True), ("I;16", True), ("P", False), ("RGB", False)])
-def test_the_header_tells_whether_there_is_one_channel(mode: str, grey: bool) -> None:
-    assert images.header_of(saved(Image.new(mode, (30, 20)), "PNG"), "x").grey is grey
-
-
-def test_equal_channels_become_one_unchanged_and_others_their_luma() -> None:
-    levels = np.arange(256, dtype=np.uint8).reshape(1, 256)
-    assert np.array_equal(images.to_grey(np.repeat(levels[..., np.newaxis], 3, axis=2)), levels)
-    colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
-    assert images.to_grey(colours).tolist() == [[76, 150, 29]]

@@ -1,0 +1,42 @@
+"""The only place that opens, orients, resizes, rescales or saves pixels.
+
+What decoding gives is always the same kind of array: (H, W, 3) uint8, sRGB in [0, 255], upright. The rules:
+
+- The EXIF orientation is applied; colour profiles are not.
+- 16-bit samples are scaled, never clipped: grey ones by `round(x / 257)`, colour ones by Pillow, which keeps the
+  high byte.
+- Alpha is composited over `BACKGROUND`, black: what is transparent sends no light.
+- Of several frames or pages the first is taken.
+- The kind of a file is told by its content; its ending only says whether a folder's listing has it.
+"""
+
+from __future__ import annotations
+
+from nirgen.images.arrays import pad_to_stride, resize, side_by_side, to_channels, to_grey, to_pixels
+from nirgen.images.decoding import BACKGROUND, PIXEL_LIMIT, decode, decode_small, read, to_rgb
+from nirgen.images.encoding import JPEG_QUALITY, Format, Pixels, check_encodable, encode
+from nirgen.images.headers import SUFFIXES, Header, header_of, size_of
+
+__all__ = [
+    "BACKGROUND",
+    "JPEG_QUALITY",
+    "PIXEL_LIMIT",
+    "SUFFIXES",
+    "Format",
+    "Header",
+    "Pixels",
+    "check_encodable",
+    "decode",
+    "decode_small",
+    "encode",
+    "header_of",
+    "pad_to_stride",
+    "read",
+    "resize",
+    "side_by_side",
+    "size_of",
+    "to_channels",
+    "to_grey",
+    "to_pixels",
+    "to_rgb",
+]

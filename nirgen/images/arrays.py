@@ -1,0 +1,131 @@
+"""Pixels as arrays: levels, channels, sizes, and several images as one picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from PIL import Image
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from nirgen.images.encoding import Pixels
+
+
+def to_pixels(values: NDArray[np.floating], bit_depth: Literal[8, 16] = 8) -> Pixels:
+    """Quantise intensities, rounding to the nearest level.
+
+    Args:
+        values: Any shape, float in [0, 1]; what overshoots is clamped.
+        bit_depth: 8 or 16.
+
+    Returns:
+        The same shape, uint8 in [0, 255] or uint16 in [0, 65535].
+
+    Example:
+        >>> to_pixels(np.array([0.0, 0.5, 1.0])).tolist()
+        [0, 128, 255]
+    """
+    levels = 2**bit_depth - 1
+    scaled = np.rint(np.clip(values.astype(np.float64), 0, 1) * levels)
+    pixels: Pixels = scaled.astype(np.uint8 if bit_depth == 8 else np.uint16)
+    return pixels
+
+
+def to_channels(values: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
+    """Lay out a network's output as an image of 1 or 3 channels.
+
+    Args:
+        values: (C, H, W) float32 with C of 1 or 3.
+        channels: 1 or 3. Three channels become one by their mean; one becomes three by repetition.
+
+    Returns:
+        (H, W) float32 for 1 channel, (H, W, 3) for 3.
+    """
+    if channels == 1:
+        grey: NDArray[np.float32] = values[0] if len(values) == 1 else values.mean(axis=0)
+        return grey
+    return np.moveaxis(np.broadcast_to(values, (3, *values.shape[1:])), 0, -1)
+
+
+def to_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """One channel of an image: any of three equal ones, else the luma as JPEG defines it.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+
+    Returns:
+        (H, W) uint8.
+
+    Example:
+        >>> to_grey(np.array([[[7, 7, 7], [255, 0, 0]]], np.uint8)).tolist()
+        [[7, 76]]
+    """
+    weighted = rgb[..., 0] * np.uint32(299) + rgb[..., 1] * np.uint32(587) + rgb[..., 2] * np.uint32(114)
+    grey: NDArray[np.uint8] = ((weighted + 500) // 1000).astype(np.uint8)
+    return grey
+
+
+def pad_to_stride(rgb: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
+    """Reflect an image at its bottom and right edges up to the next multiples of the stride.
+
+    An image smaller than its padding is reflected back and forth; a side of one pixel is repeated.
+
+    Args:
+        rgb: (H, W, 3) uint8.
+        stride: In pixels, at least 1.
+
+    Returns:
+        (H', W', 3) uint8, with `rgb` at the top left.
+    """
+    height, width = rgb.shape[:2]
+    below, right = -height % stride, -width % stride
+    if not below and not right:
+        return rgb
+    return np.pad(rgb, ((0, below), (0, right), (0, 0)), mode="reflect")
+
+
+def resize(
+    rgb: NDArray[np.uint8], size: tuple[int, int], *, resample: Literal["lanczos", "bilinear"] = "lanczos"
+) -> NDArray[np.uint8]:
+    """Resize with an antialiased filter.
+
+    Args:
+        rgb: (H, W, 3) or (H, W) uint8.
+        size: (height, width) in pixels.
+        resample: Pillow's filter.
+
+    Returns:
+        (height, width, 3) or (height, width) uint8; the very input where the size is right already.
+    """
+    if rgb.shape[:2] == size:
+        return rgb
+    return np.array(Image.fromarray(rgb).resize((size[1], size[0]), Image.Resampling[resample.upper()]))
+
+
+def side_by_side(
+    rows: Sequence[Sequence[NDArray[np.uint8]]], *, box: tuple[int, int] = (270, 480), gap: int = 4
+) -> NDArray[np.uint8]:
+    """Lay out images in rows for one picture to look at.
+
+    Args:
+        rows: Rows of (H, W, 3) uint8 images of any size; at least one image in all.
+        box: (height, width) in pixels that each image is fitted into, keeping its proportions.
+        gap: White between and around the boxes, in pixels.
+
+    Returns:
+        (H, W, 3) uint8.
+    """
+    height, width = box
+    columns = max(len(row) for row in rows)
+    picture = np.full((gap + len(rows) * (height + gap), gap + columns * (width + gap), 3), 255, np.uint8)
+    for row_number, row in enumerate(rows):
+        for column, image in enumerate(row):
+            scale = min(height / image.shape[0], width / image.shape[1])
+            fitted = resize(image, (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))))
+            top, left = gap + row_number * (height + gap), gap + column * (width + gap)
+            picture[top : top + fitted.shape[0], left : left + fitted.shape[1]] = fitted
+    return picture

@@ -1,0 +1,168 @@
+"""Bytes into pixels; the rules are the package's."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image, ImageOps, TiffImagePlugin
+
+from nirgen.errors import ImageError
+from nirgen.images.headers import damage_as_one_line, opener_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+PIXEL_LIMIT = 100_000_000
+BACKGROUND = (0, 0, 0)
+
+_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+
+
+def decode(data: bytes, name: str, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
+    """Decode the bytes of an image file.
+
+    Args:
+        data: The whole file.
+        name: What errors call the file.
+        pixel_limit: Images of more pixels are refused from their header, before anything is decoded.
+
+    Returns:
+        (H, W, 3) uint8, sRGB in [0, 255], upright.
+
+    Raises:
+        ImageError: The bytes are empty, damaged, too many pixels or no image of a known kind; one line with the name
+            and the remedy.
+    """
+    opener = opener_of(data, name)
+    with damage_as_one_line(name):
+        image = opener(io.BytesIO(data))
+        _check_size(image.size, name, pixel_limit)
+        return to_rgb(image, name)
+
+
+def decode_small(data: bytes, name: str, side: int, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
+    """Decode an image at a fraction of its size where its format has a quick way (JPEG), else at its own size.
+
+    Args:
+        data: The whole file.
+        name: What errors call the file.
+        side: Both sides of what comes out are at least as long as this, or as the image's own, in pixels.
+        pixel_limit: As for `decode`.
+
+    Returns:
+        (H, W, 3) uint8, sRGB in [0, 255], upright.
+
+    Raises:
+        ImageError: As for `decode`.
+    """
+    opener = opener_of(data, name)
+    with damage_as_one_line(name):
+        image = opener(io.BytesIO(data))
+        _check_size(image.size, name, pixel_limit)
+        image.draft(None, (side, side))
+        return to_rgb(image, name)
+
+
+def read(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
+    """Read and decode an image file.
+
+    Args:
+        path: The file.
+        pixel_limit: As for `decode`.
+
+    Returns:
+        (H, W, 3) uint8, sRGB in [0, 255], upright.
+
+    Raises:
+        ImageError: It can't be read or decoded.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{str(path)!r} can't be read: {error.strerror}") from error
+    return decode(data, str(path), pixel_limit=pixel_limit)
+
+
+def to_rgb(image: Image.Image, name: str = "image") -> NDArray[np.uint8]:
+    """The pixels of a Pillow image, by the rules of this module.
+
+    Args:
+        image: An image of any mode that has a stated range.
+        name: What errors call the image.
+
+    Returns:
+        (H, W, 3) uint8, sRGB in [0, 255], upright.
+
+    Raises:
+        ImageError: The file it is read from is damaged; it has no pixels; or its samples are 32-bit integers or floats,
+            whose range nothing states, or of a colour space that can't be converted.
+    """
+    if 0 in image.size:
+        raise ImageError(f"{name!r} has no pixels ({image.width}x{image.height}); give one that has some")
+    with damage_as_one_line(name):
+        image.load()  # Pillow opens files lazily
+        return _loaded_to_rgb(image, name)
+
+
+def _loaded_to_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    """`to_rgb` of an image that is in memory."""
+    if image.mode in {"I", "F"}:
+        kind = "floating-point" if image.mode == "F" else "32-bit or signed"
+        raise ImageError(f"{name!r} has {kind} samples, whose range nothing states; save it with 8 or 16 bits")
+    grey_range = _grey16_range(image)
+    upright = _upright(image)
+    if upright.mode.startswith("I;16"):
+        return np.repeat(_scale_grey16(np.asarray(upright), grey_range)[..., np.newaxis], 3, axis=2)
+    try:
+        if upright.has_transparency_data:
+            rgba = upright.convert("RGBA")
+            upright = Image.new("RGB", rgba.size, BACKGROUND)
+            upright.paste(rgba, mask=rgba.getchannel("A"))
+        return np.array(upright.convert("RGB"))
+    except ValueError as error:
+        raise ImageError(f"{name!r} is {upright.mode}, which can't be converted; save it as sRGB") from error
+
+
+def _check_size(size: tuple[int, int], name: str, pixel_limit: int) -> None:
+    width, height = size
+    if width * height > pixel_limit:
+        raise ImageError(
+            f"{name!r} is {width}x{height} by its header, over the limit of {pixel_limit} pixels; "
+            "raise the limit (--max-pixels, in Python pixel_limit) if you trust the file"
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; EXIF data that can't be read says nothing about it."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - EXIF data is a stranger's TIFF file, and its parser may raise anything
+        return image
+
+
+def _grey16_range(image: Image.Image) -> tuple[int, int]:
+    """The samples that mean black and white in a 16-bit grey image.
+
+    Pillow gives those of 12-bit and of inverted TIFF files as they are stored.
+    """
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 0, 65535
+    bits = image.tag_v2.get(_TIFF_BITS, (16,))
+    white = 4095 if tuple(bits) == (12,) else 65535
+    return (white, 0) if image.tag_v2.get(_TIFF_PHOTOMETRIC) == 0 else (0, white)
+
+
+def _scale_grey16(samples: NDArray[np.uint16], ends: tuple[int, int]) -> NDArray[np.uint8]:
+    """Map 16-bit samples to [0, 255]; `ends` are the samples of black and of white."""
+    black, white = ends
+    scale = max(black, white)
+    values = samples.astype(np.uint32)
+    if black > white:
+        values = scale - values
+    return ((values * 255 + scale // 2) // scale).astype(np.uint8)
