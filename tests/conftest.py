@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -118,6 +120,30 @@ def shared_data() -> Path:
     if not folder.is_dir():
         pytest.skip("../shared/data is not here: real data is needed")
     return folder
+
+
+@pytest.fixture
+def on_a_small_disk(tmp_path: Path) -> Callable[[str], subprocess.CompletedProcess[str]]:
+    """Run a shell command in a file system of 4 MB, which goes with it; `disk` in `tmp_path` is its folder."""
+    disk = tmp_path / "disk"
+
+    def run(command: str) -> subprocess.CompletedProcess[str]:
+        disk.mkdir()
+        script = f"mount -t tmpfs -o size=4m tmpfs {disk} && cd {disk} && echo mounted && {command}"
+        own = [] if os.geteuid() == 0 else ["--map-root-user"]
+        done = subprocess.run(
+            ["unshare", "--mount", *own, "sh", "-c", script],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            env=os.environ | {"OMP_NUM_THREADS": "1"},
+        )
+        if "mounted" not in done.stdout:
+            pytest.skip(f"no small disk can be mounted here ({done.stderr.strip()})")
+        return done
+
+    return run
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shlex
 import signal
 import subprocess
@@ -175,26 +174,13 @@ def test_a_killed_training_loses_at_most_what_came_after_its_checkpoint(
 
 
 def test_a_full_disk_keeps_the_old_checkpoint_and_says_so_in_one_line(
-    nirgen, settings: Path, listing: tuple[object, ...], tmp_path: Path
+    nirgen, on_a_small_disk, settings: Path, listing: tuple[object, ...], tmp_path: Path
 ) -> None:
-    disk, steps = tmp_path / "disk", ("--set", "save.keep=1000")
-    disk.mkdir()
+    steps = ("--set", "save.keep=1000")
     train = shlex.join(
         [sys.executable, "-m", "nirgen", "train", str(settings), "run", *map(str, listing + ENDLESS + steps)]
     )
-    script = (
-        f"mount -t tmpfs -o size=4m tmpfs {disk} && cd {disk} && echo mounted && {{ {train} --device cpu; code=$?; "
-    )
-    script += f"cp -r run {tmp_path}/copy; exit $code; }}"
-    done = subprocess.run(  # noqa: PLW1510 - its code is looked at
-        ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c", script],
-        capture_output=True,
-        text=True,
-        timeout=300,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
-    if "mounted" not in done.stdout:
-        pytest.skip(f"no small disk can be mounted here ({done.stderr.strip()})")
+    done = on_a_small_disk(f"{{ {train} --device cpu; code=$?; cp -r run {tmp_path}/copy; exit $code; }}")
     assert done.returncode == 1, done.stderr
     last = done.stderr.strip().splitlines()[-1]
     assert last.startswith("error: run: can't be written any more (")

@@ -1,14 +1,14 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-SHARED_COCO = Path(__file__).parents[3] / "shared" / "data" / "coco"
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 @pytest.fixture
@@ -104,12 +104,9 @@ def test_arguments_that_do_not_go_together_are_wrong_usage(nirgen, words: tuple[
     assert message in error
 
 
-def test_a_slice_of_coco_itself_has_no_errors_and_no_warnings(nirgen) -> None:
-    if not SHARED_COCO.exists():
-        pytest.skip("../shared/data is not here: real data is needed")
-    code, out, _ = nirgen(
-        "validate", SHARED_COCO / "instances_train2017.json", "--images", SHARED_COCO / "train2017", "--json"
-    )
+def test_a_slice_of_coco_itself_has_no_errors_and_no_warnings(nirgen, shared_data: Path) -> None:
+    coco = shared_data / "coco"
+    code, out, _ = nirgen("validate", coco / "instances_train2017.json", "--images", coco / "train2017", "--json")
     report = json.loads(out)
     assert code == 0
     assert report["splits"] == [{"split": "train", "images": 80, "boxes": 699, "ignored": 6}]

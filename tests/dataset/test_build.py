@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import pickle
 import shlex
 import signal
@@ -242,24 +241,11 @@ print(sorted(path.name for path in Path().iterdir()))
 """
 
 
-def test_a_full_disk_keeps_the_old_dataset_and_says_so_in_one_line(make_small_plan, tmp_path) -> None:
+def test_a_full_disk_keeps_the_old_dataset_and_says_so_in_one_line(make_small_plan, on_a_small_disk, tmp_path) -> None:
     plans = [make_small_plan(tmp_path / "inputs", formats=formats) for formats in ((), ALL_FORMATS)]
     (tmp_path / "plans").write_bytes(pickle.dumps(plans))
     disk = tmp_path / "disk"
-    disk.mkdir()
-    run = shlex.join([sys.executable, "-c", FULL, str(tmp_path / "plans")])
-    done = subprocess.run(
-        [
-            *("unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"]), "sh", "-c"),
-            f"mount -t tmpfs -o size=4m tmpfs {disk} && cd {disk} && echo mounted && {run}",
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
-    if "mounted" not in done.stdout:
-        pytest.skip(f"no small disk can be mounted here ({done.stderr.strip()})")
+    done = on_a_small_disk(shlex.join([sys.executable, "-c", FULL, str(tmp_path / "plans")]))
     assert done.returncode == 0, done.stderr
     _, error, left = done.stdout.splitlines()
     assert error == (
