@@ -31,6 +31,7 @@ demo: $(READY) ## Translate two sample photographs, or those of IMAGES=FOLDER, a
 	exit $$code
 
 test: lint ## Run the linters, the types and the tests
+	@$(BIN)/python tests/browse/prepare.py
 	$(BIN)/pytest
 
 lint: $(READY) ## Run the linters and the types
