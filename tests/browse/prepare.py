@@ -63,9 +63,7 @@ def _get_openssl() -> str | None:
         wanted.write_text(f"{_WHEEL} --hash=sha256:{_SHA256}\n", encoding="utf-8")
         kind = ["--only-binary=:all:", "--python-version=3.11", f"--platform=manylinux2014_{_MACHINE}", "--no-deps"]
         pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--require-hashes"]
-        done = subprocess.run(
-            [*pip, *kind, "-d", temporary, "-r", wanted], capture_output=True, text=True, check=False
-        )
+        done = subprocess.run([*pip, *kind, "-d", temporary, "-r", wanted], capture_output=True, text=True, check=False)
         if done.returncode:
             return f"{_WHEEL} can't be had ({done.stderr.strip().splitlines()[-1]}); install libssl1.1"
         OPENSSL.mkdir(parents=True, exist_ok=True)
