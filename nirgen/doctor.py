@@ -236,14 +236,28 @@ def check_database(uri: str | None) -> Check:
         return Check("database", "ok", "at the address that FIFTYONE_DATABASE_URI names (not tried)")
     if not _installed("fiftyone"):
         return Check("database", "missing", "only browsing needs one", "in the clone: pip install '.[browse]'")
-    remedy = "install MongoDB 6 or later, or set FIFTYONE_DATABASE_URI to one that runs"
-    broken = None
-    for mongod in _mongods():
-        problem = _problem_of(mongod)
-        if problem is None:
-            return Check("database", "ok", str(mongod))
-        broken = broken or Check("database", "broken", f"{mongod} does not start: {problem}", remedy)
-    return broken or Check("database", "missing", "no mongod found", remedy)
+    brought = mongod_of_fiftyone()
+    problem = None if brought is None else problem_of(brought)
+    if brought is not None and problem is None:
+        return Check("database", "ok", str(brought))
+    system = shutil.which("mongod")
+    if system is not None and problem_of(Path(system)) is None:
+        remedy = "start it, and set FIFTYONE_DATABASE_URI to its address, such as mongodb://127.0.0.1:27017"
+        return Check("database", "warn", f"{system}, which FiftyOne doesn't start by itself", remedy)
+    remedy = "install MongoDB 6 or later, start it, and set FIFTYONE_DATABASE_URI to its address"
+    if brought is not None:
+        return Check("database", "broken", f"{brought} does not start: {problem}", remedy)
+    return Check("database", "missing", "no mongod that starts was found", remedy)
+
+
+def mongod_of_fiftyone() -> Path | None:
+    """The MongoDB server that FiftyOne starts where its settings name none; None if it isn't there."""
+    package = util.find_spec("fiftyone")
+    for place in (package.submodule_search_locations or []) if package else []:
+        mongod = Path(place) / "db" / "bin" / "mongod"
+        if mongod.is_file():
+            return mongod
+    return None
 
 
 def _installed(distribution: str) -> bool:
@@ -281,21 +295,7 @@ def _memory_gib() -> tuple[float, float]:
     return total, total
 
 
-def _mongods() -> list[Path]:
-    """The MongoDB servers that FiftyOne would try, best first: the one it brings, then the system's."""
-    found: list[Path] = []
-    package = util.find_spec("fiftyone")
-    for place in (package.submodule_search_locations or []) if package else []:
-        brought = Path(place) / "db" / "bin" / "mongod"
-        if brought.is_file():
-            found.append(brought)
-    system = shutil.which("mongod")
-    if system:
-        found.append(Path(system))
-    return found
-
-
-def _problem_of(program: Path) -> str | None:
+def problem_of(program: Path) -> str | None:
     """Why a program can't say its version, in one line; None if it can."""
     try:
         done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S603

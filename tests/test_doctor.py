@@ -15,7 +15,6 @@ from nirgen.cli import app
 from nirgen.doctor import Check
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
     from pathlib import Path
 
 X86_WITH_BFLOAT16 = "processor\t: 0\nflags\t\t: fpu avx2 avx512_bf16\n\nprocessor\t: 1\nflags\t\t: fpu\n"
@@ -115,22 +114,27 @@ def test_the_databases_address_may_hold_a_password_and_is_not_shown() -> None:
 
 
 @pytest.mark.parametrize(
-    ("mongods", "state", "detail"),
+    ("brought", "system", "state", "detail"),
     [
-        ([], "missing", "no mongod found"),
-        (["broken"], "broken", "broken does not start: libcrypto.so.1.1 is missing"),
-        (["broken", "whole"], "ok", "whole"),
+        (None, None, "missing", "no mongod that starts was found"),
+        ("whole", "whole", "ok", "brought"),
+        ("broken", None, "broken", "brought does not start: libcrypto.so.1.1 is missing"),
+        ("broken", "whole", "warn", "system, which FiftyOne doesn't start by itself"),
+        (None, "whole", "warn", "system, which FiftyOne doesn't start by itself"),
+        (None, "broken", "missing", "no mongod that starts was found"),
     ],
 )
-def test_the_database_is_the_first_mongod_that_starts(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mongods: Sequence[str], state: str, detail: str
+def test_the_database_is_the_mongod_that_fiftyone_starts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, brought: str | None, system: str | None, state: str, detail: str
 ) -> None:
     scripts = {"broken": "echo libcrypto.so.1.1 is missing >&2; exit 127", "whole": "echo db version v7"}
-    for name in mongods:
-        (tmp_path / name).write_text(f"#!/bin/sh\n{scripts[name]}\n")
-        (tmp_path / name).chmod(0o755)
+    for name, kind in (("brought", brought), ("system", system)):
+        if kind is not None:
+            (tmp_path / name).write_text(f"#!/bin/sh\n{scripts[kind]}\n")
+            (tmp_path / name).chmod(0o755)
     monkeypatch.setattr(doctor, "_installed", lambda distribution: True)
-    monkeypatch.setattr(doctor, "_mongods", lambda: [tmp_path / name for name in mongods])
+    monkeypatch.setattr(doctor, "mongod_of_fiftyone", lambda: tmp_path / "brought" if brought else None)
+    monkeypatch.setattr(doctor.shutil, "which", lambda program: str(tmp_path / "system") if system else None)
     check = doctor.check_database(None)
     assert (check.state, check.detail.replace(f"{tmp_path}/", "")) == (state, detail)
 

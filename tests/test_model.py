@@ -9,7 +9,7 @@ from PIL import Image
 
 from nirgen.errors import ConfigError, ImageError, ModelError, ShapeError
 from nirgen.model import NirModel, load_model
-from nirgen.models.checkpoint import build, save
+from nirgen.models.checkpoint import build, load, save
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -141,3 +141,47 @@ def test_an_image_without_pixels_is_refused(model: NirModel) -> None:
         model(Image.new("RGB", (0, 8)))
     with pytest.raises(ShapeError, match=r"an array of shape \(0, 8, 3\)"):
         model(np.zeros((0, 8, 3), np.uint8))
+
+
+def test_what_is_on_the_device_stays_there_and_is_the_same(model: NirModel, photo) -> None:
+    rgb, sizes = batch(photo(32, 64), photo(32, 64, 1)), [(32, 64)] * 2
+    nir = model.translate_on_device(rgb.contiguous(memory_format=torch.channels_last), sizes)
+    assert (nir.dtype, nir.device.type) == (torch.float32, "cpu")
+    assert torch.equal(model.translate(rgb, sizes), nir)
+
+
+def test_a_models_weights_and_id_are_the_files_whatever_computes(model: NirModel, path: Path) -> None:
+    generator, header = load(path)
+    assert model.id == header["model_id"]
+    expected = generator.state_dict()
+    assert list(model.generator.state_dict()) == list(expected)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.generator.state_dict().items())
+
+
+def test_a_translation_is_the_generators_own_to_1e_4(model: NirModel, path: Path, photo) -> None:
+    generator, _ = load(path)
+    rgb = batch(photo(64, 96))
+    with torch.inference_mode():
+        expected = (generator(rgb.float() / 127.5 - 1) / 2 + 0.5).clamp(0, 1)
+    assert torch.allclose(model.translate(rgb, [(64, 96)]), expected, atol=1e-4)
+
+
+def test_half_precision_is_a_choice_that_the_model_tells(path: Path, photo) -> None:
+    half, whole = (load_model(path, device="cpu", precision=name) for name in ("bf16", "fp32"))
+    assert (half.precision, whole.precision) == ("bf16", "fp32")
+    assert half.describe() == {
+        "model_id": whole.id,
+        "device": "cpu",
+        "precision": "bf16",
+        "stride": 32,
+        "bytes_per_pixel": half.bytes_per_pixel,
+    }
+    rgb = batch(photo(32, 32))
+    found, expected = (model.translate(rgb, [(32, 32)]) for model in (half, whole))
+    assert found.dtype == torch.float32
+    assert 0 < (found - expected).abs().mean() < 0.02
+
+
+def test_an_unknown_precision_is_refused(path: Path) -> None:
+    with pytest.raises(ConfigError, match="precision is 'int8'"):
+        load_model(path, device="cpu", precision="int8")

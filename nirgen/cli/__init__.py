@@ -11,7 +11,23 @@ from typing import Annotated
 import typer
 
 from nirgen import __version__
-from nirgen.cli import build_dataset, doctor, evaluate, explain, labels, models, pairs, train, translate, validate
+from nirgen.cli import (
+    browse,
+    build_dataset,
+    curation,
+    doctor,
+    evaluate,
+    explain,
+    export,
+    labels,
+    manifest,
+    models,
+    pairs,
+    report,
+    train,
+    translate,
+    validate,
+)
 from nirgen.errors import NirgenError
 
 app = typer.Typer(
@@ -23,6 +39,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 app.command("translate")(translate.translate)
+app.add_typer(manifest.app, name="manifest")
 app.add_typer(models.app, name="models")
 app.add_typer(pairs.app, name="pairs")
 app.command("train")(train.train)
@@ -31,6 +48,10 @@ app.command("labels")(labels.labels)
 app.command("build-dataset")(build_dataset.build_dataset)
 app.command("validate")(validate.validate)
 app.command("explain")(explain.explain)
+app.command("browse")(browse.browse)
+app.command("report")(report.report)
+app.add_typer(curation.app, name="curation")
+app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 
 

@@ -82,6 +82,9 @@ def build_dataset(
         str | None, typer.Option(metavar="LIST", help="Besides COCO: yolo, hf, rfdetr; with commas between.")
     ] = None,
     licence: Annotated[str | None, typer.Option(help="Of the dataset, as its card states it.")] = None,
+    curation: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Decisions to carry out, of 'nirgen curation export'.")
+    ] = None,
     include_unlabelled: Annotated[
         bool, typer.Option("--include-unlabelled", help="Take images without a label entry as images without objects.")
     ] = False,
@@ -125,6 +128,7 @@ def build_dataset(
         "channels": None if channels is None else int(channels),
         "formats": [each.strip() for each in formats.split(",")] if formats else [],
         "licence": licence,
+        "curation": curation,
     }
     settings |= _inputs("generated", generated or [], labels or [], "sources", sources or [])
     settings |= _inputs("real", real or [], real_labels or [], "pairs", real_pairs or [])

@@ -9,8 +9,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Container, Iterator, Mapping, Sequence
 
-_LEAKS, _NAMES = 20, 12
-"""How many leaks, and how many names of a label file, are shown one by one."""
+_LEAKS, _NAMES, _NOTED = 20, 12, 20
+"""How many leaks, names of a label file, and decisions to know of are shown one by one."""
 
 
 def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
@@ -29,7 +29,37 @@ def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
         typer.echo(_matched(matched))
     for line in _remarks(summary):
         typer.echo(line)
+    _print_curation(summary["curation"])
     _print_leaks(summary)
+
+
+def _print_curation(curation: Mapping[str, Any] | None) -> None:
+    """What a curator's decisions come to."""
+    if curation is None:
+        return
+    typer.echo(f"decisions: {counted(curation['applied'])} of {curation['decisions']} carried out")
+    if curation["idle"]:
+        typer.echo(f"{curation['idle']} decisions about boxes have no effect, for their images are rejected")
+    print_noted("gone", curation["gone"])
+    print_noted("changed", curation["changed"])
+
+
+def counted(counts: Mapping[str, int]) -> str:
+    """Counts in words.
+
+    Example:
+        >>> counted({"reject": 2, "relabel": 1}), counted({})
+        ('2 reject, 1 relabel', 'none')
+    """
+    return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
+
+
+def print_noted(what: str, decisions: Sequence[Mapping[str, Any]]) -> None:
+    """Decisions of which something is to be known, a line each."""
+    for each in decisions[:_NOTED]:
+        typer.echo(f"{what}: {each['action']} {each['key']}: {each['why']}")
+    if len(decisions) > _NOTED:
+        typer.echo(f"... and {len(decisions) - _NOTED} more {what}, which --json has")
 
 
 def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
@@ -46,7 +76,7 @@ def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
     rows = [[title, *(str(split[name]) for split in splits.values())] for name, title in titles.items()]
     rows += [[f"boxes: {name}", *(str(split["boxes"][name]) for split in splits.values())] for name in first["boxes"]]
     rows.append(["size", *(_size(split["bytes"]) for split in splits.values())])
-    _print_table(["", *splits], rows, right=range(1, 1 + len(splits)))
+    print_table(["", *splits], rows, right=range(1, 1 + len(splits)))
 
 
 def _print_classes(labels: Mapping[str, Any]) -> None:
@@ -61,7 +91,7 @@ def _print_classes(labels: Mapping[str, Any]) -> None:
             listed = ", ".join(each["name"] for each in rest[:_NAMES])
             more = f" and {len(rest) - _NAMES} more" if len(rest) > _NAMES else ""
             rows.append([title, str(sum(each["labels"] for each in rest)), listed + more])
-    _print_table(["name", "labels", "became"], rows, right=[1])
+    print_table(["name", "labels", "became"], rows, right=[1])
     for reason, count in labels["lost"].items():
         typer.echo(f"{count} labels without a box: {reason}")
     if labels["duplicates"]:
@@ -105,7 +135,7 @@ def _print_leaks(summary: Mapping[str, Any]) -> None:
         typer.echo(f"... and {len(leaks) - _LEAKS} more leaks, which --json has")
 
 
-def _print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Container[int]) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Container[int]) -> None:
     """A table on standard output, some columns set right; nothing if it has no rows."""
     from rich import box
     from rich.console import Console

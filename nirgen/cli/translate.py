@@ -14,13 +14,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nirgen.cli.interrupt import interruptible
+from nirgen.cli.interrupt import stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from nirgen.translate.options import RunOptions, TranslateOptions
+    from nirgen.translate.profile import Profile
     from nirgen.translate.run import Progress, Summary
+    from nirgen.translate.shard import Shard
 
 _SECONDS_BETWEEN_LINES = 10
 
@@ -49,8 +51,25 @@ def translate(
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Resize sources to this height and width.  [default: their own]")
     ] = None,
-    batch: Annotated[int, typer.Option(min=1, help="Images of one size that the model gets at once.")] = 1,
-    workers: Annotated[int | None, typer.Option(min=1, help="Threads that read and write.  [default: up to 4]")] = None,
+    tile: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            metavar="PX",
+            help="Cut every image into tiles of that side; 0: never.  [default: where memory is short]",
+        ),
+    ] = None,
+    shard: Annotated[
+        str | None,
+        typer.Option(metavar="I/N", help="Only part I of N, the same on every machine; see 'nirgen manifest merge'."),
+    ] = None,
+    batch: Annotated[
+        int | None,
+        typer.Option(min=1, help="Images of one size that the model gets at once.  [default: 1; more on a GPU]"),
+    ] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=1, help="Threads that read and write.  [default: one a processor, up to 16]")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1...  [default: the best there is]")] = None,
     on_error: Annotated[
         Literal["continue", "stop"], typer.Option(help="What a bad image does to the run.")
@@ -63,20 +82,42 @@ def translate(
     preview: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Write one picture of the first sources and outputs.")
     ] = None,
+    profile: Annotated[bool, typer.Option("--profile", help="Print where the time went, and what would help.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print a summary for machines.")] = False,
 ) -> None:
     """Translate RGB images to NIR images.
 
     OUT mirrors SRC's tree (a/b.jpg becomes a/b.png) and has manifest.parquet, with a row for each source. A second run
-    does only what is not done yet. Exit code 0: every source is done; 3: some failed, and the manifest says why.
+    does only what is not done yet. Exit code 0: every source is done; 3: some failed, and the manifest says why; 130:
+    stopped by Ctrl-C, after what was in flight (a second one stops at once).
     """
     source, out = _source_and_out(paths, listing)
     options, run = _options(
-        {"format": image_format, "bit_depth": int(bit_depth), "channels": int(channels), "size": _parse_size(size)},
-        {"batch_size": batch, "workers": workers, "on_error": on_error, "redo": redo, "pixel_limit": max_pixels},
+        {
+            "format": image_format,
+            "bit_depth": int(bit_depth),
+            "channels": int(channels),
+            "size": _parse_size(size),
+            "tile": tile or None,
+        },
+        {
+            "batch_size": batch,
+            "workers": workers,
+            "on_error": on_error,
+            "redo": redo,
+            "pixel_limit": max_pixels,
+            "no_tiles": tile == 0,
+        },
     )
-    arguments: dict[str, Any] = {"model": model, "options": options, "run": run, "listing": listing, "device": device}
+    arguments: dict[str, Any] = {
+        "model": model,
+        "options": options,
+        "run": run,
+        "listing": listing,
+        "device": device,
+        "shard": _parse_shard(shard),
+    }
     from nirgen.translate.preview import check_preview
     from nirgen.translate.run import translate_folder
 
@@ -88,14 +129,16 @@ def translate(
     # Pillow warns of odd metadata; what matters of an image is in its row.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     with (
-        interruptible(lambda: "what is done stays; run the same command again to go on"),
+        stoppable("what is done stays; run the same command again to go on", quiet=quiet or as_json) as stopped,
         _progress(hidden=quiet or as_json) as report,
     ):
-        summary = translate_folder(source, out, **arguments, progress=report)
+        summary = translate_folder(source, out, **arguments, progress=report, stopped=stopped)
     if as_json:
         typer.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
     elif not quiet:
         _print_summary(summary)
+    if profile and not as_json:
+        _print_profile(summary.profile)
     if summary.failed and not as_json:
         _print_failures(summary)
     if preview is not None:
@@ -118,6 +161,12 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
     if match is None:
         raise typer.BadParameter(f"--size is HEIGHTxWIDTH in pixels, such as 720x1280, not {text!r}")
     return int(match[1]), int(match[2])
+
+
+def _parse_shard(text: str | None) -> Shard | None:
+    from nirgen.translate.shard import Shard
+
+    return None if text is None else Shard.parse(text)
 
 
 def _options(pixels: dict[str, Any], run: dict[str, Any]) -> tuple[TranslateOptions, RunOptions]:
@@ -160,7 +209,7 @@ def _bar() -> Generator[Callable[[Progress], None]]:
         def report(progress: Progress) -> None:
             if progress.phase not in tasks:
                 tasks[progress.phase] = bar.add_task(progress.phase, total=progress.total)
-            bar.update(tasks[progress.phase], completed=progress.done)
+            bar.update(tasks[progress.phase], completed=progress.done, total=progress.total)
 
         yield report
 
@@ -179,10 +228,11 @@ def _lines() -> Callable[[Progress], None]:
         due = progress.phase == "translate" if ended else now - printed >= _SECONDS_BETWEEN_LINES
         if due:
             rate = progress.done / max(now - began[progress.phase], 1e-9)
-            remaining = (progress.total - progress.done) / rate
-            typer.echo(
-                f"{progress.phase}: {progress.done}/{progress.total}, {rate:.2f}/s, {remaining:.0f} s to go", err=True
-            )
+            count, to_go = f"{progress.done}", "still counting"
+            if progress.total is not None:
+                count = f"{progress.done}/{progress.total}"
+                to_go = f"{(progress.total - progress.done) / rate:.0f} s to go"
+            typer.echo(f"{progress.phase}: {count}, {rate:.2f}/s, {to_go}", err=True)
             printed = now
 
     return report
@@ -206,6 +256,27 @@ def _print_summary(summary: Summary) -> None:
     typer.echo(f"images and manifest.parquet are in {summary.out}")
 
 
+def _print_profile(profile: Profile) -> None:
+    """A table of the stages, and what it says of the run."""
+    from rich.table import Table
+
+    from nirgen.cli.screen import show
+
+    table = Table("stage", title="where the time went")
+    for column in ("images", "seconds", "images/s of one thread", "share of the wall time"):
+        table.add_column(column, justify="right")
+    for stage in profile.stages:
+        rate = f"{stage.rate:.1f}" if stage.images else ""
+        table.add_row(stage.name, str(stage.images), f"{stage.seconds:.1f}", rate, f"{stage.share:.0%}")
+    show(table)
+    typer.echo(
+        f"{profile.images_per_second:.2f} images/s; the device was busy {profile.device_busy:.0%} of the time, waited "
+        f"for input {profile.waited_for_input:.0%}, for output {profile.waited_for_output:.0%}; queued on average: "
+        f"{profile.queued_input:.1f} decoded, {profile.queued_output:.1f} to be written"
+    )
+    typer.echo(f"bottleneck: {profile.remedy}")
+
+
 def _print_failures(summary: Summary) -> None:
     for _, error in summary.failures:
         typer.echo(f"failed: {error}", err=True)
@@ -217,7 +288,7 @@ def _write_preview(source: Path | None, out: Path, arguments: dict[str, Any], pr
     from nirgen.translate.preview import write_preview
 
     options, run = arguments["options"], arguments["run"]
-    plan = make_plan(source, out, f".{options.format}", listing=arguments["listing"])
+    plan = make_plan(source, out, f".{options.format}", listing=arguments["listing"], shard=arguments["shard"])
     shown = write_preview(plan, out, preview, pixel_limit=run.pixel_limit)
     if not shown:
         typer.echo(f"warning: there is nothing to show side by side; {str(preview)!r} was not written", err=True)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nirgen.dataset.editing import Editing
 from nirgen.dataset.scaling import Scaling
 from nirgen.labels.file import annotation
 
@@ -22,11 +24,13 @@ class Box:
         coco: Its COCO keys.
         source_key: What its label file calls it.
         steps: What was done since the source, in words.
+        added: Whether a curator added it; its label file doesn't have it then.
     """
 
     coco: dict[str, Any]
     source_key: str
     steps: tuple[str, ...]
+    added: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +38,10 @@ class Labelled:
     """An image of the dataset with what is on it.
 
     Attributes:
-        id: From 1, in the order of the keys, over all splits.
+        id: From 1, in the order of the keys, over all splits; rejected images keep theirs.
         image: The image.
-        boxes: In the order of their keys; their ids are from 1 over all splits as well.
+        boxes: In the order of their keys; their ids are from 1 over all splits as well. Deleted ones keep theirs, and
+            added ones come after all others.
         dropped: The keys of those that had no width or height left after scaling.
     """
 
@@ -53,21 +58,33 @@ def label_images(plan: Plan) -> Iterator[Labelled]:
         plan: The plan.
 
     Yields:
-        The images, in the order of their keys.
+        The images, in the order of their keys, without the rejected ones.
     """
     names = {category.id: category.name for category in plan.categories}
-    number = 0
-    for identifier, image in enumerate(plan.images, start=1):
+    ids = {name: number for number, name in names.items()}
+    number, last = 0, _count_all(plan)
+    for identifier, image, rejected in _numbered(plan):
+        if rejected:
+            number += _count(image)
+            continue
         labelled = Labelled(identifier, image)
         scaling = Scaling.of(image)
+        editing = Editing(image, ids) if image.decisions else None
         for key, values in _by_key(image):
             scaled = values if scaling.identity else scaling.annotation(values)
             if scaled is None:
                 labelled.dropped.append(f"{image.key}#{key}")
                 continue
             number += 1
-            coco = _coco(scaled, number, identifier, f"{image.key}#{key}")
-            labelled.boxes.append(Box(coco, key, _steps(values, names[values["category_id"]], scaling)))
+            edited, decided = editing.apply(key, scaled) if editing else (scaled, ())
+            if edited is None:
+                continue
+            coco = _coco(edited, number, identifier, f"{image.key}#{key}")
+            labelled.boxes.append(Box(coco, key, (*_steps(values, names[values["category_id"]], scaling), *decided)))
+        for key, values, decided in editing.added() if editing else ():
+            last += 1
+            labelled.boxes.append(Box(_coco(values, last, identifier, f"{image.key}#{key}"), key, decided, added=True))
+        labelled.boxes.sort(key=lambda box: box.source_key)
         yield labelled
 
 
@@ -79,9 +96,32 @@ def image_entries(plan: Plan, split: str, licences: Mapping[tuple[int, Any], int
         split: Which split of it.
         licences: The new ids of licences that have one, by the position of their label file and their id there.
     """
-    for identifier, image in enumerate(plan.images, start=1):
-        if image.split == split:
+    for identifier, image, rejected in _numbered(plan):
+        if image.split == split and not rejected:
             yield _image_entry(identifier, image, licences)
+
+
+def _numbered(plan: Plan) -> Iterator[tuple[int, PlannedImage, bool]]:
+    """The images with their ids, and whether they are rejected, sorted by key."""
+    kept, rejected = ((image, False) for image in plan.images), ((image, True) for image in plan.rejected)
+    merged = heapq.merge(kept, rejected, key=lambda pair: pair[0].key)
+    for identifier, (image, is_rejected) in enumerate(merged, start=1):
+        yield identifier, image, is_rejected
+
+
+def _count_all(plan: Plan) -> int:
+    """How many annotations there would be without decisions; 0 if none is added, for then nobody needs to know."""
+    if not any(decision.action == "add" for image in plan.images for decision in image.decisions):
+        return 0
+    return sum(_count(image) for image in (*plan.images, *plan.rejected))
+
+
+def _count(image: PlannedImage) -> int:
+    """How many annotations of an image there would be without decisions."""
+    scaling = Scaling.of(image)
+    if image.labels is None or scaling.identity:
+        return 0 if image.labels is None else len(image.labels.annotations)
+    return sum(scaling.annotation(values) is not None for _, values in _by_key(image))
 
 
 def _image_entry(identifier: int, image: PlannedImage, licences: Mapping[tuple[int, Any], int]) -> dict[str, Any]:
@@ -98,7 +138,7 @@ def _image_entry(identifier: int, image: PlannedImage, licences: Mapping[tuple[i
     if image.sequence is not None:
         own["sequence"] = image.sequence
     if labels is None:
-        return own | {"unlabelled": True}
+        return own | {"unlabelled": True} if image.unlabelled else own
     if labels.attributes:
         own["attributes"] = labels.attributes
     others = {name: value for name, value in labels.extra.items() if name not in own}

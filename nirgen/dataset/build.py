@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
 import socket
 import time
 from collections import Counter
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nirgen import __version__
+from nirgen.curation import encode
 from nirgen.dataset import folder, yolo
 from nirgen.dataset.annotations import label_images
 from nirgen.dataset.card import write_card
@@ -50,7 +52,7 @@ FORMATS: Mapping[str, Callable[[Store, Plan], AbstractContextManager[Callable[[L
 }
 """What writes the formats besides COCO."""
 
-NOT_DESCRIBED = {"generated", "real", "policy"}
+NOT_DESCRIBED = {"generated", "real", "policy", "curation"}
 """Settings that `dataset.json` doesn't have, because they say where inputs lay."""
 
 _REPORT_EVERY = 100
@@ -107,6 +109,7 @@ def build(plan: Plan, out: Path, *, replace: bool = False, progress: Report | No
             return _built(site.out, found.values, Counter(), started, already=True)
         site.new.mkdir()
         values, placed = _write(plan, Store(site.new), progress)
+        _keep_scores(site.out, site.new)
         _write_run_json(site.new, plan, started)
         site.change_places()
     return _built(site.out, values, Counter(each.how for each in placed), started)
@@ -145,13 +148,30 @@ def _existing(out: Path, plan: Plan, *, replace: bool, progress: Report | None) 
     if not replace:
         what = f"this dataset, but {changed!r} is missing or altered" if same else "another dataset"
         raise OutputError(f"{out}: holds {what}; say --replace to build it anew, or name another folder")
-    strangers = list(folder.foreign(info))
+    strangers = [name for name in folder.foreign(info) if not _is_given(out / name, plan)]
     if strangers:
         raise OutputError(
             f"{out}: {len(strangers)} of its files aren't of the dataset, such as {strangers[0]!r}, and would be lost; "
             "move them away, or name another folder"
         )
+    if folder.CURATION in info.files and plan.curation is None and (out / folder.CURATION).exists():
+        raise OutputError(
+            f"{out}: was built with decisions, which would be lost; say --curation {out / folder.CURATION}, or move "
+            "that file away"
+        )
     return None
+
+
+def _is_given(path: Path, plan: Plan) -> bool:
+    """Whether a file is that of the plan's decisions, all of which the new dataset will have."""
+    given = plan.config.curation
+    return given is not None and path.name == folder.CURATION and path.resolve() == given.resolve()
+
+
+def _keep_scores(old: Path, new: Path) -> None:
+    """Carry scores over from the dataset that is replaced; their reader knows which of them still hold."""
+    if (old / folder.SCORES).is_file():
+        shutil.copyfile(old / folder.SCORES, new / folder.SCORES)
 
 
 def _write(plan: Plan, store: Store, progress: Report | None) -> tuple[dict[str, Any], list[Placed]]:
@@ -162,15 +182,17 @@ def _write(plan: Plan, store: Store, progress: Report | None) -> tuple[dict[str,
         takers = [stack.enter_context(coco_files(store, plan))]
         takers += [stack.enter_context(FORMATS[name](store, plan)) for name in sorted(plan.config.formats)]
         add_provenance = stack.enter_context(provenance_file(store, plan))
-        for labelled, each in zip(label_images(plan), placed, strict=True):
+        for done, (labelled, each) in enumerate(zip(label_images(plan), placed, strict=True), start=1):
             for take in takers:
                 take(labelled)
             add_provenance(labelled, each)
             contents.add(labelled, each)
             examples.add(labelled)
-            if progress is not None and (labelled.id % _REPORT_EVERY == 0 or labelled.id == len(placed)):
-                progress("annotations", labelled.id, len(placed))
+            if progress is not None and (done % _REPORT_EVERY == 0 or done == len(placed)):
+                progress("annotations", done, len(placed))
     write_pairs(store, plan.training)
+    if plan.curation is not None:
+        store.write(folder.CURATION, encode(plan.curation.decisions))
     write_configs(store, plan)
     write_card(store, plan, contents, examples)
     values = _described(plan, contents, store)
@@ -193,6 +215,7 @@ def _described(plan: Plan, contents: Contents, store: Store) -> dict[str, Any]:
         "left_out": [asdict(each) for each in plan.left_out],
         "leaks": [asdict(leak) for leak in plan.leaks],
         "notes": list(plan.notes),
+        "curation": plan.curation and plan.curation.described(),
         "licences": [asdict(part) for part in parts_of(plan)],
         "files": dict(sorted(store.hashes.items())),
     }
@@ -231,5 +254,6 @@ def _write_run_json(root: Path, plan: Plan, started: float) -> None:
             }
             for given in _inputs(plan)
         },
+        "curation": None if plan.config.curation is None else str(plan.config.curation.absolute()),
     }
     (root / folder.RUN_JSON).write_bytes(json.dumps(values, indent=2).encode() + b"\n")

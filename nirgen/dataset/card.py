@@ -13,7 +13,7 @@ from nirgen.dataset.plan import REASONS
 from nirgen.dataset.rendering import cell, render
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nirgen.dataset.contents import Contents
     from nirgen.dataset.plan import LabelInput, Plan
@@ -53,6 +53,8 @@ def write_card(store: Store, plan: Plan, contents: Contents, examples: pictures.
         dropped=[_dropped(labels) for labels in plan.label_files],
         lost=[_counts(labels.counts.get("lost", {}).items()) for labels in plan.label_files],
         encoded=_counts(contents.encoded.items()),
+        applied=_counts(plan.curation.applied.items()) if plan.curation else "",
+        rejected=_listed([image.key for image in plan.rejected]),
         parts=parts_of(plan),
         reasons=REASONS,
         unknown=UNKNOWN,
@@ -85,6 +87,12 @@ def _dropped(labels: LabelInput) -> str:
     """The names of a label file whose labels are in no dataset, with how many there were."""
     names: list[dict[str, Any]] = labels.counts.get("names", [])
     return _counts((each["name"], each["labels"]) for each in names if "dropped" in each["became"])
+
+
+def _listed(keys: Sequence[str]) -> str:
+    """Keys, of many the first few."""
+    more = f" and {len(keys) - NAMES_SHOWN} more" if len(keys) > NAMES_SHOWN else ""
+    return ", ".join(cell(key) for key in keys[:NAMES_SHOWN]) + more
 
 
 def _counts(items: Iterable[tuple[str, int]]) -> str:

@@ -82,6 +82,7 @@ class DatasetConfig(FrozenConfig):
         channels: The same for the number of channels; 3 are equal copies.
         formats: What is written besides COCO.
         licence: Of the dataset, as its card states it; None derives it from the parts.
+        curation: A file of a curator's decisions; None without any.
     """
 
     generated: tuple[GeneratedInput, ...] = ()
@@ -101,6 +102,7 @@ class DatasetConfig(FrozenConfig):
     channels: Literal[1, 3] | None = None
     formats: tuple[Literal["yolo", "hf", "rfdetr"], ...] = ()
     licence: str | None = None
+    curation: Path | None = None
 
     def moved(self, move: Callable[[Path], Path]) -> Self:
         """The same with other paths.
@@ -110,7 +112,8 @@ class DatasetConfig(FrozenConfig):
         """
         inputs = {kind: tuple(each.moved(move) for each in getattr(self, kind)) for kind in ("generated", "real")}
         policy = self.policy if self.policy in BUILT_IN else str(move(Path(self.policy)))
-        return self.model_copy(update={**inputs, "policy": policy})
+        curation = None if self.curation is None else move(self.curation)
+        return self.model_copy(update={**inputs, "policy": policy, "curation": curation})
 
     @field_validator("splits")
     @classmethod

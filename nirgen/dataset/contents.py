@@ -86,7 +86,7 @@ class Contents:
             category, ignored = box.coco["category_id"], bool(box.coco["iscrowd"])
             (split.ignored if ignored else split.boxes)[category, image.kind] += 1
             self.merged[image.origin, box.coco["source_category"], category, ignored] += 1
-        split.unlabelled += image.labels is None
+        split.unlabelled += image.unlabelled
         split.empty += image.labels is not None and not labelled.boxes
         if labelled.boxes and all(box.coco["iscrowd"] for box in labelled.boxes):
             split.only_ignored.append(image.key)

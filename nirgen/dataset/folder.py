@@ -28,7 +28,11 @@ PROVENANCE = "provenance.parquet"
 LINEAGE = "lineage.parquet"
 CARD = "README.md"
 IMAGES = "images"
-UNHASHED = frozenset({DATASET_JSON, RUN_JSON})
+CURATION = "curation.jsonl"
+"""The decisions that the dataset was built with, if there were any."""
+SCORES = "scores.parquet"
+"""Scores of what the dataset holds, computed after it was built."""
+UNHASHED = frozenset({DATASET_JSON, RUN_JSON, SCORES})
 """The files of a dataset whose hashes `dataset.json` doesn't have."""
 
 THREADS = 4
@@ -65,6 +69,12 @@ class DatasetInfo:
     splits: Mapping[str, Mapping[str, Any]]
     files: Mapping[str, str]
     values: Mapping[str, Any]
+
+    @property
+    def curation(self) -> Mapping[str, Any] | None:
+        """What it says of the decisions that it was built with; None without any."""
+        found: Mapping[str, Any] | None = self.values.get("curation")
+        return found
 
 
 def is_dataset(folder: Path) -> bool:

@@ -5,13 +5,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
+    from nirgen.curation.decision import Decision
     from nirgen.dataset.config import DatasetConfig
     from nirgen.dataset.training import TrainingPair
     from nirgen.labels.file import Category, LabelledImage
@@ -31,6 +32,7 @@ REASONS: Mapping[str, str] = {
     "size": "images whose size doesn't fit their label entry",
     "other-split": "images of a split that is none of train, val, test",
     "not-sampled": "generated images not sampled",
+    "rejected": "images that a curator rejected",
 }
 """Why an image or a label entry stays out of a dataset, in words."""
 
@@ -61,6 +63,7 @@ class PlannedImage:
         model_id: Of the generator; None of a real image.
         options_id: Of the options that it was translated with; None of a real image.
         sequence: The recording that it comes from, or None.
+        decisions: What a curator decided about it and its boxes, as far as it has an effect; sorted by key and action.
     """
 
     key: str
@@ -81,6 +84,12 @@ class PlannedImage:
     model_id: str | None = None
     options_id: str | None = None
     sequence: str | None = None
+    decisions: tuple[Decision, ...] = ()
+
+    @property
+    def unlabelled(self) -> bool:
+        """Whether nobody has labelled it: it has no label entry, and no curator added a box."""
+        return self.labels is None and not any(decision.action == "add" for decision in self.decisions)
 
 
 @dataclass(frozen=True)
@@ -188,6 +197,53 @@ class Leak:
     other: str
 
 
+@dataclass(frozen=True, slots=True)
+class Noted:
+    """A decision of which a curator should know something.
+
+    Attributes:
+        key: Of the decision.
+        action: Of the decision.
+        why: Why its target isn't there, or what is another in it than the decision saw.
+    """
+
+    key: str
+    action: str
+    why: str
+
+
+@dataclass(frozen=True)
+class Curated:
+    """What a curator's decisions came to.
+
+    Attributes:
+        sha256: Of the decisions, as `nirgen.curation.encode` writes them.
+        decisions: All of them, sorted by key and action.
+        applied: How many had an effect, by action.
+        idle: How many had none, because the image of their box is rejected.
+        gone: Those whose target isn't there.
+        changed: Those whose target isn't any more what they saw; they were applied.
+    """
+
+    sha256: str
+    decisions: tuple[Decision, ...]
+    applied: Mapping[str, int]
+    idle: int
+    gone: tuple[Noted, ...]
+    changed: tuple[Noted, ...]
+
+    def described(self) -> dict[str, Any]:
+        """It as plain values, as `dataset.json` has it."""
+        return {
+            "sha256": self.sha256,
+            "decisions": len(self.decisions),
+            "applied": dict(sorted(self.applied.items())),
+            "idle": self.idle,
+            "gone": [asdict(each) for each in self.gone],
+            "changed": [asdict(each) for each in self.changed],
+        }
+
+
 @dataclass(frozen=True)
 class Plan:
     """A dataset before it is written.
@@ -206,6 +262,9 @@ class Plan:
         notes: What a reader of the plan should know besides, one line each.
         inputs: The sha256 of everything that was read, by what it is, such as `bdd100k: labels`.
         digest: sha256 over all of the above that decides what the dataset holds; folders outside of it don't.
+        rejected: Images that a curator took out, sorted by key. They keep their ids, and those of their annotations,
+            which nothing else gets.
+        curation: What the curator's decisions came to; None without any.
     """
 
     config: DatasetConfig
@@ -220,3 +279,5 @@ class Plan:
     notes: tuple[str, ...]
     inputs: Mapping[str, str]
     digest: str
+    rejected: tuple[PlannedImage, ...] = ()
+    curation: Curated | None = None

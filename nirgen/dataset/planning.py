@@ -1,4 +1,4 @@
-"""Make a plan: read the inputs, divide, sample, look for leaks. Nothing is written."""
+"""Make a plan: read the inputs, divide, sample, carry out decisions, look for leaks. Nothing is written."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import json
 from dataclasses import asdict, fields, replace
 from typing import TYPE_CHECKING, Any
 
+from nirgen.curation import read_decisions
+from nirgen.dataset.curating import curate
 from nirgen.dataset.inputs import Inputs
 from nirgen.dataset.leaks import find_leaks, find_near_duplicates
 from nirgen.dataset.lineage import Lineage, TrainingList
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
     from nirgen.dataset.config import DatasetConfig
     from nirgen.dataset.plan import Leak, Report
 
-_PLACES = {"generated", "real", "policy"}
+_PLACES = {"generated", "real", "policy", "curation"}
 """Settings that say where things are; what lies there has hashes of its own."""
 
 
@@ -39,11 +41,13 @@ def make_plan(config: DatasetConfig, report: Report | None = None) -> Plan:
         The plan. Its leaks are named and not refused: `leaks.refuse_leaks` does that.
 
     Raises:
-        NirgenError: An input can't be used, inputs don't fit each other, or no image is left.
+        NirgenError: An input or a file of decisions can't be used, inputs don't fit each other, or no image is left.
     """
     tally = Tally()
+    decisions = None if config.curation is None else read_decisions(config.curation)
     inputs = Inputs.read(config, tally, report)
-    images = _choose(inputs, tally)
+    chosen = curate(_choose(inputs, tally), decisions, inputs.categories, tally)
+    images = chosen.images
     rgb = _rgb_files(inputs, images) if config.near_duplicates else {}
     plan = Plan(
         config=inputs.config,
@@ -56,8 +60,10 @@ def make_plan(config: DatasetConfig, report: Report | None = None) -> Plan:
         left_out=tally.left_out(),
         leaks=_leaks(inputs, images, rgb, report),
         notes=tuple(note(inputs, images, rgb)),
-        inputs=inputs.digests(),
+        inputs=inputs.digests() | ({} if decisions is None else {"curation": decisions.sha256}),
         digest="",
+        rejected=chosen.rejected,
+        curation=chosen.curation,
     )
     return replace(plan, digest=_digest(plan))
 
@@ -117,11 +123,14 @@ def _digest(plan: Plan) -> str:
         "notes": plan.notes,
         "inputs": dict(plan.inputs),
     }
+    if plan.curation is not None:
+        values["curation"] = plan.curation.described()
+        values["rejected"] = [_image_values(image) for image in plan.rejected]
     text = json.dumps(values, sort_keys=True, separators=(",", ":"))
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def _image_values(image: PlannedImage) -> list[Any]:
-    """What decides how an image is written; its labels are those of its file, by their name."""
-    names = [field.name for field in fields(PlannedImage) if field.name not in {"path", "labels"}]
+    """What decides how an image is written; labels and decisions are those of their files, by hash and name."""
+    names = [field.name for field in fields(PlannedImage) if field.name not in {"path", "labels", "decisions"}]
     return [*(getattr(image, name) for name in names), image.labels and image.labels.file_name]

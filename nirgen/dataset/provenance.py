@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nirgen import __version__
+from nirgen.dataset.editing import image_steps
 from nirgen.dataset.folder import PROVENANCE
 from nirgen.dataset.scaling import Scaling
 
@@ -114,7 +115,8 @@ class Rows:
 
     def _of_box(self, box: Box) -> dict[str, Any]:
         """What the row of an annotation has of its own."""
-        return {
+        unlabelled = {"label_file": None, "label_sha256": None} if box.added else {}
+        return unlabelled | {
             "kind": "annotation",
             "key": box.coco["key"],
             "id": box.coco["id"],
@@ -159,4 +161,4 @@ def _steps(image: PlannedImage, placed: Placed) -> tuple[str, ...]:
         steps.append(str(scaling))
     if placed.encoded is not None:
         steps.append(placed.encoded)
-    return tuple(steps)
+    return (*steps, *image_steps(image))

@@ -6,9 +6,9 @@ from collections import Counter, defaultdict
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from nirgen.dataset.editing import count_boxes
 from nirgen.dataset.plan import SPLITS
 from nirgen.dataset.tally import EXAMPLES
-from nirgen.labels.file import box_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -24,15 +24,15 @@ def summarise(plan: Plan) -> dict[str, Any]:
 
     Returns:
         Plain values: `digest`; `splits` by name, with images, boxes by class, regions to ignore, and bytes; `classes`,
-        what became of each name in the labels; `matched`, `collisions`, `scaled`, `left_out`, `leaks`, `notes`
-        (docs/formats.md).
+        what became of each name in the labels; `matched`, `collisions`, `scaled`, `left_out`, `leaks`, `notes`,
+        `curation` (docs/formats.md).
     """
+    ids = {category.name: category.id for category in plan.categories}
     by_split = {split: [image for image in plan.images if image.split == split] for split in SPLITS}
-    names = {category.id: category.name for category in plan.categories}
     return {
         "digest": plan.digest,
         "images": len(plan.images),
-        "splits": {split: _split(images, names) for split, images in by_split.items() if images},
+        "splits": {split: _split(images, ids) for split, images in by_split.items() if images},
         "classes": [_class_map(each) for each in plan.label_files],
         "matched": [asdict(each) for each in plan.matched],
         "collisions": _collisions(plan.images),
@@ -40,27 +40,28 @@ def summarise(plan: Plan) -> dict[str, Any]:
         "left_out": [{**asdict(each), "examples": list(each.examples)} for each in plan.left_out],
         "leaks": [asdict(leak) for leak in plan.leaks],
         "notes": list(plan.notes),
+        "curation": plan.curation and plan.curation.described(),
     }
 
 
-def _split(images: Sequence[PlannedImage], names: dict[int, str]) -> dict[str, Any]:
+def _split(images: Sequence[PlannedImage], ids: dict[str, int]) -> dict[str, Any]:
     """What a split holds; boxes and regions to ignore are told apart by `iscrowd`."""
     boxes = Counter[int]()
-    annotations = empty = 0
+    ignored = empty = 0
     for image in images:
-        if image.labels is not None:
-            boxes.update(box_counts(image.labels))
-            annotations += len(image.labels.annotations)
-            empty += not image.labels.annotations
+        on_it, to_ignore = count_boxes(image, ids)
+        boxes.update(on_it)
+        ignored += to_ignore
+        empty += image.labels is not None and not on_it and not to_ignore
     kinds = Counter(image.kind for image in images)
     return {
         "generated": kinds["generated"],
         "real": kinds["real"],
         "empty": empty,
-        "unlabelled": sum(image.labels is None for image in images),
+        "unlabelled": sum(image.unlabelled for image in images),
         "recordings": len({(image.origin, image.sequence) for image in images if image.sequence}),
-        "boxes": {name: boxes[category] for category, name in names.items()},
-        "ignored": annotations - boxes.total(),
+        "boxes": {name: boxes[number] for name, number in ids.items()},
+        "ignored": ignored,
         "bytes": sum(image.size_bytes for image in images),
     }
 

@@ -12,6 +12,9 @@ if TYPE_CHECKING:
 
 EXAMPLES = 5
 
+_REMARKED = {"size", "other-split"}
+"""Reasons whose names go on with what the image is."""
+
 
 class Tally:
     """Counts by input and reason, with the first few names of each."""
@@ -28,6 +31,14 @@ class Tally:
             names: One for each.
         """
         self._names[origin, what] += names
+
+    def reasons(self) -> dict[str, str]:
+        """Why each image stays out that was counted: a key of `REASONS` by the image's key."""
+        return {
+            f"{origin}/{name.rpartition(' is ')[0] if what in _REMARKED else name}": what
+            for (origin, what), names in self._names.items()
+            for name in names
+        }
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """All that was counted, by input and in the order of `REASONS`; the examples are the first by name."""

@@ -4,40 +4,49 @@ from __future__ import annotations
 
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nirgen.dataset.folder import PROVENANCE
+from nirgen.dataset.folder import CURATION, PROVENANCE
 from nirgen.dataset.provenance import COLUMNS, SCHEMA
 from nirgen.errors import NirgenError
+from nirgen.explain.decided import taken_out
+
+if TYPE_CHECKING:
+    from nirgen.dataset.folder import DatasetInfo
 
 _NEAREST = 3
 
 
-def find_rows(folder: Path, wanted: str, *, image: bool) -> list[dict[str, Any]]:
+def find_rows(info: DatasetInfo, wanted: str, *, image: bool) -> list[dict[str, Any]]:
     """The row that is wanted, and others with its id behind it.
 
     Args:
-        folder: The dataset.
+        info: What the dataset says of itself.
         wanted: An id, a stable key, or a file.
         image: Whether a number is an image's id.
 
     Raises:
-        NirgenError: Nothing is called so, or the provenance can't be read.
+        NirgenError: Nothing is called so, a curator took it out, or the provenance can't be read.
     """
+    folder = info.folder
     if wanted.isdecimal():
         rows = sorted(read_rows(folder, "id", int(wanted)), key=lambda row: row["kind"])
         found = [row for row in rows if row["kind"] == "image"] if image else rows
         if found:
             return found
         what = "image" if image else "annotation or image"
-        raise NirgenError(f"{folder}: no {what} {wanted}; ids count from 1, and keys are ids that last")
+        gaps = ", with gaps where decisions took something out" if info.curation else ""
+        raise NirgenError(f"{folder}: no {what} {wanted}; ids count from 1{gaps}, and keys are ids that last")
     found = read_rows(folder, "key", wanted)
     found = found or [row for row in read_rows(folder, "file_name", _inside(folder, wanted)) if row["kind"] == "image"]
     if found:
         return found[:1]
+    decided = taken_out(info, wanted)
+    if decided is not None:
+        raise NirgenError(f"{folder}: {decided}; {CURATION} has it")
     keys = ", ".join(map(repr, _nearest(folder, wanted)))
     remedy = f"near it are {keys}" if keys else "name an id, a key or an image file"
     raise NirgenError(f"{folder}: nothing is called {wanted!r}; {remedy}")

@@ -41,7 +41,7 @@ def explain(folder: Path, wanted: str, *, image: bool = False) -> Explanation:
             nearest keys are named.
     """
     info = read_dataset(folder)
-    rows = find_rows(folder, wanted, image=image)
+    rows = find_rows(info, wanted, image=image)
     row = rows[0]
     (image_row,) = [row] if row["kind"] == "image" else read_rows(folder, "key", row["image_key"])
     roots = _roots(folder).get(row["origin"], {})

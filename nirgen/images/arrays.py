@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from nirgen.images.encoding import Pixels
 
+# Values that are quantised at once: their float64 stay in a processor's cache.
+_BLOCK = 32768
+
 
 def to_pixels(values: NDArray[np.floating], bit_depth: Literal[8, 16] = 8) -> Pixels:
     """Quantise intensities, rounding to the nearest level.
@@ -30,8 +33,13 @@ def to_pixels(values: NDArray[np.floating], bit_depth: Literal[8, 16] = 8) -> Pi
         [0, 128, 255]
     """
     levels = 2**bit_depth - 1
-    scaled = np.rint(np.clip(values.astype(np.float64), 0, 1) * levels)
-    pixels: Pixels = scaled.astype(np.uint8 if bit_depth == 8 else np.uint16)
+    pixels: Pixels = np.empty(values.shape, np.uint8 if bit_depth == 8 else np.uint16)
+    given, made = values.reshape(-1), pixels.reshape(-1)
+    for start in range(0, given.size, _BLOCK):
+        block = given[start : start + _BLOCK].astype(np.float64)
+        np.clip(block, 0, 1, out=block)
+        block *= levels
+        made[start : start + _BLOCK] = np.rint(block, out=block)
     return pixels
 
 
@@ -85,7 +93,13 @@ def pad_to_stride(rgb: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
     below, right = -height % stride, -width % stride
     if not below and not right:
         return rgb
-    return np.pad(rgb, ((0, below), (0, right), (0, 0)), mode="reflect")
+    if below >= height or right >= width:
+        return np.pad(rgb, ((0, below), (0, right), (0, 0)), mode="reflect")
+    padded = np.empty((height + below, width + right, 3), np.uint8)
+    padded[:height, :width] = rgb
+    padded[height:, :width] = rgb[height - 1 - below : height - 1][::-1]
+    padded[:, width:] = padded[:, width - 1 - right : width - 1][:, ::-1]
+    return padded
 
 
 def resize(

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from nirgen.errors import ConfigError
+from nirgen.images.png import encode_png
 
 Format = Literal["png", "jpg", "tif"]
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | np.ndarray[tuple[int, ...], np.dtype[np.uint16]]
@@ -31,11 +32,11 @@ def encode(pixels: Pixels, image_format: Format) -> bytes:
     """
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     check_encodable(image_format, bit_depth=8 * pixels.itemsize, channels=channels)
+    if image_format == "png":
+        return encode_png(pixels)
     image = Image.fromarray(pixels)
     file = io.BytesIO()
-    if image_format == "png":
-        image.save(file, "PNG", compress_level=6)
-    elif image_format == "jpg":
+    if image_format == "jpg":
         image.save(file, "JPEG", quality=JPEG_QUALITY, subsampling=0)
     else:
         image.save(file, "TIFF", compression="tiff_adobe_deflate")

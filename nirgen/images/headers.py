@@ -79,10 +79,7 @@ def header_of(data: bytes, name: str) -> Header:
     orientation = 1
     # Pillow would decode a PNG without such marks to look for them.
     if image.format != "PNG" or any(mark in data for mark in _EXIF_IN_PNG):
-        try:
-            orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
-        except Exception:  # noqa: BLE001 - EXIF data is a stranger's TIFF file, and its parser may raise anything
-            orientation = 1
+        orientation = orientation_of(image)
     # Pillow turns the sizes of TIFF files itself
     turned = orientation in _TURNED and image.format != "TIFF"
     channels = 3 if image.mode in {"P", "PA"} else len(image.getbands())
@@ -94,6 +91,16 @@ def header_of(data: bytes, name: str) -> Header:
         channels=channels,
         bits=16 if image.mode.startswith("I;16") else 8,
     )
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation of an open image; 1, upright, where there is none or it can't be read."""
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - EXIF data is a stranger's TIFF file, and its parser may raise anything
+        return 1
 
 
 def size_of(data: bytes, name: str) -> tuple[int, int]:

@@ -61,12 +61,15 @@ class Upsample(nn.Module):
 class StandardizedConv(nn.Conv2d):
     """A 3x3 convolution whose filters are standardised to mean 0 and standard deviation 1 at each use."""
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, channels_in, H, W) -> (N, channels_out, H, W)."""
+    def standardised(self) -> Tensor:
+        """The filters of one use: (channels_out, channels_in, 3, 3)."""
         mean = self.weight.mean(dim=(1, 2, 3), keepdim=True)
         std = self.weight.std(dim=(1, 2, 3), keepdim=True)
-        weight = (self.weight - mean) / (std + 1e-5)
-        return F.conv2d(x, weight, self.bias, self.stride, self.padding)
+        return (self.weight - mean) / (std + 1e-5)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, channels_in, H, W) -> (N, channels_out, H, W)."""
+        return F.conv2d(x, self.standardised(), self.bias, self.stride, self.padding)
 
 
 class OutputBlock(nn.Module):

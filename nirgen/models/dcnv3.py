@@ -44,19 +44,13 @@ def deformable_sample(value: Tensor, offset: Tensor, mask: Tensor, groups: int, 
         (N, H, W, C).
     """
     n, height, width, channels = value.shape
-    with torch.no_grad():
-        steps = torch.arange(-1, 2, device=value.device, dtype=value.dtype)
-        grid_x, grid_y = torch.meshgrid(steps, steps, indexing="ij")  # x outermost
-        points = torch.stack((grid_x, grid_y), dim=-1).view(1, 1, 1, POINTS, 2) * offset_scale
-        rows = torch.arange(height, device=value.device, dtype=value.dtype).view(1, height, 1, 1, 1)
-        columns = torch.arange(width, device=value.device, dtype=value.dtype).view(1, 1, width, 1, 1)
-    moved = offset.view(n, height * width, groups, POINTS, 2) * offset_scale
-    where = moved.view(n, height, width, groups * POINTS, 2) + points.repeat(1, 1, 1, groups, 1)
     # grid_sample's [-1, 1] spans the outer edges of the corner pixels (align_corners=False)
-    x = (where[..., 0:1] + columns) * (2 / width) + (1 / width - 1)
-    y = (where[..., 1:2] + rows) * (2 / height) + (1 / height - 1)
-    grid = torch.cat((x, y), dim=-1).view(n, height * width, groups, POINTS, 2)
-    grid = grid.transpose(1, 2).reshape(n * groups, height * width, POINTS, 2)
+    one = value.new_ones(())
+    pixel = torch.stack((one * (2 / width), one * (2 / height)))
+    with torch.no_grad():
+        regular = _regular_points(height, width, offset_scale, value) * pixel + (pixel / 2 - 1)
+    moves = offset.view(n, height * width, groups, POINTS, 2).transpose(1, 2)
+    grid = torch.addcmul(regular, moves, pixel * offset_scale).reshape(n * groups, height * width, POINTS, 2)
     maps = value.permute(0, 3, 1, 2).reshape(n * groups, channels // groups, height, width)
     sampled = F.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
     weights = (
@@ -64,6 +58,16 @@ def deformable_sample(value: Tensor, offset: Tensor, mask: Tensor, groups: int, 
     )
     summed = (sampled * weights).sum(dim=-1)  # (N * groups, C / groups, H * W)
     return summed.view(n, channels, height, width).permute(0, 2, 3, 1)
+
+
+def _regular_points(height: int, width: int, offset_scale: float, like: Tensor) -> Tensor:
+    """Where each position's nine points lie without offsets: (H * W, 9, 2), (x, y) in pixels."""
+    steps = torch.arange(-1, 2, device=like.device, dtype=like.dtype)
+    points = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1).view(POINTS, 2)  # x outermost
+    rows = torch.arange(height, device=like.device, dtype=like.dtype)
+    columns = torch.arange(width, device=like.device, dtype=like.dtype)
+    y, x = torch.meshgrid(rows, columns, indexing="ij")
+    return torch.stack((x, y), dim=-1).view(height * width, 1, 2) + points * offset_scale
 
 
 class DCNv3(nn.Module):

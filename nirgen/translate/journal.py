@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import fcntl
 import json
-from dataclasses import asdict
+import os
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import OutputError
 from nirgen.translate.manifest import Row
+from nirgen.translate.storage import FULL, FullError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from io import BufferedRandom
     from pathlib import Path
     from types import TracebackType
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 FOLDER = ".nirgen"
+_BLOCK_BYTES = 65_536
+_NAMES = tuple(field.name for field in fields(Row))
 
 
 def journal_path(out: Path) -> Path:
@@ -30,37 +35,53 @@ def journal_path(out: Path) -> Path:
 
 
 def read_journal(out: Path) -> list[Row]:
-    """The rows that a journal holds, in the order of writing.
+    """The rows that a journal holds, in the order of writing; see `read_lines`.
+
+    Returns:
+        The rows; a source may have several, and the last one counts.
+    """
+    return [row for row in map(parse_line, read_lines(out)) if row is not None]
+
+
+def read_lines(out: Path) -> Iterator[bytes]:
+    """The lines of a journal, in the order of writing.
 
     A line that a killed run left torn, or that is damaged, is as if it were not there: its source is translated again.
 
     Args:
         out: A folder; it need not have a journal.
 
-    Returns:
-        The rows; a source may have several, and the last one counts.
-
     Raises:
         OutputError: The journal can't be read, or another version of nirgen wrote it.
     """
     try:
-        lines = journal_path(out).read_bytes().split(b"\n")[:-1]
+        with journal_path(out).open("rb") as file:
+            for line in file:
+                if line.startswith(b'{"schema"'):
+                    _check_schema(line, out)
+                elif line.endswith(b"\n"):
+                    yield line[:-1]
     except FileNotFoundError:
-        return []
+        return
     except OSError as error:
         raise OutputError(f"{str(journal_path(out))!r} can't be read: {error.strerror}; use another OUT") from error
-    rows = []
-    for line in lines:
-        values = _parse(line)
-        if values.get("schema", SCHEMA) != SCHEMA:
-            raise OutputError(
-                f"{str(journal_path(out))!r} has schema {values['schema']}, and this nirgen reads {SCHEMA}; "
-                "finish the run with the nirgen that began it, or use another OUT"
-            )
-        row = _row(values)
-        if row is not None:
-            rows.append(row)
-    return rows
+
+
+def _check_schema(line: bytes, out: Path) -> None:
+    schema = _parse(line).get("schema", SCHEMA)
+    if schema != SCHEMA:
+        raise OutputError(
+            f"{str(journal_path(out))!r} has schema {schema}, and this nirgen reads {SCHEMA}; "
+            "finish the run with the nirgen that began it, or use another OUT"
+        )
+
+
+def parse_line(line: bytes) -> Row | None:
+    """The row of a line; None if it is damaged."""
+    try:
+        return Row(**_parse(line))
+    except TypeError:
+        return None
 
 
 class Journal:
@@ -106,10 +127,11 @@ class Journal:
         try:
             if self._file is None:
                 self._file = self._open()
-            self._file.write(json.dumps(asdict(row)).encode() + b"\n")
+            self._file.write(json.dumps({name: getattr(row, name) for name in _NAMES}).encode() + b"\n")
             self._file.flush()
         except OSError as error:
-            raise OutputError(
+            kind = FullError if error.errno in FULL else OutputError
+            raise kind(
                 f"{str(self._path)!r} can't be written: {error.strerror}; what is done stays, mend this and run again"
             ) from error
 
@@ -124,7 +146,7 @@ class Journal:
         """Open for appending, behind the last whole line."""
         self._path.touch()
         file = self._path.open("r+b")
-        end = file.read().rfind(b"\n") + 1
+        end = _end_of_lines(file)
         file.seek(end)
         file.truncate()
         if end == 0:
@@ -140,8 +162,14 @@ def _parse(line: bytes) -> dict[str, Any]:
     return values if isinstance(values, dict) else {}
 
 
-def _row(values: dict[str, Any]) -> Row | None:
-    try:
-        return Row(**values)
-    except TypeError:
-        return None
+def _end_of_lines(file: BufferedRandom) -> int:
+    """Where the last whole line of a file ends, read from its end."""
+    position = file.seek(0, os.SEEK_END)
+    while position > 0:
+        start = max(0, position - _BLOCK_BYTES)
+        file.seek(start)
+        found = file.read(position - start).rfind(b"\n")
+        if found >= 0:
+            return start + found + 1
+        position = start
+    return 0

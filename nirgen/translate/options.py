@@ -25,12 +25,15 @@ class TranslateOptions(FrozenConfig):
         bit_depth: 8, or 16 with one channel as png or tif.
         channels: 1, or 3 equal ones for readers that can't read grey.
         size: (height, width) in pixels that each source is resized to before translation; None keeps each source's own.
+        tile: Side in pixels of the tiles that every image is cut into; None translates whole images, and cuts only
+            those that memory does not suffice for.
     """
 
     format: Format = "png"
     bit_depth: Literal[8, 16] = 8
     channels: Literal[1, 3] = 1
     size: tuple[int, int] | None = None
+    tile: int | None = Field(None, ge=1)
 
     @model_validator(mode="after")
     def _fits_the_format(self) -> Self:
@@ -41,7 +44,10 @@ class TranslateOptions(FrozenConfig):
 
     def described(self) -> dict[str, Any]:
         """The options and the number of the rules that they are carried out by, as plain values."""
-        return {"pixel_rules": PIXEL_RULES, **self.model_dump(mode="json")}
+        values = self.model_dump(mode="json")
+        if self.tile is None:  # as before there was such an option
+            del values["tile"]
+        return {"pixel_rules": PIXEL_RULES, **values}
 
     @property
     def id(self) -> str:
@@ -50,23 +56,29 @@ class TranslateOptions(FrozenConfig):
 
 
 def default_workers() -> int:
-    """Threads that read and write images by default: enough to feed one device, never more than the processors."""
-    return min(4, os.cpu_count() or 1)
+    """Threads that read and write images by default: one for each processor that this process may use, up to 16.
+
+    Where the model runs on the same processors, they take from it only what its pace needs, some 10 ms an image.
+    """
+    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
 
 
 class RunOptions(FrozenConfig):
-    """What changes how a run goes, and never a byte of its images.
+    """What changes how a run goes, and never a byte of its images, but for what stands at `no_tiles`.
 
     Attributes:
-        batch_size: Images that the translator gets at once, where their padded sizes agree.
+        batch_size: Images that the translator gets at once, where their padded sizes agree; None chooses: one on a
+            CPU, some megapixels on a GPU. Less where memory does not suffice.
         workers: Threads that read, decode, encode and write.
         on_error: Whether a source that fails becomes a row and the run goes on, or the run stops.
         redo: Forget what OUT holds of these sources and translate them all again.
         pixel_limit: Sources with more pixels fail, before they are decoded.
+        no_tiles: An image that memory does not suffice for fails, where it would be translated in tiles.
     """
 
-    batch_size: int = Field(1, ge=1)
+    batch_size: int | None = Field(None, ge=1)
     workers: int = Field(default_factory=default_workers, ge=1)
     on_error: Literal["continue", "stop"] = "continue"
     redo: bool = False
     pixel_limit: int = Field(PIXEL_LIMIT, ge=1)
+    no_tiles: bool = False

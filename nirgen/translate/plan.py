@@ -6,29 +6,37 @@ Names of outputs derive from the names of sources:
 1. `a/b.jpg` becomes `a/b.png`.
 2. Sources in one folder whose outputs would share a name (letter case and Unicode form aside) all keep their endings:
    `x.jpg` and `x.png` become `x.jpg.png` and `x.png.png`. So does a source whose output would be named as a folder is.
+
+A folder's names decide about each other alone, so that a plan is walked folder by folder, and holds no more than the
+names of the folders that it is in, however many sources there are.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
-import stat
+import threading
 import unicodedata
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol
 
-from nirgen.errors import ImageError, NirgenError, OutputError, nearest
+from nirgen.errors import NirgenError, OutputError, nearest
 from nirgen.images import SUFFIXES
-from nirgen.translate import journal, manifest
+from nirgen.translate.listing import Disk, Names, Tally, check_no_translation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterator, Sequence
+
+    from nirgen.translate.shard import Shard
 
 NAME_LIMIT_BYTES = 255
+# How long a run waits for the sources to be counted before it begins.
+_COUNTING_SECONDS = 1.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Item:
     """One source and its output.
 
@@ -45,36 +53,178 @@ class Item:
     problem: str = ""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """All that a run is going to do, in the order of `source`.
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What a whole walk found.
 
     Attributes:
-        root: The folder that the sources' names are relative to.
-        items: The sources, at least one.
-        other_files: How many files were left aside because their endings are not those of images.
-        hidden: How many files and folders were left aside because their names begin with a dot.
-        loops: Symbolic links to a folder above them, which were not followed; relative to the root.
+        sources: How many there are, those of other shards included.
+        planned: How many of them are this plan's.
+        listing_sha256: Of the names of all sources, those of other shards included, each followed by a zero byte.
+        tally: What was left aside.
     """
 
-    root: Path
-    items: tuple[Item, ...]
-    other_files: int = 0
-    hidden: int = 0
-    loops: tuple[str, ...] = ()
+    sources: int
+    planned: int
+    listing_sha256: str
+    tally: Tally
+
+
+class Tree(Protocol):
+    """Names of sources, folder by folder."""
+
+    def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
+        """The names of the sources and of the folders in a folder.
+
+        Args:
+            prefix: The folder's path and a slash; empty for the root.
+            tally: Counts what is left aside.
+        """
+        ...
+
+    def has_sources(self, prefix: str) -> bool:
+        """Whether there are sources in a folder, or below it."""
+        ...
 
 
 @dataclass
-class _Listing:
-    """What walking a folder found."""
+class _Count:
+    """How far a survey is."""
 
-    files: list[str] = field(default_factory=list)
-    other_files: int = 0
-    hidden: int = 0
-    loops: list[str] = field(default_factory=list)
+    planned: int = 0
+    sources: int = 0
+    survey: Survey | None = None
+    error: BaseException | None = None
+    done: threading.Event = field(default_factory=threading.Event)
 
 
-def make_plan(source: Path | None, out: Path, suffix: str, *, listing: Path | None = None) -> Plan:
+class Plan:
+    """The sources of a run in the order of their names, found anew at each iteration.
+
+    Args:
+        root: The folder that the sources' names are relative to.
+        tree: The names.
+        suffix: Ending of the outputs, such as `.png`.
+        shard: Which part of the sources is this plan's.
+    """
+
+    def __init__(self, root: Path, tree: Tree, suffix: str, shard: Shard | None = None) -> None:
+        self.root = root
+        self.shard = shard
+        self._tree = tree
+        self._suffix = suffix
+        self._count: _Count | None = None
+
+    def __iter__(self) -> Iterator[Item]:
+        for item in self._walk("", Tally()):
+            if self.shard is None or self.shard.has(item.source):
+                yield item
+
+    @property
+    def items(self) -> tuple[Item, ...]:
+        """All at once."""
+        return tuple(self)
+
+    @property
+    def other_files(self) -> int:
+        """How many files were left aside because their endings are not those of images."""
+        return self.survey().tally.other_files
+
+    @property
+    def hidden(self) -> int:
+        """How many files and folders were left aside because their names begin with a dot."""
+        return self.survey().tally.hidden
+
+    @property
+    def loops(self) -> tuple[str, ...]:
+        """Symbolic links to a folder above them, which were not followed; relative to the root."""
+        return tuple(self.survey().tally.loops)
+
+    def survey(self) -> Survey:
+        """Count everything, or wait until that is done.
+
+        Raises:
+            NirgenError: A folder can't be listed, is a translation folder, or leads into OUT.
+        """
+        count = self._begin_count()
+        count.done.wait()
+        if count.error is not None:
+            raise count.error
+        assert count.survey is not None
+        return count.survey
+
+    def count(self) -> int | None:
+        """How many sources this plan has; None while they are still being counted.
+
+        Raises:
+            NirgenError: As for `survey`.
+        """
+        return self.survey().planned if self._begin_count().done.is_set() else None
+
+    def begin(self) -> None:
+        """Begin to count, and wait until that is done or there is something to begin with.
+
+        Raises:
+            NirgenError: As for `survey`.
+        """
+        count = self._begin_count()
+        count.done.wait(_COUNTING_SECONDS)
+        while not count.done.wait(0.05) and not count.sources:
+            pass
+        self.count()
+
+    def _begin_count(self) -> _Count:
+        if self._count is None:
+            self._count = _Count()
+            threading.Thread(target=self._run_count, args=(self._count,), name="nirgen-count", daemon=True).start()
+        return self._count
+
+    def _run_count(self, count: _Count) -> None:
+        tally, digest = Tally(), hashlib.sha256()
+        try:
+            for source in self._names("", tally):
+                digest.update(source.encode() + b"\0")
+                count.sources += 1
+                count.planned += self.shard is None or self.shard.has(source)
+            count.survey = Survey(count.sources, count.planned, digest.hexdigest(), tally)
+        except BaseException as error:  # noqa: BLE001 - it is raised where the count is asked for
+            count.error = error
+        finally:
+            count.done.set()
+
+    def _names(self, prefix: str, tally: Tally) -> Iterator[str]:
+        """The names of all sources, in order."""
+        files, folders = self._tree.entries(prefix, tally)
+        for name, is_folder in _in_order(files, folders):
+            if is_folder:
+                yield from self._names(f"{prefix}{name}/", tally)
+            else:
+                yield _utf8(prefix + name)
+
+    def _walk(self, prefix: str, tally: Tally) -> Iterator[Item]:
+        """All sources and their outputs, in order."""
+        files, folders = self._tree.entries(prefix, tally)
+        taken = self._taken(prefix, files, folders)
+        outputs = dict(zip(files, name_outputs([*files, *(f"{name}/x" for name in taken)], self._suffix), strict=False))
+        for name, is_folder in _in_order(files, folders):
+            if is_folder:
+                yield from self._walk(f"{prefix}{name}/", tally)
+                continue
+            source, output = prefix + name, prefix + outputs[name]
+            problem = _problem(source, output, outputs[name] in taken)
+            yield Item(_utf8(source), self.root / source, _utf8(output), problem)
+
+    def _taken(self, prefix: str, files: list[str], folders: list[str]) -> set[str]:
+        """The folders that an output could be named as, and that have sources."""
+        ends = {_key(name) for name in folders if name.endswith(self._suffix) or _key(name).endswith(self._suffix)}
+        if not ends or not files:
+            return set()
+        return {name for name in folders if _key(name) in ends and self._tree.has_sources(f"{prefix}{name}/")}
+
+
+def make_plan(
+    source: Path | None, out: Path, suffix: str, *, listing: Path | None = None, shard: Shard | None = None
+) -> Plan:
     """Find the sources and name their outputs; nothing is written.
 
     Args:
@@ -83,37 +233,48 @@ def make_plan(source: Path | None, out: Path, suffix: str, *, listing: Path | No
         out: The output folder, which need not exist.
         suffix: Ending of the outputs, such as `.png`.
         listing: A text file with one path a line, which may be absolute if it lies in the folder.
+        shard: Which part of the sources to take; None for all.
 
     Returns:
-        The plan.
+        The plan. Of a folder that takes long to walk, there is at least one source, and the rest is still being found.
 
     Raises:
         NirgenError: There is nothing to translate, source and output folders overlap, or the sources are outputs.
     """
+    tree: Tree
     if listing is not None:
         root = listing.parent if source is None else source
-        found = _Listing(files=_read_listing(listing, root))
+        names = _read_listing(listing, root)
         _require_folder(root)
-        _check_no_translations(root, found.files)
-        where = f"the list {str(listing)!r}"
+        tree, where = Names(root, names, out), f"the list {str(listing)!r}"
     elif source is None:
         raise NirgenError("nothing to translate: give a folder, an image file, or a list of files")
     elif source.is_dir():
         root, where = source, repr(str(source))
         _check_apart(root, out)
-        found = _walk(root, out)
+        tree = Disk(root, out)
     else:
         _require_existing(source)
         root, where = source.parent, repr(str(source))
-        found = _Listing(files=[source.name])
-        _check_no_translations(root, found.files)
-    if not found.files:
-        raise NirgenError(
-            f"no images in {where} ({found.other_files} other files, {found.hidden} hidden); "
-            f"known endings: {' '.join(sorted(SUFFIXES))}"
-        )
-    _check_outside(root, found.files, out)
-    return Plan(root, _items(root, found.files, suffix), found.other_files, found.hidden, tuple(found.loops))
+        tree = Names(root, [source.name], out)
+    if isinstance(tree, Names):
+        for folder in tree.folders():
+            check_no_translation(folder)
+    plan = Plan(root, tree, suffix, shard)
+    plan.begin()
+    if plan.count() == 0:
+        _refuse_nothing(plan, where)
+    return plan
+
+
+def _refuse_nothing(plan: Plan, where: str) -> None:
+    survey = plan.survey()
+    if survey.sources and plan.shard is not None:
+        return
+    raise NirgenError(
+        f"no images in {where} ({survey.tally.other_files} other files, {survey.tally.hidden} hidden); "
+        f"known endings: {' '.join(sorted(SUFFIXES))}"
+    )
 
 
 def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
@@ -130,7 +291,7 @@ def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
         >>> name_outputs(["a/b.jpg", "x.jpg", "X.png"], ".png")
         ['a/b.png', 'x.jpg.png', 'X.png.png']
     """
-    folders = {_key(str(folder)) for source in sources for folder in PurePosixPath(source).parents}
+    folders = {_key(folder) for source in sources for folder in _folders(source)}
     names = [_short_name(source, suffix) for source in sources]
     while True:
         takers = Counter(_key(name) for name in names)
@@ -144,100 +305,46 @@ def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
             return names
 
 
+def _folders(source: str) -> Iterator[str]:
+    """The folders that a path lies in, as far as it names them."""
+    while "/" in source:
+        source = source.rpartition("/")[0]
+        yield source
+
+
+def _in_order(files: list[str], folders: list[str]) -> list[tuple[str, bool]]:
+    """A folder's names in the order of the paths that begin with them, and whether each is a folder."""
+    named = [(_utf8(name), name, False) for name in files] + [(f"{_utf8(name)}/", name, True) for name in folders]
+    return [(name, is_folder) for _, name, is_folder in sorted(named)]
+
+
 def _short_name(source: str, suffix: str) -> str:
     folder, slash, name = source.rpartition("/")
-    stem = PurePosixPath(name).stem
+    dot = name.rfind(".")
+    stem = name[:dot] if 0 < dot < len(name) - 1 else name
     return f"{folder}{slash}{stem}{suffix}"
 
 
 def _key(path: str) -> str:
     """What is equal for names that some file system takes for the same; folders are the file system's own matter."""
     folder, slash, name = path.rpartition("/")
-    return folder + slash + unicodedata.normalize("NFC", name).casefold()
-
-
-def _items(root: Path, sources: Iterable[str], suffix: str) -> tuple[Item, ...]:
-    ordered = sorted(set(sources))
-    outputs = name_outputs(ordered, suffix)
-    folders = {str(folder) for source in ordered for folder in PurePosixPath(source).parents}
-    items = [
-        Item(_utf8(source), root / source, _utf8(output), _problem(source, output, folders))
-        for source, output in zip(ordered, outputs, strict=True)
-    ]
-    return tuple(sorted(items, key=lambda item: item.source))
+    return folder + slash + (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
 
 
 def _utf8(path: str) -> str:
-    return path.encode("utf-8", "backslashreplace").decode()
+    return path if path.isascii() else path.encode("utf-8", "backslashreplace").decode()
 
 
-def _problem(source: str, output: str, folders: set[str]) -> str:
+def _problem(source: str, output: str, is_folder: bool) -> str:
     """Why a source's name forbids translating it; empty if it doesn't."""
     if _utf8(source) != source:
         return f"{source!r} has a name that is not UTF-8; rename it"
-    length = len(PurePosixPath(output).name.encode())
+    length = len(output.rpartition("/")[2].encode())
     if length > NAME_LIMIT_BYTES:
         return f"{source!r} gives an output name of {length} bytes, over the limit of {NAME_LIMIT_BYTES}; rename it"
-    if output in folders:
+    if is_folder:
         return f"{source!r} gives an output with the name of the folder {output!r}; rename one of them"
     return ""
-
-
-def _walk(root: Path, out: Path) -> _Listing:
-    """List a folder recursively, following symbolic links except back to a folder that holds them."""
-    found = _Listing()
-    forbidden = _identity(out)
-    _walk_folder(root, "", (), found, forbidden)
-    return found
-
-
-def _walk_folder(
-    folder: Path, prefix: str, above: tuple[tuple[int, int], ...], found: _Listing, forbidden: tuple[int, int] | None
-) -> None:
-    identity = _identity(folder)
-    if identity is None or identity in above:
-        found.loops.append(prefix.rstrip("/"))
-        return
-    if identity == forbidden:
-        raise OutputError(
-            f"a link at {prefix.rstrip('/')!r} leads from the sources into OUT; remove it or use another OUT"
-        )
-    _check_no_translation(folder)
-    for entry in _entries(folder):
-        if entry.name.startswith("."):
-            found.hidden += 1
-        elif _is_folder(entry):
-            _walk_folder(Path(entry.path), f"{prefix}{entry.name}/", (*above, identity), found, forbidden)
-        elif Path(entry.name).suffix.lower() in SUFFIXES:
-            found.files.append(prefix + entry.name)
-        else:
-            found.other_files += 1
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(entries, key=lambda entry: entry.name)
-    except OSError as error:
-        raise ImageError(
-            f"the folder {str(folder)!r} can't be listed ({error.strerror}); mend its permissions"
-        ) from error
-
-
-def _is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself is a file that can't be read, and will be a row that says so
-        return False
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    """What two paths of one folder have in common; None if there is no such folder."""
-    try:
-        status = folder.stat()
-    except OSError:
-        return None
-    return (status.st_dev, status.st_ino) if stat.S_ISDIR(status.st_mode) else None
 
 
 def _read_listing(listing: Path, root: Path) -> list[str]:
@@ -285,28 +392,3 @@ def _check_apart(root: Path, out: Path) -> None:
         raise OutputError(f"OUT {str(out)!r} lies inside SRC {str(root)!r}; use a folder outside of it")
     if target in source.parents:
         raise OutputError(f"SRC {str(root)!r} lies inside OUT {str(out)!r}; use another OUT")
-
-
-def _check_no_translations(root: Path, sources: Iterable[str]) -> None:
-    """The same for the folders of sources that are named one by one, from the root down."""
-    folders = {root / folder for source in sources for folder in PurePosixPath(source).parents}
-    for folder in sorted(folders):
-        _check_no_translation(folder)
-
-
-def _check_no_translation(folder: Path) -> None:
-    """Refuse a folder whose images are NIR already."""
-    if (folder / journal.FOLDER).is_dir() or manifest.is_manifest(folder / manifest.NAME):
-        raise OutputError(
-            f"{str(folder)!r} is a translation folder, and its images are NIR already; move it out of the sources"
-        )
-
-
-def _check_outside(root: Path, sources: Iterable[str], out: Path) -> None:
-    """Refuse sources that lie inside the output folder, or beside its files."""
-    target = out.resolve()
-    folders = {(root / source).parent for source in sources}
-    for folder in sorted(folders):
-        resolved = folder.resolve()
-        if resolved == target or target in resolved.parents:
-            raise OutputError(f"the sources in {str(folder)!r} lie inside OUT {str(out)!r}; use another OUT")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from nirgen import images
 from nirgen.errors import ImageError, OutputError
 from nirgen.files import write_whole
-from nirgen.translate.manifest import read_manifest
+from nirgen.translate.manifest import iter_rows
+from nirgen.translate.ordered import join
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -66,11 +67,12 @@ def write_preview(
     Raises:
         OutputError: The picture can't be written.
     """
-    manifest = read_manifest(out)
-    outputs = {row.source: row.output for row in manifest.rows} if manifest is not None else {}
+    recorded = join(plan, iter_rows(out))
     rows: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
-    for item in plan.items:
-        pair = _read_pair(item, out, pixel_limit) if outputs.get(item.source) == item.output else None
+    for item, row in recorded:
+        if item is None or row is None or row.output != item.output:
+            continue
+        pair = _read_pair(item, out, pixel_limit)
         rows += [pair] if pair is not None else []
         if len(rows) == count:
             break

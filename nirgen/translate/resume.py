@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,9 +16,10 @@ from nirgen.files import is_temporary
 from nirgen.translate import journal as journals
 from nirgen.translate import manifest as manifests
 from nirgen.translate.engine import ahead
+from nirgen.translate.ordered import join, merge_rows, sort_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Mapping
+    from collections.abc import Generator, Iterable, Iterator, Mapping
 
     from nirgen.translate.manifest import Row
     from nirgen.translate.options import TranslateOptions
@@ -32,29 +33,60 @@ RUN_SCHEMA = 1
 State = Literal["new", "done", "changed", "retry", "missing", "renamed", "fails"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Recorded:
     """What an output folder says of itself.
 
     Attributes:
-        rows: By source; the journal's before the manifest's, the later before the earlier.
+        out: The folder.
         run: `run.json` of the last run; empty if there is none, or it is damaged.
+        forgotten: Whether its rows are not to count.
     """
 
-    rows: Mapping[str, Row]
+    out: Path
     run: Mapping[str, Any]
+    forgotten: bool = False
+
+    def rows(self) -> Iterator[Row]:
+        """One row a source, sorted; the journal's before the manifest's, the later before the earlier.
+
+        They are read anew each time, and never held all at once.
+        """
+        if self.forgotten:
+            return iter(())
+        lines = sort_lines(journals.read_lines(self.out), self.out / journals.FOLDER)
+        return merge_rows(manifests.iter_rows(self.out), lines)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no rows."""
+        return next(self.rows(), None) is None
+
+
+@dataclass(frozen=True, slots=True)
+class Others:
+    """Rows of sources that a run is not about.
+
+    Attributes:
+        kept: Those whose sources are still there, and so are their outputs; (source, output).
+        lost: Sources that are still there, but not their outputs.
+        gone: Sources that are not there any more.
+    """
+
+    kept: dict[str, str | None] = field(default_factory=dict)
+    lost: frozenset[str] = frozenset()
+    gone: frozenset[str] = frozenset()
 
 
 def read_recorded(out: Path) -> Recorded:
-    """Read manifest, journal and run.json of a folder, which need not exist.
+    """Read what a folder, which need not exist, says of itself.
 
     Raises:
-        OutputError: One of them is not of this nirgen's making.
+        OutputError: Manifest, journal or run.json are not of this nirgen's making.
     """
-    manifest = manifests.read_manifest(out)
-    rows = {row.source: row for row in manifest.rows} if manifest is not None else {}
-    rows.update((row.source, row) for row in journals.read_journal(out))
-    return Recorded(rows, _read_run(out))
+    manifests.read_header(out)
+    next(journals.read_lines(out), None)
+    return Recorded(out, _read_run(out))
 
 
 def _read_run(out: Path) -> dict[str, Any]:
@@ -85,17 +117,19 @@ def check_owned(out: Path, plan: Plan) -> None:
     """
     if out.exists() and not out.is_dir():
         raise OutputError(f"OUT {str(out)!r} is not a folder; use another OUT")
-    if manifests.read_manifest(out) is not None or (out / journals.FOLDER).is_dir():
+    if manifests.read_header(out) is not None or (out / journals.FOLDER).is_dir():
         return
-    names = [RUN_NAME, *(item.output for item in plan.items if not item.problem)]
-    taken = [name for name in names if os.path.lexists(out / name)] if out.is_dir() else []
+    if not out.is_dir() or not any(out.iterdir()):
+        return
+    names = (name for item in plan if not item.problem for name in [item.output])
+    taken = [name for name in (RUN_NAME, *names) if os.path.lexists(out / name)]
     if taken:
         more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
         raise OutputError(f"OUT {str(out)!r} has {taken[0]!r}{more} that nirgen did not write; use another OUT")
 
 
 def check_unmixed(out: Path, recorded: Recorded, plan: Plan, translator: Translator, options: TranslateOptions) -> None:
-    """Refuse to mix what different models, options or folders of sources gave.
+    """Refuse to mix what different models, options, shards or folders of sources gave.
 
     Args:
         out: The output folder, for the error.
@@ -107,14 +141,24 @@ def check_unmixed(out: Path, recorded: Recorded, plan: Plan, translator: Transla
     Raises:
         OutputError: It would be mixed; one line with what differs and the remedies.
     """
-    done = [row for row in recorded.rows.values() if row.status == "done"]
+    root = _Root(recorded.run.get("source"), plan.root)
+    models, other_options, rows = set(), False, 0
+    for row in recorded.rows():
+        rows += 1
+        if row.status == "done":
+            models.add(row.model_id)
+            other_options |= row.options_id != options.id
+            root.see(row)
     differences = []
-    models = sorted({row.model_id for row in done} - {translator.id})
+    models.discard(translator.id)
     if models:
-        differences.append(f"another model ({models[0][:12]}, now {translator.id[:12]})")
-    if any(row.options_id != options.id for row in done):
+        differences.append(f"another model ({min(models)[:12]}, now {translator.id[:12]})")
+    if other_options:
         differences.append(f"other options ({_changes(recorded.run.get('options'), options.described())})")
-    differences += _other_root(recorded, done, plan.root)
+    differences += root.differences()
+    shards = [str(shard or "all of it") for shard in (recorded.run.get("shard"), plan.shard)]
+    if rows and recorded.run and shards[0] != shards[1]:
+        differences.append(f"another shard ({shards[0]}, now {shards[1]})")
     if differences:
         raise OutputError(
             f"OUT {str(out)!r} was made with {' and '.join(differences)}; "
@@ -122,21 +166,45 @@ def check_unmixed(out: Path, recorded: Recorded, plan: Plan, translator: Transla
         )
 
 
-def _other_root(recorded: Recorded, done: Iterable[Row], root: Path) -> list[str]:
-    """What shows that rows are of another folder's sources: none if the folder is the same, or was moved as a whole.
+class _Root:
+    """Whether rows are of another folder's sources: not if the folder is the same, or was moved as a whole.
 
     Without a readable run.json, nothing says that the folder is the same.
+
+    Args:
+        before: The folder that run.json names; None if unknown.
+        root: The folder now.
     """
-    before = recorded.run.get("source")
-    rows = [row for row in done if before != str(root.resolve())]
-    found = [row for row in rows if os.path.lexists(root / row.source)]
-    if rows and not found:
-        reason = f"with {rows[0].source!r} that is not in {str(root)!r}"
-    else:
-        other = next((row for row in found if not _is_as_recorded(row, root)), None)
-        reason = f"with another {other.source!r} than {str(root)!r}" if other is not None else ""
-    folder = repr(before) if before is not None else "of an unknown folder, for run.json is missing or damaged"
-    return [f"other sources ({folder}, {reason})"] if reason else []
+
+    def __init__(self, before: str | None, root: Path) -> None:
+        self._before = before
+        self._root = root
+        self._same = before == str(root.resolve())
+        self._missing: Row | None = None
+        self._found = False
+        self._other: Row | None = None
+
+    def see(self, row: Row) -> None:
+        """Take a row that is done into account."""
+        if self._same:
+            return
+        if not os.path.lexists(self._root / row.source):
+            self._missing = self._missing or row
+            return
+        self._found = True
+        if self._other is None and not _is_as_recorded(row, self._root):
+            self._other = row
+
+    def differences(self) -> list[str]:
+        """What shows that it is another folder; empty if nothing does."""
+        if self._other is not None:
+            reason = f"with another {self._other.source!r} than {str(self._root)!r}"
+        elif self._missing is not None and not self._found:
+            reason = f"with {self._missing.source!r} that is not in {str(self._root)!r}"
+        else:
+            return []
+        folder = "of an unknown folder, for run.json is missing or damaged"
+        return [f"other sources ({folder if self._before is None else repr(self._before)}, {reason})"]
 
 
 def _is_as_recorded(row: Row, root: Path) -> bool:
@@ -148,10 +216,8 @@ def _is_as_recorded(row: Row, root: Path) -> bool:
         return row.status != "done"
 
 
-def forget_planned(
-    out: Path, recorded: Recorded, plan: Plan, translator: Translator, options: TranslateOptions
-) -> Recorded:
-    """What counts of a folder for a redo: the rows of the sources that it is not about.
+def check_redo(out: Path, recorded: Recorded, plan: Plan, translator: Translator, options: TranslateOptions) -> None:
+    """Refuse a redo of some sources that would leave rows of another kind.
 
     Args:
         out: The output folder, for the error.
@@ -160,31 +226,27 @@ def forget_planned(
         translator: The model.
         options: What changes pixels.
 
-    Returns:
-        The same without the plan's sources.
-
     Raises:
         OutputError: Rows that would stay are of another model, other options or another folder; one line with how many.
     """
-    planned = {item.source for item in plan.items}
-    others = {source: row for source, row in recorded.rows.items() if source not in planned}
     kind, same = (translator.id, options.id), recorded.run.get("source") == str(plan.root.resolve())
     foreign = [
-        row
-        for row in others.values()
-        if os.path.lexists(plan.root / row.source)
+        row.source
+        for item, row in join(plan, recorded.rows())
+        if item is None
+        and row is not None
+        and os.path.lexists(plan.root / row.source)
         and ((row.model_id, row.options_id) != kind or not (same or _is_as_recorded(row, plan.root)))
     ]
     if foreign:
         raise OutputError(
-            f"OUT {str(out)!r} has {len(foreign)} other images, such as {foreign[0].source!r}, of another model, other "
+            f"OUT {str(out)!r} has {len(foreign)} other images, such as {foreign[0]!r}, of another model, other "
             "options or another folder, which would be mixed with these; redo the whole folder, or use another OUT"
         )
-    return Recorded(others, recorded.run)
 
 
-def keep_others(recorded: Recorded, plan: Plan, *, sink: FolderSink, workers: int) -> tuple[list[Row], int]:
-    """The rows of sources that this run is not about, but that are still there, and so are their outputs.
+def find_others(recorded: Recorded, plan: Plan, *, sink: FolderSink, workers: int) -> Others:
+    """What becomes of the rows of sources that this run is not about.
 
     Args:
         recorded: What the output folder holds.
@@ -192,27 +254,31 @@ def keep_others(recorded: Recorded, plan: Plan, *, sink: FolderSink, workers: in
         sink: Knows the outputs.
         workers: Threads.
 
-    Returns:
-        The rows, and how many others are left out because their outputs are missing or altered; rows whose source is
-        gone are left out as well.
-
     Raises:
         OutputError: The plan has an output that belongs to such a source.
     """
-    planned = {item.source for item in plan.items}
-    others = [row for row in recorded.rows.values() if row.source not in planned]
-    there = [row for row in others if os.path.lexists(plan.root / row.source)]
+    if recorded.empty:
+        return Others()
+    there: list[Row] = []
+    gone = set()
+    for item, row in join(plan, recorded.rows()):
+        if item is None and row is not None:
+            if os.path.lexists(plan.root / row.source):
+                there.append(row)
+            else:
+                gone.add(row.source)
     with ThreadPoolExecutor(workers) as pool:
-        holds = ahead(pool, partial(_holds, sink), there, 4 * workers)
-        kept = [row for row, held in zip(there, holds, strict=True) if held]
-    owners = {row.output: row.source for row in kept if row.output is not None}
-    for item in plan.items:
+        holds = list(ahead(pool, partial(_holds, sink), there, 4 * workers))
+    kept = {row.source: row.output for row, held in zip(there, holds, strict=True) if held}
+    lost = frozenset(row.source for row, held in zip(there, holds, strict=True) if not held)
+    owners = {output: source for source, output in kept.items() if output is not None}
+    for item in plan if owners else ():
         if item.output in owners and not item.problem:
             raise OutputError(
                 f"{item.source!r} and {owners[item.output]!r}, translated before, would both be {item.output!r}; "
                 "translate them in one run with --redo, or use another OUT"
             )
-    return kept, len(there) - len(kept)
+    return Others(kept, lost, frozenset(gone))
 
 
 def _holds(sink: FolderSink, row: Row) -> bool:
@@ -232,7 +298,7 @@ def find_states(
     Only what has a row of success is read.
 
     Args:
-        items: The sources.
+        items: The sources, sorted.
         recorded: What the output folder holds, of the present model and options.
         source: Reads sources.
         sink: Knows the outputs.
@@ -242,16 +308,19 @@ def find_states(
         Each item in order: `done`; or why it is to do: `new`, its source `changed`, it failed before (`retry`), its
         output is `missing` or altered, or it is to be `renamed`; or it `fails` whatever its content.
     """
-    state = partial(_find_state, rows=recorded.rows, source=source, sink=sink)
+    if recorded.empty:
+        yield from ((item, "fails" if item.problem else "new") for item in items)
+        return
+    pairs = ((item, row) for item, row in join(items, recorded.rows()) if item is not None)
     with ThreadPoolExecutor(workers) as pool:
         try:
-            yield from ahead(pool, state, items, 4 * workers)
+            yield from ahead(pool, partial(_find_state, source=source, sink=sink), pairs, 4 * workers)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _find_state(item: Item, *, rows: Mapping[str, Row], source: FileSource, sink: FolderSink) -> tuple[Item, State]:
-    row = rows.get(item.source)
+def _find_state(pair: tuple[Item, Row | None], *, source: FileSource, sink: FolderSink) -> tuple[Item, State]:
+    item, row = pair
     if item.problem or row is None:
         return item, "fails" if item.problem else "new"
     if row.status != "done" or row.output is None or row.output_sha256 is None:
@@ -274,15 +343,13 @@ def remove_temporary(out: Path) -> None:
                 (Path(folder) / name).unlink()
 
 
-def count_stray(out: Path, rows: Iterable[Row]) -> int:
-    """How many files of a translation folder belong to no source; hidden ones aside."""
-    known = {row.output for row in rows} | {manifests.NAME, RUN_NAME}
+def count_files(out: Path) -> int:
+    """How many files a translation folder has, manifest, run.json and hidden ones aside."""
     count = 0
     for folder, folders, names in os.walk(out):
         folders[:] = [name for name in folders if not name.startswith(".")]
-        relative = os.path.relpath(folder, out)
-        prefix = "" if relative == "." else relative + "/"
-        count += sum(not name.startswith(".") and prefix + name not in known for name in names)
+        own = {manifests.NAME, RUN_NAME} if Path(folder) == out else set()
+        count += sum(not name.startswith(".") and name not in own for name in names)
     return count
 
 

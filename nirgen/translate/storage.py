@@ -5,18 +5,55 @@ from __future__ import annotations
 import errno
 import hashlib
 import stat
-from typing import TYPE_CHECKING, Protocol
+import threading
+import time
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from nirgen.errors import ImageError, OutputError
 from nirgen.files import write_whole
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from nirgen.translate.plan import Item
 
 # No image within the pixel limit is larger than this many bytes a pixel and as much for its metadata.
 _BYTES_PER_PIXEL, _METADATA_BYTES = 16, 256_000_000
+
+# What a network drive answers when it is about to answer better. ENOENT and EACCES are not among them.
+_PASSING = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EAGAIN", "EBUSY", "ECONNABORTED", "ECONNRESET", "EHOSTDOWN", "EHOSTUNREACH", "EIO", "ENETDOWN", "ENETRESET",
+        "ENETUNREACH", "ENOLINK", "ENOTCONN", "EREMOTEIO", "ESTALE", "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+_PAUSES_SECONDS = (0.1, 0.5, 2.5)
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_Result = TypeVar("_Result")
+
+
+class FullError(OutputError):
+    """There is no more space for outputs."""
+
+
+def retrying(action: Callable[[], _Result]) -> _Result:
+    """Do something with storage; after an error that may pass, do it again, three times at most.
+
+    Raises:
+        OSError: What it raised the last time.
+    """
+    for pause in _PAUSES_SECONDS:
+        try:
+            return action()
+        except OSError as error:
+            if error.errno not in _PASSING:
+                raise
+            time.sleep(pause)
+    return action()
 
 
 class Source(Protocol):
@@ -61,14 +98,23 @@ class FileSource:
             ImageError: It is missing, unreadable, no regular file, or too large for an image.
         """
         try:
-            status = item.path.stat()
-            if not stat.S_ISREG(status.st_mode):
-                raise ImageError(f"{item.source!r} is not a regular file; remove it")
-            if status.st_size > self._limit_bytes:
-                raise ImageError(f"{item.source!r} is too large for an image ({status.st_size} bytes); remove it")
-            return item.path.read_bytes()
+            return retrying(lambda: self.read_once(item))
         except OSError as error:
             raise ImageError(f"{item.source!r} can't be read: {error.strerror}; mend or remove it") from error
+
+    def read_once(self, item: Item) -> bytes:
+        """The whole file, at the first attempt.
+
+        Raises:
+            OSError: It can't be read.
+            ImageError: It is no regular file, or too large for an image.
+        """
+        status = item.path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ImageError(f"{item.source!r} is not a regular file; remove it")
+        if status.st_size > self._limit_bytes:
+            raise ImageError(f"{item.source!r} is too large for an image ({status.st_size} bytes); remove it")
+        return item.path.read_bytes()
 
 
 class FolderSink:
@@ -76,22 +122,30 @@ class FolderSink:
 
     Args:
         out: The folder.
+
+    Attributes:
+        images: How many it has stored.
+        bytes: How large they are together.
     """
 
     def __init__(self, out: Path) -> None:
         self._out = out
+        self._lock = threading.Lock()
+        self.images = 0
+        self.bytes = 0
 
     def write(self, item: Item, data: bytes) -> None:
         """Store an output, whole or not at all.
 
         Raises:
             ImageError: The file system has no place for this name.
+            FullError: There is no more space.
             OutputError: The folder can't be written.
         """
         path = self._out / item.output
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, data)
+            retrying(lambda: write_whole(path, data))
         except OSError as error:
             if error.errno in {
                 errno.ENAMETOOLONG,
@@ -102,9 +156,13 @@ class FolderSink:
                 errno.EINVAL,
             }:
                 raise ImageError(f"the output {item.output!r} can't be named so: {error.strerror}; rename") from error
-            raise OutputError(
+            kind = FullError if error.errno in FULL else OutputError
+            raise kind(
                 f"{str(path)!r} can't be written: {error.strerror}; what is done stays, mend this and run again"
             ) from error
+        with self._lock:
+            self.images += 1
+            self.bytes += len(data)
 
     def holds(self, output: str, sha256: str) -> bool:
         """Whether an output is there with these very bytes."""

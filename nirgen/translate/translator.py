@@ -15,6 +15,14 @@ class Translator(Protocol):
 
     An implementation computes each image of a batch as if it were alone, so that the same source gives the same bytes
     whatever it shares a batch with.
+
+    It may have more, which is used where it is there:
+
+    - `device`: Where it runs, a `torch.device` or its name; else `cpu`.
+    - `bytes_per_pixel`: Memory that one image takes while it is translated, for each of its padded pixels; by it,
+      batches and tiles are chosen before memory runs out.
+    - `translate_on_device(rgb, sizes)`: As `translate`, but `rgb` is on `device` in any memory format, and so is what
+      it gives, in any floating type. It doesn't wait for the device, so that copies and other batches go on meanwhile.
     """
 
     @property
@@ -36,8 +44,8 @@ class Translator(Protocol):
         """Translate a batch of padded images.
 
         Args:
-            rgb: (N, 3, H, W) uint8, sRGB; H and W are multiples of `stride`. Each image lies at the top left; what is
-                right of and below it is padding.
+            rgb: (N, 3, H, W) uint8, sRGB, in any memory format; H and W are multiples of `stride`. Each image lies at
+                the top left; what is right of and below it is padding.
             sizes: (height, width) of each image without its padding.
 
         Returns:

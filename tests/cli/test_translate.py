@@ -227,3 +227,21 @@ def test_an_interrupted_run_exits_130_and_is_taken_up(tmp_path, save, number):
     code, output, _ = run(tmp_path / "src", tmp_path / "out", "--json")
     assert code == 0
     assert json.loads(output)["unchanged"] >= 3
+
+
+def test_a_profile_names_the_bottleneck(tmp_path, source):
+    code, output, _ = run(source, tmp_path / "out", "--profile")
+    assert code == 0
+    stages = ["read", "decode", "model", "encode", "write"]
+    rows = [line.strip(" │┃|") for line in output.splitlines()]
+    assert [row.split()[0] for row in rows if row.startswith(tuple(stages))] == stages
+    assert "bottleneck: " in output
+    profile = json.loads((tmp_path / "out/run.json").read_text())["summary"]["profile"]
+    assert {stage["name"]: stage["images"] for stage in profile["stages"]}["write"] == 3
+
+
+def test_shards_and_tiles_that_are_none_are_refused(tmp_path, source):
+    code, _, errors = run(source, tmp_path / "out", "--shard", "4/3")
+    assert (code, errors) == (1, "error: shard '4/3' is not I/N with I from 1 to N, such as 3/8\n")
+    assert run(source, tmp_path / "out", "--tile", "-1")[0] == 2
+    assert not (tmp_path / "out").exists()

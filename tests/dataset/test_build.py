@@ -18,8 +18,9 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 from torchvision.datasets import CocoDetection
 
+from nirgen.curation import Decision, encode
 from nirgen.dataset.build import build
-from nirgen.dataset.plan import Leak
+from nirgen.dataset.plan import Curated, Leak
 from nirgen.errors import NirgenError
 
 if TYPE_CHECKING:
@@ -127,6 +128,34 @@ def test_files_of_others_in_a_dataset_are_not_lost(small_plan, make_small_plan, 
     with pytest.raises(NirgenError, match=r"1 of its files aren't of the dataset, such as 'curation\.jsonl'"):
         build(make_small_plan(tmp_path / "inputs", formats=["hf"]), out, replace=True)
     assert (out / "curation.jsonl").exists()
+
+
+def test_scores_come_along_when_a_dataset_is_replaced(small_plan, make_small_plan, tmp_path) -> None:
+    out = build(small_plan, tmp_path / "d").out
+    (out / "scores.parquet").write_bytes(b"scores")
+    assert build(small_plan, out).already
+    build(make_small_plan(tmp_path / "inputs", formats=["hf"]), out, replace=True)
+    assert (out / "scores.parquet").read_bytes() == b"scores"
+    assert "scores.parquet" not in json.loads((out / "dataset.json").read_text())["files"]
+
+
+def test_decisions_that_a_dataset_was_built_with_are_not_lost(small_plan, make_small_plan, tmp_path) -> None:
+    decision = Decision("bdd/a.jpg", "keep")
+    curated = replace(
+        small_plan, curation=Curated("0" * 64, (decision,), {"keep": 1}, 0, (), ()), digest=small_plan.digest[::-1]
+    )
+    out = build(curated, tmp_path / "d").out
+    with pytest.raises(
+        NirgenError, match=r"was built with decisions, .*; say --curation \S+/d/curation\.jsonl, or move"
+    ):
+        build(small_plan, out, replace=True)
+    assert (out / "curation.jsonl").read_bytes() == encode([decision])
+    (out / "curation.jsonl").rename(tmp_path / "mine.jsonl")
+    assert not build(small_plan, out, replace=True).already
+    (tmp_path / "mine.jsonl").rename(out / "curation.jsonl")
+    from_there = make_small_plan(tmp_path / "inputs", curation=out / "curation.jsonl")
+    assert not build(replace(from_there, curation=curated.curation, digest="1" * 64), out, replace=True).already
+    assert (out / "curation.jsonl").read_bytes() == encode([decision])
 
 
 def test_leaks_are_refused_unless_they_are_allowed(small_plan, tmp_path) -> None:

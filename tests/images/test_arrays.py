@@ -52,3 +52,19 @@ def test_equal_channels_become_one_unchanged_and_others_their_luma() -> None:
     assert np.array_equal(images.to_grey(np.repeat(levels[..., np.newaxis], 3, axis=2)), levels)
     colours = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]]], np.uint8)
     assert images.to_grey(colours).tolist() == [[76, 150, 29]]
+
+
+@pytest.mark.parametrize("bit_depth", [8, 16])
+def test_levels_are_those_of_rounding_in_double_precision(bit_depth):
+    """Many values beside the borders of two levels, more than are rounded at once."""
+    levels = 2**bit_depth - 1
+    borders = ((np.arange(levels) + 0.5) / levels).astype(np.float32)
+    values = np.concatenate([borders, np.nextafter(borders, np.float32(0)), np.nextafter(borders, np.float32(1))])
+    assert np.array_equal(images.to_pixels(values, bit_depth), np.rint(values.astype(np.float64) * levels))
+
+
+@pytest.mark.parametrize("size", [(20, 30), (33, 64), (32, 65), (1, 1), (40, 5), (63, 31)])
+def test_padding_is_the_reflection_of_numpy(photo, size):
+    below, right = -size[0] % 32, -size[1] % 32
+    expected = np.pad(photo(*size), ((0, below), (0, right), (0, 0)), mode="reflect")
+    assert np.array_equal(images.pad_to_stride(photo(*size), 32), expected)

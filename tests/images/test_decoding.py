@@ -221,3 +221,34 @@ def test_other_formats_and_small_images_are_decoded_as_they_are(photo) -> None:
     for image_format in ("PNG", "JPEG"):
         data = saved(Image.fromarray(photo()), image_format)
         assert (images.decode_small(data, "x", 64) == images.decode(data, "x")).all()
+
+
+@pytest.mark.parametrize("subsampling", [0, 1, 2, "4:1:1"])
+@pytest.mark.parametrize("progressive", [False, True])
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("size", [(1, 1), (9, 7), (50, 33)])
+def test_a_plain_jpeg_gives_exactly_what_pillow_gives(photo, subsampling, progressive, mode, size):
+    image = Image.fromarray(photo()).resize(size).convert(mode)
+    for quality in (5, 75, 100):
+        data = saved(image, "JPEG", quality=quality, subsampling=subsampling, progressive=progressive)
+        with Image.open(io.BytesIO(data)) as pillow:
+            assert np.array_equal(images.decode(data, "x"), np.asarray(pillow.convert("RGB")))
+
+
+def test_photographs_give_exactly_what_pillow_gives(shared_data):
+    paths = sorted((shared_data / "bdd100k" / "images").rglob("*.jpg"))[:5]
+    assert paths
+    for path in paths:
+        with Image.open(path) as pillow:
+            assert np.array_equal(images.read(path), np.asarray(pillow.convert("RGB")))
+
+
+def test_a_jpeg_in_rgb_is_pillow_s_to_decode(photo):
+    data = saved(Image.fromarray(photo()), "JPEG", quality=100, keep_rgb=True)
+    assert np.abs(images.decode(data, "x").astype(int) - photo()).max() <= 3
+
+
+def test_a_jpeg_that_lacks_its_end_is_damaged_for_both_decoders(photo):
+    data = saved(Image.fromarray(photo(64, 64)), "JPEG")
+    with pytest.raises(ImageError, match=r"'x' is damaged \(.*\); copy it again or remove it"):
+        images.decode(data[:-200], "x")

@@ -1,0 +1,1 @@
+"""A dataset in FiftyOne: loaded, shown, curated, and the decisions carried back."""

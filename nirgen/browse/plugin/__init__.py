@@ -1,0 +1,72 @@
+"""nirgen's plugin for FiftyOne: its commands, as operators of the App.
+
+FiftyOne runs this file by its path, in its own server; `nirgen.browse.plugins` makes it known there. FiftyOne itself
+is imported only then.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nirgen.browse.commands import Command
+
+
+def register(plugin: Any) -> None:
+    """Register the operators.
+
+    Args:
+        plugin: FiftyOne's context of the plugin.
+    """
+    from nirgen.browse.commands import COMMANDS
+
+    for command in COMMANDS:
+        plugin.register(operator_of(command))
+
+
+def operator_of(command: Command) -> type[Any]:
+    """A command as a class of operators.
+
+    A mistake that the user can mend is shown as a notification of one line. An operator that asks nothing, or shows
+    nothing, has no method for it: the App then opens no dialog.
+
+    Args:
+        command: What it asks and does.
+    """
+    from fiftyone import operators as foo
+    from fiftyone.operators import types
+
+    from nirgen.browse.names import INFO
+    from nirgen.errors import NirgenError
+
+    def execute(_: Any, ctx: Any) -> Any:
+        try:
+            return command.run(ctx)
+        except NirgenError as error:
+            ctx.ops.notify(str(error), variant="error")
+            return None
+
+    def resolve_placement(_: Any, ctx: Any) -> Any:
+        if command.icon is None or ctx.dataset is None or INFO not in ctx.dataset.info:
+            return None
+        place = (
+            types.Places.SAMPLES_VIEWER_ACTIONS if ctx.current_sample else types.Places.SAMPLES_GRID_SECONDARY_ACTIONS
+        )
+        return types.Placement(place, types.Button(label=command.label, icon=command.icon, prompt=bool(command.form)))
+
+    config = foo.OperatorConfig(
+        name=command.name, label=command.label, description=command.about, icon=command.icon, view_target=False
+    )
+    body: dict[str, Any] = {
+        "config": property(lambda _: config),
+        "execute": execute,
+        "resolve_placement": resolve_placement,
+    }
+    if form := command.form:
+        prompt = types.PromptView(label=command.label, submit_button_label=command.label)
+        body["resolve_input"] = lambda _, ctx: types.Property(form(ctx), view=prompt)
+    if command.shows:
+        shown = types.Object()
+        shown.str("text", view=types.MarkdownView())
+        body["resolve_output"] = lambda *_: types.Property(shown, view=types.View(label=command.label))
+    return type(command.name, (foo.Operator,), body)

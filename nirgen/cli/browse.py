@@ -1,0 +1,151 @@
+"""`nirgen browse`: a dataset in FiftyOne's App."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from nirgen.cli.progress import stages
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from nirgen.browse.loading import Loaded
+
+_OFF = {"0", "false", "no", "off"}
+
+
+def browse(
+    dataset: Annotated[
+        Path, typer.Argument(metavar="D", help="A folder of 'nirgen build-dataset' or 'nirgen translate'.")
+    ],
+    name: Annotated[str | None, typer.Option(help="Of the FiftyOne dataset.  [default: the folder's]")] = None,
+    sources: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="[NAME=]DIR", help="Where RGB images are, if they have moved; more than once for more origins."
+        ),
+    ] = None,
+    scores: Annotated[
+        bool, typer.Option("--scores/--no-scores", help="Compute what scores.parquet doesn't have yet.")
+    ] = True,
+    launch: Annotated[bool, typer.Option("--launch/--no-launch", help="Open the App, or only load.")] = True,
+    remote: Annotated[bool, typer.Option("--remote", help="Serve the App and open no browser here.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the App.")] = 5151,
+    address: Annotated[str, typer.Option(help="Where the App listens; 0.0.0.0 is everywhere.")] = "127.0.0.1",
+    database_uri: Annotated[
+        str | None,
+        typer.Option(metavar="URI", help="Of a MongoDB that runs.  [default: FiftyOne's own]"),
+    ] = None,
+) -> None:
+    """Show a dataset in FiftyOne's App: NIR beside RGB, boxes, and scores that find trouble first.
+
+    Run again, it updates what has changed and keeps tags, decisions and edits. Ctrl-C ends it. docs/browse.md is the
+    guide; 'nirgen curation export' writes the decisions down.
+    """
+    folder = dataset.resolve()
+    from nirgen.browse.database import open_fiftyone
+    from nirgen.browse.finding import place_for
+    from nirgen.browse.launching import check_port
+    from nirgen.browse.loading import load
+    from nirgen.collection import open_collection
+    from nirgen.scores import score
+
+    if launch:
+        check_port(address, port)
+    collection = open_collection(folder, _sources(sources or [], folder))
+    with stages(lambda: "what is done stays; run the same command again to go on") as report:
+        fiftyone = open_fiftyone(database_uri, track=_tracking_is_wanted())
+        place = place_for(fiftyone, collection, name)
+        scored = score(collection, report) if scores else None
+        loaded = load(fiftyone, place, collection, scored, report)
+    _print(loaded)
+    if launch:
+        _show(fiftyone, loaded.name, address=address, port=port, remote=remote)
+
+
+def _sources(values: Sequence[str], folder: Path) -> dict[str, Path]:
+    """Folders of RGB images, by origin."""
+    from nirgen.collection import open_collection
+
+    named: dict[str, Path] = {}
+    for value in values:
+        before, equals, after = value.partition("=")
+        origin, path = (before, after) if equals and "/" not in before else ("", value)
+        if not origin:
+            origins = sorted({item.origin for item in open_collection(folder).items()})
+            if len(origins) != 1:
+                raise typer.BadParameter(
+                    f"--sources needs the name of an origin here, NAME={path}: {', '.join(origins)}"
+                )
+            (origin,) = origins
+        if origin in named:
+            raise typer.BadParameter(f"--sources names {origin!r} twice")
+        named[origin] = Path(path).resolve()
+    return named
+
+
+def _tracking_is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
+    """Whether the user has told FiftyOne to send its makers how it is used, which it does if it is told nothing."""
+    given = environment.get("FIFTYONE_DO_NOT_TRACK")
+    if given is not None:
+        return given.strip().lower() in _OFF
+    path = Path(environment.get("FIFTYONE_CONFIG_PATH") or Path.home() / ".fiftyone" / "config.json")
+    try:
+        config = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return False
+    return isinstance(config, dict) and config.get("do_not_track") is False
+
+
+def _print(loaded: Loaded) -> None:
+    if loaded.moved_from is not None:
+        typer.echo(f"the folder has moved from {loaded.moved_from}: its paths were updated")
+    changed = ", ".join(f"{count} {what}" for what, count in sorted(loaded.changed.items()) if count)
+    typer.echo(
+        f"{loaded.name}: {loaded.images} images, {loaded.samples} samples with RGB; {changed or 'nothing has changed'}"
+    )
+    if loaded.edits.kept:
+        typer.echo(f"{loaded.edits.kept} edits of boxes that no dataset has yet were kept")
+    if loaded.edits.lost:
+        typer.echo(
+            f"warning: {len(loaded.edits.lost)} edits of boxes were given up, for the dataset has changed the same "
+            f"boxes: {', '.join(loaded.edits.lost[:5])}",
+            err=True,
+        )
+    if loaded.decided:
+        typer.echo(f"{loaded.decided} of the images removed had decisions")
+    if loaded.not_shown:
+        typer.echo(f"warning: {loaded.not_shown} images are TIFF, which browsers don't show", err=True)
+
+
+def _show(fiftyone: object, name: str, *, address: str, port: int, remote: bool) -> None:
+    """Serve the App until Ctrl-C or SIGTERM, which are no mistake here."""
+    from nirgen.browse.launching import serving, wait
+    from nirgen.browse.plugins import install
+
+    def stop(_signal: int, _frame: object) -> NoReturn:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        install()
+        with serving(fiftyone, name, address=address, port=port, remote=remote) as url:
+            typer.echo(f"FiftyOne's App: {url}")
+            if remote:
+                typer.echo(f"from another machine: ssh -N -L {port}:127.0.0.1:{port} HOST, then {_local(port, url)}")
+            typer.echo("Ctrl-C ends it")
+            wait(address, port)
+    except KeyboardInterrupt:
+        typer.echo("the App was ended; decisions stay in FiftyOne, and 'nirgen curation export' writes them down")
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _local(port: int, url: str) -> str:
+    return f"http://127.0.0.1:{port}/datasets/{url.rpartition('/')[2]}"

@@ -1,0 +1,31 @@
+"""`nirgen export`: a model for programs that know nothing of nirgen."""
+
+from __future__ import annotations
+
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import Annotated, Literal
+
+import typer
+
+
+def export(
+    model: Annotated[str, typer.Argument(help="Embedded model, model file or run folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx", help="The file to write.")],
+    export_format: Annotated[Literal["onnx"], typer.Option("--format", help="Of the file.")] = "onnx",
+) -> None:
+    """Write a model as an ONNX file, checked against torch with ONNX Runtime.
+
+    It takes rgb, (N, 3, H, W) float32 in [0, 1], and gives nir, (N, C, H, W) float32 in [0, 1]; H and W are any
+    multiples of the stride that its metadata states. The file is kept only if both programs give the same.
+    """
+    from nirgen.errors import ConfigError
+    from nirgen.model import load_model
+    from nirgen.models.onnx import check_packages, export_onnx
+
+    if output.suffix.lower() != f".{export_format}":
+        raise ConfigError(f"{output}: the file's name must end in .{export_format}")
+    check_packages()
+    loaded = load_model(model, device="cpu", precision="fp32")
+    difference = export_onnx(loaded.generator, loaded.header, loaded.stride, output)
+    typer.echo(f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB")
+    typer.echo(f"sides are multiples of {loaded.stride}; the greatest difference from torch is {difference:.1e} of 1")

@@ -1,0 +1,26 @@
+"""What a curator decided about a dataset's images and boxes: decisions as a file, merged, compared.
+
+Decisions name images and boxes by their stable keys and know nothing of datasets or databases.
+"""
+
+from nirgen.curation.decision import ACTIONS, Action, Bbox, Decision, Seen, added_key
+from nirgen.curation.diff import Difference, diff
+from nirgen.curation.file import Decisions, encode, read_decisions, write_decisions
+from nirgen.curation.merge import merge, unite
+
+__all__ = [
+    "ACTIONS",
+    "Action",
+    "Bbox",
+    "Decision",
+    "Decisions",
+    "Difference",
+    "Seen",
+    "added_key",
+    "diff",
+    "encode",
+    "merge",
+    "read_decisions",
+    "unite",
+    "write_decisions",
+]

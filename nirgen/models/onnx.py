@@ -1,0 +1,195 @@
+"""A generator as an ONNX file, for programs that know nothing of nirgen.
+
+The file takes `rgb`, (N, 3, H, W) float32, sRGB in [0, 1], and gives `nir`, (N, C, H, W) float32 in [0, 1]; N is free,
+H and W are any multiples of the stride. Its metadata says so, and which model it is.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import warnings
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from nirgen.errors import ConfigError, ModelError
+from nirgen.files import output_file
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
+    from pathlib import Path
+
+    from nirgen.models.generator import Pix2Next
+
+OPSET = 20
+# Greatest difference of the file's outputs from torch's, of 1: a quarter of a grey level.
+TOLERANCE = 1e-3
+# What it is checked on: images, and rows and columns in strides.
+_CHECKED = ((1, 1, 1), (1, 4, 3), (2, 2, 3), (3, 3, 1))
+
+
+class ForDeployment(nn.Module):
+    """A generator with intensities in [0, 1] on both sides.
+
+    Args:
+        generator: In evaluation mode.
+    """
+
+    def __init__(self, generator: Pix2Next) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, rgb: Tensor) -> Tensor:
+        """(N, 3, H, W) in [0, 1] -> (N, C, H, W) in [0, 1], clamped."""
+        return (self.generator(rgb * 2 - 1) / 2 + 0.5).clamp(0, 1)  # type: ignore[no-any-return]
+
+
+def export_onnx(generator: Pix2Next, header: Mapping[str, Any], stride: int, target: Path) -> float:
+    """Write a generator as an ONNX file, after ONNX Runtime has given the same as torch at several sizes.
+
+    Args:
+        generator: In float32 on the CPU, in evaluation mode.
+        header: The model file's header.
+        stride: Heights and widths will be multiples of it.
+        target: The file to write, ending in `.onnx`.
+
+    Returns:
+        The greatest difference found, of 1.
+
+    Raises:
+        ConfigError: The packages that write and run ONNX are not installed.
+        ModelError: The generator can't be written as ONNX, or the file computes something else. Nothing is written.
+        OutputError: The file can't be written.
+    """
+    check_packages()
+    network = ForDeployment(generator).eval()
+    model = _translate(network, stride)
+    _describe(model, header, stride)
+    data = model.SerializeToString()
+    difference = check_same(network, data, stride, target)
+    with output_file(target) as temporary:
+        temporary.write_bytes(data)
+    return difference
+
+
+def check_packages() -> None:
+    """Refuse to begin without the packages that write and run ONNX.
+
+    Raises:
+        ConfigError: One is missing.
+    """
+    try:
+        import onnx  # noqa: F401
+        import onnxruntime  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ConfigError(f"'nirgen export' needs {error.name}: pip install 'nirgen[onnx]'") from None
+
+
+def _translate(network: ForDeployment, stride: int) -> Any:
+    """An `onnx.ModelProto` that takes any number of images of any multiples of the stride.
+
+    Raises:
+        ModelError: The network does what ONNX has no word for.
+    """
+    rows, columns = torch.export.Dim("rows", min=1, max=4096), torch.export.Dim("columns", min=1, max=4096)
+    images = torch.export.Dim("images", min=1, max=4096)
+    with _quiet():
+        try:
+            program = torch.onnx.export(
+                network,
+                (torch.rand(2, 3, 2 * stride, 3 * stride),),  # sides of one stride would be taken for constants
+                dynamo=True,
+                verbose=False,
+                opset_version=OPSET,
+                input_names=["rgb"],
+                output_names=["nir"],
+                dynamic_shapes=({0: images, 2: stride * rows, 3: stride * columns},),
+            )
+        except Exception as error:
+            reason = str(error.__cause__ or error).strip().splitlines()
+            raise ModelError(
+                f"this architecture can't be written as ONNX with any height and width "
+                f"({reason[0] if reason else type(error).__name__}); one with another extractor may"
+            ) from error
+    assert program is not None
+    return program.model_proto
+
+
+@contextmanager
+def _quiet() -> Generator[None]:
+    """Without what the exporter says of itself."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)
+
+
+def _describe(model: Any, header: Mapping[str, Any], stride: int) -> None:
+    """Say in the file's metadata what it is."""
+    import onnx
+
+    training = header["training"]
+    summary = {name: value for name, value in training.items() if isinstance(value, (str, int, float))}
+    summary["pairs"] = len(training.get("pairs", []))
+    onnx.helper.set_model_props(
+        model,
+        {
+            "model_id": str(header["model_id"]),
+            "licence": str(header["licence"]),
+            "provenance": str(header["provenance"]),
+            "training": json.dumps(summary, sort_keys=True),
+            "architecture": json.dumps(header["architecture"], sort_keys=True),
+            "nirgen": str(header["nirgen"]),
+            "stride": str(stride),
+            "input": f"rgb: (N, 3, H, W) float32, sRGB in [0, 1]; H and W are multiples of {stride}",
+            "output": "nir: (N, C, H, W) float32, near-infrared intensity in [0, 1]",
+        },
+    )
+    model.producer_name = "nirgen"
+    model.doc_string = "Near-infrared images from RGB images"
+
+
+@torch.inference_mode()
+def check_same(network: ForDeployment, data: bytes, stride: int, target: Path) -> float:
+    """Refuse an ONNX model whose results, by ONNX Runtime at several sizes, are not the network's.
+
+    Args:
+        network: What it was made from.
+        data: The content of the file.
+        stride: Of the network.
+        target: The file that it would become.
+
+    Returns:
+        The greatest difference, of 1.
+
+    Raises:
+        ModelError: It is above `TOLERANCE`, or not a number.
+    """
+    import onnxruntime
+
+    session = onnxruntime.InferenceSession(data, providers=["CPUExecutionProvider"])
+    generator = torch.Generator().manual_seed(0)
+    differences = []
+    for images, rows, columns in _CHECKED:
+        rgb = torch.rand(images, 3, rows * stride, columns * stride, generator=generator)
+        expected = network(rgb).numpy()
+        found = session.run(None, {"rgb": rgb.numpy()})[0]
+        same = found.shape == expected.shape
+        differences.append(np.abs(found - expected).max() if same else np.inf)
+    difference = float(np.max(differences))
+    if not difference <= TOLERANCE:
+        raise ModelError(
+            f"{target}: not written, for ONNX Runtime's result differs from torch's by {difference:.2g} of 1; export "
+            "with another version of torch or onnxruntime"
+        )
+    return difference

@@ -1,0 +1,84 @@
+"""The number format that a generator computes in: by default what its device has hardware for."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+import torch
+
+from nirgen.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+Precision = Literal["fp32", "bf16", "fp16"]
+Wanted = Literal["auto", "fp32", "bf16", "fp16"]
+
+_HALVES = {"bf16": torch.bfloat16, "fp16": torch.float16}
+# A processor without one of these computes in half precision some hundred times more slowly than in float32.
+_BF16_FLAGS = {"amx_bf16", "avx512_bf16"}
+_CPU_FACTS = Path("/proc/cpuinfo")
+
+
+def choose_precision(wanted: str, device: torch.device) -> Precision:
+    """What to compute in.
+
+    Args:
+        wanted: `fp32`, `bf16`, `fp16`; or `auto`: `bf16` where the device has hardware for it, else `fp32`.
+        device: Where the generator runs.
+
+    Raises:
+        ConfigError: There is no such precision.
+
+    Example:
+        >>> choose_precision("fp16", torch.device("cpu"))
+        'fp16'
+    """
+    for name in get_args(Precision):
+        if name == wanted:
+            return name  # type: ignore[no-any-return]
+    if wanted != "auto":
+        known = get_args(Wanted)
+        raise ConfigError(f"precision is '{wanted}'{nearest(wanted, known)} (there are {', '.join(known)})")
+    return "bf16" if _has_bf16(device) else "fp32"
+
+
+def _has_bf16(device: torch.device) -> bool:
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    return device.type == "cpu" and bool(cpu_flags() & _BF16_FLAGS)
+
+
+def cpu_flags(facts: Path = _CPU_FACTS) -> set[str]:
+    """What Linux says that the processor can do; nothing elsewhere.
+
+    Args:
+        facts: The file that says it.
+    """
+    try:
+        lines = facts.read_text(encoding="ascii", errors="replace").splitlines()
+    except OSError:
+        return set()
+    return {flag for line in lines if line.startswith("flags") for flag in line.partition(":")[2].split()}
+
+
+@contextmanager
+def computing_in(precision: Precision, device: torch.device) -> Generator[None]:
+    """Compute in a precision, by the same algorithms at each call.
+
+    On a GPU, `fp32` is float32 indeed and not TF32, and cuDNN neither tries algorithms out nor takes one whose sums
+    depend on timing.
+
+    Args:
+        precision: Of convolutions and matrix products; normalisations stay in float32.
+        device: Where.
+    """
+    with ExitStack() as stack:
+        if device.type == "cuda":
+            settings = {"benchmark": False, "deterministic": True, "allow_tf32": precision != "fp32"}
+            stack.enter_context(torch.backends.cudnn.flags(enabled=True, **settings))
+        if precision in _HALVES:
+            stack.enter_context(torch.autocast(device.type, dtype=_HALVES[precision]))
+        yield

@@ -1,0 +1,215 @@
+"""Images as they stand in a page: reduced, as data URIs, with their boxes drawn over them as SVG.
+
+Boxes are no pixels of the picture: their lines stay one width on every screen, and can be hidden.
+"""
+
+from __future__ import annotations
+
+import base64
+import colorsys
+import io
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from nirgen import images
+from nirgen.dataset.pictures import COLOURS, IGNORED
+from nirgen.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nirgen.collection import Item, ItemBox
+    from nirgen.labels.file import Category
+
+JPEG_QUALITY = 80
+MOSAIC_SIDE = 640
+"""Pixels of the longer side of an image in a mosaic."""
+SLIDER_SIDE = 960
+"""The same, of one that is compared."""
+CROP_SIDE = 240
+"""The same, of a crop around a box."""
+_MARGIN = 0.6
+"""What a crop shows around a box, as a share of the box's longer side, on each side."""
+_SMALLEST_CROP = 48
+"""Pixels of the NIR image that a crop shows at least, so that a distant object is seen in its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """A box over a picture.
+
+    Attributes:
+        x, y, width, height: In pixels of the picture's `full` size.
+        colour: As CSS has it.
+        ignored: Whether it is a region to ignore, whose line is dashed.
+        title: What it is, in words.
+    """
+
+    x: float
+    y: float
+    width: float
+    height: float
+    colour: str
+    ignored: bool
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class Picture:
+    """An image in the page.
+
+    Attributes:
+        uri: Its pixels, reduced.
+        size: (height, width) of what is in `uri`, in pixels.
+        full: The same of the part of the image that is shown, in pixels of the NIR image: what outlines refer to.
+        outlines: The boxes on it.
+    """
+
+    uri: str
+    size: tuple[int, int]
+    full: tuple[float, float]
+    outlines: tuple[Outline, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A part of an image, as shares of its width and height.
+
+    Attributes:
+        left, top, right, bottom: In [0, 1].
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+
+    @classmethod
+    def around(cls, box: ItemBox, item: Item) -> Window:
+        """What a crop shows: the box with its surroundings, cut at the border of the image."""
+        x, y, width, height = box.bbox
+        side = max(width, height) * (1 + 2 * _MARGIN)
+        half = max(side, min(_SMALLEST_CROP, item.width, item.height)) / 2
+        middle_x, middle_y = x + width / 2, y + height / 2
+        return cls(
+            left=_within((middle_x - half) / item.width),
+            top=_within((middle_y - half) / item.height),
+            right=_within((middle_x + half) / item.width),
+            bottom=_within((middle_y + half) / item.height),
+        )
+
+    def of(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """That part of an image, at least one pixel of it."""
+        top, bottom = _span(self.top, self.bottom, pixels.shape[0])
+        left, right = _span(self.left, self.right, pixels.shape[1])
+        return pixels[top:bottom, left:right]
+
+
+@dataclass
+class Painter:
+    """Reads images and makes pictures of them.
+
+    Attributes:
+        colours: Of the classes, by name, as CSS has them.
+        unreadable: The keys of the images that are there and can't be read.
+    """
+
+    colours: Mapping[str, str]
+    unreadable: set[str] = field(default_factory=set)
+
+    def nir(self, item: Item, side: int, notes: Sequence[str] | None = None) -> Picture | None:
+        """The NIR image with its boxes.
+
+        Args:
+            item: The image.
+            side: Of its longer side at most, in pixels.
+            notes: Of each box, to be added to what it is called.
+
+        Returns:
+            The picture; None if its file is gone or can't be read.
+        """
+        pixels = self._read(item.path, item.key, grey=True)
+        if pixels is None:
+            return None
+        return _picture(pixels, side, (item.height, item.width), tuple(self._outlines(item, notes)))
+
+    def rgb(self, item: Item, side: int) -> Picture | None:
+        """The RGB image; None as for `nir`. Outlines of the NIR image fit it, for they are shares of both."""
+        pixels = None if item.rgb is None else self._read(item.rgb, item.key, grey=False)
+        return None if pixels is None else _picture(pixels, side, (item.height, item.width), ())
+
+    def crops(self, item: Item, numbers: Sequence[int]) -> list[tuple[Picture | None, Picture | None]]:
+        """Boxes with their surroundings, in NIR and in RGB; each image is read once.
+
+        Args:
+            item: The image.
+            numbers: The positions of the boxes on it.
+        """
+        nir = self._read(item.path, item.key, grey=True)
+        rgb = None if item.rgb is None else self._read(item.rgb, item.key, grey=False)
+        return [(self._crop(nir, item, number), self._crop(rgb, item, number)) for number in numbers]
+
+    def _crop(self, pixels: NDArray[np.uint8] | None, item: Item, number: int) -> Picture | None:
+        if pixels is None:
+            return None
+        box, window = item.boxes[number], Window.around(item.boxes[number], item)
+        full = ((window.bottom - window.top) * item.height, (window.right - window.left) * item.width)
+        x, y, width, height = box.bbox
+        left, top = x - window.left * item.width, y - window.top * item.height
+        outline = Outline(left, top, width, height, self.colours[box.category], ignored=False, title=box.category)
+        return _picture(window.of(pixels), CROP_SIDE, full, (outline,))
+
+    def _outlines(self, item: Item, notes: Sequence[str] | None) -> list[Outline]:
+        """Large boxes first, so that small ones lie over them and can be pointed at."""
+        outlines = []
+        for number, box in enumerate(item.boxes):
+            title = ", ".join(filter(None, (box.category, *box.flags, notes[number] if notes else "")))
+            colour = _css(IGNORED) if box.iscrowd else self.colours[box.category]
+            outlines.append(Outline(*box.bbox, colour=colour, ignored=box.iscrowd, title=title))
+        return sorted(outlines, key=lambda each: (-each.width * each.height, each.x, each.y))
+
+    def _read(self, path: Path, key: str, *, grey: bool) -> NDArray[np.uint8] | None:
+        try:
+            pixels = images.read(path)
+        except ImageError:
+            if path.exists():
+                self.unreadable.add(key)
+            return None
+        return images.to_grey(pixels) if grey else pixels
+
+
+def class_colours(categories: Sequence[Category]) -> dict[str, str]:
+    """The colours of the classes, by name: those of a dataset's card, or as many hues if there are more classes."""
+    numbers = {category.id % len(COLOURS) for category in categories}
+    if len(numbers) == len(categories):
+        return {category.name: _css(COLOURS[category.id % len(COLOURS)]) for category in categories}
+    hues = (number / len(categories) for number in range(len(categories)))
+    mixed = ([round(255 * part) for part in colorsys.hls_to_rgb(hue, 0.6, 0.85)] for hue in hues)
+    return {category.name: _css(colour) for category, colour in zip(categories, mixed, strict=True)}
+
+
+def _picture(pixels: NDArray[np.uint8], side: int, full: tuple[float, float], outlines: tuple[Outline, ...]) -> Picture:
+    scale = min(1.0, side / max(pixels.shape[:2]))
+    size = (max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale)))
+    file = io.BytesIO()
+    Image.fromarray(np.ascontiguousarray(images.resize(pixels, size))).save(file, "JPEG", quality=JPEG_QUALITY)
+    return Picture(f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}", size, full, outlines)
+
+
+def _within(share: float) -> float:
+    return min(1.0, max(0.0, share))
+
+
+def _span(start: float, end: float, length: int) -> tuple[int, int]:
+    first = min(int(start * length), length - 1)
+    return first, max(first + 1, min(length, round(end * length)))
+
+
+def _css(colour: Sequence[int]) -> str:
+    return "#" + "".join(f"{part:02x}" for part in colour)

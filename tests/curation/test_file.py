@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nirgen.curation import Decision, Seen, encode, read_decisions, write_decisions
+from nirgen.errors import NirgenError, OutputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DECISIONS = (
+    Decision("bdd/a.jpg", "flag", reason="zu dunkel – näher ansehen", author="anna"),
+    Decision("bdd/a.jpg#+0123456789ab", "add", "car", (1, 2, 3.5, 4), 30, 20, author="anna"),
+    Decision("bdd/a.jpg#7", "move", None, (1, 2, 3, 4), 30, 20, seen=Seen(category="car", bbox=(0, 0, 3, 4))),
+    Decision("bdd/a.jpg#7", "relabel", "bicycle", None, None, None, "wrong\nclass", "anna", Seen(category="car")),
+    Decision("bdd/b.jpg", "reject", seen=Seen(sha256="0" * 64)),
+    Decision("bdd/b.jpg#2", "delete"),
+)
+
+
+def test_what_is_written_is_read_again(tmp_path: Path) -> None:
+    path = tmp_path / "deep" / "curation.jsonl"
+    write_decisions(path, reversed(DECISIONS))
+    found = read_decisions(path)
+    assert found.all == DECISIONS
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+    write_decisions(path, found.all)
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_a_file_has_a_sorted_line_for_each_decision_without_what_is_empty(tmp_path: Path) -> None:
+    write_decisions(tmp_path / "c.jsonl", reversed(DECISIONS))
+    lines = (tmp_path / "c.jsonl").read_text("utf-8").splitlines()
+    assert lines[0] == ('{"key":"bdd/a.jpg","action":"flag","reason":"zu dunkel – näher ansehen","author":"anna"}')
+    assert lines[2] == (
+        '{"key":"bdd/a.jpg#7","action":"move","bbox":[1.0,2.0,3.0,4.0],"width":30,"height":20,'
+        '"seen":{"category":"car","bbox":[0.0,0.0,3.0,4.0]}}'
+    )
+    assert lines[-1] == '{"key":"bdd/b.jpg#2","action":"delete"}'
+
+
+def test_order_blank_lines_and_repeated_lines_do_not_matter(tmp_path: Path) -> None:
+    lines = encode(DECISIONS).splitlines()
+    (tmp_path / "c.jsonl").write_bytes(b"\xef\xbb\xbf" + b"\n\r\n".join([*reversed(lines), lines[2], b""]))
+    found = read_decisions(tmp_path / "c.jsonl")
+    assert found.all == DECISIONS
+    assert found.sha256 == hashlib.sha256(encode(DECISIONS)).hexdigest()
+
+
+def test_an_empty_file_has_no_decisions(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").touch()
+    assert read_decisions(tmp_path / "c.jsonl").all == ()
+
+
+def test_two_different_decisions_of_one_key_and_action_are_named_by_their_lines(tmp_path: Path) -> None:
+    lines = [
+        {"key": "bdd/a.jpg", "action": "keep"},
+        {"key": "bdd/b.jpg", "action": "reject", "reason": "dark"},
+        {"key": "bdd/c.jpg", "action": "keep"},
+        {"key": "bdd/b.jpg", "action": "reject", "reason": "blurred"},
+    ]
+    (tmp_path / "c.jsonl").write_text("\n".join(map(json.dumps, lines)))
+    with pytest.raises(NirgenError, match=r"c\.jsonl, lines 2 and 4: two different decisions to reject 'bdd/b\.jpg'"):
+        read_decisions(tmp_path / "c.jsonl")
+
+
+@pytest.mark.parametrize(
+    "actions",
+    [
+        ("bdd/a.jpg", "keep", "reject"),
+        ("bdd/a.jpg", "flag", "reject"),
+        ("bdd/a.jpg", "flag", "keep"),
+        ("bdd/a.jpg#1", "delete", "keep"),
+        ("bdd/a.jpg#1", "delete", "flag"),
+        ("bdd/a.jpg#1", "delete", "relabel"),
+        ("bdd/a.jpg#1", "delete", "move"),
+        ("bdd/a.jpg#1", "flag", "keep"),
+        ("bdd/a.jpg#+0123456789ab", "add", "delete"),
+    ],
+)
+def test_contradictions_are_named_by_their_lines(tmp_path: Path, actions: tuple[str, str, str]) -> None:
+    key, first, second = actions
+    box = {"bbox": [1, 2, 3, 4], "width": 30, "height": 20}
+    more = {"relabel": {"category": "car"}, "move": box, "add": box | {"category": "car"}}
+    lines = [json.dumps({"key": key, "action": action, **more.get(action, {})}) for action in (second, first)]
+    (tmp_path / "c.jsonl").write_text("\n".join(lines))
+    with pytest.raises(NirgenError, match=rf"c\.jsonl, lines 2 and 1: {first} and {second} of '{key[:9]}"):
+        read_decisions(tmp_path / "c.jsonl")
+
+
+def test_a_box_can_be_moved_and_relabelled_and_kept(tmp_path: Path) -> None:
+    write_decisions(tmp_path / "c.jsonl", [*DECISIONS, Decision("bdd/a.jpg#7", "keep")])
+    assert len(read_decisions(tmp_path / "c.jsonl").all) == len(DECISIONS) + 1
+
+
+def test_contradicting_decisions_are_not_written(tmp_path: Path) -> None:
+    for pair in (
+        [Decision("bdd/a.jpg", "keep"), Decision("bdd/a.jpg", "reject")],
+        [Decision("bdd/a.jpg", "keep"), Decision("bdd/a.jpg", "keep", author="ben")],
+    ):
+        with pytest.raises(NirgenError, match="keep one of them"):
+            write_decisions(tmp_path / "c.jsonl", pair)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written_stays_as_it_was(tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").mkdir()
+    with pytest.raises(OutputError, match=r"c\.jsonl: a folder; name a file"):
+        write_decisions(tmp_path / "c.jsonl", DECISIONS)
+    with pytest.raises(NirgenError, match=r"none\.jsonl: can't be read"):
+        read_decisions(tmp_path / "none.jsonl")
