@@ -192,7 +192,7 @@ def load_model(
     Args:
         name: An embedded name, a `.safetensors` file, or a run folder.
         device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best there is by default.
-        precision: `fp32`, `bf16`, `fp16`; or `auto`: `bf16` where the device has hardware for it, else `fp32`.
+        precision: `fp32`, `bf16`, `fp16`; or `auto`: `bf16` on GPUs that have hardware for it, else `fp32`.
         compiled: Compile the network for each size of batch that comes, which takes minutes once; for GPUs.
 
     Returns:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from nirgen.browse.deciding import REASONS, change_class, classes, clear, decide, next_undecided
 from nirgen.browse.names import BOXES, INFO
-from nirgen.browse.targets import Boxes, Images, documents_beside, find_boxes, find_images
+from nirgen.browse.targets import Boxes, Images, documents_beside, find_boxes, find_images, update_patches
 from nirgen.errors import NirgenError
 
 if TYPE_CHECKING:
@@ -116,13 +116,17 @@ def _said(context: Any) -> dict[str, str]:
     return said
 
 
-def _finish(context: Any, message: str) -> None:
+def _finish(context: Any, targets: Images | Boxes, message: str) -> None:
     """Let the App show what was written, and say so; nothing is selected any more."""
+    from fiftyone.core.patches import PatchesView
+
     context.ops.clear_selected_labels()
     context.ops.clear_selected_samples()
-    context.ops.reload_samples()
-    if context.current_sample:
+    if isinstance(context.view, PatchesView) and isinstance(targets, Boxes):
+        update_patches(context.view, context.dataset, targets)
+    elif context.current_sample:
         context.trigger(_SHOW_SAMPLES, {"samples": documents_beside(context.dataset, context.current_sample)})
+    context.ops.reload_samples()
     context.ops.notify(message, variant="success")
 
 
@@ -130,7 +134,7 @@ def _deciding(verdict: Verdict, done: str) -> Callable[[Any], None]:
     def run(context: Any) -> None:
         targets, said = pointed_at(context), _said(context)
         decide(context.dataset, targets, verdict, **said)
-        _finish(context, f"{done} {_count(targets)}" + (f": {said['reason']}" if said["reason"] else ""))
+        _finish(context, targets, f"{done} {_count(targets)}" + (f": {said['reason']}" if said["reason"] else ""))
 
     return run
 
@@ -139,7 +143,7 @@ def _clear(context: Any) -> None:
     targets = pointed_at(context)
     keys = {key for key in targets.keys if key is not None} if isinstance(targets, Boxes) else set()
     clear(context.dataset, targets, _categories(_folder(context), keys) if keys else {})
-    _finish(context, f"Undecided again: {_count(targets)}")
+    _finish(context, targets, f"Undecided again: {_count(targets)}")
 
 
 def _categories(folder: Path, keys: set[str]) -> dict[str, str]:
@@ -179,7 +183,7 @@ def _change_class(context: Any) -> None:
         raise NirgenError("no box is selected: open an image and click on the boxes whose class is to change")
     category = str(context.params.get("category") or "")
     change_class(context.dataset, targets, category, **_said(context))
-    _finish(context, f"Now {category}: {_count(targets)}")
+    _finish(context, targets, f"Now {category}: {_count(targets)}")
 
 
 def _next_worst(context: Any) -> None:

@@ -87,7 +87,7 @@ def serving(fiftyone: Any, name: str, *, address: str, port: int, remote: bool) 
     dataset = fiftyone.load_dataset(name)
     session = _launch(fiftyone, dataset, address, port)
     try:
-        url = f"http://{_reached_at(address)}:{port}/datasets/{quote(dataset.slug)}"
+        url = f"http://{_reached_at(address)}:{port}/datasets/{quote(dataset.name, safe='')}"
         if not remote:
             webbrowser.open(url)
         yield url

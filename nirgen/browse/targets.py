@@ -11,7 +11,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from nirgen.browse.names import DETECTIONS, GROUP, RGB
+from nirgen.browse.names import BOXES, DETECTIONS, GROUP, RGB
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -108,6 +108,24 @@ def find_boxes(dataset: Any, labels: Iterable[Mapping[str, Any]]) -> Boxes:
         keys=tuple(key for *_, key in own),
         image_keys=tuple(image_key for image_key, *_ in own),
     )
+
+
+def update_patches(view: Any, dataset: Any, boxes: Boxes) -> None:
+    """Give a view of patches, which has copies of boxes, those that it shows as they are now.
+
+    Args:
+        view: A FiftyOne view of patches of the boxes of the dataset.
+        dataset: A FiftyOne dataset that `nirgen browse` has loaded.
+        boxes: Those that have changed.
+    """
+    places = (*boxes.labels, *boxes.copies)
+    labels = [label for _, label in places]
+    shown = view.select(labels)  # a patch has the id of its box
+    changed = flat(dataset).select(sorted({sample for sample, _ in places})).select_labels(ids=labels, fields=BOXES)
+    now = {box.id: box for sample in changed for box in sample[BOXES].detections}
+    order = shown.values("id")
+    for name in ("label", "tags", "reason", "author"):
+        shown.set_values(f"{BOXES}.{name}", [getattr(now[patch], name, None) for patch in order])
 
 
 def documents_beside(dataset: Any, sample: str) -> list[dict[str, Any]]:

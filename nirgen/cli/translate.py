@@ -71,6 +71,10 @@ def translate(
         int | None, typer.Option(min=1, help="Threads that read and write.  [default: one a processor, up to 16]")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1...  [default: the best there is]")] = None,
+    precision: Annotated[
+        Literal["auto", "fp32", "bf16", "fp16"],
+        typer.Option(help="What the model computes in; auto is bf16 on GPUs made for it, else fp32."),
+    ] = "auto",
     on_error: Annotated[
         Literal["continue", "stop"], typer.Option(help="What a bad image does to the run.")
     ] = "continue",
@@ -116,8 +120,10 @@ def translate(
         "run": run,
         "listing": listing,
         "device": device,
+        "precision": precision,
         "shard": _parse_shard(shard),
     }
+    from nirgen.models.memory import keep_freed_memory
     from nirgen.translate.preview import check_preview
     from nirgen.translate.run import translate_folder
 
@@ -126,6 +132,7 @@ def translate(
     if dry_run:
         _print_plan(source, out, arguments, as_json=as_json)
         return
+    keep_freed_memory()
     # Pillow warns of odd metadata; what matters of an image is in its row.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     with (

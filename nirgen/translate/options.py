@@ -14,7 +14,7 @@ from nirgen.errors import ConfigError
 from nirgen.images import PIXEL_LIMIT, Format, check_encodable
 
 # Raised when the same options begin to give other pixels, so that folders made before are noticed.
-PIXEL_RULES = 1
+PIXEL_RULES = 2
 
 
 class TranslateOptions(FrozenConfig):

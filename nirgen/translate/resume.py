@@ -128,6 +128,11 @@ def check_owned(out: Path, plan: Plan) -> None:
         raise OutputError(f"OUT {str(out)!r} has {taken[0]!r}{more} that nirgen did not write; use another OUT")
 
 
+def precision_of(translator: Translator) -> str | None:
+    """What a translator computes in; None if it doesn't say."""
+    return getattr(translator, "precision", None)
+
+
 def check_unmixed(out: Path, recorded: Recorded, plan: Plan, translator: Translator, options: TranslateOptions) -> None:
     """Refuse to mix what different models, options, shards or folders of sources gave.
 
@@ -159,6 +164,9 @@ def check_unmixed(out: Path, recorded: Recorded, plan: Plan, translator: Transla
     shards = [str(shard or "all of it") for shard in (recorded.run.get("shard"), plan.shard)]
     if rows and recorded.run and shards[0] != shards[1]:
         differences.append(f"another shard ({shards[0]}, now {shards[1]})")
+    precisions = [each or "fp32" for each in (recorded.run.get("precision"), precision_of(translator))]
+    if rows and recorded.run and precisions[0] != precisions[1]:
+        differences.append(f"another precision ({precisions[0]}, now {precisions[1]})")
     if differences:
         raise OutputError(
             f"OUT {str(out)!r} was made with {' and '.join(differences)}; "

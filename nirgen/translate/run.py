@@ -27,6 +27,7 @@ from nirgen.translate.storage import FileSource, FolderSink, FullError
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
+    from nirgen.models.precision import Wanted
     from nirgen.translate.manifest import Row
     from nirgen.translate.plan import Item, Plan
     from nirgen.translate.resume import Others, Recorded, State
@@ -164,6 +165,7 @@ def translate_folder(
     listing: str | Path | None = None,
     shard: Shard | None = None,
     device: str | None = None,
+    precision: Wanted = "auto",
     progress: Callable[[Progress], None] | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> Summary:
@@ -181,6 +183,7 @@ def translate_folder(
         listing: A text file with one path a line.
         shard: The part of the sources to translate; None for all.
         device: Where a named model runs, such as `cpu` or `cuda`; None chooses.
+        precision: What a named model computes in: `fp32`, `bf16`, `fp16`, or `auto` (see `nirgen.load_model`).
         progress: Called after each source, in the calling thread.
         stopped: Asked before each batch; once it is true, what is in flight is finished, and KeyboardInterrupt raised.
 
@@ -195,7 +198,7 @@ def translate_folder(
     started = time.monotonic()
     job = _prepare(
         source, out, model=model, options=options, run=run, listing=listing, shard=shard, device=device,
-        stopped=stopped, report=progress,
+        precision=precision, stopped=stopped, report=progress,
     )  # fmt: skip
     with _writing(job.out):
         job.out.mkdir(parents=True, exist_ok=True)
@@ -228,6 +231,7 @@ def look_ahead(
     listing: str | Path | None = None,
     shard: Shard | None = None,
     device: str | None = None,
+    precision: Wanted = "auto",
 ) -> tuple[Plan, list[tuple[Item, State]]]:
     """What `translate_folder` would do with the same arguments; nothing is written.
 
@@ -237,7 +241,10 @@ def look_ahead(
     Raises:
         NirgenError: As `translate_folder`.
     """
-    job = _prepare(source, out, model=model, options=options, run=run, listing=listing, shard=shard, device=device)
+    job = _prepare(
+        source, out, model=model, options=options, run=run, listing=listing, shard=shard, device=device,
+        precision=precision,
+    )  # fmt: skip
     recorded, _ = _settle(job)
     if job.run.redo:
         recorded = resume.Recorded(job.out, {}, forgotten=True)
@@ -254,6 +261,7 @@ def _prepare(
     listing: str | Path | None,
     shard: Shard | None,
     device: str | None,
+    precision: Wanted,
     stopped: Callable[[], bool] | None = None,
     report: Callable[[Progress], None] | None = None,
 ) -> _Job:
@@ -270,7 +278,7 @@ def _prepare(
     return _Job(
         plan=plan,
         out=Path(out),
-        translator=_load(model, device),
+        translator=_load(model, device, precision),
         options=options,
         run=run,
         source=FileSource(run.pixel_limit),
@@ -280,12 +288,12 @@ def _prepare(
     )
 
 
-def _load(model: str | Path | Translator, device: str | None) -> Translator:
+def _load(model: str | Path | Translator, device: str | None, precision: Wanted) -> Translator:
     if not isinstance(model, (str, Path)):
         return model
     from nirgen.model import load_model
 
-    translator: Translator = load_model(model, device=device)
+    translator: Translator = load_model(model, device=device, precision=precision)
     return translator
 
 
@@ -424,6 +432,7 @@ def _write_run(job: _Job, started: float, *, state: str, summary: Summary | None
         "python": platform.python_version(),
         "nirgen": __version__,
         "device": str(getattr(job.translator, "device", "unknown")),
+        "precision": resume.precision_of(job.translator),
         "model_id": job.translator.id,
         "options": job.options.described(),
         "run_options": job.run.model_dump(mode="json"),

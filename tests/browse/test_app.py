@@ -37,6 +37,7 @@ _SECONDS_TO_START = 120
 _MILLISECONDS = 90_000  # until a state of the App must have come
 _TO_SHOW_A_DATASET = 20_000
 _TO_TAKE_A_CLICK = 2_000
+_TO_SHOW_A_FORM = 5_000
 
 # FiftyOne's page has style sheets that name these fonts; without a network it takes the system's.
 _FONTS = "fonts.googleapis.com"
@@ -68,7 +69,7 @@ class App:
         page.set_default_timeout(_MILLISECONDS)
         page.on("request", self._note)
         advert = page.get_by_text("Dismiss", exact=True)
-        page.add_locator_handler(advert, advert.click)
+        page.add_locator_handler(advert, lambda: advert.dispatch_event("click"))
         self.tiles = page.locator('[data-cy="fo-grid"] [data-cy="looker"]')
         self.modal = page.locator('[data-cy="modal"]')
         self.form = page.locator('[data-cy="operators-prompt-modal"]')
@@ -119,8 +120,10 @@ class App:
         self.page.locator('[data-cy="action-manage-selected"]').wait_for()
 
     def open_tile(self, tile: int) -> None:
+        """Open an image that has a car, and wait until its boxes are drawn."""
         self.tiles.nth(tile).click()
-        self.modal.locator('[data-cy="sample-canvas"]').first.wait_for()
+        image = self.modal.locator('[data-cy="modal-looker-container"]').first
+        self.until(lambda: _coloured(image.screenshot(), _GREEN) > 300, "the boxes of the opened image")
 
     def click_box(self, bbox: tuple[float, float, float, float], size: tuple[int, int]) -> None:
         """Click into a box of the opened image.
@@ -149,6 +152,35 @@ class App:
         self.page.get_by_text(label, exact=True).first.wait_for()
         self.picture("operators")
         search.press("Enter")
+
+    def form_of_box(
+        self, tile: int, bbox: tuple[float, float, float, float], size: tuple[int, int], about: str
+    ) -> bool:
+        """Open an image, click a box and ask for another class; whether the form is about that box.
+
+        It isn't if the App has closed the image meanwhile, as it does when it takes away what covers the page.
+        """
+        self.open_tile(tile)
+        self.click_box(bbox, size)
+        self.run("Change class")
+        self.form.wait_for()
+        with suppress(self.too_late):
+            self.form.get_by_text(about, exact=True).wait_for(timeout=_TO_SHOW_A_FORM)
+            return True
+        self.form.get_by_role("button", name="Cancel", exact=True).click()
+        self.form.wait_for(state="hidden")
+        self.close_image()
+        return False
+
+    def close_image(self) -> None:
+        """Close the opened image, if there is one."""
+
+        def closed() -> bool:
+            if self.modal.is_visible():
+                self.page.keyboard.press("Escape")
+            return not self.modal.is_visible()
+
+        self.until(closed, "the grid")
 
     def answer(self, submit: str, about: str, *, reason: str, author: str = "", category: str = "") -> None:
         """Fill in an operator's form, whose first line says what it is about, and submit it."""
@@ -312,13 +344,12 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
         app.answer("Reject", "bdd/a.jpg", reason="seen twice", author="anna")
         app.says("Rejected bdd/a.jpg: seen twice")
 
-        app.open_tile(1)
-        app.click_box(bicycle[1], (30, 20))
-        app.run("Change class")
+        app.until(lambda: app.form_of_box(1, bicycle[1], (30, 20), "1 box of bdd/b.jpg"), "a form about the box")
         app.answer("Change class", "1 box of bdd/b.jpg", category="person", reason="wrong class")
         app.says("Now person: 1 box of bdd/b.jpg")
         assert app.executed == ["reject", "change_class"]
-        app.until(lambda: _coloured(app.modal.screenshot(), _ORANGE) > 100, "a box in the colour of persons")
+        app.close_image()
+        app.until(lambda: _coloured(app.tiles.nth(1).screenshot(), _ORANGE) > 50, "a box in the colour of persons")
         assert app.hosts <= {"127.0.0.1", _FONTS}
 
     decisions = tmp_path / "curation.jsonl"

@@ -190,6 +190,10 @@ def test_in_a_view_of_patches_a_patch_is_a_box(run: Run, dataset: Any, sample: C
     run("reject", view=patches, selected=[patch.id])
     assert ["rejected" in box.tags for box in sample("bdd/b.jpg").boxes.detections] == [False, True]
     assert sample("bdd/b.jpg").tags == []
+    patches = dataset.view()._build(dataset, patches._serialize())  # as the App asks for it again
+    assert {each.boxes.key: each.boxes.tags for each in patches if "rejected" in each.boxes.tags} == {
+        "bdd/b.jpg#1": ["rejected"]
+    }
 
 
 def test_the_class_of_selected_boxes_is_changed_and_given_back(run: Run, sample: Callable[..., Any]) -> None:

@@ -88,6 +88,15 @@ def test_a_file_that_computes_something_else_is_refused(exported: Path, path: Pa
         onnx_files.check_same(network, data, 32, exported)
 
 
+def test_a_file_that_onnx_runtime_can_not_run_is_refused(path: Path, tmp_path: Path) -> None:
+    network = onnx_files.ForDeployment(load(path)[0]).eval()
+    with pytest.raises(
+        ModelError, match=r"m\.onnx: not written, for ONNX Runtime can't run it at every size \("
+    ) as caught:
+        onnx_files.check_same(network, b"no protobuf", 32, tmp_path / "m.onnx")
+    assert "\n" not in str(caught.value)
+
+
 def test_what_onnx_has_no_word_for_is_one_line(small_config: GeneratorConfig, tmp_path: Path) -> None:
     class Odd(torch.nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:

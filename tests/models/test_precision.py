@@ -1,35 +1,16 @@
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 import torch
 
 from nirgen.errors import ConfigError
-from nirgen.models import precision
-from nirgen.models.precision import choose_precision, computing_in, cpu_flags
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from nirgen.models.precision import choose_precision, computing_in
 
 CPU = torch.device("cpu")
 
 
-@pytest.mark.parametrize(
-    ("flags", "chosen"), [("fpu avx2 avx512f", "fp32"), ("fpu avx512_bf16", "bf16"), ("amx_bf16 amx_tile", "bf16")]
-)
-def test_a_processor_computes_in_what_it_has_hardware_for(
-    flags: str, chosen: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    facts = tmp_path / "cpuinfo"
-    facts.write_text(f"processor\t: 0\nflags\t\t: {flags}\n\nprocessor\t: 1\nflags\t\t: {flags}\n")
-    assert cpu_flags(facts) == set(flags.split())
-    monkeypatch.setattr(precision, "cpu_flags", lambda: cpu_flags(facts))
-    assert choose_precision("auto", CPU) == chosen
-
-
-def test_where_nothing_is_known_of_the_processor_it_is_float32(tmp_path: Path) -> None:
-    assert cpu_flags(tmp_path / "none") == set()
+def test_a_processor_computes_in_float32_unless_asked_otherwise() -> None:
+    assert choose_precision("auto", CPU) == "fp32"
 
 
 @pytest.mark.parametrize("wanted", ["fp32", "bf16", "fp16"])

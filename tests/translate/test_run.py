@@ -63,7 +63,7 @@ def test_the_manifest_describes_sources_and_outputs(tmp_path, source, red):
     manifest = read_manifest(tmp_path / "out")
     assert manifest.model == red.header
     assert manifest.options == {
-        "pixel_rules": 1, "format": "png", "bit_depth": 8, "channels": 1, "size": None,
+        "pixel_rules": 2, "format": "png", "bit_depth": 8, "channels": 1, "size": None,
     }  # fmt: skip
     assert [row.source for row in manifest.rows] == sorted(row.source for row in manifest.rows)
 
