@@ -15,10 +15,9 @@ from nirgen.browse.targets import Boxes, Images, documents_beside, find_boxes, f
 from nirgen.errors import NirgenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from nirgen.browse.deciding import Verdict
-    from nirgen.explain import Explanation
 
 _MOST_EXPLAINED = 5
 _SHOW_SAMPLES = "@nirgen/curation/show_samples"  # plugin/index.js
@@ -224,38 +223,17 @@ def _export(context: Any) -> None:
 
 
 def _why(context: Any) -> dict[str, str]:
+    from nirgen.browse.markdown import as_markdown
     from nirgen.explain import explain
 
     targets, folder = pointed_at(context), _folder(context)
     keys = [key for key in targets.keys if key is not None]
     if not keys:
         raise NirgenError("the box isn't in the dataset yet: it was drawn here")
-    parts = [_as_markdown(explain(folder, key)) for key in keys[:_MOST_EXPLAINED]]
+    parts = [as_markdown(explain(folder, key)) for key in keys[:_MOST_EXPLAINED]]
     if len(keys) > _MOST_EXPLAINED:
         parts.append(f"and {len(keys) - _MOST_EXPLAINED} more")
     return {"text": "\n\n---\n\n".join(parts)}
-
-
-def _as_markdown(found: Explanation) -> str:
-    return "\n\n".join(_paragraphs(found))
-
-
-def _paragraphs(found: Explanation) -> Iterator[str]:
-    """A name and what goes with it, each a paragraph."""
-    from nirgen.explain.telling import lines
-
-    paragraph: list[str] = []
-    for name, text in lines(found):
-        if name and paragraph:
-            yield "\\\n".join(paragraph)
-            paragraph = []
-        paragraph.append(f"**{name}** {_escaped(text)}" if name else _escaped(text))
-    yield "\\\n".join(paragraph)
-
-
-def _escaped(text: str) -> str:
-    """Text in which Markdown finds nothing to set."""
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>#|~" else sign for sign in text)
 
 
 def _folder(context: Any) -> Path:

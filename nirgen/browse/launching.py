@@ -84,21 +84,24 @@ def serving(fiftyone: Any, name: str, *, address: str, port: int, remote: bool) 
         NirgenError: It doesn't start.
     """
     _pass_on(fiftyone.config)
-    dataset = fiftyone.load_dataset(name)
-    session = _launch(fiftyone, dataset, address, port)
+    fiftyone.load_dataset(name)
+    service = _launch(fiftyone, address, port)
     try:
-        url = f"http://{_reached_at(address)}:{port}/datasets/{quote(dataset.name, safe='')}"
+        url = f"http://{_reached_at(address)}:{port}/datasets/{quote(name, safe='')}"
         if not remote:
             webbrowser.open(url)
         yield url
     finally:
-        session._disable_wait_warning = True
-        fiftyone.close_app()
+        service.stop()
 
 
-def _launch(fiftyone: Any, dataset: Any, address: str, port: int) -> Any:
-    """Start the App's server."""
-    from fiftyone.core.service import Service, ServiceException
+def _launch(fiftyone: Any, address: str, port: int) -> Any:
+    """Start the App's server, and no session of FiftyOne's beside it.
+
+    A session puts its own state in place of the App's when it connects, and again when it has lost the connection, as
+    it does whenever somebody returns to the first slice: the App then closes the opened image.
+    """
+    from fiftyone.core.service import ServerService, Service, ServiceException
     from psutil import Error as ProcessError
 
     logger = logging.getLogger("fiftyone")
@@ -107,7 +110,7 @@ def _launch(fiftyone: Any, dataset: Any, address: str, port: int) -> Any:
     Service._wait_for_child_port = partialmethod(waiting, timeout=SECONDS_TO_START)
     logger.setLevel(logging.WARNING)  # its own instructions say other things than ours
     try:
-        return fiftyone.launch_app(dataset, address=address, port=port, remote=True)
+        return ServerService(port, address=address, do_not_track=fiftyone.config.do_not_track)
     except (ServiceException, ProcessError, OSError) as error:
         raise NirgenError(f"FiftyOne's App doesn't start at {address}:{port} ({error}); try another --port") from error
     finally:
