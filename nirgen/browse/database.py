@@ -43,7 +43,7 @@ def open_fiftyone(database: str | None = None, *, track: bool = False) -> Any:
     config.do_not_track = not track
     internals = _internals()
     if database is not None and database != config.database_uri:
-        internals._disconnect()
+        _disconnect(internals)
         config.database_uri = database
     if config.database_uri is None:
         _check_mongod()
@@ -74,6 +74,15 @@ def _internals() -> Any:
     from fiftyone.core.odm import database
 
     return database
+
+
+def _disconnect(internals: Any) -> None:
+    """Leave the database that FiftyOne is connected to, also where it has kept collections of it."""
+    from fiftyone.factory import repo_factory
+
+    internals._disconnect()
+    repo_factory._db = None
+    repo_factory.RepositoryFactory.repos.clear()
 
 
 def _check_mongod() -> None:
