@@ -5,15 +5,13 @@ from __future__ import annotations
 import heapq
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from nirgen.collection.coco import Entry, read_split
 from nirgen.collection.item import Item
 from nirgen.collection.roots import find_rgb, recorded_inputs, rgb_roots
 from nirgen.dataset.folder import DATASET_JSON, PROVENANCE, read_dataset
-from nirgen.dataset.provenance import SCHEMA
+from nirgen.dataset.provenance import open_provenance
 from nirgen.errors import NirgenError
 from nirgen.labels.names import safe_path
 
@@ -118,21 +116,11 @@ def _plain(attributes: Mapping[str, Any] | None) -> dict[str, str]:
 
 def _read_provenance(folder: Path) -> dict[str, Origin]:
     """What provenance says of each image, by key."""
-    path = folder / PROVENANCE
     rows: dict[str, Origin] = {}
-    try:
-        with pq.ParquetFile(path, memory_map=True) as file:
-            schema = (file.schema_arrow.metadata or {}).get(b"nirgen.schema", b"none").decode()
-            if schema != str(SCHEMA):
-                raise NirgenError(
-                    f"{path}: has schema {schema}, and this nirgen reads {SCHEMA}; build the dataset again"
-                )
-            for group in range(file.num_row_groups):
-                table = file.read_row_group(group, columns=["kind", "key", *Origin._fields])
-                images = table.filter(pc.equal(table["kind"], "image"))
-                columns = [images[name].to_pylist() for name in Origin._fields]
-                rows.update(zip(images["key"].to_pylist(), map(Origin._make, zip(*columns, strict=True)), strict=True))
-    except (pa.ArrowException, OSError, KeyError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise NirgenError(f"{path}: can't be read ({reason}); build the dataset again") from None
+    with open_provenance(folder) as file:
+        for group in range(file.num_row_groups):
+            table = file.read_row_group(group, columns=["kind", "key", *Origin._fields])
+            images = table.filter(pc.equal(table["kind"], "image"))
+            columns = [images[name].to_pylist() for name in Origin._fields]
+            rows.update(zip(images["key"].to_pylist(), map(Origin._make, zip(*columns, strict=True)), strict=True))
     return rows

@@ -12,9 +12,11 @@ from nirgen import __version__
 from nirgen.dataset.editing import image_steps
 from nirgen.dataset.folder import PROVENANCE
 from nirgen.dataset.scaling import Scaling
+from nirgen.errors import NirgenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
+    from pathlib import Path
 
     from nirgen.dataset.annotations import Box, Labelled
     from nirgen.dataset.placing import Placed
@@ -50,6 +52,33 @@ COLUMNS = pa.schema(
     ]
 )
 METADATA = {"nirgen.schema": str(SCHEMA), "nirgen.version": __version__}
+
+
+@contextmanager
+def open_provenance(folder: Path) -> Generator[pq.ParquetFile]:
+    """Open the provenance of a dataset folder for reading.
+
+    Args:
+        folder: The dataset.
+
+    Yields:
+        The file, of this schema.
+
+    Raises:
+        NirgenError: It can't be read, or is of another schema.
+    """
+    path = folder / PROVENANCE
+    try:
+        with pq.ParquetFile(path, memory_map=True) as file:
+            schema = (file.schema_arrow.metadata or {}).get(b"nirgen.schema", b"none").decode()
+            if schema != str(SCHEMA):
+                raise NirgenError(
+                    f"{path}: has schema {schema}, and this nirgen reads {SCHEMA}; build the dataset again"
+                )
+            yield file
+    except (pa.ArrowException, OSError, KeyError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise NirgenError(f"{path}: can't be read ({reason}); build the dataset again") from None
 
 
 class Rows:

@@ -6,15 +6,14 @@ from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet as pq
-
-from nirgen.dataset.folder import CURATION, PROVENANCE
-from nirgen.dataset.provenance import COLUMNS, SCHEMA
+from nirgen.dataset.folder import CURATION
+from nirgen.dataset.provenance import COLUMNS, open_provenance
 from nirgen.errors import NirgenError
 from nirgen.explain.decided import taken_out
 
 if TYPE_CHECKING:
+    import pyarrow.parquet as pq
+
     from nirgen.dataset.folder import DatasetInfo
 
 _NEAREST = 3
@@ -64,21 +63,11 @@ def read_rows(folder: Path, column: str, value: Any, columns: list[str] | None =
     Raises:
         NirgenError: The provenance can't be read, or is of another schema.
     """
-    path = folder / PROVENANCE
     rows: list[dict[str, Any]] = []
-    try:
-        with pq.ParquetFile(path, memory_map=True) as file:
-            schema = (file.schema_arrow.metadata or {}).get(b"nirgen.schema", b"none").decode()
-            if schema != str(SCHEMA):
-                raise NirgenError(
-                    f"{path}: has schema {schema}, and this nirgen reads {SCHEMA}; build the dataset again"
-                )
-            for group in range(file.num_row_groups):
-                if _may_hold(file.metadata, group, column, value):
-                    rows += _rows_with(file, group, column, value, columns)
-    except (pa.ArrowException, OSError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise NirgenError(f"{path}: can't be read ({reason}); build the dataset again") from None
+    with open_provenance(folder) as file:
+        for group in range(file.num_row_groups):
+            if _may_hold(file.metadata, group, column, value):
+                rows += _rows_with(file, group, column, value, columns)
     return rows
 
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 from safetensors import SafetensorError, safe_open
 
-from nirgen.dataset.folder import PROVENANCE, RUN_JSON, annotations_name, read_dataset
+from nirgen.collection.roots import recorded_inputs
+from nirgen.dataset.folder import PROVENANCE, annotations_name, read_dataset
 from nirgen.explain.explanation import Box, Explanation, File, Image, Model
 from nirgen.explain.rows import find_rows, read_rows
 from nirgen.labels.names import safe_path
@@ -44,7 +45,7 @@ def explain(folder: Path, wanted: str, *, image: bool = False) -> Explanation:
     rows = find_rows(info, wanted, image=image)
     row = rows[0]
     (image_row,) = [row] if row["kind"] == "image" else read_rows(folder, "key", row["image_key"])
-    roots = _roots(folder).get(row["origin"], {})
+    roots = recorded_inputs(folder).get(row["origin"], {})
     model = _model(info, image_row)
     box = _box(folder, row) if row["kind"] == "annotation" else None
     return Explanation(
@@ -58,15 +59,6 @@ def explain(folder: Path, wanted: str, *, image: bool = False) -> Explanation:
         steps=tuple(_steps(image_row, row)),
         note=f"image {wanted} is there as well: --image" if len(rows) > 1 else None,
     )
-
-
-def _roots(folder: Path) -> Mapping[str, Mapping[str, str | None]]:
-    """Where the inputs lay when the dataset was built, by origin; nothing where `run.json` is gone."""
-    try:
-        inputs: Mapping[str, Mapping[str, str | None]] = json.loads((folder / RUN_JSON).read_bytes())["inputs"]
-        return {origin: dict(given) for origin, given in inputs.items()}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
-        return {}
 
 
 def _image(folder: Path, row: Mapping[str, Any]) -> Image:
