@@ -85,6 +85,23 @@ def import_decisions(
     return Imported(len(ordered) - len(gone), tuple(sorted(gone)))
 
 
+def import_own(folder: Path, *, name: str, database: str | None = None) -> Imported:
+    """Put into FiftyOne what a dataset's own decisions say that the dataset itself doesn't show: keep and flag.
+
+    Args:
+        folder: A dataset or a translation folder that `nirgen browse` has loaded for the first time.
+        name: Of the FiftyOne dataset.
+        database: The URI of the MongoDB, if FiftyOne's settings don't name it.
+
+    Raises:
+        NirgenError: The decisions can't be read, or the database fails.
+    """
+    if open_collection(folder.resolve()).kind != "dataset":
+        return Imported(0, ())
+    own = [each for each in own_decisions(read_dataset(folder)) if each.action in {"keep", "flag"}]
+    return import_decisions(folder, own, name=name, database=database) if own else Imported(0, ())
+
+
 def _put(samples: Any, decisions: Sequence[Decision]) -> list[Decision]:
     """Change samples as decisions say; those decisions that find nothing to be about."""
     from pymongo import ReplaceOne

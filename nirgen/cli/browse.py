@@ -51,6 +51,7 @@ def browse(
     folder = dataset.resolve()
     from nirgen.browse.database import open_fiftyone
     from nirgen.browse.finding import place_for
+    from nirgen.browse.importing import import_own
     from nirgen.browse.launching import check_port
     from nirgen.browse.loading import load
     from nirgen.collection import open_collection
@@ -64,7 +65,10 @@ def browse(
         place = place_for(fiftyone, collection, name)
         scored = score(collection, report) if scores else None
         loaded = load(fiftyone, place, collection, scored, report)
+        own = import_own(folder, name=loaded.name, database=database_uri) if place.origin is None else None
     _print(loaded)
+    if own is not None and own.applied:
+        typer.echo(f"{own.applied} of the dataset's own decisions (keep, flag) are shown")
     if launch:
         _show(fiftyone, loaded.name, address=address, port=port, remote=remote)
 

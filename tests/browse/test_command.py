@@ -11,6 +11,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nirgen.curation import Decision, Seen
+from nirgen.curation.file import write_decisions
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -119,3 +122,23 @@ def _of_session(leader: int) -> list[int]:
             if os.getsid(process) == leader:
                 found.append(process)
     return found
+
+
+def test_what_the_datasets_own_decisions_kept_or_flagged_is_shown_at_the_first_load(
+    nirgen: Command, fo: Any, dataset_folder: Build, name: str, tmp_path: Path
+) -> None:
+    car = Seen(category="car", bbox=(1, 2, 10, 5))
+    decisions = (
+        Decision("ranus/02/y.png", "keep", author="anna"),
+        Decision(
+            "bdd/b.jpg#0", "flag", author="ben", seen=Seen(category="car", bbox=(1, 2, 10, 5)), width=30, height=20
+        ),
+        Decision("bdd/a.jpg", "reject", author="ben"),
+    )
+    write_decisions(tmp_path / "curation.jsonl", decisions)
+    command = ("browse", dataset_folder("D", curation=tmp_path / "curation.jsonl"), "--no-launch", "--no-scores")
+    said = nirgen(*command, "--name", name)[1]
+    assert said.endswith("2 of the dataset's own decisions (keep, flag) are shown\n")
+    assert "own decisions" not in nirgen(*command, "--name", name)[1]
+    kept = fo.load_dataset(name).select_group_slices(["nir", "real_nir"]).match_tags("kept")
+    assert kept.values("key") == ["ranus/02/y.png"]
