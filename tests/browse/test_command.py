@@ -130,9 +130,7 @@ def test_what_the_datasets_own_decisions_kept_or_flagged_is_shown_at_the_first_l
     car = Seen(category="car", bbox=(1, 2, 10, 5))
     decisions = (
         Decision("ranus/02/y.png", "keep", author="anna"),
-        Decision(
-            "bdd/b.jpg#0", "flag", author="ben", seen=Seen(category="car", bbox=(1, 2, 10, 5)), width=30, height=20
-        ),
+        Decision("bdd/b.jpg#0", "flag", author="ben", seen=car, width=30, height=20),
         Decision("bdd/a.jpg", "reject", author="ben"),
     )
     write_decisions(tmp_path / "curation.jsonl", decisions)
