@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format pins docs-cli clean
+.PHONY: help demo test lint format pins docs-cli recipes docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -47,13 +47,20 @@ format: $(READY) ## Put the code in form, and mend what can be mended without th
 docs-cli: $(READY) ## Write docs/cli.md anew from the commands' --help
 	$(BIN)/python docs/generate_cli.py
 
+recipes: $(READY) ## Write pipelines/README.md anew from the recipes
+	$(BIN)/python docs/generate_recipes.py
+
+docs: $(READY) ## Build the documentation as a site
+	$(BIN)/mkdocs build --strict
+	@printf '\nThe documentation: site/index.html\n'
+
 pins: $(UV) ## Write requirements.txt anew (ARGS=--upgrade takes the newest versions)
 	$(UV) pip compile pyproject.toml --extra dev --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-emit-find-links --custom-compile-command "make pins" --quiet $(ARGS) -o requirements.txt
 	@! grep -nE 'https?:|file:' requirements.txt
 
 clean: ## Remove the environment, the demo's results and the caches
-	rm -rf $(VENV) demo dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) demo dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # The environment. uv itself is installed from its pin, then everything else by it.
 $(READY): requirements.txt pyproject.toml | $(UV)

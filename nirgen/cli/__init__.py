@@ -24,6 +24,8 @@ from nirgen.cli import (
     models,
     pairs,
     report,
+    run,
+    sample_data,
     train,
     translate,
     validate,
@@ -51,6 +53,8 @@ app.command("explain")(explain.explain)
 app.command("browse")(browse.browse)
 app.command("report")(report.report)
 app.add_typer(curation.app, name="curation")
+app.command("run")(run.run)
+app.command("sample-data")(sample_data.sample_data)
 app.command("export")(export.export)
 app.command("doctor")(doctor.doctor)
 

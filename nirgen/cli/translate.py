@@ -21,17 +21,19 @@ if TYPE_CHECKING:
 
     from nirgen.translate.options import RunOptions, TranslateOptions
     from nirgen.translate.profile import Profile
-    from nirgen.translate.run import Progress, Summary
     from nirgen.translate.shard import Shard
+    from nirgen.translate.summary import Progress, Summary
+    from nirgen.translate.url import Place
 
 _SECONDS_BETWEEN_LINES = 10
 
 
 def translate(
     paths: Annotated[
-        list[Path],
+        list[str],
         typer.Argument(
-            metavar="SRC OUT", help="A folder or an image, and the folder to write. With --list, SRC may be left out."
+            metavar="SRC OUT",
+            help="A folder or an image, and the folder to write; or URLs (s3://). With --list, SRC may be left out.",
         ),
     ],
     model: Annotated[str, typer.Option(help="Embedded model, model file or run folder.")] = "compact",
@@ -153,7 +155,10 @@ def translate(
     raise typer.Exit(summary.exit_code)
 
 
-def _source_and_out(paths: list[Path], listing: Path | None) -> tuple[Path | None, Path]:
+def _source_and_out(names: list[str], listing: Path | None) -> tuple[Place | None, Place]:
+    from nirgen.translate.url import to_place
+
+    paths = [to_place(name) for name in names]
     if len(paths) == 2:
         return paths[0], paths[1]
     if len(paths) == 1 and listing is not None:
@@ -290,7 +295,7 @@ def _print_failures(summary: Summary) -> None:
     typer.echo(f"{summary.failed} of {summary.sources} failed; the manifest has every error", err=True)
 
 
-def _write_preview(source: Path | None, out: Path, arguments: dict[str, Any], preview: Path, *, quiet: bool) -> None:
+def _write_preview(source: Place | None, out: Place, arguments: dict[str, Any], preview: Path, *, quiet: bool) -> None:
     from nirgen.translate.plan import make_plan
     from nirgen.translate.preview import write_preview
 
@@ -303,7 +308,7 @@ def _write_preview(source: Path | None, out: Path, arguments: dict[str, Any], pr
         typer.echo(f"side by side: {preview}")
 
 
-def _print_plan(source: Path | None, out: Path, arguments: dict[str, Any], *, as_json: bool) -> None:
+def _print_plan(source: Place | None, out: Place, arguments: dict[str, Any], *, as_json: bool) -> None:
     from nirgen.translate.run import look_ahead
 
     plan, states = look_ahead(source, out, **arguments)

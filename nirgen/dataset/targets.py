@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from nirgen.translate.plan import name_outputs
+from nirgen.translate.naming import name_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

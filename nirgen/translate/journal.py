@@ -84,6 +84,11 @@ def parse_line(line: bytes) -> Row | None:
         return None
 
 
+def to_line(row: Row) -> bytes:
+    """A row as a line of a journal, with its end."""
+    return json.dumps({name: getattr(row, name) for name in _NAMES}).encode() + b"\n"
+
+
 class Journal:
     """The journal of the run that is going on; holds the folder's lock.
 
@@ -127,7 +132,7 @@ class Journal:
         try:
             if self._file is None:
                 self._file = self._open()
-            self._file.write(json.dumps({name: getattr(row, name) for name in _NAMES}).encode() + b"\n")
+            self._file.write(to_line(row))
             self._file.flush()
         except OSError as error:
             kind = FullError if error.errno in FULL else OutputError

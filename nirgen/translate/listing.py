@@ -15,10 +15,13 @@ from typing import TYPE_CHECKING
 from nirgen.errors import ImageError, OutputError
 from nirgen.images import SUFFIXES
 from nirgen.translate import journal, manifest
+from nirgen.translate.url import lies_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
     from pathlib import Path
+
+    from nirgen.translate.url import Place
 
 
 @dataclass(slots=True)
@@ -41,10 +44,10 @@ class Disk:
 
     Args:
         root: The folder.
-        out: The output folder, which must not be met; it need not exist.
+        out: The output folder, which must not be met; it need not exist. None if it is elsewhere.
     """
 
-    def __init__(self, root: Path, out: Path) -> None:
+    def __init__(self, root: Path, out: Path | None) -> None:
         self._root = root
         self._out = out
 
@@ -61,7 +64,7 @@ class Disk:
             if identity is not None:
                 tally.loops.append(prefix.rstrip("/"))
             return [], []
-        if identity == _identity(self._out):
+        if self._out is not None and identity == _identity(self._out):
             raise OutputError(
                 f"a link at {prefix.rstrip('/')!r} leads from the sources into OUT; remove it or use another OUT"
             )
@@ -93,7 +96,7 @@ class Names:
         out: The output folder, where none of them must lie.
     """
 
-    def __init__(self, root: Path, names: Iterable[str], out: Path) -> None:
+    def __init__(self, root: Place, names: Iterable[str], out: Place) -> None:
         self._root = root
         self._out = out
         self._files: dict[str, list[str]] = defaultdict(list)
@@ -109,10 +112,12 @@ class Names:
             self._folders[above + slash].add(name)
             prefix = above + slash
 
-    def folders(self) -> Iterator[Path]:
+    def folders(self) -> Iterator[Place]:
         """All folders on the way to the sources, from the root down."""
         yield self._root
-        yield from (self._root / prefix / name for prefix in sorted(self._folders) for name in self._folders[prefix])
+        yield from (
+            self._root / f"{prefix}{name}" for prefix in sorted(self._folders) for name in self._folders[prefix]
+        )
 
     def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:  # noqa: ARG002 - nothing is left aside
         """The names of the sources and of the folders in a folder.
@@ -122,9 +127,8 @@ class Names:
         """
         files = self._files.get(prefix, [])
         if files:
-            folder, target = self._root / prefix, self._out.resolve()
-            resolved = folder.resolve()
-            if resolved == target or target in resolved.parents:
+            folder = self._root / prefix
+            if lies_in(folder, self._out):
                 raise OutputError(f"the sources in {str(folder)!r} lie inside OUT {str(self._out)!r}; use another OUT")
         return files, sorted(self._folders.get(prefix, ()))
 

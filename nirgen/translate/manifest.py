@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields, replace
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any, Literal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -252,7 +252,7 @@ def _damaged(path: Path) -> OutputError:
     return OutputError(f"{str(path)!r} is damaged or no manifest; use another OUT, or remove it")
 
 
-def is_manifest(path: Path) -> bool:
+def is_manifest(path: Path | IO[bytes]) -> bool:
     """Whether a file is a manifest of nirgen's, of whatever schema."""
     try:
         return b"nirgen.schema" in (pq.read_metadata(path).metadata or {})

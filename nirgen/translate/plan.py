@@ -1,11 +1,7 @@
 """What a run is going to translate, and what the outputs will be called.
 
 The sources are a folder (recursively, in sorted order, symbolic links followed), a single file, or a list of files.
-Names of outputs derive from the names of sources:
-
-1. `a/b.jpg` becomes `a/b.png`.
-2. Sources in one folder whose outputs would share a name (letter case and Unicode form aside) all keep their endings:
-   `x.jpg` and `x.png` become `x.jpg.png` and `x.png.png`. So does a source whose output would be named as a folder is.
+The outputs are named by the rules of `naming`.
 
 A folder's names decide about each other alone, so that a plan is walked folder by folder, and holds no more than the
 names of the folders that it is in, however many sources there are.
@@ -14,24 +10,23 @@ names of the folders that it is in, however many sources there are.
 from __future__ import annotations
 
 import hashlib
-import os
 import threading
-import unicodedata
-from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from nirgen.errors import NirgenError, OutputError, nearest
+from nirgen.errors import NirgenError
 from nirgen.images import SUFFIXES
-from nirgen.translate.listing import Disk, Names, Tally, check_no_translation
+from nirgen.translate.listing import Tally
+from nirgen.translate.naming import in_order, key, name_outputs, problem, utf8
+from nirgen.translate.sources import find_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from nirgen.translate.shard import Shard
+    from nirgen.translate.url import Place
 
-NAME_LIMIT_BYTES = 255
 # How long a run waits for the sources to be counted before it begins.
 _COUNTING_SECONDS = 1.0
 
@@ -48,7 +43,7 @@ class Item:
     """
 
     source: str
-    path: Path
+    path: Place
     output: str
     problem: str = ""
 
@@ -108,7 +103,7 @@ class Plan:
         shard: Which part of the sources is this plan's.
     """
 
-    def __init__(self, root: Path, tree: Tree, suffix: str, shard: Shard | None = None) -> None:
+    def __init__(self, root: Place, tree: Tree, suffix: str, shard: Shard | None = None) -> None:
         self.root = root
         self.shard = shard
         self._tree = tree
@@ -195,35 +190,35 @@ class Plan:
     def _names(self, prefix: str, tally: Tally) -> Iterator[str]:
         """The names of all sources, in order."""
         files, folders = self._tree.entries(prefix, tally)
-        for name, is_folder in _in_order(files, folders):
+        for name, is_folder in in_order(files, folders):
             if is_folder:
                 yield from self._names(f"{prefix}{name}/", tally)
             else:
-                yield _utf8(prefix + name)
+                yield utf8(prefix + name)
 
     def _walk(self, prefix: str, tally: Tally) -> Iterator[Item]:
         """All sources and their outputs, in order."""
         files, folders = self._tree.entries(prefix, tally)
         taken = self._taken(prefix, files, folders)
         outputs = dict(zip(files, name_outputs([*files, *(f"{name}/x" for name in taken)], self._suffix), strict=False))
-        for name, is_folder in _in_order(files, folders):
+        for name, is_folder in in_order(files, folders):
             if is_folder:
                 yield from self._walk(f"{prefix}{name}/", tally)
                 continue
             source, output = prefix + name, prefix + outputs[name]
-            problem = _problem(source, output, outputs[name] in taken)
-            yield Item(_utf8(source), self.root / source, _utf8(output), problem)
+            why = problem(source, output, outputs[name] in taken)
+            yield Item(utf8(source), self.root / source, utf8(output), why)
 
     def _taken(self, prefix: str, files: list[str], folders: list[str]) -> set[str]:
         """The folders that an output could be named as, and that have sources."""
-        ends = {_key(name) for name in folders if name.endswith(self._suffix) or _key(name).endswith(self._suffix)}
+        ends = {key(name) for name in folders if name.endswith(self._suffix) or key(name).endswith(self._suffix)}
         if not ends or not files:
             return set()
-        return {name for name in folders if _key(name) in ends and self._tree.has_sources(f"{prefix}{name}/")}
+        return {name for name in folders if key(name) in ends and self._tree.has_sources(f"{prefix}{name}/")}
 
 
 def make_plan(
-    source: Path | None, out: Path, suffix: str, *, listing: Path | None = None, shard: Shard | None = None
+    source: Place | None, out: Place, suffix: str, *, listing: Path | None = None, shard: Shard | None = None
 ) -> Plan:
     """Find the sources and name their outputs; nothing is written.
 
@@ -241,25 +236,7 @@ def make_plan(
     Raises:
         NirgenError: There is nothing to translate, source and output folders overlap, or the sources are outputs.
     """
-    tree: Tree
-    if listing is not None:
-        root = listing.parent if source is None else source
-        names = _read_listing(listing, root)
-        _require_folder(root)
-        tree, where = Names(root, names, out), f"the list {str(listing)!r}"
-    elif source is None:
-        raise NirgenError("nothing to translate: give a folder, an image file, or a list of files")
-    elif source.is_dir():
-        root, where = source, repr(str(source))
-        _check_apart(root, out)
-        tree = Disk(root, out)
-    else:
-        _require_existing(source)
-        root, where = source.parent, repr(str(source))
-        tree = Names(root, [source.name], out)
-    if isinstance(tree, Names):
-        for folder in tree.folders():
-            check_no_translation(folder)
+    root, tree, where = find_sources(source, out, listing)
     plan = Plan(root, tree, suffix, shard)
     plan.begin()
     if plan.count() == 0:
@@ -275,120 +252,3 @@ def _refuse_nothing(plan: Plan, where: str) -> None:
         f"no images in {where} ({survey.tally.other_files} other files, {survey.tally.hidden} hidden); "
         f"known endings: {' '.join(sorted(SUFFIXES))}"
     )
-
-
-def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
-    """The outputs' names, by the rules of this module.
-
-    Args:
-        sources: Distinct POSIX paths.
-        suffix: Ending of the outputs, such as `.png`.
-
-    Returns:
-        As many distinct paths, in the same order.
-
-    Example:
-        >>> name_outputs(["a/b.jpg", "x.jpg", "X.png"], ".png")
-        ['a/b.png', 'x.jpg.png', 'X.png.png']
-    """
-    folders = {_key(folder) for source in sources for folder in _folders(source)}
-    names = [_short_name(source, suffix) for source in sources]
-    while True:
-        takers = Counter(_key(name) for name in names)
-        lengthened = False
-        for index, (source, name) in enumerate(zip(sources, names, strict=True)):
-            taken = takers[_key(name)] > 1 or _key(name) in folders
-            if taken and name != source + suffix:
-                names[index] = source + suffix
-                lengthened = True
-        if not lengthened:
-            return names
-
-
-def _folders(source: str) -> Iterator[str]:
-    """The folders that a path lies in, as far as it names them."""
-    while "/" in source:
-        source = source.rpartition("/")[0]
-        yield source
-
-
-def _in_order(files: list[str], folders: list[str]) -> list[tuple[str, bool]]:
-    """A folder's names in the order of the paths that begin with them, and whether each is a folder."""
-    named = [(_utf8(name), name, False) for name in files] + [(f"{_utf8(name)}/", name, True) for name in folders]
-    return [(name, is_folder) for _, name, is_folder in sorted(named)]
-
-
-def _short_name(source: str, suffix: str) -> str:
-    folder, slash, name = source.rpartition("/")
-    dot = name.rfind(".")
-    stem = name[:dot] if 0 < dot < len(name) - 1 else name
-    return f"{folder}{slash}{stem}{suffix}"
-
-
-def _key(path: str) -> str:
-    """What is equal for names that some file system takes for the same; folders are the file system's own matter."""
-    folder, slash, name = path.rpartition("/")
-    return folder + slash + (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
-
-
-def _utf8(path: str) -> str:
-    return path if path.isascii() else path.encode("utf-8", "backslashreplace").decode()
-
-
-def _problem(source: str, output: str, is_folder: bool) -> str:
-    """Why a source's name forbids translating it; empty if it doesn't."""
-    if _utf8(source) != source:
-        return f"{source!r} has a name that is not UTF-8; rename it"
-    length = len(output.rpartition("/")[2].encode())
-    if length > NAME_LIMIT_BYTES:
-        return f"{source!r} gives an output name of {length} bytes, over the limit of {NAME_LIMIT_BYTES}; rename it"
-    if is_folder:
-        return f"{source!r} gives an output with the name of the folder {output!r}; rename one of them"
-    return ""
-
-
-def _read_listing(listing: Path, root: Path) -> list[str]:
-    """The listed paths, relative to the root; blank lines are skipped."""
-    try:
-        text = listing.read_bytes().decode("utf-8-sig", "surrogateescape")
-    except OSError as error:
-        raise NirgenError(f"the list {str(listing)!r} can't be read ({error.strerror})") from error
-    if "\0" in text:
-        raise NirgenError(f"the list {str(listing)!r} is not a text file with one path a line")
-    lines = (line.removesuffix("\r") for line in text.split("\n"))
-    return [_relative(line, root, listing) for line in lines if line]
-
-
-def _relative(line: str, root: Path, listing: Path) -> str:
-    base = os.path.abspath(root)  # noqa: PTH100 - resolving would follow links, and names are those that were given
-    path = os.path.normpath(os.path.join(base, line))  # noqa: PTH118
-    if os.path.commonpath([base, path]) != base or path == base:
-        raise NirgenError(
-            f"{line!r} in {str(listing)!r} is not in {base!r}; give the folder that has all of them as SRC"
-        )
-    return Path(path).relative_to(base).as_posix()
-
-
-def _require_existing(source: Path) -> None:
-    if not (source.exists() or source.is_symlink()):
-        siblings = os.listdir(source.parent) if source.parent.is_dir() else []  # noqa: PTH208 - names are what is needed
-        raise NirgenError(f"{str(source)!r} does not exist{nearest(source.name, siblings)}")
-
-
-def _require_folder(root: Path) -> None:
-    _require_existing(root)
-    if not root.is_dir():
-        raise NirgenError(
-            f"{str(root)!r} is not a folder; with a list, SRC is the folder that the listed names are relative to"
-        )
-
-
-def _check_apart(root: Path, out: Path) -> None:
-    """Refuse folders that overlap: outputs would become sources of the next run."""
-    source, target = root.resolve(), out.resolve()
-    if source == target:
-        raise OutputError(f"OUT {str(out)!r} is SRC itself; use another folder")
-    if source in target.parents:
-        raise OutputError(f"OUT {str(out)!r} lies inside SRC {str(root)!r}; use a folder outside of it")
-    if target in source.parents:
-        raise OutputError(f"SRC {str(root)!r} lies inside OUT {str(out)!r}; use another OUT")

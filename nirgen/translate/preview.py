@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nirgen import images
@@ -10,17 +11,17 @@ from nirgen.errors import ImageError, OutputError
 from nirgen.files import write_whole
 from nirgen.translate.manifest import iter_rows
 from nirgen.translate.ordered import join
+from nirgen.translate.url import Url
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import numpy as np
     from numpy.typing import NDArray
 
     from nirgen.translate.plan import Item, Plan
+    from nirgen.translate.url import Place
 
 
-def check_preview(picture: Path, source: Path | None, out: Path) -> None:
+def check_preview(picture: Path, source: Place | None, out: Place) -> None:
     """Refuse, before any work, a picture that could not or should not be written after it.
 
     Args:
@@ -32,6 +33,8 @@ def check_preview(picture: Path, source: Path | None, out: Path) -> None:
         OutputError: It does not end in `.png`, is a folder, its folder does not exist or can't be written, or lies in
             OUT or SRC, where it could take an output's or a photo's place.
     """
+    if isinstance(source, Url) or isinstance(out, Url):
+        raise OutputError("--preview shows folders of this machine, and no URLs; leave it out")
     folder, target = picture.resolve().parent, out.resolve()
     if picture.suffix.lower() != ".png":
         raise OutputError(f"the preview {str(picture)!r} is written as PNG; give it a name that ends in .png")
@@ -50,7 +53,7 @@ def check_preview(picture: Path, source: Path | None, out: Path) -> None:
 
 
 def write_preview(
-    plan: Plan, out: Path, picture: Path, *, count: int = 4, pixel_limit: int = images.PIXEL_LIMIT
+    plan: Plan, out: Place, picture: Path, *, count: int = 4, pixel_limit: int = images.PIXEL_LIMIT
 ) -> int:
     """Write a picture with a row for each of the first images of a run: the source, then the output.
 
@@ -67,6 +70,7 @@ def write_preview(
     Raises:
         OutputError: The picture can't be written.
     """
+    assert isinstance(out, Path)
     recorded = join(plan, iter_rows(out))
     rows: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
     for item, row in recorded:
@@ -89,6 +93,7 @@ def write_preview(
 def _read_pair(item: Item, out: Path, pixel_limit: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
     """A source and its output; None if one of them can't be read."""
     try:
+        assert isinstance(item.path, Path)
         source = images.read(item.path, pixel_limit=pixel_limit)
         return source, images.read(out / item.output, pixel_limit=max(pixel_limit, images.PIXEL_LIMIT))
     except (ImageError, MemoryError):

@@ -7,6 +7,7 @@ import hashlib
 import stat
 import threading
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from nirgen.errors import ImageError, OutputError
@@ -14,7 +15,6 @@ from nirgen.files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from nirgen.translate.plan import Item
 
@@ -109,12 +109,27 @@ class FileSource:
             OSError: It can't be read.
             ImageError: It is no regular file, or too large for an image.
         """
+        assert isinstance(item.path, Path)
         status = item.path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise ImageError(f"{item.source!r} is not a regular file; remove it")
-        if status.st_size > self._limit_bytes:
-            raise ImageError(f"{item.source!r} is too large for an image ({status.st_size} bytes); remove it")
+        self.check_size(item, status.st_size)
         return item.path.read_bytes()
+
+    def check_size(self, item: Item, size: int | None) -> None:
+        """Refuse what can be no image.
+
+        Args:
+            item: The source.
+            size: In bytes; None for a folder.
+
+        Raises:
+            ImageError: It is a folder, or too large for an image.
+        """
+        if size is None:
+            raise ImageError(f"{item.source!r} is not a regular file; remove it")
+        if size > self._limit_bytes:
+            raise ImageError(f"{item.source!r} is too large for an image ({size} bytes); remove it")
 
 
 class FolderSink:
@@ -133,6 +148,9 @@ class FolderSink:
         self._lock = threading.Lock()
         self.images = 0
         self.bytes = 0
+
+    def __reduce__(self) -> tuple[type[FolderSink], tuple[Path]]:
+        return FolderSink, (self._out,)
 
     def write(self, item: Item, data: bytes) -> None:
         """Store an output, whole or not at all.
