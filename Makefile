@@ -65,7 +65,7 @@ clean: ## Remove the environment, the demo's results and the caches
 # The environment. uv itself is installed from its pin, then everything else by it.
 $(READY): requirements.txt pyproject.toml | $(UV)
 	@echo "Installing what nirgen needs into $(VENV): several GB, a few minutes the first time"
-	@$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.txt
+	@$(UV) pip install --quiet --compile-bytecode --python $(BIN)/python --require-hashes -r requirements.txt
 	@$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $(READY)
 

@@ -52,7 +52,4 @@ ROLES: dict[str, Roles] = {
     "curation apply": Roles(("dataset", "file")),
     "curation import": Roles(("dataset", "file")),
     "curation export": Roles(("dataset",), {"out": "curation.jsonl"}),
-    "detect train": Roles(("dataset", "model"), {"run": "run"}, "same"),
-    "detect evaluate": Roles(("model", "dataset"), {"out": "scores.json"}),
-    "detect compare": Roles(("pretrained", "real", "generated", "dataset", "model"), {"out": "compared"}, "same"),
 }

@@ -33,7 +33,7 @@ _ARGUMENTS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 _PLUGIN = "@nirgen/curation/"
-_SECONDS_TO_START = 120
+_SECONDS_TO_START = 300
 _MILLISECONDS = 90_000  # until a state of the App must have come
 _TO_SHOW_A_DATASET = 20_000
 _TO_TAKE_A_CLICK = 2_000
