@@ -207,10 +207,18 @@ def exists(place: Place) -> bool:
 
 
 def sha256_of(place: Place) -> str | None:
-    """Of a file's or object's bytes; None if they can't be read."""
+    """Of a file's or object's bytes; None if it is not there, or is a file that can't be read.
+
+    Raises:
+        NirgenError: A store did not answer, or refused, which says nothing of the object.
+    """
     try:
         return hashlib.sha256(place.read_bytes()).hexdigest()
-    except OSError:
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if isinstance(place, Url):
+            raise unreachable(place, error) from error
         return None
 
 
