@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 import sys
 import time
@@ -19,6 +20,8 @@ from nirgen.cli.interrupt import stoppable
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
+    from nirgen.models.precision import Wanted
+    from nirgen.translate.job import Engine
     from nirgen.translate.options import RunOptions, TranslateOptions
     from nirgen.translate.profile import Profile
     from nirgen.translate.shard import Shard
@@ -72,7 +75,23 @@ def translate(
     workers: Annotated[
         int | None, typer.Option(min=1, help="Threads that read and write.  [default: one a processor, up to 16]")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1...  [default: the best there is]")] = None,
+    device: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAMES",
+            help="cpu, cuda, cuda:1; cuda:0,cuda:1 or all: a process for each.  [default: the best there is]",
+        ),
+    ] = None,
+    engine: Annotated[
+        Literal["local", "ray"], typer.Option(help="What does the work: this machine, or a cluster of Ray.")
+    ] = "local",
+    ray_address: Annotated[
+        str | None,
+        typer.Option(metavar="HOST:PORT", help="Of the cluster.  [default: one on this machine, for this run]"),
+    ] = None,
+    ray_workers: Annotated[
+        int | None, typer.Option(min=1, help="Workers of the cluster.  [default: one a GPU, or else one a machine]")
+    ] = None,
     precision: Annotated[
         Literal["auto", "fp32", "bf16", "fp16"],
         typer.Option(help="What the model computes in; auto is bf16 on GPUs made for it, else fp32."),
@@ -116,14 +135,13 @@ def translate(
             "no_tiles": tile == 0,
         },
     )
+    where, working = _engine(model, device, precision, engine, {"address": ray_address, "workers": ray_workers})
     arguments: dict[str, Any] = {
-        "model": model,
         "options": options,
         "run": run,
         "listing": listing,
-        "device": device,
-        "precision": precision,
         "shard": _parse_shard(shard),
+        **where,
     }
     from nirgen.models.memory import keep_freed_memory
     from nirgen.translate.preview import check_preview
@@ -141,7 +159,7 @@ def translate(
         stoppable("what is done stays; run the same command again to go on", quiet=quiet or as_json) as stopped,
         _progress(hidden=quiet or as_json) as report,
     ):
-        summary = translate_folder(source, out, **arguments, progress=report, stopped=stopped)
+        summary = translate_folder(source, out, **arguments, engine=working, progress=report, stopped=stopped)
     if as_json:
         typer.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
     elif not quiet:
@@ -179,6 +197,36 @@ def _parse_shard(text: str | None) -> Shard | None:
     from nirgen.translate.shard import Shard
 
     return None if text is None else Shard.parse(text)
+
+
+def _engine(
+    model: str, device: str | None, precision: Wanted, name: str, cluster: dict[str, Any]
+) -> tuple[dict[str, Any], Engine | None]:
+    """Which model runs where, as arguments of `translate_folder`, and what does the work."""
+    if name != "ray":
+        given = [f"--ray-{option}" for option, value in cluster.items() if value is not None]
+        if given:
+            raise typer.BadParameter(f"{given[0]} goes with --engine ray")
+    if name == "local" and (device is None or ("," not in device and device != "all")):
+        return {"model": model, "device": device, "precision": precision}, None
+    from nirgen.translate.loading import ModelLoader, list_devices
+
+    if name == "ray":
+        # Before Ray is imported: it sends nothing home, and its C++ parts keep to themselves what it mends itself.
+        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+        from nirgen.translate.cluster import Cluster
+
+        if precision == "auto":  # the same on all machines, whatever this one has
+            precision = "bf16" if device == "cuda" else "fp32"
+        on_cluster = Cluster(ModelLoader(model, precision), device=device, **cluster)
+        return {"model": on_cluster.describe()}, on_cluster
+    devices = list_devices(device or "")
+    if len(devices) == 1:
+        return {"model": model, "device": devices[0], "precision": precision}, None
+    from nirgen.translate.workers import Workers
+
+    workers = Workers(ModelLoader(model, precision), devices)
+    return {"model": workers.describe()}, workers
 
 
 def _options(pixels: dict[str, Any], run: dict[str, Any]) -> tuple[TranslateOptions, RunOptions]:

@@ -43,6 +43,7 @@ def translate_items(
     run: RunOptions,
     stopwatch: Stopwatch | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    memory_share: float = 1.0,
 ) -> Generator[Row]:
     """Translate sources and store their outputs.
 
@@ -55,6 +56,7 @@ def translate_items(
         run: Batch size, workers and pixel limit.
         stopwatch: Is told where the time goes.
         stopped: Asked before each batch; once it is true, no other is begun, and what is translated is written.
+        memory_share: Of the device's memory that is available, what may be used, in (0, 1].
 
     Yields:
         The row of each source, once its output is stored.
@@ -65,7 +67,7 @@ def translate_items(
     watch = stopwatch or Stopwatch()
     read = Reader(source, translator, options, run.pixel_limit, watch)
     write = Writer(sink, options, watch)
-    network = Network(translator, options, run, watch)
+    network = Network(translator, options, run, watch, memory_share=memory_share)
     depth = 2 * run.workers
     with ThreadPoolExecutor(run.workers, thread_name_prefix="nirgen") as pool:
         try:

@@ -42,15 +42,23 @@ class Network:
         options: What changes pixels.
         run: Batch size, and whether images may be tiled.
         stopwatch: Counts the model's time.
+        memory_share: Of the memory that is available, what may be used, in (0, 1].
     """
 
     def __init__(
-        self, translator: Translator, options: TranslateOptions, run: RunOptions, stopwatch: Stopwatch
+        self,
+        translator: Translator,
+        options: TranslateOptions,
+        run: RunOptions,
+        stopwatch: Stopwatch,
+        *,
+        memory_share: float = 1.0,
     ) -> None:
         self._translator = translator
         self._options = options
         self._run = run
         self._stopwatch = stopwatch
+        self._memory_share = _USED_SHARE * memory_share
         self._on_device = getattr(translator, "translate_on_device", None)
         self.device = torch.device(getattr(translator, "device", "cpu"))
         self._fitting: dict[tuple[int, ...], int] = {}
@@ -106,7 +114,7 @@ class Network:
         available = available_bytes(self.device)
         if not needed or available is None:
             return _BATCH_IMAGES if self._run.batch_size is None else self._run.batch_size
-        return int(_USED_SHARE * available / (needed * shape[0] * shape[1]))
+        return int(self._memory_share * available / (needed * shape[0] * shape[1]))
 
     def _whole(self, part: list[Picture]) -> Callable[[], list[Picture]] | None:
         """Begin a batch; None if it didn't fit, which is remembered for this size."""

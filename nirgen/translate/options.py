@@ -55,12 +55,17 @@ class TranslateOptions(FrozenConfig):
         return hashlib.sha256(json.dumps(self.described(), sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
+def processors() -> int:
+    """How many processors this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def default_workers() -> int:
     """Threads that read and write images by default: one for each processor that this process may use, up to 16.
 
     Where the model runs on the same processors, they take from it only what its pace needs, some 10 ms an image.
     """
-    return min(16, len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    return min(16, processors())
 
 
 class RunOptions(FrozenConfig):

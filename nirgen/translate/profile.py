@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Generator
 
+Totals = tuple[dict[str, float], dict[str, int], dict[str, list[int]]]
+"""Seconds and images of each stage and wait, and of each queue the sum of its depths and how often they were noted."""
+
 STAGES = ("read", "decode", "model", "encode", "write")
 """In the order of an image's way. `read` includes hashing; `model` is the calling thread's, the others are threads'."""
 
@@ -70,9 +73,14 @@ class Profile:
 
 
 class Stopwatch:
-    """Adds up the stages' times; may be used from several threads."""
+    """Adds up the stages' times; may be used from several threads.
+
+    Attributes:
+        devices: How many models work at once; shares of the wall time are those of one, on average.
+    """
 
     def __init__(self) -> None:
+        self.devices = 1
         self._lock = threading.Lock()
         self._seconds = dict.fromkeys((*STAGES, "input", "output"), 0.0)
         self._images = dict.fromkeys((*STAGES, "input", "output"), 0)
@@ -100,10 +108,24 @@ class Stopwatch:
         depth[0] += waiting
         depth[1] += 1
 
+    def totals(self) -> Totals:
+        """What has been counted so far, for another stopwatch to `merge`."""
+        with self._lock:
+            return dict(self._seconds), dict(self._images), {queue: list(each) for queue, each in self._depths.items()}
+
+    def merge(self, totals: Totals) -> None:
+        """Count what another stopwatch has counted, in another process."""
+        seconds, images, depths = totals
+        for what, each in seconds.items():
+            self.add(what, each, images[what])
+        for queue, (waiting, times) in depths.items():
+            self._depths[queue][0] += waiting
+            self._depths[queue][1] += times
+
     def profile(self) -> Profile:
         """What has been counted so far."""
         wall = max(time.perf_counter() - self._began, 1e-9)
-        times = {name: min(1.0, seconds / wall) for name, seconds in self._seconds.items()}
+        times = {name: min(1.0, seconds / wall / self.devices) for name, seconds in self._seconds.items()}
         stages = tuple(
             Stage(
                 name,

@@ -1,0 +1,158 @@
+"""A worker process: the local engine at the other end of a pipe, on a device of its own.
+
+`workers` starts it. The worker asks for each source when it has room for it, and sends a row when an output is stored.
+The sources until it is told that there are no more are a round, at whose end it sends the times; a round that has none
+is the end.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import signal
+import sys
+import threading
+import traceback
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from nirgen.translate.loading import Elsewhere, Loader
+    from nirgen.translate.options import RunOptions, TranslateOptions
+    from nirgen.translate.plan import Item
+    from nirgen.translate.remote import UrlSink
+    from nirgen.translate.storage import FolderSink, Source
+
+# What a worker sends: a word, and what belongs to it.
+ASK: Final = "ask"
+ROW: Final = "row"
+TIMES: Final = "times"
+FAILED: Final = "failed"
+# What it gets beside sources and None.
+STOP: Final = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a worker needs before its first source.
+
+    Attributes:
+        loader: Makes the model.
+        device: Where it runs.
+        model: What the run records of it.
+        source: Where the images are.
+        sink: Where the outputs go.
+        options: What changes pixels.
+        run: Batch size, threads and pixel limit.
+        threads: That the model computes with, on a CPU.
+        memory_share: Of the device's memory, what this worker may use, in (0, 1].
+    """
+
+    loader: Loader
+    device: str
+    model: Elsewhere
+    source: Source
+    sink: FolderSink | UrlSink
+    options: TranslateOptions
+    run: RunOptions
+    threads: int
+    memory_share: float
+
+
+class Inbox:
+    """What comes from the parent. Once that has gone, this process ends at once, whatever it is doing.
+
+    Args:
+        connection: Read by a thread of this object alone.
+    """
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self._stopped = threading.Event()
+        threading.Thread(target=self._listen, daemon=True, name="inbox").start()
+
+    def ask(self) -> Item | None:
+        """The next source; None if there is none."""
+        self._connection.send((ASK,))
+        return self._items.get()
+
+    def round(self, first: Item) -> Iterator[Item]:
+        """The sources of a round, as they are needed."""
+        item: Item | None = first
+        while item is not None:
+            yield item
+            item = self.ask()
+
+    def stopped(self) -> bool:
+        """Whether no other batch is to be begun."""
+        return self._stopped.is_set()
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = self._connection.recv()
+            except (EOFError, OSError):
+                os._exit(1)
+            if message == STOP:
+                self._stopped.set()
+            else:
+                self._items.put(message)
+
+
+def main(descriptor: int) -> None:
+    """Work for the process at the other end of a pipe until it has no more sources.
+
+    Args:
+        descriptor: Of the pipe's end.
+    """
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    connection = Connection(descriptor)
+    sys.path[:] = connection.recv()
+    try:
+        _work(connection)
+    except BrokenPipeError:
+        os._exit(1)
+    except Exception as error:  # noqa: BLE001 - it goes to the parent, which raises it
+        connection.send((FAILED, *_told(error)))
+
+
+def _work(connection: Connection) -> None:
+    import torch
+
+    from nirgen.models.memory import keep_freed_memory
+    from nirgen.translate.engine import translate_items
+    from nirgen.translate.loading import load_as_described
+    from nirgen.translate.profile import Stopwatch
+
+    setup: Setup = connection.recv()
+    inbox = Inbox(connection)
+    keep_freed_memory()
+    torch.set_num_threads(setup.threads)
+    translator = load_as_described(setup.loader, setup.device, setup.model)
+    while (first := inbox.ask()) is not None:
+        stopwatch = Stopwatch()
+        rows = translate_items(
+            inbox.round(first),
+            source=setup.source,
+            sink=setup.sink,
+            translator=translator,
+            options=setup.options,
+            run=setup.run,
+            stopwatch=stopwatch,
+            stopped=inbox.stopped,
+            memory_share=setup.memory_share,
+        )
+        for row in rows:
+            connection.send((ROW, row, setup.sink.images, setup.sink.bytes))
+        connection.send((TIMES, stopwatch.totals()))
+
+
+def _told(error: Exception) -> tuple[Any, str]:
+    """An error as another process can raise it: itself if the user can mend it, and else where it came from."""
+    from nirgen.errors import NirgenError
+
+    return (error if isinstance(error, NirgenError) else None), traceback.format_exc()
