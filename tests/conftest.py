@@ -235,3 +235,59 @@ def plan_dataset() -> Callable[..., Plan]:
         return make_plan(DatasetConfig.read(inputs | settings, where="the test"))
 
     return make
+
+
+@pytest.fixture
+def made_dataset(tmp_path: Path, write_labels: Callable[..., Path], red: RedTranslator) -> Callable[..., Path]:
+    """Build a dataset of images of 30x20 pixels: real ones to train and to test on, and generated ones.
+
+    On each image is a bright car, on every other one a person as well; the last of `test` is empty.
+    """
+    from nirgen.dataset.build import build
+    from nirgen.dataset.config import DatasetConfig
+    from nirgen.dataset.planning import make_plan
+
+    def make(folder: Path, real: int = 3, generated: int = 5, test: int = 6) -> Path:
+        names = {
+            f"{split}/{number:02}.png": split
+            for split, count in (("train", real), ("test", test))
+            for number in range(count)
+        }
+        nir = {
+            name: {"split": split, "sequence": name, "boxes": _boxes(seed)}
+            for seed, (name, split) in enumerate(names.items())
+        }
+        if test:
+            nir[f"test/{test - 1:02}.png"]["boxes"] = []
+        rgb = {f"{number:02}.png": {"boxes": _boxes(100 + number)} for number in range(generated)}
+        for place, images in (("ranus", nir), ("photos", rgb)):
+            for name, keys in images.items():
+                _paint(tmp_path / place / name, keys["boxes"])
+        inputs: dict[str, Any] = {"near_duplicates": False}
+        if nir:
+            labels = write_labels(tmp_path / "ranus.json", nir)
+            inputs["real"] = [{"origin": "ranus", "folder": tmp_path / "ranus", "labels": labels}]
+        if rgb:
+            translate_folder(tmp_path / "photos", tmp_path / "nir", model=red)
+            labels = write_labels(tmp_path / "photos.json", rgb)
+            inputs["generated"] = [{"origin": "bdd", "folder": tmp_path / "nir", "labels": labels}]
+        build(make_plan(DatasetConfig.read(inputs, where="the test")), folder)
+        return folder
+
+    return make
+
+
+def _boxes(seed: int) -> list[tuple[int, list[int]]]:
+    """A car, and on every other image a person: (category id, COCO xywh)."""
+    random = np.random.default_rng(seed)
+    car = (3, [int(random.integers(0, 10)), int(random.integers(0, 8)), 12, 8])
+    return [car, (1, [24, int(random.integers(0, 8)), 4, 10])][: 1 + seed % 2]
+
+
+def _paint(path: Path, boxes: list[tuple[int, list[int]]]) -> None:
+    name = "/".join(path.parts[-2:])
+    pixels = np.random.default_rng(list(name.encode())).integers(0, 60, (20, 30, 3), dtype=np.uint8)
+    for _, (x, y, width, height) in boxes:
+        pixels[y : y + height, x : x + width] = 230
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).save(path)

@@ -15,6 +15,7 @@ from nirgen.cli import (
     browse,
     build_dataset,
     curation,
+    detect,
     doctor,
     evaluate,
     explain,
@@ -30,6 +31,7 @@ from nirgen.cli import (
     translate,
     validate,
 )
+from nirgen.cli.urls import without_urls
 from nirgen.errors import NirgenError
 
 app = typer.Typer(
@@ -53,6 +55,7 @@ app.command("explain")(explain.explain)
 app.command("browse")(browse.browse)
 app.command("report")(report.report)
 app.add_typer(curation.app, name="curation")
+app.add_typer(detect.app, name="detect")
 app.command("run")(run.run)
 app.command("sample-data")(sample_data.sample_data)
 app.command("export")(export.export)
@@ -80,7 +83,7 @@ def _nirgen(
 def main() -> None:
     """Run the command line; a user's mistake becomes one line and an exit code."""
     try:
-        app()
+        without_urls(typer.main.get_command(app))()
     except NirgenError as error:
         line = str(error).replace("\n", "\\n")  # a file's name may hold one
         typer.echo(f"error: {line}", err=True)

@@ -40,8 +40,8 @@ def run(
 ) -> None:
     """Run the stages of a recipe, but for those that are done and unchanged.
 
-    The run folder has stages/, logs/, run.json and summary.md. The same command goes on where a run stopped. Exit
-    codes: 3, a stage did a part only; 130, interrupted; else that of the stage that failed.
+    The run folder has stages/, logs/, run.json, summary.md and summary.html. The same command goes on where a run
+    stopped. Exit codes: 3, a stage did a part only; 130, interrupted; else that of the stage that failed.
     """
     from nirgen.recipe.fingerprint import Hashes
     from nirgen.recipe.plan import make_plan
@@ -93,6 +93,7 @@ def _run(recipe: Recipe, folder: Path, hashes: Any, plan: Callable[[], list[Step
     from datetime import UTC, datetime
 
     from nirgen.files import locked, make_folder, write_whole
+    from nirgen.recipe.page import render
     from nirgen.recipe.run import run_steps, write_record
     from nirgen.recipe.summary import summary
 
@@ -109,9 +110,10 @@ def _run(recipe: Recipe, folder: Path, hashes: Any, plan: Callable[[], list[Step
             raise typer.Exit(130) from None
         write_record(folder, recipe.name, outcome, began)
         write_whole(folder / "summary.md", summary(recipe, outcome).encode())
+        write_whole(folder / "summary.html", render(recipe, outcome, folder).encode())
     if outcome.problem:
         typer.echo(f"error: {outcome.problem}".replace("\n", " "), err=True)
-    typer.echo(f"{folder / 'summary.md'}")
+    typer.echo(f"{folder / 'summary.html'}")
     raise typer.Exit(outcome.exit_code)
 
 

@@ -88,7 +88,7 @@ def parts_of(stage: Stage, upstream: Mapping[str, str], hashes: Hashes, code: st
         Plain values by what they are of: command, options, inputs, upstream, code.
     """
     return {
-        "command": stage.words[0],
+        "command": stage.command,
         "options": stage.options,
         "inputs": {text: hashes.of(path) for text, path in stage.inputs.items()},
         "upstream": {name: upstream[name] for name in stage.needs},
@@ -114,5 +114,5 @@ def difference(old: Parts, new: Parts) -> str:
             if before.get(name) != after.get(name):
                 return text.format(name)
     if old.get("command") != new["command"]:
-        return "another command"
+        return f"it runs '{new['command']}' now"
     return "nirgen itself changed" if old.get("code") != new["code"] else ""

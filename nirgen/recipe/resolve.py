@@ -26,6 +26,7 @@ class Stage:
 
     Attributes:
         name: Of the stage.
+        command: Its words, such as `pairs list`.
         words: The command line behind `nirgen`.
         options: The options as the recipe has them, references unresolved; with those that are always given.
         inputs: Files and folders to read that no stage writes, by the text that names them in `options`.
@@ -37,6 +38,7 @@ class Stage:
     """
 
     name: str
+    command: str
     words: tuple[str, ...]
     options: dict[str, Any]
     inputs: dict[str, Path]
@@ -83,7 +85,12 @@ def resolve(
         for stage in stages.values():
             for text, path in stage.inputs.items():
                 if not path.exists():
-                    raise ConfigError(f"{recipe.name}: stage '{stage.name}': {path}: no such file or folder ({text})")
+                    why = (
+                        "recipes read local files; copy it to a folder first"
+                        if "://" in text
+                        else "no such file or folder"
+                    )
+                    raise ConfigError(f"{recipe.name}: stage '{stage.name}': {path}: {why} ({text})")
     return _ordered(stages)
 
 
@@ -135,7 +142,7 @@ def _stage(  # noqa: PLR0917 - what a recipe is resolved against
     for option, value in given.items():
         resolved = str(outputs[name][option]) if option in outputs[name] else names.resolved(value)
         if option in roles.inputs:
-            inputs |= _inputs(value, resolved, names)
+            inputs |= _inputs(value, resolved, names, hub=option in roles.hubs)
         spec = command.options.get(option)
         if spec is None:
             arguments[option] = [str(resolved)]
@@ -155,10 +162,11 @@ def _stage(  # noqa: PLR0917 - what a recipe is resolved against
     missing = [option for option in roles.before if option not in there] or [
         option for option, spec in command.options.items() if spec.required and option not in there and not roles.before
     ]
-    if missing and not (config.run == "translate" and "list" in given):
+    if missing and not (missing == list(roles.before[:1]) and roles.instead in given):
         raise ConfigError(f"{where}: '{missing[0]}' is missing; 'nirgen {config.run}' needs it")
     return Stage(
         name=name,
+        command=config.run,
         words=(*config.run.split(), *words, *(word for option in order for word in arguments.get(option, []))),
         options=given,
         inputs=inputs,
@@ -183,8 +191,15 @@ def _given(options: Mapping[str, Any], command: Command, roles: Roles, where: st
     return {**options, **roles.fixed}
 
 
-def _inputs(value: Any, resolved: Any, names: _Names) -> dict[str, Path]:
-    """What a value names that is there before the recipe starts, by its text in the recipe."""
+def _inputs(value: Any, resolved: Any, names: _Names, *, hub: bool) -> dict[str, Path]:
+    """What a value names that is there before the recipe starts, by its text in the recipe.
+
+    Args:
+        value: As the recipe has it.
+        resolved: With references followed.
+        names: What references stand for.
+        hub: Whether a path that isn't there may be the name of a model of a hub.
+    """
     found = {}
     texts = value if isinstance(value, list) else [value]
     paths = resolved if isinstance(resolved, list) else [resolved]
@@ -193,7 +208,8 @@ def _inputs(value: Any, resolved: Any, names: _Names) -> dict[str, Path]:
             continue
         before, equals, behind = full.partition("=")
         path = Path(behind if equals and "/" not in before else full)
-        if "${data." in text or "/" in text or path.suffix or path.exists():  # else a name, such as a preset's
+        looks_like_one = not hub and ("/" in text or path.suffix)
+        if "${data." in text or looks_like_one or path.exists():  # else a name, such as a preset's
             found[text] = path
     return found
 

@@ -18,6 +18,8 @@ class Roles:
             inputs, or nobody (`never`).
         fixed: What a recipe can't change, since nobody is there to be asked.
         before: Arguments that one variadic argument of the command is made of, in their order.
+        instead: The option with which the first of `before` may be left out.
+        hubs: Those of `inputs` that may name a model of a hub instead, which looks like a path.
     """
 
     inputs: tuple[str, ...] = ()
@@ -25,6 +27,8 @@ class Roles:
     keeps: str = "never"
     fixed: dict[str, Any] = field(default_factory=dict)
     before: tuple[str, ...] = ()
+    instead: str = ""
+    hubs: tuple[str, ...] = ()
 
 
 ROLES: dict[str, Roles] = {
@@ -34,7 +38,11 @@ ROLES: dict[str, Roles] = {
     "train": Roles(("config", "pairs", "root"), {"out": "model"}, "same"),
     "evaluate": Roles(("folders", "model", "pairs", "root", "rgb", "weights"), {"out": "judged"}),
     "translate": Roles(
-        ("source", "model", "list"), {"out": "nir", "preview": None}, "options", before=("source", "out")
+        ("source", "model", "list"),
+        {"out": "nir", "preview": None},
+        "options",
+        before=("source", "out"),
+        instead="list",
     ),
     "manifest merge": Roles(("parts", "source"), {"out": "nir"}),
     "labels": Roles(("inputs", "policy", "images"), {"out": "labels.json"}),
@@ -44,6 +52,15 @@ ROLES: dict[str, Roles] = {
         fixed={"yes": True},
     ),
     "validate": Roles(("paths", "images", "model")),
+    "detect train": Roles(("dataset", "config", "model"), {"run": "detector"}, "same", hubs=("model",)),
+    "detect evaluate": Roles(
+        ("model", "dataset", "detections"),
+        {"out": "judged"},
+        before=("model", "dataset"),
+        instead="detections",
+        hubs=("model",),
+    ),
+    "detect compare": Roles(("dataset", "config", "model"), {"out": "comparison"}, "same", hubs=("model",)),
     "browse": Roles(("dataset", "sources")),
     "report": Roles(("folder", "sources"), {"out": "report.html"}),
     "export": Roles(("model",), {"output": "model.onnx"}),

@@ -1,11 +1,12 @@
-"""The page about a run: stages, times, commands, and expected numbers beside measured ones."""
+"""What a run came to, as Markdown: stages, times, commands, and expected numbers beside measured ones."""
 
 from __future__ import annotations
 
 import json
 import re
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from nirgen.recipe.run import command_line
 
@@ -16,36 +17,65 @@ if TYPE_CHECKING:
 NOT_MEASURED = "not measured"
 
 
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """An expected number beside the measured one, as words.
+
+    Attributes:
+        what: The number, and where the expectation is from.
+        expected: Its value and how far off it may be.
+        measured: What this run has.
+        agrees: `-` where one of the two is not known.
+    """
+
+    what: str
+    expected: str
+    measured: str
+    agrees: Literal["yes", "no", "-"]
+
+
 def summary(recipe: Recipe, outcome: Outcome) -> str:
-    """The page as Markdown."""
-    outputs = {
-        f"{one.step.stage.name}.{option}": path
-        for one in outcome.progress
-        for option, path in one.step.stage.outputs.items()
-    }
+    """The summary as Markdown."""
     lines = [f"# {recipe.name}", "", recipe.about, "", "| stage | state | seconds | why |", "| --- | --- | --- | --- |"]
     lines += [
         f"| {one.step.stage.name} | {one.phase} | {one.seconds:.1f} | {one.step.why} |" for one in outcome.progress
     ]
     if recipe.expect:
         lines += ["", "| number | expected | measured here | agrees |", "| --- | --- | --- | --- |"]
-        lines += [_line(expected, outputs) for expected in recipe.expect]
+        lines += [
+            f"| {one.what} | {one.expected} | {one.measured} | {one.agrees} |" for one in comparisons(recipe, outcome)
+        ]
     lines += ["", "## Commands", "", "```sh", *(command_line(one.step) for one in outcome.progress), "```", ""]
     lines += ["## Results", ""]
-    lines += [f"- `${{{name}}}`: {path}" for name, path in outputs.items() if path.exists()]
+    lines += [f"- `${{{name}}}`: {path}" for name, path in outputs_of(outcome).items() if path.exists()]
     return "\n".join([*lines, *(["", f"**{outcome.problem}**"] if outcome.problem else []), ""])
 
 
-def _line(expected: Expectation, outputs: dict[str, Path]) -> str:
+def outputs_of(outcome: Outcome) -> dict[str, Path]:
+    """Files and folders that stages write, by `stage.output`."""
+    return {
+        f"{one.step.stage.name}.{option}": path
+        for one in outcome.progress
+        for option, path in one.step.stage.outputs.items()
+    }
+
+
+def comparisons(recipe: Recipe, outcome: Outcome) -> list[Comparison]:
+    """What a recipe expects beside what a run has."""
+    outputs = outputs_of(outcome)
+    return [_compare(expected, outputs) for expected in recipe.expect]
+
+
+def _compare(expected: Expectation, outputs: dict[str, Path]) -> Comparison:
     number = measured(expected, outputs)
     wanted = "nothing known" if expected.value is None else f"{expected.value:g}"
     if expected.tolerance is not None:
         wanted += f" ± {expected.tolerance:g}"
-    agrees = "-"
+    agrees: Literal["yes", "no", "-"] = "-"
     if number is not None and expected.value is not None and expected.tolerance is not None:
         agrees = "yes" if abs(number - expected.value) <= expected.tolerance else "no"
     source = f" ({expected.source})" if expected.source else ""
-    return f"| {expected.what}{source} | {wanted} | {NOT_MEASURED if number is None else f'{number:g}'} | {agrees} |"
+    return Comparison(f"{expected.what}{source}", wanted, NOT_MEASURED if number is None else f"{number:g}", agrees)
 
 
 def measured(expected: Expectation, outputs: dict[str, Path]) -> float | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -39,7 +40,20 @@ class Tally:
     loops: list[str] = field(default_factory=list)
 
 
-class Disk:
+class Folders(ABC):
+    """Sources in a folder and the folders below it, each of which is read when a walk comes to it."""
+
+    @abstractmethod
+    def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
+        """The names of the sources and of the folders in a folder."""
+
+    def has_sources(self, prefix: str) -> bool:
+        """Whether there are sources in a folder, or below it."""
+        files, folders = self.entries(prefix, Tally())
+        return bool(files) or any(self.has_sources(f"{prefix}{name}/") for name in folders)
+
+
+class Disk(Folders):
     """A folder, recursively; symbolic links are followed, except back to a folder that holds them.
 
     Args:
@@ -69,22 +83,7 @@ class Disk:
                 f"a link at {prefix.rstrip('/')!r} leads from the sources into OUT; remove it or use another OUT"
             )
         check_no_translation(folder)
-        files, folders = [], []
-        for name, is_folder in _scan(folder):
-            if name.startswith("."):
-                tally.hidden += 1
-            elif is_folder:
-                folders.append(name)
-            elif os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 - a million times faster than paths are
-                files.append(name)
-            else:
-                tally.other_files += 1
-        return files, folders
-
-    def has_sources(self, prefix: str) -> bool:
-        """Whether there are sources in a folder, or below it."""
-        files, folders = self.entries(prefix, Tally())
-        return bool(files) or any(self.has_sources(f"{prefix}{name}/") for name in folders)
+        return sort_out(_scan(folder), tally)
 
 
 class Names:
@@ -135,6 +134,26 @@ class Names:
     def has_sources(self, prefix: str) -> bool:  # noqa: ARG002 - no folder is known but for its sources
         """Whether there are sources in a folder, or below it."""
         return True
+
+
+def sort_out(found: Iterable[tuple[str, bool]], tally: Tally) -> tuple[list[str], list[str]]:
+    """The sources and the folders among the names in a folder.
+
+    Args:
+        found: Names, and whether each is a folder.
+        tally: Counts what is left aside.
+    """
+    files, folders = [], []
+    for name, is_folder in found:
+        if name.startswith("."):
+            tally.hidden += 1
+        elif is_folder:
+            folders.append(name)
+        elif os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 - a million times faster than paths are
+            files.append(name)
+        else:
+            tally.other_files += 1
+    return files, folders
 
 
 def check_no_translation(folder: Path) -> None:

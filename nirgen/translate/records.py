@@ -137,8 +137,10 @@ class UrlJournal(Journal):
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        gone = type(error) is OutputError and isinstance(error.__cause__, OSError)
         try:
-            self._put()
+            if not gone:  # else the store would be waited for once more
+                self._put()
         finally:
             super().__exit__(kind, error, trace)
 

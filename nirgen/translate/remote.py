@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import io
-import threading
-from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from nirgen.errors import ImageError, OutputError
-from nirgen.images import SUFFIXES
 from nirgen.translate import journal, manifest
-from nirgen.translate.listing import Tally
-from nirgen.translate.storage import FileSource
+from nirgen.translate.listing import Folders, sort_out
+from nirgen.translate.storage import CountingSink, FileSource, may_pass
 from nirgen.translate.url import Url, reason, sha256_of, unreachable
 
 if TYPE_CHECKING:
+    from nirgen.translate.listing import Tally
     from nirgen.translate.plan import Item
 
 
-class UrlTree:
+class UrlTree(Folders):
     """A folder of a store, recursively; each folder is listed when a walk comes to it.
 
     Args:
@@ -41,22 +39,7 @@ class UrlTree:
         except OSError as error:
             raise unreachable(folder, error) from error
         refuse_translation(folder, {entry.name for entry in found})
-        files, folders = [], []
-        for entry in found:
-            if entry.name.startswith("."):
-                tally.hidden += 1
-            elif entry.is_folder:
-                folders.append(entry.name)
-            elif PurePosixPath(entry.name).suffix.lower() in SUFFIXES:
-                files.append(entry.name)
-            else:
-                tally.other_files += 1
-        return files, folders
-
-    def has_sources(self, prefix: str) -> bool:
-        """Whether there are sources in a folder, or below it."""
-        files, folders = self.entries(prefix, Tally())
-        return bool(files) or any(self.has_sources(f"{prefix}{name}/") for name in folders)
+        return sort_out(((entry.name, entry.is_folder) for entry in found), tally)
 
 
 def refuse_translation(folder: Url, names: set[str]) -> None:
@@ -83,14 +66,18 @@ def refuse_translation(folder: Url, names: set[str]) -> None:
 
 
 class UrlSource(FileSource):
-    """Objects of a store."""
+    """Objects of a store.
+
+    One that can't be read fails alone. A store that is gone, or whose credentials have expired, ends the run, or else
+    all that is left would fail.
+    """
 
     def read_once(self, item: Item) -> bytes:
         """The whole object.
 
         Raises:
-            OSError: It can't be read.
-            ImageError: It is a folder, or too large for an image.
+            ImageError: It can't be read, is a folder, or too large for an image.
+            NirgenError: The store does not answer, or refuses everything.
         """
         assert isinstance(item.path, Url)
         try:
@@ -98,43 +85,34 @@ class UrlSource(FileSource):
             self.check_size(item, size)
             return item.path.read_bytes()
         except OSError as error:  # `Url` has tried again already
+            if may_pass(error) or not _answers(item.path):
+                raise unreachable(item.path, error) from error
             raise ImageError(f"{item.source!r} can't be read: {reason(error)}; mend or remove it") from error
 
 
-class UrlSink:
-    """Images in a folder of a store, mirroring the tree of the sources.
+def _answers(url: Url) -> bool:
+    """Whether a store still says of something else whether it is there."""
+    try:
+        (url.parent / ".nirgen-none").exists()
+    except OSError:
+        return False
+    return True
 
-    Args:
-        out: The folder.
 
-    Attributes:
-        images: How many it has stored.
-        bytes: How large they are together.
-    """
+class UrlSink(CountingSink[Url]):
+    """Images in a folder of a store."""
 
-    def __init__(self, out: Url) -> None:
-        self._out = out
-        self._lock = threading.Lock()
-        self.images = 0
-        self.bytes = 0
-
-    def __reduce__(self) -> tuple[type[UrlSink], tuple[Url]]:
-        return UrlSink, (self._out,)
-
-    def write(self, item: Item, data: bytes) -> None:
+    def store(self, output: str, data: bytes) -> None:
         """Store an output, whole or not at all.
 
         Raises:
             OutputError: The store did not answer, or refused.
         """
-        target = self._out / item.output
+        target = self._out / output
         try:
             target.write_bytes(data)
         except OSError as error:
             raise unwritable(target, error) from error
-        with self._lock:
-            self.images += 1
-            self.bytes += len(data)
 
     def holds(self, output: str, sha256: str) -> bool:
         """Whether an output is there with these very bytes."""
@@ -143,9 +121,9 @@ class UrlSink:
 
 def unwritable(place: Url, error: OSError) -> OutputError:
     """What to say of a store that does not take what is put there."""
+    what = "credentials" if isinstance(error, PermissionError) else "bucket's name, the credentials and the connection"
     return OutputError(
-        f"{str(place)!r} can't be written: {reason(error)}; what is done stays; "
-        "check the bucket's name, the credentials and the connection, and run again"
+        f"{str(place)!r} can't be written: {reason(error)}; what is done stays; check the {what}, and run again"
     )
 
 

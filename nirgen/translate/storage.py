@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import math
 import stat
 import threading
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, Generic, Protocol, Self, TypeVar
 
 from nirgen.errors import ImageError, OutputError
 from nirgen.files import write_whole
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from nirgen.translate.plan import Item
 
@@ -34,23 +35,41 @@ _PAUSES_SECONDS = (0.1, 0.5, 2.5)
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 _Result = TypeVar("_Result")
+_Place = TypeVar("_Place")
 
 
 class FullError(OutputError):
     """There is no more space for outputs."""
 
 
-def retrying(action: Callable[[], _Result]) -> _Result:
-    """Do something with storage; after an error that may pass, do it again, three times at most.
+def may_pass(error: OSError) -> bool:
+    """Whether storage may answer better in a while."""
+    return error.errno in _PASSING
+
+
+def retrying(
+    action: Callable[[], _Result],
+    *,
+    pauses_seconds: Sequence[float] = _PAUSES_SECONDS,
+    patience_seconds: float = math.inf,
+) -> _Result:
+    """Do something with storage; after an error that may pass, do it again.
+
+    Args:
+        action: What to do.
+        pauses_seconds: Before each further attempt.
+        patience_seconds: No attempt begins later than that, unless the storage says that it is busy.
 
     Raises:
         OSError: What it raised the last time.
     """
-    for pause in _PAUSES_SECONDS:
+    began = time.monotonic()
+    for pause in pauses_seconds:
         try:
             return action()
         except OSError as error:
-            if error.errno not in _PASSING:
+            late = time.monotonic() - began + pause > patience_seconds
+            if not may_pass(error) or (late and error.errno != errno.EBUSY):
                 raise
             time.sleep(pause)
     return action()
@@ -132,27 +151,49 @@ class FileSource:
             raise ImageError(f"{item.source!r} is too large for an image ({size} bytes); remove it")
 
 
-class FolderSink:
-    """Images in an output folder, mirroring the tree of the sources.
+class CountingSink(Generic[_Place]):
+    """Images in one place, mirroring the tree of the sources, and how many they are.
+
+    It goes to another process as its place, and counts from 0 there.
 
     Args:
-        out: The folder.
+        out: The place.
 
     Attributes:
         images: How many it has stored.
         bytes: How large they are together.
     """
 
-    def __init__(self, out: Path) -> None:
+    def __init__(self, out: _Place) -> None:
         self._out = out
         self._lock = threading.Lock()
         self.images = 0
         self.bytes = 0
 
-    def __reduce__(self) -> tuple[type[FolderSink], tuple[Path]]:
-        return FolderSink, (self._out,)
+    def __reduce__(self) -> tuple[type[Self], tuple[_Place]]:
+        return type(self), (self._out,)
 
     def write(self, item: Item, data: bytes) -> None:
+        """Store an output, whole or not at all.
+
+        Raises:
+            ImageError: This output can't be stored.
+            OutputError: No output can be stored.
+        """
+        self.store(item.output, data)
+        with self._lock:
+            self.images += 1
+            self.bytes += len(data)
+
+    def store(self, output: str, data: bytes) -> None:
+        """Store an output, and count nothing; as `write`."""
+        raise NotImplementedError
+
+
+class FolderSink(CountingSink[Path]):
+    """Images in an output folder."""
+
+    def store(self, output: str, data: bytes) -> None:
         """Store an output, whole or not at all.
 
         Raises:
@@ -160,7 +201,7 @@ class FolderSink:
             FullError: There is no more space.
             OutputError: The folder can't be written.
         """
-        path = self._out / item.output
+        path = self._out / output
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             retrying(lambda: write_whole(path, data))
@@ -173,14 +214,11 @@ class FolderSink:
                 errno.EILSEQ,
                 errno.EINVAL,
             }:
-                raise ImageError(f"the output {item.output!r} can't be named so: {error.strerror}; rename") from error
+                raise ImageError(f"the output {output!r} can't be named so: {error.strerror}; rename") from error
             kind = FullError if error.errno in FULL else OutputError
             raise kind(
                 f"{str(path)!r} can't be written: {error.strerror}; what is done stays, mend this and run again"
             ) from error
-        with self._lock:
-            self.images += 1
-            self.bytes += len(data)
 
     def holds(self, output: str, sha256: str) -> bool:
         """Whether an output is there with these very bytes."""

@@ -2,6 +2,10 @@
 
 A `Url` has what this package needs of a path. It is no more than its text, so that it may go to another process; the
 connection is made there, and kept by fsspec.
+
+A store that doesn't answer is given up after half a minute at most, and one that says that it is busy after a minute.
+For this, `s3://` is asked once by its library's layers, which else multiply their attempts to a hundred; those of the
+other stores keep theirs.
 """
 
 from __future__ import annotations
@@ -21,6 +25,11 @@ if TYPE_CHECKING:
 
 # Stores that put an object whole or not at all.
 PROTOCOLS = ("s3", "gs", "gcs", "az", "abfs")
+# So a silent store is asked twice, for 14 s each; one that refuses connections, or errs, five times within 8 s.
+_PAUSES_SECONDS, _PATIENCE_SECONDS = (0.1, 0.5, 2.5, 5.0, 10.0, 10.0, 10.0, 10.0), 15.0
+_CONNECT_SECONDS, _READ_SECONDS = 5.0, 14.0
+_NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"}
+_WRONG = {"ParamValidationError", "ProfileNotFound", "NoRegionError", "InvalidRegionError", "InvalidConfigError"}
 _Result = TypeVar("_Result")
 
 
@@ -144,7 +153,11 @@ class Url:
 
     def _ask(self, action: Callable[[Any, str], _Result]) -> _Result:
         files, path = self._connect()
-        return retrying(lambda: _answer(lambda: action(files, path)))
+        return retrying(
+            lambda: _answer(lambda: action(files, path)),
+            pauses_seconds=_PAUSES_SECONDS,
+            patience_seconds=_PATIENCE_SECONDS,
+        )
 
     def _connect(self) -> tuple[Any, str]:
         protocol = self.text.partition("://")[0]
@@ -154,11 +167,13 @@ class Url:
         try:
             from fsspec.core import url_to_fs
 
-            files, path = url_to_fs(self.text, use_listings_cache=False)
+            files, path = url_to_fs(self.text, use_listings_cache=False, **_settings(protocol))
         except ImportError as error:
             raise NirgenError(
                 f"{self.text!r} is a URL, and what reads it is not installed ({error}); pip install 'nirgen[remote]'"
             ) from error
+        if protocol == "s3":
+            files.retries = 1
         return files, path
 
 
@@ -243,6 +258,14 @@ def reason(error: OSError) -> str:
     return " ".join(str(error.strerror or error).split())
 
 
+def _settings(protocol: str) -> dict[str, Any]:
+    """What a store's library is to do otherwise than by default; a new one each time, for botocore changes it."""
+    if protocol != "s3":
+        return {}
+    timeouts = {"connect_timeout": _CONNECT_SECONDS, "read_timeout": _READ_SECONDS}
+    return {"config_kwargs": {**timeouts, "retries": {"total_max_attempts": 1}}}
+
+
 def _answer(action: Callable[[], _Result]) -> _Result:
     """Do something with a store; what its library raises of its own becomes an OSError that may pass."""
     try:
@@ -252,8 +275,10 @@ def _answer(action: Callable[[], _Result]) -> _Result:
             raise OSError(errno.EIO, str(error)) from error
         raise
     except Exception as error:
-        if type(error).__name__ in {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"}:
+        if type(error).__name__ in _NO_CREDENTIALS:
             raise PermissionError(errno.EACCES, str(error)) from error
+        if type(error).__name__ in _WRONG:
+            raise OSError(errno.EINVAL, str(error)) from error
         if type(error).__module__ == "builtins":
             raise
         raise OSError(errno.EIO, str(error)) from error

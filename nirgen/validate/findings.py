@@ -10,7 +10,7 @@ from nirgen.validate.checks import CHECKS, GROUPS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from nirgen.validate.checks import Check, Severity
+    from nirgen.validate.check import Check, Severity
 
 EXAMPLES = 3
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nirgen.recipe.fingerprint import Hashes, difference, files_of
+from nirgen.recipe.fingerprint import Hashes, difference, files_of, fingerprint, parts_of
+from nirgen.recipe.resolve import resolve
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from nirgen.recipe.command import Command
+    from nirgen.recipe.recipe import Recipe
 
 
 def test_a_folder_has_the_hash_of_its_names_and_contents(tmp_path: Path) -> None:
@@ -45,3 +51,17 @@ def test_the_first_difference_is_told() -> None:
     assert difference(old, {**old, "inputs": {"x": "1"}}) == "input x changed"
     assert difference(old, {**old, "upstream": {"u": "1"}}) == "stage 'u' has another result"
     assert difference(old, {**old, "code": "d"}) == "nirgen itself changed"
+    assert difference(old, {**old, "command": "pairs list"}) == "it runs 'pairs list' now"
+
+
+def test_all_words_of_a_command_count(
+    recipe: Callable[..., Recipe], commands: dict[str, Command], tmp_path: Path
+) -> None:
+    (tmp_path / "m").write_text("a model")
+    made = recipe({"m": {"run": "models export", "with": {"model": str(tmp_path / "m")}}})
+    (stage,) = resolve(made, commands, tmp_path, {})
+    hashes = Hashes(tmp_path / "hashes.json")
+    parts = parts_of(stage, {}, hashes, "code")
+    assert parts["command"] == "models export"
+    other = parts_of(replace(stage, command="models import"), {}, hashes, "code")
+    assert fingerprint(parts) != fingerprint(other)

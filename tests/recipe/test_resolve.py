@@ -49,6 +49,10 @@ def test_a_name_in_front_is_no_part_of_the_input(recipe: Callable[..., Recipe], 
         ({"a": {"run": "labels"}}, "stage 'a': 'inputs' is missing"),
         ({"a": {"run": "translate", "with": {}}}, "stage 'a': 'source' is missing"),
         ({"a": {"run": "labels", "with": {"inputs": "/none/x.json"}}}, "stage 'a': /none/x.json: no such file"),
+        (
+            {"a": {"run": "translate", "with": {"source": "s3://bucket/rgb"}}},
+            "stage 'a': s3:/bucket/rgb: recipes read local files; copy it to a folder first (s3://bucket/rgb)",
+        ),
         ({"a": {"run": "labels", "with": {"inputs": "${b.out}"}}}, "stage 'a': ${b.out}: no such stage"),
         ({"a": {"run": "labels", "with": {"inputs": "${data.x}"}}}, "stage 'a': ${data.x}: no such data"),
         (

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 import shutil
 import signal
-import subprocess
-import sys
 import time
 
 import pytest
@@ -19,51 +18,10 @@ from nirgen.translate.run import translate_folder
 from nirgen.translate.storage import FileSource
 
 
-class Red:
-    id, stride, header = "5" * 64, 8, {}
-
-    def translate(self, rgb, sizes):
-        return rgb[:, :1].float() / 255
-
-
-# `nirgen translate` with the same translator, which waits at its sixth image for a file `go` in the working folder.
-COMMAND = """
-import itertools, os, signal, sys, time, types
-
-class Red:
-    id, stride, header, count = "5" * 64, 8, {}, itertools.count(1)
-    def translate(self, rgb, sizes):
-        if next(self.count) == 6:
-            open("waiting", "w").close()
-            while not os.path.exists("go"):
-                time.sleep(0.01)
-        return rgb[:, :1].float() / 255
-
-models = types.ModuleType("nirgen.model")
-models.load_model = lambda name, **_: Red()
-sys.modules["nirgen.model"] = models
-signal.signal(signal.SIGINT, signal.default_int_handler)
-from nirgen.cli import main
-main()
-"""
-
-
 @pytest.fixture
-def start(tmp_path, source):
+def start(tmp_path, source, begin):
     """Begin to translate `src` to `out`, and wait until the sixth image is with the model."""
-
-    def begin():
-        process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, "translate", source, tmp_path / "out", "--workers", "1"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1"},
-        )  # fmt: skip
-        while not (tmp_path / "waiting").exists():
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.005)
-        return process
-
-    return begin
+    return lambda: begin(source, tmp_path / "out")
 
 
 def snapshot(out):
@@ -82,12 +40,12 @@ def source(tmp_path, save):
 
 
 @pytest.fixture
-def undisturbed(tmp_path, source):
-    translate_folder(source, tmp_path / "undisturbed", model=Red())
+def undisturbed(tmp_path, source, red):
+    translate_folder(source, tmp_path / "undisturbed", model=red)
     return snapshot(tmp_path / "undisturbed")
 
 
-def test_ctrl_c_finishes_what_is_in_flight_and_journals_it(tmp_path, source, undisturbed, start):
+def test_ctrl_c_finishes_what_is_in_flight_and_journals_it(tmp_path, source, undisturbed, start, red):
     process = start()
     process.send_signal(signal.SIGINT)
     time.sleep(0.1)
@@ -101,22 +59,22 @@ def test_ctrl_c_finishes_what_is_in_flight_and_journals_it(tmp_path, source, und
     ]
     assert len(read_journal(tmp_path / "out")) == 6
     assert {row.output for row in read_journal(tmp_path / "out")} == set(snapshot(tmp_path / "out"))
-    assert translate_folder(source, tmp_path / "out", model=Red()).unchanged == 6
+    assert translate_folder(source, tmp_path / "out", model=red).unchanged == 6
     assert snapshot(tmp_path / "out") == undisturbed
 
 
-def test_a_second_signal_stops_at_once(tmp_path, source, undisturbed, start):
+def test_a_second_signal_stops_at_once(tmp_path, source, undisturbed, start, red):
     process = start()
     for _ in range(2):
         process.send_signal(signal.SIGTERM)
         time.sleep(0.2)
     process.communicate(timeout=120)
     assert process.returncode == 130
-    assert 1 <= translate_folder(source, tmp_path / "out", model=Red()).unchanged <= 5
+    assert 1 <= translate_folder(source, tmp_path / "out", model=red).unchanged <= 5
     assert snapshot(tmp_path / "out") == undisturbed
 
 
-def test_what_a_killed_run_leaves_is_taken_up_and_cleared_away(tmp_path, source, undisturbed, start):
+def test_what_a_killed_run_leaves_is_taken_up_and_cleared_away(tmp_path, source, undisturbed, start, red):
     process = start()
     (tmp_path / "go").touch()
     while len(read_journal(tmp_path / "out")) < 8:
@@ -124,12 +82,14 @@ def test_what_a_killed_run_leaves_is_taken_up_and_cleared_away(tmp_path, source,
     process.kill()
     process.communicate()
     (tmp_path / "out/0/.nirgen-0123abcd.tmp").write_bytes(b"half an image")
-    translate_folder(source, tmp_path / "out", model=Red())
+    translate_folder(source, tmp_path / "out", model=red)
     assert snapshot(tmp_path / "out") == undisturbed
     assert sorted(path.name for path in (tmp_path / "out/.nirgen").iterdir()) == ["lock"]
 
 
-def test_a_source_that_changes_while_the_run_goes_on_has_the_hash_of_what_was_translated(tmp_path, source, save, start):
+def test_a_source_that_changes_while_the_run_goes_on_has_the_hash_of_what_was_translated(
+    tmp_path, source, save, start, red
+):
     process = start()
     save(source / "2/29.png", 64, 93, seed=99)
     (source / "0/27.png").unlink()
@@ -138,9 +98,9 @@ def test_a_source_that_changes_while_the_run_goes_on_has_the_hash_of_what_was_tr
     assert (process.returncode, errors.splitlines()[-1]) == (3, "1 of 30 failed; the manifest has every error")
     rows = {row.source: row for row in read_manifest(tmp_path / "out").rows}
     assert rows["0/27.png"].error == "'0/27.png' can't be read: No such file or directory; mend or remove it"
-    summary = translate_folder(source, tmp_path / "out", model=Red())
+    summary = translate_folder(source, tmp_path / "out", model=red)
     assert (summary.unchanged, summary.dropped, summary.translated) == (29, 1, 0)
-    translate_folder(source, tmp_path / "fresh", model=Red())
+    translate_folder(source, tmp_path / "fresh", model=red)
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "fresh")
 
 
@@ -153,13 +113,12 @@ def test_a_folder_that_vanishes_while_it_is_walked_does_not_end_the_run(tmp_path
     assert len(read_manifest(tmp_path / "out").rows) == 20
 
 
-def test_a_full_disk_stops_with_what_is_needed_and_is_taken_up(tmp_path, save, on_a_small_disk):
+def test_a_full_disk_stops_with_what_is_needed_and_is_taken_up(tmp_path, save, on_a_small_disk, red, command):
     for number in range(30):
         save(tmp_path / f"src/{number:02}.png", 500, 500, seed=number)
-    (tmp_path / "command.py").write_text(COMMAND)
-    command = f"{sys.executable} {tmp_path}/command.py translate {tmp_path}/src"
     script = (
-        f"touch go; {command} out --quiet; echo code $?; find out -name '*.tmp' | wc -l; ls out/*.png | wc -l; "
+        f"touch go; {shlex.join(command)} {tmp_path}/src out --quiet; echo code $?; "
+        "find out -name '*.tmp' | wc -l; ls out/*.png | wc -l; "
         f"rm $(ls -d out/*.png | head -n 5); cp -r out {tmp_path}/out"
     )
     done = on_a_small_disk(script)
@@ -169,8 +128,8 @@ def test_a_full_disk_stops_with_what_is_needed_and_is_taken_up(tmp_path, save, o
     assert done.stderr.count("\n") == 1
     needed, left = float(done.stderr.split("(about ")[1].split(" MB")[0]), 30 - int(lines[3])
     assert needed == pytest.approx(left * 0.25, rel=0.35)
-    translate_folder(tmp_path / "src", tmp_path / "out", model=Red())
-    translate_folder(tmp_path / "src", tmp_path / "fresh", model=Red())
+    translate_folder(tmp_path / "src", tmp_path / "out", model=red)
+    translate_folder(tmp_path / "src", tmp_path / "fresh", model=red)
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "fresh")
 
 

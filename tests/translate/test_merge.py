@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from nirgen.errors import ConfigError, OutputError
+from nirgen.errors import OutputError
 from nirgen.translate.manifest import NAME, read_manifest, write_manifest
 from nirgen.translate.merge import merge_shards
 from nirgen.translate.options import TranslateOptions
@@ -35,24 +35,6 @@ def snapshot(out):
         for path in out.rglob("*")
         if path.is_file() and ".nirgen" not in path.parts and path.name != "run.json"
     }
-
-
-def test_every_source_belongs_to_one_shard():
-    names = [f"{number}.jpg" for number in range(300)]
-    counts = [sum(Shard(index, 4).has(name) for name in names) for index in (1, 2, 3, 4)]
-    assert sum(counts) == 300
-    assert min(counts) > 50
-
-
-def test_the_shard_of_a_name_never_changes():
-    """sha256("a/b.jpg") begins with 4a51636246e7c418, which is 0 modulo 8."""
-    assert Shard(1, 8).has("a/b.jpg")
-
-
-@pytest.mark.parametrize("text", ["0/3", "4/3", "3", "1/0", "a/b", "-1/3"])
-def test_a_shard_that_is_none_is_refused(text):
-    with pytest.raises(ConfigError, match=r"is not I/N with I from 1 to N, such as 3/8"):
-        Shard.parse(text)
 
 
 def test_merged_shards_equal_a_run_of_the_whole_byte_for_byte(tmp_path, source, parts, red):

@@ -1,0 +1,299 @@
+"""The networks of transformers': had by name, from a folder or fresh, and given heads for our categories."""
+
+from __future__ import annotations
+
+import copy
+import importlib.util
+import re
+import stat
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import nn
+
+from nirgen.errors import ConfigError, ModelError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Sequence
+
+    from torch import Tensor
+
+FRESH = ("fresh", "fresh-tiny")
+KINDS = ("rt_detr_v2", "d_fine", "rt_detr")
+"""As transformers calls them: detectors whose labels are sigmoids and whose boxes are shares of a squashed image."""
+_SIZE = 640
+_WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Network:
+    """A network of transformers' with what it was trained to see.
+
+    Attributes:
+        model: On the CPU.
+        labels: Its own, in their order.
+        size: Side of the square images that it was trained on, in pixels.
+        mean: Taken off each channel of [0, 1].
+        std: By which what is left is divided.
+    """
+
+    model: nn.Module
+    labels: tuple[str, ...]
+    size: int = _SIZE
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+
+    def normalise(self, pixels: Tensor) -> Tensor:
+        """Images as the model takes them.
+
+        Args:
+            pixels: (N, S, S, 3) uint8.
+
+        Returns:
+            (N, 3, S, S) float32, on the same device.
+        """
+        shares = pixels.permute(0, 3, 1, 2).float().div(255)
+        mean, std = (shares.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
+        return (shares - mean) / std
+
+
+def read_network(name: str, *, categories: Sequence[str], seed: int = 0) -> Network:
+    """Load a network, or make a fresh one.
+
+    Args:
+        name: A folder that transformers wrote, an id of the hub's, or one of `FRESH`.
+        categories: The labels of a fresh one; any other keeps its own.
+        seed: Of fresh weights.
+
+    Raises:
+        ConfigError: Transformers isn't installed.
+        ModelError: It can't be had, lacks tensors, or is of a kind that isn't known.
+    """
+    require_transformers()
+    if name in FRESH:
+        return _fresh(tiny=name == "fresh-tiny", categories=categories, seed=seed)
+    try:
+        with quiet():
+            return _read(name)
+    except ModelError:
+        raise
+    except Exception as error:  # a hub, a file or a library of another version: what they raise is not told
+        raise _not_had(name, error) from error
+
+
+def require_transformers() -> None:
+    """Raise a ConfigError where transformers isn't installed."""
+    if importlib.util.find_spec("transformers") is None:
+        raise ConfigError("detection needs transformers, which isn't installed; pip install 'nirgen[detect]'")
+
+
+@contextmanager
+def quiet() -> Generator[None]:
+    """Keep transformers from drawing bars, and it and the hub's client from talking below errors."""
+    import huggingface_hub.utils
+    import transformers.utils
+
+    logging: Any = transformers.utils.logging
+    hub: Any = huggingface_hub.utils.logging
+    verbosity, of_hub, bars = logging.get_verbosity(), hub.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    hub.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        hub.set_verbosity(of_hub)
+        if bars:
+            logging.enable_progress_bar()
+
+
+def give_heads(network: Network, categories: Sequence[str], sources: Sequence[Sequence[int]]) -> Network:
+    """A network whose labels are our categories.
+
+    A category takes the rows of its first label in every head: of the encoder's scores, of each decoder layer's, and of
+    the embedding that denoising begins from. One that no label is starts from the mean of all labels' rows.
+
+    Args:
+        network: It isn't changed.
+        categories: Ours.
+        sources: For each of them the positions of its labels, as `find_sources` has them.
+
+    Returns:
+        A copy with other heads.
+    """
+    model: Any = copy.deepcopy(network.model)
+    count = len(network.labels)
+    replaced: dict[int, nn.Module] = {}  # by the weight: a head may stand in several places
+    for path, parent in list(model.named_modules()):
+        for name, child in list(parent.named_children()):
+            if not _HEADS.search(f"{path}.{name}"):
+                continue
+            key = id(child.weight)
+            if isinstance(child, nn.Linear) and child.out_features == count:
+                replaced.setdefault(key, _smaller_linear(child, sources))
+            elif isinstance(child, nn.Embedding) and child.num_embeddings == count + 1:
+                replaced.setdefault(key, _smaller_embedding(child, sources))
+            if key in replaced:
+                setattr(parent, name, replaced[key])
+    model.config.id2label = dict(enumerate(categories))
+    model.config.label2id = {name: position for position, name in enumerate(categories)}
+    return Network(model, tuple(categories), network.size, network.mean, network.std)
+
+
+def write_network(folder: Path, model: nn.Module, network: Network, size: int) -> None:
+    """Write a folder that transformers reads.
+
+    Args:
+        folder: It exists.
+        model: Of the kind of the network's, with its labels.
+        network: Says how images are normalised.
+        size: Side of the square images that it was trained on, in pixels.
+
+    Raises:
+        OSError: It can't be written.
+    """
+    from transformers import RTDetrImageProcessor
+
+    written: Any = model
+    with quiet():
+        written.save_pretrained(folder)
+        RTDetrImageProcessor(
+            size={"height": size, "width": size},
+            do_normalize=network.mean != (0.0, 0.0, 0.0) or network.std != (1.0, 1.0, 1.0),
+            image_mean=list(network.mean),
+            image_std=list(network.std),
+        ).save_pretrained(folder)
+    permissions = (folder / "config.json").stat().st_mode
+    (folder / _WEIGHTS).chmod(stat.S_IMODE(permissions))  # it is written for its owner alone
+
+
+_HEADS = re.compile(r"\b(class_embed\.\d+|enc_score_head|denoising_class_embed)$")
+
+
+def _rows(rows: Tensor, sources: Sequence[Sequence[int]], count: int) -> Tensor:
+    """The rows of the categories, from those of `count` labels."""
+    mean = rows[:count].mean(0)
+    return torch.stack([rows[which[0]] if which else mean for which in sources])
+
+
+@torch.no_grad()
+def _smaller_linear(head: nn.Linear, sources: Sequence[Sequence[int]]) -> nn.Linear:
+    smaller = nn.Linear(head.in_features, len(sources), device=head.weight.device, dtype=head.weight.dtype)
+    smaller.weight.copy_(_rows(head.weight, sources, head.out_features))
+    smaller.bias.copy_(_rows(head.bias, sources, head.out_features))
+    return smaller
+
+
+@torch.no_grad()
+def _smaller_embedding(head: nn.Embedding, sources: Sequence[Sequence[int]]) -> nn.Embedding:
+    """The last row stands for no object, and stays."""
+    count = head.num_embeddings - 1
+    smaller = nn.Embedding(len(sources) + 1, head.embedding_dim, padding_idx=len(sources), device=head.weight.device)
+    smaller.weight.copy_(torch.cat([_rows(head.weight, sources, count), head.weight[count:]]))
+    return smaller
+
+
+def _read(name: str) -> Network:
+    """Load from a folder; or from the hub's cache, and only if it isn't there from the hub."""
+    if not Path(name).is_dir():
+        try:
+            return _read_files(name, here=True)
+        except OSError:
+            return _read_files(name, here=False)
+    if not (Path(name) / "config.json").is_file():
+        raise ModelError(f"{name}: no model (no config.json); name a run folder, or one that transformers wrote")
+    return _read_files(name, here=True)
+
+
+def _read_files(name: str, *, here: bool) -> Network:
+    """Load a model; `here` asks no hub.
+
+    Raises:
+        OSError: A file isn't there, among others.
+    """
+    from transformers import AutoConfig, AutoModelForObjectDetection
+
+    safe = {"local_files_only": here, "trust_remote_code": False}
+    config = AutoConfig.from_pretrained(name, **safe)
+    if config.model_type not in KINDS:
+        raise ModelError(f"{name}: a model of the kind '{config.model_type}'; nirgen takes {', '.join(KINDS)}")
+    config.anchor_image_size = None  # of one size only, where it is set
+    config.eval_size = None
+    model, found = AutoModelForObjectDetection.from_pretrained(
+        name, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **safe
+    )
+    missing = sorted(key for key in found["missing_keys"] if not key.endswith("num_batches_tracked"))
+    if missing:
+        raise ModelError(f"{name}: lacks {len(missing)} tensors, such as '{missing[0]}'; get its {_WEIGHTS} again")
+    labels = tuple(config.id2label[position] for position in range(config.num_labels))
+    return Network(model, labels, *_preprocessing(name, here=here))
+
+
+def _preprocessing(name: str, *, here: bool) -> tuple[int, tuple[float, float, float], tuple[float, float, float]]:
+    """Size, means and deviations that a model's preprocessor_config.json states; the usual ones where it has none."""
+    from transformers import RTDetrImageProcessor
+
+    try:
+        values, _ = RTDetrImageProcessor.get_image_processor_dict(name, local_files_only=here)
+    except OSError:
+        if here and not Path(name).is_dir():  # the hub may have it
+            raise
+        values = {}
+    size = (values.get("size") or {}).get("height", _SIZE)
+    if not values.get("do_normalize", False):
+        return size, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)
+    mean, std = (tuple(float(value) for value in values[key]) for key in ("image_mean", "image_std"))
+    return size, mean, std  # type: ignore[return-value]
+
+
+def _not_had(name: str, error: Exception) -> ModelError:
+    """Why a model can't be had, in one line."""
+    reason = " ".join(str(error).split())[:160] or type(error).__name__
+    if Path(name).is_dir():
+        return ModelError(f"{name}: can't be read ({reason}); get its config.json and {_WEIGHTS} again")
+    return ModelError(
+        f"{name}: no folder here, and not to be had from the hub ({reason}); copy its config.json, "
+        f"preprocessor_config.json and {_WEIGHTS} into a folder, and give that"
+    )
+
+
+def _fresh(*, tiny: bool, categories: Sequence[str], seed: int) -> Network:
+    """An RT-DETRv2 with random weights: that with a ResNet-18, or one of 150,000 weights to try things with."""
+    from transformers import RTDetrResNetConfig, RTDetrV2Config, RTDetrV2ForObjectDetection
+
+    widths = [8, 16, 24, 32] if tiny else [64, 128, 256, 512]
+    of_backbone: dict[str, Any] = {"embedding_size": widths[0], "hidden_sizes": widths, "out_indices": [2, 3, 4]}
+    alike: dict[str, Any] = {"dtype": "float32"}  # as a model that was read has it
+    backbone = RTDetrResNetConfig(depths=[1] * 4 if tiny else [2] * 4, layer_type="basic", **of_backbone, **alike)
+    sizes: dict[str, Any] = {"hidden_expansion": 0.5, "decoder_layers": 3}
+    if tiny:
+        sizes = {
+            "hidden_expansion": 0.5,
+            "decoder_layers": 2,
+            "d_model": 32,
+            "encoder_hidden_dim": 32,
+            "encoder_ffn_dim": 64,
+            "encoder_attention_heads": 4,
+            "decoder_in_channels": [32, 32, 32],
+            "decoder_ffn_dim": 64,
+            "decoder_attention_heads": 4,
+            "num_queries": 30,
+            "num_denoising": 10,
+        }
+    config = RTDetrV2Config(
+        backbone_config=backbone,
+        encoder_in_channels=widths[1:],
+        freeze_backbone_batch_norms=False,  # they know nothing yet that could be kept
+        id2label=dict(enumerate(categories)),
+        label2id={name: position for position, name in enumerate(categories)},
+        **sizes,
+        **alike,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = RTDetrV2ForObjectDetection(config)
+    return Network(model, tuple(categories))

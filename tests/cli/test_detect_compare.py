@@ -1,0 +1,134 @@
+"""`nirgen detect compare`, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    Nirgen = Callable[..., tuple[int, str, str]]
+
+TINY = ("--model", "fresh-tiny", "--steps", 2, "--batch", 2, "--size", 64, "--device", "cpu", "--set", "workers=0")
+
+
+@pytest.fixture
+def dataset(made_dataset: Callable[..., Path], tmp_path: Path) -> Path:
+    return made_dataset(tmp_path / "D", real=2, generated=3, test=6)
+
+
+def test_three_arms_come_out_as_a_table_with_intervals_and_a_sentence(
+    nirgen: Nirgen, dataset: Path, tmp_path: Path
+) -> None:
+    options = (*TINY, "--seeds", "0", "--ratios", "all", "--resamples", 100)
+    code, out, err = nirgen("detect", "compare", dataset, tmp_path / "out", *options)
+    assert code == 0
+    assert [line for line in err.splitlines() if "done" in line] == [
+        "pretrained (1 of 3): done",
+        "real/seed0 (2 of 3): done",
+        "real+all/seed0 (3 of 3): done",
+    ]
+    assert re.search(r"^trained on +mAP +person +bicycle +car$", out, re.MULTILINE)
+    for title in ("as pretrained", r"\+ real", r"\+ real \+ all generated"):
+        assert re.search(rf"^{title} +\d\.\d{{4}} .*\n +\(\d\.\d{{4}} to \d\.\d{{4}}\) ", out, re.MULTILINE)
+    assert re.search(r"^paper: \+ RANUS \+ generated +0\.3347 +0\.1704 +0\.2829 +0\.5507$", out, re.MULTILINE)
+    assert "6 test images, 1 seed, so the spread over seeds is unknown" in out
+
+    found = json.loads((tmp_path / "out" / "comparison.json").read_text())
+    assert [(arm["name"], arm["real"], arm["generated"], arm["steps"]) for arm in found["arms"]] == [
+        ("pretrained", 0, 0, 0),
+        ("real", 2, 0, 2),
+        ("real+all", 2, 3, 2),
+    ]
+    assert found["sentence"] in (tmp_path / "out" / "table7.md").read_text()
+    assert (tmp_path / "out" / "curve.png").read_bytes().startswith(b"\x89PNG")
+    assert str(tmp_path) not in (tmp_path / "out" / "comparison.json").read_text()
+
+    before = (tmp_path / "out" / "comparison.json").read_bytes()
+    code, out, err = nirgen("detect", "compare", dataset, tmp_path / "out", *options, "--json")
+    assert (code, json.loads(out)) == (0, found)
+    assert (tmp_path / "out" / "comparison.json").read_bytes() == before
+
+    code, _, err = nirgen("detect", "compare", dataset, tmp_path / "out", *options, "--learning-rate", 0.5)
+    assert code == 1
+    assert "holds another comparison (learning_rate: 0.0001 -> 0.5); name another folder" in err
+
+
+def test_a_dry_run_shows_the_arms_and_writes_nothing(nirgen: Nirgen, dataset: Path, tmp_path: Path) -> None:
+    code, out, err = nirgen("detect", "compare", dataset, tmp_path / "out", "--dry-run", "--steps", 10, "--batch", 4)
+    assert (code, err) == (0, "")
+    assert [line.split() for line in out.splitlines()[1:5]] == [
+        ["as", "pretrained", "0", "0", "0", "0", "-", "1"],
+        ["+", "real", "2", "0", "2", "10", "20", "3"],
+        ["+", "real", "+", "1", "x", "generated", "2", "2", "4", "10", "10", "3"],
+        ["+", "real", "+", "all", "generated", "2", "3", "5", "10", "8", "3"],
+    ]
+    assert "each judged on 6 real images of the split 'test'; every trained arm makes 10 steps of 4 images" in out
+    assert not (tmp_path / "out").exists()
+
+
+def test_ctrl_c_ends_with_130_and_keeps_what_is_done(nirgen: Nirgen, dataset: Path, tmp_path: Path) -> None:
+    options = [*map(str, TINY), "--seeds", "0", "--ratios", "1", "--resamples", "0", "--steps", "4000"]
+    code = (
+        "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from nirgen.cli import main; main()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, "detect", "compare", str(dataset), str(tmp_path / "out"), *options],
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )
+    log = tmp_path / "out" / "runs" / "real" / "seed0" / "log.jsonl"
+    while process.poll() is None and not (log.exists() and log.stat().st_size):
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode == 130, err
+    assert err.splitlines()[-1] == (
+        f"interrupted: runs that are done are kept, and the same command goes on in {tmp_path / 'out'}"
+    )
+    assert (tmp_path / "out" / "runs" / "pretrained" / "test" / "metrics.json").is_file()
+    assert list((tmp_path / "out" / "runs" / "real" / "seed0" / "checkpoints").iterdir())
+    assert not (tmp_path / "out" / "comparison.json").exists()
+
+
+def test_mistakes_end_with_1_and_one_line(
+    nirgen: Nirgen, dataset: Path, made_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    untested = made_dataset(tmp_path / "untested", real=1, generated=1, test=0)
+    for words, said in (
+        ((dataset, "--ratios", "1,x"), "ratio 'x': no number from 0 on, nor 'all'"),
+        ((dataset, "--ratios", "5"), "ratio 5 needs 10 generated images for 2 real ones, and 'train' has 3"),
+        ((dataset, "--seeds", "0,a"), "seed 'a': no whole number from 0 on"),
+        ((dataset, "--seeds", "1,1"), "seeds are whole numbers from 0 on, each once"),
+        ((dataset, "--set", "split=test"), "trained and judged on the split 'test'; judge on another one"),
+        ((dataset, "--split", "val"), "has no split 'val'"),
+        ((dataset, "--size", "65"), "65 is no multiple of 32"),
+        ((untested,), "has no split 'test'"),
+        ((tmp_path,), "no dataset of nirgen's"),
+    ):
+        code, out, err = nirgen("detect", "compare", words[0], tmp_path / "out", *words[1:])
+        assert (code, out) == (1, ""), words
+        assert said in err
+        assert len(err.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_transformers_it_is_refused_with_the_remedy(
+    nirgen: Nirgen, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    code, _, err = nirgen("detect", "compare", dataset, tmp_path / "out", *TINY)
+    assert code == 1
+    assert "pip install 'nirgen[detect]'" in err
+    assert len(err.splitlines()) == 1

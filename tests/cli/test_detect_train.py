@@ -1,0 +1,159 @@
+"""`nirgen detect train`, as a person runs it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+
+from nirgen.dataset.build import build
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TINY = ("--model", "fresh-tiny", "--size", 64, "--batch", 2, "--set", "workers=0", "--device", "cpu")
+
+
+@pytest.fixture
+def dataset(dataset_inputs: Callable[..., Any], plan_dataset: Callable[..., Any], tmp_path: Path) -> Path:
+    """Three generated images and one real one in `train`: 30x20 pixels, a car on each."""
+    build(plan_dataset(dataset_inputs()), tmp_path / "D")
+    return tmp_path / "D"
+
+
+def test_a_dataset_becomes_a_model_and_the_same_command_finds_it_done(nirgen, dataset: Path, tmp_path: Path) -> None:
+    run = tmp_path / "R"
+    code, out, error = nirgen("detect", "train", dataset, run, *TINY, "--steps", 3, "--seed", 7)
+    assert code == 0, error
+    *settings, last = out.splitlines()
+    assert last == f"{run}/model"
+    assert yaml.safe_load("\n".join(settings)) == yaml.safe_load((run / "config.yaml").read_text())
+    assert "step 1 of 3, " in error
+    assert "step 3 of 3, " in error
+    assert ": loss " in error
+    about = json.loads((run / "model/nirgen.json").read_text())
+    assert (about["steps"], about["seed"], about["names"]) == (3, 7, ["person", "bicycle", "car"])
+    assert {path.name for path in run.iterdir()} >= {
+        "config.yaml",
+        "log.jsonl",
+        "curves.png",
+        "run.json",
+        "checkpoints",
+    }
+
+    code, out, error = nirgen("detect", "train", dataset, run, *TINY, "--steps", 3, "--seed", 7)
+    assert (code, out.splitlines()[-1], error) == (0, f"{run}/model", "")
+    code, _, error = nirgen("detect", "train", dataset, run, *TINY, "--steps", 4, "--seed", 7)
+    assert (code, error) == (
+        1,
+        f"error: {run}: holds a run of other settings (steps: 3 -> 4); name a new folder\n",
+    )
+
+
+def test_a_dry_run_prints_settings_and_counts_and_writes_nothing(nirgen, dataset: Path, tmp_path: Path) -> None:
+    file = tmp_path / "settings.yaml"
+    file.write_text("steps: 50\naugment: {crop: 0.2, flip: 0}\n")
+    arguments = ("--config", file, "--set", "augment.crop=1", "--learning-rate", 0.01, "--dry-run")
+    code, out, error = nirgen("detect", "train", dataset, tmp_path / "R", *arguments)
+    assert code == 0, error
+    values = yaml.safe_load(out)
+    assert (values["steps"], values["learning_rate"], values["batch"]) == (50, 0.01, 8)
+    assert values["augment"] == {"crop": 1.0, "flip": 0.0, "smallest_crop": 0.6, "smallest_visible": 0.3}
+    assert error == (
+        "# 4 images of 'train' (1 real, 3 generated, 0 without boxes); boxes: 0 person, 1 bicycle, 4 car; 0 to ignore\n"
+    )
+    assert not (tmp_path / "R").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--set", "stpes=3"), "the command line: unknown key 'stpes'; did you mean 'steps'?"),
+        (("--set", "augment.flop=3"), "the command line: unknown key 'augment.flop'; did you mean 'flip'?"),
+        (("--set", "steps"), "--set steps: no value; write it as --set augment.crop=0"),
+        (("--set", "steps=["), "--set steps=[: '[' is no YAML value"),
+        (("--set", "seed=1", "--set", "seed.x=1"), "--set seed.x: 'seed' is a value and has no 'x'"),
+        (("--set", "batch=0"), "the command line: 'batch': Input should be greater than or equal to 1 (it is 0)"),
+        (("--size", "100"), "the command line: 'size': 100 is no multiple of 32; the next one is 128"),
+        (("--config", "missing.yaml"), "missing.yaml: can't be read as YAML ("),
+        (("--config", "list.yaml"), "list.yaml: holds a list; write settings as 'name: value'"),
+        (("--model", "D"), "D: no model (no config.json); name a run folder, or one that transformers wrote"),
+        (("--model", "fresh-tiny", "--device", "gpu"), "device 'gpu' can't be used ("),
+        (("--model", "fresh-tiny", "--set", "split=train", "--set", "augment.crop=x"), "'augment.crop': "),
+    ],
+)
+def test_what_can_not_be_done_is_one_line(
+    nirgen, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], message: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    code, _, error = nirgen("detect", "train", "D", "R", *arguments)
+    assert (code, error.count("\n")) == (1, 1)
+    assert error.startswith("error: ")
+    assert message in error
+    assert not (tmp_path / "R").exists()
+
+
+def test_what_is_no_dataset_is_one_line_before_anything_is_printed(nirgen, tmp_path: Path) -> None:
+    code, out, error = nirgen("detect", "train", tmp_path, tmp_path / "R", *TINY)
+    assert (code, out) == (1, "")
+    assert error == (
+        f"error: {tmp_path}: no dataset of nirgen's (dataset.json: No such file or directory); name a folder that "
+        "'nirgen build-dataset' wrote\n"
+    )
+
+
+def test_without_transformers_the_extra_is_named(
+    nirgen, dataset: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    code, _, error = nirgen("detect", "train", dataset, tmp_path / "R", *TINY)
+    assert (code, error) == (
+        1,
+        "error: detection needs transformers, which isn't installed; pip install 'nirgen[detect]'\n",
+    )
+
+
+def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(dataset: Path, tmp_path: Path) -> None:
+    arguments = [dataset, tmp_path / "R", *TINY, "--steps", 100000, "--set", "checkpoint_steps=2"]
+    command = [sys.executable, "-m", "nirgen", "detect", "train", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not list(tmp_path.glob("R/checkpoints/*.pt")):
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=120)
+    assert process.returncode == 130, error
+    assert out.splitlines()[-1] == f"{tmp_path}/R/model"
+    assert "stopping: what is in flight is being finished; once more stops at once" in error
+    last = max(int(path.stem.removeprefix("step_")) for path in tmp_path.glob("R/checkpoints/*.pt"))
+    assert f"stopped after step {last}; the same command goes on from there" in error
+    assert json.loads((tmp_path / "R/model/nirgen.json").read_text())["steps"] == last
+
+
+def test_a_detector_learns_from_real_photographs_turned_to_nir(nirgen, shared_data: Path, tmp_path: Path) -> None:
+    photos = sorted((shared_data / "coco/train2017").glob("*.jpg"))[:10]
+    (tmp_path / "list.txt").write_text("".join(f"{path.name}\n" for path in photos))
+    nir, labels, dataset, run = (tmp_path / name for name in ("nir", "labels.json", "D", "R"))
+    source = (shared_data / "coco/train2017", nir, "--list", tmp_path / "list.txt")
+    for command in (
+        ("translate", *source, "--model", "compact", "--device", "cpu", "--size", "96x128"),
+        ("labels", shared_data / "coco/instances_train2017.json", "-o", labels),
+        ("build-dataset", "-o", dataset, "--yes", "--generated", f"coco={nir}", "--labels", labels),
+        ("detect", "train", dataset, run, *TINY, "--steps", 24, "--set", "log_steps=1", "--learning-rate", 0.002),
+    ):
+        code, _, error = nirgen(*command)
+        assert code == 0, error
+    about = json.loads((run / "model/nirgen.json").read_text())["dataset"]
+    assert (about["images"], about["generated"], about["real"]) == (10, 10, 0)
+    assert about["boxes"]["person"] > 0
+    losses = [json.loads(line)["loss"] for line in (run / "log.jsonl").read_text().splitlines()]
+    assert len(losses) == 24
+    assert sum(losses[-6:]) < 0.7 * sum(losses[:6])

@@ -1,0 +1,112 @@
+"""What tests of judging detectors need: images with objects and detections on them, and arms of a comparison."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+
+from nirgen.collection.coco import Entry, ImageEntry
+from nirgen.collection.item import ItemBox
+from nirgen.detect.arms import Arm
+from nirgen.detect.bootstrap import BootstrapConfig
+from nirgen.detect.comparison import sum_up
+from nirgen.detect.results import Result
+from nirgen.detect.runs import CompareConfig, Judged, Run
+from nirgen.detect.truth import Truth
+from nirgen.labels.file import Category
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nirgen.detect.comparison import Comparison
+
+NAMES = ("person", "bicycle", "car")
+
+
+@pytest.fixture
+def make_truth() -> Callable[..., Truth]:
+    """Make images of 400x300 pixels from lists of (class, box) or (class, box, True) for regions to ignore."""
+
+    def make(*images: list[tuple[Any, ...]], sequences: tuple[str | None, ...] = ()) -> Truth:
+        entries, number = [], 0
+        for image_id, on_it in enumerate(images, start=1):
+            key = f"ranus/{image_id:03}.png"
+            boxes = []
+            for position, (name, bbox, *ignored) in enumerate(on_it):
+                number += 1
+                area = float(bbox[2] * bbox[3])
+                boxes.append(
+                    ItemBox(f"{key}#{position}", number, name, tuple(bbox), area, bool(ignored), name, ())  # type: ignore[arg-type]
+                )
+            sequence = sequences[image_id - 1] if sequences else None
+            image = ImageEntry(image_id, f"images/{key}", 400, 300, key, "ranus", "real", sequence)
+            entries.append(Entry("test", image, tuple(boxes)))
+        categories = tuple(Category(number, name, "thing") for number, name in enumerate(NAMES, start=1))
+        return Truth(Path("D"), "d" * 64, "test", categories, tuple(entries))
+
+    return make
+
+
+@pytest.fixture
+def scene(make_truth: Callable[..., Truth]) -> Callable[..., tuple[Truth, list[Result]]]:
+    """Make images with objects of all sizes, regions to ignore and empty images, and detections: good, poor, wrong."""
+
+    def make(images: int, seed: int = 0, detections: int = 12) -> tuple[Truth, list[Result]]:
+        random = np.random.default_rng(seed)
+
+        def box() -> list[float]:
+            width, height = random.uniform(8, 150, 2)
+            return [random.uniform(0, 400 - width), random.uniform(0, 300 - height), width, height]
+
+        on_images = [
+            [
+                (NAMES[random.integers(3)], box(), *([True] if random.random() < 0.15 else []))
+                for _ in range(random.integers(0, 5))
+            ]
+            for _ in range(images)
+        ]
+        results = []
+        for image_id, on_it in enumerate(on_images, start=1):
+            for _ in range(detections if image_id % 7 else 0):
+                bbox, category = box(), int(random.integers(1, 4))
+                if on_it and random.random() < 0.6:
+                    name, near, *_ = on_it[random.integers(len(on_it))]
+                    category = NAMES.index(name) + 1
+                    bbox = [float(side) for side in np.abs(np.array(near) + random.normal(0, 4, 4)) + 0.1]
+                results.append(Result(image_id, category, tuple(bbox), float(random.random())))  # type: ignore[arg-type]
+        return make_truth(*on_images), results
+
+    return make
+
+
+ARMS = (
+    Arm("pretrained", "as pretrained"),
+    Arm("real", "+ real", ("r",), 1, 0),
+    Arm("real+1x", "+ real + 1 x generated", ("g", "r"), 1, 1),
+)
+
+
+@pytest.fixture
+def compare(make_truth: Callable[..., Truth]) -> Callable[..., Comparison]:
+    """Compare arms that find the cars of given images: of each arm a list of images for each seed."""
+
+    def make(*found: Sequence[set[int]], resamples: int = 400, images: int = 60, **settings: Any) -> Comparison:
+        truth = make_truth(*[[("car", (100, 100, 100, 50))]] * images)
+        judged = [
+            Judged(
+                Run(arm, seed if arm.trained else None),
+                f"{seed}" * 64,
+                tuple(Result(image, 3, (100, 100, 100, 50), 0.5) for image in sorted(on)),
+            )
+            for arm, seeds in zip(ARMS, found, strict=True)
+            for seed, on in enumerate(seeds)
+        ]
+        config = CompareConfig(
+            seeds=tuple(range(len(found[1]))), bootstrap=BootstrapConfig(resamples=resamples), **settings
+        )
+        return sum_up(judged, truth, config)
+
+    return make

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import pytest
+from pycocotools.coco import COCO
+from pycocotools.cocoeval import COCOeval
+
+from nirgen.detect.bootstrap import BootstrapConfig
+from nirgen.detect.detector import load_detector
+from nirgen.detect.evaluation import as_dict, detect, evaluate, refuse_trained_on, write
+from nirgen.detect.results import Result
+from nirgen.detect.truth import read_truth
+from nirgen.errors import NirgenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nirgen.detect.truth import Truth
+
+CAR = (100, 100, 100, 50)
+FEW = BootstrapConfig(resamples=200)
+
+
+def test_numbers_hold_their_intervals_and_classes_that_are_not_there_none(
+    scene: Callable[..., tuple[Truth, list[Result]]],
+) -> None:
+    truth, results = scene(30)
+    found = evaluate(truth, results, FEW, {})
+    for name in ("ap", "ap50", "ar100", "ap/person", "ap/car"):
+        number = found.numbers[name]
+        assert 0 < number.low < number.value < number.high < 1  # type: ignore[operator]
+    cars_only = replace(
+        truth,
+        entries=tuple(
+            entry._replace(boxes=tuple(box for box in entry.boxes if box.category == "car")) for entry in truth.entries
+        ),
+    )
+    without = evaluate(cars_only, results, FEW, {})
+    assert as_dict(without)["classes"]["person"] == {"objects": 0, "ap": {"value": None, "low": None, "high": None}}
+    assert without.numbers["ap"] == without.numbers["ap/car"]
+    assert "no person and no bicycle is on these images, so AP is over the other classes" in without.notes()
+
+
+def test_the_same_seed_gives_the_same_intervals(scene: Callable[..., tuple[Truth, list[Result]]]) -> None:
+    truth, results = scene(12)
+    first, same, other = (
+        as_dict(evaluate(truth, results, BootstrapConfig(resamples=100, seed=seed), {})) for seed in (1, 1, 2)
+    )
+    assert first == same
+    assert first["numbers"]["ap"]["value"] == other["numbers"]["ap"]["value"]
+    assert first["numbers"]["ap"] != other["numbers"]["ap"]
+
+
+def test_empty_images_count_against_what_is_found_on_them(make_truth: Callable[..., Truth]) -> None:
+    right, ghost = Result(1, 3, CAR, 0.5), Result(2, 3, CAR, 0.9)
+    alone = evaluate(make_truth([("car", CAR)]), [right], FEW, {})
+    beside = evaluate(make_truth([("car", CAR)], []), [right, ghost], FEW, {})
+    assert alone.numbers["ap"].value == pytest.approx(1.0)
+    assert beside.numbers["ap"].value == pytest.approx(0.5)
+    assert as_dict(beside)["images"] == {"count": 2, "generated": 0, "empty": 1}
+
+
+def test_regions_to_ignore_are_neither_found_nor_missed(make_truth: Callable[..., Truth]) -> None:
+    truth = make_truth([("car", CAR), ("car", (250, 100, 100, 100), True)])
+    inside = Result(1, 3, (260, 110, 40, 40), 0.9)
+    found = evaluate(truth, [inside, Result(1, 3, CAR, 0.5)], FEW, {})
+    assert found.numbers["ap"].value == pytest.approx(1.0)
+    assert found.objects["car"] == 1
+    assert as_dict(found)["ignored_regions"] == 1
+
+
+def test_an_image_alone_has_numbers_and_a_note_instead_of_intervals(make_truth: Callable[..., Truth]) -> None:
+    found = evaluate(make_truth([("car", CAR)]), [], FEW, {})
+    assert found.numbers["ap"].as_dict() == {"value": 0.0, "low": None, "high": None}
+    assert "no intervals: there is one of the images that the bootstrap draws" in found.notes()
+
+
+def test_images_that_nobody_has_labelled_and_generated_ones_are_noted(make_truth: Callable[..., Truth]) -> None:
+    truth = replace(make_truth([("car", CAR)], []), unlabelled=1)
+    truth.entries[0].image.kind = "generated"
+    notes = evaluate(truth, [], FEW, {}).notes()
+    assert notes[0].startswith("1 of 2 images are generated; ")
+    assert notes[1].startswith("1 images of the split are unlabelled and count as empty")
+
+
+def test_a_detector_is_not_judged_on_what_it_was_trained_on(make_truth: Callable[..., Truth]) -> None:
+    truth = make_truth([])
+    trained = {"dataset": {"sha256": truth.dataset_sha256, "split": "test"}}
+    with pytest.raises(NirgenError, match="RUN: was trained on the split 'test' of this dataset; judge it on another"):
+        refuse_trained_on(truth, trained, "RUN")
+    refuse_trained_on(truth, {"dataset": {"sha256": truth.dataset_sha256, "split": "train"}}, "RUN")
+    refuse_trained_on(truth, None, "RUN")
+
+
+def test_what_is_written_gives_pycocotools_the_same_numbers(made_dataset: Callable[..., Path], tmp_path: Path) -> None:
+    truth = read_truth(made_dataset(tmp_path / "D", real=1, generated=0, test=5), "test")
+    detector = load_detector("fresh-tiny", categories=truth.names, device="cpu", size=64)
+    results = detect(detector, truth)
+    assert len(results) > 50 * 5
+    # a network that knows nothing finds nothing: some of its boxes are put on what is there
+    boxes = [(entry.image.id, box) for entry in truth.entries for box in entry.boxes]
+    ids = {category.name: category.id for category in truth.categories}
+    for place, (image_id, box) in enumerate(boxes):
+        x, y, width, height = box.bbox
+        results[50 * place] = Result(image_id, ids[box.category], (x + 0.5, y, width, height), 0.9 - 0.1 * place)
+    write(evaluate(truth, results, FEW, {"model": "fresh-tiny"}), tmp_path / "out")
+
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO(str(tmp_path / "D" / "annotations" / "test.json"))
+        judge = COCOeval(coco, coco.loadRes(str(tmp_path / "out" / "detections.json")), "bbox")
+        judge.evaluate()
+        judge.accumulate()
+        judge.summarize()
+    ours = [metrics["numbers"][name]["value"] for name in ("ap", "ap50", "ap75", "ap_small", "ar100")]
+    assert ours == pytest.approx([*judge.stats[:4], judge.stats[8]], abs=1e-12)
+    assert ours[0] > 0.3
+    assert metrics["numbers"]["ap_large"]["value"] is None  # pycocotools says -1
+    assert metrics["dataset_sha256"] == truth.dataset_sha256
+
+
+def test_boxes_are_in_pixels_of_the_image_and_inside_of_it(made_dataset: Callable[..., Path], tmp_path: Path) -> None:
+    truth = read_truth(made_dataset(tmp_path / "D", real=1, generated=0, test=2), "test")
+    told: list[tuple[int, int]] = []
+    detector = load_detector("fresh-tiny", categories=truth.names, device="cpu", size=64)
+    results = detect(detector, truth, lambda done, total: told.append((done, total)))
+    assert told == [(2, 2)]
+    assert {result.image_id for result in results} == {entry.image.id for entry in truth.entries}
+    for result in results:
+        x, y, width, height = result.bbox
+        assert min(x, y, width, height) >= 0
+        assert x + width <= 30.001
+        assert y + height <= 20.001

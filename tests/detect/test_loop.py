@@ -1,0 +1,173 @@
+"""A training from a dataset to a folder that transformers reads."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import torch
+
+from nirgen.dataset.build import build
+from nirgen.detect.config import DetectConfig
+from nirgen.detect.detector import load_detector
+from nirgen.detect.loop import train_detector
+from nirgen.errors import ConfigError, ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from nirgen.train.loop import Outcome, Progress
+
+OURS = ("person", "bicycle", "car")
+
+
+@pytest.fixture
+def dataset(dataset_inputs: Callable[..., Any], plan_dataset: Callable[..., Any], tmp_path: Path) -> Path:
+    """Three generated images and one real one in `train`: 30x20 pixels, a car on each."""
+    build(plan_dataset(dataset_inputs()), tmp_path / "D")
+    return tmp_path / "D"
+
+
+@pytest.fixture
+def train(dataset: Path, tmp_path: Path) -> Callable[..., Outcome]:
+    """Train for four steps in a folder of `tmp_path`; keywords that aren't settings go to the function."""
+
+    def run(name: str, **values: Any) -> Outcome:
+        own = {key: values.pop(key) for key in ("images", "progress", "stopped") if key in values}
+        settings = {"model": "fresh-tiny", "size": 64, "steps": 4, "batch": 2, "workers": 0} | values
+        config = DetectConfig.read(settings, where="the test")
+        return train_detector(dataset, tmp_path / name, config, device="cpu", **own)
+
+    return run
+
+
+def about(outcome: Outcome) -> dict[str, Any]:
+    assert outcome.model is not None
+    values: dict[str, Any] = json.loads((outcome.model / "nirgen.json").read_text())
+    return values
+
+
+def lines(run: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (run / "log.jsonl").read_text().splitlines()]
+
+
+def stop_after(steps: int) -> tuple[Callable[[Progress], None], Callable[[], bool]]:
+    """A reporter that counts steps, and whether there were that many."""
+    seen: list[int] = []
+    return (lambda progress: seen.append(progress.step)), (lambda: len(seen) + 1 >= steps)
+
+
+def test_two_runs_of_a_seed_are_equal_bit_for_bit_and_another_seed_is_not(train: Callable[..., Outcome]) -> None:
+    first, second, other = train("a"), train("b", workers=2), train("c", seed=1)
+    assert first.finished
+    assert first.steps == 4
+    assert about(first)["id"] == about(second)["id"] != about(other)["id"]
+    for name in ("model.safetensors", "config.json", "preprocessor_config.json", "nirgen.json"):
+        assert (first.model / name).read_bytes() == (second.model / name).read_bytes()
+
+
+def test_a_run_that_was_stopped_and_goes_on_equals_an_undisturbed_one(
+    train: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    progress, stopped = stop_after(2)
+    part = train("part", progress=progress, stopped=stopped, log_steps=1)
+    assert (part.finished, part.steps, about(part)["steps"]) == (False, 2, 2)
+    seen: list[int] = []
+    rest = train("part", progress=lambda now: seen.append(now.step), log_steps=1)
+    whole = train("whole", log_steps=1)
+    assert (rest.finished, seen) == (True, [3, 4])
+    for name in ("model.safetensors", "config.json", "preprocessor_config.json", "nirgen.json"):
+        assert (rest.model / name).read_bytes() == (whole.model / name).read_bytes()
+    timeless = [[{**line, "minutes": 0} for line in lines(tmp_path / name)] for name in ("part", "whole")]
+    assert timeless[0] == timeless[1]
+    assert [line["step"] for line in timeless[0]] == [1, 2, 3, 4]
+
+
+def test_a_run_at_its_end_stays_as_it_is(train: Callable[..., Outcome]) -> None:
+    first = train("run")
+    before = (first.model / "model.safetensors").stat().st_mtime_ns
+    seen: list[int] = []
+    again = train("run", progress=lambda now: seen.append(now.step))
+    assert (again.finished, again.steps, seen) == (True, 4, [])
+    assert (first.model / "model.safetensors").stat().st_mtime_ns == before
+
+
+def test_what_was_trained_is_loaded_by_the_name_of_its_run_and_trained_further(
+    train: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    outcome = train("run")
+    detector = load_detector(tmp_path / "run", categories=("car", "person"), device="cpu")
+    assert (detector.id, detector.size) == (about(outcome)["id"], 64)
+    assert (detector.names, detector.sources) == (("car", "person"), ((2,), (0,)))
+    further = train("further", model=str(tmp_path / "run"), steps=1)
+    assert about(further)["start"] == {
+        "model": "run",
+        "kind": "rt_detr_v2",
+        "id": about(outcome)["id"],
+        "rows": {name: name for name in OURS},
+    }
+
+
+def test_the_images_can_be_chosen(train: Callable[..., Outcome]) -> None:
+    real = train("real", images=["ranus/01/x.png"], steps=1)
+    assert {key: about(real)["dataset"][key] for key in ("images", "generated", "real", "origins")} == {
+        "images": 1,
+        "generated": 0,
+        "real": 1,
+        "origins": {"ranus": 1},
+    }
+    with pytest.raises(ConfigError, match="other images of the dataset"):
+        train("real", steps=1)
+
+
+def test_the_random_numbers_of_the_caller_are_left_alone(train: Callable[..., Outcome]) -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    train("run", steps=1)
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_loss_that_diverges_is_one_line_with_what_is_left(train: Callable[..., Outcome], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        train("run", steps=50, learning_rate=1e30, warmup=0, checkpoint_steps=1)
+    text = str(caught.value)
+    assert text.startswith("step 2: the boxes are nan; ")
+    assert f"the last good checkpoint is {tmp_path}/run/checkpoints/step_000001.pt; lower learning_rate" in text
+
+
+def test_an_image_that_is_damaged_is_named(train: Callable[..., Outcome], dataset: Path) -> None:
+    path = dataset / "images/bdd/b.png"
+    path.unlink()
+    path.write_bytes(b"nothing")
+    with pytest.raises(ImageError, match=r"b\.png"):
+        train("run", batch=4)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"steps": 5}, "steps: 4 -> 5"),
+        ({"augment": {"crop": 0}, "seed": 2}, "seed: 0 -> 2; augment.crop: 0.5 -> 0.0"),
+        ({"images": ["bdd/a.jpg"]}, "other images of the dataset"),
+    ],
+)
+def test_a_folder_with_a_run_of_other_options_is_refused(
+    train: Callable[..., Outcome], tmp_path: Path, values: dict[str, Any], message: str
+) -> None:
+    train("run")
+    with pytest.raises(ConfigError) as caught:
+        train("run", **values)
+    assert str(caught.value) == f"{tmp_path}/run: holds a run of other settings ({message}); name a new folder"
+
+
+def test_a_folder_with_a_run_on_another_dataset_is_refused(
+    train: Callable[..., Outcome], dataset: Path, tmp_path: Path
+) -> None:
+    train("run", steps=1)
+    path = dataset / "dataset.json"
+    path.write_text(path.read_text() + "\n")
+    with pytest.raises(ConfigError, match=r"\(another dataset\); name a new folder"):
+        train("run", steps=1)

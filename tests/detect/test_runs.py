@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from nirgen.detect.arms import Arm, make_arms
+from nirgen.detect.bootstrap import BootstrapConfig
+from nirgen.detect.config import DetectConfig
+from nirgen.detect.examples import read_examples
+from nirgen.detect.runs import Bench, CompareConfig, Run, runs_of
+from nirgen.detect.truth import read_truth
+from nirgen.errors import OutputError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+TINY = DetectConfig(model="fresh-tiny", steps=2, batch=2, size=64, workers=0)
+CONFIG = CompareConfig(train=TINY, seeds=(3,), bootstrap=BootstrapConfig(resamples=100))
+
+
+@pytest.fixture
+def bench(made_dataset: Callable[..., Path], tmp_path: Path) -> Callable[..., Bench]:
+    """A bench for a dataset of two real, two generated and four test images, in a new folder."""
+    dataset = made_dataset(tmp_path / "D", real=2, generated=2, test=4)
+
+    def make(name: str, config: CompareConfig = CONFIG, **others: Any) -> Bench:
+        (tmp_path / name).mkdir(exist_ok=True)
+        return Bench(read_truth(dataset, "test").real(), tmp_path / name, config, device="cpu", **others)
+
+    return make
+
+
+def arms_of(bench: Bench) -> tuple[Arm, ...]:
+    return make_arms(read_examples(bench.truth.folder), [1])
+
+
+def test_an_arm_is_trained_once_a_seed_and_the_pretrained_not_at_all() -> None:
+    arms = (Arm("pretrained", "as pretrained"), Arm("real", "+ real", ("a", "b"), 2))
+    names = [run.name for run in runs_of(arms, (0, 7))]
+    assert names == ["runs/pretrained", "runs/real/seed0", "runs/real/seed7"]
+
+
+def test_a_stopped_comparison_goes_on_to_the_same_results_and_does_nothing_twice(bench: Callable[..., Bench]) -> None:
+    said: list[str] = []
+    whole = bench("whole", say=said.append)
+    runs = runs_of(arms_of(whole), (3,))
+    undisturbed = whole.carry_out(runs)
+    assert said == ["pretrained (1 of 3): done", "real/seed3 (2 of 3): done", "real+1x/seed3 (3 of 3): done"]
+    assert [len(each.results) > 0 for each in undisturbed] == [True] * 3
+
+    asked = 0
+
+    def stopped() -> bool:
+        nonlocal asked
+        asked += 1
+        return asked == 2  # after the judging of the pretrained arm, in the first training
+
+    with pytest.raises(KeyboardInterrupt):
+        bench("parts", stopped=stopped).carry_out(runs)
+    parts = bench("parts", say=said.append)
+    assert (parts.out / "runs/real/seed3/checkpoints/step_000001.pt").is_file()
+    assert parts.carry_out(runs) == undisturbed
+    assert said[3:] == [
+        "pretrained (1 of 3): done already",
+        "real/seed3 (2 of 3): done",
+        "real+1x/seed3 (3 of 3): done",
+    ]
+
+    before = {path: path.stat().st_mtime_ns for path in parts.out.rglob("*") if path.is_file()}
+    assert parts.carry_out(runs) == undisturbed
+    assert {path: path.stat().st_mtime_ns for path in parts.out.rglob("*") if path.is_file()} == before
+
+
+def test_each_run_is_trained_on_the_images_of_its_arm(bench: Callable[..., Bench]) -> None:
+    here = bench("out")
+    arms = arms_of(here)
+    here.carry_out([Run(arms[2], 0)])
+    about = json.loads((here.out / "runs/real+1x/seed0/model/nirgen.json").read_text())
+    assert (about["dataset"]["real"], about["dataset"]["generated"]) == (2, 2)
+    assert about["seed"] == 0
+    assert about["dataset"]["sha256"] == here.truth.dataset_sha256
+
+
+def test_a_folder_of_another_comparison_is_refused(bench: Callable[..., Bench]) -> None:
+    bench("out").carry_out([])
+    longer = CONFIG.model_copy(update={"train": TINY.model_copy(update={"steps": 9})})
+    with pytest.raises(OutputError, match=r"holds another comparison \(steps: 2 -> 9\); name another folder"):
+        bench("out", longer).carry_out([])
+    changed = bench("out")
+    with pytest.raises(OutputError, match=r"holds another comparison \(another dataset\)"):
+        replace(changed, truth=replace(changed.truth, dataset_sha256="0" * 64)).carry_out([])
+    bench("out", CONFIG.model_copy(update={"seeds": (3, 4)})).carry_out([])  # more seeds are the same comparison
+
+
+def test_a_folder_of_something_else_is_refused(bench: Callable[..., Bench]) -> None:
+    here = bench("out")
+    (here.out / "thesis.tex").write_text("")
+    with pytest.raises(OutputError, match=r"holds no comparison, but 'thesis\.tex'; name a new folder"):
+        here.carry_out([])
+    (here.out / "thesis.tex").unlink()
+    (here.out / "comparison.yaml").write_text("- 1")
+    with pytest.raises(OutputError, match="damaged, or of another program"):
+        here.carry_out([])

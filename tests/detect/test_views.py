@@ -1,0 +1,120 @@
+"""What a step sees of an image."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from transformers import RTDetrImageProcessor
+
+from nirgen.detect.config import AugmentConfig
+from nirgen.detect.examples import Example
+from nirgen.detect.views import blot, clip, draw_view
+from nirgen.errors import ImageError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+PLAIN = AugmentConfig(flip=0, crop=0)
+
+
+def boxes(*rows: tuple[float, float, float, float]) -> np.ndarray:
+    return np.array(rows, np.float64).reshape(-1, 4)
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Example:
+    """A black image of 200x100 pixels with a white box at 20, 30 that is 80 wide and 40 high."""
+    pixels = np.zeros((100, 200), np.uint8)
+    pixels[30:70, 20:100] = 255
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    found = boxes((20, 30, 80, 40))
+    return Example("r/a.png", "r", False, tmp_path / "a.png", (100, 200), found, np.array([2]), boxes())
+
+
+def white(pixels: np.ndarray) -> list[float]:
+    """Where white is: x and y of its middle, width and height, as shares of the image."""
+    rows, columns = (np.flatnonzero((pixels[..., 0] > 127).any(axis)) for axis in (1, 0))
+    ends = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / pixels.shape[0]
+    return [(ends[0] + ends[2]) / 2, (ends[1] + ends[3]) / 2, ends[2] - ends[0], ends[3] - ends[1]]
+
+
+def test_an_image_is_squashed_and_its_boxes_are_shares(example: Example) -> None:
+    view = draw_view(example, 64, PLAIN, np.random.default_rng(0))
+    assert (view.pixels.shape, view.pixels.dtype) == ((64, 64, 3), np.uint8)
+    assert view.boxes[0] == pytest.approx([0.3, 0.5, 0.4, 0.4])
+    assert view.categories.tolist() == [2]
+
+
+def test_a_plain_view_is_what_transformers_own_processor_makes(example: Example) -> None:
+    processor: Any = RTDetrImageProcessor(size={"height": 64, "width": 64})
+    box = {"bbox": [20, 30, 80, 40], "category_id": 2, "area": 3200, "iscrowd": 0, "image_id": 1}
+    theirs = processor(images=example.read(), annotations={"image_id": 1, "annotations": [box]}, return_tensors="pt")
+    view = draw_view(example, 64, PLAIN, np.random.default_rng(0))
+    assert view.boxes == pytest.approx(theirs["labels"][0]["boxes"].numpy())
+    assert view.categories.tolist() == theirs["labels"][0]["class_labels"].tolist()
+    pixels = theirs["pixel_values"][0].permute(1, 2, 0).numpy() * 255
+    assert np.abs(view.pixels - pixels).max() <= 1.01  # Pillow's filter and torchvision's round differently
+
+
+def test_a_grey_image_has_three_equal_channels(example: Example) -> None:
+    pixels = draw_view(example, 64, PLAIN, np.random.default_rng(0)).pixels
+    assert (pixels[..., :1] == pixels).all()
+
+
+def test_mirroring_mirrors_boxes_and_pixels(example: Example) -> None:
+    plain = draw_view(example, 64, PLAIN, np.random.default_rng(0))
+    view = draw_view(example, 64, AugmentConfig(flip=1, crop=0), np.random.default_rng(0))
+    assert view.boxes[0] == pytest.approx([0.7, 0.5, 0.4, 0.4])
+    assert (view.pixels == plain.pixels[:, ::-1]).all()
+
+
+def test_boxes_stay_where_their_pixels_are(example: Example) -> None:
+    config = AugmentConfig(flip=0.5, crop=1, smallest_crop=0.5, smallest_visible=0)
+    views = [draw_view(example, 64, config, np.random.default_rng(seed)) for seed in range(40)]
+    assert len({view.pixels.tobytes() for view in views}) > 30
+    for view in views:
+        assert view.boxes[0] == pytest.approx(white(view.pixels), abs=2.5 / 64)
+
+
+def test_regions_to_ignore_get_the_mean_colour_and_boxes_in_them_stay(example: Example) -> None:
+    ignored = Example("a", "r", False, example.path, (100, 200), example.boxes, np.array([2]), boxes((0, 0, 60, 100)))
+    pixels = draw_view(ignored, 64, PLAIN, np.random.default_rng(0)).pixels
+    assert pixels[5, 5].tolist() == [41, 41, 41]  # 255 * 80 * 40 / (200 * 100), rounded
+    assert pixels[32, 13].tolist() == [255, 255, 255]  # of the box, which begins at 6.4
+    assert pixels[5, 40].tolist() == [0, 0, 0]
+
+
+def test_a_box_of_which_little_is_left_is_blotted_out(example: Example) -> None:
+    cut = Example("a", "r", False, example.path, (100, 200), boxes((20, 30, 400, 40)), np.array([2]), boxes())
+    view = draw_view(cut, 64, AugmentConfig(flip=0, crop=0, smallest_visible=0.5), np.random.default_rng(0))
+    assert view.boxes.shape == (0, 4)
+    assert view.pixels.max() == 41
+    kept = draw_view(cut, 64, AugmentConfig(flip=0, crop=0, smallest_visible=0.4), np.random.default_rng(0))
+    assert kept.boxes[0] == pytest.approx([0.55, 0.5, 0.9, 0.4])
+
+
+def test_an_image_without_boxes_is_seen_as_it_is(example: Example) -> None:
+    empty = Example("a", "r", False, example.path, (100, 200), boxes(), np.empty(0, np.int64), boxes())
+    view = draw_view(empty, 64, PLAIN, np.random.default_rng(0))
+    assert view.boxes.shape == (0, 4)
+    assert white(view.pixels) == pytest.approx([0.3, 0.5, 0.4, 0.4], abs=0.02)
+
+
+def test_an_image_of_another_size_than_its_annotations_is_named(example: Example) -> None:
+    other = Example("a", "r", False, example.path, (50, 200), example.boxes, np.array([2]), boxes())
+    with pytest.raises(ImageError, match=r"a\.png: 200x100, but its annotations are of 200x50; build the dataset"):
+        draw_view(other, 64, PLAIN, np.random.default_rng(0))
+
+
+def test_clipping_keeps_what_lies_in_the_window() -> None:
+    found = clip(boxes((0, 0, 10, 10), (8, 8, 4, 4), (20, 20, 5, 5)), np.array([5.0, 5, 10, 12]))
+    assert found.tolist() == [[0, 0, 5, 5], [3, 3, 2, 4], [5, 7, 0, 0]]
+
+
+def test_nothing_to_ignore_leaves_the_very_pixels() -> None:
+    pixels = np.zeros((4, 4, 3), np.uint8)
+    assert blot(pixels, boxes(), boxes((0, 0, 2, 2))) is pixels
+    assert blot(pixels, boxes((1, 1, 0, 3)), boxes()) is pixels
