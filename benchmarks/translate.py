@@ -1,7 +1,8 @@
 """How fast `nirgen translate` is, beside a plain loop and beside the model alone; and its memory for many files.
 
     python benchmarks/translate.py stub [--images 96] [--rounds 3] [--photos FOLDER]
-    python benchmarks/translate.py model [--name compact] [--images 4] [--rounds 3] [--photos FOLDER]
+    python benchmarks/translate.py model [--name compact] [--images 4] [--rounds 3] [--photos FOLDER] [--device cuda]
+        [--precision bf16] [--size 256x256]
     python benchmarks/translate.py many [--files 200000] [--folder DIR]
 
 `stub`: JPEGs of 1280x720 to one-channel PNGs, with a 1x1 convolution as the model, so that files are the work; against
@@ -29,7 +30,9 @@ import torch
 from PIL import Image
 
 from nirgen import images
-from nirgen.translate.options import RunOptions
+from nirgen.translate.network import Network
+from nirgen.translate.options import RunOptions, TranslateOptions
+from nirgen.translate.profile import Stopwatch
 from nirgen.translate.run import translate_folder
 
 if TYPE_CHECKING:
@@ -144,22 +147,45 @@ def check_equal(out: Path, loop: Path) -> None:
 
 
 def measure_model(arguments: argparse.Namespace, folder: Path) -> None:
-    """The engine against the model alone on tensors in memory."""
+    """The engine against the model alone on tensors that lie where it runs, in batches like the engine's."""
     from nirgen.model import load_model
 
-    model: Any = load_model(arguments.name)
+    model: Any = load_model(arguments.name, device=arguments.device, precision=arguments.precision)
     source = photographs(folder / "src", arguments.images, arguments.photos)
-    arrays = [images.pad_to_stride(images.read(path), model.stride) for path in sorted(source.iterdir())]
-    tensors = [torch.from_numpy(array)[None].permute(0, 3, 1, 2) for array in arrays]
-    model.translate(tensors[0], [SIZE])
+    options = TranslateOptions(size=arguments.size)
+    run = RunOptions(batch_size=arguments.batch)
+    size = arguments.size or SIZE
+    arrays = [
+        images.pad_to_stride(images.resize(images.read(path), size), model.stride) for path in sorted(source.iterdir())
+    ]
+    batch = Network(model, options, run, Stopwatch()).batch_size(arrays[0].shape)
+    tensors = [
+        torch.from_numpy(np.stack(arrays[first : first + batch])).to(model.device).permute(0, 3, 1, 2)
+        for first in range(0, len(arrays), batch)
+    ]
+
+    def alone() -> None:
+        for tensor in tensors:
+            model.translate_on_device(tensor, [size] * len(tensor))
+        if model.device.type == "cuda":
+            torch.cuda.synchronize(model.device)
+
+    alone()
     times: dict[str, list[tuple[float, float]]] = {"model alone": [], "engine": []}
+    busy = []
     for number in range(arguments.rounds):
-        times["model alone"].append(seconds_of(lambda: [model.translate(tensor, [SIZE]) for tensor in tensors]))
-        out = folder / f"out{number}"
-        times["engine"].append(seconds_of(lambda o=out: translate_folder(source, o, model=model)))  # type: ignore[misc]
+        times["model alone"].append(seconds_of(alone))
+        out, summaries = folder / f"out{number}", []
+        times["engine"].append(
+            seconds_of(
+                lambda o=out, s=summaries: s.append(translate_folder(source, o, model=model, options=options, run=run))
+            )  # type: ignore[misc]
+        )
+        busy.append(summaries[0].profile.device_busy)
     rates = {name: tell(name, seconds, arguments.images) for name, seconds in times.items()}
     share = rates["engine"] / rates["model alone"]
-    print(f"engine: {share:.1%} of the model alone; torch threads: {torch.get_num_threads()}")
+    print(f"engine: {share:.1%} of the model alone; the device was busy {statistics.median(busy):.0%} of the time")
+    print(f"{model.describe()}, {size[0]}x{size[1]}, batches of {batch}, torch threads: {torch.get_num_threads()}")
 
 
 def measure_many(arguments: argparse.Namespace, folder: Path) -> None:
@@ -203,6 +229,12 @@ def measure_one(arguments: argparse.Namespace) -> None:
     )
 
 
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width of HxW."""
+    height, _, width = text.partition("x")
+    return int(height), int(width)
+
+
 def main() -> None:
     """Measure what was asked for."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -211,7 +243,11 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--photos", type=Path)
     parser.add_argument("--workers", type=int)
-    parser.add_argument("--name", default="compact")
+    parser.add_argument("--name", default="compact", help="of the model, for `model`")
+    parser.add_argument("--device", help="for `model`")
+    parser.add_argument("--precision", default="auto", help="for `model`")
+    parser.add_argument("--size", type=parse_size, metavar="HxW", help="to resize photographs to, for `model`")
+    parser.add_argument("--batch", type=int, help="images at once, for `model`; as the engine chooses")
     parser.add_argument("--files", type=int, default=200_000)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--out", type=Path)
