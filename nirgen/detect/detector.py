@@ -102,7 +102,7 @@ class Detector:
             with torch.inference_mode():
                 outputs = self.model(pixel_values=self.pixels(part))
             shapes = [picture.shape[:2] for picture in part]
-            boxes = outputs.pred_boxes.double().cpu().numpy()
+            boxes = outputs.pred_boxes.cpu().double().numpy()  # not every device has doubles
             for shares, scores, (height, width) in zip(boxes, self._scores(outputs.logits), shapes, strict=True):
                 found.append(_best(shares, scores, height, width, keep))
         return found
@@ -121,8 +121,8 @@ class Detector:
 
     def _scores(self, logits: Tensor) -> NDArray[np.float64]:
         """(N, queries, labels) as (N, queries, categories) in [0, 1]."""
-        scores = logits.double().sigmoid()
-        return torch.stack([scores[..., list(which)].amax(-1) for which in self.sources], dim=-1).cpu().numpy()
+        scores = logits.cpu().double().sigmoid()
+        return torch.stack([scores[..., list(which)].amax(-1) for which in self.sources], dim=-1).numpy()
 
 
 def load_detector(

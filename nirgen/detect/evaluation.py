@@ -76,8 +76,8 @@ class Evaluation:
             )
         if self.truth.unlabelled:
             found.append(
-                f"{self.truth.unlabelled} images of the split are unlabelled and count as empty: what is found on them "
-                "is taken for wrong"
+                f"{self.truth.unlabelled} images of the split are left out, for nobody has labelled them: what is on "
+                "them is unknown"
             )
         groups = len(set(self.truth.groups(self.settings.draw)))
         if self.settings.resamples and groups < 2:
@@ -172,6 +172,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
         "images": {
             "count": len(truth.entries),
             "generated": truth.generated,
+            "unlabelled": truth.unlabelled,
             "empty": sum(not any(not box.iscrowd for box in entry.boxes) for entry in truth.entries),
         },
         "ignored_regions": sum(box.iscrowd for entry in truth.entries for box in entry.boxes),

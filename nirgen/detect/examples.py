@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nirgen.collection.coco import Entry
+    from nirgen.dataset.folder import DatasetInfo
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,7 +135,7 @@ def read_examples(dataset: Path, split: str = "train", images: Collection[str] |
             f"{dataset}: the split '{split}' has no images (it has {held or 'none at all'}); build it with "
             "'nirgen build-dataset --split train=0.8,val=0.2'"
         )
-    left_out = _unlabelled(dataset) if info.splits[split].get("unlabelled") else frozenset()
+    left_out = unlabelled_keys(info, split)
     wanted = None if images is None else set(images)
     found = [
         _example(dataset, entry, names)
@@ -173,9 +174,16 @@ def _array(boxes: list[tuple[float, float, float, float]]) -> NDArray[np.float64
     return np.array(boxes, np.float64).reshape(-1, 4)
 
 
-def _unlabelled(dataset: Path) -> frozenset[str]:
-    """The keys of the images that nobody has labelled: nothing says that they are empty."""
-    with open_provenance(dataset) as file:
+def unlabelled_keys(info: DatasetInfo, split: str) -> frozenset[str]:
+    """The keys of the images that nobody has labelled: nothing says that they are empty.
+
+    Args:
+        info: Of the dataset.
+        split: If it has none of them, provenance isn't read; else those of other splits are among the keys.
+    """
+    if not info.splits.get(split, {}).get("unlabelled"):
+        return frozenset()
+    with open_provenance(info.folder) as file:
         rows = file.read(columns=["kind", "key", "label_file"])
     chosen = rows.filter(pc.and_(pc.equal(rows["kind"], "image"), pc.is_null(rows["label_file"])))
     return frozenset(chosen["key"].to_pylist())

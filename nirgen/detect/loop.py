@@ -57,8 +57,8 @@ def train_detector(
         The folder of the model, and whether the run is at its end.
 
     Raises:
-        ConfigError: Transformers isn't installed; there is no such device; the loss became NaN or infinite; or the run
-            in the folder has other settings or another dataset.
+        ConfigError: Transformers isn't installed; there is no such device, or it has not enough memory; the loss became
+            NaN or infinite; or the run in the folder has other settings or another dataset.
         ImageError: An image can't be read.
         ModelError: The model or a checkpoint can't be had or read.
         NirgenError: The dataset can't be read, or has nothing to learn from.
@@ -89,6 +89,11 @@ def train_detector(
             raise ConfigError(
                 f"step {state.step + 1}: {error}; {last_good(folder.checkpoints)}; lower learning_rate, or use "
                 "precision=float32"
+            ) from None
+        except torch.OutOfMemoryError:
+            raise ConfigError(
+                f"step {state.step + 1}: {where} has not enough memory for {config.batch} images of {config.size} "
+                f"pixels; {last_good(folder.checkpoints)}; lower batch or size, in a new folder"
             ) from None
         finished = state.step >= config.steps
         if not folder.model.exists():  # a run that was at its end, and lost it

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -77,13 +78,19 @@ def match(truth: Truth, results: Sequence[Result]) -> Matches:
         judge = _judge("pycocotools", truth, results)
         judge.evaluate()
         judge.accumulate()
-    count = len(truth.entries)
+    images = len(truth.entries)
+    places = np.argsort([entry.image.id for entry in truth.entries]).tolist()  # COCOeval goes by rising ids
     table = iter(judge.evalImgs)
-    parts = tuple(
-        tuple(_join([next(table) for _ in range(count)]) for _ in AREAS) for _ in range(len(truth.categories))
-    )
+
+    def of_images() -> list[dict[str, Any] | None]:
+        found: list[dict[str, Any] | None] = [None] * images
+        for place in places:
+            found[place] = next(table)
+        return found
+
+    parts = tuple(tuple(_join(of_images()) for _ in AREAS) for _ in range(len(truth.categories)))
     precision, recall = judge.eval["precision"][..., 0], judge.eval["recall"][..., 0]
-    return Matches(count, parts, precision, recall, f"pycocotools {version('pycocotools')}")
+    return Matches(images, parts, precision, recall, f"pycocotools {version('pycocotools')}")
 
 
 def numbers_only(truth: Truth, results: Sequence[Result]) -> Matches:
@@ -137,10 +144,11 @@ def _as_coco(kind: Any, truth: Truth, annotations: Iterator[dict[str, Any]]) -> 
 
 def _objects(truth: Truth) -> Iterator[dict[str, Any]]:
     ids = {category.name: category.id for category in truth.categories}
+    numbers = count(1)  # COCOeval takes an object of the id 0 for none
     for entry in truth.entries:
         for box in entry.boxes:
             yield {
-                "id": box.id,
+                "id": next(numbers),
                 "image_id": entry.image.id,
                 "category_id": ids[box.category],
                 "bbox": list(box.bbox),

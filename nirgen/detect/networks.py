@@ -293,7 +293,7 @@ def _fresh(*, tiny: bool, categories: Sequence[str], seed: int) -> Network:
         **sizes,
         **alike,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
+    with torch.random.fork_rng([]):  # of no GPU, for the weights are made on the CPU
+        torch.default_generator.manual_seed(seed)
         model = RTDetrV2ForObjectDetection(config)
     return Network(model, tuple(categories))

@@ -43,7 +43,8 @@ def read_results(path: Path, truth: Truth) -> tuple[list[Result], str]:
         truth: The images that they are of.
 
     Returns:
-        The detections in their order, and the sha256 of the file.
+        The detections in their order, without those on images of the split that are left out; and the sha256 of the
+        file.
 
     Raises:
         NirgenError: It isn't such a list, or has an image or a category that the split doesn't have, or a box or a
@@ -66,7 +67,7 @@ def read_results(path: Path, truth: Truth) -> tuple[list[Result], str]:
     for number, value in enumerate(values):
         where = f"{path}: detection {number}"
         result = _read_one(value, where)
-        if result.image_id not in images:
+        if result.image_id not in images and result.image_id not in truth.left_out:
             raise NirgenError(
                 f"{where} is on image {result.image_id}, which the split '{truth.split}' doesn't have; detect on the "
                 f"images of {truth.folder.name}/annotations/{truth.split}.json, by their ids"
@@ -77,7 +78,8 @@ def read_results(path: Path, truth: Truth) -> tuple[list[Result], str]:
                 f"{where} is of category {result.category_id}, which the dataset doesn't have (it has {known}); map "
                 "the detector's classes to these ids"
             )
-        results.append(result)
+        if result.image_id in images:
+            results.append(result)
     return results, hashlib.sha256(data).hexdigest()
 
 

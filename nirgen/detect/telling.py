@@ -29,6 +29,11 @@ def notes_on(comparison: Comparison) -> list[str]:
         notes.append("one seed: how much chance in training changes the numbers is unknown, and in no interval")
     elif len(config.seeds) < FEW_SEEDS:
         notes.append(f"{len(config.seeds)} seeds are few: intervals know little of the chance in training")
+    if comparison.truth.unlabelled:
+        notes.append(
+            f"{comparison.truth.unlabelled} images of '{comparison.truth.split}' are left out, for nobody has labelled "
+            "them"
+        )
     if groups < 10:
         notes.append(f"intervals of {groups} {config.bootstrap.draw} are rough, and rather too narrow")
     if config.train.model.startswith("fresh"):

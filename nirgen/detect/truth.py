@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 from nirgen.collection.coco import Entry, read_split
 from nirgen.dataset.folder import DATASET_JSON, annotations_name, read_dataset
+from nirgen.detect.examples import unlabelled_keys
 from nirgen.errors import NirgenError
+from nirgen.labels.names import safe_path
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -28,8 +30,10 @@ class Truth:
         dataset_sha256: Of its `dataset.json`, which has the hashes of all its files.
         split: Its name.
         categories: Of the dataset, in the order of their ids.
-        entries: The images with what is on them, sorted by key; images with nothing on them too.
+        entries: The images with what is on them, sorted by key; images with nothing on them too, but none that nobody
+            has labelled.
         unlabelled: How many images of the split nobody has labelled.
+        left_out: The ids of the split's images that aren't among the entries.
     """
 
     folder: Path
@@ -38,6 +42,7 @@ class Truth:
     categories: tuple[Category, ...]
     entries: tuple[Entry, ...]
     unlabelled: int = 0
+    left_out: frozenset[int] = frozenset()
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -51,7 +56,7 @@ class Truth:
 
     def paths(self) -> list[Path]:
         """The files of the images, in the order of `entries`."""
-        return [self.folder / entry.image.file_name for entry in self.entries]
+        return [self.folder / safe_path(entry.image.file_name, entry.split) for entry in self.entries]
 
     def groups(self, by: str) -> list[str]:
         """What the bootstrap draws each image with.
@@ -78,18 +83,19 @@ class Truth:
                 f"{self.folder}: the split '{self.split}' has no real images to judge detectors on; give --real images "
                 "of that split to 'nirgen build-dataset'"
             )
-        return replace(self, entries=entries)
+        others = {entry.image.id for entry in self.entries if entry.image.kind != "real"}
+        return replace(self, entries=entries, left_out=self.left_out | others)
 
 
 def read_truth(folder: Path, split: str) -> Truth:
-    """Read what is on the images of a split.
+    """Read what is on the images of a split; those that nobody has labelled are left out, as in training.
 
     Args:
         folder: A dataset of `nirgen build-dataset`.
         split: `test` or `val`.
 
     Raises:
-        NirgenError: It is no dataset, or has no images in that split, or can't be read.
+        NirgenError: It is no dataset, or has no labelled images in that split, or can't be read.
     """
     info = read_dataset(folder)
     if not (folder / annotations_name(split)).is_file():
@@ -102,8 +108,15 @@ def read_truth(folder: Path, split: str) -> Truth:
     entries = tuple(read_split(folder, split, {category.id: category.name for category in info.categories}))
     if not entries:
         raise NirgenError(f"{folder}: the split '{split}' has no images; build the dataset with real images in it")
-    unlabelled = int(info.splits.get(split, {}).get("unlabelled", 0))
-    return Truth(folder, dataset_sha256(folder), split, info.categories, entries, unlabelled)
+    unlabelled = unlabelled_keys(info, split)
+    labelled = tuple(entry for entry in entries if entry.image.key not in unlabelled)
+    if not labelled:
+        raise NirgenError(
+            f"{folder}: nobody has labelled an image of the split '{split}', so nothing can be judged on them; give "
+            "labels of these images to 'nirgen build-dataset'"
+        )
+    left_out = frozenset(entry.image.id for entry in entries if entry.image.key in unlabelled)
+    return Truth(folder, dataset_sha256(folder), split, info.categories, labelled, len(left_out), left_out)
 
 
 def dataset_sha256(folder: Path) -> str:

@@ -215,14 +215,21 @@ class _Actor:
         images, size = sink.images, sink.bytes
         rows: list[Row] = []
         try:
-            os.chdir(self._folder)
+            self._enter()
             self._crew = self._crew or Crew([self._setup])
             rows.extend(self._crew.rows(items, sink=sink, stopwatch=stopwatch))
-        except OSError as problem:
-            error = NirgenError(f"{self._folder!r} can't be entered on {os.uname().nodename}: {problem.strerror}")
         except (NirgenError, WorkerError) as problem:
             error = problem
         return _Answer(rows, sink.images - images, sink.bytes - size, stopwatch.totals(), error)
+
+    def _enter(self) -> None:
+        try:
+            os.chdir(self._folder)
+        except OSError as error:
+            raise NirgenError(
+                f"{self._folder!r} can't be entered on {os.uname().nodename}: {error.strerror}; run from a folder that "
+                "all machines share"
+            ) from error
 
 
 def _answers(items: Iterator[Item], setup: Setup, place: _Place, stopped: Callable[[], bool]) -> Generator[_Answer]:

@@ -53,7 +53,9 @@ class Crew:
         self._suspects: deque[Item] = deque()
         self._exhausted, self._stopping = True, False
         self._error: Exception | None = None
-        self._workers = [_Worker.start(setup) for setup in setups]
+        self._lost: list[Setup] = list(setups)  # of workers that are to be started before there is more to do
+        self._workers: list[_Worker] = []
+        self._start_lost()
 
     def rows(
         self,
@@ -79,6 +81,8 @@ class Crew:
             WorkerError: A bug.
         """
         self._items, self._exhausted = iter(items), False
+        if not self._stopping:
+            self._start_lost()
         while not self._idle():
             if not self._stopping and stopped():
                 self.stop()
@@ -187,8 +191,13 @@ class Crew:
                 yield _killer(item, worker.setup, how)
         else:
             self._suspects.extend(worker.in_flight.values())
+        self._lost.append(worker.setup)
         if self._suspects or not self._exhausted:
-            self._workers.append(_Worker.start(worker.setup))
+            self._start_lost()
+
+    def _start_lost(self) -> None:
+        while self._lost:
+            self._workers.append(_Worker.start(self._lost.pop(0)))
 
 
 @dataclass(eq=False)
@@ -219,15 +228,25 @@ class _Worker:
 
     @classmethod
     def start(cls, setup: Setup) -> _Worker:
-        """Start a process; in a session of its own, so that Ctrl-C reaches the parent alone."""
+        """Start a process; in a session of its own, so that Ctrl-C reaches the parent alone.
+
+        Raises:
+            NirgenError: The system allows no other process.
+        """
         ours, theirs = socket.socketpair()
         with theirs:
             command = _COMMAND.format(path=_PACKAGE_FOLDER, descriptor=theirs.fileno())
-            process = subprocess.Popen(  # noqa: S603 - our own program, and no shell
-                [sys.executable, "-c", command],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-                start_new_session=True,
-            )  # fmt: skip
+            try:
+                process = subprocess.Popen(  # noqa: S603 - our own program, and no shell
+                    [sys.executable, "-P", "-c", command],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
+                    start_new_session=True,
+                )  # fmt: skip
+            except OSError as error:
+                ours.close()
+                raise NirgenError(
+                    f"no worker for {setup.device} can be started: {error.strerror}; name fewer devices"
+                ) from error
         worker = cls(setup, process, Connection(ours.detach()))
         worker.send(sys.path)
         worker.send(setup)

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Any, Final
@@ -109,15 +110,21 @@ def main(descriptor: int) -> None:
     Args:
         descriptor: Of the pipe's end.
     """
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the parent's business
+    for number in (signal.SIGINT, signal.SIGTERM):  # when to stop is the parent's business
+        signal.signal(number, signal.SIG_IGN)
+    # Pillow warns of odd metadata; what matters of an image is in its row.
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     connection = Connection(descriptor)
-    sys.path[:] = connection.recv()
     try:
-        _work(connection)
-    except BrokenPipeError:
+        sys.path[:] = connection.recv()
+        try:
+            _work(connection)
+        except (EOFError, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it goes to the parent, which raises it
+            connection.send((FAILED, *_told(error)))
+    except (EOFError, ConnectionError):  # the parent has gone
         os._exit(1)
-    except Exception as error:  # noqa: BLE001 - it goes to the parent, which raises it
-        connection.send((FAILED, *_told(error)))
 
 
 def _work(connection: Connection) -> None:

@@ -5,10 +5,13 @@ Each runs the local engine; this process hands sources out, gives their rows, an
 
 from __future__ import annotations
 
+import gc
 import math
 from collections import Counter
 from itertools import chain
 from typing import TYPE_CHECKING
+
+import torch
 
 from nirgen.translate.crew import Crew
 from nirgen.translate.loading import Elsewhere, describe
@@ -52,7 +55,11 @@ class Workers:
         Raises:
             NirgenError: It can't be loaded.
         """
-        return describe(self._loader(self._devices[0]), ",".join(self._devices))
+        described = describe(self._loader(self._devices[0]), ",".join(self._devices))
+        if torch.cuda.is_initialized():  # what this process keeps of that GPU, its worker lacks
+            gc.collect()
+            torch.cuda.empty_cache()
+        return described
 
     def __call__(
         self,

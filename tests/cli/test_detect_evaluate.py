@@ -81,7 +81,7 @@ def test_a_model_is_judged_twice_to_the_same_bytes(
     metrics = json.loads((tmp_path / "a" / "metrics.json").read_text())
     assert metrics["judged"]["model"] == "fresh-tiny"
     assert len(metrics["judged"]["model_id"]) == 64
-    assert metrics["images"] == {"count": 6, "generated": 0, "empty": 1}
+    assert metrics["images"] == {"count": 6, "generated": 0, "unlabelled": 0, "empty": 1}
     assert str(tmp_path) not in (tmp_path / "a" / "metrics.json").read_text()
 
 

@@ -63,7 +63,7 @@ def test_empty_images_count_against_what_is_found_on_them(make_truth: Callable[.
     beside = evaluate(make_truth([("car", CAR)], []), [right, ghost], FEW, {})
     assert alone.numbers["ap"].value == pytest.approx(1.0)
     assert beside.numbers["ap"].value == pytest.approx(0.5)
-    assert as_dict(beside)["images"] == {"count": 2, "generated": 0, "empty": 1}
+    assert as_dict(beside)["images"] == {"count": 2, "generated": 0, "unlabelled": 0, "empty": 1}
 
 
 def test_regions_to_ignore_are_neither_found_nor_missed(make_truth: Callable[..., Truth]) -> None:
@@ -86,7 +86,7 @@ def test_images_that_nobody_has_labelled_and_generated_ones_are_noted(make_truth
     truth.entries[0].image.kind = "generated"
     notes = evaluate(truth, [], FEW, {}).notes()
     assert notes[0].startswith("1 of 2 images are generated; ")
-    assert notes[1].startswith("1 images of the split are unlabelled and count as empty")
+    assert notes[1].startswith("1 images of the split are left out, for nobody has labelled them")
 
 
 def test_a_detector_is_not_judged_on_what_it_was_trained_on(make_truth: Callable[..., Truth]) -> None:

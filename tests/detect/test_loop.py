@@ -68,6 +68,14 @@ def test_two_runs_of_a_seed_are_equal_bit_for_bit_and_another_seed_is_not(train:
         assert (first.model / name).read_bytes() == (second.model / name).read_bytes()
 
 
+def test_a_device_without_enough_memory_is_one_line(train: Callable[..., Outcome]) -> None:
+    def fill(_progress: Progress) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
+
+    with pytest.raises(ConfigError, match=r"step 2: cpu has not enough memory for 2 images of 64 .*; lower batch"):
+        train("a", progress=fill)
+
+
 def test_a_run_that_was_stopped_and_goes_on_equals_an_undisturbed_one(
     train: Callable[..., Outcome], tmp_path: Path
 ) -> None:

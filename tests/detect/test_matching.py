@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -32,6 +33,18 @@ def test_detections_in_a_region_to_ignore_do_not_count(make_truth: Callable[...,
     assert part.counted[0].tolist() == [False, True]
     assert not part.found.any()
     assert part.objects.tolist() == [1]
+
+
+def test_images_and_objects_may_have_any_ids(make_truth: Callable[..., Truth]) -> None:
+    box = (100, 100, 100, 50)
+    truth = make_truth([("car", box)], [], [])
+    first, *others = truth.entries
+    first.image.id = 7  # the first by its key, and the last by its id
+    truth = replace(truth, entries=(first._replace(boxes=(replace(first.boxes[0], id=0),)), *others))
+    matches = match(truth, [Result(7, CAR, box, 0.9), Result(2, CAR, box, 0.8)])
+    part = matches.parts[CAR - 1][ALL]
+    assert (part.image.tolist(), part.found[0].tolist(), part.objects.tolist()) == ([0, 1], [True, False], [1, 0, 0])
+    assert matches.recall[0, CAR - 1, ALL] == 1
 
 
 def test_a_second_box_on_an_object_is_wrong(make_truth: Callable[..., Truth]) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,11 @@ def test_no_detection_at_all_is_a_list_too(make_truth: Callable[..., Truth], tmp
     write_results(tmp_path / "results.json", [])
     assert json.loads((tmp_path / "results.json").read_text()) == []
     assert read_results(tmp_path / "results.json", make_truth([]))[0] == []
+
+
+def test_detections_on_images_that_are_left_out_are_left_out(make_truth: Callable[..., Truth], tmp_path: Path) -> None:
+    truth = replace(make_truth([]), left_out=frozenset([2]))
+    assert _read([GOOD | {"image_id": 2}, GOOD], truth, tmp_path) == [Result(1, 3, (1.0, 2.0, 3.0, 4.0), 0.5)]
 
 
 def test_other_keys_of_a_detection_are_left_aside(make_truth: Callable[..., Truth], tmp_path: Path) -> None:

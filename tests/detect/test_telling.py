@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from nirgen.detect.telling import as_dict, notes_on, sentence
@@ -32,6 +33,13 @@ def test_one_test_image_gives_no_interval(compare: Callable[..., Comparison]) ->
     found = compare([set()], [set()], [first(1)], images=1)
     assert found.difference("real+1x", "real").verdict == "unknown"
     assert "1 test image, 1 seed" in sentence(found)
+
+
+def test_images_that_nobody_has_labelled_are_noted(compare: Callable[..., Comparison]) -> None:
+    found = compare([set()], [first(1)], [first(2)])
+    assert not any("labelled" in note for note in notes_on(found))
+    found = replace(found, truth=replace(found.truth, unlabelled=2))
+    assert "2 images of 'test' are left out, for nobody has labelled them" in notes_on(found)
 
 
 def test_every_arm_is_compared_with_the_pretrained_and_with_the_real_one(compare: Callable[..., Comparison]) -> None:

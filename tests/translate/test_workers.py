@@ -14,12 +14,16 @@ import pytest
 import torch
 
 from nirgen.errors import ConfigError, ModelError, NirgenError
-from nirgen.translate.crew import WorkerError
+from nirgen.translate.crew import Crew, WorkerError
 from nirgen.translate.journal import read_journal
-from nirgen.translate.loading import ModelLoader, list_devices
+from nirgen.translate.loading import ModelLoader, describe, list_devices
 from nirgen.translate.manifest import read_manifest
-from nirgen.translate.options import RunOptions, processors
+from nirgen.translate.options import RunOptions, TranslateOptions, processors
+from nirgen.translate.plan import Item
+from nirgen.translate.profile import Stopwatch
 from nirgen.translate.run import translate_folder
+from nirgen.translate.storage import FileSource, FolderSink
+from nirgen.translate.worker import Setup
 from nirgen.translate.workers import Workers
 
 # A model that a worker can import: it takes the red channel for NIR. A source whose first pixel is `poison` kills its
@@ -142,6 +146,14 @@ def test_two_workers_give_the_bytes_of_one_process_and_their_times(tmp_path, stu
     assert json.loads((tmp_path / "out/run.json").read_text())["device"] == "cpu,cpu"
 
 
+def test_two_workers_read_and_write_urls(tmp_path, stub, source, undisturbed, fill, bucket, objects):
+    workers = Workers(stub.Loader(str(tmp_path)), ["cpu", "cpu"])
+    frames, out = fill(source), bucket / "nir"
+    summary = translate_folder(frames, out, model=workers.describe(), engine=workers)
+    assert (summary.exit_code, summary.translated) == (0, 40)
+    assert objects(out) == undisturbed
+
+
 def test_what_is_done_starts_no_process(tmp_path, stub, undisturbed):
     translate(tmp_path, stub.Loader(str(tmp_path)))
     described = Workers(stub.Loader(str(tmp_path)), ["cpu"]).describe()
@@ -209,6 +221,21 @@ def test_ctrl_c_finishes_what_is_in_flight_and_leaves_no_process(tmp_path, sourc
     assert snapshot(tmp_path / "out") == undisturbed
 
 
+def test_ctrl_c_while_workers_load_the_model_ends_them(tmp_path, source, stub):
+    process = subprocess.Popen(
+        [sys.executable, "-c", COMMAND, tmp_path, "translate", "src", "out", "--device", "cpu,cpu"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+    )  # fmt: skip
+    wait_until(lambda: len(children(process.pid)) == 2)
+    workers = children(process.pid)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    assert snapshot(tmp_path / "out") == {}
+
+
 def test_a_parent_that_is_killed_leaves_no_process_behind(tmp_path, source, stub, undisturbed, start):
     process = start()
     workers = children(process.pid)
@@ -219,6 +246,46 @@ def test_a_parent_that_is_killed_leaves_no_process_behind(tmp_path, source, stub
     (tmp_path / "hold").unlink()
     translate(tmp_path, stub.Loader(str(tmp_path)))
     assert snapshot(tmp_path / "out") == undisturbed
+
+
+def test_a_worker_that_died_at_the_last_source_of_a_list_is_there_for_the_next_list(tmp_path, save, stub):
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), (13, 13, 13)).save(tmp_path / "poison.png")
+    save(tmp_path / "good.png", 64, 64)
+    options, sink = TranslateOptions(), FolderSink(tmp_path / "out")
+    loader = stub.Loader(str(tmp_path))
+    setup = Setup(
+        loader, "cpu", describe(loader("cpu"), "cpu"), FileSource(10_000), sink, options, RunOptions(workers=1), 1, 1.0
+    )
+    crew = Crew([setup])
+    try:
+        found = [
+            [(row.source, row.status) for row in crew.rows([item], sink=sink, stopwatch=Stopwatch())]
+            for item in (Item(name, tmp_path / name, name) for name in ("poison.png", "good.png"))
+        ]
+    finally:
+        crew.close()
+    assert found == [[("poison.png", "failed")], [("good.png", "done")]]
+
+
+def test_sigterm_to_all_processes_finishes_what_is_in_flight(tmp_path, start, stub, undisturbed):
+    process = start("--workers", "2")
+    for pid in [*children(process.pid), process.pid]:
+        os.kill(pid, signal.SIGTERM)
+    time.sleep(0.5)
+    (tmp_path / "hold").unlink()
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    done = {row.output for row in read_journal(tmp_path / "out")}
+    assert 2 <= len(done) < 40
+    assert done == set(snapshot(tmp_path / "out"))
+
+
+def test_a_module_in_the_working_folder_stands_in_the_place_of_none(tmp_path, monkeypatch, stub, source):
+    (tmp_path / "queue.py").write_text("raise SystemExit('not this one')")
+    monkeypatch.chdir(tmp_path)
+    assert translate(tmp_path, stub.Loader(str(tmp_path)), ["cpu"]).translated == 40
 
 
 def test_a_worker_that_dies_before_it_has_done_anything_ends_the_run(tmp_path, stub, source):
