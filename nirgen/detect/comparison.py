@@ -195,10 +195,17 @@ def _difference(arm: str, minus: str, ours: _Numbers, theirs: _Numbers) -> Diffe
         arm,
         minus,
         {
-            key: estimate(float(values.mean() - theirs.values[key].mean()), _draws(ours, key) - _draws(theirs, key))
+            key: estimate(float(values.mean() - theirs.values[key].mean()), _difference_draws(ours, theirs, key))
             for key, values in ours.values.items()
         },
     )
+
+
+def _difference_draws(ours: _Numbers, theirs: _Numbers, key: str) -> NDArray[np.float64]:
+    """Draws of a difference; none where neither arm found anything, for there an interval would be 0 to 0."""
+    if not (ours.values[key].any() or theirs.values[key].any()):
+        return np.empty(0)
+    return _draws(ours, key) - _draws(theirs, key)
 
 
 def _draws(numbers: _Numbers, key: str) -> NDArray[np.float64]:

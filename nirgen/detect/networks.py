@@ -252,12 +252,12 @@ def _preprocessing(name: str, *, here: bool) -> tuple[int, tuple[float, float, f
 
 def _not_had(name: str, error: Exception) -> ModelError:
     """Why a model can't be had, in one line."""
-    reason = " ".join(str(error).split())[:160] or type(error).__name__
+    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:160].rstrip(". ")
     if Path(name).is_dir():
         return ModelError(f"{name}: can't be read ({reason}); get its config.json and {_WEIGHTS} again")
     return ModelError(
         f"{name}: no folder here, and not to be had from the hub ({reason}); copy its config.json, "
-        f"preprocessor_config.json and {_WEIGHTS} into a folder, and give that"
+        f"preprocessor_config.json and {_WEIGHTS} into a folder, and give that; 'fresh-tiny' needs no hub, to try it"
     )
 
 

@@ -56,6 +56,9 @@ def sentence(comparison: Comparison) -> str:
     what = f"{last.arm.generated} generated images beside {last.arm.real} real ones"
     if difference.value is None:
         return f"Whether {what} help can't be said: there is nothing to find on the images that judge ({told})."
+    real = next(each for each in comparison.arms if each.arm.name == REAL)
+    if last.numbers["ap"].value == real.numbers["ap"].value == 0:
+        return f"Whether {what} help can't be said: neither arm found anything ({told})."
     change = f"{what} change mAP by {difference.value:+.4f}"
     if difference.low is None or difference.high is None:
         return f"{change}; whether that exceeds the noise is unknown, for there is no interval ({told})."

@@ -72,7 +72,7 @@ def test_smoke_runs_whole_and_then_skips_all(tmp_path: Path) -> None:
     assert (code, states(err)) == (0, dict.fromkeys(names, "skipped"))
     code, out, _ = nirgen_run(*words, "--set", "translate.channels=3", "--dry-run")
     ran = set(re.findall(r"^(?:run|resume) (\w+)", out, re.MULTILINE))
-    assert ran == {"translate", "dataset", "validate", "report"}
+    assert ran == {"translate", "dataset", "validate", "report", "detect"}
     assert "run translate: option 'channels' changed\n  python -m nirgen translate " in out
 
 

@@ -135,7 +135,9 @@ def test_a_hub_that_can_not_be_reached_is_one_line(monkeypatch: pytest.MonkeyPat
     with pytest.raises(ModelError) as caught:
         load_detector("nirgen-tests/no-such-model", categories=OURS)
     assert str(caught.value).startswith("nirgen-tests/no-such-model: no folder here, and not to be had from the hub (")
-    assert str(caught.value).endswith("and model.safetensors into a folder, and give that")
+    assert str(caught.value).endswith(
+        "model.safetensors into a folder, and give that; 'fresh-tiny' needs no hub, to try it"
+    )
     assert "\n" not in str(caught.value)
 
 

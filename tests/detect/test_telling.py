@@ -29,6 +29,12 @@ def test_without_resamples_nothing_is_claimed(compare: Callable[..., Comparison]
     assert found.arms[1].numbers["ap"].low is None
 
 
+def test_where_no_arm_found_anything_nothing_is_claimed(compare: Callable[..., Comparison]) -> None:
+    found = compare([set()], [set()], [set()])
+    assert found.difference("real+1x", "real").verdict == "unknown"
+    assert "can't be said: neither arm found anything (60 test images, 1 seed" in sentence(found)
+
+
 def test_one_test_image_gives_no_interval(compare: Callable[..., Comparison]) -> None:
     found = compare([set()], [set()], [first(1)], images=1)
     assert found.difference("real+1x", "real").verdict == "unknown"
