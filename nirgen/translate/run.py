@@ -101,6 +101,8 @@ def _run(job: Job, journal: Journal, engine: Engine, started: float) -> Summary:
     _translate(job, recorded, journal, tally, stopwatch, engine=engine)
     profile = stopwatch.profile()
     with writing(job.out):
+        if engine is not translate_items:  # processes of another engine may have been killed while they wrote
+            resume.remove_temporary(job.out)
         outputs = write_manifest(job, others.gone | others.lost)
         journal.clear()
         seconds = time.monotonic() - started
