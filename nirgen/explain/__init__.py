@@ -5,6 +5,6 @@ read. What the annotation itself says comes from its one line in the COCO file.
 """
 
 from nirgen.explain.explanation import Explanation
-from nirgen.explain.story import explain
+from nirgen.explain.trace import explain
 
 __all__ = ["Explanation", "explain"]

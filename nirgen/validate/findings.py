@@ -1,7 +1,8 @@
-"""What was found, gathered by check: how often, where for example, and how bad that is."""
+"""Findings of a validation, counted by check, and the report that holds them."""
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,8 @@ from nirgen.validate.checks import CHECKS, GROUPS
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from nirgen.validate.check import Check, Severity
+    from nirgen.validate.checks import Check, Severity
+
 
 EXAMPLES = 3
 _SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
@@ -113,3 +115,100 @@ def count_severities(findings: Iterable[Finding]) -> dict[Severity, int]:
     """How many checks of each severity found something."""
     severities = [finding.about.severity for finding in findings]
     return {severity: severities.count(severity) for severity in _SEVERITIES}
+
+
+@dataclass(frozen=True)
+class Extent:
+    """How much one annotation file holds.
+
+    Attributes:
+        split: What it is called.
+        images: Entries.
+        boxes: Annotations that are not regions to ignore.
+        ignored: Regions to ignore.
+    """
+
+    split: str
+    images: int
+    boxes: int
+    ignored: int
+
+
+Counts = Counter[str]
+"""Images, boxes of each class, and regions to ignore, by `IMAGES`, `<id> <name>` and `CROWD`."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """What came out of one annotation file.
+
+    Attributes:
+        split: Its split.
+        expected: What it holds, images first, then classes in the order of their ids, then regions to ignore.
+        got: What each loader gave; a loader that could not be tried isn't there.
+    """
+
+    split: str
+    expected: Counts
+    got: Mapping[str, Counts]
+
+    def wanted(self, loader: str, what: str) -> int:
+        """How many a loader should give: transformers drops regions to ignore."""
+        return 0 if loader == "transformers" and what == CROWD else self.expected[what]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "split": self.split,
+            "expected": dict(self.expected),
+            **{loader: {what: self.got[loader][what] for what in self.expected} for loader in self.got},
+        }
+
+
+@dataclass(frozen=True)
+class Report:
+    """What a validation found.
+
+    Attributes:
+        subject: What was checked: a folder, or the files.
+        extents: How much each annotation file holds.
+        checked: The groups of checks that ran.
+        skipped: Why groups did not run.
+        partial: Why groups ran in part only.
+        findings: Errors first.
+        loaded: What came out of the loaders; empty unless asked for.
+    """
+
+    subject: str
+    extents: tuple[Extent, ...]
+    checked: tuple[str, ...]
+    skipped: Mapping[str, str]
+    partial: Mapping[str, str]
+    findings: tuple[Finding, ...]
+    loaded: tuple[Loaded, ...]
+
+    @property
+    def exit_code(self) -> int:
+        """1 if there are errors."""
+        return 1 if count_severities(self.findings)["error"] else 0
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, for JSON."""
+        return {
+            "subject": self.subject,
+            "exit_code": self.exit_code,
+            "counts": count_severities(self.findings),
+            "splits": [
+                {"split": each.split, "images": each.images, "boxes": each.boxes, "ignored": each.ignored}
+                for each in self.extents
+            ],
+            "checked": list(self.checked),
+            "skipped": dict(self.skipped),
+            "partial": dict(self.partial),
+            "findings": [finding.as_dict() for finding in self.findings],
+            "train_ready": [each.as_dict() for each in self.loaded],
+        }
+
+
+IMAGES = "images"
+CROWD = "regions to ignore"

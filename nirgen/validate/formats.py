@@ -9,8 +9,7 @@ import msgspec
 import numpy as np
 
 from nirgen.dataset.folder import IMAGES
-from nirgen.dataset.split_files import RFDETR_FOLDERS
-from nirgen.dataset.yolo import label_name
+from nirgen.dataset.writers import RFDETR_FOLDERS, label_name
 from nirgen.errors import NirgenError
 from nirgen.validate.coco import NOWHERE, read_coco
 from nirgen.validate.findings import Findings
@@ -23,6 +22,7 @@ if TYPE_CHECKING:
 
     from nirgen.dataset.folder import DatasetInfo
     from nirgen.validate.coco import CocoFile
+
 
 _TOLERANCE = 1e-5  # YOLO's shares have 6 decimals
 

@@ -20,48 +20,20 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nirgen.dataset.folder import THREADS
+from nirgen.validate.findings import CROWD, IMAGES, Counts, Loaded
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
-    from nirgen.dataset.plan import Report
+    from nirgen.progress import Progress
     from nirgen.validate.coco import CocoFile
     from nirgen.validate.findings import Findings
 
+
 LOADERS = ("pycocotools", "torchvision", "transformers")
-IMAGES = "images"
-CROWD = "regions to ignore"
+
+
 _SIDE = 64  # of what transformers makes: the counts don't depend on it, the time does
-
-Counts = Counter[str]
-"""Images, boxes of each class, and regions to ignore, by `IMAGES`, `<id> <name>` and `CROWD`."""
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """What came out of one annotation file.
-
-    Attributes:
-        split: Its split.
-        expected: What it holds, images first, then classes in the order of their ids, then regions to ignore.
-        got: What each loader gave; a loader that could not be tried isn't there.
-    """
-
-    split: str
-    expected: Counts
-    got: Mapping[str, Counts]
-
-    def wanted(self, loader: str, what: str) -> int:
-        """How many a loader should give: transformers drops regions to ignore."""
-        return 0 if loader == "transformers" and what == CROWD else self.expected[what]
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain values, for JSON."""
-        return {
-            "split": self.split,
-            "expected": dict(self.expected),
-            **{loader: {what: self.got[loader][what] for what in self.expected} for loader in self.got},
-        }
 
 
 @dataclass
@@ -77,7 +49,7 @@ class _Loading:
         self.findings.add("loader-fails", f"{loader}: {what}: {type(error).__name__} {reason}")
 
 
-def load_all(files: Sequence[CocoFile], findings: Findings, report: Report | None) -> list[Loaded]:
+def load_all(files: Sequence[CocoFile], findings: Findings, report: Progress | None) -> list[Loaded]:
     """Load all files with all loaders, every image and every box.
 
     Args:
@@ -113,7 +85,7 @@ def _labels(file: CocoFile) -> list[str]:
     return [f"{number} {name}" for number, name in zip(file.categories.ids, file.categories.names, strict=True)]
 
 
-def _load(loading: _Loading, processor: Callable[..., Any] | None, report: Report | None) -> None:
+def _load(loading: _Loading, processor: Callable[..., Any] | None, report: Progress | None) -> None:
     from torchvision.datasets import CocoDetection
 
     file = loading.file

@@ -6,29 +6,27 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nirgen.dataset.folder import annotations_name, read_dataset
-from nirgen.dataset.plan import SPLITS
 from nirgen.errors import NirgenError
+from nirgen.labels.frames import SPLITS
 from nirgen.labels.policy import BUILT_IN, Policy
-from nirgen.validate import files as image_files
-from nirgen.validate import splits
-from nirgen.validate.boxes import check_boxes
+from nirgen.validate import images as image_files
+from nirgen.validate import images as splits
+from nirgen.validate.annotations import check_boxes, check_category_ids, check_classes, check_structure
 from nirgen.validate.checks import GROUPS
 from nirgen.validate.coco import read_coco
-from nirgen.validate.findings import Findings
+from nirgen.validate.findings import Extent, Findings, Report
 from nirgen.validate.formats import check_formats
-from nirgen.validate.lineage import agreed_leaks, check_lineage
+from nirgen.validate.lineage import agreed_leaks, check_lineage, check_provenance, read_provenance
 from nirgen.validate.loaders import load_all
-from nirgen.validate.provenance import check_provenance, read_provenance
-from nirgen.validate.report import Extent, Report
-from nirgen.validate.structure import check_category_ids, check_classes, check_structure
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from nirgen.dataset.folder import DatasetInfo
-    from nirgen.dataset.plan import Report as Progress
+    from nirgen.progress import Progress
     from nirgen.validate.coco import CocoFile
+
 
 _OWN = ("lineage", "provenance", "formats")
 

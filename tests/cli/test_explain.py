@@ -16,7 +16,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One real image with a box whose class the policy merges."""
     from nirgen.dataset.build import build
     from nirgen.dataset.config import DatasetConfig
-    from nirgen.dataset.planning import make_plan
+    from nirgen.dataset.planner import make_plan
 
     root = tmp_path_factory.mktemp("explained")
     (root / "real").mkdir()

@@ -11,6 +11,7 @@ from PIL import Image
 
 from nirgen.dataset.build import build
 from nirgen.models import checkpoint
+from nirgen.models.catalog import read_header
 from nirgen.translate.run import translate_folder
 from nirgen.validate import Options, validate_dataset
 
@@ -19,6 +20,44 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nirgen.validate import Report
+
+
+def test_an_annotation_that_is_gone_leaves_its_row(edit, faults) -> None:
+    edit("annotations/train.json", lambda values: values["annotations"].pop())
+    assert faults()["stray-provenance"] == 1
+
+
+def test_an_annotation_that_is_new_has_no_row(edit, faults) -> None:
+    edit(
+        "annotations/train.json",
+        lambda values: values["annotations"].append(values["annotations"][0] | {"id": 99, "bbox": [30, 1, 5, 5]}),
+    )
+    assert faults()["no-provenance"] == 1
+
+
+def test_a_class_that_was_changed_is_not_that_of_its_row(dataset: Path, edit, faults) -> None:
+    edit("annotations/train.json", lambda values: values["annotations"][0].update(category_id=2))
+    report = validate_dataset(dataset)
+    (finding,) = [finding for finding in report.findings if finding.check == "wrong-provenance"]
+    assert finding.examples == ("annotation 1: category 'bicycle', its row says 'person'",)
+
+
+def test_a_row_that_is_changed_is_found(dataset: Path, faults) -> None:
+    path = dataset / "provenance.parquet"
+    table = pq.read_table(path, partitioning=None)
+    rows = table.to_pylist()
+    rows[0] |= {"sha256": "0" * 64, "origin": "elsewhere"}
+    pq.write_table(type(table).from_pylist(rows, schema=table.schema), path)
+    assert faults() == {"wrong-provenance": 2, "changed-file": 1}
+
+
+def test_provenance_that_can_not_be_read_is_said(dataset: Path) -> None:
+    (dataset / "provenance.parquet").write_bytes(b"PAR1")
+    report = validate_dataset(dataset)
+    assert [finding.check for finding in report.findings] == ["changed-file"]
+    assert report.skipped["provenance"].startswith("provenance.parquet can't be read")
+    assert report.skipped["lineage"] == "there is no provenance to go by"
+
 
 MODEL = "726564000000"
 VAL = "ranus/02/y.png"
@@ -140,7 +179,7 @@ def by_model(dataset_inputs, small_config, tmp_path: Path) -> Callable[..., tupl
 
 def test_a_list_that_the_dataset_lacks_is_taken_from_a_model_file(by_model, built, save, tmp_path: Path) -> None:
     inputs, listed = by_model([pair(nir_sha256=sha256(save(tmp_path / "copy.png", seed=11)))])
-    name = checkpoint.read_header(listed)["model_id"][:12]
+    name = read_header(listed)["model_id"][:12]
     folder = built(inputs)
     assert not (folder / "lineage.parquet").exists()
     asked = f"there is no list of what trained model {name}; if a file of it has one, name it with --model"
