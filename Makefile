@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format pins docs-cli recipes docs clean
+.PHONY: help demo test lint style format pins docs-cli recipes docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +12,7 @@ UV := $(BIN)/uv
 READY := $(VENV)/.ready
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3 python
 IMAGES :=
+WORKERS := auto
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -30,14 +31,19 @@ demo: $(READY) ## Translate two sample photographs, or those of IMAGES=FOLDER, a
 	fi; \
 	exit $$code
 
-test: lint ## Run the linters, the types and the tests
+test: style ## Run the linters, the types and the tests
 	@$(BIN)/python tests/browse/prepare.py
-	$(BIN)/pytest
+	@types=$$(mktemp); $(BIN)/mypy > "$$types" 2>&1 & mypy=$$!; \
+	trap 'kill $$mypy 2> /dev/null || true; rm -f "$$types"' EXIT; \
+	code=0; $(BIN)/pytest -n $(WORKERS) --dist worksteal || code=$$?; \
+	wait $$mypy || code=$$?; cat "$$types"; exit $$code
 
-lint: $(READY) ## Run the linters and the types
+lint: style ## Run the linters and the types
+	$(BIN)/mypy
+
+style: $(READY)
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
-	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
 format: $(READY) ## Put the code in form, and mend what can be mended without thinking

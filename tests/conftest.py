@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from nirgen.cli import main
+from nirgen.translate.options import processors
 from nirgen.translate.run import translate_folder
 
 if TYPE_CHECKING:
@@ -25,6 +26,23 @@ if TYPE_CHECKING:
     from nirgen.dataset.plan import Plan
     from nirgen.models.config import GeneratorConfig
     from nirgen.pairs import PairList
+
+
+_BYTES_A_WORKER = 4 * 2**30  # torch, Ray and FiftyOne in one process
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many processes `-n auto` means: one a core, as far as there is memory for them."""
+    memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return max(1, min(processors(), memory // _BYTES_A_WORKER))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Share the cores among the processes that run tests, which inherit this environment, as what they start does."""
+    workers = config.getoption("numprocesses", None)
+    if workers:
+        os.environ.setdefault("OMP_NUM_THREADS", str(max(1, processors() // workers)))
 
 
 class RedTranslator:
