@@ -219,7 +219,7 @@ class TestNamingAModelForTranslation:
     def test_a_pickle_gets_the_way_in(self, translate, tmp_path) -> None:
         torch.save({"a": torch.zeros(1)}, tmp_path / "G.pt")
         assert (
-            "G.pt: not a safetensors file, but a PyTorch pickle; bring it in with 'nirgen models import'"
+            "G.pt: not a safetensors file, but a PyTorch pickle; convert it with 'nirgen models import'"
             in translate(tmp_path / "G.pt")
         )
 
