@@ -55,6 +55,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+def pytest_unconfigure() -> None:
+    """Let it be collected at the end: extension modules complain of what is left."""
+    gc.unfreeze()
+
+
 class RedTranslator:
     """Takes the red channel for NIR: the nearest to it that a photograph has.
 
