@@ -20,8 +20,10 @@ import make_labels
 import numpy as np
 from labels import measure
 
-from nirgen import __version__, images
-from nirgen.translate.manifest import Manifest, Row, write_manifest
+from nirgen import images
+from nirgen._version import __version__
+from nirgen.translate.items import Row
+from nirgen.translate.manifest import Manifest, write_manifest
 
 SIZE = (36, 64)
 MODEL_ID, OPTIONS_ID = "a" * 64, "b" * 64

@@ -21,18 +21,18 @@ from typing import TYPE_CHECKING
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nirgen.model import NirModel, choose_device, load_model
+from nirgen.devices import choose_device, choose_precision, keep_freed_memory
+from nirgen.model import NirModel, load_model
 from nirgen.models.checkpoint import build
 from nirgen.models.config import NAMED_GENERATORS
 from nirgen.models.fast import layout_of, speed_up
-from nirgen.models.memory import keep_freed_memory
-from nirgen.models.precision import choose_precision
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nirgen.devices import Precision
     from nirgen.models.generator import Pix2Next
-    from nirgen.models.precision import Precision
+
 
 WARM_UP = 3
 

@@ -22,13 +22,12 @@ from sklearn.datasets import load_sample_images
 
 from nirgen import images
 from nirgen.collection import Item, ItemBox
-from nirgen.scores.box_measures import measure_box
-from nirgen.scores.image_measures import measure_image
-from nirgen.scores.measuring import measure
+from nirgen.scores.measures import measure, measure_box, measure_image
 from nirgen.scores.planes import Planes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+
 
 SIZE = (720, 1280)
 

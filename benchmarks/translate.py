@@ -30,15 +30,16 @@ import torch
 from PIL import Image
 
 from nirgen import images
-from nirgen.translate.network import Network
+from nirgen.translate.engine import Network
 from nirgen.translate.options import RunOptions, TranslateOptions
-from nirgen.translate.profile import Stopwatch
 from nirgen.translate.run import translate_folder
+from nirgen.translate.summary import Stopwatch
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from torch import Tensor
+
 
 SIZE = (720, 1280)
 
@@ -59,7 +60,7 @@ class Stub:
 
     @torch.inference_mode()
     def translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:  # noqa: ARG002 - of the protocol
-        """See `nirgen.translate.translator.Translator`."""
+        """See `nirgen.translate.items.Translator`."""
         # The normalisation to [-1, 1] and back, folded into the layer.
         return torch.nn.functional.conv2d(rgb.float(), self.layer.weight / 255).clamp_(0, 1)
 

@@ -13,6 +13,7 @@ from nirgen.cli import app
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+
 PAGE = Path(__file__).with_name("cli.md")
 INTRODUCTION = """\
 # Command line

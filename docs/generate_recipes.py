@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from nirgen.recipe.recipe import Recipe
-from nirgen.recipe.table import render
+from nirgen.recipe.recipe import Recipe, render_table
 
 PIPELINES = Path(__file__).parents[1] / "pipelines"
 PAGE = PIPELINES / "README.md"
@@ -17,5 +16,5 @@ def every_recipe() -> list[Recipe]:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(render(every_recipe()), encoding="utf-8")
+    PAGE.write_text(render_table(every_recipe()), encoding="utf-8")
     print(f"wrote {PAGE}")

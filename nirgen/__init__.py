@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from nirgen._version import __version__
+
 if TYPE_CHECKING:
     from nirgen.errors import NirgenError
     from nirgen.model import NirModel, load_model
     from nirgen.translate.options import RunOptions, TranslateOptions
     from nirgen.translate.run import translate_folder
 
-__version__ = "0.1.0"
 __all__ = ["NirModel", "NirgenError", "RunOptions", "TranslateOptions", "__version__", "load_model", "translate_folder"]
 
 _HOMES = {

@@ -17,11 +17,12 @@ from importlib import metadata, util
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from nirgen import __version__
+from nirgen._version import __version__
 from nirgen.errors import ModelError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+
 
 State = Literal["ok", "warn", "missing", "broken"]
 

@@ -65,3 +65,23 @@ def nearest(name: str, known: Iterable[str]) -> str:
     """
     close = get_close_matches(name, sorted(known), n=1)
     return f"; did you mean '{close[0]}'?" if close else ""
+
+
+class FullError(OutputError):
+    """There is no more space for outputs."""
+
+
+def one_line(error: BaseException, limit: int | None = None) -> str:
+    r"""Return an error's text as one line.
+
+    Args:
+        error: Any error, of a library's making.
+        limit: The longest text, in characters.
+
+    Example:
+        >>> one_line(ValueError("bad\n  value"), 7)
+        'bad val'
+        >>> one_line(KeyboardInterrupt())
+        'KeyboardInterrupt'
+    """
+    return " ".join(str(error).split())[:limit] or type(error).__name__

@@ -1,20 +1,26 @@
-"""Files that appear whole or not at all."""
+"""Atomic file writes, locks, and retries after transient storage errors."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
+import hashlib
+import math
 import os
 import re
 import secrets
 import stat
+import time
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, TypeVar
 
-from nirgen.errors import OutputError
+from nirgen.errors import NirgenError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator, Sequence
     from pathlib import Path
+
 
 _TEMPORARY = re.compile(r"\.nirgen-[0-9a-f]{8}\.tmp")
 
@@ -142,3 +148,123 @@ def is_temporary(name: str) -> bool:
         (True, False)
     """
     return _TEMPORARY.fullmatch(name) is not None
+
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def safe_path(name: str, where: str) -> str:
+    """Make sure that a path from a file stays below the folder that it is relative to.
+
+    Args:
+        name: The path as the file has it.
+        where: What has it, for the error: such as `labels.json: image 17`.
+
+    Returns:
+        The same path in its shortest spelling: `./a//b.jpg` becomes `a/b.jpg`.
+
+    Raises:
+        NirgenError: It is empty or absolute, or has `..`, a backslash, a drive letter or a control character.
+
+    Example:
+        >>> safe_path("./a/b.jpg", "labels.json")
+        'a/b.jpg'
+        >>> safe_path("../b.jpg", "l.json")
+        Traceback (most recent call last):
+        nirgen.errors.NirgenError: l.json: the name '../b.jpg' has '..'; write a path relative to the images' folder
+    """
+    fault = _path_fault(name)
+    if fault:
+        raise NirgenError(f"{where}: the name {name!r} {fault}; write a path relative to the images' folder")
+    return PurePosixPath(name).as_posix()
+
+
+def _path_fault(name: str) -> str | None:
+    """What is wrong with a path, or None."""
+    if "\\" in name:
+        return "has a backslash (folders are parted by '/')"
+    if not name.isprintable() and any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
+        return "has a control character"
+    if name.startswith("/") or _DRIVE.match(name):
+        return "is absolute"
+    parts = PurePosixPath(name).parts
+    if ".." in parts:
+        return "has '..'"
+    return None if parts else "is empty"
+
+
+# What a network drive answers when it is about to answer better. ENOENT and EACCES are not among them.
+_PASSING = frozenset(
+    getattr(errno, name)
+    for name in (
+        "EAGAIN", "EBUSY", "ECONNABORTED", "ECONNRESET", "EHOSTDOWN", "EHOSTUNREACH", "EIO", "ENETDOWN", "ENETRESET",
+        "ENETUNREACH", "ENOLINK", "ENOTCONN", "EREMOTEIO", "ESTALE", "ETIMEDOUT",
+    )
+    if hasattr(errno, name)
+)  # fmt: skip
+_PAUSES_SECONDS = (0.1, 0.5, 2.5)
+FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+
+_Result = TypeVar("_Result")
+
+
+def may_pass(error: OSError) -> bool:
+    """Whether storage may answer better in a while."""
+    return error.errno in _PASSING
+
+
+def retrying(
+    action: Callable[[], _Result],
+    *,
+    pauses_seconds: Sequence[float] = _PAUSES_SECONDS,
+    patience_seconds: float = math.inf,
+) -> _Result:
+    """Do something with storage; after an error that may pass, do it again.
+
+    Args:
+        action: What to do.
+        pauses_seconds: Before each further attempt.
+        patience_seconds: No attempt begins later than that, unless the storage says that it is busy.
+
+    Raises:
+        OSError: What it raised the last time.
+    """
+    began = time.monotonic()
+    for pause in pauses_seconds:
+        try:
+            return action()
+        except OSError as error:
+            late = time.monotonic() - began + pause > patience_seconds
+            if not may_pass(error) or (late and error.errno != errno.EBUSY):
+                raise
+            time.sleep(pause)
+    return action()
+
+
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file's content, as 64 hexadecimal digits.
+
+    Raises:
+        OSError: The file can't be read.
+    """
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def check_schema(
+    where: object, found: object, known: int, remedy: str, *, error: type[NirgenError] = NirgenError
+) -> None:
+    """Refuse a file of another schema than this version reads.
+
+    Args:
+        where: The file, as the error names it.
+        found: The schema that it states; None if it states none.
+        known: The schema that is read.
+        remedy: What to do about it.
+        error: The kind of error.
+
+    Raises:
+        NirgenError: The schemas differ.
+    """
+    if str(found) != str(known):
+        raise error(f"{where}: has schema {found}, and this nirgen reads {known}; {remedy}")

@@ -9,12 +9,11 @@ import torch
 from PIL import Image
 
 from nirgen import images
-from nirgen.errors import ConfigError, ShapeError
+from nirgen.devices import choose_device, choose_precision, computing_in
+from nirgen.errors import ShapeError
 from nirgen.models.catalog import find_model
 from nirgen.models.checkpoint import load
 from nirgen.models.fast import layout_of, speed_up
-from nirgen.models.memory import bytes_per_pixel
-from nirgen.models.precision import choose_precision, computing_in
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -23,12 +22,13 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from nirgen.devices import Precision, Wanted
+    from nirgen.models.config import GeneratorConfig
     from nirgen.models.generator import Pix2Next
-    from nirgen.models.precision import Precision, Wanted
 
 
 class NirModel:
-    """A Pix2Next generator, ready to translate; it is a `nirgen.translate.translator.Translator`.
+    """A Pix2Next generator, ready to translate; it is a `nirgen.translate.items.Translator`.
 
     Args:
         generator: The network, in evaluation mode.
@@ -209,23 +209,43 @@ def load_model(
     return NirModel(generator, header, chosen, computed, compiled=compiled)
 
 
-def choose_device(name: str | None) -> torch.device:
-    """The device of a name, or the best there is.
+# What was measured of `compact` and of the released generator on a CPU lies below the count of `bytes_per_pixel` times
+# this; see docs/performance.md.
+_MARGIN = 1.5
+
+
+def bytes_per_pixel(config: GeneratorConfig, *, bytes_per_value: int = 4) -> int:
+    """Memory that one image takes while it is translated, for each of its padded pixels.
+
+    It counts the feature maps that are alive at once where they are most: in each group's first block, its input, the
+    skip joined to it, the normalised copy and the result, beside the stem and all skips that still wait. The weights
+    and what the process has loaded beside come on top.
 
     Args:
-        name: `cpu`, `cuda`, `cuda:1`, `mps`...; None for the best.
-
-    Raises:
-        ConfigError: There is no such device, or it can't compute.
+        config: The generator.
+        bytes_per_value: 4 in float32, 2 in half precision.
     """
-    if name is None:
-        if torch.cuda.is_available():
-            return torch.device("cuda")
-        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.ones(1, device=device).item()
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device '{name}' can't be used ({reason}); 'nirgen doctor' shows what there is") from None
-    return device
+    stem, levels = config.stem_channels, len(config.encoder)
+    channels, waiting, most = stem, 0.0, float(3 + 2 * stem)
+    skips: list[float] = []
+    for level, widths in enumerate(config.encoder):
+        scale = 4.0**-level
+        for width in widths:
+            most = max(most, stem + waiting + scale * (2 * channels + 2 * width))
+            channels = width
+        skips.append(scale * channels)
+        waiting += skips[-1]
+        most = max(most, stem + waiting + scale * channels * 2)
+    for level, widths in enumerate(config.decoder):
+        scale = 4.0 ** (level + 1 - levels)
+        skip = skips.pop()
+        for position, width in enumerate(widths):
+            joined = channels + (skip / scale if position == 0 else 0)
+            most = max(most, stem + waiting + scale * (channels + 2 * joined + 2 * width))
+            channels = width
+        waiting -= skip
+        if level < levels - 1:
+            most = max(most, stem + waiting + scale * channels * (1 + 4 + 4))  # the folded upsampling's phases
+    if config.output_block:
+        most = max(most, 3 * (channels + stem) + 3 * channels)
+    return int(_MARGIN * bytes_per_value * most)

@@ -262,7 +262,7 @@ def dataset_inputs(
 def plan_dataset() -> Callable[..., Plan]:
     """Plan a dataset of some inputs, with settings."""
     from nirgen.dataset.config import DatasetConfig
-    from nirgen.dataset.planning import make_plan
+    from nirgen.dataset.planner import make_plan
 
     def make(inputs: dict[str, Any], **settings: Any) -> Plan:
         return make_plan(DatasetConfig.read(inputs | settings, where="the test"))
@@ -278,7 +278,7 @@ def made_dataset(tmp_path: Path, write_labels: Callable[..., Path], red: RedTran
     """
     from nirgen.dataset.build import build
     from nirgen.dataset.config import DatasetConfig
-    from nirgen.dataset.planning import make_plan
+    from nirgen.dataset.planner import make_plan
 
     def make(folder: Path, real: int = 3, generated: int = 5, test: int = 6) -> Path:
         names = {

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from nirgen.errors import OutputError
-from nirgen.files import is_temporary, locked, output_file, replacing, write_whole
+from nirgen.errors import NirgenError, OutputError
+from nirgen.files import is_temporary, locked, output_file, replacing, safe_path, write_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -111,3 +111,34 @@ def test_a_lock_whose_file_was_removed_meanwhile_is_taken_anew(tmp_path, monkeyp
 def test_a_lock_in_a_folder_that_is_not_there_is_one_line(tmp_path):
     with pytest.raises(OutputError, match=r"gone: can't be written \(No such file or directory\); name another"):
         locked(tmp_path / "gone/lock", busy="busy").__enter__()
+
+
+@pytest.mark.parametrize(
+    ("name", "shortest"),
+    [("a.jpg", "a.jpg"), ("./a//b/./c.jpg", "a/b/c.jpg"), ("a..b/..c.jpg", "a..b/..c.jpg"), ("é 夜.png", "é 夜.png")],
+)
+def test_a_path_below_its_folder_passes(name: str, shortest: str) -> None:
+    assert safe_path(name, "l.json") == shortest
+
+
+@pytest.mark.parametrize(
+    ("name", "fault"),
+    [
+        ("", "is empty"),
+        (".", "is empty"),
+        ("/etc/passwd", "is absolute"),
+        ("C:/a.jpg", "is absolute"),
+        ("c:a.jpg", "is absolute"),
+        ("a\\b.jpg", "has a backslash"),
+        ("\\\\host\\a.jpg", "has a backslash"),
+        ("..", "has '..'"),
+        ("a/../../b.jpg", "has '..'"),
+        ("a\0.jpg", "has a control character"),
+        ("a\n.jpg", "has a control character"),
+    ],
+)
+def test_a_path_that_leads_elsewhere_is_refused(name: str, fault: str) -> None:
+    with pytest.raises(NirgenError) as error:
+        safe_path(name, "l.json: image 3")
+    assert str(error.value).startswith(f"l.json: image 3: the name {name!r} {fault}")
+    assert "\n" not in str(error.value)

@@ -8,14 +8,7 @@ import torch
 from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from nirgen.losses import (
-    discriminator_loss,
-    feature_matching_loss,
-    generator_loss,
-    rmse_loss,
-    ssim,
-    warmup_cosine,
-)
+from nirgen.losses import discriminator_loss, feature_matching_loss, generator_loss, rmse_loss, ssim, warmup_cosine
 
 
 def image_and_noisy(size: tuple[int, int] = (40, 56)) -> tuple[np.ndarray, np.ndarray]:

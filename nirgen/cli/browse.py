@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from nirgen.cli.progress import stages
+from nirgen.cli.output import stages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nirgen.browse.loading import Loaded
+    from nirgen.browse.load import Loaded
+
 
 _OFF = {"0", "false", "no", "off"}
 
@@ -49,11 +50,10 @@ def browse(
     guide; 'nirgen curation export' writes the decisions down.
     """
     folder = dataset.resolve()
-    from nirgen.browse.database import open_fiftyone
-    from nirgen.browse.finding import place_for
-    from nirgen.browse.importing import import_own
-    from nirgen.browse.launching import check_port
-    from nirgen.browse.loading import load
+    from nirgen.browse.app import check_port
+    from nirgen.browse.database import open_fiftyone, place_for
+    from nirgen.browse.decisions import import_own
+    from nirgen.browse.load import load
     from nirgen.collection import open_collection
     from nirgen.scores import score
 
@@ -130,8 +130,7 @@ def _print(loaded: Loaded) -> None:
 
 def _show(fiftyone: object, name: str, *, address: str, port: int, remote: bool) -> None:
     """Serve the App until Ctrl-C or SIGTERM, which are no mistake here."""
-    from nirgen.browse.launching import serving, wait
-    from nirgen.browse.plugins import install
+    from nirgen.browse.app import install, serving, wait
 
     def stop(_signal: int, _frame: object) -> NoReturn:
         raise KeyboardInterrupt

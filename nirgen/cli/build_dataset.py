@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from nirgen.cli.output import stages
 from nirgen.cli.plans import print_plan
-from nirgen.cli.progress import stages
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nirgen.dataset.build import Built
     from nirgen.dataset.config import DatasetConfig
     from nirgen.dataset.plan import Plan
+
 
 _WAYS = {"hardlink": "hard links", "symlink": "symbolic links", "copy": "copies", "encoded": "encoded anew"}
 _WITH_APPLY = {"out", "apply", "replace", "yes", "as_json", "dry_run"}
@@ -132,10 +133,9 @@ def build_dataset(
     }
     settings |= _inputs("generated", generated or [], labels or [], "sources", sources or [])
     settings |= _inputs("real", real or [], real_labels or [], "pairs", real_pairs or [])
+    from nirgen.dataset.contents import summarise
     from nirgen.dataset.leaks import refuse_leaks
-    from nirgen.dataset.planfile import apply_plan, write_plan
-    from nirgen.dataset.planning import make_plan
-    from nirgen.dataset.summary import summarise
+    from nirgen.dataset.planner import apply_plan, make_plan, write_plan
 
     with stages(lambda: "nothing was written") as report:
         plan = apply_plan(apply, report) if apply is not None else make_plan(_config(settings, split), report)
@@ -184,7 +184,7 @@ def _check_usage(ctx: typer.Context, *, out: Path | None, stop: bool, asks: bool
 
 def _config(settings: Mapping[str, Any], split: str | None) -> DatasetConfig:
     from nirgen.dataset.config import DatasetConfig
-    from nirgen.pairs.splitting import parse_shares
+    from nirgen.pairs.find import parse_shares
 
     return DatasetConfig.read({**settings, "splits": parse_shares(split) if split else None}, where="the command line")
 

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nirgen.cli.plans import counted, print_noted, print_table
-from nirgen.cli.progress import stages
+from nirgen.cli.output import print_table, stages
+from nirgen.cli.plans import counted, print_noted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from nirgen.curation import Decision
-    from nirgen.dataset.foresee import Foreseen
-    from nirgen.dataset.held import Holds
+    from nirgen.dataset.preview import Foreseen, Holds
+
 
 app = typer.Typer(no_args_is_help=True, help="Curators' decisions: export, compare, foresee and import them.")
 
@@ -52,7 +52,7 @@ def export_decisions(
     A FILE that is there is added to: its decisions stay, unless a newer one contradicts them, for others may have made
     them. --replace leaves out what was taken back in FiftyOne since. The file is written whole or not at all.
     """
-    from nirgen.browse.writing import export_decisions as export
+    from nirgen.browse.decisions import export_decisions as export
 
     with stages(lambda: f"{out} was not written") as report:
         done = export(
@@ -125,7 +125,7 @@ def foresee_decisions(
     """
     from nirgen.curation import read_decisions
     from nirgen.curation.file import plain
-    from nirgen.dataset.foresee import foresee
+    from nirgen.dataset.preview import foresee
 
     found = foresee(dataset, read_decisions(file))
     if as_json:
@@ -149,7 +149,7 @@ def import_into_fiftyone(
 
     Exit code 3: some decisions are about what isn't there.
     """
-    from nirgen.browse.importing import import_decisions
+    from nirgen.browse.decisions import import_decisions
     from nirgen.curation import read_decisions
 
     decisions = read_decisions(file)
@@ -171,8 +171,7 @@ def _by_action(decisions: Iterable[Decision]) -> dict[str, int]:
 
 def _said(decision: Decision) -> str:
     """A decision in words."""
-    from nirgen.dataset.editing import by
-    from nirgen.dataset.judging import said
+    from nirgen.dataset.decisions import by, said
 
     what = [f" -> {decision.category}"] if decision.category else []
     if decision.bbox is not None:

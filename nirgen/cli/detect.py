@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from nirgen.cli import detect_compare, detect_evaluate
-from nirgen.cli.interrupt import stoppable
-from nirgen.cli.progress import stages
+from nirgen.cli.output import stages, stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from nirgen.detect.config import DetectConfig
-    from nirgen.train.loop import Progress
+    from nirgen.train.loop import StepReport
+
 
 app = typer.Typer(no_args_is_help=True, help="Train a detector on a dataset, judge it, and see what generated data do.")
 
@@ -58,7 +58,7 @@ def train(
     """
     import yaml
 
-    from nirgen.cli.detect_settings import read_settings
+    from nirgen.cli.config_overlay import read_detect_settings
     from nirgen.dataset.folder import read_dataset
 
     given: dict[str, Any] = {
@@ -69,11 +69,11 @@ def train(
         "size": size,
         "seed": seed,
     }
-    settings = read_settings(config, changes or [], given)
+    settings = read_detect_settings(config, changes or [], given)
     read_dataset(dataset)  # what is no dataset is told before anything heavy is loaded
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
     if dry_run:
-        from nirgen.detect.examples import read_examples
+        from nirgen.detect.data import read_examples
 
         typer.echo(f"# {read_examples(dataset, settings.split).describe()}", err=True)
         return
@@ -95,11 +95,11 @@ def _train(dataset: Path, run: Path, settings: DetectConfig, device: str | None)
 
 
 @contextmanager
-def _reporting(bar: Callable[[str, int, int | None], None], steps: int) -> Generator[Callable[[Progress], None]]:
+def _reporting(bar: Callable[[str, int, int | None], None], steps: int) -> Generator[Callable[[StepReport], None]]:
     """A bar on a terminal; anywhere a line at the first step, every 15 seconds and at the last step."""
     last: float | None = None
 
-    def report(progress: Progress) -> None:
+    def report(progress: StepReport) -> None:
         nonlocal last
         bar("train", progress.step, steps)
         now = time.monotonic()

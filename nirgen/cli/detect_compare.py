@@ -10,17 +10,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nirgen.cli.interrupt import stoppable
-from nirgen.cli.progress import stages
-from nirgen.cli.screen import show
+from nirgen.cli.output import show, stages, stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nirgen.detect.arms import Arm
     from nirgen.detect.comparison import Comparison
-    from nirgen.detect.runs import CompareConfig
-    from nirgen.detect.truth import Truth
+    from nirgen.detect.config import CompareConfig
+    from nirgen.detect.data import Truth
+    from nirgen.detect.runs import Arm
+
 
 _SECONDS_BETWEEN_LINES = 30
 
@@ -71,11 +70,10 @@ def compare(
     The arms of the paper's Table 7: as pretrained, + real, + real + generated; each makes equally many steps, and is
     judged on real images alone. The same command goes on where it stopped. docs/detect.md states the rule.
     """
-    from nirgen.cli.detect_settings import read_settings
-    from nirgen.detect.arms import make_arms, parse_ratios
-    from nirgen.detect.examples import read_examples
-    from nirgen.detect.runs import CompareConfig
-    from nirgen.detect.truth import read_truth
+    from nirgen.cli.config_overlay import read_detect_settings
+    from nirgen.detect.config import CompareConfig
+    from nirgen.detect.data import read_examples, read_truth
+    from nirgen.detect.runs import make_arms, parse_ratios
 
     given: dict[str, Any] = {
         "model": model,
@@ -86,7 +84,7 @@ def compare(
     }
     settings = CompareConfig.read(
         {
-            "train": read_settings(config, changes or [], given),
+            "train": read_detect_settings(config, changes or [], given),
             "seeds": _whole_numbers(seeds),
             "split": split,
             "bootstrap": {"resamples": resamples, "draw": bootstrap},
@@ -101,7 +99,7 @@ def compare(
         return
     found = _compare(arms, truth, out, settings, device, quiet=as_json)
     if as_json:
-        from nirgen.detect.telling import as_dict
+        from nirgen.detect.report import as_dict
 
         typer.echo(json.dumps(as_dict(found), indent=2, ensure_ascii=False))
     else:
@@ -123,8 +121,8 @@ def _compare(
 ) -> Comparison:
     """Carry out all runs, and sum them up."""
     from nirgen.detect.comparison import sum_up
+    from nirgen.detect.report import write
     from nirgen.detect.runs import Bench, runs_of
-    from nirgen.detect.table7 import write
     from nirgen.files import locked, make_folder
 
     def say(text: str) -> None:
@@ -182,8 +180,7 @@ def _describe(arms: Sequence[Arm], settings: CompareConfig, truth: Truth) -> Non
 def _print(found: Comparison, out: Path) -> None:
     from rich.table import Table
 
-    from nirgen.detect.table7 import CAVEAT, FILES, columns, lines, published
-    from nirgen.detect.telling import notes_on, sentence
+    from nirgen.detect.report import CAVEAT, FILES, columns, lines, notes_on, published, sentence
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column("trained on")

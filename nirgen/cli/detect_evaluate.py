@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nirgen.cli.progress import stages
-from nirgen.cli.screen import show
+from nirgen.cli.output import show, stages
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nirgen.detect.bootstrap import BootstrapConfig, Estimate
+    from nirgen.detect.config import BootstrapConfig
+    from nirgen.detect.data import Truth
     from nirgen.detect.evaluation import Evaluation
-    from nirgen.detect.truth import Truth
+    from nirgen.stats import Estimate
 
 
 def evaluate(
@@ -54,8 +54,8 @@ def evaluate(
     nothing on them count. docs/detect.md explains the numbers.
     """
     _check_usage(paths, detections, device=device, size=size)
-    from nirgen.detect.bootstrap import BootstrapConfig
-    from nirgen.detect.truth import read_truth
+    from nirgen.detect.config import BootstrapConfig
+    from nirgen.detect.data import read_truth
 
     settings = BootstrapConfig(resamples=resamples, draw=bootstrap, seed=seed)
     with stages(lambda: "nothing was written") as report:
@@ -92,7 +92,7 @@ def _check_usage(paths: list[Path], detections: Path | None, *, device: str | No
 
 def _of_file(path: Path, truth: Truth, settings: BootstrapConfig) -> Evaluation:
     from nirgen.detect.evaluation import evaluate as judge
-    from nirgen.detect.results import read_results
+    from nirgen.detect.evaluation import read_results
 
     results, sha256 = read_results(path, truth)
     return judge(truth, results, settings, {"detections_sha256": sha256})

@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from nirgen.doctor import Check
 
+
 _STYLES = {"ok": "green", "warn": "yellow", "missing": "yellow", "broken": "red"}
 
 

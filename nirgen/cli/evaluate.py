@@ -12,16 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nirgen.cli.interrupt import interruptible
+from nirgen.cli.output import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Sequence
 
     from nirgen.evaluate import Score
-    from nirgen.evaluate.cases import Case
-    from nirgen.evaluate.methods import Method
+    from nirgen.evaluate.methods import Case, Method
 
     Progress = Callable[[str], Callable[[int, int], None]]
+
 
 _SECONDS_BETWEEN_LINES = 10
 
@@ -81,12 +81,11 @@ def evaluate(
     side = _parse_size(size)
     _check_published(published or [])
 
+    from nirgen.devices import choose_device
     from nirgen.evaluate import report as reports
     from nirgen.evaluate import table
     from nirgen.evaluate.perceptual import Networks
-    from nirgen.evaluate.scores import score
-    from nirgen.evaluate.summary import Settings
-    from nirgen.model import choose_device
+    from nirgen.evaluate.summary import Settings, score
 
     settings = Settings(
         size=side, bootstrap=bootstrap or ("images" if pairs is None else "sequences"), resamples=resamples, by=by
@@ -138,7 +137,7 @@ def _check_usage(folders: list[Path], models: list[str], pairs: Path | None, rgb
 
 
 def _parse_size(text: str) -> int | None:
-    from nirgen.evaluate.cases import SMALLEST_SIDE
+    from nirgen.evaluate.methods import SMALLEST_SIDE
 
     if text == "native":
         return None
@@ -148,7 +147,7 @@ def _parse_size(text: str) -> int | None:
 
 
 def _check_published(names: list[str]) -> None:
-    from nirgen.evaluate.published import TABLES
+    from nirgen.evaluate.measures import TABLES
 
     for name in names:
         if name not in TABLES:
@@ -159,7 +158,7 @@ def _cases(
     folders: list[Path], pairs: Path | None, root: Path | None, split: str, rgb: Path | None
 ) -> tuple[str, tuple[Case, ...], tuple[Case, ...]]:
     """What is judged on, in words and as cases, and those that the linear floor is fitted on."""
-    from nirgen.evaluate.cases import from_folders, from_pairs
+    from nirgen.evaluate.methods import from_folders, from_pairs
     from nirgen.pairs import PairList
 
     if pairs is None:

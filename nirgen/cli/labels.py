@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nirgen.cli.progress import working
+from nirgen.cli.output import working
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nirgen.labels.sources import Source
+    from nirgen.labels.frames import Source
+
 
 _LISTED = 10
 """Up to how many classes the last line counts one by one."""

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from nirgen.cli.progress import stages
+from nirgen.cli.output import stages
 
 app = typer.Typer(help="Join translation folders.", no_args_is_help=True)
 

@@ -11,14 +11,14 @@ import typer
 if TYPE_CHECKING:
     from nirgen.models.config import InternImageConfig
 
+
 app = typer.Typer(no_args_is_help=True, help="List, describe, import and export models.", rich_markup_mode=None)
 
 
 @app.command("list")
 def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the models that come with the package."""
-    from nirgen.models.catalog import embedded_models
-    from nirgen.models.checkpoint import read_header
+    from nirgen.models.catalog import embedded_models, read_header
 
     headers = {name: read_header(path) for name, path in embedded_models().items()}
     if as_json:
@@ -35,9 +35,8 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole header as JSON.")] = False,
 ) -> None:
     """Say what a model is: architecture, size, training, numbers, licence; its hash is verified."""
-    from nirgen.models.catalog import find_model
+    from nirgen.models.catalog import find_model, read_extractor_config
     from nirgen.models.checkpoint import load_state
-    from nirgen.models.weights import read_extractor_config
 
     path = find_model(model)
     extractor = read_extractor_config(path)

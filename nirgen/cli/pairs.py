@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 from typer.core import TyperGroup
 
-from nirgen.cli.progress import working
+from nirgen.cli.output import working
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
     from nirgen.pairs import PairList
     from nirgen.pairs.report import Row
+
 
 _SHOWN = 10
 
@@ -74,10 +75,9 @@ def list_pairs(
     seed: Annotated[int, typer.Option(min=0, help="Another one gives another division.")] = 0,
 ) -> None:
     """List RGB-NIR pairs, matched by stem, with their sequences, splits and hashes."""
-    from nirgen.pairs.finding import Division, find_pairs
+    from nirgen.pairs.find import Division, find_pairs, parse_shares
     from nirgen.pairs.layouts import LAYOUTS, recognise
     from nirgen.pairs.matching import Rules
-    from nirgen.pairs.splitting import parse_shares
 
     if (rgb is None) != (nir is None):
         raise typer.BadParameter("--rgb and --nir go together")
@@ -130,9 +130,8 @@ def check(
     Exit code 3: some images could not be read; the report says why. Suspect pairs alone leave it 0.
     """
     from nirgen.pairs import PairList
-    from nirgen.pairs.checking import TOLERANCE, check_pairs, clean_pairs
-    from nirgen.pairs.report import write_report
-    from nirgen.pairs.sheet import write_sheet
+    from nirgen.pairs.check import TOLERANCE, check_pairs, clean_pairs
+    from nirgen.pairs.report import write_report, write_sheet
 
     if clean_list is not None and drop_worse_than is None:
         raise typer.BadParameter("--clean-list goes with --drop-worse-than")

@@ -6,8 +6,11 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from nirgen.cli.output import print_table
+
 if TYPE_CHECKING:
-    from collections.abc import Container, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
+
 
 _LEAKS, _NAMES, _NOTED = 20, 12, 20
 """How many leaks, names of a label file, and decisions to know of are shown one by one."""
@@ -17,7 +20,7 @@ def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
     """Show a plan.
 
     Args:
-        summary: What `nirgen.dataset.summary.summarise` says of it.
+        summary: What `nirgen.dataset.contents.summarise` says of it.
         how: How images will come into the dataset.
     """
     _print_splits(summary["splits"])
@@ -133,23 +136,6 @@ def _print_leaks(summary: Mapping[str, Any]) -> None:
         typer.echo(f"leak ({leak['kind']}): {leak['split']} image '{leak['key']}' and {leak['other']}")
     if len(leaks) > _LEAKS:
         typer.echo(f"... and {len(leaks) - _LEAKS} more leaks, which --json has")
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Container[int]) -> None:
-    """A table on standard output, some columns set right; nothing if it has no rows."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    if not rows:
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)
-    typer.echo()
 
 
 def _size(count: int) -> str:

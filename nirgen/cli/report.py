@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nirgen.cli.progress import stages
+from nirgen.cli.output import stages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -12,13 +12,13 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from nirgen.recipe.command import Command
     from nirgen.recipe.plan import Step
     from nirgen.recipe.recipe import Recipe
     from nirgen.recipe.run import Progress
 
 
 def run(
+    ctx: typer.Context,
     recipe: Annotated[
         Path, typer.Argument(metavar="RECIPE.yaml", help="The recipe; docs/recipes.md says how to write one.")
     ],
@@ -43,14 +43,14 @@ def run(
     The run folder has stages/, logs/, run.json, summary.md and summary.html. The same command goes on where a run
     stopped. Exit codes: 3, a stage did a part only; 130, interrupted; else that of the stage that failed.
     """
-    from nirgen.recipe.fingerprint import Hashes
-    from nirgen.recipe.plan import make_plan
+    from nirgen.recipe.commands import commands_of
+    from nirgen.recipe.plan import Hashes, make_plan
     from nirgen.recipe.recipe import Recipe, changed
     from nirgen.recipe.resolve import resolve
 
     read = changed(Recipe.load(recipe), changes or [])
     folder = (out or Path("runs") / read.name).absolute()
-    stages = resolve(read, _commands(), folder, _roots(data or []))
+    stages = resolve(read, commands_of(ctx.find_root().command), folder, _roots(data or []))
     hashes = Hashes(folder / "hashes.json")
 
     def plan() -> list[Step]:
@@ -60,13 +60,6 @@ def run(
         _print_plan(plan())
         return
     _run(read, folder, hashes, plan)
-
-
-def _commands() -> dict[str, Command]:
-    from nirgen.cli import app
-    from nirgen.recipe.command import commands_of
-
-    return commands_of(typer.main.get_command(app))
 
 
 def _roots(data: list[str]) -> dict[str, Path]:
@@ -94,8 +87,7 @@ def _run(recipe: Recipe, folder: Path, hashes: Any, plan: Callable[[], list[Step
 
     from nirgen.files import locked, make_folder, write_whole
     from nirgen.recipe.page import render
-    from nirgen.recipe.run import run_steps, write_record
-    from nirgen.recipe.summary import summary
+    from nirgen.recipe.run import run_steps, summary, write_record
 
     make_folder(folder)
     began = datetime.now(UTC).isoformat(timespec="seconds")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import os
 import signal
 import sys
@@ -13,14 +12,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nirgen.cli.interrupt import interruptible
+from nirgen.cli.config_overlay import read_train_settings
+from nirgen.cli.output import interruptible
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
     from nirgen.pairs import PairList
     from nirgen.train.config import TrainConfig
-    from nirgen.train.loop import Progress
+    from nirgen.train.loop import StepReport
+
 
 _SECONDS_BETWEEN_LINES = 15
 
@@ -62,7 +63,7 @@ def train(
     options: dict[str, Any] = {"max_minutes": max_minutes, "licence": licence, "seed": seed}
     given = {name: value for name, value in options.items() if value is not None}
     given |= {f"data.{name}": str(value) for name, value in (("pairs", pairs), ("root", root)) if value is not None}
-    settings = _settings(config, changes or [], given)
+    settings = read_train_settings(config, changes or [], given)
     if settings.data.pairs is None:
         raise ConfigError("no pairs are named; give --pairs LIST, as 'nirgen pairs' writes it, or set data.pairs")
     listed = PairList.read(Path(settings.data.pairs), Path(settings.data.root) if settings.data.root else None)
@@ -104,69 +105,13 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
     typer.echo(f"{outcome.model}")
 
 
-def _settings(config: str, changes: list[str], given: dict[str, Any]) -> TrainConfig:
-    """The resolved settings: a preset or a file, with changes laid over it."""
-    import yaml
-
-    from nirgen.errors import ConfigError
-    from nirgen.train.config import PRESETS, TrainConfig
-
-    values: dict[str, Any] = {"preset": config}
-    if config not in PRESETS:
-        try:
-            values = yaml.safe_load(Path(config).read_text(encoding="utf-8")) or {}
-        except FileNotFoundError:
-            raise ConfigError(f"{config}: no such file, and no preset (there are {', '.join(PRESETS)})") from None
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{config}: can't be read as YAML ({' '.join(str(error).split())})") from None
-        if not isinstance(values, dict):
-            raise ConfigError(f"{config}: holds a {type(values).__name__}; write settings as 'name: value'")
-    base = TrainConfig.read(values, where=config).model_dump(mode="json")
-    for text in changes:
-        name, equals, value = text.partition("=")
-        if not equals:
-            raise ConfigError(f"--set {text}: no value; write it as --set losses.ssim=5")
-        if name == "preset":
-            raise ConfigError(f"--set {text}: name the preset in CONFIG's place")
-        try:
-            base = _changed(base, name, yaml.safe_load(value))
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {text}: '{value}' is no YAML value") from None
-    for name, value in given.items():
-        base = _changed(base, name, value)
-    return TrainConfig.read(base, where=config if not changes else f"{config} with --set")
-
-
-def _changed(base: dict[str, Any], name: str, value: Any) -> dict[str, Any]:
-    """The settings with one of them exchanged; a number in its dotted name is a position in a list."""
-    from nirgen.errors import ConfigError
-
-    result = copy.deepcopy(base)
-    inner: Any = result
-    *path, last = name.split(".")
-    for position, part in enumerate([*path, last]):
-        if isinstance(inner, list):
-            if not part.isdigit() or int(part) >= len(inner):
-                where = ".".join([*path, last][:position])
-                raise ConfigError(f"--set {name}: '{where}' has the positions 0 to {len(inner) - 1}")
-        elif not isinstance(inner, dict):
-            raise ConfigError(f"--set {name}: '{'.'.join([*path, last][:position])}' is a value and has no '{part}'")
-        if position < len(path):
-            inner = inner[int(part)] if isinstance(inner, list) else inner.setdefault(part, {})
-    if isinstance(inner, list):
-        inner[int(last)] = value
-    else:
-        inner[last] = value
-    return result
-
-
 def _describe(settings: TrainConfig, pairs: PairList) -> None:
     """Print the resolved settings, and what a run of them would be."""
     import yaml
 
     from nirgen.models.checkpoint import build
     from nirgen.train.loop import total_steps
-    from nirgen.train.validation import chosen_pairs
+    from nirgen.train.monitor import chosen_pairs
 
     chosen = pairs.split("train").pairs
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
@@ -200,7 +145,7 @@ def _stopping() -> Generator[Callable[[], bool]]:
 
 
 @contextmanager
-def _progress() -> Generator[Callable[[Progress], None]]:
+def _progress() -> Generator[Callable[[StepReport], None]]:
     """A live bar on a terminal, else a line every 15 seconds, or as one of several processes."""
     if not sys.stderr.isatty() or "RANK" in os.environ:
         yield _lines()
@@ -213,7 +158,7 @@ def _progress() -> Generator[Callable[[Progress], None]]:
     with Bar(*columns, TextColumn("{task.fields[left]}\n{task.fields[terms]}"), console=Console(stderr=True)) as bar:
         task = bar.add_task("step 0", total=1.0, left="", terms="")
 
-        def report(progress: Progress) -> None:
+        def report(progress: StepReport) -> None:
             bar.update(
                 task,
                 completed=progress.progress,
@@ -225,10 +170,10 @@ def _progress() -> Generator[Callable[[Progress], None]]:
         yield report
 
 
-def _lines() -> Callable[[Progress], None]:
+def _lines() -> Callable[[StepReport], None]:
     last = -float(_SECONDS_BETWEEN_LINES)
 
-    def report(progress: Progress) -> None:
+    def report(progress: StepReport) -> None:
         nonlocal last
         now = time.monotonic()
         if now - last < _SECONDS_BETWEEN_LINES and progress.progress < 1:
@@ -240,11 +185,11 @@ def _lines() -> Callable[[Progress], None]:
     return report
 
 
-def _pace(progress: Progress) -> str:
+def _pace(progress: StepReport) -> str:
     return f"{progress.rate:.2f} steps/s, {progress.minutes_left:.0f} min to go"
 
 
-def _terms(progress: Progress) -> str:
+def _terms(progress: StepReport) -> str:
     return ", ".join(f"{name} {value:.3f}" for name, value in progress.terms.items())
 
 

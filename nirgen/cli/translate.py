@@ -15,18 +15,17 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nirgen.cli.interrupt import stoppable
+from nirgen.cli.output import stoppable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
-    from nirgen.models.precision import Wanted
+    from nirgen.devices import Wanted
     from nirgen.translate.job import Engine
-    from nirgen.translate.options import RunOptions, TranslateOptions
-    from nirgen.translate.profile import Profile
-    from nirgen.translate.shard import Shard
-    from nirgen.translate.summary import Progress, Summary
+    from nirgen.translate.options import RunOptions, Shard, TranslateOptions
+    from nirgen.translate.summary import Profile, Progress, Summary
     from nirgen.translate.url import Place
+
 
 _SECONDS_BETWEEN_LINES = 10
 
@@ -143,9 +142,8 @@ def translate(
         "shard": _parse_shard(shard),
         **where,
     }
-    from nirgen.models.memory import keep_freed_memory
-    from nirgen.translate.preview import check_preview
-    from nirgen.translate.run import translate_folder
+    from nirgen.devices import keep_freed_memory
+    from nirgen.translate.run import check_preview, translate_folder
 
     if preview is not None:
         check_preview(preview, source, out)
@@ -194,7 +192,7 @@ def _parse_size(text: str | None) -> tuple[int, int] | None:
 
 
 def _parse_shard(text: str | None) -> Shard | None:
-    from nirgen.translate.shard import Shard
+    from nirgen.translate.options import Shard
 
     return None if text is None else Shard.parse(text)
 
@@ -209,7 +207,8 @@ def _engine(
             raise typer.BadParameter(f"{given[0]} goes with --engine ray")
     if name == "local" and (device is None or ("," not in device and device != "all")):
         return {"model": model, "device": device, "precision": precision}, None
-    from nirgen.translate.loading import ModelLoader, list_devices
+    from nirgen.devices import list_devices
+    from nirgen.translate.worker import ModelLoader
 
     if name == "ray":
         # Before Ray is imported: it sends nothing home, and its C++ parts keep to themselves what it mends itself.
@@ -320,7 +319,7 @@ def _print_profile(profile: Profile) -> None:
     """A table of the stages, and what it says of the run."""
     from rich.table import Table
 
-    from nirgen.cli.screen import show
+    from nirgen.cli.output import show
 
     table = Table("stage", title="where the time went")
     for column in ("images", "seconds", "images/s of one thread", "share of the wall time"):
@@ -345,7 +344,7 @@ def _print_failures(summary: Summary) -> None:
 
 def _write_preview(source: Place | None, out: Place, arguments: dict[str, Any], preview: Path, *, quiet: bool) -> None:
     from nirgen.translate.plan import make_plan
-    from nirgen.translate.preview import write_preview
+    from nirgen.translate.run import write_preview
 
     options, run = arguments["options"], arguments["run"]
     plan = make_plan(source, out, f".{options.format}", listing=arguments["listing"], shard=arguments["shard"])

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nirgen.cli.progress import stages
-from nirgen.cli.screen import show
+from nirgen.cli.output import show, stages
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -17,8 +16,8 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from nirgen.validate import Report
-    from nirgen.validate.findings import Finding
-    from nirgen.validate.loaders import Loaded
+    from nirgen.validate.findings import Finding, Loaded
+
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 

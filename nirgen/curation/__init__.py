@@ -3,10 +3,8 @@
 Decisions name images and boxes by their stable keys and know nothing of datasets or databases.
 """
 
-from nirgen.curation.decision import ACTIONS, Action, Bbox, Decision, Seen, added_key
-from nirgen.curation.diff import Difference, diff
+from nirgen.curation.decision import ACTIONS, Action, Bbox, Decision, Difference, Seen, added_key, diff, merge, unite
 from nirgen.curation.file import Decisions, encode, read_decisions, write_decisions
-from nirgen.curation.merge import merge, unite
 
 __all__ = [
     "ACTIONS",

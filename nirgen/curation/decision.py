@@ -1,11 +1,15 @@
-"""A decision about one image or one box of a dataset."""
+"""Decisions about images and boxes of a dataset: merged and compared."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
 
 DECIMALS = 3
 """Of a pixel, in boxes."""
@@ -137,3 +141,124 @@ def _rounded(bbox: Bbox | None) -> Bbox | None:
         return None
     x, y, width, height = (round(float(value), DECIMALS) + 0.0 for value in bbox)
     return x, y, width, height
+
+
+def unite(older: Iterable[Decision], newer: Iterable[Decision]) -> tuple[Decision, ...]:
+    """All decisions of two files that speak of the same dataset without decisions.
+
+    Args:
+        older: The first.
+        newer: The second; what it contradicts of the first, or has of the same key and action, goes.
+
+    Returns:
+        The decisions, sorted by key and action.
+    """
+    united = {decision.order: decision.rounded() for decision in older}
+    for decision in newer:
+        _remove_contradicted(united, decision)
+        united[decision.order] = decision.rounded()
+    return tuple(united[order] for order in sorted(united))
+
+
+def merge(base: Iterable[Decision], new: Iterable[Decision]) -> tuple[Decision, ...]:
+    """Put new decisions on top of older ones.
+
+    What a new decision contradicts goes, as does an older one of the same action. `seen` of the result speaks of the
+    dataset without decisions: where an older decision has changed class or place of a box, a new one takes over what
+    the older one saw. A new decision that brings a box back to what it was takes the older one away and stays out
+    itself, and so does the deletion of an added box.
+
+    Args:
+        base: What the dataset was built with.
+        new: What was decided since, by somebody who saw that dataset.
+
+    Returns:
+        The decisions, sorted by key and action; the base, if there is nothing new.
+    """
+    merged = {decision.order: decision.rounded() for decision in base}
+    earlier = dict(merged)
+    for decision in sorted((each.rounded() for each in new), key=lambda each: each.order):
+        removes_added = decision.action == "delete" and (decision.key, "add") in earlier
+        if removes_added:
+            for action in ACTIONS:
+                merged.pop((decision.key, action), None)
+        _remove_contradicted(merged, decision)
+        if not removes_added and not _takes_back(decision, earlier):
+            merged[decision.order] = _as_without(decision, earlier)
+    return tuple(merged[order] for order in sorted(merged))
+
+
+def _remove_contradicted(decisions: dict[tuple[str, str], Decision], new: Decision) -> None:
+    """Remove what can't stand beside a new decision."""
+    for action in ACTIONS:
+        if action == new.action or {action, new.action} in CONTRADICTIONS:
+            decisions.pop((new.key, action), None)
+
+
+def _takes_back(new: Decision, earlier: Mapping[tuple[str, str], Decision]) -> bool:
+    """Whether a decision gives a box what it had before an earlier one."""
+    old = earlier.get(new.order)
+    if old is None:
+        return False
+    if new.action == "relabel":
+        return new.category == old.seen.category
+    if new.action != "move" or old.seen.bbox is None:
+        return False
+    was = replace(new, bbox=scaled(old.seen.bbox, old.size, new.size)).rounded()
+    return new.bbox == was.bbox
+
+
+def _as_without(new: Decision, earlier: Mapping[tuple[str, str], Decision]) -> Decision:
+    """A decision whose `seen` speaks of the dataset without the earlier ones."""
+    relabelled, moved = earlier.get((new.key, "relabel")), earlier.get((new.key, "move"))
+    seen, size = new.seen, new.size
+    if relabelled is not None:
+        seen = replace(seen, category=relabelled.seen.category)
+    if moved is not None:
+        size = size or moved.size
+        seen = replace(seen, bbox=moved.seen.bbox and scaled(moved.seen.bbox, moved.size, size))
+    if size is None or (new.bbox is None and seen.bbox is None):
+        return replace(new, seen=seen, width=None, height=None)
+    return replace(new, seen=seen, width=size[0], height=size[1]).rounded()
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """What differs, each sorted by key and action.
+
+    Attributes:
+        added: Decisions of the second list alone.
+        removed: Decisions of the first list alone.
+        changed: Decisions of one key and action that differ otherwise: as in the first list, and as in the second.
+    """
+
+    added: tuple[Decision, ...]
+    removed: tuple[Decision, ...]
+    changed: tuple[tuple[Decision, Decision], ...]
+
+    @property
+    def any(self) -> bool:
+        """Whether there is a difference."""
+        return bool(self.added or self.removed or self.changed)
+
+
+def diff(a: Iterable[Decision], b: Iterable[Decision]) -> Difference:
+    """Compare two lists of decisions.
+
+    Args:
+        a: The first.
+        b: The second.
+
+    Returns:
+        What has to be done to the first to get the second.
+    """
+    before, after = ({each.order: each.rounded() for each in decisions} for decisions in (a, b))
+    return Difference(
+        added=tuple(after[order] for order in sorted(after.keys() - before.keys())),
+        removed=tuple(before[order] for order in sorted(before.keys() - after.keys())),
+        changed=tuple(
+            (before[order], after[order])
+            for order in sorted(before.keys() & after.keys())
+            if before[order] != after[order]
+        ),
+    )

@@ -15,25 +15,19 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nirgen import __version__
+from nirgen._version import __version__
 from nirgen.curation import encode
-from nirgen.dataset import folder, yolo
+from nirgen.dataset import folder
+from nirgen.dataset import writers as yolo
 from nirgen.dataset.annotations import label_images
-from nirgen.dataset.card import write_card
-from nirgen.dataset.configs import write_configs
-from nirgen.dataset.contents import Contents
-from nirgen.dataset.huggingface import huggingface_files
+from nirgen.dataset.card import Examples, write_card
+from nirgen.dataset.contents import Contents, check_licence, parts_of
 from nirgen.dataset.leaks import refuse_leaks
-from nirgen.dataset.licences import check_licence, parts_of
-from nirgen.dataset.pictures import Examples
-from nirgen.dataset.placing import place_all
-from nirgen.dataset.provenance import provenance_file
-from nirgen.dataset.site import site_for
-from nirgen.dataset.split_files import coco_files, rfdetr_files
-from nirgen.dataset.store import Store
-from nirgen.dataset.training import write_pairs
+from nirgen.dataset.provenance import provenance_file, write_pairs
+from nirgen.dataset.store import Store, place_all, site_for
+from nirgen.dataset.writers import coco_files, huggingface_files, rfdetr_files, write_configs
 from nirgen.errors import ConfigError, OutputError
-from nirgen.labels.names import safe_path
+from nirgen.files import safe_path
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -42,8 +36,10 @@ if TYPE_CHECKING:
 
     from nirgen.dataset.annotations import Labelled
     from nirgen.dataset.config import GeneratedInput, RealInput
-    from nirgen.dataset.placing import Placed
-    from nirgen.dataset.plan import Plan, Report
+    from nirgen.dataset.plan import Plan
+    from nirgen.dataset.store import Placed
+    from nirgen.progress import Progress
+
 
 FORMATS: Mapping[str, Callable[[Store, Plan], AbstractContextManager[Callable[[Labelled], None]]]] = {
     "yolo": yolo.yolo_files,
@@ -81,7 +77,7 @@ class Built:
     seconds: float
 
 
-def build(plan: Plan, out: Path, *, replace: bool = False, progress: Report | None = None) -> Built:
+def build(plan: Plan, out: Path, *, replace: bool = False, progress: Progress | None = None) -> Built:
     """Write the dataset of a plan.
 
     It appears whole or not at all: it is written beside `out`, whose place it takes when it is complete. The same plan
@@ -134,7 +130,7 @@ def _inputs(plan: Plan) -> list[GeneratedInput | RealInput]:
     return [*plan.config.generated, *plan.config.real]
 
 
-def _existing(out: Path, plan: Plan, *, replace: bool, progress: Report | None) -> folder.DatasetInfo | None:
+def _existing(out: Path, plan: Plan, *, replace: bool, progress: Progress | None) -> folder.DatasetInfo | None:
     """The dataset that is there already, if it is the plan's own and intact; one that may be replaced isn't."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
@@ -174,7 +170,7 @@ def _keep_scores(old: Path, new: Path) -> None:
         shutil.copyfile(old / folder.SCORES, new / folder.SCORES)
 
 
-def _write(plan: Plan, store: Store, progress: Report | None) -> tuple[dict[str, Any], list[Placed]]:
+def _write(plan: Plan, store: Store, progress: Progress | None) -> tuple[dict[str, Any], list[Placed]]:
     """Write all files but `run.json`; what `dataset.json` says, and how the images came."""
     placed = place_all(plan.images, store, plan.config, progress)
     contents, examples = Contents(), Examples.of(plan)

@@ -1,29 +1,41 @@
-"""`README.md` of a dataset: what is in it, where it comes from, what may be done with it."""
+"""Dataset card: `README.md` with contents, origin and licence, and its pictures."""
 
 from __future__ import annotations
 
+import io
 from collections import defaultdict
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nirgen.dataset import pictures
-from nirgen.dataset.contents import splits_in
+import numpy as np
+from matplotlib.figure import Figure
+from PIL import Image, ImageDraw
+
+from nirgen import images
+from nirgen.dataset.contents import UNKNOWN, parts_of, splits_in
 from nirgen.dataset.folder import CARD
-from nirgen.dataset.licences import UNKNOWN, parts_of
 from nirgen.dataset.plan import REASONS
-from nirgen.dataset.rendering import cell, render
+from nirgen.dataset.writers import cell, render
+from nirgen.labels.frames import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
+    from pathlib import Path
 
+    from numpy.typing import NDArray
+
+    from nirgen.dataset.annotations import Labelled
     from nirgen.dataset.contents import Contents
     from nirgen.dataset.plan import LabelInput, Plan
     from nirgen.dataset.store import Store
+    from nirgen.labels.file import Category
+
 
 LEAKS_SHOWN = 20
 NAMES_SHOWN = 15
 
 
-def write_card(store: Store, plan: Plan, contents: Contents, examples: pictures.Examples) -> None:
+def write_card(store: Store, plan: Plan, contents: Contents, examples: Examples) -> None:
     """Write the card and its pictures.
 
     Args:
@@ -36,7 +48,7 @@ def write_card(store: Store, plan: Plan, contents: Contents, examples: pictures.
     splits = splits_in(plan)
     if examples.chosen:
         store.write("card/examples.png", examples.draw(store.root, plan.categories))
-    store.write("card/classes.png", pictures.draw_classes(contents, plan.categories))
+    store.write("card/classes.png", draw_classes(contents, plan.categories))
     text = render(
         "README.md.j2",
         plan,
@@ -101,3 +113,129 @@ def _counts(items: Iterable[tuple[str, int]]) -> str:
     shown = ", ".join(f"{cell(name)} ({count:,})" for name, count in ranked[:NAMES_SHOWN])
     others = ranked[NAMES_SHOWN:]
     return f"{shown}, {len(others)} others ({sum(count for _, count in others):,})" if others else shown
+
+
+BOX = (211, 375)
+"""(height, width) in pixels that each example is fitted into."""
+
+COLUMNS = 4
+EACH = 4
+"""Examples of each kind, generated and real."""
+
+GAP = 20
+"""White between the examples, in pixels, which the captions are written on."""
+
+COLOURS = ((230, 60, 60), (255, 190, 0), (40, 130, 255), (60, 190, 90), (200, 80, 220), (0, 190, 190))
+IGNORED = (150, 150, 150)
+
+
+@dataclass
+class Examples:
+    """Images to show, spread evenly over those that have annotations.
+
+    Attributes:
+        wanted: The keys of the images to show.
+        chosen: These images with what is on them, as they came by.
+    """
+
+    wanted: frozenset[str]
+    chosen: list[Labelled] = field(default_factory=list)
+
+    @classmethod
+    def of(cls, plan: Plan) -> Examples:
+        """Choose the examples of a plan: up to `EACH` generated ones and as many real ones."""
+        wanted: list[str] = []
+        for kind in ("generated", "real"):
+            keys = [
+                image.key for image in plan.images if image.kind == kind and image.labels and image.labels.annotations
+            ]
+            positions = np.linspace(0, len(keys) - 1, min(EACH, len(keys))).round().astype(int)
+            wanted += [keys[position] for position in positions]
+        return cls(frozenset(wanted))
+
+    def add(self, labelled: Labelled) -> None:
+        """Keep an image that is to be shown."""
+        if labelled.image.key in self.wanted:
+            self.chosen.append(labelled)
+
+    def draw(self, folder: Path, categories: Sequence[Category]) -> bytes:
+        """The chosen images in rows, generated ones first, as a PNG.
+
+        Args:
+            folder: The dataset.
+            categories: Of the dataset.
+        """
+        colours = {category.id: COLOURS[category.id % len(COLOURS)] for category in categories}
+        rows = [
+            chosen[start : start + COLUMNS]
+            for chosen in ([each for each in self.chosen if each.image.kind == kind] for kind in ("generated", "real"))
+            for start in range(0, len(chosen), COLUMNS)
+        ]
+        drawn = [[_draw_boxes(folder, each, colours) for each in row] for row in rows]
+        picture = Image.fromarray(images.side_by_side(drawn, box=BOX, gap=GAP))
+        draw = ImageDraw.Draw(picture)
+        for number, row in enumerate(rows):
+            for column, each in enumerate(row):
+                where = (GAP + column * (BOX[1] + GAP), GAP // 4 + number * (BOX[0] + GAP))
+                draw.text(where, f"{each.image.kind}: {_shortened(each.image.key)}", fill=(0, 0, 0))
+        _draw_legend(draw, picture.height - GAP + 5, categories, colours)
+        return images.encode(np.asarray(picture), "png")
+
+
+def draw_classes(contents: Contents, categories: Sequence[Category]) -> bytes:
+    """How many boxes each class has in each split, generated and real, as a PNG.
+
+    Args:
+        contents: Of the dataset.
+        categories: Of the dataset.
+    """
+    splits = [split for split in SPLITS if split in contents.splits]
+    figure = Figure(figsize=(3.6 * len(splits), 3.4), layout="constrained")
+    plots = np.atleast_1d(figure.subplots(1, len(splits)))
+    places = np.arange(len(categories))
+    for plot, split in zip(plots, splits, strict=True):
+        boxes = contents.splits[split].boxes
+        below = np.zeros(len(categories))
+        for kind, colour in (("real", "#33557a"), ("generated", "#e08a2e")):
+            counts = np.array([boxes[category.id, kind] for category in categories])
+            bars = plot.bar(places, counts, bottom=below, label=kind, color=colour, width=0.7)
+            below += counts
+        plot.bar_label(bars, labels=[f"{int(count):,}" for count in below], fontsize="small")
+        plot.set_xticks(places, [category.name for category in categories], rotation=30, ha="right")
+        plot.set(title=split, ylabel="boxes" if split == splits[0] else "")
+        plot.set_ylim(0, 1.15 * max(1, below.max()))
+        plot.spines[["top", "right"]].set_visible(False)
+    plots[0].legend(fontsize="small", frameon=False)
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=100, metadata={"Software": None})
+    return picture.getvalue()
+
+
+def _draw_boxes(folder: Path, labelled: Labelled, colours: dict[int, tuple[int, int, int]]) -> NDArray[np.uint8]:
+    """An image at the size that it is shown at, with its boxes: (H, W, 3) uint8."""
+    rgb = images.read(folder / labelled.image.target)
+    scale = min(BOX[0] / rgb.shape[0], BOX[1] / rgb.shape[1])
+    rgb = images.resize(rgb, (max(1, round(rgb.shape[0] * scale)), max(1, round(rgb.shape[1] * scale))))
+    picture = Image.fromarray(rgb)
+    draw = ImageDraw.Draw(picture)
+    for box in labelled.boxes:
+        x, y, width, height = (value * scale for value in box.coco["bbox"])
+        colour = IGNORED if box.coco["iscrowd"] else colours[box.coco["category_id"]]
+        draw.rectangle((x, y, x + width, y + height), outline=colour, width=1 if box.coco["iscrowd"] else 2)
+    return np.asarray(picture)
+
+
+def _draw_legend(
+    draw: ImageDraw.ImageDraw, top: float, categories: Sequence[Category], colours: dict[int, tuple[int, int, int]]
+) -> None:
+    left: float = GAP
+    legend: list[tuple[str, Any]] = [(category.name, colours[category.id]) for category in categories]
+    for name, colour in [*legend, ("region to ignore", IGNORED)]:
+        draw.rectangle((left, top, left + 10, top + 10), fill=colour)
+        draw.text((left + 15, top - 1), name, fill=(0, 0, 0))
+        left += 35 + draw.textlength(name)
+
+
+def _shortened(text: str, length: int = 52) -> str:
+    """The end of a text that is too long to show."""
+    return text if len(text) <= length else f"...{text[-length:]}"

@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from nirgen.config import FrozenConfig
-from nirgen.dataset.plan import SPLITS
+from nirgen.labels.frames import SPLITS
 from nirgen.labels.policy import BUILT_IN
 
 _FORBIDDEN = set('/\\:*?"<>|#\0')

@@ -1,4 +1,4 @@
-"""A dataset folder as it is on disk: its files by name, and what `dataset.json` says of it."""
+"""A dataset folder on disk: file names, `dataset.json`, file hashes."""
 
 from __future__ import annotations
 
@@ -7,19 +7,20 @@ import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
-from nirgen.errors import NirgenError
+from nirgen.errors import ImageError, NirgenError
+from nirgen.files import safe_path
 from nirgen.labels.file import Category
-from nirgen.labels.names import safe_path
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from nirgen.dataset.plan import Report
+    from nirgen.progress import Progress
+
 
 SCHEMA = 1
 DATASET_JSON = "dataset.json"
@@ -116,7 +117,7 @@ def read_dataset(folder: Path) -> DatasetInfo:
         raise NirgenError(f"{path}: damaged or of another program ({error}); build the dataset again") from None
 
 
-def altered(info: DatasetInfo, report: Report | None = None) -> Iterator[str]:
+def altered(info: DatasetInfo, report: Progress | None = None) -> Iterator[str]:
     """The files of a dataset that are missing, or aren't any more what they were when it was built.
 
     Args:
@@ -156,3 +157,82 @@ def _sha256(folder: Path, name: str) -> str | None:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError:
         return None
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What a file is, without its pixels.
+
+    Attributes:
+        sha256: Of its bytes.
+        size_bytes: How many they are.
+        size: (height, width) in pixels, upright; None if that wasn't asked for.
+    """
+
+    sha256: str
+    size_bytes: int
+    size: tuple[int, int] | None = None
+
+
+def read_all(
+    work: Callable[[Path], T], paths: Sequence[Path], *, what: str, report: Progress | None = None
+) -> list[T | ImageError]:
+    """Do the same for each of many files, in threads.
+
+    Args:
+        work: What to do; an ImageError is a result as well.
+        paths: The files.
+        what: What the report calls it.
+        report: Told after each file.
+
+    Returns:
+        What came of each file, in order.
+    """
+
+    def attempt(path: Path) -> T | ImageError:
+        try:
+            return work(path)
+        except ImageError as error:
+            return error
+
+    results: list[T | ImageError] = []
+    threads = ThreadPoolExecutor(THREADS)
+    try:
+        for result in threads.map(attempt, paths):
+            results.append(result)
+            if report is not None:
+                report(what, len(results), len(paths))
+    finally:
+        threads.shutdown(cancel_futures=True)
+    return results
+
+
+def hash_file(path: Path) -> Looked:
+    """Hash a file.
+
+    Raises:
+        ImageError: It can't be read.
+    """
+    data = read_bytes(path)
+    return Looked(hashlib.sha256(data).hexdigest(), len(data))
+
+
+def read_bytes(path: Path) -> bytes:
+    """The whole of a file.
+
+    Raises:
+        ImageError: It can't be read.
+    """
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{str(path)!r} can't be read: {error.strerror}; bring it back") from error
+
+
+def hash_input(path: Path) -> str:
+    """The sha256 of a file that isn't an image, in pieces."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

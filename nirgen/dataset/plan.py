@@ -1,26 +1,22 @@
-"""What a dataset will hold: every image with its place, its labels and its split, and why the others stay out.
+"""Records of a plan: each image of a dataset with its split and labels, and why other images stay out.
 
-`nirgen.dataset.planning.make_plan` makes a plan, `nirgen.dataset.build.build` carries it out.
+`nirgen.dataset.planner.make_plan` makes a plan, `nirgen.dataset.build.build` carries it out.
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Iterable, Mapping
     from pathlib import Path
 
     from nirgen.curation.decision import Decision
     from nirgen.dataset.config import DatasetConfig
-    from nirgen.dataset.training import TrainingPair
     from nirgen.labels.file import Category, LabelledImage
 
-    Report = Callable[[str, int, int], None]
-    """Is told how far work has come: what is being done, how many are done, of how many."""
-
-SPLITS = ("train", "val", "test")
 
 REASONS: Mapping[str, str] = {
     "failed": "failed to be translated",
@@ -244,6 +240,25 @@ class Curated:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class TrainingPair:
+    """A pair that a generator was trained on; what its model's header doesn't say is empty.
+
+    Attributes:
+        model_id: Of the generator.
+        name: Of the pair.
+        rgb_sha256: Of the RGB image's file.
+        nir_sha256: Of the NIR image's file.
+        sequence: The recording that it comes from.
+    """
+
+    model_id: str
+    name: str
+    rgb_sha256: str
+    nir_sha256: str
+    sequence: str
+
+
 @dataclass(frozen=True)
 class Plan:
     """A dataset before it is written.
@@ -281,3 +296,45 @@ class Plan:
     digest: str
     rejected: tuple[PlannedImage, ...] = ()
     curation: Curated | None = None
+
+
+EXAMPLES = 5
+
+_REMARKED = {"size", "other-split"}
+"""Reasons whose names go on with what the image is."""
+
+
+class Tally:
+    """Counts by input and reason, with the first few names of each."""
+
+    def __init__(self) -> None:
+        self._names: dict[tuple[str, str], list[str]] = defaultdict(list)
+
+    def add(self, origin: str, what: str, names: Iterable[str]) -> None:
+        """Count images or label entries.
+
+        Args:
+            origin: The input.
+            what: A key of `REASONS`.
+            names: One for each.
+        """
+        self._names[origin, what] += names
+
+    def reasons(self) -> dict[str, str]:
+        """Why each image stays out that was counted: a key of `REASONS` by the image's key."""
+        return {
+            f"{origin}/{name.rpartition(' is ')[0] if what in _REMARKED else name}": what
+            for (origin, what), names in self._names.items()
+            for name in names
+        }
+
+    def left_out(self) -> tuple[LeftOut, ...]:
+        """All that was counted, by input and in the order of `REASONS`; the examples are the first by name."""
+        order = list(REASONS)
+        return tuple(
+            LeftOut(origin, what, len(names), tuple(sorted(names)[:EXAMPLES]))
+            for (origin, what), names in sorted(
+                self._names.items(), key=lambda item: (item[0][0], order.index(item[0][1]))
+            )
+            if names
+        )

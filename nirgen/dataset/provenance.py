@@ -1,27 +1,30 @@
-"""`provenance.parquet`: where each image and each annotation of a dataset comes from, step by step."""
+"""Provenance of a dataset: `provenance.parquet` of images and boxes, `lineage.parquet` of the generators' training."""
 
 from __future__ import annotations
 
+import io
 from contextlib import contextmanager
+from dataclasses import asdict, astuple
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nirgen import __version__
-from nirgen.dataset.editing import image_steps
-from nirgen.dataset.folder import PROVENANCE
-from nirgen.dataset.scaling import Scaling
+from nirgen._version import __version__
+from nirgen.dataset.annotations import Scaling
+from nirgen.dataset.decisions import image_steps
+from nirgen.dataset.folder import LINEAGE, PROVENANCE
+from nirgen.dataset.plan import TrainingPair
 from nirgen.errors import NirgenError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Callable, Generator, Iterable, Mapping
     from pathlib import Path
 
     from nirgen.dataset.annotations import Box, Labelled
-    from nirgen.dataset.placing import Placed
     from nirgen.dataset.plan import Plan, PlannedImage
-    from nirgen.dataset.store import Store
+    from nirgen.dataset.store import Placed, Store
+
 
 SCHEMA = 1
 ROWS = 65_536
@@ -191,3 +194,65 @@ def _steps(image: PlannedImage, placed: Placed) -> tuple[str, ...]:
     if placed.encoded is not None:
         steps.append(placed.encoded)
     return (*steps, *image_steps(image))
+
+
+LINEAGE_SCHEMA = 1
+
+LINEAGE_COLUMNS = pa.schema(
+    [
+        pa.field("model_id", pa.string(), nullable=False),
+        pa.field("name", pa.string(), nullable=False),
+        pa.field("rgb_sha256", pa.string(), nullable=False),
+        pa.field("nir_sha256", pa.string(), nullable=False),
+        pa.field("sequence", pa.string(), nullable=False),
+    ]
+)
+LINEAGE_METADATA = {"nirgen.schema": str(LINEAGE_SCHEMA), "nirgen.version": __version__}
+
+
+def pairs_of(header: Mapping[str, Any], model_id: str) -> tuple[TrainingPair, ...]:
+    """The pairs that a model's header lists, in its order; none if it has no list."""
+    pairs = (header.get("training") or {}).get("pairs") or ()
+    return tuple(
+        TrainingPair(model_id, *(str(pair.get(name) or "") for name in LINEAGE_COLUMNS.names[1:])) for pair in pairs
+    )
+
+
+def write_pairs(store: Store, pairs: Iterable[TrainingPair]) -> None:
+    """Write `lineage.parquet`: each pair once, sorted. There is no file if there are no pairs.
+
+    Args:
+        store: The dataset.
+        pairs: Of all its generators.
+    """
+    rows = sorted(set(pairs), key=astuple)
+    if rows:
+        file = io.BytesIO()
+        table = pa.Table.from_pylist(
+            [asdict(row) for row in rows], schema=LINEAGE_COLUMNS.with_metadata(LINEAGE_METADATA)
+        )
+        pq.write_table(table, file, compression="zstd")
+        store.write(LINEAGE, file.getvalue())
+
+
+def read_pairs(folder: Path) -> tuple[TrainingPair, ...]:
+    """Read the pairs that trained the generators of a dataset.
+
+    Args:
+        folder: The dataset, which has a `lineage.parquet`.
+
+    Raises:
+        NirgenError: The file can't be read, or is of another schema.
+    """
+    path = folder / LINEAGE
+    try:
+        table = pq.read_table(path, partitioning=None)
+        schema = (table.schema.metadata or {}).get(b"nirgen.schema", b"none").decode()
+        if schema != str(LINEAGE_SCHEMA):
+            raise NirgenError(
+                f"{path}: has schema {schema}, and this nirgen reads {LINEAGE_SCHEMA}; build the dataset again"
+            )
+        return tuple(TrainingPair(**row) for row in table.select(LINEAGE_COLUMNS.names).to_pylist())
+    except (pa.ArrowException, OSError, KeyError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise NirgenError(f"{path}: can't be read ({reason}); build the dataset again") from None

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nirgen.dataset.entries import find_entries, misfit
-from nirgen.dataset.plan import SPLITS, Matched, PlannedImage
-from nirgen.dataset.reading import look_at, read_all
-from nirgen.dataset.targets import name_targets
+from nirgen import images
+from nirgen.dataset.entries import find_entries, misfit, name_targets
+from nirgen.dataset.folder import Looked, read_all, read_bytes
+from nirgen.dataset.plan import Matched, PlannedImage
 from nirgen.errors import ImageError, NirgenError
-from nirgen.labels.names import safe_path
+from nirgen.files import safe_path
+from nirgen.labels.frames import SPLITS
 from nirgen.pairs.listing import file_of, read_rows
 from nirgen.pairs.matching import list_images
 from nirgen.translate.journal import FOLDER
@@ -20,11 +22,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nirgen.dataset.config import DatasetConfig, RealInput
-    from nirgen.dataset.plan import Report
-    from nirgen.dataset.reading import Looked
-    from nirgen.dataset.tally import Tally
+    from nirgen.dataset.plan import Tally
     from nirgen.labels.file import LabelFile, LabelledImage
     from nirgen.pairs.listing import Pair
+    from nirgen.progress import Progress
+
 
 _SPLIT_NAMES = {**{split: split for split in SPLITS}, "training": "train", "valid": "val", "validation": "val"}
 
@@ -130,7 +132,7 @@ def find_real(
     *,
     config: DatasetConfig,
     tally: Tally,
-    report: Report | None = None,
+    report: Progress | None = None,
 ) -> tuple[list[RealImage], Matched]:
     """The images of a folder that can go into a dataset.
 
@@ -197,3 +199,13 @@ def _problem(entry: LabelledImage | None, pair: Pair | None, file: Looked) -> tu
 def _own_split(entry: LabelledImage | None, pair: Pair | None) -> str:
     """The split that labels name, or else a list of pairs; empty if none does."""
     return (entry.split if entry else None) or (pair.split if pair else "")
+
+
+def look_at(path: Path) -> Looked:
+    """Hash an image, and take its size from its header.
+
+    Raises:
+        ImageError: It can't be read, or is no image.
+    """
+    data = read_bytes(path)
+    return Looked(hashlib.sha256(data).hexdigest(), len(data), images.size_of(data, str(path)))

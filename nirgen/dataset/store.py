@@ -1,19 +1,37 @@
-"""The files of a dataset while it is written."""
+"""Files of a dataset while it is written: images placed or encoded, hashes kept, the folder swapped in at the end.
+
+A reader sees the old dataset or the new one. A killed build leaves two hidden folders, which the next build removes:
+`.NAME.nirgen-building` and, if it died during the swap, `.NAME.nirgen-old`.
+"""
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import shutil
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from typing import IO, TYPE_CHECKING
+from dataclasses import dataclass
+from functools import partial
+from pathlib import PurePosixPath
+from typing import IO, TYPE_CHECKING, Literal
 
-from nirgen.errors import OutputError
-from nirgen.labels.names import safe_path
+import numpy as np
+
+from nirgen import images
+from nirgen.dataset.folder import THREADS, read_bytes
+from nirgen.errors import NirgenError, OutputError
+from nirgen.files import locked, make_folder, safe_path
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Mapping, Sequence
     from pathlib import Path
+
+    from nirgen.dataset.config import DatasetConfig
+    from nirgen.dataset.plan import PlannedImage
+    from nirgen.progress import Progress
+
 
 BUFFER_BYTES = 1 << 20
 
@@ -108,3 +126,197 @@ class Stream:
     def flush(self) -> None:
         """Hand over what is buffered."""
         self._file.flush()
+
+
+FORMATS: Mapping[str, images.Format] = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".tif": "tif", ".tiff": "tif"}
+
+_NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.EACCES}
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """An image that has come into the dataset.
+
+    Attributes:
+        sha256: Of its file.
+        size_bytes: Of its file.
+        how: What it is to the file that it came from.
+        encoded: How it was encoded anew, in words; None if it has the bytes of the file that it came from.
+    """
+
+    sha256: str
+    size_bytes: int
+    how: Literal["hardlink", "symlink", "copy", "encoded"]
+    encoded: str | None = None
+
+
+def place_all(
+    planned: Sequence[PlannedImage], store: Store, config: DatasetConfig, report: Progress | None = None
+) -> list[Placed]:
+    """Bring all images into the dataset, in threads.
+
+    Args:
+        planned: The images.
+        store: The dataset.
+        config: How they are brought there.
+        report: Told after each image.
+
+    Returns:
+        What became of each, in order.
+
+    Raises:
+        NirgenError: An image changed since the plan was made, can't be read, or its name leads out of the dataset.
+    """
+    placed: list[Placed] = []
+    threads = ThreadPoolExecutor(THREADS)
+    try:
+        for result in threads.map(partial(place, store=store, config=config), planned):
+            placed.append(result)
+            if report is not None:
+                report("images", len(placed), len(planned))
+    finally:
+        threads.shutdown(cancel_futures=True)
+    return placed
+
+
+def place(image: PlannedImage, store: Store, config: DatasetConfig) -> Placed:
+    """Bring an image into the dataset.
+
+    It is encoded anew if `config` asks for a codec or a number of channels, or if it isn't stored upright: not every
+    reader knows of EXIF, and boxes are those of the upright image.
+
+    Args:
+        image: The image.
+        store: The dataset.
+        config: How it is brought there.
+
+    Raises:
+        NirgenError: As for `place_all`.
+    """
+    path = store.claim(image.target)
+    data = read_bytes(image.path)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if sha256 != image.sha256:
+        raise NirgenError(f"{image.path}: changed since the plan was made; make the plan again")
+    header = images.header_of(data, str(image.path))
+    encoded = None
+    how: Literal["hardlink", "symlink", "copy", "encoded"] = "copy"
+    if config.codec or config.channels or not header.upright:
+        data, encoded = _encode(data, header, image, config.channels)
+        sha256, how = hashlib.sha256(data).hexdigest(), "encoded"
+        path.write_bytes(data)
+    elif config.files == "symlink":
+        path.symlink_to(image.path.resolve())
+        how = "symlink"
+    elif config.files == "hardlink" and _link(image.path, path):
+        how = "hardlink"
+    else:
+        path.write_bytes(data)
+    store.hashes[image.target] = sha256
+    return Placed(sha256, len(data), how, encoded)
+
+
+def _link(source: Path, path: Path) -> bool:
+    """Make a hard link; False where the file system has none to this file."""
+    try:
+        os.link(source.resolve(), path)
+    except OSError as error:
+        if error.errno in _NO_LINKS:
+            return False
+        raise
+    return True
+
+
+def _encode(data: bytes, header: images.Header, image: PlannedImage, channels: int | None) -> tuple[bytes, str]:
+    """The bytes of an image in the format of its target's ending, and what was done to it in words."""
+    suffix = PurePosixPath(image.target).suffix.lower()
+    if suffix not in FORMATS:
+        raise NirgenError(f"{image.path}: no image is encoded as {suffix or 'a file without ending'}; say --codec png")
+    pixels = images.decode(data, str(image.path))
+    if channels is not None or header.grey:
+        pixels = images.to_grey(pixels)
+    if channels == 3:
+        pixels = np.repeat(pixels[..., np.newaxis], 3, axis=2)
+    turned = "" if header.upright else "turned upright, "
+    layout = "1 channel" if pixels.ndim == 2 else "3 channels"
+    return images.encode(pixels, FORMATS[suffix]), f"{turned}encoded anew as {FORMATS[suffix]}, {layout}"
+
+
+@dataclass(frozen=True)
+class Site:
+    """Where a dataset is built.
+
+    Attributes:
+        out: The folder that it will be.
+        new: The folder to write; it takes `out`'s place.
+        old: Where `out`, as it was, waits for its removal.
+    """
+
+    out: Path
+    new: Path
+    old: Path
+
+    def clear(self) -> None:
+        """Remove what killed builds left, after bringing back an old dataset that lost its place to no new one."""
+        if self.old.exists() and not self.out.exists():
+            self.old.rename(self.out)
+        for leftover in (self.old, self.new):
+            if leftover.exists():
+                shutil.rmtree(leftover)
+
+    def change_places(self) -> None:
+        """Let the new folder take the old one's place, and remove the old one."""
+        # One sync for all: as many calls of fsync as a dataset has files would take longer than all the rest.
+        os.sync()
+        try:
+            if self.out.exists():
+                self.out.rename(self.old)
+            self.new.rename(self.out)
+        except BaseException:
+            if self.old.exists() and not self.out.exists():
+                self.old.rename(self.out)
+            raise
+        _sync_folder(self.out.parent)
+        shutil.rmtree(self.old, ignore_errors=True)
+
+
+@contextmanager
+def site_for(out: Path) -> Generator[Site]:
+    """Have the place around a dataset for oneself.
+
+    Args:
+        out: The folder that it will be; those above it are made.
+
+    Yields:
+        The site, cleared. What is still in its `new` when the block ends is removed.
+
+    Raises:
+        OutputError: Another build is at work here, or the disk is full or can't be written.
+    """
+    out = out.resolve()
+    make_folder(out.parent)
+    site = Site(out, *(out.with_name(f".{out.name}.nirgen-{what}") for what in ("building", "old")))
+    lock = out.with_name(f".{out.name}.nirgen-lock")
+    try:
+        with locked(lock, busy=f"{out}: another process builds this dataset; wait for it, or name another folder"):
+            try:
+                site.clear()
+                yield site
+            finally:
+                shutil.rmtree(site.new, ignore_errors=True)
+                lock.unlink(missing_ok=True)
+    except OSError as error:
+        kept = "the dataset that was there is as it was" if out.exists() else "nothing was left behind"
+        raise OutputError(
+            f"{out}: can't be written ({error.strerror or error}); {kept}; make room or name another folder, and run "
+            "the same command again"
+        ) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make names in a folder last."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

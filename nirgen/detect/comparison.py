@@ -14,19 +14,19 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nirgen.detect.arms import PRETRAINED, REAL
-from nirgen.detect.average_precision import official, precisions
-from nirgen.detect.bootstrap import Estimate, draw, estimate
-from nirgen.detect.matching import match, numbers_only
+from nirgen.detect.coco_eval import draw, match, numbers_only, official, precisions
+from nirgen.detect.runs import PRETRAINED, REAL
+from nirgen.stats import Estimate, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
-    from nirgen.detect.arms import Arm
-    from nirgen.detect.runs import CompareConfig, Judged
-    from nirgen.detect.truth import Truth
+    from nirgen.detect.config import CompareConfig
+    from nirgen.detect.data import Truth
+    from nirgen.detect.runs import Arm, Judged
+
 
 Verdict = Literal["gain", "loss", "noise", "unknown"]
 

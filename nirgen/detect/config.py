@@ -1,10 +1,10 @@
-"""All settings of a detector's training, as data."""
+"""Settings of a detector training, of a comparison and of its bootstrap."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, Self
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from nirgen.config import FrozenConfig
 
@@ -88,3 +88,39 @@ def flat(values: dict[str, Any], prefix: str = "") -> dict[str, Any]:
     for name, value in values.items():
         found |= flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
     return found
+
+
+class BootstrapConfig(FrozenConfig):
+    """How intervals are made."""
+
+    resamples: int = Field(1000, ge=0)
+    """How often images are drawn; 0 for no intervals."""
+    draw: Literal["images", "sequences"] = "images"
+    """What is drawn with replacement: single images, or whole recordings, whose frames resemble each other."""
+    seed: int = Field(0, ge=0)
+    """Of the draws."""
+
+
+class CompareConfig(FrozenConfig):
+    """A comparison."""
+
+    train: DetectConfig = DetectConfig()
+    """How each run is trained, but for the seed; every arm makes the same number of steps."""
+    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
+    """Each arm is trained once with each."""
+    split: Literal["test", "val"] = "test"
+    """On whose real images runs are judged."""
+    bootstrap: BootstrapConfig = BootstrapConfig()
+
+    @field_validator("seeds")
+    @classmethod
+    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) < len(seeds) or min(seeds, default=0) < 0:
+            raise ValueError(f"{','.join(map(str, seeds))}: seeds are whole numbers from 0 on, each once")
+        return seeds
+
+    @model_validator(mode="after")
+    def _judged_on_others(self) -> Self:
+        if self.train.split == self.split:
+            raise ValueError(f"trained and judged on the split '{self.split}'; judge on another one")
+        return self

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
     from torch import Tensor
 
+
 FRESH = ("fresh", "fresh-tiny")
 KINDS = ("rt_detr_v2", "d_fine", "rt_detr")
 """As transformers calls them: detectors whose labels are sigmoids and whose boxes are shares of a squashed image."""

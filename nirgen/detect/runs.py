@@ -1,64 +1,160 @@
-"""The runs of a comparison: each trains a detector on the images of an arm with a seed, and judges it."""
+"""Training sets of a comparison (arms) and its runs: each trains a detector on one arm with one seed and judges it."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal
 
 import yaml
-from pydantic import Field, field_validator, model_validator
 
-from nirgen.config import FrozenConfig
-from nirgen.detect.bootstrap import BootstrapConfig
-from nirgen.detect.config import DetectConfig
+from nirgen.detect.config import CompareConfig, DetectConfig
 from nirgen.detect.detector import load_detector
-from nirgen.detect.evaluation import DETECTIONS, METRICS, detect, evaluate, write
+from nirgen.detect.evaluation import DETECTIONS, METRICS, detect, evaluate, read_results, write
 from nirgen.detect.loop import train_detector
-from nirgen.detect.results import read_results
-from nirgen.errors import ConfigError, OutputError
+from nirgen.errors import ConfigError, NirgenError, OutputError
 from nirgen.files import output_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from nirgen.detect.arms import Arm
+    from nirgen.detect.coco_eval import Result
+    from nirgen.detect.data import Examples, Truth
     from nirgen.detect.detector import Detector
-    from nirgen.detect.results import Result
-    from nirgen.detect.truth import Truth
-    from nirgen.train.loop import Progress
+    from nirgen.progress import Progress
+    from nirgen.train.loop import StepReport
 
-    Report = Callable[[str, int, int | None], None]
+
+Ratio = float | Literal["all"]
+
+PRETRAINED, REAL = "pretrained", "real"
+"""The names of the arms that are always there."""
+_USUAL: tuple[Ratio, ...] = (0.0, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """One way of training.
+
+    Attributes:
+        name: `pretrained`, `real`, or such as `real+1x`: also that of its folder.
+        title: What tables call it.
+        images: Keys of the images that it is trained on, sorted; none of `pretrained`.
+        real: How many of them are real.
+        generated: How many were translated from RGB.
+    """
+
+    name: str
+    title: str
+    images: tuple[str, ...] = ()
+    real: int = 0
+    generated: int = 0
+
+    @property
+    def trained(self) -> bool:
+        """Whether there is anything to train."""
+        return bool(self.images)
+
+    def epochs(self, steps: int, batch: int) -> float:
+        """How often a training sees each image, on average."""
+        return steps * batch / len(self.images) if self.images else 0.0
+
+
+def parse_ratios(text: str) -> tuple[Ratio, ...]:
+    """Read how many generated images arms have for each real one.
+
+    Args:
+        text: Numbers from 0 on, or `all`, with commas between.
+
+    Raises:
+        ConfigError: One is neither.
+
+    Example:
+        >>> parse_ratios("0, 0.5,2,all")
+        (0.0, 0.5, 2.0, 'all')
+    """
+    found: list[Ratio] = []
+    for part in (each.strip() for each in text.split(",")):
+        if part == "all":
+            found.append("all")
+            continue
+        try:
+            ratio = float(part)
+        except ValueError:
+            ratio = math.nan
+        if not 0 <= ratio < math.inf:
+            raise ConfigError(f"ratio {part!r}: no number from 0 on, nor 'all'; give such as --ratios 0,1,2")
+        found.append(ratio)
+    return tuple(found)
+
+
+def make_arms(examples: Examples, ratios: Sequence[Ratio] | None = None) -> tuple[Arm, ...]:
+    """Choose the images of each arm: all real ones, and more and more generated ones, each arm holding the one before.
+
+    Generated images are taken in the order of the sha256 of their keys, so that the same ones are chosen from the same
+    dataset, and a larger dataset adds to them.
+
+    Args:
+        examples: The training images.
+        ratios: Generated images for each real one; 0 is always there. By default 0, 1 and 2 as far as there are
+            images, or all if there are fewer.
+
+    Returns:
+        `pretrained`, `real`, then the others by growing ratio.
+
+    Raises:
+        NirgenError: There are no real images, no generated ones, or fewer than a ratio needs; or no ratio needs one.
+    """
+    real = [example.key for example in examples.examples if not example.generated]
+    generated = sorted((example.key for example in examples.examples if example.generated), key=_order)
+    _check(examples.folder, examples.split, len(real), len(generated))
+    available = len(generated) / len(real)
+    if ratios is None:
+        ratios = [ratio for ratio in _USUAL if isinstance(ratio, float) and ratio <= available]
+        ratios = [*ratios, "all"] if available < 2 else ratios
+    arms = {0: Arm(REAL, "+ real", tuple(sorted(real)), len(real))}
+    for ratio in sorted(ratios, key=lambda each: available if each == "all" else float(each)):
+        count = len(generated) if ratio == "all" else round(float(ratio) * len(real))
+        if count > len(generated):
+            raise NirgenError(
+                f"{examples.folder}: ratio {ratio:g} needs {count} generated images for {len(real)} real ones, and "
+                f"'{examples.split}' has {len(generated)}; give at most {available:.3g}, or 'all'"
+            )
+        short = "all" if ratio == "all" else f"{ratio:g}x"
+        title = f"+ real + {'all' if ratio == 'all' else f'{ratio:g} x'} generated"
+        images = tuple(sorted([*real, *generated[:count]]))
+        arms.setdefault(count, Arm(f"{REAL}+{short}", title, images, len(real), count))
+    if len(arms) < 2:
+        raise NirgenError(
+            f"ratios {', '.join(map(str, ratios))}: no arm has a generated image, so there is nothing to compare; give "
+            "a larger one, or 'all'"
+        )
+    return (Arm(PRETRAINED, "as pretrained"), *arms.values())
+
+
+def _order(key: str) -> str:
+    return hashlib.sha256(key.encode()).hexdigest()
+
+
+def _check(folder: Path, split: str, real: int, generated: int) -> None:
+    if not real:
+        raise NirgenError(
+            f"{folder}: '{split}' has no real images, and a comparison needs real and generated ones there; give "
+            f"--real images of '{split}' to 'nirgen build-dataset'"
+        )
+    if not generated:
+        raise NirgenError(
+            f"{folder}: '{split}' has no generated images, and a comparison needs real and generated ones there; give "
+            "--generated to 'nirgen build-dataset'"
+        )
+
 
 SCHEMA = 1
 CONFIG = "comparison.yaml"
 """In the folder of a comparison: what all its runs share."""
-
-
-class CompareConfig(FrozenConfig):
-    """A comparison."""
-
-    train: DetectConfig = DetectConfig()
-    """How each run is trained, but for the seed; every arm makes the same number of steps."""
-    seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)
-    """Each arm is trained once with each."""
-    split: Literal["test", "val"] = "test"
-    """On whose real images runs are judged."""
-    bootstrap: BootstrapConfig = BootstrapConfig()
-
-    @field_validator("seeds")
-    @classmethod
-    def _different(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) < len(seeds) or min(seeds, default=0) < 0:
-            raise ValueError(f"{','.join(map(str, seeds))}: seeds are whole numbers from 0 on, each once")
-        return seeds
-
-    @model_validator(mode="after")
-    def _judged_on_others(self) -> Self:
-        if self.train.split == self.split:
-            raise ValueError(f"trained and judged on the split '{self.split}'; judge on another one")
-        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +213,7 @@ class Bench:
     out: Path
     config: CompareConfig
     device: str | None = None
-    report: Report = lambda _what, _done, _total: None
+    report: Progress = lambda _what, _done, _total: None
     stopped: Callable[[], bool] = lambda: False
     say: Callable[[str], None] = lambda _text: None
 
@@ -152,7 +248,7 @@ class Bench:
     def _train(self, run: Run, seed: int, where: str) -> Detector:
         settings = self.config.train.model_copy(update={"seed": seed})
 
-        def progress(now: Progress) -> None:
+        def progress(now: StepReport) -> None:
             self.report(f"training {where}", now.step, settings.steps)
 
         folder = self.out / run.name

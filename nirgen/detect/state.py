@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nirgen.detect.config import DetectConfig
     from nirgen.detect.networks import Network
 
+
 _NOISE = 4  # what a step's random numbers are for
 _PASSED_OVER = 10  # in a row, before a run gives up
 _TERMS = ("loss_vfl", "loss_bbox", "loss_giou")

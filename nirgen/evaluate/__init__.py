@@ -4,6 +4,6 @@ Data flows one way: cases (what is judged on) and methods (what is judged) -> sc
 intervals, comparisons) -> report (tables, files, a page).
 """
 
-from nirgen.evaluate.card import Score, as_metrics, evaluate
+from nirgen.evaluate.summary import Score, as_metrics, evaluate
 
 __all__ = ["Score", "as_metrics", "evaluate"]

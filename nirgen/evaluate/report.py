@@ -1,56 +1,199 @@
-"""Everything that one evaluation found, and the files that it is written to."""
+"""The files of an evaluation: per-image table, JSON summary, Markdown table and HTML page."""
 
 from __future__ import annotations
 
+import base64
 import json
 from dataclasses import dataclass
+from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+import jinja2
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-import nirgen
+from nirgen import images
+from nirgen._version import __version__
 from nirgen.evaluate import table
-from nirgen.evaluate.measures import MEASURES, OF_SETS
-from nirgen.evaluate.page import render
+from nirgen.evaluate.measures import MEASURES, OF_SETS, TABLES
+from nirgen.evaluate.methods import read_frame, shown
 from nirgen.evaluate.perceptual import FEW_FOR_FID
-from nirgen.evaluate.published import TABLES
-from nirgen.evaluate.summary import notes_on, summarise
+from nirgen.evaluate.summary import Report, notes_on, summarise
 from nirgen.files import make_folder, output_file
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from nirgen.evaluate.scores import Scores
-    from nirgen.evaluate.summary import Estimate, Settings, Subset
+    from numpy.typing import NDArray
 
-SCHEMA = 1
-FILES = ("per_image.parquet", "summary.json", "table.md", "report.html")
+    from nirgen.evaluate.methods import Frame
+    from nirgen.evaluate.summary import Estimate, Scores, Settings, Subset
+
+
+ERROR_RANGE = 64
+"""Grey levels at which the colours of an error map end."""
+LONGEST_SIDE = 512
+"""Of a picture, in pixels; larger ones are shown smaller."""
+TOO_DARK, TOO_BRIGHT = np.array([33, 102, 172.0]), np.array([178, 24, 43.0])
 
 
 @dataclass(frozen=True)
-class Report:
-    """An evaluation.
+class Window:
+    """A part of an image, in pixels."""
 
-    Attributes:
-        about: One line on the images, their size and the intervals.
-        scores: Of single images.
-        settings: What the numbers depend on.
-        subsets: The tables.
-        notes: What is to be known, each with what it is about.
-        weights: By measure, the name of its weight file.
-        published: Which of the paper's tables to show beside.
+    top: int
+    left: int
+    height: int
+    width: int
+
+    def of(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """That part of an image."""
+        return image[self.top : self.top + self.height, self.left : self.left + self.width]
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image in a page, and its part where the error is greatest; both are data URIs."""
+
+    title: str
+    whole: str
+    zoom: str
+
+
+def pictures(frame: Frame, generated: NDArray[np.uint8]) -> tuple[list[Picture], Window]:
+    """The pictures of a case, and the window that their zooms show."""
+    window = worst_window(generated, frame.nir)
+    shown = {"real NIR": frame.nir, "generated": generated, "error": error_map(generated, frame.nir)}
+    if frame.rgb is not None:
+        shown = {"photo": frame.rgb, **shown}
+    return [
+        Picture(title, _data_uri(_fitted(image), lossless=title == "error"), _data_uri(window.of(image), lossless=True))
+        for title, image in shown.items()
+    ], window
+
+
+def error_map(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The signed error in colours: white for none, red for too bright, blue for too dark.
+
+    Args:
+        generated: (H, W) uint8.
+        real: The same shape.
+
+    Returns:
+        (H, W, 3) uint8; the colours end at an error of `ERROR_RANGE` grey levels.
+
+    Example:
+        >>> error_map(np.array([[100, 164, 36]], np.uint8), np.full((1, 3), 100, np.uint8)).tolist()
+        [[[255, 255, 255], [178, 24, 43], [33, 102, 172]]]
     """
+    error = (generated.astype(np.float64) - real.astype(np.float64)) / ERROR_RANGE
+    amount = np.abs(error).clip(0, 1)[..., np.newaxis]
+    colour = np.where(error[..., np.newaxis] > 0, TOO_BRIGHT, TOO_DARK)
+    mixed: NDArray[np.uint8] = np.rint(255 + amount * (colour - 255)).astype(np.uint8)
+    return mixed
 
+
+def worst_window(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> Window:
+    """The square, a quarter of the shorter side wide, whose mean squared error is greatest; of equal ones the first."""
+    height, width = real.shape
+    side = max(1, min(height, width) // 4)
+    squares = np.zeros((height + 1, width + 1))
+    error = generated.astype(np.float64) - real.astype(np.float64)
+    squares[1:, 1:] = np.cumsum(np.cumsum(error**2, axis=0), axis=1)
+    sums = squares[side:, side:] - squares[:-side, side:] - squares[side:, :-side] + squares[:-side, :-side]
+    top, left = np.unravel_index(int(sums.argmax()), sums.shape)
+    return Window(int(top), int(left), side, side)
+
+
+def _fitted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = image.shape[:2]
+    scale = min(1, LONGEST_SIDE / max(height, width))
+    return images.resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
+
+
+def _data_uri(image: NDArray[np.uint8], *, lossless: bool) -> str:
+    kind = "png" if lossless else "jpg"
+    data = images.encode(np.ascontiguousarray(image), "png" if lossless else "jpg")
+    return f"data:image/{'jpeg' if kind == 'jpg' else kind};base64,{base64.b64encode(data).decode()}"
+
+
+EACH = 3
+"""Images shown of each kind."""
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A case on the page; the window is in hundredths of the image's height and width."""
+
+    key: str
     about: str
-    scores: Scores
-    settings: Settings
-    subsets: tuple[Subset, ...]
-    notes: tuple[tuple[str, str], ...]
-    weights: dict[str, str]
-    published: tuple[str, ...]
+    numbers: list[tuple[str, str]]
+    pictures: list[Picture]
+    window: dict[str, float]
+
+
+def render(report: Report) -> str:
+    """The page's HTML; the same report gives the same text."""
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    source = resources.files("nirgen.evaluate").joinpath("page.html.j2").read_text(encoding="utf-8")
+    return environment.from_string(source).render(
+        report=report,
+        grids=table.grids(report),
+        differences=[(subset.name, table.differences(subset)) for subset in report.subsets],
+        definitions=table.definitions(),
+        legend=table.LEGEND,
+        method=report.scores.methods[0],
+        sections=[(title, [_show(report, number) for number in numbers]) for title, numbers in extremes(report)],
+        error_range=ERROR_RANGE,
+    )
+
+
+def extremes(report: Report) -> list[tuple[str, list[int]]]:
+    """Which images to show: the worst and best of the first method, by PSNR and by SSIM, none of them twice."""
+    values = report.scores.values[report.scores.methods[0].name]
+    taken: set[int] = set()
+    sections = []
+    for measure in ("psnr", "ssim"):
+        order = sorted(range(len(report.scores.cases)), key=lambda number: (values[measure][number], number))
+        for title, ranked in (
+            (f"Worst by {MEASURES[measure].title}", order),
+            (f"Best by {MEASURES[measure].title}", order[::-1]),
+        ):
+            chosen = [number for number in ranked if number not in taken][:EACH]
+            taken |= set(chosen)
+            if chosen:
+                sections.append((title, chosen))
+    return sections
+
+
+def _show(report: Report, number: int) -> Shown:
+    method, case = report.scores.methods[0], report.scores.cases[number]
+    frame = read_frame(case, report.settings.size)
+    drawn, window = pictures(frame, method.generate(frame))
+    height, width = frame.nir.shape
+    values = report.scores.values[method.name]
+    return Shown(
+        key=case.key,
+        about=", ".join(filter(None, (case.category, shown(frame.nir)))),
+        numbers=[
+            (MEASURES[name].title, f"{values[name][number]:.{MEASURES[name].decimals}f}")
+            for name in report.scores.measures
+            if name != "rmse_uint8_wrapped"
+        ],
+        pictures=drawn,
+        window={
+            "top": 100 * window.top / height,
+            "left": 100 * window.left / width,
+            "height": 100 * window.height / height,
+            "width": 100 * window.width / width,
+        },
+    )
+
+
+SCHEMA = 1
+FILES = ("per_image.parquet", "summary.json", "table.md", "report.html")
 
 
 def make_report(
@@ -70,7 +213,7 @@ def make_report(
         on: What the images are, such as "split 'val' of pairs.csv".
         notes: What is to be known, by measure or other subject.
         weights: By measure, the name of its weight file.
-        published: Keys of `nirgen.evaluate.published.TABLES`.
+        published: Keys of `nirgen.evaluate.measures.TABLES`.
     """
     subsets = summarise(scores, settings)
     whole = subsets[0]
@@ -97,7 +240,7 @@ def as_dict(report: Report) -> dict[str, Any]:
     """The summary for machines; a number that is not finite is null, for JSON has none."""
     return {
         "schema": SCHEMA,
-        "nirgen": nirgen.__version__,
+        "nirgen": __version__,
         "about": report.about,
         "settings": report.settings.model_dump(mode="json"),
         "measures": {
@@ -166,7 +309,7 @@ def _per_image(report: Report) -> pa.Table:
         + [(name, pa.float64()) for name in scores.measures],
         metadata={
             "nirgen.schema": str(SCHEMA),
-            "nirgen.version": nirgen.__version__,
+            "nirgen.version": __version__,
             "nirgen.settings": report.settings.model_dump_json(),
         },
     )

@@ -7,14 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from nirgen.evaluate.measures import MEASURES
-from nirgen.evaluate.published import CAVEAT, TABLES
+from nirgen.evaluate.measures import CAVEAT, MEASURES, TABLES
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from nirgen.evaluate.report import Report
-    from nirgen.evaluate.summary import Comparison, Estimate, Subset
+    from nirgen.evaluate.summary import Comparison, Estimate, Report, Subset
+
 
 MARKS = {"better": "+", "worse": "-", "undecided": "="}
 LEGEND = "against the best floor: + better, - worse, = not told apart (the paired difference's 95 % interval holds 0)"

@@ -13,9 +13,19 @@ What decoding gives is always the same kind of array: (H, W, 3) uint8, sRGB in [
 from __future__ import annotations
 
 from nirgen.images.arrays import pad_to_stride, resize, side_by_side, to_channels, to_grey, to_pixels
-from nirgen.images.decoding import BACKGROUND, PIXEL_LIMIT, decode, decode_small, read, to_rgb
-from nirgen.images.encoding import JPEG_QUALITY, Format, Pixels, check_encodable, encode
-from nirgen.images.headers import SUFFIXES, Header, header_of, size_of
+from nirgen.images.decoder import (
+    BACKGROUND,
+    PIXEL_LIMIT,
+    SUFFIXES,
+    Header,
+    decode,
+    decode_small,
+    header_of,
+    read,
+    size_of,
+    to_rgb,
+)
+from nirgen.images.encoder import JPEG_QUALITY, Format, Pixels, check_encodable, encode
 
 __all__ = [
     "BACKGROUND",

@@ -12,7 +12,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.images.encoding import Pixels
+    from nirgen.images.encoder import Pixels
+
 
 # Values that are quantised at once: their float64 stay in a processor's cache.
 _BLOCK = 32768

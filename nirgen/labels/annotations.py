@@ -1,26 +1,26 @@
-"""Frames into entries of a labels file: the policy applied, boxes cut at the border, copies found."""
+"""Annotations of a labels file, made from frames: policy applied, boxes clipped, duplicates found, all counted."""
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
 from math import floor
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from nirgen.errors import NirgenError
-from nirgen.labels.document import Entry
-from nirgen.labels.overlaps import later_copies, overlapping
+from nirgen.labels.file import Entry
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nirgen.labels.frames import Box, Frame, Label
     from nirgen.labels.policy import Fate, Policy
-    from nirgen.labels.report import Tally
 
     _Found = tuple[str, str, dict[str, Any]]
     """An annotation, behind the source's name and the class that it has."""
+
 
 SCALE = 1000
 """Into how many parts of a pixel boxes and areas are rounded: 3 decimals."""
@@ -198,3 +198,151 @@ def _image(frame: Frame) -> dict[str, Any]:
         "attributes": frame.attributes or None,
     }
     return {key: value for key, value in own.items() if value is not None} | dict(frame.extra)
+
+
+LIMIT = 0.9
+"""The intersection over union above which two boxes count as one."""
+
+
+def overlapping(boxes: Sequence[Sequence[float]], classes: Sequence[str]) -> list[tuple[int, int]]:
+    """The pairs of boxes of one class that overlap by more than `LIMIT`.
+
+    Boxes are swept from left to right: one that begins farther right of another than `1 - LIMIT` of that one's width
+    can't overlap it enough.
+
+    Args:
+        boxes: COCO's x, y, width, height in pixels.
+        classes: The class of each.
+
+    Returns:
+        Their positions, the smaller one first; sorted.
+
+    Example:
+        >>> overlapping([(0, 0, 10, 10), (0, 0, 10, 9.5), (0, 0, 10, 10)], ["car", "car", "person"])
+        [(0, 1)]
+    """
+    order = sorted(range(len(boxes)), key=lambda position: boxes[position][0])
+    found = []
+    for rank, first in enumerate(order):
+        reach = boxes[first][0] + (1 - LIMIT) * boxes[first][2]
+        for second in order[rank + 1 :]:
+            if boxes[second][0] > reach:
+                break
+            if classes[first] == classes[second] and _overlap(boxes[first], boxes[second]) > LIMIT:
+                found.append((min(first, second), max(first, second)))
+    return sorted(found)
+
+
+def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
+    """The intersection over union of two boxes."""
+    across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
+    down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
+    shared = max(across, 0) * max(down, 0)
+    return shared / (one[2] * one[3] + other[2] * other[3] - shared)
+
+
+def later_copies(pairs: Sequence[tuple[int, int]]) -> set[int]:
+    """The boxes to remove so that no overlapping pair is left: the later of two, if the earlier one stays.
+
+    Example:
+        >>> later_copies([(0, 1), (1, 2)])
+        {1}
+    """
+    removed = set[int]()
+    for first, second in pairs:
+        if first not in removed:
+            removed.add(second)
+    return removed
+
+
+EXAMPLES = 5
+"""How many of each kind are named."""
+
+BECAME = {"take": "{}", "ignore": "{}, ignored", "drop": "dropped", "unknown": "unknown, dropped"}
+"""What became of a name's labels, in words."""
+
+
+@dataclass
+class Tally:
+    """Counts while labels are converted.
+
+    Attributes:
+        images: Labelled ones, those with nothing on them included.
+        empty: Labelled images without any annotation.
+        unlabelled: Images without a label entry.
+        labels: By the source's name.
+        written: The same, of those that became annotations.
+        fates: What the policy says of each name.
+        boxes: By class, without regions to ignore.
+        ignored: Regions to ignore, by class.
+        crowds: Regions that the source itself marks as crowds.
+        derived: Boxes that the source doesn't have, by what they were computed from.
+        clipped: Boxes cut at the image's border.
+        repeated: Labels whose key is another's in the same image; they go by their position.
+        duplicates: Pairs of boxes that lie on each other.
+        removed: Boxes left out for that.
+        lost: Labels that could have no box, by reason.
+        examples: The first of each kind.
+        notes: What was assumed.
+    """
+
+    images: int = 0
+    empty: int = 0
+    unlabelled: int = 0
+    labels: Counter[str] = field(default_factory=Counter)
+    written: Counter[str] = field(default_factory=Counter)
+    fates: dict[str, Fate] = field(default_factory=dict)
+    boxes: Counter[str] = field(default_factory=Counter)
+    ignored: Counter[str] = field(default_factory=Counter)
+    crowds: int = 0
+    derived: Counter[str] = field(default_factory=Counter)
+    clipped: int = 0
+    repeated: int = 0
+    duplicates: int = 0
+    removed: int = 0
+    lost: Counter[str] = field(default_factory=Counter)
+    examples: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    notes: list[str] = field(default_factory=list)
+
+    def example(self, kind: str, text: str) -> None:
+        """Keep one of the first of a kind."""
+        if len(self.examples[kind]) < EXAMPLES:
+            self.examples[kind].append(text)
+
+    def note(self, text: str) -> None:
+        """Keep what was assumed, once."""
+        if text not in self.notes:
+            self.notes.append(text)
+
+    def values(self, classes: list[str]) -> dict[str, Any]:
+        """The counts as plain values, for the labels file and `--json`.
+
+        Args:
+            classes: In the order of their ids; those without a box are counted too.
+        """
+        return {
+            "images": self.images,
+            "empty": self.empty,
+            "unlabelled": self.unlabelled,
+            "annotations": self.boxes.total() + self.ignored.total(),
+            "classes": {name: {"boxes": self.boxes[name], "ignored": self.ignored[name]} for name in classes},
+            "names": [self._name(name, count) for name, count in sorted(self.labels.items(), key=_most_first)],
+            "crowds": self.crowds,
+            "derived": dict(sorted(self.derived.items())),
+            "clipped": self.clipped,
+            "repeated_keys": self.repeated,
+            "duplicates": self.duplicates,
+            "duplicates_removed": self.removed,
+            "lost": dict(sorted(self.lost.items())),
+            "examples": dict(sorted(self.examples.items())),
+            "notes": self.notes,
+        }
+
+    def _name(self, name: str, count: int) -> dict[str, Any]:
+        fate = self.fates[name]
+        became = BECAME[fate.kind].format(fate.category)
+        return {"name": name, "labels": count, "became": became, "written": self.written[name]}
+
+
+def _most_first(item: tuple[str, int]) -> tuple[int, str]:
+    return -item[1], item[0]

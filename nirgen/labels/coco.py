@@ -11,17 +11,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nirgen.errors import NirgenError
-from nirgen.labels.frames import OWN_KEYS, Frame, Label, Reading
-from nirgen.labels.names import safe_path
-from nirgen.labels.shapes import polygons_box, rle_box
-from nirgen.labels.sizes import Sizes
+from nirgen.files import safe_path
+from nirgen.labels.frames import OWN_KEYS, Frame, Label, Reading, Sizes
+from nirgen.labels.masks import polygons_box, rle_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from pathlib import Path
 
-    from nirgen.labels.frames import Box, ReadOptions
-    from nirgen.labels.sources import Json
+    from nirgen.labels.frames import Box, Json, ReadOptions
+
 
 Id = str | int
 

@@ -1,26 +1,24 @@
-"""Labels of any known format into a labels file: classes by a policy, boxes in the frame, nothing lost uncounted."""
+"""Convert labels of any known format into a labels file, and open labels of any format for later stages."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal
 
 from nirgen.errors import NirgenError, nearest
-from nirgen.labels.annotations import AnnotationWriter
-from nirgen.labels.categories import policy_categories, source_categories
-from nirgen.labels.document import Document
-from nirgen.labels.frames import ReadOptions
-from nirgen.labels.licences import Licences
-from nirgen.labels.recognise import read_source
-from nirgen.labels.report import Tally
+from nirgen.labels import coco, masks, scalabel, voc
+from nirgen.labels import masks as polygons
+from nirgen.labels.annotations import AnnotationWriter, Tally
+from nirgen.labels.file import Document, LabelFile, Licences, is_label_file
+from nirgen.labels.frames import ReadOptions, Source, read_bytes, read_json
+from nirgen.labels.policy import Policy, policy_categories, source_categories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from nirgen.labels.document import Entry
+    from nirgen.labels.file import Entry
     from nirgen.labels.frames import Frame, Reading
-    from nirgen.labels.policy import Policy
-    from nirgen.labels.sources import Source
+
 
 _STEP = 100
 """After how many images progress is told."""
@@ -123,3 +121,85 @@ def _refuse_unknown(policy: Policy, tally: Tally) -> None:
             f"policy '{policy.name}' doesn't know {len(names)} name(s): {listed}; write a policy that does (see "
             "docs/formats.md), or leave their labels out with --unknown drop"
         )
+
+
+KNOWN = (
+    "BDD100K's JSON (a list of frames, frames and config, or a folder of files), COCO JSON, Pascal VOC's XML, "
+    "Cityscapes-like polygons (*.json with imgHeight and objects), RANUS masks (*_gt.png)"
+)
+
+
+def read_source(source: Source, options: ReadOptions) -> tuple[Reading, list[Path]]:
+    """Read a file or folder, whatever format it has.
+
+    Args:
+        source: What the user named.
+        options: What else the user says.
+
+    Returns:
+        Its frames, and the files that they are read from.
+
+    Raises:
+        NirgenError: It has none of the known formats, or isn't as its format says.
+    """
+    if source.path.is_dir():
+        return _read_folder(source, options)
+    files = [source.path]
+    if source.path.suffix.lower() == ".xml":
+        return voc.read(source, files, options), files
+    if source.path.stem.endswith(masks.STEM_END) and source.path.suffix.lower() in masks.MASK_ENDINGS:
+        return masks.read_masks(source, files, options), files
+    document = read_json(source.path)
+    if polygons.are_polygons(document):
+        return polygons.read_polygons(source, files, options), files
+    if isinstance(document, dict) and coco.fits(document):
+        return coco.read(source.path, options, document), files
+    if scalabel.fits(document):
+        return scalabel.read(files, options, document), files
+    raise NirgenError(f"{source.path}: no labels that are known; known are {KNOWN}")
+
+
+def _read_folder(source: Source, options: ReadOptions) -> tuple[Reading, list[Path]]:
+    """The files of the first kind that is there; of JSON files the first says what all are."""
+    gt = [path for path in source.files(*masks.MASK_ENDINGS) if path.stem.endswith(masks.STEM_END)]
+    kinds = {"XML": source.files(".xml"), "JSON": source.files(".json"), "masks": gt}
+    there = [kind for kind, files in kinds.items() if files]
+    if len(there) > 1:
+        raise NirgenError(f"{source.path}: holds {' and '.join(there)}; name the folder of one of them")
+    if kinds["XML"]:
+        return voc.read(source, kinds["XML"], options), kinds["XML"]
+    if gt:
+        return masks.read_masks(source, gt, options), gt
+    files = kinds["JSON"]
+    document = read_json(files[0]) if files else []
+    if polygons.are_polygons(document):
+        return polygons.read_polygons(source, files, options), files
+    if scalabel.fits(document):
+        return scalabel.read(files, options), files
+    if coco.fits(document):
+        raise NirgenError(f"{source.path}: a folder of COCO files; name the files, each with its split: train=FILE")
+    raise NirgenError(f"{source.path}: no labels that are known; known are {KNOWN}")
+
+
+def open_labels(path: Path, policy: str | Path = "default", *, images: Path | None = None) -> LabelFile:
+    """Read a labels file, or labels of any other known format.
+
+    Args:
+        path: What `nirgen labels` wrote, which stays as it is; or a file or folder of another format.
+        policy: What chooses the classes of the latter.
+        images: The folder of the images, for sizes that labels don't state and endings that names lack.
+
+    Returns:
+        The labels.
+
+    Raises:
+        NirgenError: There is nothing, nothing known, or a name that the policy doesn't know.
+    """
+    if not path.exists():
+        raise NirgenError(f"{path}: not there; name a file or folder of labels")
+    if path.is_file():
+        data = read_bytes(path)
+        if is_label_file(data):
+            return LabelFile.parse(data, path)
+    document = convert([Source(path)], Policy.load(policy), images=images)
+    return LabelFile.parse(b"".join(document.chunks()), path, sha256=document.inputs[0]["sha256"])

@@ -1,17 +1,18 @@
-"""RANUS's colour-coded masks: an image for each frame, boxes derived from what hangs together."""
+"""Outlines and masks: Cityscapes-like polygons, RANUS's colour-coded masks, and the boxes around both."""
 
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import numpy as np
 from pycocotools import mask as rle_tools
 
 from nirgen import images
-from nirgen.labels.frames import Frame, Label, Reading
-from nirgen.labels.names import safe_path
-from nirgen.labels.sizes import Sizes
+from nirgen.errors import NirgenError
+from nirgen.files import safe_path
+from nirgen.labels.frames import SPLITS, Frame, Label, Reading, Sizes, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -19,8 +20,217 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.labels.frames import ReadOptions
-    from nirgen.labels.sources import Source
+    from nirgen.labels.frames import Box, Json, ReadOptions, Source
+
+
+CURVE_POINTS = 8
+"""Into how many straight pieces a curve is cut."""
+
+
+def flatten(vertices: Sequence[Sequence[float]], types: str) -> list[float]:
+    """A closed outline of BDD100K's as a COCO polygon.
+
+    A vertex of type `C` is the first of two control points of a cubic Bézier curve, which starts at the vertex before
+    and ends at the one behind them, whatever the type of that; behind the last vertex comes the first again.
+
+    Args:
+        vertices: x and y of each.
+        types: `L` or `C` for each vertex.
+
+    Returns:
+        x and y by turns, curves cut into `CURVE_POINTS` straight pieces.
+
+    Example:
+        >>> flatten([(0, 0), (4, 0), (4, 4)], "LLL")
+        [0, 0, 4, 0, 4, 4]
+    """
+    flat: list[float] = []
+    number = 0
+    while number < len(vertices):
+        if types[number] != "C" or not flat:
+            flat += vertices[number][:2]
+            number += 1
+        else:
+            controls = [
+                vertices[index] if index < len(vertices) else vertices[0] for index in range(number, number + 3)
+            ]
+            flat += _curve([flat[-2:], *controls])
+            number += 3
+    return flat
+
+
+def _curve(points: Sequence[Sequence[float]]) -> list[float]:
+    """Points, x and y by turns, along a cubic Bézier curve of four points, without the first."""
+    flat = []
+    for step in range(1, CURVE_POINTS + 1):
+        t = step / CURVE_POINTS
+        weights = ((1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3)
+        pairs = list(zip(weights, points, strict=True))
+        flat += [sum(weight * point[axis] for weight, point in pairs) for axis in (0, 1)]
+    return flat
+
+
+def polygons_box(polygons: Sequence[Sequence[float]]) -> Box:
+    """The box around COCO polygons.
+
+    Example:
+        >>> polygons_box([[1, 2, 5, 2, 5, 8]])
+        (1, 2, 4, 6)
+    """
+    xs = [x for polygon in polygons for x in polygon[::2]]
+    ys = [y for polygon in polygons for y in polygon[1::2]]
+    return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
+
+
+def rle_box(rle: dict[str, Any]) -> Box:
+    """The box around a mask in COCO's RLE, compressed or not.
+
+    Raises:
+        ValueError: It is no RLE.
+    """
+    counts, size = rle.get("counts"), rle.get("size")
+    if not (isinstance(size, list) and len(size) == 2 and isinstance(counts, (str, list))):
+        raise ValueError("no RLE of COCO's")
+    compressed = rle_tools.frPyObjects(rle, *size) if isinstance(counts, list) else {**rle, "counts": counts.encode()}
+    x, y, width, height = rle_tools.toBbox(compressed).tolist()
+    return x, y, width, height
+
+
+POLYGON_ENDINGS = {
+    "_gtFine_polygons": "_leftImg8bit",
+    "_gtCoarse_polygons": "_leftImg8bit",
+    "_polygons": "",
+    "_mask": "",
+}
+"""What the stem of a label file ends in, and that of its image in its stead."""
+
+FOLDERS = ("gtFine", "gtCoarse", "gtSeg")
+"""What the folder is called that all labels are in; the last one is IDD-AW's."""
+
+
+class _Object(msgspec.Struct):
+    label: str
+    polygon: list[tuple[float, float]]
+    deleted: bool | int = False
+
+
+class _File(msgspec.Struct):
+    height: int = msgspec.field(name="imgHeight")
+    width: int = msgspec.field(name="imgWidth")
+    objects: list[msgspec.Raw]
+
+
+_FILE = msgspec.json.Decoder(_File)
+_OBJECT = msgspec.json.Decoder(_Object)
+_OBJECT_KEYS = frozenset({"label", "polygon", "deleted", "id"})
+
+
+def are_polygons(document: Json) -> bool:
+    """Whether a JSON document is one of these."""
+    return isinstance(document, dict) and {"imgHeight", "imgWidth", "objects"} <= document.keys()
+
+
+def read_polygons(source: Source, files: Sequence[Path], options: ReadOptions) -> Reading:
+    """Read one or several files.
+
+    Args:
+        source: The file, or the folder of them.
+        files: All of them.
+        options: What the user says.
+
+    Raises:
+        NirgenError: A file isn't one of these.
+    """
+    sizes = Sizes(options)
+    return Reading((_polygon_frame(path, source.name_of(path), sizes) for path in files), len(files))
+
+
+def image_name(relative: str) -> str:
+    """The name of the image, without ending, that a label file is of.
+
+    Example:
+        >>> image_name("train/bonn/bonn_000000_000019_gtFine_polygons.json")
+        'train/bonn/bonn_000000_000019_leftImg8bit'
+        >>> image_name("12/frame0001.json")
+        '12/frame0001'
+    """
+    path = PurePosixPath(relative).with_suffix("")
+    for ending, other in POLYGON_ENDINGS.items():
+        if path.name.endswith(ending):
+            return path.with_name(path.name.removesuffix(ending) + other).as_posix()
+    return path.as_posix()
+
+
+def nir_name(name: str) -> str:
+    """The name of IDD-AW's NIR image, where its labels lie in `gtSeg`; any other name stays.
+
+    Example:
+        >>> nir_name("train/FOG/gtSeg/12/a")
+        'train/FOG/nir/12/a_nir.png'
+    """
+    parts = name.split("/")
+    if FOLDERS[-1] not in parts[:-1]:
+        return name
+    parts[parts.index(FOLDERS[-1])] = "nir"
+    return "/".join(parts) + "_nir.png"
+
+
+def folder_facts(relative: str) -> tuple[str | None, str | None]:
+    """The sequence and the split that the folders of a file tell.
+
+    Returns:
+        The folders but for that of all labels, None if there are none; and the one named as a split is, or None.
+
+    Example:
+        >>> folder_facts("val/FOG/gtSeg/12/a.json")
+        ('val/FOG/12', 'val')
+        >>> folder_facts("a.json")
+        (None, None)
+    """
+    folders = [part for part in PurePosixPath(relative).parent.parts if part not in FOLDERS]
+    return "/".join(folders) or None, next((part for part in folders if part in SPLITS), None)
+
+
+def _polygon_frame(path: Path, relative: str, sizes: Sizes) -> Frame:
+    try:
+        file = _FILE.decode(read_bytes(path))
+        labels = [_polygon_label(raw) for raw in file.objects]
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise NirgenError(
+            f"{path}: no polygons in the manner of Cityscapes ({error}); correct it, or take it out"
+        ) from None
+    sequence, split = folder_facts(relative)
+    bare = safe_path(image_name(relative), str(path))
+    found = sizes.name(bare)
+    return Frame(
+        file_name=found if found != bare else nir_name(bare),
+        width=file.width,
+        height=file.height,
+        labels=[label for label in labels if label is not None],
+        sequence=sequence,
+        split=split,
+    )
+
+
+def _polygon_label(raw: msgspec.Raw) -> Label | None:
+    entry = _OBJECT.decode(raw)
+    if entry.deleted:
+        return None
+    keys: dict[str, Any] = msgspec.json.decode(raw)
+    flat = [coordinate for point in entry.polygon for coordinate in point]
+    usable = len(entry.polygon) > 2
+    crowd = entry.label.endswith("group") and entry.label != "group"
+    return Label(
+        category=entry.label.removesuffix("group").strip() if crowd else entry.label,
+        bbox=polygons_box([flat]) if usable else None,
+        key=keys.get("id"),
+        segmentation=[flat] if usable else None,
+        crowd=crowd,
+        derived="polygon",
+        lost=None if usable else "an outline of under 3 points",
+        extra={key: value for key, value in keys.items() if key not in _OBJECT_KEYS and value is not None},
+    )
+
 
 COLOURS = {"vehicle": (0, 0, 128), "human": (64, 0, 128)}
 """sRGB of the classes that have boxes; RANUS's others are ground and background."""
@@ -31,10 +241,10 @@ TOLERANCE = 10
 SMALLEST = 20
 """Pixels that a piece needs, to be more than a fray."""
 
-STEM_END, ENDINGS = "_gt", (".png",)
+STEM_END, MASK_ENDINGS = "_gt", (".png",)
 
 
-def read(source: Source, files: Sequence[Path], options: ReadOptions) -> Reading:
+def read_masks(source: Source, files: Sequence[Path], options: ReadOptions) -> Reading:
     """Read one or several masks.
 
     A mask `01/x_gt.png` is taken for that of `01/x_nir.png`; with a folder of images, for that of the one in it. The
@@ -49,10 +259,10 @@ def read(source: Source, files: Sequence[Path], options: ReadOptions) -> Reading
         ImageError: A mask can't be read.
     """
     sizes = Sizes(options)
-    return Reading((_frame(path, source.name_of(path), sizes) for path in files), len(files))
+    return Reading((_mask_frame(path, source.name_of(path), sizes) for path in files), len(files))
 
 
-def _frame(path: Path, relative: str, sizes: Sizes) -> Frame:
+def _mask_frame(path: Path, relative: str, sizes: Sizes) -> Frame:
     pixels = images.read(path)
     name = PurePosixPath(relative)
     bare = name.with_name(name.stem.removesuffix(STEM_END)).as_posix()

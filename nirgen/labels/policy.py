@@ -1,6 +1,6 @@
-"""Policies: which names of a source become which class, what is ignored and what is dropped.
+"""Class policies: which names of a source become which class, and which are ignored or dropped.
 
-Those of nirgen are YAML files beside this module, in `policies/`; a user's are files of the same form.
+Built-in policies are YAML files in `policies/`; a user's policy is a file of the same form.
 """
 
 from __future__ import annotations
@@ -10,13 +10,17 @@ from collections import Counter
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
 import yaml
 from pydantic import model_validator
 
 from nirgen.config import FrozenConfig
-from nirgen.errors import ConfigError, nearest
+from nirgen.errors import ConfigError, NirgenError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
 
 BUILT_IN = ("default", "paper", "bdd100k", "identity")
 """The policies of nirgen."""
@@ -143,3 +147,40 @@ def _refuse_repeated(names: list[str], what: str) -> None:
     twice = next((name for name, count in Counter(names).items() if count > 1), None)
     if twice is not None:
         raise ValueError(f"'{twice}' {what}")
+
+
+def policy_categories(policy: Policy) -> list[dict[str, Any]]:
+    """The classes of a policy, with ids from 1 in its order."""
+    return [
+        {"id": number, "name": rule.name, "supercategory": rule.supercategory}
+        for number, rule in enumerate(policy.classes, start=1)
+    ]
+
+
+def source_categories(lists: Iterable[Sequence[Mapping[str, Any]]], names: set[str]) -> list[dict[str, Any]]:
+    """The sources' own classes, joined by name.
+
+    Args:
+        lists: Those of each source, which may have none.
+        names: All that labels are called.
+
+    Returns:
+        The classes as listed, then those that no source lists, sorted. Their ids are the sources' if these are all
+        whole numbers from 1 on and no two the same, else they are counted from 1.
+
+    Raises:
+        NirgenError: A source lists a name twice.
+    """
+    found: dict[str, dict[str, Any]] = {}
+    for categories in lists:
+        for name, count in Counter(category["name"] for category in categories).items():
+            if count > 1:
+                raise NirgenError(f"{count} categories are named '{name}'; give each its own name, or choose a policy")
+        for category in categories:
+            found.setdefault(category["name"], dict(category))
+    for name in sorted(names - found.keys()):
+        found[name] = {"name": name}
+    ids = [category.get("id") for category in found.values()]
+    if len(set(ids)) == len(ids) and all(isinstance(number, int) and number > 0 for number in ids):
+        return list(found.values())
+    return [{**category, "id": number} for number, category in enumerate(found.values(), start=1)]

@@ -11,18 +11,16 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nirgen.errors import NirgenError
-from nirgen.labels.frames import OWN_KEYS, Frame, Label, Reading
-from nirgen.labels.names import safe_path
-from nirgen.labels.shapes import flatten, polygons_box, rle_box
-from nirgen.labels.sizes import Sizes
-from nirgen.labels.sources import read_json
+from nirgen.files import safe_path
+from nirgen.labels.frames import OWN_KEYS, Frame, Label, Reading, Sizes, read_json
+from nirgen.labels.masks import flatten, polygons_box, rle_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from nirgen.labels.frames import ReadOptions
-    from nirgen.labels.sources import Json
+    from nirgen.labels.frames import Json, ReadOptions
+
 
 SIZE = (720, 1280)
 """(height, width) of all images of BDD100K."""

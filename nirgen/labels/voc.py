@@ -14,17 +14,15 @@ from xml.parsers import expat
 
 from nirgen import images
 from nirgen.errors import NirgenError
-from nirgen.labels.frames import Frame, Label, Reading
-from nirgen.labels.names import safe_path
-from nirgen.labels.sizes import Sizes
-from nirgen.labels.sources import read_bytes
+from nirgen.files import safe_path
+from nirgen.labels.frames import Frame, Label, Reading, Sizes, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from pathlib import Path
 
-    from nirgen.labels.frames import Box, ReadOptions
-    from nirgen.labels.sources import Source
+    from nirgen.labels.frames import Box, ReadOptions, Source
+
 
 FLAGS = ("occluded", "truncated", "difficult")
 _FOLDER = "Annotations"

@@ -1,9 +1,12 @@
-"""The convolutional parts of the generator (Pix2Next, Section 3.1.2 and Table 1).
+"""Blocks of the generator: residual, resampling, output and attention (Pix2Next, Section 3.1.2, Table 1 and Eq. 1).
 
-Shapes are (N, C, H, W): images, channels, rows, columns.
+Maps are (N, C, H, W): images, channels, rows, columns. In attention, L is the tokens of the features (H * W), M those
+of the condition (h * w), D the channels.
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -91,3 +94,120 @@ class OutputBlock(nn.Module):
         h = F.silu(F.instance_norm(self.conv1(x)))
         h = F.silu(F.instance_norm(self.conv2(h)))
         return torch.add(h, self.shortcut(x))
+
+
+def split_heads(tokens: Tensor, heads: int) -> Tensor:
+    """(N, L, D) -> (N, heads, L, D / heads)."""
+    n, length, width = tokens.shape
+    return tokens.view(n, length, heads, width // heads).transpose(1, 2)
+
+
+def merge_heads(tokens: Tensor) -> Tensor:
+    """(N, heads, L, d) -> (N, L, heads * d)."""
+    return tokens.transpose(1, 2).flatten(2)
+
+
+class SelfAttention(nn.Module):
+    """Multi-head attention of the tokens to themselves; one projection makes query, key and value."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.in_proj = nn.Linear(width, 3 * width, bias=False)
+        self.out_proj = nn.Linear(width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(N, L, D) -> (N, L, D)."""
+        query, key, value = (split_heads(part, self.heads) for part in self.in_proj(tokens).chunk(3, dim=-1))
+        return self.out_proj(merge_heads(F.scaled_dot_product_attention(query, key, value)))  # type: ignore[no-any-return]
+
+
+class CrossAttention(nn.Module):
+    """Multi-head attention of the tokens to the condition (Eq. 1).
+
+    Args:
+        width: Channels D of the tokens.
+        condition_width: Channels of the condition.
+        heads: Number of heads.
+        head_merge: `standard`, or `released` for weights that were trained with the authors' code, which reads the
+            (N, heads, L, d) result as if it were (N, L, heads * d).
+    """
+
+    def __init__(
+        self, width: int, condition_width: int, heads: int, head_merge: Literal["standard", "released"] = "standard"
+    ) -> None:
+        super().__init__()
+        self.heads = heads
+        self.head_merge = head_merge
+        self.query = nn.Linear(width, width, bias=False)
+        self.key = nn.Linear(condition_width, width, bias=False)
+        self.value = nn.Linear(condition_width, width, bias=False)
+        self.out = nn.Linear(width, width, bias=False)
+
+    def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
+        """(N, L, D) and (N, M, condition_width) -> (N, L, D)."""
+        query = split_heads(self.query(tokens), self.heads)
+        key = split_heads(self.key(condition), self.heads)
+        value = split_heads(self.value(condition), self.heads)
+        attended = F.scaled_dot_product_attention(query, key, value)
+        if self.head_merge == "released":
+            return self.out(attended.contiguous().view(tokens.shape))  # type: ignore[no-any-return]
+        return self.out(merge_heads(attended))  # type: ignore[no-any-return]
+
+
+class FeedForward(nn.Module):
+    """GEGLU: D -> 2 x 4 D, the second half gating the first through GELU, -> D."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.expand = nn.Linear(width, 8 * width)
+        self.contract = nn.Linear(4 * width, width)
+
+    def forward(self, tokens: Tensor) -> Tensor:
+        """(N, L, D) -> (N, L, D)."""
+        value, gate = self.expand(tokens).chunk(2, dim=-1)
+        return self.contract(value * F.gelu(gate))  # type: ignore[no-any-return]
+
+
+class AttentionBlock(nn.Module):
+    """A transformer block between two 3x3 convolutions, added to its input.
+
+    Args:
+        channels: Channels D of the features.
+        condition_channels: Channels of the extractor's feature map; None leaves cross-attention out.
+        heads: Number of heads of both attentions.
+        norm_groups: Groups of the features' GroupNorm.
+        head_merge: See `CrossAttention`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        condition_channels: int | None,
+        heads: int,
+        norm_groups: int,
+        head_merge: Literal["standard", "released"] = "standard",
+    ) -> None:
+        super().__init__()
+        self.conv_in = nn.Conv2d(channels, channels, 3, padding=1)
+        self.norm_in = nn.GroupNorm(norm_groups, channels, eps=1e-6)
+        self.norm1 = nn.LayerNorm(channels)
+        self.self_attention = SelfAttention(channels, heads)
+        if condition_channels is not None:
+            self.condition_conv = nn.Conv2d(condition_channels, condition_channels, 3, padding=1)
+            self.condition_norm = nn.GroupNorm(1, condition_channels, eps=1e-6)
+            self.norm2 = nn.LayerNorm(channels)
+            self.cross_attention = CrossAttention(channels, condition_channels, heads, head_merge)
+        self.norm3 = nn.LayerNorm(channels)
+        self.feed_forward = FeedForward(channels)
+        self.conv_out = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
+        """(N, D, H, W) and (N, condition_channels, h, w) -> (N, D, H, W)."""
+        tokens = self.norm_in(self.conv_in(x)).flatten(2).transpose(1, 2)  # (N, L, D)
+        tokens = tokens + self.self_attention(self.norm1(tokens))
+        if condition is not None:
+            context = self.condition_norm(self.condition_conv(condition)).flatten(2).transpose(1, 2)  # (N, M, C)
+            tokens = tokens + self.cross_attention(self.norm2(tokens), context)
+        tokens = tokens + self.feed_forward(self.norm3(tokens))
+        return self.conv_out(tokens.transpose(1, 2).reshape(x.shape)) + x  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Model files: safetensors with one JSON header that says all about the model.
+"""Model files: safetensors with one JSON header that describes the model.
 
 A file is complete: its header holds the architecture, so that nothing else is needed to build the network, and
 `model_id`, so that a damaged or exchanged tensor is noticed. Nothing is ever unpickled.
@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 from typing import TYPE_CHECKING, Any
 
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
-from nirgen import __version__
+from nirgen._version import __version__
 from nirgen.errors import ModelError
+from nirgen.models.catalog import HEADER_KEY, SCHEMA, read_header
 from nirgen.models.config import GeneratorConfig
 from nirgen.models.extractors import build_extractor
 from nirgen.models.generator import Pix2Next
@@ -27,18 +27,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
-
-SCHEMA = 1
-HEADER_KEY = "nirgen"
-_ENTRIES = {
-    "architecture": dict,
-    "model_id": str,
-    "training": dict,
-    "metrics": list,
-    "licence": str,
-    "provenance": str,
-    "nirgen": str,
-}
 
 
 def model_id(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> str:
@@ -118,54 +106,6 @@ def save(
     return header
 
 
-def read_header(path: Path) -> dict[str, Any]:
-    """The header of a model file, without reading its tensors.
-
-    Args:
-        path: A `.safetensors` file that nirgen wrote.
-
-    Returns:
-        schema, nirgen, architecture, model_id, training, metrics, licence, provenance.
-
-    Raises:
-        ModelError: The file is missing, isn't safetensors, has no nirgen header, or is of another schema.
-    """
-    metadata = _read_metadata(path)
-    try:
-        header = json.loads(metadata[HEADER_KEY])
-    except (KeyError, ValueError):
-        raise ModelError(
-            f"{path}: safetensors, but not a nirgen model (no '{HEADER_KEY}' header); bring weights of other projects "
-            "in with 'nirgen models import'"
-        ) from None
-    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
-        found = header.get("schema") if isinstance(header, dict) else None
-        raise ModelError(f"{path}: model schema {found!r}, but this nirgen reads schema {SCHEMA}; update nirgen")
-    for name, kind in _ENTRIES.items():
-        if name not in header:
-            raise ModelError(f"{path}: the header lacks '{name}'; fetch or export the file again")
-        if not isinstance(header[name], kind):
-            raise ModelError(
-                f"{path}: the header's '{name}' is a {type(header[name]).__name__}, not a {kind.__name__}; fetch or "
-                "export the file again"
-            )
-    _check_lists(header, path)
-    return header
-
-
-def _check_lists(header: Mapping[str, Any], path: Path) -> None:
-    """Refuse entries that readers could not take for pairs and numbers."""
-    wanted = {
-        "training.pairs": (header["training"].get("pairs", []), {"nir_sha256"}),
-        "metrics": (header["metrics"], {"name", "value", "on"}),
-    }
-    for name, (entries, keys) in wanted.items():
-        if not isinstance(entries, list) or not all(isinstance(e, dict) and keys <= e.keys() for e in entries):
-            raise ModelError(
-                f"{path}: the header's '{name}' is no list of {', '.join(sorted(keys))}; fetch or export the file again"
-            )
-
-
 def record_metrics(path: Path, metrics: list[dict[str, Any]]) -> None:
     """Write a model file again with other numbers in its header, whole or not at all.
 
@@ -179,30 +119,6 @@ def record_metrics(path: Path, metrics: list[dict[str, Any]]) -> None:
     """
     state, header = load_state(path)
     write_tensors(path, state, {HEADER_KEY: json.dumps(header | {"metrics": metrics}, sort_keys=True)})
-
-
-def _read_metadata(path: Path) -> dict[str, str]:
-    """The `__metadata__` entry of a safetensors file."""
-    try:
-        with path.open("rb") as file:
-            start = file.read(8)
-            length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
-            if not 2 <= length <= 100_000_000:
-                raise ModelError(f"{path}: not a safetensors file{_kind(start)}")
-            table = json.loads(file.read(length))
-    except FileNotFoundError:
-        raise ModelError(f"{path}: no such model file; 'nirgen models list' shows the models there are") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: can't be read as safetensors ({error}); is the file whole?") from None
-    metadata = table.get("__metadata__") if isinstance(table, dict) else None
-    return metadata if isinstance(metadata, dict) else {}
-
-
-def _kind(start: bytes) -> str:
-    """What a file that isn't safetensors seems to be, and the way in."""
-    if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
-        return ", but a PyTorch pickle; bring it in with 'nirgen models import', which never runs code from it"
-    return " (empty, cut off, or of another format); fetch it again"
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

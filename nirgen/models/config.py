@@ -12,6 +12,7 @@ from nirgen.errors import nearest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+
 Count = Annotated[int, Field(ge=1)]
 Widths = tuple[Count, ...]
 
@@ -262,3 +263,19 @@ NAMED_GENERATORS = {
     "released": GeneratorConfig.released,
     "compact": GeneratorConfig.compact,
 }
+
+
+GanKind = Literal["vanilla", "lsgan", "hinge"]
+
+
+class DiscriminatorConfig(FrozenConfig):
+    """Sizes of the discriminators; the defaults are the paper's."""
+
+    in_channels: int = Field(4, ge=1)
+    """RGB and NIR together: 4, or 6 for three-channel NIR."""
+    filters: int = Field(64, ge=1)
+    layers: int = Field(3, ge=1)
+    """Convolutions of stride 2."""
+    scales: int = Field(3, ge=1)
+    norm: Literal["instance", "batch"] = "instance"
+    """The paper's, or the released code's."""

@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import torch.nn.functional as F
-from pydantic import Field
 from torch import Tensor, nn
 
-from nirgen.config import FrozenConfig
-
-
-class DiscriminatorConfig(FrozenConfig):
-    """Sizes of the discriminators; the defaults are the paper's."""
-
-    in_channels: int = Field(4, ge=1)
-    """RGB and NIR together: 4, or 6 for three-channel NIR."""
-    filters: int = Field(64, ge=1)
-    layers: int = Field(3, ge=1)
-    """Convolutions of stride 2."""
-    scales: int = Field(3, ge=1)
-    norm: Literal["instance", "batch"] = "instance"
-    """The paper's, or the released code's."""
+if TYPE_CHECKING:
+    from nirgen.models.config import DiscriminatorConfig
 
 
 class PatchDiscriminator(nn.Module):

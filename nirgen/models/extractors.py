@@ -11,12 +11,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nirgen.errors import ModelError, nearest
+from nirgen.models.catalog import read_extractor_config
 from nirgen.models.config import InternImageConfig, NoExtractorConfig, TimmConfig
 from nirgen.models.internimage import InternImage
-from nirgen.models.weights import read_extractor_config, read_foreign
+from nirgen.models.weights import read_foreign
 
 if TYPE_CHECKING:
     from nirgen.models.config import GeneratorConfig
+
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)

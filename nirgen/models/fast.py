@@ -21,6 +21,7 @@ from nirgen.models.blocks import OutputBlock, ResidualBlock, StandardizedConv, U
 if TYPE_CHECKING:
     from nirgen.models.generator import Pix2Next
 
+
 # Below, the transforms cost what the products save; measured on AVX-512, see docs/performance.md.
 _LEAST_CHANNELS = 128
 _LEAST_PRODUCT = 128 * 256

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from nirgen.errors import ShapeError
-from nirgen.models.attention import AttentionBlock
-from nirgen.models.blocks import Downsample, OutputBlock, ResidualBlock, Upsample
+from nirgen.models.blocks import AttentionBlock, Downsample, OutputBlock, ResidualBlock, Upsample
 
 if TYPE_CHECKING:
     from nirgen.models.config import GeneratorConfig, Widths

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from nirgen.models.generator import Pix2Next
 
+
 OPSET = 20
 # Greatest difference of the file's outputs from torch's, of 1: a quarter of a grey level.
 TOLERANCE = 1e-3

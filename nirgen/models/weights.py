@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import json
 import pickle
 import warnings
 from typing import TYPE_CHECKING, Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nirgen.errors import ModelError, OutputError
 from nirgen.files import output_file
-from nirgen.models.config import InternImageConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-EXTRACTOR_KEY = "nirgen_extractor"
+
 WRAPPERS = ("state_dict", "model", "model_state_dict", "generator", "params", "module")
 
 
@@ -47,23 +45,6 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     while all(name.startswith("module.") for name in state):
         state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
     return state
-
-
-def read_extractor_config(path: Path) -> InternImageConfig | None:
-    """The sizes that `nirgen models import --as internimage` wrote beside the tensors; None for any other file.
-
-    Raises:
-        ModelError: They can't be read.
-    """
-    try:
-        with safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get(EXTRACTOR_KEY)
-        values = json.loads(text) if text is not None else None
-    except (SafetensorError, OSError):
-        return None  # whoever reads the tensors says why
-    except ValueError as error:
-        raise ModelError(f"{path}: the header's '{EXTRACTOR_KEY}' can't be read ({error}); import it again") from None
-    return None if values is None else InternImageConfig.read(dict(values), where=f"{path} ({EXTRACTOR_KEY})")
 
 
 def write_tensors(path: Path, state: Mapping[str, Tensor], metadata: dict[str, str]) -> None:

@@ -11,11 +11,19 @@ pixel.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from nirgen import images
+from nirgen.pairs.listing import read_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from nirgen.pairs.listing import PairList
+
 
 Field = NDArray[np.complex64]
 
@@ -228,3 +236,43 @@ def _vertex(values: NDArray[np.float64], index: int) -> float:
 def _round_up(length: int) -> int:
     """A length that the Fourier transform is quick at."""
     return -(-length // 64) * 64
+
+
+PARTNER_SIDE = 192
+"""Pixels that images are reduced to: enough to know a scene by."""
+
+MOST_STRANGERS = 300
+"""Pairs that are compared, each with each; of more, the first."""
+
+
+def find_partners(pairs: PairList, strangers: Sequence[int]) -> dict[int, int]:
+    """Find, among pairs whose images don't fit, those whose RGB image fits another one's NIR image.
+
+    Args:
+        pairs: The list.
+        strangers: The positions of the pairs whose images don't fit.
+
+    Returns:
+        For the position of each pair that was swapped the position of the one that has its NIR image.
+    """
+    if len(strangers) < 2:
+        return {}
+    fields = {position: _fields(*read_pair(pairs, pairs.pairs[position])) for position in strangers[:MOST_STRANGERS]}
+    partners: dict[int, int] = {}
+    for position, (rgb, _) in fields.items():
+        best = 0.0
+        for other, (_, nir) in fields.items():
+            if other == position or other in partners.values() or nir.shape != rgb.shape:
+                continue
+            found = align_fields(rgb, nir)
+            if found and found.shows_one_scene and found.correlation > best:
+                partners[position], best = other, found.correlation
+    return partners
+
+
+def _fields(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> tuple[Field, Field]:
+    """The edges of a pair, reduced."""
+    scale = min(1, PARTNER_SIDE / max(nir.shape))
+    size = (max(1, round(nir.shape[0] * scale)), max(1, round(nir.shape[1] * scale)))
+    rgb, nir = (images.resize(image, size, resample="bilinear") for image in (rgb, nir))
+    return edge_field(rgb), edge_field(nir[..., np.newaxis])

@@ -13,13 +13,13 @@ from typing import TYPE_CHECKING
 
 from nirgen import images
 from nirgen.errors import ImageError, NirgenError, nearest
-from nirgen.pairs.listing import HALVES
+from nirgen.pairs.listing import GREY_TOLERANCE, HALVES, colour_difference, cut_half
 from nirgen.pairs.matching import Match, Rules, frame_sequences, list_images, match_files, match_folders
-from nirgen.pairs.reading import GREY_TOLERANCE, colour_difference, cut_half
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
     from pathlib import Path
+
 
 SPLITS = ("train", "val", "test")
 WEATHERS = ("FOG", "RAIN", "LOWLIGHT", "SNOW")

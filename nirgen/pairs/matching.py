@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
+
 RGB_SUFFIXES = ("_rgb", "-rgb", "_vis", "-vis", "_visible", "_color", "_colour")
 NIR_SUFFIXES = ("_nir", "-nir", "_ir", "-ir", "_infrared", "_thermal", "_previewdata")
 

@@ -13,14 +13,14 @@ import jinja2
 
 from nirgen import images
 from nirgen.errors import ImageError
-from nirgen.recipe.run import command_line, log_file
-from nirgen.recipe.summary import comparisons
+from nirgen.recipe.run import command_line, comparisons, log_file
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from nirgen.recipe.recipe import Recipe
     from nirgen.recipe.run import Outcome, Progress
+
 
 _PICTURES, _SIDE = 3, 960
 """Pictures of one output that are shown, and the longer side in pixels that they are reduced to."""

@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import ConfigError, nearest
-from nirgen.recipe.roles import ROLES, Roles
+from nirgen.recipe.commands import ROLES, Roles
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nirgen.recipe.command import Command
+    from nirgen.recipe.commands import Command
     from nirgen.recipe.recipe import Recipe
+
 
 _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 

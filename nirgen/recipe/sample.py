@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+
 _HEIGHT, _WIDTH = 96, 128
 _RECORDINGS = ("01", "02", "03")
 _SPLITS = ("train", "val", "test")

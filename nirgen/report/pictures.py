@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from nirgen import images
-from nirgen.dataset.pictures import COLOURS, IGNORED
+from nirgen.dataset.card import COLOURS, IGNORED
 from nirgen.errors import ImageError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from nirgen.collection import Item, ItemBox
     from nirgen.labels.file import Category
+
 
 JPEG_QUALITY = 80
 MOSAIC_SIDE = 640

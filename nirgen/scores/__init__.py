@@ -9,7 +9,7 @@ Example:
     ['bdd/0042.jpg']
 """
 
-from nirgen.scores.names import BOX_SCORES, IMAGE_SCORES, TAGS, BoxScores, ItemScores
-from nirgen.scores.scoring import Scores, score
+from nirgen.scores.table import Scores, score
+from nirgen.scores.trouble import BOX_SCORES, IMAGE_SCORES, TAGS, BoxScores, ItemScores
 
 __all__ = ["BOX_SCORES", "IMAGE_SCORES", "TAGS", "BoxScores", "ItemScores", "Scores", "score"]

@@ -20,6 +20,7 @@ from nirgen import images
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+
 Map = NDArray[np.float32]
 
 LONGEST_SIDE = 2048

@@ -1,8 +1,11 @@
-"""`scores.parquet`: what was measured of each image and its boxes, and what follows from all of them."""
+"""Scores of a collection: computed where missing or outdated, and kept in `scores.parquet`."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+import os
+from collections import deque
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 import pyarrow as pa
@@ -11,17 +14,28 @@ import pyarrow.parquet as pq
 
 from nirgen.dataset.folder import SCORES
 from nirgen.files import output_file
-from nirgen.scores.box_measures import MEASURES
-from nirgen.scores.box_trouble import box_excesses, box_fidelity, box_tags, box_trouble
-from nirgen.scores.image_trouble import image_trouble, realism
-from nirgen.scores.names import IMAGE_SCORES
+from nirgen.scores.measures import BOX_MEASURES, basis_of, measure
+from nirgen.scores.trouble import (
+    IMAGE_SCORES,
+    BoxScores,
+    ItemScores,
+    box_excesses,
+    box_fidelity,
+    box_tags,
+    box_trouble,
+    image_trouble,
+    realism,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
+    from concurrent.futures import Future
     from pathlib import Path
 
-    from nirgen.collection import Item
-    from nirgen.scores.measuring import Measured
+    from nirgen.collection import Collection, Item
+    from nirgen.progress import Progress
+    from nirgen.scores.measures import Measured
+
 
 SCHEMA = 1
 MEASURED = ("structure", "sharpness", "contrast", "clipping", "noise", "banding")
@@ -38,7 +52,9 @@ _COLUMNS = pa.schema(
         pa.field("statistics", pa.list_(pa.float32())),
         pa.field(
             "boxes",
-            pa.list_(pa.struct([pa.field("key", pa.string()), *(pa.field(name, pa.float32()) for name in MEASURES)])),
+            pa.list_(
+                pa.struct([pa.field("key", pa.string()), *(pa.field(name, pa.float32()) for name in BOX_MEASURES)])
+            ),
             nullable=False,
         ),
     ]
@@ -63,7 +79,7 @@ def to_rows(measured: Sequence[tuple[Item, Measured]]) -> pa.Table:
             **{name: getattr(each.image, name, None) for name in MEASURED},
             "statistics": None if each.image is None else each.image.statistics,
             "boxes": [
-                {"key": box.key} | {name: getattr(found, name, None) for name in MEASURES}
+                {"key": box.key} | {name: getattr(found, name, None) for name in BOX_MEASURES}
                 for box, found in zip(item.boxes, each.boxes, strict=True)
             ],
         }
@@ -96,7 +112,7 @@ def measured_rows(table: pa.Table) -> pa.Table:
     """What was measured, of rows that `finish` made."""
     boxes = table["boxes"].combine_chunks()
     values = boxes.values
-    names = ("key", *MEASURES)
+    names = ("key", *BOX_MEASURES)
     inner = pa.StructArray.from_arrays([values.field(name) for name in names], names=list(names))
     columns = {name: table[name] for name in _COLUMNS.names}
     return pa.table(columns | {"boxes": pa.ListArray.from_arrays(boxes.offsets, inner)}).cast(_COLUMNS)
@@ -129,9 +145,9 @@ def _finish_boxes(rows: pa.Table, generated: np.ndarray[Any, np.dtype[np.bool_]]
     boxes = rows["boxes"].combine_chunks()
     values = boxes.flatten()
     lengths = pc.list_value_length(boxes).to_numpy(zero_copy_only=False).astype(np.int64)
-    judged = np.asarray(pc.is_valid(values.field(MEASURES[0])), np.bool_)
+    judged = np.asarray(pc.is_valid(values.field(BOX_MEASURES[0])), np.bool_)
     groups = np.repeat(generated.astype(np.int64), lengths)[judged]
-    measures = {name: _numbers(values.field(name))[judged] for name in MEASURES}
+    measures = {name: _numbers(values.field(name))[judged] for name in BOX_MEASURES}
     excesses = box_excesses(measures, groups)
     fidelity, trouble = np.full((2, len(values)), np.nan)
     fidelity[judged], trouble[judged] = box_fidelity(measures), box_trouble(excesses)
@@ -143,7 +159,7 @@ def _finish_boxes(rows: pa.Table, generated: np.ndarray[Any, np.dtype[np.bool_]]
         "trouble": _column(trouble),
         "fidelity": _column(fidelity),
         "tags": pa.array(tags, pa.list_(pa.string())),
-        **{name: values.field(name) for name in MEASURES},
+        **{name: values.field(name) for name in BOX_MEASURES},
     }
     inner = pa.StructArray.from_arrays(list(fields.values()), names=list(fields))
     offsets = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
@@ -169,3 +185,187 @@ def _numbers(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
 def _column(values: np.ndarray[Any, np.dtype[np.float64]]) -> pa.Array:
     """float32, null for NaN."""
     return pa.array(values.astype(np.float32), from_pandas=True)
+
+
+SAVE_EVERY = 2000
+"""Images measured, after which what is done is written."""
+
+_ROWS_AT_ONCE = 256
+
+
+class Scores:
+    """The scores of a collection.
+
+    Args:
+        table: What `nirgen.scores.table.finish` made.
+
+    Attributes:
+        measured: How many images were measured to get them; the others were known.
+    """
+
+    def __init__(self, table: pa.Table, measured: int = 0) -> None:
+        self.measured = measured
+        self._table = table
+        self._positions = {key: position for position, key in enumerate(table["key"].to_pylist())}
+        self._rows: list[dict[str, Any]] = []
+        self._first = 0
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """Read the scores that a folder has; those of images that it doesn't are None."""
+        table = read_table(folder)
+        return cls(finish(empty_rows()) if table is None else table)
+
+    def of(self, item: Item) -> ItemScores:
+        """The scores of an image and its boxes; None where they aren't known."""
+        position = self._positions.get(item.key)
+        if position is None:
+            return ItemScores(dict.fromkeys(IMAGE_SCORES), (BoxScores(),) * len(item.boxes))
+        row = self._row(position)
+        known = {box["key"]: box for box in row["boxes"]}
+        boxes = (known.get(box.key) for box in item.boxes)
+        return ItemScores(
+            image={name: row[name] for name in IMAGE_SCORES},
+            boxes=tuple(
+                BoxScores(box["fidelity"], box["trouble"], tuple(box["tags"])) if box else BoxScores() for box in boxes
+            ),
+            note=row["note"],
+        )
+
+    def worst_images(self) -> list[tuple[str, float]]:
+        """The key and the trouble of each image that has one, the worst first, then by key."""
+        both = zip(self._table["key"].to_pylist(), self._table["trouble"].to_pylist(), strict=True)
+        return _worst_first([(key, trouble) for key, trouble in both if trouble is not None])
+
+    def worst_boxes(self) -> list[tuple[str, float]]:
+        """The key and the trouble of each box that has one, the worst first, then by key."""
+        boxes = self._table["boxes"].combine_chunks().flatten()
+        both = zip(boxes.field("key").to_pylist(), boxes.field("trouble").to_pylist(), strict=True)
+        return _worst_first([(key, trouble) for key, trouble in both if trouble is not None])
+
+    def _row(self, position: int) -> dict[str, Any]:
+        """A row; those about it are made ready with it, for items are asked for in order."""
+        if not self._first <= position < self._first + len(self._rows):
+            self._first = position // _ROWS_AT_ONCE * _ROWS_AT_ONCE
+            self._rows = self._table.slice(self._first, _ROWS_AT_ONCE).to_pylist()
+        return self._rows[position - self._first]
+
+
+def score(collection: Collection, report: Progress | None = None, workers: int | None = None) -> Scores:
+    """Score the images of a collection and their boxes.
+
+    `scores.parquet` in the collection's folder holds what is known; what is missing, or was measured of other files or
+    boxes, is measured. Whatever interrupts it, what is done is kept. Scores that were made beside an RGB image stay
+    when it isn't there any more.
+
+    Args:
+        collection: What to score.
+        report: Told how far the work has come.
+        workers: Threads; by default one for each core.
+
+    Raises:
+        NirgenError: The collection can't be read, or the scores can't be written.
+    """
+    work = _Work(collection)
+    try:
+        with ThreadPoolExecutor(workers or _cores()) as threads:
+            try:
+                for done, (item, found) in enumerate(
+                    _in_order(threads, collection, work, workers or _cores()), start=1
+                ):
+                    work.add(item, found)
+                    if report is not None:
+                        report("score", done, collection.count)
+            except BaseException:
+                threads.shutdown(cancel_futures=True)
+                raise
+    except BaseException:
+        work.save(ended=False)
+        raise
+    return Scores(work.save(ended=True), work.measured)
+
+
+class _Work:
+    """What is known of a collection, and what has been measured anew."""
+
+    def __init__(self, collection: Collection) -> None:
+        self._folder = collection.folder
+        self._table = read_table(collection.folder)
+        self._known = finish(empty_rows()) if self._table is None else self._table
+        columns = (self._known[name].to_pylist() for name in ("key", "basis", "note"))
+        self._rows = {key: (place, basis, note) for place, (key, basis, note) in enumerate(zip(*columns, strict=True))}
+        self._states = np.zeros(len(self._known), np.int8)  # 0 not looked at, 1 to be kept, -1 measured anew
+        self._waiting: list[tuple[Item, Measured]] = []
+        self._parts: list[pa.Table] = []
+        self._saved = 0
+        self.measured = 0
+
+    def is_known(self, item: Item) -> bool:
+        """Whether an item need not be measured."""
+        place, basis, note = self._rows.get(item.key, (-1, "", ""))
+        if place < 0:
+            return False
+        bases = {basis_of(item, with_rgb=item.rgb is not None)}
+        if item.rgb is None:
+            bases.add(basis_of(item, with_rgb=True))
+        same = basis in bases and not note
+        self._states[place] = 1 if same else -1
+        return same
+
+    def add(self, item: Item, found: Measured | None) -> None:
+        """Take what was measured of an item, if it was."""
+        if found is None:
+            return
+        self._waiting.append((item, found))
+        self.measured += 1
+        if len(self._waiting) >= _ROWS_AT_ONCE:
+            self._gather()
+        if self.measured - self._saved >= SAVE_EVERY:
+            self.save(ended=False)
+
+    def save(self, *, ended: bool) -> pa.Table:
+        """Write what is known now, unless the file has it.
+
+        Args:
+            ended: Whether all items were looked at, so that rows of others can go.
+        """
+        self._gather()
+        kept = self._states == 1 if ended else self._states >= 0
+        if self._table is not None and self.measured == self._saved == 0 and kept.all():
+            return self._table
+        rows = pa.concat_tables([measured_rows(self._known.filter(pa.array(kept))), *self._parts])
+        table = finish(rows)
+        write_scores(self._folder, table)
+        self._saved = self.measured
+        return table
+
+    def _gather(self) -> None:
+        if self._waiting:
+            self._parts.append(to_rows(self._waiting))
+            self._waiting = []
+
+
+def _in_order(
+    threads: ThreadPoolExecutor, collection: Collection, work: _Work, workers: int
+) -> Iterator[tuple[Item, Measured | None]]:
+    """Each item with what was measured of it, or None if that is known; only so many are in flight."""
+    flying: deque[tuple[Item, Future[Measured] | None]] = deque()
+    for item in collection.items():
+        flying.append((item, None if work.is_known(item) else threads.submit(measure, item)))
+        while len(flying) > 4 * workers:
+            yield _landed(*flying.popleft())
+    while flying:
+        yield _landed(*flying.popleft())
+
+
+def _landed(item: Item, future: Future[Measured] | None) -> tuple[Item, Measured | None]:
+    return item, None if future is None else future.result()
+
+
+def _worst_first(pairs: list[tuple[str, float]]) -> list[tuple[str, float]]:
+    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -8,9 +8,7 @@ from pydantic import Field, model_validator
 
 from nirgen.config import FrozenConfig
 from nirgen.errors import nearest
-from nirgen.losses import GanKind
-from nirgen.models.config import GeneratorConfig
-from nirgen.models.discriminator import DiscriminatorConfig
+from nirgen.models.config import DiscriminatorConfig, GanKind, GeneratorConfig
 
 Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]

@@ -6,7 +6,8 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from nirgen.files import output_file
-from nirgen.models.checkpoint import read_header, save
+from nirgen.models.catalog import read_header
+from nirgen.models.checkpoint import save
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,7 @@
-"""The folder of a run: what it holds, who may write it, and how a run is taken up from it."""
+"""Run folder: its files, lock and checkpoints, and resuming from it.
+
+Checkpoints hold tensors and plain values alone and are loaded with `weights_only`.
+"""
 
 from __future__ import annotations
 
@@ -6,30 +9,32 @@ import errno
 import hashlib
 import json
 import platform
+import re
 import socket
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 import yaml
 
-from nirgen import __version__, images
-from nirgen.errors import ConfigError, OutputError
-from nirgen.files import is_temporary, locked, write_whole
+from nirgen import images
+from nirgen._version import __version__
+from nirgen.errors import ConfigError, ModelError, OutputError
+from nirgen.files import is_temporary, locked, output_file, write_whole
+from nirgen.models.weights import load_tensors
 from nirgen.train.config import TrainConfig, differences
 from nirgen.train.export import export_model, write_card
-from nirgen.train.log import Log
-from nirgen.train.validation import validate
+from nirgen.train.monitor import Log, validate
 
 if TYPE_CHECKING:
     from collections.abc import Generator
     from pathlib import Path
 
     from nirgen.pairs import PairList
-    from nirgen.train.checkpoints import Checkpoints
     from nirgen.train.state import State
+
 
 _PLACES = {"data.pairs", "data.root", "data.workers", "data.cache_gigabytes"}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
@@ -205,6 +210,63 @@ def alone(out: Path) -> Generator[None]:
         yield
 
 
+class Checkpoints:
+    """The folder of a run's checkpoints.
+
+    Args:
+        folder: It need not exist.
+        keep: How many of the last stay; the best one stays besides.
+    """
+
+    def __init__(self, folder: Path, keep: int) -> None:
+        self.folder = folder
+        self.keep = keep
+
+    def paths(self) -> list[Path]:
+        """Those that there are, oldest first."""
+        found = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)] if self.folder.is_dir() else []
+        return sorted(found, key=_step)
+
+    def newest(self) -> Path | None:
+        """The last one, if there is any."""
+        return next(reversed(self.paths()), None)
+
+    def write(self, values: dict[str, Any]) -> Path:
+        """Write a checkpoint, whole or not at all, then remove those that need not stay.
+
+        Args:
+            values: What `State.dump` gave, and what belongs to it.
+
+        Raises:
+            OutputError: It can't be written; those that were there still are.
+        """
+        path = self.folder / f"step_{values['step']:06d}.pt"
+        with output_file(path) as temporary:
+            try:
+                torch.save({"schema": SCHEMA, **values}, temporary)
+            except RuntimeError as error:  # what torch makes of a full disk
+                raise OSError(str(error).partition("\n")[0]) from error
+        best = self.folder / f"step_{values['best_step']:06d}.pt"
+        for old in self.paths()[: -self.keep]:
+            if old != best:
+                old.unlink()
+        return path
+
+    def read(self, path: Path) -> dict[str, Any]:
+        """What `write` was given.
+
+        Raises:
+            ModelError: The file is damaged, or of another schema.
+        """
+        values = load_tensors(path)
+        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
+            found = values.get("schema") if isinstance(values, dict) else None
+            raise ModelError(
+                f"{path}: checkpoint schema {found!r}, but this nirgen reads schema {SCHEMA}; update nirgen"
+            )
+        return values
+
+
 @contextmanager
 def full_disk_is_one_line(out: Path, checkpoints: Checkpoints) -> Generator[None]:
     """Turn a disk that can't be written any more into one line that says what is left.
@@ -227,3 +289,13 @@ def last_good(checkpoints: Checkpoints) -> str:
     """What a run that broke off can be taken up from, as a clause."""
     newest = checkpoints.newest()
     return f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
+
+
+SCHEMA = 1
+_NAME = re.compile(r"step_(\d{6,})\.pt")
+
+
+def _step(path: Path) -> int:
+    match = _NAME.fullmatch(path.name)
+    assert match is not None
+    return int(match[1])

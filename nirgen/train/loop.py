@@ -9,16 +9,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from nirgen import losses
+from nirgen.devices import choose_device
 from nirgen.errors import ConfigError
 from nirgen.files import make_folder
-from nirgen.model import choose_device
 from nirgen.train.batches import Batches, Draws
-from nirgen.train.checkpoints import Checkpoints
-from nirgen.train.folder import RunFolder, alone, full_disk_is_one_line, last_good, resume
-from nirgen.train.parallel import Processes, joined
+from nirgen.train.folder import Checkpoints, RunFolder, alone, full_disk_is_one_line, last_good, resume
+from nirgen.train.monitor import chosen_pairs
 from nirgen.train.state import State
-from nirgen.train.step import NotFiniteError, train_step
-from nirgen.train.validation import chosen_pairs
+from nirgen.train.step import NotFiniteError, Processes, joined, train_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,11 +24,11 @@ if TYPE_CHECKING:
 
     from nirgen.pairs import PairList
     from nirgen.train.config import Stage, TrainConfig
-    from nirgen.train.log import Log
+    from nirgen.train.monitor import Log
 
 
 @dataclass(frozen=True)
-class Progress:
+class StepReport:
     """Where a run stands, after a step.
 
     Attributes:
@@ -71,7 +69,7 @@ def train(
     device: str | None = None,
     distributed: bool = False,
     allow_changes: bool = False,
-    report: Callable[[Progress], None] | None = None,
+    report: Callable[[StepReport], None] | None = None,
     stop: Callable[[], bool] = lambda: False,
 ) -> Outcome:
     """Train a generator on the split `train`, or go on where a run stopped.
@@ -129,7 +127,7 @@ def _loop(
     processes: Processes,
     *,
     log: Log | None,
-    report: Callable[[Progress], None] | None,
+    report: Callable[[StepReport], None] | None,
     stop: Callable[[], bool],
 ) -> bool:
     """Make steps until the end of the run, or until asked to stop; whether it is the end."""
@@ -215,11 +213,11 @@ def _progress(state: State, total: int) -> float:
 
 def _standing(
     state: State, progress: float, first: tuple[int, float], seconds: float, terms: dict[str, float]
-) -> Progress:
+) -> StepReport:
     """Where a run stands, given its step and progress at the beginning of this sitting."""
     rate = (state.step - first[0]) / seconds
     left = seconds / 60 * (1 - progress) / max(progress - first[1], 1e-9)
-    return Progress(state.step, min(progress, 1.0), rate, max(left, 0.0), terms)
+    return StepReport(state.step, min(progress, 1.0), rate, max(left, 0.0), terms)
 
 
 def _due(state: State, last: float, minutes: float, steps: int | None) -> bool:

@@ -18,25 +18,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import ConfigError, NirgenError
-from nirgen.translate.crew import Crew, WorkerError
-from nirgen.translate.loading import Elsewhere, describe
 from nirgen.translate.options import processors
-from nirgen.translate.profile import Stopwatch
-from nirgen.translate.worker import Setup
+from nirgen.translate.summary import Stopwatch
+from nirgen.translate.worker import Elsewhere, Setup, describe
+from nirgen.translate.workers import Crew, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
     import pyarrow as pa
 
-    from nirgen.translate.loading import Loader
-    from nirgen.translate.manifest import Row
+    from nirgen.translate.items import Item, Row, Source, Translator
     from nirgen.translate.options import RunOptions, TranslateOptions
-    from nirgen.translate.plan import Item
-    from nirgen.translate.profile import Totals
-    from nirgen.translate.remote import UrlSink
-    from nirgen.translate.storage import FolderSink, Source
-    from nirgen.translate.translator import Translator
+    from nirgen.translate.stores import FolderSink, UrlSink
+    from nirgen.translate.summary import Totals
+    from nirgen.translate.worker import Loader
+
 
 # Sources of a task: what is translated again after an actor died, and what comes back at once.
 _SOURCES_IN_TASK = {"cpu": 8, "cuda": 64}

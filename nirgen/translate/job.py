@@ -1,38 +1,42 @@
-"""A run's parts, put together before anything is written."""
+"""A run's parts, put together before anything is written, and what it records of itself."""
 
 from __future__ import annotations
 
+import json
+import platform
+import socket
+import time
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nirgen import __version__
+from nirgen._version import __version__
 from nirgen.errors import OutputError
-from nirgen.translate import mixing, resume
-from nirgen.translate.manifest import NAME, Manifest, write_rows
+from nirgen.files import write_whole
+from nirgen.translate import resume
+from nirgen.translate import resume as mixing
+from nirgen.translate.manifest import NAME, RUN_NAME, Manifest, write_rows
 from nirgen.translate.options import RunOptions, TranslateOptions
 from nirgen.translate.plan import make_plan
-from nirgen.translate.recorded import read_recorded
-from nirgen.translate.remote import UrlSink, UrlSource
-from nirgen.translate.storage import FileSource, FolderSink
+from nirgen.translate.records import RUN_SCHEMA, read_recorded
+from nirgen.translate.resume import precision_of
+from nirgen.translate.stores import FileSource, FolderSink, UrlSink, UrlSource, count_outputs
+from nirgen.translate.summary import Summary
 from nirgen.translate.url import Url, reason, to_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from nirgen.models.precision import Wanted
+    from nirgen.devices import Wanted
+    from nirgen.translate.items import Item, Row, Source, State, Translator
     from nirgen.translate.journal import Journal
-    from nirgen.translate.manifest import Row
-    from nirgen.translate.plan import Item, Plan
-    from nirgen.translate.profile import Stopwatch
-    from nirgen.translate.recorded import Recorded
-    from nirgen.translate.records import Records
-    from nirgen.translate.resume import Others, State
-    from nirgen.translate.shard import Shard
-    from nirgen.translate.storage import Source
-    from nirgen.translate.summary import Progress
-    from nirgen.translate.translator import Translator
+    from nirgen.translate.options import Shard
+    from nirgen.translate.plan import Plan
+    from nirgen.translate.records import Recorded, Records
+    from nirgen.translate.resume import Others
+    from nirgen.translate.summary import Count, Profile, Progress, Stopwatch
     from nirgen.translate.url import Place
 
 
@@ -167,3 +171,66 @@ def forget(job: Job, recorded: Recorded, others: Others, journal: Journal) -> Re
 def states(job: Job, recorded: Recorded) -> Generator[tuple[Item, State]]:
     """What is to do with each source and why; see `resume.find_states`."""
     return resume.find_states(job.plan, recorded, source=job.source, sink=job.sink, workers=job.run.workers)
+
+
+def write_manifest(job: Job, dropped: frozenset[str]) -> int:
+    """Join the old manifest and the journal; the number of outputs that it names."""
+    outputs = 0
+
+    def rows() -> Iterator[Row]:
+        nonlocal outputs
+        for row in read_recorded(job.out).rows():
+            if row.source not in dropped:
+                outputs += row.output is not None
+                yield row
+
+    write_rows(job.out, rows(), job.header())
+    job.records.publish(NAME)
+    return outputs
+
+
+def summarise(job: Job, tally: Count, others: Others, *, outputs: int, seconds: float, profile: Profile) -> Summary:
+    """Join what a run counted; `outputs` is how many of them the manifest names."""
+    return Summary(
+        root=str(job.plan.root),
+        out=str(job.target),
+        sources=tally.unchanged + tally.through,
+        translated=tally.translated,
+        changed=tally.changed,
+        unchanged=tally.unchanged,
+        failed=tally.failed,
+        failures=tuple(tally.failures),
+        dropped=0 if job.run.redo else len(others.gone),
+        lost=len(others.lost),
+        stray=max(0, count_outputs(job.target) - outputs),
+        other_files=job.plan.other_files,
+        hidden=job.plan.hidden,
+        loops=job.plan.loops,
+        seconds=round(seconds, 3),
+        profile=profile,
+    )
+
+
+def write_run(job: Job, started: float, *, state: str, summary: Summary | None = None) -> None:
+    """Write `OUT/run.json`: all that must not be in the manifest, because it differs from run to run."""
+    seconds = time.monotonic() - started
+    values: dict[str, Any] = {
+        "schema": RUN_SCHEMA,
+        "state": state,
+        "source": str(job.plan.root.resolve()),
+        "shard": None if job.plan.shard is None else str(job.plan.shard),
+        "started": datetime.fromtimestamp(time.time() - seconds, UTC).isoformat(timespec="seconds"),
+        "seconds": round(seconds, 3),
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "nirgen": __version__,
+        "device": str(getattr(job.translator, "device", "unknown")),
+        "precision": precision_of(job.translator),
+        "model_id": job.translator.id,
+        "options": job.options.described(),
+        "run_options": job.run.model_dump(mode="json"),
+        "summary": None if summary is None else asdict(summary),
+    }
+    write_whole(job.out / RUN_NAME, json.dumps(values, indent=2).encode() + b"\n")
+    job.records.publish(RUN_NAME)

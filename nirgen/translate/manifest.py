@@ -9,17 +9,19 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, fields, replace
 from itertools import islice
-from typing import IO, TYPE_CHECKING, Any, Literal
+from typing import IO, TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nirgen.errors import OutputError
 from nirgen.files import replacing
+from nirgen.translate.items import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
 
 SCHEMA = 1
 NAME = "manifest.parquet"
@@ -45,45 +47,6 @@ _COLUMNS = pa.schema(
         pa.field("seam", pa.float32()),
     ]
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """What became of one source; the columns of the manifest, and a line of the journal.
-
-    Attributes:
-        source: POSIX path relative to the root of the sources.
-        model_id: The translator's id.
-        options_id: The id of the options that change pixels.
-        status: `done` or `failed`.
-        source_sha256: Of the file's bytes; None if they could not be read.
-        source_width: In pixels, upright; None if the source could not be decoded.
-        source_height: The same.
-        output: POSIX path relative to the output folder; None if failed.
-        output_sha256: Of the file's bytes; None if failed.
-        width: Of the output, in pixels; None if failed.
-        height: The same.
-        error: Why it failed, in one line; None if done.
-        method: How the network saw the image: `whole` or `tiled`.
-        tiles: Into how many tiles it was cut; None if whole.
-        seam: How much stands out at the tiles' borders; None if whole.
-    """
-
-    source: str
-    model_id: str
-    options_id: str
-    status: Literal["done", "failed"]
-    source_sha256: str | None = None
-    source_width: int | None = None
-    source_height: int | None = None
-    output: str | None = None
-    output_sha256: str | None = None
-    width: int | None = None
-    height: int | None = None
-    error: str | None = None
-    method: str = "whole"
-    tiles: int | None = None
-    seam: float | None = None
 
 
 _NAMES = [field.name for field in fields(Row)]
@@ -267,3 +230,6 @@ def _sorted(rows: Iterable[Row]) -> tuple[Row, ...]:
 def _plain(values: Any) -> Any:
     """Values as they come back from JSON."""
     return json.loads(json.dumps(values))
+
+
+RUN_NAME = "run.json"

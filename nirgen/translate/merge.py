@@ -22,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
-    from nirgen.translate.manifest import Row
+    from nirgen.translate.items import Row
+
 
 _NAMED = 3
 

@@ -1,25 +1,28 @@
-"""One image on its way, and the two ends of that way: reading and writing."""
+"""Pictures of a run: reading and writing them, and the ordered threads that do so."""
 
 from __future__ import annotations
 
 import hashlib
+from collections import deque
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
 from nirgen import images
 from nirgen.errors import ImageError
-from nirgen.translate.manifest import Row
+from nirgen.translate.items import Row
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     from numpy.typing import NDArray
 
+    from nirgen.translate.items import Item, Sink, Source, Translator
     from nirgen.translate.options import TranslateOptions
-    from nirgen.translate.plan import Item
-    from nirgen.translate.profile import Stopwatch
-    from nirgen.translate.storage import Sink, Source
-    from nirgen.translate.translator import Translator
+    from nirgen.translate.summary import Stopwatch
+
 
 NO_MEMORY = "there is not enough memory for an image of this size; use a smaller --size, or a machine with more"
 NOT_FINITE = "the model gave values that are not numbers"
@@ -115,3 +118,63 @@ class Writer:
         if not np.isfinite(pixels).all():
             return None
         return images.to_pixels(images.to_channels(pixels, self.options.channels), self.options.bit_depth)  # type: ignore[arg-type]
+
+
+_In = TypeVar("_In")
+_Out = TypeVar("_Out")
+
+
+def ahead(
+    pool: ThreadPoolExecutor,
+    function: Callable[[_In], _Out],
+    inputs: Iterable[_In],
+    depth: int,
+    stopwatch: Stopwatch | None = None,
+) -> Generator[_Out]:
+    """Map in threads, in order, with `depth` results under way or waiting whenever one is taken.
+
+    Args:
+        pool: The threads.
+        function: What to apply.
+        inputs: Taken in the calling thread, as results are taken.
+        depth: At least 1.
+        stopwatch: Is told how many results wait, and how long the calling thread waits for one.
+
+    Yields:
+        The results, in the order of the inputs.
+    """
+    waiting: deque[Future[_Out]] = deque()
+    for value in inputs:
+        waiting.append(pool.submit(function, value))
+        if len(waiting) >= depth:
+            yield _take(waiting, stopwatch, "input")
+    while waiting:
+        yield _take(waiting, stopwatch, "input")
+
+
+def behind(
+    pool: ThreadPoolExecutor,
+    function: Callable[[_In], _Out],
+    inputs: Iterable[_In],
+    depth: int,
+    stopwatch: Stopwatch,
+) -> Generator[_Out]:
+    """Map in threads, in order, with at most `depth` results under way; each is given as soon as it can be."""
+    waiting: deque[Future[_Out]] = deque()
+    for value in inputs:
+        stopwatch.note_depth("output", len(waiting))
+        waiting.append(pool.submit(function, value))
+        while waiting and (waiting[0].done() or len(waiting) >= depth):
+            yield _take(waiting, stopwatch, "output")
+    while waiting:
+        yield _take(waiting, stopwatch, "output")
+
+
+def _take(waiting: deque[Future[_Out]], stopwatch: Stopwatch | None, queue: str) -> _Out:
+    """The first result, waited for."""
+    if stopwatch is None:
+        return waiting.popleft().result()
+    if queue == "input":
+        stopwatch.note_depth(queue, sum(future.done() for future in waiting))
+    with stopwatch.timing(queue):
+        return waiting.popleft().result()

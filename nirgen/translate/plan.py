@@ -1,51 +1,37 @@
-"""What a run is going to translate, and what the outputs will be called.
+"""Plan of a run: its sources in order, and the names of their outputs.
 
-The sources are a folder (recursively, in sorted order, symbolic links followed), a single file, or a list of files.
-The outputs are named by the rules of `naming`.
+1. `a/b.jpg` becomes `a/b.png`.
+2. Sources in one folder whose outputs would share a name (letter case and Unicode form aside) all keep their endings:
+   `x.jpg` and `x.png` become `x.jpg.png` and `x.png.png`. So does a source whose output would be named as a folder is.
 
-A folder's names decide about each other alone, so that a plan is walked folder by folder, and holds no more than the
-names of the folders that it is in, however many sources there are.
+A plan is walked folder by folder, and holds no more than the names of the folders that it is in.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
+import unicodedata
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from nirgen.errors import NirgenError
 from nirgen.images import SUFFIXES
-from nirgen.translate.listing import Tally
-from nirgen.translate.naming import in_order, key, name_outputs, problem, utf8
-from nirgen.translate.sources import find_sources
+from nirgen.translate.items import Item
+from nirgen.translate.sources import Tally, find_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from nirgen.translate.shard import Shard
+    from nirgen.translate.options import Shard
+    from nirgen.translate.sources import Tree
     from nirgen.translate.url import Place
+
 
 # How long a run waits for the sources to be counted before it begins.
 _COUNTING_SECONDS = 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class Item:
-    """One source and its output.
-
-    Attributes:
-        source: POSIX path relative to the plan's root. Names that are not UTF-8 are written with escapes.
-        path: Where the source is.
-        output: POSIX path relative to the output folder.
-        problem: Why this source can't be translated whatever its content, in one line; empty if it can.
-    """
-
-    source: str
-    path: Place
-    output: str
-    problem: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,23 +49,6 @@ class Survey:
     planned: int
     listing_sha256: str
     tally: Tally
-
-
-class Tree(Protocol):
-    """Names of sources, folder by folder."""
-
-    def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
-        """The names of the sources and of the folders in a folder.
-
-        Args:
-            prefix: The folder's path and a slash; empty for the root.
-            tally: Counts what is left aside.
-        """
-        ...
-
-    def has_sources(self, prefix: str) -> bool:
-        """Whether there are sources in a folder, or below it."""
-        ...
 
 
 @dataclass
@@ -206,15 +175,17 @@ class Plan:
                 yield from self._walk(f"{prefix}{name}/", tally)
                 continue
             source, output = prefix + name, prefix + outputs[name]
-            why = problem(source, output, outputs[name] in taken)
+            why = name_problem(source, output, outputs[name] in taken)
             yield Item(utf8(source), self.root / source, utf8(output), why)
 
     def _taken(self, prefix: str, files: list[str], folders: list[str]) -> set[str]:
         """The folders that an output could be named as, and that have sources."""
-        ends = {key(name) for name in folders if name.endswith(self._suffix) or key(name).endswith(self._suffix)}
+        ends = {
+            name_key(name) for name in folders if name.endswith(self._suffix) or name_key(name).endswith(self._suffix)
+        }
         if not ends or not files:
             return set()
-        return {name for name in folders if key(name) in ends and self._tree.has_sources(f"{prefix}{name}/")}
+        return {name for name in folders if name_key(name) in ends and self._tree.has_sources(f"{prefix}{name}/")}
 
 
 def make_plan(
@@ -252,3 +223,77 @@ def _refuse_nothing(plan: Plan, where: str) -> None:
         f"no images in {where} ({survey.tally.other_files} other files, {survey.tally.hidden} hidden); "
         f"known endings: {' '.join(sorted(SUFFIXES))}"
     )
+
+
+NAME_LIMIT_BYTES = 255
+
+
+def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
+    """The outputs' names, by the rules of this module.
+
+    Args:
+        sources: Distinct POSIX paths.
+        suffix: Ending of the outputs, such as `.png`.
+
+    Returns:
+        As many distinct paths, in the same order.
+
+    Example:
+        >>> name_outputs(["a/b.jpg", "x.jpg", "X.png"], ".png")
+        ['a/b.png', 'x.jpg.png', 'X.png.png']
+    """
+    folders = {name_key(folder) for source in sources for folder in _folders(source)}
+    names = [_short_name(source, suffix) for source in sources]
+    while True:
+        takers = Counter(name_key(name) for name in names)
+        lengthened = False
+        for index, (source, name) in enumerate(zip(sources, names, strict=True)):
+            taken = takers[name_key(name)] > 1 or name_key(name) in folders
+            if taken and name != source + suffix:
+                names[index] = source + suffix
+                lengthened = True
+        if not lengthened:
+            return names
+
+
+def _folders(source: str) -> Iterator[str]:
+    """The folders that a path lies in, as far as it names them."""
+    while "/" in source:
+        source = source.rpartition("/")[0]
+        yield source
+
+
+def in_order(files: list[str], folders: list[str]) -> list[tuple[str, bool]]:
+    """A folder's names in the order of the paths that begin with them, and whether each is a folder."""
+    named = [(utf8(name), name, False) for name in files] + [(f"{utf8(name)}/", name, True) for name in folders]
+    return [(name, is_folder) for _, name, is_folder in sorted(named)]
+
+
+def _short_name(source: str, suffix: str) -> str:
+    folder, slash, name = source.rpartition("/")
+    dot = name.rfind(".")
+    stem = name[:dot] if 0 < dot < len(name) - 1 else name
+    return f"{folder}{slash}{stem}{suffix}"
+
+
+def name_key(path: str) -> str:
+    """What is equal for names that some file system takes for the same; folders are the file system's own matter."""
+    folder, slash, name = path.rpartition("/")
+    return folder + slash + (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
+
+
+def utf8(path: str) -> str:
+    """A path as text that UTF-8 can hold: other bytes become escapes."""
+    return path if path.isascii() else path.encode("utf-8", "backslashreplace").decode()
+
+
+def name_problem(source: str, output: str, is_folder: bool) -> str:
+    """Why a source's name forbids translating it; empty if it doesn't."""
+    if utf8(source) != source:
+        return f"{source!r} has a name that is not UTF-8; rename it"
+    length = len(output.rpartition("/")[2].encode())
+    if length > NAME_LIMIT_BYTES:
+        return f"{source!r} gives an output name of {length} bytes, over the limit of {NAME_LIMIT_BYTES}; rename it"
+    if is_folder:
+        return f"{source!r} gives an output with the name of the folder {output!r}; rename one of them"
+    return ""

@@ -1,36 +1,98 @@
-"""Where manifest, journal and run.json of a translation folder are while a run goes on.
+"""Manifest, journal and run.json of a translation folder, on disk or at a URL.
 
-Those of a folder are in the folder. Those of a URL are copied to a folder of this machine when a run begins, and put
-back when it ends; the journal's new lines are put every few seconds as an object of their own,
-`.nirgen/journal/00000000.jsonl` and so on, so that a run that was killed is taken up on any machine.
-`.nirgen/began` says that the folder is nirgen's.
+Those of a URL are copied to a local folder when a run begins, and put back when it ends; the journal's new lines are
+put every few seconds as an object of their own, `.nirgen/journal/00000000.jsonl` and so on, so that a killed run is
+resumed on any machine. `.nirgen/began` marks the folder as nirgen's.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import tempfile
 import time
 from contextlib import contextmanager
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import NirgenError, OutputError
 from nirgen.files import locked
-from nirgen.translate.journal import FOLDER, Journal, journal_path, to_line
-from nirgen.translate.manifest import NAME
-from nirgen.translate.recorded import RUN_NAME
-from nirgen.translate.remote import unwritable
+from nirgen.translate import journal as journals
+from nirgen.translate import manifest as manifests
+from nirgen.translate.journal import FOLDER, Journal, journal_path, merge_rows, sort_lines, to_line
+from nirgen.translate.manifest import NAME, RUN_NAME
+from nirgen.translate.stores import unwritable
 from nirgen.translate.url import Url, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator, Mapping
     from types import TracebackType
 
-    from nirgen.translate.manifest import Row
+    from nirgen.translate.items import Row
     from nirgen.translate.url import Place
+
+
+RUN_SCHEMA = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Recorded:
+    """What an output folder says of itself.
+
+    Attributes:
+        out: The folder.
+        run: `run.json` of the last run; empty if there is none, or it is damaged.
+        forgotten: Whether its rows are not to count.
+    """
+
+    out: Path
+    run: Mapping[str, Any]
+    forgotten: bool = False
+
+    def rows(self) -> Iterator[Row]:
+        """One row a source, sorted; the journal's before the manifest's, the later before the earlier.
+
+        They are read anew each time, and never held all at once.
+        """
+        if self.forgotten:
+            return iter(())
+        lines = sort_lines(journals.read_lines(self.out), self.out / journals.FOLDER)
+        return merge_rows(manifests.iter_rows(self.out), lines)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are no rows."""
+        return next(self.rows(), None) is None
+
+
+def read_recorded(out: Path) -> Recorded:
+    """Read what a folder, which need not exist, says of itself.
+
+    Raises:
+        OutputError: Manifest, journal or run.json are not of this nirgen's making.
+    """
+    manifests.read_header(out)
+    next(journals.read_lines(out), None)
+    return Recorded(out, _read_run(out))
+
+
+def _read_run(out: Path) -> dict[str, Any]:
+    """`run.json`; empty if it is missing or damaged, for then nothing relies on it (see `_other_root`)."""
+    try:
+        run = json.loads((out / RUN_NAME).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(run, dict) or "schema" not in run:
+        return {}
+    if run["schema"] != RUN_SCHEMA:
+        raise OutputError(
+            f"{str(out / RUN_NAME)!r} has schema {run['schema']}, and this nirgen reads {RUN_SCHEMA}; use another OUT"
+        )
+    return run
+
 
 BEGAN = "began"
 # The journal's lines are put when there are so many, or the first of them has waited so long.

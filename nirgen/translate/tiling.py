@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.translate.translator import Translator
+    from nirgen.translate.items import Translator
+
 
 # Measured on real frames, see docs/performance.md: the wider a tile sees, the nearer it is to the whole frame.
 DEFAULT_TILE = 1024

@@ -18,10 +18,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from nirgen.errors import NirgenError
-from nirgen.translate.storage import retrying
+from nirgen.files import retrying
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
 
 # Stores that put an object whole or not at all.
 PROTOCOLS = ("s3", "gs", "gcs", "az", "abfs")

@@ -1,4 +1,4 @@
-"""A worker process: the local engine at the other end of a pipe, on a device of its own.
+"""Worker process: loads its translator and runs the local engine at the other end of a pipe.
 
 `workers` starts it. The worker asks for each source when it has room for it, and sends a row when an output is stored.
 The sources until it is told that there are no more are a round, at whose end it sends the times; a round that has none
@@ -16,16 +16,21 @@ import traceback
 import warnings
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol
+
+from nirgen.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping, Sequence
+    from pathlib import Path
 
-    from nirgen.translate.loading import Elsewhere, Loader
+    from torch import Tensor
+
+    from nirgen.devices import Wanted
+    from nirgen.translate.items import Item, Source, Translator
     from nirgen.translate.options import RunOptions, TranslateOptions
-    from nirgen.translate.plan import Item
-    from nirgen.translate.remote import UrlSink
-    from nirgen.translate.storage import FolderSink, Source
+    from nirgen.translate.stores import FolderSink, UrlSink
+
 
 # What a worker sends: a word, and what belongs to it.
 ASK: Final = "ask"
@@ -34,6 +39,45 @@ TIMES: Final = "times"
 FAILED: Final = "failed"
 # What it gets beside sources and None.
 STOP: Final = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """What a run records of a translator that computes in other processes; an engine has to do the work.
+
+    Attributes:
+        id: As the translator's.
+        stride: As the translator's.
+        header: As the translator's.
+        precision: As the translator's; None if it doesn't say.
+        device: Where it runs, for `run.json`, such as `cuda:0,cuda:1`.
+    """
+
+    id: str
+    stride: int
+    header: Mapping[str, Any]
+    precision: str | None
+    device: str
+
+    def translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> NoReturn:  # noqa: ARG002 - it can't
+        """Refuse.
+
+        Raises:
+            TypeError: Always.
+        """
+        raise TypeError(f"this model computes on {self.device}: give its engine to `translate_folder` as well")
+
+
+class Loader(Protocol):
+    """Makes a translator. It is pickled on its way to the process that calls it, so its class must be importable."""
+
+    def __call__(self, device: str) -> Translator:
+        """The translator, on a device such as `cpu` or `cuda:1`.
+
+        Raises:
+            NirgenError: There is no such model or device.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,10 +174,9 @@ def main(descriptor: int) -> None:
 def _work(connection: Connection) -> None:
     import torch
 
-    from nirgen.models.memory import keep_freed_memory
+    from nirgen.devices import keep_freed_memory
     from nirgen.translate.engine import translate_items
-    from nirgen.translate.loading import load_as_described
-    from nirgen.translate.profile import Stopwatch
+    from nirgen.translate.summary import Stopwatch
 
     setup: Setup = connection.recv()
     inbox = Inbox(connection)
@@ -163,3 +206,63 @@ def _told(error: Exception) -> tuple[Any, str]:
     from nirgen.errors import NirgenError
 
     return (error if isinstance(error, NirgenError) else None), traceback.format_exc()
+
+
+@dataclass(frozen=True, slots=True)
+class ModelLoader:
+    """Loads a model by `nirgen.load_model`.
+
+    Attributes:
+        name: An embedded name, a `.safetensors` file, or a run folder.
+        precision: What it computes in, or `auto`.
+    """
+
+    name: str | Path
+    precision: Wanted = "auto"
+
+    def __call__(self, device: str) -> Translator:
+        """The model, on a device.
+
+        Raises:
+            ModelError: There is no such model, or its file is damaged.
+            ConfigError: There is no such device or precision.
+        """
+        from nirgen.model import load_model
+
+        return load_model(self.name, device=device, precision=self.precision)
+
+
+def describe(translator: Translator, device: str) -> Elsewhere:
+    """What a run records of a translator.
+
+    Args:
+        translator: One like those that will do the work.
+        device: Where they run.
+    """
+    precision = getattr(translator, "precision", None)
+    return Elsewhere(translator.id, translator.stride, translator.header, precision, device)
+
+
+def load_as_described(loader: Loader, device: str, wanted: Elsewhere) -> Translator:
+    """Make a translator, and see that it is the one that a run records.
+
+    Args:
+        loader: Makes it.
+        device: Where it runs.
+        wanted: What the run records.
+
+    Raises:
+        NirgenError: It can't be made, is another model, or computes in another precision.
+    """
+    translator = loader(device)
+    if translator.id != wanted.id:
+        raise ModelError(
+            f"on {device} the model is {translator.id[:12]}, in the run's records {wanted.id[:12]}: "
+            "its file has changed, or differs between machines; run again"
+        )
+    precision = getattr(translator, "precision", None)
+    if precision != wanted.precision:
+        raise ConfigError(
+            f"on {device} the model computes in {precision}, on others in {wanted.precision}; name one --precision"
+        )
+    return translator

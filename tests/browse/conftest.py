@@ -18,6 +18,7 @@ import pytest
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+
 _OPENSSL = Path(sys.prefix) / "openssl-1.1"  # made by prepare.py
 _SECONDS_TO_START = 60
 
@@ -180,9 +181,9 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def browse(fo: Any, name: str) -> Callable[..., Any]:
-    """Load a folder into FiftyOne; what was done, as `nirgen.browse.loading.Loaded`."""
-    from nirgen.browse.finding import place_for
-    from nirgen.browse.loading import load
+    """Load a folder into FiftyOne; what was done, as `nirgen.browse.load.Loaded`."""
+    from nirgen.browse.database import place_for
+    from nirgen.browse.load import load
     from nirgen.collection import open_collection
     from nirgen.scores import score
 

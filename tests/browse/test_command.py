@@ -57,8 +57,8 @@ def test_an_interrupted_load_ends_with_130_and_the_next_completes_it(
     folder = dataset_folder("D")
     command = ("browse", folder, "--no-launch", "--no-scores", "--name", name)
     with monkeypatch.context() as patch:
-        patch.setattr("nirgen.browse.loading._BATCH", 2)
-        patch.setattr("nirgen.browse.loading.check", _interrupt)
+        patch.setattr("nirgen.browse.load._BATCH", 2)
+        patch.setattr("nirgen.browse.load.check", _interrupt)
         code, _, said = nirgen(*command)
     assert (code, said) == (130, "interrupted: what is done stays; run the same command again to go on\n")
     assert nirgen(*command)[:2] == (0, f"{name}: 6 images, 9 samples with RGB; 5 added\n")

@@ -23,6 +23,7 @@ from nirgen.recipe.sample import write_sample
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
+
 ROOT = Path(__file__).parents[2]
 # How many frames of each file.
 FRAMES = {"det_list_form.json": 1, "00091078-875c1f73.json": 1, "b1c66a42-6f7d68ca.json": 1}
@@ -114,8 +115,8 @@ def _browse(words: list[str], environment: dict[str, str]) -> tuple[int, str]:
 
 def decide(fo: Any) -> None:
     """What the reader clicks in the App: the first image is rejected, the first car of the second is a bicycle."""
-    from nirgen.browse import deciding
-    from nirgen.browse.targets import find_boxes, find_images
+    from nirgen.browse import selection as deciding
+    from nirgen.browse.selection import find_boxes, find_images
 
     dataset = fo.load_dataset("dataset")
     dataset.reload()

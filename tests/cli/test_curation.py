@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+
 REJECT = Decision("bdd/a.jpg", "reject", author="anna", reason="blurred")
 RELABEL = Decision("bdd/b.jpg#0", "relabel", "bicycle", seen=Seen(category="car"))
 MOVE = Decision("bdd/b.jpg#1", "move", None, (1.0, 2.5, 3.0, 4.0), 30, 20)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+
 TINY = ("--model", "fresh-tiny", "--size", 64, "--batch", 2, "--set", "workers=0", "--device", "cpu")
 
 

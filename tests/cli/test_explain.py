@@ -16,7 +16,7 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """One real image with a box whose class the policy merges."""
     from nirgen.dataset.build import build
     from nirgen.dataset.config import DatasetConfig
-    from nirgen.dataset.planning import make_plan
+    from nirgen.dataset.planner import make_plan
 
     root = tmp_path_factory.mktemp("explained")
     (root / "real").mkdir()
@@ -51,7 +51,7 @@ def test_one_screen_tells_where_a_box_comes_from(nirgen, dataset: Path) -> None:
 
 def test_an_image_is_asked_for_with_image(nirgen, dataset: Path) -> None:
     code, _, error = nirgen("explain", dataset, 1)
-    assert (code, error) == (0, "note: image 1 is there as well: --image\n")
+    assert (code, error) == (0, "note: image 1 exists as well: --image\n")
     code, out, error = nirgen("explain", dataset, 1, "--image")
     assert (code, error) == (0, "")
     assert out.startswith("image   1: ranus/a.png\n")
@@ -72,4 +72,4 @@ def test_an_explanation_is_json_on_request(nirgen, dataset: Path) -> None:
 def test_what_is_not_there_is_one_line(nirgen, dataset: Path) -> None:
     code, out, error = nirgen("explain", dataset, "ranus/b.png")
     assert (code, out) == (1, "")
-    assert error == f"error: {dataset}: nothing is called 'ranus/b.png'; near it are 'ranus/a.png'\n"
+    assert error == f"error: {dataset}: no image or annotation 'ranus/b.png'; the nearest keys are 'ranus/a.png'\n"

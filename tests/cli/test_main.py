@@ -4,8 +4,20 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from typing import TYPE_CHECKING, Any
 
-from nirgen import __version__
+import pytest
+import typer
+
+from nirgen._version import __version__
+from nirgen.cli import TAKES_URLS, app, parameters, without_urls
+from nirgen.errors import NirgenError
+from nirgen.translate.url import PROTOCOLS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
 
 COMMAND_THAT_RAISES = """
 from nirgen import errors
@@ -72,3 +84,83 @@ def test_a_mistyped_command_exits_2_and_names_the_nearest() -> None:
 
 def test_the_version_is_the_packages() -> None:
     assert nirgen("--version").stdout == f"nirgen {__version__}\n"
+
+
+LINE = typer.main.get_command(app)
+ALL = [(command, parameter) for command, parameter in parameters(LINE)]
+TEXTS = [
+    (command, parameter)
+    for command, parameter in ALL
+    if "Path" in str(parameter.type_descriptor.annotation) or "str" in str(parameter.type_descriptor.annotation)
+    if (command, parameter.name) not in TAKES_URLS and command and "Literal" not in str(parameter.type_descriptor)
+]
+
+
+def refusal(command: str, parameter: Any, value: str) -> str:
+    """What is said to a command whose one parameter has a value."""
+    words = [parameter.opts[0], value] if parameter.param_type_name == "option" else ["--", value]
+    child = without_urls(typer.main.get_command(app))
+    for word in command.split():
+        child = child.commands[word]
+    with pytest.raises(NirgenError) as error:
+        child.main(words, standalone_mode=False)
+    return str(error.value)
+
+
+def test_there_are_paths_to_look_at() -> None:
+    names = {(command, parameter.name) for command, parameter in TEXTS}
+    assert len(names) > 60
+    assert {("manifest merge", "parts"), ("manifest merge", "out"), ("translate", "preview"), ("run", "data")} <= names
+
+
+def test_what_takes_urls_is_there() -> None:
+    assert {(command, parameter.name) for command, parameter in ALL} >= TAKES_URLS
+
+
+@pytest.mark.parametrize(("command", "parameter"), TEXTS, ids=lambda value: getattr(value, "name", value))
+def test_every_command_refuses_urls_wherever_it_takes_a_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, parameter: Any
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = refusal(command, parameter, "s3://bucket/a b")
+    assert f"'s3://bucket/a b' is a URL, and 'nirgen {command}' works on local files there; copy it to a folder" in text
+    assert "\n" not in text
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("protocol", PROTOCOLS)
+def test_urls_of_every_store_are_known(protocol: str) -> None:
+    out = next(parameter for command, parameter in ALL if (command, parameter.name) == ("labels", "out"))
+    text = refusal("labels", out, f"{protocol}://bucket/labels.json")
+    assert text.startswith(f"--out '{protocol}://bucket/labels.json' is a URL")
+
+
+@pytest.mark.parametrize("value", ["bdd=s3://bucket/nir", "s3://bucket/nir"])
+def test_a_url_behind_a_name_is_refused(value: str) -> None:
+    generated = next(one for command, one in ALL if (command, one.name) == ("build-dataset", "generated"))
+    assert refusal("build-dataset", generated, value).startswith("--generated 's3://bucket/nir' is a URL")
+
+
+def test_it_is_one_line_and_exit_code_1(
+    nirgen: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert nirgen("manifest", "merge", "s3://bucket/1", "s3://bucket/2", "-o", "nir") == (
+        1,
+        "",
+        (
+            "error: OUT... 's3://bucket/1' is a URL, and 'nirgen manifest merge' works on local files there; copy it "
+            "to a folder first (only SRC and OUT of 'nirgen translate' may be URLs)\n"
+        ),
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_licence_may_be_a_web_page_and_a_folder_may_have_a_colon(
+    nirgen: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    for words in (
+        ["train", "compact", "--licence", "https://creativecommons.org/licenses/by/4.0/", "-o", tmp_path / "a:b"],
+        ["curation", "diff", tmp_path / "s3:" / "a", tmp_path / "b"],
+    ):
+        assert "is a URL" not in nirgen(*words)[2]

@@ -6,8 +6,8 @@ import json
 
 import pytest
 
+from nirgen.translate.options import Shard
 from nirgen.translate.run import translate_folder
-from nirgen.translate.shard import Shard
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 import yaml
 
-from nirgen.recipe.fingerprint import Hashes
+from nirgen.recipe.plan import Hashes
 from nirgen.recipe.sample import write_sample
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 
-from nirgen.models.checkpoint import build, read_header, save
+from nirgen.models.catalog import read_header
+from nirgen.models.checkpoint import build, save
 from nirgen.train.config import PRESETS, TrainConfig
 
 if TYPE_CHECKING:
@@ -212,7 +213,7 @@ def test_what_lies_where_a_file_should_go_is_one_line(
     pairs.write(tmp_path / "pairs.csv")
     monkeypatch.setattr("nirgen.models.importing.GeneratorConfig.released", lambda: small)
     small = TrainConfig.read(yaml.safe_load(settings.read_text()), where="").generator
-    monkeypatch.setattr("nirgen.models.importing.released.ours", str)
+    monkeypatch.setattr("nirgen.models.importing.our_name", str)
     state = build(small).state_dict()
     monkeypatch.setattr("nirgen.models.importing.read_foreign", lambda path: state)
     model, inside = tmp_path / "m.safetensors", tmp_path / "file/m"

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from nirgen.curation import Decision, Seen, added_key
+from nirgen.curation import Decision, Seen, added_key, diff, merge, unite
 from nirgen.curation.decision import scaled
 
 
@@ -30,3 +30,93 @@ def test_boxes_have_three_decimals() -> None:
 @pytest.mark.parametrize("sizes", [(None, (30, 20)), ((30, 20), None), ((30, 20), (30, 20))])
 def test_a_box_stays_where_no_size_or_no_other_one_is_known(sizes) -> None:
     assert scaled((1, 2, 3, 4), *sizes) == (1, 2, 3, 4)
+
+
+REJECT = Decision("bdd/a.jpg", "reject", author="anna")
+RELABEL = Decision("bdd/b.jpg#1", "relabel", "bicycle", seen=Seen(category="car"))
+MOVE = Decision("bdd/b.jpg#1", "move", None, (4, 4, 8, 8), 40, 20, seen=Seen(bbox=(2, 2, 8, 8)))
+ADD = Decision("bdd/b.jpg#+0123456789ab", "add", "car", (1, 1, 2, 2), 40, 20)
+
+
+def test_nothing_new_leaves_the_base_as_it_is() -> None:
+    assert merge([MOVE, RELABEL, REJECT, ADD], []) == (REJECT, ADD, MOVE, RELABEL)
+
+
+def test_new_decisions_come_to_the_old_ones() -> None:
+    new = Decision("bdd/a2.jpg", "keep", seen=Seen(sha256="0" * 64))
+    assert merge([REJECT], [new]) == (REJECT, new)
+
+
+def test_what_a_new_decision_contradicts_goes() -> None:
+    keep = Decision("bdd/a.jpg", "keep", author="ben")
+    assert merge([REJECT], [keep]) == (keep,)
+    again = Decision("bdd/a.jpg", "reject", author="ben")
+    assert merge([REJECT], [again]) == (again,)
+
+
+def test_seen_goes_on_telling_of_the_dataset_without_decisions() -> None:
+    # the curator sees the box as the older decisions made it
+    truck = Decision("bdd/b.jpg#1", "relabel", "truck", seen=Seen(category="bicycle"))
+    assert merge([RELABEL], [truck]) == (Decision("bdd/b.jpg#1", "relabel", "truck", seen=Seen(category="car")),)
+    moved = Decision("bdd/b.jpg#1", "move", None, (1, 1, 2, 2), 20, 10, seen=Seen(None, "bicycle", (2, 2, 4, 4)))
+    assert merge([RELABEL, MOVE], [moved]) == (
+        Decision("bdd/b.jpg#1", "move", None, (1, 1, 2, 2), 20, 10, seen=Seen(None, "car", (1, 1, 4, 4))),
+        RELABEL,
+    )
+
+
+def test_a_deletion_replaces_what_was_done_to_the_box_before() -> None:
+    delete = Decision("bdd/b.jpg#1", "delete", None, None, 40, 20, seen=Seen(None, "bicycle", (4, 4, 8, 8)))
+    assert merge([RELABEL, MOVE], [delete]) == (
+        Decision("bdd/b.jpg#1", "delete", None, None, 40, 20, seen=Seen(None, "car", (2, 2, 8, 8))),
+    )
+
+
+def test_deleting_an_added_box_leaves_no_trace_of_it() -> None:
+    relabel = Decision(ADD.key, "relabel", "bicycle", seen=Seen(category="car"))
+    assert merge([ADD, relabel, REJECT], [Decision(ADD.key, "delete")]) == (REJECT,)
+
+
+def test_taking_a_change_back_leaves_no_decision() -> None:
+    back = Decision("bdd/b.jpg#1", "relabel", "car", seen=Seen(category="bicycle"))
+    there = Decision("bdd/b.jpg#1", "move", None, (1, 1, 4, 4), 20, 10, seen=Seen(bbox=(2, 2, 4, 4)))
+    assert merge([RELABEL, MOVE], [back, there]) == ()
+
+
+def test_an_added_box_can_be_changed_later() -> None:
+    relabel = Decision(ADD.key, "relabel", "bicycle", seen=Seen(category="car"))
+    assert merge([ADD], [relabel]) == (ADD, relabel)
+
+
+def test_merging_again_changes_nothing() -> None:
+    new = [Decision("bdd/b.jpg#1", "relabel", "truck", seen=Seen(category="bicycle")), Decision("bdd/c.jpg", "keep")]
+    once = merge([RELABEL, MOVE, REJECT], new)
+    assert merge([RELABEL, MOVE, REJECT], reversed(new)) == once
+    assert merge(once, []) == once
+
+
+def test_files_that_are_united_keep_what_each_saw() -> None:
+    other = Decision("bdd/b.jpg#1", "relabel", "truck", seen=Seen(category="car"), author="ben")
+    keep = Decision("bdd/a.jpg", "keep")
+    assert unite([RELABEL, MOVE, REJECT], [other, keep]) == (keep, MOVE, other)
+
+
+A = Decision("bdd/a.jpg", "reject")
+B = Decision("bdd/b.jpg#1", "relabel", "car")
+C = Decision("bdd/c.jpg", "keep")
+
+
+def test_differences_are_what_makes_the_first_the_second() -> None:
+    other = Decision("bdd/b.jpg#1", "relabel", "truck")
+    found = diff([B, A], [C, other])
+    assert (found.added, found.removed, found.changed) == ((C,), (A,), ((B, other),))
+    assert found.any
+
+
+def test_order_does_not_differ() -> None:
+    assert not diff([A, B, C], [C, B, A]).any
+
+
+def test_boxes_differ_by_what_a_file_can_say() -> None:
+    one, other = (Decision("bdd/b.jpg#1", "move", None, (x, 0, 1, 1), 9, 9) for x in (1, 1.0001))
+    assert not diff([one], [other]).any

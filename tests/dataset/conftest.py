@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+
 PERSON, BICYCLE, CAR = 1, 2, 3
 
 ANNOTATIONS: dict[str, list[dict[str, Any]]] = {

@@ -26,6 +26,7 @@ from nirgen.errors import NirgenError
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 ALL_FORMATS = ("yolo", "hf", "rfdetr")
 
 SCRIPT = """

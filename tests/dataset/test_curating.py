@@ -14,16 +14,16 @@ from PIL import Image
 from nirgen.curation import Decision, Decisions, Seen, added_key, encode, read_decisions, write_decisions
 from nirgen.curation.file import digest
 from nirgen.dataset.build import build
-from nirgen.dataset.curating import curate
-from nirgen.dataset.planfile import apply_plan, write_plan
-from nirgen.dataset.summary import summarise
-from nirgen.dataset.tally import Tally
+from nirgen.dataset.contents import summarise
+from nirgen.dataset.plan import Tally
+from nirgen.dataset.planner import apply_plan, curate, write_plan
 from nirgen.errors import NirgenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nirgen.dataset.plan import Plan
+
 
 CAR_BOX = (20.0, 4.0, 8.0, 8.0)
 ADDED = added_key("bdd/b.jpg", "car", CAR_BOX, 30, 20)

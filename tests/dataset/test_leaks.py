@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from nirgen.dataset.plan import Plan
 
+
 MODEL = "726564000000"
 
 

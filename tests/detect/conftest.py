@@ -8,20 +8,20 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from nirgen.collection.coco import Entry, ImageEntry
-from nirgen.collection.item import ItemBox
-from nirgen.detect.arms import Arm
-from nirgen.detect.bootstrap import BootstrapConfig
+from nirgen.dataset.read import Box as ItemBox
+from nirgen.dataset.read import Entry, ImageEntry
+from nirgen.detect.coco_eval import Result
 from nirgen.detect.comparison import sum_up
-from nirgen.detect.results import Result
-from nirgen.detect.runs import CompareConfig, Judged, Run
-from nirgen.detect.truth import Truth
+from nirgen.detect.config import BootstrapConfig, CompareConfig
+from nirgen.detect.data import Truth
+from nirgen.detect.runs import Arm, Judged, Run
 from nirgen.labels.file import Category
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from nirgen.detect.comparison import Comparison
+
 
 NAMES = ("person", "bicycle", "car")
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from nirgen.detect.comparison import over_seeds
-from nirgen.detect.runs import CompareConfig
-from nirgen.detect.telling import sentence
+from nirgen.detect.config import CompareConfig
+from nirgen.detect.report import sentence
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -20,13 +20,13 @@ from transformers import (
     RTDetrV2ForObjectDetection,
 )
 
-from nirgen.detect.detector import load_detector
-from nirgen.detect.names import find_sources
+from nirgen.detect.detector import find_sources, load_detector
 from nirgen.detect.networks import Network, give_heads, quiet, read_network, write_network
 from nirgen.errors import ConfigError, ModelError
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 COCO = ("person", "bicycle", "car", "motorbike", "aeroplane", "bus", "train", "truck", "boat")
 OURS = ("car", "person", "cone")

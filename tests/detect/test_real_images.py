@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     Nirgen = Callable[..., tuple[int, str, str]]
 
+
 KNOWN = {"person", "bicycle", "car", "truck", "bus", "motorcycle"}
 SHARE = 4  # photographs are taken at a quarter of their width and height
 IMAGES, OF_REAL = 20, 12

@@ -10,7 +10,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from nirgen.evaluate.weights import ALEXNET, INCEPTION, VGG16
+from nirgen.evaluate.perceptual import ALEXNET, INCEPTION, VGG16
 
 if TYPE_CHECKING:
     from pathlib import Path

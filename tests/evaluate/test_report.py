@@ -1,25 +1,83 @@
 from __future__ import annotations
 
+import base64
+import io
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
 from nirgen.errors import OutputError
 from nirgen.evaluate import methods, report, table
-from nirgen.evaluate.cases import from_folders
+from nirgen.evaluate.methods import Case, Frame, from_folders
 from nirgen.evaluate.perceptual import Networks
-from nirgen.evaluate.scores import score
-from nirgen.evaluate.summary import Settings
+from nirgen.evaluate.report import Window, error_map, extremes, pictures, worst_window
+from nirgen.evaluate.summary import Report, Settings, score
 
-if TYPE_CHECKING:
-    from pathlib import Path
+
+def test_no_error_is_white_too_bright_is_red_too_dark_is_blue() -> None:
+    real = np.full((1, 4), 100, np.uint8)
+    colours = error_map(np.array([[100, 132, 68, 255]], np.uint8), real)[0].astype(int)
+    assert colours[0].tolist() == [255, 255, 255]
+    assert colours[1, 0] > colours[1, 2] + 20
+    assert colours[2, 2] > colours[2, 0] + 20
+    assert colours[3].tolist() == [178, 24, 43]
+
+
+def test_the_window_is_where_the_error_is_greatest() -> None:
+    real = np.zeros((64, 80), np.uint8)
+    generated = real.copy()
+    generated[40:50, 60:70] = 200
+    generated[0, 0] = 255
+    window = worst_window(generated, real)
+    assert (window.height, window.width) == (16, 16)
+    assert window.of(generated).sum() == 100 * 200
+
+
+def test_equal_images_show_their_first_corner() -> None:
+    image = np.zeros((64, 64), np.uint8)
+    assert worst_window(image, image) == Window(0, 0, 16, 16)
+
+
+def test_a_large_image_is_shown_smaller_and_its_zoom_pixel_by_pixel() -> None:
+    nir = np.random.default_rng(0).integers(0, 256, (600, 1200), dtype=np.uint8)
+    case = Case("a", "", "", Path("a.png"), None, "", lambda: (None, nir))
+    drawn, window = pictures(Frame(case, None, nir), np.zeros_like(nir))
+    assert [picture.title for picture in drawn] == ["real NIR", "generated", "error"]
+    assert opened(drawn[0].whole).size == (512, 256)
+    np.testing.assert_array_equal(np.asarray(opened(drawn[0].zoom)), window.of(nir))
+
+
+def opened(uri: str) -> Image.Image:
+    return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
+
+
+def report_of(psnr: list[float], ssim: list[float]) -> SimpleNamespace:
+    values = {"m": {"psnr": np.array(psnr), "ssim": np.array(ssim)}}
+    scores = SimpleNamespace(methods=[SimpleNamespace(name="m")], cases=[Path()] * len(psnr), values=values)
+    return SimpleNamespace(scores=scores)
+
+
+def test_worst_and_best_are_shown_once_each() -> None:
+    psnr = [10.0, 11, 12, 20, 21, 22, 30, 31, np.inf]
+    ssim = [0.9, 0.9, 0.9, 0.1, 0.2, 0.3, 0.9, 0.9, 1.0]
+    assert extremes(report_of(psnr, ssim)) == [
+        ("Worst by PSNR", [0, 1, 2]),
+        ("Best by PSNR", [8, 7, 6]),
+        ("Worst by SSIM", [3, 4, 5]),
+    ]
+
+
+def test_a_single_image_is_shown_as_the_worst() -> None:
+    assert extremes(report_of([20.0], [0.5])) == [("Worst by PSNR", [0])]
 
 
 @pytest.fixture
-def made(folders) -> report.Report:
+def made(folders) -> Report:
     """PRED is 10 levels brighter than GT; the floor 'red' is GT itself."""
     pred, gt, rgb = folders
     cases = from_folders(gt, rgb)
@@ -30,13 +88,13 @@ def made(folders) -> report.Report:
     return report.make_report(scores, settings, on="gt", notes=notes, weights={}, published=("flir",))
 
 
-def test_the_numbers_of_an_error_of_10_everywhere(made: report.Report) -> None:
+def test_the_numbers_of_an_error_of_10_everywhere(made: Report) -> None:
     row = made.subsets[0].rows[0]
     values = {name: round(estimate.value, 4) for name, estimate in row.estimates.items() if name != "ssim"}
     assert values == {"psnr": 28.1308, "rmse": 10, "std": 0, "bias": 10, "rmse_uint8_wrapped": 10}
 
 
-def test_the_parquet_has_a_row_for_each_method_and_image(made: report.Report, tmp_path: Path) -> None:
+def test_the_parquet_has_a_row_for_each_method_and_image(made: Report, tmp_path: Path) -> None:
     report.write(made, tmp_path / "out")
     rows = pq.read_table(tmp_path / "out/per_image.parquet").to_pylist()
     assert [(row["method"], row["image"]) for row in rows][:5] == [
@@ -54,7 +112,7 @@ def test_the_parquet_has_a_row_for_each_method_and_image(made: report.Report, tm
     assert json.loads(metadata[b"nirgen.settings"])["size"] is None
 
 
-def test_the_summary_is_json_without_infinities(made: report.Report, tmp_path: Path) -> None:
+def test_the_summary_is_json_without_infinities(made: Report, tmp_path: Path) -> None:
     report.write(made, tmp_path / "out")
     summary = json.loads((tmp_path / "out/summary.json").read_text())
     assert (summary["schema"], summary["subsets"][0]["images"]) == (1, 4)
@@ -66,7 +124,7 @@ def test_the_summary_is_json_without_infinities(made: report.Report, tmp_path: P
     assert {"about": "LPIPS", "note": "weights not found: <put> them"} in summary["notes"]
 
 
-def test_the_same_evaluation_gives_the_same_bytes_and_names_no_folder(made: report.Report, tmp_path: Path) -> None:
+def test_the_same_evaluation_gives_the_same_bytes_and_names_no_folder(made: Report, tmp_path: Path) -> None:
     for folder in ("one", "two"):
         report.write(made, tmp_path / folder)
     for name in report.FILES:
@@ -75,7 +133,7 @@ def test_the_same_evaluation_gives_the_same_bytes_and_names_no_folder(made: repo
         assert str(tmp_path).encode() not in first
 
 
-def test_a_table_has_floors_marks_and_published_rows(made: report.Report) -> None:
+def test_a_table_has_floors_marks_and_published_rows(made: Report) -> None:
     lines = table.as_text(made).splitlines()
     first = next(number for number, line in enumerate(lines) if line.startswith("method"))
     assert lines[first].split()[:5] == ["method", "PSNR", "↑", "SSIM", "↑"]
@@ -87,7 +145,7 @@ def test_a_table_has_floors_marks_and_published_rows(made: report.Report) -> Non
     assert "  RMSE +10.00 [+10.00, +10.00] worse" in lines
 
 
-def test_a_narrow_terminal_gets_the_table_in_blocks(made: report.Report) -> None:
+def test_a_narrow_terminal_gets_the_table_in_blocks(made: Report) -> None:
     def table_of(width: int | None) -> list[str]:
         return table.as_text(made, width).split("pred - red")[0].splitlines()[1:]
 
@@ -97,7 +155,7 @@ def test_a_narrow_terminal_gets_the_table_in_blocks(made: report.Report) -> None
     assert " ".join(table_of(80)).count("↓") == " ".join(table_of(None)).count("↓") == 7
 
 
-def test_markdown_states_range_size_and_colours_of_each_measure(made: report.Report) -> None:
+def test_markdown_states_range_size_and_colours_of_each_measure(made: Report) -> None:
     text = table.as_markdown(made)
     assert "| pred | 28.13 [28.13, 28.13] - |" in text
     assert "gt: 4 images, at their own sizes, as 8-bit grey" in text
@@ -105,7 +163,7 @@ def test_markdown_states_range_size_and_colours_of_each_measure(made: report.Rep
     assert "| all | pred | red | PSNR | -∞ [-∞, -∞] | worse |" in text
 
 
-def test_the_page_has_worst_and_best_cases_and_trusts_no_name(made: report.Report, tmp_path: Path) -> None:
+def test_the_page_has_worst_and_best_cases_and_trusts_no_name(made: Report, tmp_path: Path) -> None:
     report.write(made, tmp_path)
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "weights not found: &lt;put&gt; them" in page
@@ -133,7 +191,7 @@ def test_the_networks_numbers_stand_in_the_table(folders, weights: Path) -> None
     assert "of 4 images it is far too high" in notes["FID"]
 
 
-def test_a_report_where_a_file_lies_is_one_line(made: report.Report, tmp_path: Path) -> None:
+def test_a_report_where_a_file_lies_is_one_line(made: Report, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(OutputError, match="file: can't be made a folder"):
         report.write(made, tmp_path / "file")

@@ -2,15 +2,61 @@ from __future__ import annotations
 
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from PIL import Image
 
-from nirgen.errors import ConfigError
-from nirgen.evaluate.cases import Case
-from nirgen.evaluate.methods import Method
-from nirgen.evaluate.scores import Scores
-from nirgen.evaluate.summary import Settings, notes_on, summarise
+from nirgen.errors import ConfigError, ImageError, NirgenError
+from nirgen.evaluate import Score, evaluate, methods
+from nirgen.evaluate.measures import MEASURES, OF_SETS
+from nirgen.evaluate.methods import Case, Method, from_folders
+from nirgen.evaluate.summary import PIXEL_MEASURES, Scores, Settings, notes_on, score, summarise
+from nirgen.pairs import PairList
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+def test_each_method_has_each_measure_of_each_image(folders) -> None:
+    pred, gt, rgb = folders
+    cases = from_folders(gt, rgb)
+    judged = [methods.from_folder(pred, cases, None, "pred")[0], methods.red()]
+    seen: list[tuple[int, int]] = []
+    scores = score(cases, judged, size=None, progress=lambda done, total: seen.append((done, total)))
+    assert scores.measures == ("psnr", "ssim", "rmse", "std", "bias", "rmse_uint8_wrapped") == PIXEL_MEASURES
+    assert scores.sizes == ((40, 48),) * 4
+    assert scores.values["pred"]["bias"].tolist() == [10] * 4
+    assert scores.values["red"]["rmse"].tolist() == [0] * 4
+    assert scores.features == {}
+    assert seen == [(1, 4), (2, 4), (3, 4), (4, 4)]
+
+
+def test_squashed_images_are_compared_at_one_size(folders) -> None:
+    _, gt, rgb = folders
+    scores = score(from_folders(gt, rgb), [methods.red()], size=64)
+    assert scores.sizes == ((64, 64),) * 4
+    # Pillow squashes three channels and one alike.
+    assert scores.values["red"]["rmse"].tolist() == [0] * 4
+
+
+def test_one_pair_is_enough(folders) -> None:
+    _, gt, rgb = folders
+    scores = score(from_folders(gt, rgb)[:1], [methods.red()], size=None)
+    assert scores.values["red"]["psnr"].tolist() == [np.inf]
+
+
+def test_no_image_is_left_out_in_silence(folders) -> None:
+    _, gt, rgb = folders
+    Image.new("RGB", (48, 40), "red").save(gt / "dusk/d.tif")
+    with pytest.raises(ImageError, match=r"dusk/d\.tif: in colour"):
+        score(from_folders(gt, rgb), [methods.red()], size=None)
+
+
+def test_every_measure_has_a_formula_or_needs_a_network() -> None:
+    assert set(MEASURES) - set(PIXEL_MEASURES) == {"lpips", "dists", *OF_SETS}
+    assert [name for name, measure in MEASURES.items() if measure.name != name] == []
 
 
 def case(key: str, sequence: str = "s", category: str = "") -> Case:
@@ -124,3 +170,69 @@ def test_fid_and_kid_are_of_all_images_together() -> None:
 def test_an_unknown_setting_is_refused() -> None:
     with pytest.raises(ConfigError, match="unknown key 'resample'; did you mean 'resamples'"):
         Settings.read({"resample": 3}, where="here")
+
+
+class Red:
+    """Takes red for NIR, which is right for the pairs of these tests."""
+
+    def __init__(self, *trained_on: str) -> None:
+        self.training_pairs = [{"nir_sha256": sha256} for sha256 in trained_on]
+
+    def __call__(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        assert (rgb.shape, rgb.dtype) == ((32, 32, 3), np.uint8)
+        return rgb[..., 0]
+
+
+def by_method(scores: list[Score], subset: str = "all") -> dict[str, Score]:
+    return {score.method: score for score in scores if score.subset == subset}
+
+
+def test_a_perfect_model_is_above_the_floors(pairs: PairList) -> None:
+    scores = by_method(evaluate(Red(), pairs, size=32))
+    assert list(scores) == ["model", "luma", "red", "linear"]
+    assert scores["model"] == Score("model", "all", 2, float("inf"), pytest.approx(1))
+    assert scores["luma"].psnr < 25
+    assert scores["luma"].ssim < 0.9
+    assert scores["red"].psnr == scores["linear"].psnr == float("inf")  # the map found is R
+
+
+def test_the_luma_floor_is_pillows(pairs: PairList) -> None:
+    errors = []
+    for name in ("e", "f"):
+        with Image.open(pairs.root / f"val/rgb/{name}.png") as image:
+            rgb = image.resize((32, 32), Image.Resampling.BILINEAR)
+        difference = np.asarray(rgb.convert("L"), np.float64) - np.asarray(rgb.getchannel("R"))
+        errors.append(20 * np.log10(255 / np.sqrt(np.mean(difference**2))))
+    assert by_method(evaluate(Red(), pairs, size=32))["luma"].psnr == pytest.approx(np.mean(errors), abs=0.02)
+
+
+def test_without_training_pairs_there_is_no_linear_floor(pairs: PairList) -> None:
+    assert list(by_method(evaluate(Red(), pairs.split("val"), size=32))) == ["model", "luma", "red"]
+
+
+def test_urban_scenes_are_scored_by_themselves(pairs: PairList) -> None:
+    changed = [replace(pair, category="street") if pair.name == "e" else pair for pair in pairs.pairs]
+    scores = evaluate(Red(), PairList(pairs.root, tuple(changed)), size=32)
+    assert [(score.subset, score.images) for score in scores if score.method == "luma"] == [
+        ("all", 2),
+        ("urban-like", 1),
+        ("not urban-like", 1),
+    ]
+    parts = [score.psnr for score in scores if score.method == "luma"]
+    assert parts[0] == pytest.approx((parts[1] + parts[2]) / 2)
+
+
+def test_pairs_that_the_model_was_trained_on_are_refused(pairs: PairList) -> None:
+    with pytest.raises(NirgenError, match=r"val/nir/f\.png: the model was trained on it"):
+        evaluate(Red(pairs.pairs[-1].nir_sha256), pairs, size=32)
+
+
+def test_an_empty_split_is_refused(pairs: PairList) -> None:
+    with pytest.raises(NirgenError, match="no pairs in split 'test'; the list has: train, val"):
+        evaluate(Red(), pairs, "test", size=32)
+
+
+def test_progress_is_told(pairs: PairList) -> None:
+    seen = []
+    evaluate(Red(), pairs, size=32, progress=lambda done, total: seen.append((done, total)))
+    assert seen == [(1, 2), (2, 2)]

@@ -13,6 +13,7 @@ from PIL import Image
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 SOURCE = "seq/a.jpg"
 
 
@@ -21,8 +22,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A generated image of half its source's size with two boxes and a region to ignore, and a real one."""
     from nirgen.dataset.build import build
     from nirgen.dataset.config import DatasetConfig
-    from nirgen.dataset.planning import make_plan
-    from nirgen.translate.manifest import Manifest, Row, write_manifest
+    from nirgen.dataset.planner import make_plan
+    from nirgen.translate.items import Row
+    from nirgen.translate.manifest import Manifest, write_manifest
 
     root = tmp_path_factory.mktemp("explained")
     rgb, nir = _save(root / "rgb" / SOURCE, 64, 96), _save(root / "nir/seq/a.png", 32, 48)

@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
+from torchvision.ops import box_iou
 
-from nirgen.labels.annotations import clip
+from nirgen.labels.annotations import LIMIT, clip, later_copies, overlapping
 
 
 @pytest.mark.parametrize(
@@ -72,3 +75,29 @@ def test_regions_to_ignore_are_no_copies(save_json, coco, counts) -> None:
     path = save_json(coco(("truck", [0, 0, 50, 40]), ("trailer", [0, 0, 50, 40])))
     found = counts(path, policy="default")
     assert (found["duplicates"], found["classes"]["car"]) == (0, {"boxes": 1, "ignored": 1})
+
+
+def test_pairs_are_those_of_torchvision() -> None:
+    random = np.random.default_rng(0)
+    found = 0
+    for _ in range(50):
+        boxes = random.integers((0, 0, 20, 20), (12, 12, 32, 32), (30, 4))
+        classes = random.choice(["car", "person"], 30).tolist()
+        corners = torch.tensor(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1)).double()
+        expected = [
+            (first, second)
+            for first, second in torch.argwhere(box_iou(corners, corners) > LIMIT).tolist()
+            if first < second and classes[first] == classes[second]
+        ]
+        assert overlapping(boxes.tolist(), classes) == expected
+        found += len(expected)
+    assert found > 20
+
+
+def test_what_overlaps_a_removed_box_only_stays() -> None:
+    assert later_copies([(0, 1), (1, 2), (3, 4)]) == {1, 4}
+
+
+def test_one_box_and_none_have_no_copies() -> None:
+    assert overlapping([], []) == []
+    assert overlapping([[0, 0, 1, 1]], ["car"]) == []

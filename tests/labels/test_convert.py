@@ -1,11 +1,12 @@
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING
 
 import pytest
 
 from nirgen.errors import NirgenError
-from nirgen.labels import Policy, Source, convert
+from nirgen.labels import LabelFile, Policy, Source, convert, open_labels
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -110,3 +111,84 @@ def test_progress_ends_with_the_number_of_images(save_json, coco) -> None:
 def test_a_source_without_images_is_refused(save_json, coco, converted) -> None:
     with pytest.raises(NirgenError, match="no images; name labels of some"):
         converted(save_json(coco() | {"images": []}))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        [],
+        {"a": 1},
+        [{"image_id": 1, "category_id": 3, "bbox": [0, 0, 1, 1], "score": 0.5}],
+        {"frames": [], "config": None},
+        {"images": [], "nothing": 1},
+        {"frames": {"a": 1}},
+    ],
+)
+def test_a_file_of_no_known_format_is_refused_with_those_known(save_json, converted, values) -> None:
+    path = save_json(values)
+    with pytest.raises(NirgenError) as error:
+        converted(path)
+    assert str(error.value).startswith(f"{path}: no labels that are known; known are BDD100K's JSON")
+    assert all(name in str(error.value) for name in ("COCO", "Pascal VOC", "Cityscapes", "RANUS"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("{'a'", "damaged, or no JSON"), ("3", "neither a JSON object nor a list")]
+)
+def test_a_file_that_is_no_json_is_named(converted, tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(text)
+    with pytest.raises(NirgenError, match=message):
+        converted(path)
+
+
+def test_a_folder_is_of_one_kind(save_json, converted, coco, tmp_path: Path) -> None:
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(NirgenError, match="no labels that are known"):
+        converted(empty)
+    save_json(coco(("car", [0, 0, 1, 1])), "folder/a.json")
+    with pytest.raises(NirgenError, match="a folder of COCO files; name the files, each with its split: train=FILE"):
+        converted(tmp_path / "folder")
+    (tmp_path / "folder" / "a.xml").touch()
+    with pytest.raises(NirgenError, match="holds XML and JSON; name the folder of one of them"):
+        converted(tmp_path / "folder")
+
+
+def test_hidden_files_are_left_aside(save_json, converted, tmp_path: Path) -> None:
+    save_json([{"name": "a.jpg", "labels": []}], "folder/a.json")
+    save_json({}, "folder/.hidden/b.json")
+    (tmp_path / "folder" / "._a.json").touch()
+    assert len(converted(tmp_path / "folder")["images"]) == 1
+
+
+def test_any_format_opens_as_its_labels_file_would(save_json, coco, tmp_path: Path) -> None:
+    path, out = save_json(coco(("truck", [0, 0, 5, 5]), ("dog", [1, 1, 5, 5]))), tmp_path / "out.json"
+    convert([Source(path)], Policy.load("paper")).write(out)
+    opened, read = open_labels(path, "paper"), LabelFile.read(out)
+    assert (opened.path, opened.sha256) == (path, hashlib.sha256(path.read_bytes()).hexdigest())
+    assert (opened.categories, opened.counts, opened.policy) == (read.categories, read.counts, "paper")
+    assert [list(map(bytes, image.annotations)) for image in opened.images] == [
+        list(map(bytes, image.annotations)) for image in read.images
+    ]
+
+
+def test_a_labels_file_stays_as_it_is(save_json, coco, tmp_path: Path) -> None:
+    out = tmp_path / "out.json"
+    convert([Source(save_json(coco(("dog", [0, 0, 5, 5]))))], Policy.load("identity")).write(out)
+    opened = open_labels(out, "default")
+    assert (opened.policy, [one.name for one in opened.categories]) == ("identity", ["dog"])
+    assert opened.sha256 == hashlib.sha256(out.read_bytes()).hexdigest()
+
+
+def test_a_folder_is_known_by_the_hashes_of_its_files(save_json, tmp_path: Path) -> None:
+    path = save_json([{"name": "a.jpg", "labels": []}], "folder/a.json")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    expected = hashlib.sha256(f"{digest}  a.json\n".encode()).hexdigest()
+    assert open_labels(tmp_path / "folder").sha256 == expected
+
+
+def test_nothing_can_not_be_opened(tmp_path: Path) -> None:
+    with pytest.raises(NirgenError, match="not there"):
+        open_labels(tmp_path / "none.json")

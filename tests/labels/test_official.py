@@ -20,6 +20,7 @@ from nirgen.labels import Policy, Source, convert
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 IDS = {
     "pedestrian": 1,
     "person": 1,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
     from nirgen.labels import LabelFile
 
+
 BOX = {"x1": 10.0, "y1": 20.0, "x2": 30.5, "y2": 60.0}
 
 

@@ -1,15 +1,19 @@
+"""The model that comes with the package: what its card says must hold."""
+
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from nirgen.errors import ModelError
-from nirgen.models.catalog import embedded_models, find_model
+from nirgen.evaluate import evaluate
+from nirgen.model import load_model
+from nirgen.models.catalog import embedded_models, find_model, read_header
 from nirgen.models.checkpoint import build, save
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from nirgen.models.config import GeneratorConfig
+from nirgen.pairs import PairList, find_pairs
 
 
 @pytest.fixture
@@ -50,3 +54,58 @@ def test_a_model_is_named_by_embedded_name_file_or_run_folder(embedded: Path, tm
 def test_what_names_no_model_is_refused(embedded: Path, name: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         find_model(name)
+
+
+SHARED_PAIRS = Path(__file__).parents[3] / "shared" / "data" / "rgb_nir"
+
+
+def test_compact_is_embedded_and_of_its_configuration() -> None:
+    header = read_header(embedded_models()["compact"])
+    assert GeneratorConfig.read(header["architecture"], where="compact") == GeneratorConfig.compact()
+
+
+def test_the_file_is_at_most_16_megabytes() -> None:
+    assert embedded_models()["compact"].stat().st_size <= 16_000_000
+
+
+def test_the_header_lists_every_training_pair_and_names_no_folder() -> None:
+    header = read_header(embedded_models()["compact"])
+    assert len(header["training"]["pairs"]) == 503
+    assert all(len(pair["rgb_sha256"]) == len(pair["nir_sha256"]) == 64 for pair in header["training"]["pairs"])
+    assert "/tmp" not in str(header)
+
+
+def test_the_card_states_each_number_of_the_header() -> None:
+    path = embedded_models()["compact"]
+    card, metrics = path.with_suffix(".md").read_text(encoding="utf-8"), read_header(path)["metrics"]
+    assert len(metrics) == 6
+    stated = [f"{metric['value']:.{2 if metric['name'] == 'PSNR dB' else 4}f}" for metric in metrics]
+    assert [number for number in stated if f"| {number} |" not in card] == []
+    assert "nirgen evaluate --pairs pairs.csv --root DATA --model compact" in card
+
+
+def test_grass_comes_out_brighter_and_a_clear_sky_darker_than_their_luma() -> None:
+    photo = np.zeros((256, 256, 3), np.uint8)
+    photo[:128], photo[128:] = (70, 130, 215), (60, 115, 35)  # sky above grass
+    noise = np.random.default_rng(0).integers(-25, 26, (128, 256, 1))
+    photo[128:] = np.clip(photo[128:] + noise, 0, 255)
+    nir = load_model("compact", device="cpu")(photo)
+    luma = photo @ np.array([0.299, 0.587, 0.114])
+    assert nir[160:224].mean() > luma[160:224].mean() + 20
+    assert nir[32:96].mean() < luma[32:96].mean() - 20
+
+
+@pytest.mark.skipif(not SHARED_PAIRS.is_dir(), reason="the validation pairs may not be redistributed, and are not here")
+def test_the_cards_numbers_come_out_and_beat_what_needs_no_model() -> None:
+    pairs = find_pairs(SHARED_PAIRS, SHARED_PAIRS / "index.csv").split("val")
+    scores = {
+        (score.method, score.subset): score
+        for score in evaluate(load_model("compact", device="cpu"), PairList(pairs.root, pairs.pairs))
+    }
+    stated = [metric["value"] for metric in read_header(embedded_models()["compact"])["metrics"]]
+    found = [value for key, score in scores.items() if key[0] == "model" for value in (score.psnr, score.ssim)]
+    assert found == pytest.approx(stated, abs=0.02)
+    for subset in ("all", "urban-like"):
+        for floor in ("luma", "red"):
+            assert scores["model", subset].psnr > scores[floor, subset].psnr + 1
+            assert scores["model", subset].ssim > scores[floor, subset].ssim

@@ -8,9 +8,10 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from nirgen import __version__
+from nirgen._version import __version__
 from nirgen.errors import ConfigError, ModelError, OutputError
-from nirgen.models.checkpoint import build, load, load_state, model_id, read_header, record_metrics, save
+from nirgen.models.catalog import read_header
+from nirgen.models.checkpoint import build, load, load_state, model_id, record_metrics, save
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import nn
 
-from nirgen.models.discriminator import DiscriminatorConfig, MultiScaleDiscriminator
+from nirgen.models.config import DiscriminatorConfig
+from nirgen.models.discriminator import MultiScaleDiscriminator
 
 
 def test_three_discriminators_see_full_half_and_quarter_resolution() -> None:

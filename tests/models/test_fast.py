@@ -17,6 +17,7 @@ from nirgen.models.fast import FastOutputBlock, FastResidualBlock, FoldedUpsampl
 if TYPE_CHECKING:
     from nirgen.models.generator import Pix2Next
 
+
 SIZES = [(1, 1), (2, 7), (4, 4), (5, 3), (12, 20), (33, 50)]
 
 

@@ -10,19 +10,14 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from nirgen.errors import ShapeError
-from nirgen.models.attention import AttentionBlock
+from nirgen.models.blocks import AttentionBlock
 from nirgen.models.checkpoint import build
-from nirgen.models.config import (
-    NAMED_GENERATORS,
-    NAMED_INTERNIMAGES,
-    GeneratorConfig,
-    NoExtractorConfig,
-    TimmConfig,
-)
-from nirgen.models.released import ours, theirs
+from nirgen.models.config import NAMED_GENERATORS, NAMED_INTERNIMAGES, GeneratorConfig, NoExtractorConfig, TimmConfig
+from nirgen.models.importing import our_name, released_names
 
 if TYPE_CHECKING:
     from nirgen.models.generator import Pix2Next
+
 
 RELEASED_KEYS = Path(__file__).parents[3] / "shared" / "paper" / "released_checkpoint_keys.json"
 # Of the lines "NAME SHAPE", sorted, of the 1110 tensors in the authors' checkpoints.
@@ -51,7 +46,7 @@ def on_meta(config: GeneratorConfig) -> Pix2Next:
 
 def released_names_and_shapes() -> dict[str, tuple[int, ...]]:
     state = on_meta(GeneratorConfig.released()).state_dict()
-    names = theirs(state)
+    names = released_names(state)
     return {names[name]: tuple(tensor.shape) for name, tensor in state.items()}
 
 
@@ -89,7 +84,7 @@ def test_released_has_the_names_and_shapes_of_the_authors_checkpoints() -> None:
 def test_released_has_the_names_of_the_list() -> None:
     keys = {name: tuple(shape) for name, shape in json.loads(RELEASED_KEYS.read_text()).items()}
     assert released_names_and_shapes() == keys
-    assert {ours(name) for name in keys} == on_meta(GeneratorConfig.released()).state_dict().keys()
+    assert {our_name(name) for name in keys} == on_meta(GeneratorConfig.released()).state_dict().keys()
 
 
 def test_every_named_configuration_is_walked() -> None:

@@ -14,8 +14,8 @@ from safetensors.torch import save_file
 
 from nirgen.models.checkpoint import build, load, save
 from nirgen.models.config import GeneratorConfig, InternImageConfig
+from nirgen.models.importing import our_name, released_names
 from nirgen.models.internimage import InternImage
-from nirgen.models.released import theirs
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -51,7 +51,7 @@ def test_the_released_generator_gives_the_golden_output_through_import_and_comes
     try:
         with torch.device("meta"):
             state = build(GeneratorConfig.released()).state_dict()
-        names = theirs(state)
+        names = released_names(state)
         weights = {names[name]: golden_weight(names[name], tensor) for name, tensor in state.items()}
         torch.save({"state_dict": {f"module.{name}": tensor for name, tensor in weights.items()}}, source)
 
@@ -239,3 +239,37 @@ class TestNamingAModelForTranslation:
     def test_a_folder_without_a_model_is_named(self, translate, tmp_path) -> None:
         (tmp_path / "run").mkdir()
         assert "run: a folder without model.safetensors" in translate(tmp_path / "run")
+
+
+NAMES = [
+    ("init_conv.weight", "stem.weight"),
+    ("unet.internimage.levels.2.blocks.20.dcn.offset.bias", "extractor.levels.2.blocks.20.dcn.offset.bias"),
+    ("unet.encoder.0.1.residual_layer.weight", "encoder.0.1.shortcut.weight"),
+    ("unet.encoder.1.0.downsample_conv.bias", "encoder.1.conv.bias"),
+    ("unet.encoder.6.1.conv_input_c.weight", "encoder.6.1.condition_conv.weight"),
+    ("unet.bottle_neck.1.1.attention_1.in_proj.weight", "bottleneck.1.1.self_attention.in_proj.weight"),
+    ("unet.bottle_neck.0.2.norm_merged.weight", "bottleneck.0.2.norm2.weight"),
+    ("unet.decoder.0.1.linear_geglu_2.bias", "decoder.0.1.feed_forward.contract.bias"),
+    ("unet.decoder.0.1.layer_norm_2.bias", "decoder.0.1.norm2.bias"),
+    ("unet.decoder.5.0.upsample_conv.weight", "decoder.5.conv.weight"),
+    ("unet.output_res_block.block2.proj.weight", "output_block.conv2.weight"),
+    ("unet.output_block.conv.bias", "output.bias"),
+]
+
+
+@pytest.fixture(scope="module")
+def state() -> dict[str, torch.Tensor]:
+    with torch.device("meta"):
+        return build(GeneratorConfig.released()).state_dict()
+
+
+@pytest.mark.parametrize(("their_name", "our_name"), NAMES)
+def test_a_name_is_translated_both_ways(state: dict[str, torch.Tensor], their_name: str, our_name: str) -> None:
+    assert our_name(their_name) == our_name
+    assert released_names(state)[our_name] == their_name
+
+
+def test_no_two_names_meet(state: dict[str, torch.Tensor]) -> None:
+    names = released_names(state)
+    assert len(set(names.values())) == len(names) == 1110
+    assert [our_name(their_name) for their_name in names.values()] == list(names)

@@ -12,11 +12,13 @@ import torch
 from nirgen.errors import ConfigError, ModelError
 from nirgen.model import load_model
 from nirgen.models import onnx as onnx_files
-from nirgen.models.checkpoint import build, load, read_header, save
+from nirgen.models.catalog import read_header
+from nirgen.models.checkpoint import build, load, save
 from nirgen.models.config import GeneratorConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
+
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")

@@ -1,14 +1,16 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import ndimage, stats
 
 from nirgen import images
 from nirgen.pairs import PairList, find_pairs, read_pair
-from nirgen.pairs.alignment import correlate, edge_field, measure_alignment
+from nirgen.pairs.alignment import correlate, edge_field, find_partners, measure_alignment
 
 SHARED_PAIRS = Path(__file__).parents[3] / "shared" / "data" / "rgb_nir"
 PLANTED = (0.0, 0.5, 1.0, 2.0, 4.0, 8.0, 12.0)
@@ -116,3 +118,25 @@ def test_swapped_partners_of_real_pairs_are_told(real: PairList) -> None:
     swapped = [measure_alignment(rgb, square[number - 1][1]) for number, (rgb, _) in enumerate(square)]
     assert len(swapped) >= 30
     assert [each for each in swapped if each and each.shows_one_scene] == []
+
+
+@pytest.fixture
+def rotated(tmp_path: Path, scene) -> PairList:
+    """Four pairs, of which the first three have each other's NIR images: a has b's, b has c's, c has a's."""
+    for seed, name in enumerate("abcd"):
+        for kind, pixels in zip(("rgb", "nir"), scene(seed=seed), strict=True):
+            (tmp_path / "train" / kind).mkdir(parents=True, exist_ok=True)
+            Image.fromarray(pixels).save(tmp_path / "train" / kind / f"{name}.png")
+    a, b, c, d = find_pairs(tmp_path).pairs
+    moved = ((a, b), (b, c), (c, a))
+    pairs = [replace(pair, nir=other.nir, nir_sha256=other.nir_sha256) for pair, other in moved]
+    return PairList(tmp_path, (*pairs, d))
+
+
+def test_each_pair_is_told_who_has_its_nir(rotated: PairList) -> None:
+    assert find_partners(rotated, [0, 1, 2]) == {0: 2, 1: 0, 2: 1}
+
+
+def test_a_nir_of_no_scene_in_the_list_is_nobodys(rotated: PairList) -> None:
+    assert find_partners(rotated, [0, 1]) == {1: 0}
+    assert find_partners(rotated, [0]) == {}

@@ -13,6 +13,7 @@ from nirgen.pairs.matching import Rules
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 FILES: dict[str, tuple[str, ...]] = {
     "splits": ("train/rgb/a.png", "train/nir/a.png", "val/rgb/b.png", "val/nir/b.png"),
     "folders": ("rgb/a.png", "nir/a.png"),

@@ -3,11 +3,14 @@ from __future__ import annotations
 from dataclasses import fields
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from PIL import Image
 
-from nirgen.pairs.checking import check_pairs
-from nirgen.pairs.report import Row, worst_first, write_report
+from nirgen.errors import OutputError
+from nirgen.pairs.check import check_pairs
+from nirgen.pairs.report import Row, overlay, worst_first, write_report, write_sheet
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -42,3 +45,36 @@ def test_the_worst_come_first() -> None:
         row("damaged", ("damaged",)),
     ]
     assert [each.name for each in worst_first(rows)] == ["damaged", "swapped", "unrelated", "far", "near"]
+
+
+def test_the_sheet_has_a_row_for_each_of_the_worst(pairs: PairList, tmp_path: Path) -> None:
+    rows = check_pairs(pairs, workers=1)
+    (pairs.root / "train/rgb/a.png").unlink()
+    assert write_sheet(tmp_path / "worst.png", pairs, rows, count=2) == 2
+    assert write_sheet(tmp_path / "all.jpg", pairs, rows) == 5
+    with Image.open(tmp_path / "worst.png") as worst, Image.open(tmp_path / "all.jpg") as every:
+        assert worst.size == (3 * 400 + 4 * 22, 2 * 270 + 3 * 22)
+        assert (every.format, every.height) == ("JPEG", 5 * 270 + 6 * 22)
+
+
+def test_edges_of_rgb_are_red_and_those_of_nir_cyan() -> None:
+    rgb, nir = np.zeros((40, 40, 3), np.uint8), np.zeros((40, 40), np.uint8)
+    rgb[:, 10:] = 200
+    nir[:, 30:] = 200
+    drawn = overlay(rgb, nir)
+    assert drawn[20, 10].tolist() == [255, 0, 0]
+    assert drawn[20, 30].tolist() == [0, 255, 255]
+    assert drawn[20, 20].tolist() == [0, 0, 0]
+
+
+def test_nothing_is_written_where_nothing_can_be_shown(pairs: PairList, tmp_path: Path) -> None:
+    rows = check_pairs(pairs, workers=1)
+    for path in pairs.root.glob("*/nir/*"):
+        path.unlink()
+    assert write_sheet(tmp_path / "sheet.png", pairs, rows) == 0
+    assert not (tmp_path / "sheet.png").exists()
+
+
+def test_a_sheet_is_a_picture(pairs: PairList, tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"sheet\.pdf: a sheet is a picture; give it a name that ends in \.png"):
+        write_sheet(tmp_path / "sheet.pdf", pairs, [])

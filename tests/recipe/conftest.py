@@ -9,7 +9,7 @@ import typer
 import yaml
 
 from nirgen.cli import app
-from nirgen.recipe.command import Command, commands_of
+from nirgen.recipe.commands import Command, commands_of
 from nirgen.recipe.recipe import Recipe
 
 if TYPE_CHECKING:

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nirgen.recipe.fingerprint import Hashes
 from nirgen.recipe.page import render
-from nirgen.recipe.plan import make_plan
+from nirgen.recipe.plan import Hashes, make_plan
 from nirgen.recipe.resolve import resolve
 from nirgen.recipe.run import Outcome, Progress, log_file
 
@@ -19,8 +18,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nirgen.recipe.command import Command
+    from nirgen.recipe.commands import Command
     from nirgen.recipe.recipe import Recipe
+
 
 EXPECT = [{"what": "boxes <b>", "value": 2, "tolerance": 0, "source": "made", "file": "${labels.out}", "at": "boxes"}]
 

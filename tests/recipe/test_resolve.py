@@ -13,8 +13,9 @@ from nirgen.recipe.resolve import resolve
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nirgen.recipe.command import Command
+    from nirgen.recipe.commands import Command
     from nirgen.recipe.recipe import Recipe
+
 
 OUT = Path("/run")
 

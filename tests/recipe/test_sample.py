@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nirgen.errors import OutputError
-from nirgen.recipe.fingerprint import Hashes
+from nirgen.recipe.plan import Hashes
 from nirgen.recipe.sample import write_sample
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from nirgen.scores import IMAGE_SCORES, BoxScores, ItemScores
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
+
 EVIL = '<img src=x onerror="alert(1)">&\'é木.jpg'
 """A name of a source file that is markup."""
 
@@ -51,7 +52,7 @@ def item() -> Callable[..., Item]:
                 category="car" if name == "ignore" else name,
                 bbox=(x, y, width, height),
                 area=width * height,
-                iscrowd=name == "ignore",
+                ignored=name == "ignore",
                 source_category=name,
                 flags=("region to ignore",) if name == "ignore" else (),
             )
@@ -119,8 +120,9 @@ def dataset(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def _make_dataset(root: Path) -> Path:
     from nirgen.dataset.build import build
     from nirgen.dataset.config import DatasetConfig
-    from nirgen.dataset.planning import make_plan
-    from nirgen.translate.manifest import Manifest, Row, write_manifest
+    from nirgen.dataset.planner import make_plan
+    from nirgen.translate.items import Row
+    from nirgen.translate.manifest import Manifest, write_manifest
 
     rows, frames = [], []
     for seed, name in enumerate((EVIL, "b.jpg", "c.jpg")):

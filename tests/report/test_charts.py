@@ -1,11 +1,20 @@
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from nirgen.report.charts import Series, histogram
+from nirgen.report.charts import Series, content_charts, histogram, score_charts, statistics_charts
+from nirgen.report.survey import Statistics, survey
+from nirgen.scores import BoxScores
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from nirgen.collection import Item
+
 
 EDGES = np.linspace(0, 1, 4)
 BOTH = [Series("generated", np.array([0.5, 0.5, 0.0])), Series("real", np.array([0.0, 0.5, 0.5]))]
@@ -41,3 +50,44 @@ def test_a_chart_brings_nothing_that_a_page_may_have_only_once() -> None:
 
 def test_the_same_chart_has_the_same_bytes() -> None:
     assert draw() == draw()
+
+
+def test_boxes_are_told_by_their_median_of_each_kind(
+    item: Callable[..., Item], given_items: type, given_scores: type
+) -> None:
+    items = given_items(
+        [item("a/1", [("car", 0, 0, 20, 20)]), item("b/1", [("car", 0, 0, 50, 50)] * 2, generated=False)]
+    )
+    sizes, counts = content_charts(survey(items, given_scores({}), sampled=0))
+    assert sizes.caption.startswith("Median: generated 20 px, real 50 px. Dotted: COCO's borders")
+    assert counts.caption == "Median: generated 1, real 2."
+
+
+def test_without_boxes_and_scores_there_is_nothing_to_draw(
+    item: Callable[..., Item], given_items: type, given_scores: type
+) -> None:
+    found = survey(given_items([item("a/1")]), given_scores({}), sampled=0)
+    assert content_charts(found) == []
+    assert score_charts(found) == []
+    assert statistics_charts({}) == []
+
+
+def test_every_score_that_is_known_has_a_chart_that_says_what_it_means(
+    item: Callable[..., Item], given_items: type, given_scores: type
+) -> None:
+    items = given_items([item(f"a/{number}", [("car", 0, 0, 20, 20)]) for number in range(4)])
+    scores = given_scores({"a/1": {"noise": 2.0}, "a/2": {"noise": 2.0}}, {"a/3#1": BoxScores(0.5, 0.5)})
+    noise, fidelity = score_charts(survey(items, scores, sampled=0))
+    assert noise.title == "Noise"
+    assert noise.caption.startswith("Median: generated 2. Noise ")
+    assert fidelity.caption.startswith("Median: generated 0.5. 1: ")
+
+
+def test_what_both_kinds_share_is_said_in_percent() -> None:
+    one = Statistics(3, np.eye(64)[0], np.eye(21)[0], {})
+    other = Statistics(3, (np.eye(64)[0] + np.eye(64)[1]) / 2, np.eye(21)[0], {})
+    levels, slopes = statistics_charts({True: one, False: other})
+    assert levels.caption == "Generated and real share 50 % of this distribution."
+    assert slopes.caption == "Generated and real share 100 % of this distribution."
+    alone, _ = statistics_charts({True: one})
+    assert alone.caption == "Of generated images alone: there are none of the other kind to compare with."

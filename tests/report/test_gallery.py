@@ -1,22 +1,143 @@
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 
 from nirgen.report import ReportOptions
-from nirgen.report.choosing import choose
-from nirgen.report.gallery import describe, make_gallery
+from nirgen.report.gallery import LOW_IS_BAD, choose, describe, make_gallery, reasons, why
 from nirgen.report.pictures import Painter
 from nirgen.report.survey import survey
-from nirgen.scores import BoxScores
+from nirgen.scores import IMAGE_SCORES, BoxScores
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from nirgen.collection import Item
     from nirgen.report.gallery import Gallery
+    from nirgen.report.survey import Survey
+
+
+HERE = Path(__file__)
+
+
+@pytest.fixture
+def surveyed(item: Callable[..., Item], given_items: type, given_scores: type) -> Callable[..., Survey]:
+    """Survey images by key and trouble; a dict says what else is known of an image."""
+
+    def make(
+        troubles: dict[str, float | None],
+        others: dict[str, dict] | None = None,
+        boxes: dict[str, BoxScores] | None = None,
+    ) -> Survey:
+        items = [item(key, **{"path": HERE, "rgb": HERE} | (others or {}).get(key, {})) for key in troubles]
+        scores = {key: {} if trouble is None else {"trouble": trouble} for key, trouble in troubles.items()}
+        return survey(given_items(items), given_scores(scores, boxes), sampled=0)
+
+    return make
+
+
+def test_the_worst_come_first_and_the_best_are_none_of_them(surveyed: Callable[..., Survey]) -> None:
+    found = surveyed({"a/1": 0.1, "a/2": 0.9, "a/3": 0.5, "a/4": 0.9, "a/5": None})
+    choice = choose(found, ReportOptions(images=3), [])
+    assert choice.worst == (1, 3)
+    assert choice.best == (0, 2)
+
+
+def test_an_image_without_its_file_is_not_shown(surveyed: Callable[..., Survey]) -> None:
+    found = surveyed({"a/1": 0.9, "a/2": 0.1}, {"a/1": {"path": Path("gone")}})
+    assert choose(found, ReportOptions(), []).worst == (1,)
+
+
+def test_the_worst_boxes_leave_room_for_other_images(surveyed: Callable[..., Survey]) -> None:
+    many = [("car", 0.0, 0.0, 9.0, 9.0)] * 5
+    boxes = {f"a/1#{number}": BoxScores(0.0, 1 - number / 100) for number in range(1, 6)}
+    boxes |= {"a/2#1": BoxScores(0.9, 0.1), "a/2#2": BoxScores(None, None)}
+    found = surveyed({"a/1": 0.9, "a/2": 0.1}, {"a/1": {"boxes": many}, "a/2": {"boxes": many[:2]}}, boxes)
+    shown = choose(found, ReportOptions(boxes=24), []).boxes
+    assert [(int(found.boxes.frame[box]), int(found.boxes.number[box])) for box in shown] == [
+        (0, 0),
+        (0, 1),
+        (0, 2),
+        (1, 0),
+    ]
+    assert len(choose(found, ReportOptions(boxes=2), []).boxes) == 2
+
+
+def test_what_is_compared_is_the_worst_the_median_the_best_night_and_each_class(
+    surveyed: Callable[..., Survey],
+) -> None:
+    troubles = {f"a/{number}": number / 10 for number in range(1, 8)}
+    others = {
+        "a/2": {"boxes": [("car", 0.0, 0.0, 9.0, 9.0)]},
+        "a/3": {"attributes": {"timeofday": "night"}},
+        "a/6": {"boxes": [("person", 0.0, 0.0, 9.0, 9.0)]},
+    }
+    compared = choose(surveyed(troubles, others), ReportOptions(), ["person", "bicycle", "car"]).compared
+    assert compared == {6: ("worst",), 3: ("median",), 0: ("best",), 2: ("night",), 5: ("person",), 1: ("car",)}
+
+
+def test_one_image_can_be_an_example_of_several_things(surveyed: Callable[..., Survey]) -> None:
+    others = {"a/1": {"boxes": [("car", 0.0, 0.0, 9.0, 9.0)]}}
+    assert choose(surveyed({"a/1": 0.5}, others), ReportOptions(), ["car"]).compared == {
+        0: ("worst", "median", "best", "car")
+    }
+
+
+def test_no_more_is_compared_than_asked_and_nothing_without_rgb(surveyed: Callable[..., Survey]) -> None:
+    found = surveyed({"a/1": 0.9, "a/2": 0.5, "a/3": 0.1}, {"a/1": {"rgb": None}})
+    assert choose(found, ReportOptions(frames=1), []).compared == {1: ("worst", "median")}
+    assert choose(found, ReportOptions(frames=0), []).compared == {}
+
+
+def test_another_recording_is_shown_before_one_that_was_shown(surveyed: Callable[..., Survey]) -> None:
+    boxes = {"boxes": [("car", 0.0, 0.0, 9.0, 9.0)]}
+    recordings = {"a/1": "01", "a/2": "03", "a/3": "01", "a/4": "01", "a/5": "02"}
+    others = {key: boxes | {"sequence": recording} for key, recording in recordings.items()}
+    found = surveyed({f"a/{number}": number / 10 for number in range(1, 6)}, others)
+    compared = choose(found, ReportOptions(), ["car"]).compared
+    assert compared == {4: ("worst",), 2: ("median",), 0: ("best",), 1: ("car",)}
+
+
+def test_images_without_scores_are_compared_all_the_same(surveyed: Callable[..., Survey]) -> None:
+    assert choose(surveyed({"a/1": None, "a/2": None}), ReportOptions(), []).compared == {0: ("example",)}
+
+
+def test_a_generated_image_finds_the_real_one_of_its_photo(surveyed: Callable[..., Survey]) -> None:
+    others = {"bdd/1": {"rgb_sha256": "7" * 64}, "cam/1": {"rgb_sha256": "7" * 64, "generated": False}}
+    choice = choose(surveyed({"bdd/1": 0.5, "bdd/2": 0.6, "cam/1": 0.1}, others), ReportOptions(), [])
+    assert choice.twins == {0: 2}
+    assert "with a real twin" in choice.compared[0]
+    assert 2 in choice.frames
+
+
+def test_how_bad_a_score_is_depends_on_which_end_is_the_bad_one(surveyed: Callable[..., Survey]) -> None:
+    found = surveyed({"a/1": 0.1, "a/2": 0.2, "a/3": 0.3})
+    found.scores["structure"][:] = [0.1, 0.5, np.nan]
+    found.scores["noise"][:] = [1, 1, 7]
+    found.scores["banding"][:] = [2, 2, 2]
+    badness = why(found)
+    np.testing.assert_allclose(badness["structure"], [1, 0, np.nan])
+    np.testing.assert_allclose(badness["noise"], [0, 0, 1])
+    assert np.isnan(badness["banding"]).all()
+    assert [reasons(badness, number) for number in range(3)] == [["structure"], [], ["noise"]]
+
+
+def test_the_scores_whose_low_values_are_bad_are_those_that_say_so() -> None:
+    assert {name for name, about in IMAGE_SCORES.items() if "low is bad" in about} == LOW_IS_BAD
+
+
+def test_without_classes_the_quarters_are_shown_as_well(surveyed: Callable[..., Survey]) -> None:
+    found = surveyed({f"a/{number}": number / 10 for number in range(9)})
+    assert choose(found, ReportOptions(), []).compared == {
+        8: ("worst",),
+        4: ("median",),
+        0: ("best",),
+        6: ("worse than most",),
+        2: ("better than most",),
+    }
 
 
 @pytest.fixture

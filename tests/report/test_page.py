@@ -2,16 +2,125 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import json
 import re
+import shutil
 from html.parser import HTMLParser
 from typing import TYPE_CHECKING
 
 import pytest
 
-from nirgen.report import write_report
+from nirgen.errors import NirgenError, OutputError
+from nirgen.report import ReportOptions, write_report
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+
+def test_the_same_dataset_gives_the_same_bytes_wherever_it_lies(dataset: Path, tmp_path: Path) -> None:
+    first = write_report(dataset, tmp_path / "a.html")
+    copy = tmp_path / "elsewhere" / "D"
+    shutil.copytree(dataset, copy)
+    write_report(copy, tmp_path / "b.html")
+    assert (tmp_path / "a.html").read_bytes() == (tmp_path / "b.html").read_bytes()
+    assert first.size_bytes == (tmp_path / "a.html").stat().st_size
+
+
+def test_the_page_names_no_place_of_this_machine(dataset: Path, tmp_path: Path) -> None:
+    written = write_report(dataset, tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert str(dataset.parent) not in text
+    assert "/home" not in text
+    assert str(dataset.parent) not in json.dumps(written.numbers)
+
+
+def test_the_page_refers_to_nothing_outside_of_itself(dataset: Path, tmp_path: Path) -> None:
+    write_report(dataset, tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert re.findall(r'(?:src|href)="(?!data:|#)[^"]*"', text) == []
+    assert re.findall(r"(?:https?:)?//[a-z]", re.sub(r"base64,[^\"]*", "", text)) == []
+    assert "@import" not in text
+
+
+def test_what_a_name_holds_is_shown_and_never_markup(dataset: Path, tmp_path: Path, evil: str) -> None:
+    write_report(dataset, tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    assert "<img src=x" not in text
+    assert "bdd/&lt;img src=x onerror=&#34;alert(1)&#34;&gt;&amp;&#39;é木.jpg" in text
+    assert evil not in text
+
+
+def test_more_is_shown_only_if_asked_for(dataset: Path, tmp_path: Path) -> None:
+    write_report(dataset, tmp_path / "none.html", ReportOptions(images=0, boxes=0, frames=0, sampled=0))
+    text = (tmp_path / "none.html").read_text(encoding="utf-8")
+    assert "data:image" not in text
+    assert "No image could be measured." in text
+
+
+def test_the_numbers_are_those_of_the_dataset(dataset: Path, tmp_path: Path) -> None:
+    numbers = write_report(dataset, tmp_path / "a.html", ReportOptions(title="Ours")).numbers
+    assert numbers["title"] == "Ours"
+    assert numbers["totals"] == {"images": 5, "generated": 3, "real": 2, "empty": 1, "boxes": 7, "ignored": 3}
+    assert numbers["counts"][0] == {
+        "split": "train",
+        "origin": "bdd",
+        "kind": "generated",
+        "images": 3,
+        "empty": 0,
+        "boxes": {"person": 3, "bicycle": 0, "car": 3},
+        "ignored": 3,
+    }
+    assert numbers["statistics"]["generated"]["images"] == 3
+    assert numbers["statistics"]["real"]["images"] == 2
+    assert numbers["missing"] == {"nir": {"count": 0, "examples": []}, "rgb": {"count": 0, "examples": []}}
+    assert "bdd/c.jpg" in [each["key"] for each in numbers["compared"] if "with a real twin" in each["as"]]
+
+
+def test_files_that_are_gone_are_said_on_the_page(make_dataset: Callable[[Path], Path], tmp_path: Path) -> None:
+    dataset = make_dataset(tmp_path / "made")
+    (dataset / "images/bdd/b.png").unlink()
+    (tmp_path / "made/rgb/b.jpg").unlink()
+    (dataset / "images/cam/other.png").write_bytes(b"no image")
+    written = write_report(dataset, tmp_path / "a.html")
+    text = (tmp_path / "a.html").read_text(encoding="utf-8")
+    for sentence in (
+        "NIR files missing: 1 (bdd/b.jpg). These images have no scores and no pictures here.",
+        "RGB files missing: 1 (bdd/b.jpg). Scores that need them are unknown, unless made before.",
+    ):
+        assert sentence in written.short
+        assert sentence in text
+
+
+def test_a_translation_folder_has_a_page_too(dataset: Path, tmp_path: Path) -> None:
+    written = write_report(dataset.parent / "nir", tmp_path / "a.html")
+    assert written.numbers["kind"] == "translation"
+    assert written.numbers["totals"]["images"] == 3
+    assert written.short[0] == "3 translated images, without labels."
+
+
+def test_a_page_in_the_folder_itself_is_refused(dataset: Path) -> None:
+    with pytest.raises(NirgenError, match="in the folder that it is about"):
+        write_report(dataset, dataset / "images" / "report.html")
+    assert not (dataset / "images" / "report.html").exists()
+
+
+def test_a_page_that_cannot_be_written_leaves_the_old_one(dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OutputError, match="a folder; name a file"):
+        write_report(dataset, tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == [tmp_path / "folder"]
+
+
+def test_the_dataset_itself_is_not_touched_but_for_its_scores(dataset: Path, tmp_path: Path) -> None:
+    def hashes() -> dict[str, str]:
+        files = [path for path in sorted(dataset.rglob("*")) if path.is_file() and path.name != "scores.parquet"]
+        return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+    before = hashes()
+    write_report(dataset, tmp_path / "a.html")
+    assert hashes() == before
+
 
 _VOID = {"meta", "link", "img", "br", "input", "path", "rect", "use"}
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from nirgen.collection import Item
 
+
 COLOURS = {"car": "#3cbe5a", "person": "#ffbe00"}
 
 

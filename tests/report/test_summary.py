@@ -1,21 +1,81 @@
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
 
-from nirgen.report.facts import Fact, Facts
-from nirgen.report.statistics import Statistics
-from nirgen.report.summary import class_totals, in_short, totals
-from nirgen.report.survey import survey
+from nirgen.collection import open_collection
+from nirgen.report.summary import Fact, Facts, LeftOut, class_totals, facts_of, in_short, totals
+from nirgen.report.survey import Statistics, survey
 from nirgen.scores import BoxScores
+from nirgen.translate.items import Row
+from nirgen.translate.manifest import Manifest, write_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from nirgen.collection import Item
     from nirgen.report.survey import Survey
+
+
+@pytest.fixture
+def changed(make_dataset: Callable[[Path], Path], tmp_path: Path) -> Callable[..., Path]:
+    """Make a dataset that says of itself what a test wants."""
+
+    def make(**values: Any) -> Path:
+        folder = make_dataset(tmp_path)
+        path = folder / "dataset.json"
+        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+        return folder
+
+    return make
+
+
+def test_a_dataset_says_what_it_was_made_by_and_that_nothing_is_amiss(dataset: Path) -> None:
+    facts = facts_of(open_collection(dataset))
+    lines = {fact.name: fact.text for fact in facts.lines}
+    assert lines["Generator"] == "555555555555, which translated bdd"
+    assert lines["Class policy"] == "default (bdd, cam)"
+    assert lines["Curator's decisions"] == "none applied"
+    assert lines["Digest"] == open_collection(dataset).digest
+    assert lines["Leaks"] == "none: nothing in val or test is known to be in training"
+    assert [fact for fact in facts.lines if fact.warning] == []
+
+
+def test_leaks_that_were_allowed_are_a_warning(changed: Callable[..., Path]) -> None:
+    leaks = [{"kind": "file", "key": f"cam/{number}", "split": "val", "other": "x"} for number in range(7)]
+    found = [fact for fact in facts_of(open_collection(changed(leaks=leaks))).lines if fact.name == "Leaks"]
+    text = "7 images of val or test, or the like of which, training has seen; allowed when it was built"
+    assert found == [Fact("Leaks", text, warning=True), Fact("Leaks", "such as cam/0, cam/1, cam/2, cam/3, cam/4")]
+
+
+def test_decisions_are_told_with_those_that_found_no_target(changed: Callable[..., Path]) -> None:
+    curation = {"sha256": "0" * 64, "decisions": 5, "applied": {"reject": 3, "move": 1}, "gone": [{}], "changed": []}
+    lines = facts_of(open_collection(changed(curation=curation))).lines
+    assert Fact("Curator's decisions", "1 move, 3 reject, 1 whose target is gone", warning=True) in lines
+
+
+def test_what_was_left_out_has_its_reason_in_words(changed: Callable[..., Path]) -> None:
+    left_out = [{"origin": "bdd", "what": "not-sampled", "count": 12, "examples": ["a", "b"]}]
+    facts = facts_of(open_collection(changed(left_out=left_out)))
+    assert facts.left_out == (LeftOut("bdd", "generated images not sampled", 12, ("a", "b")),)
+    assert facts.values["left_out"][0]["reason"] == "generated images not sampled"
+
+
+def test_a_translation_tells_what_failed(tmp_path: Path) -> None:
+    common = {"model_id": "5" * 64, "options_id": "6" * 64}
+    rows = (
+        Row(source="a.jpg", status="done", output="a.png", output_sha256="1" * 64, width=4, height=4, **common),
+        Row(source="b.jpg", status="failed", error="is damaged", **common),
+    )
+    (tmp_path / "nir").mkdir()
+    write_manifest(tmp_path / "nir", Manifest(rows, "0.1.0", {}, {"licence": "CC0-1.0"}))
+    facts = facts_of(open_collection(tmp_path / "nir"))
+    assert facts.left_out == (LeftOut("nir", "failed to be translated", 1, ("b.jpg: is damaged",)),)
+    assert facts.lines[0] == Fact("Generator", "555555555555, which translated nir; its licence: CC0-1.0")
 
 
 @pytest.fixture

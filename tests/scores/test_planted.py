@@ -18,7 +18,7 @@ from scipy import ndimage
 from nirgen import images
 from nirgen.collection import open_collection
 from nirgen.scores import Scores
-from nirgen.scores.measuring import measure
+from nirgen.scores.measures import measure
 from nirgen.scores.table import finish, to_rows
 from nirgen.translate.options import TranslateOptions
 from nirgen.translate.run import translate_folder
@@ -29,9 +29,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nirgen.collection import Item, ItemBox
-    from nirgen.scores.measuring import Measured
+    from nirgen.scores.measures import Measured
 
     Pixels = NDArray[np.uint8]
+
 
 WORST = 0.05
 OBJECTS = 12

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nirgen.models.discriminator import DiscriminatorConfig
+from nirgen.models.config import DiscriminatorConfig
 from nirgen.train.config import ComputeConfig, CropConfig, LossConfig, OptimizerConfig, SaveConfig, Stage, TrainConfig
 
 if TYPE_CHECKING:

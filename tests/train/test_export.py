@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from nirgen.models.checkpoint import read_header, record_metrics
+from nirgen.models.catalog import read_header
+from nirgen.models.checkpoint import record_metrics
 from nirgen.train.config import LossConfig
 from nirgen.train.export import export_model, write_card
 from nirgen.train.state import State

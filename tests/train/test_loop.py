@@ -12,12 +12,13 @@ from safetensors import safe_open
 
 from nirgen.errors import ConfigError, ImageError, NirgenError, OutputError
 from nirgen.model import load_model
-from nirgen.models.checkpoint import build, load, read_header, save
+from nirgen.models.catalog import read_header
+from nirgen.models.checkpoint import build, load, save
 from nirgen.models.config import TimmConfig
 from nirgen.pairs import PairList, find_pairs
-from nirgen.train.checkpoints import Checkpoints
 from nirgen.train.config import Stage, TrainConfig
-from nirgen.train.loop import Progress, learning_rate_factor, stage_at, total_steps, train
+from nirgen.train.folder import Checkpoints
+from nirgen.train.loop import StepReport, learning_rate_factor, stage_at, total_steps, train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -55,7 +56,7 @@ class After:
 
 
 def test_a_run_folder_explains_itself(pairs: PairList, config: TrainConfig, tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[StepReport] = []
     outcome = train(pairs, config, tmp_path / "run", report=seen.append)
     assert (outcome.model, outcome.steps, outcome.finished) == (tmp_path / "run/model.safetensors", 4, True)
     assert [(one.step, one.progress) for one in seen] == [(1, 0.25), (2, 0.5), (3, 0.75), (4, 1.0)]
@@ -282,7 +283,7 @@ def test_a_model_knows_what_it_has_seen_in_earlier_runs(pairs: PairList, config:
 
 
 def test_a_second_process_is_kept_out(pairs: PairList, config: TrainConfig, tmp_path: Path) -> None:
-    def again(_: Progress) -> None:
+    def again(_: StepReport) -> None:
         train(pairs, config, tmp_path / "run")
 
     with pytest.raises(OutputError, match="run: another process trains here; wait for it, or name another folder"):

@@ -15,7 +15,7 @@ from nirgen.errors import ImageError
 from nirgen.translate.journal import read_journal
 from nirgen.translate.manifest import read_manifest
 from nirgen.translate.run import translate_folder
-from nirgen.translate.storage import FileSource
+from nirgen.translate.stores import FileSource
 
 
 @pytest.fixture

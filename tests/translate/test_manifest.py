@@ -5,7 +5,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nirgen.errors import OutputError
-from nirgen.translate.manifest import NAME, Manifest, Row, read_manifest, write_manifest
+from nirgen.translate.items import Row
+from nirgen.translate.manifest import NAME, Manifest, read_manifest, write_manifest
 
 DONE = Row(
     source="a/b\n\u00e9.jpg",

@@ -8,9 +8,8 @@ import pytest
 from nirgen.errors import OutputError
 from nirgen.translate.manifest import NAME, read_manifest, write_manifest
 from nirgen.translate.merge import merge_shards
-from nirgen.translate.options import TranslateOptions
+from nirgen.translate.options import Shard, TranslateOptions
 from nirgen.translate.run import translate_folder
-from nirgen.translate.shard import Shard
 
 
 @pytest.fixture

@@ -6,8 +6,7 @@ import pytest
 
 from nirgen.errors import NirgenError, OutputError
 from nirgen.translate.manifest import Manifest, write_manifest
-from nirgen.translate.naming import name_outputs
-from nirgen.translate.plan import make_plan
+from nirgen.translate.plan import make_plan, name_outputs
 
 
 def names(plan):

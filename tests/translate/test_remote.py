@@ -12,12 +12,11 @@ import pytest
 
 from nirgen.errors import NirgenError, OutputError
 from nirgen.translate import url as urls
+from nirgen.translate.items import Item
 from nirgen.translate.manifest import NAME, read_manifest
-from nirgen.translate.options import RunOptions
-from nirgen.translate.plan import Item
-from nirgen.translate.remote import UrlSink
+from nirgen.translate.options import RunOptions, Shard
 from nirgen.translate.run import look_ahead, translate_folder
-from nirgen.translate.shard import Shard
+from nirgen.translate.stores import UrlSink
 
 pytest.importorskip("s3fs", reason="the extra `remote` is not installed")
 

@@ -14,6 +14,7 @@ from nirgen.translate.tiling import TilePlan, plan_tiles, seam_meter, translate_
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+
 STRIDE = 8
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from nirgen.errors import NirgenError
+from nirgen.files import may_pass
 from nirgen.translate import url as urls
-from nirgen.translate.storage import may_pass
 from nirgen.translate.url import Entry, Url, exists, lies_in, sha256_of, to_place, unreachable
 
 pytest.importorskip("s3fs", reason="the extra `remote` is not installed")

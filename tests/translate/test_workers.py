@@ -13,18 +13,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from nirgen.devices import list_devices
 from nirgen.errors import ConfigError, ModelError, NirgenError
-from nirgen.translate.crew import Crew, WorkerError
+from nirgen.translate.items import Item
 from nirgen.translate.journal import read_journal
-from nirgen.translate.loading import ModelLoader, describe, list_devices
 from nirgen.translate.manifest import read_manifest
 from nirgen.translate.options import RunOptions, TranslateOptions, processors
-from nirgen.translate.plan import Item
-from nirgen.translate.profile import Stopwatch
 from nirgen.translate.run import translate_folder
-from nirgen.translate.storage import FileSource, FolderSink
-from nirgen.translate.worker import Setup
-from nirgen.translate.workers import Workers
+from nirgen.translate.stores import FileSource, FolderSink
+from nirgen.translate.summary import Stopwatch
+from nirgen.translate.worker import ModelLoader, Setup, describe
+from nirgen.translate.workers import Crew, WorkerError, Workers
 
 # A model that a worker can import: it takes the red channel for NIR. A source whose first pixel is `poison` kills its
 # worker; while there is a file `hold` in the working folder, every source waits, and `waiting` says so.
@@ -63,7 +62,7 @@ COMMAND = """
 import signal, sys
 sys.path.insert(0, sys.argv.pop(1))
 import stub
-import nirgen.translate.loading as loading
+import nirgen.translate.worker as loading
 loading.ModelLoader = lambda name, precision: stub.Loader(".")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from nirgen.cli import main

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from nirgen.validate import Report
 
+
 CATEGORIES = [
     {"id": 1, "name": "person", "supercategory": "human"},
     {"id": 2, "name": "bicycle", "supercategory": "two-wheeler"},
@@ -88,7 +89,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A dataset folder: four generated images, six real ones in three splits, all formats. Tests leave it as it is."""
     from nirgen.dataset.build import build
     from nirgen.dataset.config import DatasetConfig
-    from nirgen.dataset.planning import make_plan
+    from nirgen.dataset.planner import make_plan
 
     root = tmp_path_factory.mktemp("sound")
     _translate(root)
@@ -139,7 +140,8 @@ def edit(dataset: Path) -> Callable[..., None]:
 
 def _translate(root: Path) -> None:
     """RGB sources and what `nirgen translate` would have written of them."""
-    from nirgen.translate.manifest import Manifest, Row, write_manifest
+    from nirgen.translate.items import Row
+    from nirgen.translate.manifest import Manifest, write_manifest
 
     rows = []
     for number in range(4):

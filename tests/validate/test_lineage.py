@@ -11,6 +11,7 @@ from PIL import Image
 
 from nirgen.dataset.build import build
 from nirgen.models import checkpoint
+from nirgen.models.catalog import read_header
 from nirgen.translate.run import translate_folder
 from nirgen.validate import Options, validate_dataset
 
@@ -19,6 +20,20 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nirgen.validate import Report
+
+
+def test_provenance_that_can_not_be_read_is_said(dataset: Path) -> None:
+    (dataset / "provenance.parquet").write_bytes(b"PAR1")
+    report = validate_dataset(dataset)
+    assert [finding.check for finding in report.findings] == ["changed-file"]
+    assert report.skipped["lineage"].startswith("provenance.parquet can't be read")
+
+
+def test_provenance_of_another_schema_is_said(dataset: Path) -> None:
+    path = dataset / "provenance.parquet"
+    pq.write_table(pq.read_table(path, partitioning=None).replace_schema_metadata({"nirgen.schema": "9"}), path)
+    assert validate_dataset(dataset).skipped["lineage"].startswith("provenance.parquet: has schema 9, ")
+
 
 MODEL = "726564000000"
 VAL = "ranus/02/y.png"
@@ -140,7 +155,7 @@ def by_model(dataset_inputs, small_config, tmp_path: Path) -> Callable[..., tupl
 
 def test_a_list_that_the_dataset_lacks_is_taken_from_a_model_file(by_model, built, save, tmp_path: Path) -> None:
     inputs, listed = by_model([pair(nir_sha256=sha256(save(tmp_path / "copy.png", seed=11)))])
-    name = checkpoint.read_header(listed)["model_id"][:12]
+    name = read_header(listed)["model_id"][:12]
     folder = built(inputs)
     assert not (folder / "lineage.parquet").exists()
     asked = f"there is no list of what trained model {name}; if a file of it has one, name it with --model"

@@ -10,6 +10,7 @@ from nirgen.validate import Options, validate_coco, validate_dataset
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 needs_transformers = pytest.mark.skipif(
     importlib.util.find_spec("transformers") is None, reason="transformers, of nirgen[detect], is not installed"
 )

@@ -18,6 +18,7 @@ from nirgen.validate.checks import GROUPS
 if TYPE_CHECKING:
     from pathlib import Path
 
+
 FRAMES, PHOTOGRAPHS = 4, 12
 
 

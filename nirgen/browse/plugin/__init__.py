@@ -1,6 +1,6 @@
 """nirgen's plugin for FiftyOne: its commands, as operators of the App.
 
-FiftyOne runs this file by its path, in its own server; `nirgen.browse.plugins` makes it known there. FiftyOne itself
+FiftyOne runs this file by its path, in its own server; `nirgen.browse.app` makes it known there. FiftyOne itself
 is imported only then.
 """
 
@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from nirgen.browse.commands import Command
+    from nirgen.browse.operators import Command
 
 
 def register(plugin: Any) -> None:
@@ -18,7 +18,7 @@ def register(plugin: Any) -> None:
     Args:
         plugin: FiftyOne's context of the plugin.
     """
-    from nirgen.browse.commands import COMMANDS
+    from nirgen.browse.operators import COMMANDS
 
     for command in COMMANDS:
         plugin.register(operator_of(command))
@@ -36,7 +36,7 @@ def operator_of(command: Command) -> type[Any]:
     from fiftyone import operators as foo
     from fiftyone.operators import types
 
-    from nirgen.browse.names import INFO
+    from nirgen.browse.fields import INFO
     from nirgen.errors import NirgenError
 
     def execute(_: Any, ctx: Any) -> Any:

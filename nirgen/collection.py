@@ -1,0 +1,141 @@
+"""A dataset or a translation folder as one sequence of images with their sources and boxes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Literal
+
+from nirgen.dataset.folder import DATASET_JSON, is_dataset, read_dataset
+from nirgen.dataset.read import Box as ItemBox
+from nirgen.dataset.read import Image as Item
+from nirgen.dataset.read import find_rgb, read, translated_from
+from nirgen.errors import NirgenError
+from nirgen.files import safe_path, sha256_of
+from nirgen.translate.journal import FOLDER, journal_path
+from nirgen.translate.manifest import NAME, read_manifest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from pathlib import Path
+
+    from nirgen.labels.file import Category
+    from nirgen.translate.items import Row
+
+
+__all__ = ["Collection", "Item", "ItemBox", "open_collection"]
+
+
+@dataclass(frozen=True)
+class Collection:
+    """The images of a folder."""
+
+    folder: Path
+    kind: Literal["dataset", "translation"]
+    name: str  # of the folder
+    digest: str  # of its content: another one for other images or labels
+    categories: tuple[Category, ...]  # in the order of their ids; none in a translation folder
+    count: int  # images
+    origins: tuple[str, ...]  # inputs of a dataset; the name of a translation folder
+    _read: Callable[[], Iterator[Item]] = field(repr=False)
+
+    def items(self) -> Iterator[Item]:
+        """Read the images one at a time, sorted by key.
+
+        Raises:
+            NirgenError: A file of the folder can't be read.
+        """
+        return self._read()
+
+
+def open_collection(folder: Path, sources: Mapping[str, Path] | None = None) -> Collection:
+    """Open a dataset or a translation folder.
+
+    Args:
+        folder: Output of `nirgen build-dataset` or `nirgen translate`.
+        sources: Folders of RGB images that have moved, by origin; the origin of a translation folder is its name.
+
+    Raises:
+        NirgenError: It is neither, damaged or unfinished; or `sources` has an unknown origin or a missing folder.
+    """
+    sources = dict(sources or {})
+    if is_dataset(folder):
+        found = _open_dataset(folder, sources)
+    elif (folder / NAME).is_file() or (folder / FOLDER).is_dir():
+        found = _open_translation(folder, sources)
+    else:
+        what = (
+            "not there" if not folder.exists() else f"neither a dataset (no {DATASET_JSON}) nor translated (no {NAME})"
+        )
+        raise NirgenError(f"{folder}: {what}; name a folder that 'nirgen build-dataset' or 'nirgen translate' wrote")
+    for origin, root in sources.items():
+        if origin not in found.origins:
+            raise NirgenError(f"{folder}: has no origin {origin!r}; its origins: {', '.join(found.origins)}")
+        if not root.is_dir():
+            raise NirgenError(f"{root}: no folder; name that of the RGB images of '{origin}'")
+    return found
+
+
+def _open_dataset(folder: Path, sources: Mapping[str, Path]) -> Collection:
+    info = read_dataset(folder)
+    try:
+        count = sum(int(split["images"]) for split in info.splits.values())
+        origins = tuple(sorted({given["origin"] for given in info.values["labels"]}))
+    except (KeyError, TypeError, AttributeError):
+        raise NirgenError(f"{folder / DATASET_JSON}: damaged; build the dataset again") from None
+    return Collection(
+        folder=folder,
+        kind="dataset",
+        name=folder.resolve().name,
+        digest=info.digest,
+        categories=info.categories,
+        count=count,
+        origins=origins,
+        _read=partial(read, info, sources=sources),
+    )
+
+
+def _open_translation(folder: Path, sources: Mapping[str, Path]) -> Collection:
+    if journal_path(folder).exists():
+        raise NirgenError(f"{folder}: its translation hasn't ended; finish it with the same 'nirgen translate'")
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise NirgenError(f"{folder}: no translation folder (no {NAME}); 'nirgen translate' writes one")
+    name = folder.resolve().name
+    rows = sorted((row for row in manifest.rows if row.status == "done"), key=lambda row: row.source)
+    root = sources.get(name) or translated_from(folder)
+    return Collection(
+        folder=folder,
+        kind="translation",
+        name=name,
+        digest=sha256_of(folder / NAME),
+        categories=(),
+        count=len(rows),
+        origins=(name,),
+        _read=partial(_translated, folder, name, rows, () if root is None else (root,)),
+    )
+
+
+def _translated(folder: Path, origin: str, rows: Sequence[Row], roots: Sequence[Path]) -> Iterator[Item]:
+    for row in rows:
+        source = safe_path(row.source, NAME)
+        yield Item(
+            key=f"{origin}/{row.source}",
+            id=None,
+            split=None,
+            origin=origin,
+            generated=True,
+            path=folder / safe_path(str(row.output), NAME),
+            width=row.width or 0,
+            height=row.height or 0,
+            sha256=row.output_sha256 or "",
+            input_sha256=row.output_sha256 or "",
+            rgb=find_rgb(roots, source),
+            rgb_name=source,
+            rgb_sha256=row.source_sha256,
+            attributes={},
+            sequence=None,
+            model_id=row.model_id,
+            boxes=(),
+            labelled=False,
+        )

@@ -1,0 +1,346 @@
+"""Writers of label files: COCO, YOLO, Hugging Face, rfdetr, and settings for detectors.
+
+YOLO and Hugging Face number classes by their position, from 0. YOLO has no regions to ignore: they are left out, and
+what is in them counts as background.
+"""
+
+from __future__ import annotations
+
+import json
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict
+from importlib import resources
+from pathlib import PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import jinja2
+import msgspec
+
+from nirgen._version import __version__
+from nirgen.dataset.annotations import image_entries
+from nirgen.dataset.contents import class_numbers, splits_in
+from nirgen.dataset.folder import IMAGES, annotations_name
+from nirgen.errors import NirgenError
+from nirgen.labels.file import Licences
+from nirgen.labels.frames import SPLITS
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+
+    from nirgen.dataset.annotations import Labelled
+    from nirgen.dataset.plan import LabelInput, Plan
+    from nirgen.dataset.store import Store, Stream
+    from nirgen.labels.file import Category
+
+
+RFDETR_FOLDERS = {"train": "train", "val": "valid", "test": "test"}
+
+
+@contextmanager
+def coco_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled], None]]:
+    """Write `annotations/SPLIT.json`; names of images are relative to the dataset.
+
+    Args:
+        store: The dataset.
+        plan: What it is made by.
+
+    Yields:
+        What takes the images with their annotations.
+    """
+    with _split_files(store, plan, annotations_name, str) as take:
+        yield take
+
+
+@contextmanager
+def rfdetr_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled], None]]:
+    """Give each image a second name below its split's `_annotations.coco.json`.
+
+    Args:
+        store: The dataset, whose images are there.
+        plan: What it is made by.
+
+    Yields:
+        What takes the images with their annotations.
+    """
+
+    def folder(split: str) -> str:
+        return f"rfdetr/{RFDETR_FOLDERS[split]}"
+
+    def below(target: str) -> str:
+        return target.removeprefix(f"{IMAGES}/")
+
+    with _split_files(store, plan, lambda split: f"{folder(split)}/_annotations.coco.json", below) as write:
+
+        def take(labelled: Labelled) -> None:
+            image = labelled.image
+            store.link(f"{folder(image.split)}/{below(image.target)}", image.target)
+            write(labelled)
+
+        yield take
+
+
+@contextmanager
+def _split_files(
+    store: Store, plan: Plan, name: Callable[[str], str], image_name: Callable[[str], str]
+) -> Generator[Callable[[Labelled], None]]:
+    """A COCO file for each split.
+
+    Args:
+        store: The dataset.
+        plan: What it is made by.
+        name: Of the file of a split.
+        image_name: Of an image, by its place in the dataset.
+    """
+    licences, licence_ids = merge_licences(plan.label_files)
+
+    def renamed(entry: dict[str, Any]) -> dict[str, Any]:
+        return entry | {"file_name": image_name(entry["file_name"])}
+
+    with ExitStack() as stack:
+        files = {
+            split: stack.enter_context(
+                coco_file(
+                    store,
+                    name(split),
+                    categories=plan.categories,
+                    licences=licences,
+                    images=map(renamed, image_entries(plan, split, licence_ids)),
+                )
+            )
+            for split in splits_in(plan)
+        }
+
+        def take(labelled: Labelled) -> None:
+            for box in labelled.boxes:
+                files[labelled.image.split](box.coco)
+
+        yield take
+
+
+DESCRIPTION = "NIR detection dataset, built by nirgen"
+
+
+@contextmanager
+def coco_file(
+    store: Store,
+    name: str,
+    *,
+    categories: Sequence[Category],
+    licences: Sequence[Mapping[str, Any]],
+    images: Iterable[Mapping[str, Any]],
+) -> Generator[Callable[[Mapping[str, Any]], None]]:
+    """Write a COCO file with a line for each image and each annotation.
+
+    Args:
+        store: The dataset.
+        name: Of the file.
+        categories: In the order of their ids.
+        licences: COCO entries.
+        images: COCO entries.
+
+    Yields:
+        What takes the annotations, one at a time.
+    """
+    encode = msgspec.json.Encoder().encode
+    with store.stream(name) as file:
+        file.write(b'{"info": ' + encode({"description": DESCRIPTION, "version": __version__}))
+        file.write(b',\n"licenses": ' + encode(list(licences)))
+        file.write(b',\n"categories": ' + encode([asdict(category) for category in categories]))
+        with _array(file, "images") as put:
+            for image in images:
+                put(encode(image))
+        with _array(file, "annotations") as put:
+            yield lambda annotation: put(encode(annotation))
+        file.write(b"}\n")
+
+
+@contextmanager
+def _array(file: Stream, name: str) -> Generator[Callable[[bytes], None]]:
+    """A key whose value is an array with a line for each item."""
+    before = b"\n"
+
+    def put(item: bytes) -> None:
+        nonlocal before
+        file.write(before + item)
+        before = b",\n"
+
+    file.write(f',\n"{name}": ['.encode())
+    yield put
+    file.write(b"]" if before == b"\n" else b"\n]")
+
+
+def label_name(target: str) -> str:
+    """Where YOLO's readers look for an image's labels: the last folder `images` becomes `labels`.
+
+    Example:
+        >>> label_name("images/ranus/01/a.png"), label_name("images/bdd100k/images/b.jpg")
+        ('labels/ranus/01/a.txt', 'images/bdd100k/labels/b.txt')
+    """
+    before, _, after = f"/{target}".rpartition("/images/")
+    return f"{before}/labels/{PurePosixPath(after).with_suffix('.txt')}".removeprefix("/")
+
+
+def check_names(plan: Plan) -> None:
+    """Refuse images that would share a file of labels.
+
+    Raises:
+        NirgenError: Two images differ in their ending alone.
+    """
+    owners: dict[str, str] = {}
+    for image in plan.images:
+        other = owners.setdefault(label_name(image.target), image.target)
+        if other != image.target:
+            raise NirgenError(
+                f"{other} and {image.target} would share one YOLO label file; encode them anew with --codec png, "
+                "which tells their names apart, or leave out --formats yolo"
+            )
+
+
+@contextmanager
+def yolo_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled], None]]:
+    """Write a text file of boxes for each image, and the lists of images.
+
+    Args:
+        store: The dataset, whose images are there.
+        plan: What it is made by.
+
+    Yields:
+        What takes the images with their annotations.
+    """
+    numbers = class_numbers(plan)
+    yield lambda labelled: store.write(label_name(labelled.image.target), _lines(labelled, numbers).encode())
+    splits = splits_in(plan)
+    for split in splits:
+        names = [f"./{image.target}\n" for image in plan.images if image.split == split]
+        store.write(f"{split}.txt", "".join(names).encode())
+    store.write("dataset.yaml", render("dataset.yaml.j2", plan, splits=splits))
+
+
+def _lines(labelled: Labelled, numbers: Mapping[int, int]) -> str:
+    """A line for each box: class, then middle and size as shares of the image's."""
+    width, height = labelled.image.width, labelled.image.height
+    lines = []
+    for box in labelled.boxes:
+        if box.coco["iscrowd"]:
+            continue
+        x, y, w, h = box.coco["bbox"]
+        middle, size = ((x + w / 2) / width, (y + h / 2) / height), (w / width, h / height)
+        lines.append(
+            f"{numbers[box.coco['category_id']]} " + " ".join(f"{value:.6f}" for value in (*middle, *size)) + "\n"
+        )
+    return "".join(lines)
+
+
+@contextmanager
+def huggingface_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled], None]]:
+    """Give each image a second name beside its split's `metadata.jsonl`.
+
+    Args:
+        store: The dataset, whose images are there.
+        plan: What it is made by.
+
+    Yields:
+        What takes the images with their annotations.
+    """
+    numbers = class_numbers(plan)
+    encode = msgspec.json.Encoder().encode
+    with ExitStack() as stack:
+        files = {split: stack.enter_context(store.stream(f"hf/{split}/metadata.jsonl")) for split in splits_in(plan)}
+
+        def take(labelled: Labelled) -> None:
+            image = labelled.image
+            name = image.target.removeprefix(f"{IMAGES}/")
+            store.link(f"hf/{image.split}/{name}", image.target)
+            files[image.split].write(encode({"file_name": name, **_row(labelled, numbers)}) + b"\n")
+
+        yield take
+
+
+def _row(labelled: Labelled, numbers: Mapping[int, int]) -> dict[str, Any]:
+    """An image and its objects; numbers that may have decimals always have some, for readers that guess types."""
+    boxes = [box.coco for box in labelled.boxes]
+    return {
+        "image_id": labelled.id,
+        "key": labelled.image.key,
+        "width": labelled.image.width,
+        "height": labelled.image.height,
+        "objects": {
+            "id": [box["id"] for box in boxes],
+            "bbox": [[float(value) for value in box["bbox"]] for box in boxes],
+            "category": [numbers[box["category_id"]] for box in boxes],
+            "area": [float(box["area"]) for box in boxes],
+            "iscrowd": [box["iscrowd"] for box in boxes],
+        },
+    }
+
+
+TRANSFORMERS = {
+    "transformers_rtdetr_v2.yaml": ("RT-DETRv2", "PekingU/rtdetr_v2_r50vd"),
+    "transformers_dfine.yaml": ("D-FINE", "ustc-community/dfine-medium-coco"),
+}
+"""By file: the detector, and the weights that training starts from."""
+
+
+def write_configs(store: Store, plan: Plan) -> None:
+    """Write `configs/`; that of rfdetr only where its folder is written too.
+
+    Args:
+        store: The dataset.
+        plan: What it is made by.
+    """
+    splits = splits_in(plan)
+    loaders = {split: split if split in splits else None for split in SPLITS}
+    loaders["test"] = loaders["test"] or loaders["val"]
+    store.write("configs/mmdet_co_dino.py", render("mmdet_co_dino.py.j2", plan, loaders=loaders))
+    for name, (title, checkpoint) in TRANSFORMERS.items():
+        text = render("transformers.yaml.j2", plan, name=name, title=title, checkpoint=checkpoint, splits=splits)
+        store.write(f"configs/{name}", text)
+    if "rfdetr" in plan.config.formats:
+        store.write("configs/rfdetr.yaml", render("rfdetr.yaml.j2", plan, splits=splits))
+
+
+def render(template: str, plan: Plan, /, **values: Any) -> bytes:
+    """Fill a template.
+
+    Args:
+        template: The name of its file in `templates/`.
+        plan: What the dataset is made by; its `categories` and `config` are there as well.
+        values: What else it needs.
+
+    Returns:
+        The text, in UTF-8; the same values give the same bytes.
+    """
+    environment = jinja2.Environment(
+        autoescape=False,  # noqa: S701 - no HTML: settings and Markdown, whose names are quoted by the filters below
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["quoted"] = json.dumps  # valid in Python, JSON and YAML
+    environment.filters["cell"] = cell
+    source = resources.files("nirgen.dataset").joinpath("templates", template).read_text(encoding="utf-8")
+    text = environment.from_string(source).render(plan=plan, categories=plan.categories, config=plan.config, **values)
+    return text.encode()
+
+
+def cell(value: object) -> str:
+    """A value for a cell of a Markdown table: one line, whose signs mean nothing."""
+    if isinstance(value, int):
+        return f"{value:,}"
+    text = " ".join(str(value).split())
+    return "".join(f"\\{letter}" if letter in "|`*_<>[]\\" else letter for letter in text)
+
+
+def merge_licences(label_files: Sequence[LabelInput]) -> tuple[list[dict[str, Any]], dict[tuple[int, Any], int]]:
+    """The COCO `licenses` of several label files as one list.
+
+    Returns:
+        The list, and the ids in it of licences that lost theirs to another one, by the position of their label file and
+        their id there.
+    """
+    merged = Licences()
+    renumbered: dict[tuple[int, Any], int] = {}
+    for position, labels in enumerate(label_files):
+        renumbered |= {(position, old): new for old, new in merged.add(labels.licenses).items()}
+    return merged.all, renumbered

@@ -1,0 +1,204 @@
+"""Devices: choice, precision, available memory. torch is imported when a function needs it."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
+
+from nirgen.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Generator
+
+    import torch
+
+Precision = Literal["fp32", "bf16", "fp16"]
+Wanted = Literal["auto", "fp32", "bf16", "fp16"]
+
+_MEMINFO = Path("/proc/meminfo")
+# Limit and usage of a control group, version 2 and version 1.
+_GROUPS = (
+    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
+    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+)
+# Parameters of glibc's mallopt.
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+
+
+def choose_device(name: str | None) -> torch.device:
+    """Return the device of a name.
+
+    Args:
+        name: `cpu`, `cuda`, `cuda:1`, `mps`...; None for the best available one.
+
+    Raises:
+        ConfigError: The device does not exist or can't compute.
+    """
+    import torch
+
+    if name is None:
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.ones(1, device=device).item()
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device '{name}' can't be used ({reason}); 'nirgen doctor' shows what there is") from None
+    return device
+
+
+def list_devices(names: str) -> list[str]:
+    """Return the device names of a list.
+
+    Args:
+        names: Such as `cuda:0,cuda:1`, `cpu,cpu`, or `all`: every GPU, or the CPU if there is none.
+
+    Raises:
+        ConfigError: A name is empty.
+
+    Example:
+        >>> list_devices("cuda:0, cuda:1")
+        ['cuda:0', 'cuda:1']
+    """
+    import torch
+
+    if names.strip() == "all":
+        return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
+    devices = [name.strip() for name in names.split(",")]
+    if not all(devices):
+        raise ConfigError(f"device is {names!r}; give names with commas between, such as cuda:0,cuda:1, or all")
+    return devices
+
+
+def choose_precision(wanted: str, device: torch.device) -> Precision:
+    """Return the precision of inference.
+
+    `auto` is `fp32` on every CPU, so that one command gives the same pixels on all of them.
+
+    Args:
+        wanted: `fp32`, `bf16`, `fp16`; or `auto`: `bf16` on a GPU with hardware for it, else `fp32`.
+        device: Where the generator runs.
+
+    Raises:
+        ConfigError: The precision is unknown.
+
+    Example:
+        >>> import torch
+        >>> choose_precision("fp16", torch.device("cpu"))
+        'fp16'
+    """
+    for name in get_args(Precision):
+        if name == wanted:
+            return name  # type: ignore[no-any-return]
+    if wanted != "auto":
+        known = get_args(Wanted)
+        raise ConfigError(f"precision is '{wanted}'{nearest(wanted, known)} (there are {', '.join(known)})")
+    return "bf16" if device.type == "cuda" and has_bf16(device) else "fp32"
+
+
+def choose_training_precision(wanted: str, device: torch.device) -> Precision:
+    """Return the precision of training: `choose_precision`, but `auto` is `bf16` on a CPU with hardware for it too."""
+    return "bf16" if wanted == "auto" and has_bf16(device) else choose_precision(wanted, device)
+
+
+def has_bf16(device: torch.device) -> bool:
+    """Return True if the device has hardware for bf16; emulated, it is some hundred times slower than fp32."""
+    import torch
+
+    if device.type == "cuda":
+        return torch.cuda.get_device_capability(device) >= (8, 0)
+    if device.type != "cpu" or not hasattr(torch.cpu, "get_capabilities"):
+        return False
+    capabilities = torch.cpu.get_capabilities()
+    return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
+
+
+def dtype_of(precision: Precision) -> torch.dtype:
+    """Return the dtype that autocast computes in."""
+    import torch
+
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+@contextmanager
+def computing_in(precision: Precision, device: torch.device) -> Generator[None]:
+    """Compute in a precision, by deterministic algorithms.
+
+    On a GPU, `fp32` excludes TF32, and cuDNN doesn't benchmark algorithms.
+
+    Args:
+        precision: Of convolutions and matrix products; normalisation stays in float32.
+        device: Where.
+    """
+    import torch
+
+    with ExitStack() as stack:
+        if device.type == "cuda":
+            settings = {"benchmark": False, "deterministic": True, "allow_tf32": precision != "fp32"}
+            stack.enter_context(torch.backends.cudnn.flags(enabled=True, **settings))
+        if precision != "fp32":
+            stack.enter_context(torch.autocast(device.type, dtype=dtype_of(precision)))
+        yield
+
+
+def available_bytes(device: torch.device) -> int | None:
+    """Return the memory that a device has left, in bytes; None if unknown.
+
+    A CPU's limit is the lower one of machine and control group: the kernel kills a process that exceeds it, and no
+    error can be caught.
+
+    Args:
+        device: Where the model runs.
+    """
+    import torch
+
+    if device.type == "cuda":
+        free, _ = torch.cuda.mem_get_info(device)
+        return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    if device.type != "cpu":
+        return None
+    known = [value for value in (_machine(), *(_group(*paths) for paths in _GROUPS)) if value is not None]
+    return min(known, default=None)
+
+
+def _machine() -> int | None:
+    text = _read(_MEMINFO)
+    line = next((line for line in text.splitlines() if line.startswith("MemAvailable:")), None)
+    return None if line is None else 1024 * int(line.split()[1])
+
+
+def _group(limit_path: Path, used_path: Path) -> int | None:
+    """Return the bytes that a control group has left; None if there is none or it has no limit (`max`)."""
+    limit, used = _read(limit_path).strip(), _read(used_path).strip()
+    return max(0, int(limit) - int(used)) if limit.isdigit() and used.isdigit() else None
+
+
+def _read(path: Path) -> str:
+    """Return the text of a kernel file; empty if there is none."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+def keep_freed_memory() -> bool:
+    """Keep freed memory in this process for the next image, where the C library is glibc.
+
+    By default glibc returns large blocks to the system at once; clearing their pages anew takes an eighth of the time
+    of a small generator on a CPU. The process keeps its peak memory until it ends.
+
+    Returns:
+        True if the C library took the settings.
+    """
+    if not sys.platform.startswith("linux"):
+        return False
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return False
+    return bool(mallopt(_MMAP_MAX, 0)) and bool(mallopt(_TRIM_THRESHOLD, 2**31 - 1))

@@ -1,0 +1,317 @@
+"""Image files: headers, and decoding to upright sRGB arrays.
+
+Files are opened by Pillow's classes for the formats below and not by `PIL.Image.open`, for two reasons: no other parser
+ever sees a stranger's bytes, and the pixel limit is ours to set per call (Pillow's is one global variable).
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import simplejpeg  # type: ignore[import-untyped]
+from PIL import (
+    BmpImagePlugin,
+    GifImagePlugin,
+    Image,
+    ImageOps,
+    JpegImagePlugin,
+    PngImagePlugin,
+    TiffImagePlugin,
+    WebPImagePlugin,
+)
+
+from nirgen.errors import ImageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+
+PIXEL_LIMIT = 100_000_000
+BACKGROUND = (0, 0, 0)
+
+_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+
+
+def decode(data: bytes, name: str, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
+    """Decode the bytes of an image file.
+
+    Args:
+        data: The whole file.
+        name: What errors call the file.
+        pixel_limit: Images of more pixels are refused from their header, before anything is decoded.
+
+    Returns:
+        (H, W, 3) uint8, sRGB in [0, 255], upright.
+
+    Raises:
+        ImageError: The bytes are empty, damaged, too many pixels or no image of a known kind; one line with the name
+            and the remedy.
+    """
+    opener = opener_of(data, name)
+    with damage_as_one_line(name):
+        image = opener(io.BytesIO(data))
+        _check_size(image.size, name, pixel_limit)
+        rgb = _decode_plain_jpeg(image, data)
+        return to_rgb(image, name) if rgb is None else rgb
+
+
+def decode_small(data: bytes, name: str, side: int, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
+    """Decode an image at a fraction of its size where its format has a quick way (JPEG), else at its own size.
+
+    Args:
+        data: The whole file.
+        name: What errors call the file.
+        side: Both sides of what comes out are at least as long as this, or as the image's own, in pixels.
+        pixel_limit: As for `decode`.
+
+    Returns:
+        (H, W, 3) uint8, sRGB in [0, 255], upright.
+
+    Raises:
+        ImageError: As for `decode`.
+    """
+    opener = opener_of(data, name)
+    with damage_as_one_line(name):
+        image = opener(io.BytesIO(data))
+        _check_size(image.size, name, pixel_limit)
+        image.draft(None, (side, side))
+        return to_rgb(image, name)
+
+
+def read(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
+    """Read and decode an image file.
+
+    Args:
+        path: The file.
+        pixel_limit: As for `decode`.
+
+    Returns:
+        (H, W, 3) uint8, sRGB in [0, 255], upright.
+
+    Raises:
+        ImageError: It can't be read or decoded.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{str(path)!r} can't be read: {error.strerror}") from error
+    return decode(data, str(path), pixel_limit=pixel_limit)
+
+
+def to_rgb(image: Image.Image, name: str = "image") -> NDArray[np.uint8]:
+    """The pixels of a Pillow image, by the rules of this module.
+
+    Args:
+        image: An image of any mode that has a stated range.
+        name: What errors call the image.
+
+    Returns:
+        (H, W, 3) uint8, sRGB in [0, 255], upright.
+
+    Raises:
+        ImageError: The file it is read from is damaged; it has no pixels; or its samples are 32-bit integers or floats,
+            whose range nothing states, or of a colour space that can't be converted.
+    """
+    if 0 in image.size:
+        raise ImageError(f"{name!r} has no pixels ({image.width}x{image.height}); give one that has some")
+    with damage_as_one_line(name):
+        image.load()  # Pillow opens files lazily
+        return _loaded_to_rgb(image, name)
+
+
+def _loaded_to_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
+    """`to_rgb` of an image that is in memory."""
+    if image.mode in {"I", "F"}:
+        kind = "floating-point" if image.mode == "F" else "32-bit or signed"
+        raise ImageError(f"{name!r} has {kind} samples, whose range nothing states; save it with 8 or 16 bits")
+    grey_range = _grey16_range(image)
+    upright = _upright(image)
+    if upright.mode.startswith("I;16"):
+        return np.repeat(_scale_grey16(np.asarray(upright), grey_range)[..., np.newaxis], 3, axis=2)
+    try:
+        if upright.has_transparency_data:
+            rgba = upright.convert("RGBA")
+            upright = Image.new("RGB", rgba.size, BACKGROUND)
+            upright.paste(rgba, mask=rgba.getchannel("A"))
+        return np.array(upright.convert("RGB"))
+    except ValueError as error:
+        raise ImageError(f"{name!r} is {upright.mode}, which can't be converted; save it as sRGB") from error
+
+
+def _decode_plain_jpeg(image: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
+    """The pixels of an undamaged upright JPEG in YCbCr or grey, in half of Pillow's time.
+
+    Both decoders are libjpeg-turbo with its exact transform, and give the same pixels. None for any other file: it is
+    Pillow's to decode, or to refuse.
+    """
+    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in {"L", "RGB"} or 0 in image.size:
+        return None
+    if image.info.get("adobe_transform", 1) != 1 or orientation_of(image) != 1:
+        return None
+    try:
+        if simplejpeg.decode_jpeg_header(data)[2] not in {"YCbCr", "Gray"}:
+            return None
+        rgb: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
+    except ValueError:
+        return None
+    return rgb if rgb.shape == (image.height, image.width, 3) else None
+
+
+def _check_size(size: tuple[int, int], name: str, pixel_limit: int) -> None:
+    width, height = size
+    if width * height > pixel_limit:
+        raise ImageError(
+            f"{name!r} is {width}x{height} by its header, over the limit of {pixel_limit} pixels; "
+            "raise the limit (--max-pixels, in Python pixel_limit) if you trust the file"
+        )
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """Apply the EXIF orientation; EXIF data that can't be read says nothing about it."""
+    try:
+        return ImageOps.exif_transpose(image)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - EXIF data is a stranger's TIFF file, and its parser may raise anything
+        return image
+
+
+def _grey16_range(image: Image.Image) -> tuple[int, int]:
+    """The samples that mean black and white in a 16-bit grey image.
+
+    Pillow gives those of 12-bit and of inverted TIFF files as they are stored.
+    """
+    if not isinstance(image, TiffImagePlugin.TiffImageFile):
+        return 0, 65535
+    bits = image.tag_v2.get(_TIFF_BITS, (16,))
+    white = 4095 if tuple(bits) == (12,) else 65535
+    return (white, 0) if image.tag_v2.get(_TIFF_PHOTOMETRIC) == 0 else (0, white)
+
+
+def _scale_grey16(samples: NDArray[np.uint16], ends: tuple[int, int]) -> NDArray[np.uint8]:
+    """Map 16-bit samples to [0, 255]; `ends` are the samples of black and of white."""
+    black, white = ends
+    scale = max(black, white)
+    values = samples.astype(np.uint32)
+    if black > white:
+        values = scale - values
+    return ((values * 255 + scale // 2) // scale).astype(np.uint8)
+
+
+SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+_OPENERS: tuple[tuple[tuple[bytes, ...], Callable[[io.BytesIO], Image.Image]], ...] = (
+    ((b"\xff\xd8\xff",), JpegImagePlugin.JpegImageFile),
+    ((b"\x89PNG\r\n\x1a\n",), PngImagePlugin.PngImageFile),
+    ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
+    ((b"RIFF",), WebPImagePlugin.WebPImageFile),
+    ((b"BM",), BmpImagePlugin.BmpImageFile),
+    ((b"GIF87a", b"GIF89a"), GifImagePlugin.GifImageFile),
+)
+_ADDRESS = re.compile(r" at 0x[0-9a-f]+")
+_EXIF_ORIENTATION, _ORIENTATIONS, _TURNED = 274, range(2, 9), range(5, 9)
+_EXIF_IN_PNG = (b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What an image says of itself before its pixels are decoded.
+
+    Attributes:
+        size: (height, width) in pixels, upright.
+        upright: Whether the pixels are stored as they are to be seen, so that readers that know no EXIF agree.
+        grey: Whether they have one channel.
+        codec: Pillow's name of it, such as `JPEG`.
+        channels: As stored; 3 where colours stand in a palette.
+        bits: Of a sample as Pillow gives it, so 16 of grey images only.
+    """
+
+    size: tuple[int, int]
+    upright: bool
+    grey: bool
+    codec: str
+    channels: int
+    bits: int
+
+
+def header_of(data: bytes, name: str) -> Header:
+    """Read the header of an image; its pixels aren't decoded.
+
+    Args:
+        data: The whole file.
+        name: What errors call the file.
+
+    Raises:
+        ImageError: The bytes are empty, of no known kind, or their header is damaged.
+    """
+    opener = opener_of(data, name)
+    with damage_as_one_line(name):
+        image = opener(io.BytesIO(data))
+    orientation = 1
+    # Pillow would decode a PNG without such marks to look for them.
+    if image.format != "PNG" or any(mark in data for mark in _EXIF_IN_PNG):
+        orientation = orientation_of(image)
+    # Pillow turns the sizes of TIFF files itself
+    turned = orientation in _TURNED and image.format != "TIFF"
+    channels = 3 if image.mode in {"P", "PA"} else len(image.getbands())
+    return Header(
+        size=(image.width, image.height) if turned else (image.height, image.width),
+        upright=orientation not in _ORIENTATIONS,
+        grey=channels == 1,
+        codec=str(image.format),
+        channels=channels,
+        bits=16 if image.mode.startswith("I;16") else 8,
+    )
+
+
+def orientation_of(image: Image.Image) -> int:
+    """The EXIF orientation of an open image; 1, upright, where there is none or it can't be read."""
+    try:
+        return int(image.getexif().get(_EXIF_ORIENTATION, 1))
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - EXIF data is a stranger's TIFF file, and its parser may raise anything
+        return 1
+
+
+def size_of(data: bytes, name: str) -> tuple[int, int]:
+    """The size of an image by its header: (height, width) in pixels, upright.
+
+    Raises:
+        ImageError: As for `header_of`.
+    """
+    return header_of(data, name).size
+
+
+def opener_of(data: bytes, name: str) -> Callable[[io.BytesIO], Image.Image]:
+    """The class of Pillow's that reads such bytes.
+
+    Raises:
+        ImageError: There are none, or they are no image of a known kind.
+    """
+    if not data:
+        raise ImageError(f"{name!r} is empty (0 bytes); copy it again or remove it")
+    opener = next((opener for starts, opener in _OPENERS if data.startswith(starts)), None)
+    if opener is None:
+        raise ImageError(f"{name!r} is no JPEG, PNG, TIFF, WebP, BMP or GIF image; convert or remove it")
+    return opener
+
+
+@contextmanager
+def damage_as_one_line(name: str) -> Generator[None]:
+    """Turn whatever a decoder raises into an ImageError."""
+    try:
+        yield
+    except (ImageError, MemoryError):
+        raise
+    except Exception as error:  # given damaged bytes, a decoder may raise anything
+        reason = _ADDRESS.sub("", " ".join(str(error).split())) or type(error).__name__
+        raise ImageError(f"{name!r} is damaged ({reason}); copy it again or remove it") from error

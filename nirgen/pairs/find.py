@@ -1,0 +1,305 @@
+"""Make a list of the pairs on disk: layout, sizes, sequences, splits and hashes."""
+
+from __future__ import annotations
+
+import csv
+import hashlib
+import os
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from nirgen import images
+from nirgen.errors import ConfigError, ImageError, NirgenError
+from nirgen.pairs.layouts import find_matches, find_two_folders
+from nirgen.pairs.listing import Pair, PairList
+from nirgen.pairs.matching import Rules
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from nirgen.pairs.matching import Match
+
+
+READERS = 4
+"""Threads that read files to hash them."""
+
+
+@dataclass(frozen=True)
+class Division:
+    """How to divide pairs into splits.
+
+    Attributes:
+        shares: The share of each split in the pairs; empty keeps the splits of the layout.
+        by: `sequence` never cuts one; `frame` does.
+        seed: Another one gives another division.
+    """
+
+    shares: Mapping[str, float] = field(default_factory=dict)
+    by: Literal["sequence", "frame"] = "sequence"
+    seed: int = 0
+
+
+def find_pairs(
+    root: Path | None,
+    index: Path | None = None,
+    *,
+    layout: str = "auto",
+    folders: tuple[Path, Path] | None = None,
+    rules: Rules | None = None,
+    division: Division | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> PairList:
+    """Find pairs on disk, matched by folder and stem, never by position.
+
+    Args:
+        root: The folder that the layout is in, and the list's paths are relative to; with `folders` by default the
+            folder that holds both.
+        index: A CSV with the columns `name` and `scene_group` (or `sequence`) and, if known, `category`; without it
+            and where the layout tells none, each pair is a sequence of its own, `<split>/<name>`.
+        layout: A name in `layouts.LAYOUTS`, or `auto`.
+        folders: The folder of the RGB images and that of the NIR images, in place of a layout.
+        rules: How names tell the spectra apart.
+        division: How to divide the pairs anew; by default the layout's splits stay, and all is `train` without any.
+        progress: Called with (done, total) as files are hashed.
+
+    Returns:
+        All pairs, sorted by split and name.
+
+    Raises:
+        NirgenError: No layout is recognised; an image lacks its partner, has two, or is of another size; the index
+            lacks a pair; one sequence lies in two splits, or there are fewer sequences than splits.
+    """
+    rules, division = rules or Rules(), division or Division()
+    if folders is not None:
+        rgb, nir = (folder.resolve() for folder in folders)
+        matches = find_two_folders(rgb, nir, rules)
+        root = (root or Path(os.path.commonpath([rgb, nir]))).resolve()
+    elif root is not None:
+        layout, matches = find_matches(root, layout, rules)
+        root = root if root.is_dir() else root.parent
+    else:
+        raise NirgenError("no pairs named; give ROOT, or two folders with --rgb and --nir")
+    if index is not None:
+        matches = _with_index(matches, index)
+    splits = _splits(matches, division)
+    names = _names(matches, splits)
+    hashes = _check_files(matches, progress)
+    pairs = [
+        Pair(
+            name=name,
+            rgb=_relative(match.rgb, root) + match.halves[0],
+            nir=_relative(match.nir, root) + match.halves[1],
+            sequence=match.sequence or f"{match.split or split}/{name}",
+            split=split,
+            category=match.category,
+            rgb_sha256=hashes[match.rgb],
+            nir_sha256=hashes[match.nir],
+        )
+        for match, name, split in zip(matches, names, splits, strict=True)
+    ]
+    if not division.shares or division.by == "sequence":
+        _refuse_cut_sequences(pairs)
+    return PairList(root, tuple(sorted(pairs, key=lambda pair: (pair.split, pair.name))))
+
+
+def _names(matches: Sequence[Match], splits: Sequence[str | None]) -> list[str]:
+    """A name for each match: its stem, or as much of its path as makes all names unique in their splits."""
+    candidates = (
+        [match.key.rpartition("/")[2] for match in matches],
+        [match.key for match in matches],
+        [f"{match.split}/{match.key}" if match.split else match.key for match in matches],
+    )
+    for names in candidates:
+        most = Counter(zip(splits, names, strict=True)).most_common(1)
+        if most and most[0][1] == 1:
+            return names
+    raise NirgenError(f"'{most[0][0][1]}' names two pairs of one split; rename one of them")
+
+
+def _with_index(matches: Sequence[Match], path: Path) -> list[Match]:
+    """Matches with the sequences and categories of an index."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            known = {row["name"]: row for row in csv.DictReader(file)}
+    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
+        raise NirgenError(f"{path}: not an index with a column 'name' ({error}); name a CSV that has one") from None
+    found = []
+    for match, name in zip(matches, _names(matches, [match.split for match in matches]), strict=True):
+        if name not in known:
+            raise NirgenError(f"{path}: no row for '{name}' ({match.rgb}); add it, or leave the index out")
+        row = known[name]
+        sequence = row.get("scene_group") or row.get("sequence") or match.sequence
+        found.append(replace(match, sequence=sequence, category=row.get("category") or match.category))
+    return found
+
+
+def _splits(matches: Sequence[Match], division: Division) -> list[str]:
+    """A split for each match: a new one if asked for, else the layout's, else `train`."""
+    if not division.shares:
+        lone = [match for match in matches if match.split is None]
+        if lone and len(lone) < len(matches):
+            raise NirgenError(f"{lone[0].rgb}: has no split, while other pairs have; give it one, or use --split")
+        return [match.split or "train" for match in matches]
+    if division.by == "frame":
+        return divide([f"{match.split}/{match.key}" for match in matches], division.shares, seed=division.seed)
+    unknown = [match for match in matches if match.sequence is None]
+    if unknown:
+        raise NirgenError(
+            f"{unknown[0].rgb}: of no known sequence, and splits don't cut sequences; name them in an --index with the "
+            "columns name and sequence, or ask for a frame-wise split with --split-by frame"
+        )
+    return divide([str(match.sequence) for match in matches], division.shares, seed=division.seed)
+
+
+def _check_files(matches: Sequence[Match], progress: Callable[[int, int], None] | None) -> dict[Path, str]:
+    """The sha256 of every file, once all have images of fitting sizes."""
+    files = sorted({path for match in matches for path in (match.rgb, match.nir)})
+    hashes: dict[Path, str] = {}
+    sizes: dict[Path, tuple[int, int]] = {}
+    threads = ThreadPoolExecutor(READERS)
+    try:
+        for path, (digest, size) in zip(files, threads.map(_look_at, files), strict=True):
+            hashes[path], sizes[path] = digest, size
+            if progress is not None:
+                progress(len(hashes), len(files))
+    finally:
+        threads.shutdown(cancel_futures=True)  # after a bad file the others needn't be read
+    problems = [problem for match in matches if (problem := _size_problem(match, sizes))]
+    if problems:
+        more = f" ({len(problems) - 1} more pairs don't fit)" if len(problems) > 1 else ""
+        raise ImageError(f"{problems[0]}{more}")
+    return hashes
+
+
+def _look_at(path: Path) -> tuple[str, tuple[int, int]]:
+    """The sha256 of a file, and the (height, width) of its image."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ImageError(f"{str(path)!r} can't be read: {error.strerror}") from error
+    return hashlib.sha256(data).hexdigest(), images.size_of(data, str(path))
+
+
+def _size_problem(match: Match, sizes: Mapping[Path, tuple[int, int]]) -> str:
+    """What is wrong with a pair's sizes; empty if nothing."""
+    (height, width), (nir_height, nir_width) = sizes[match.rgb], sizes[match.nir]
+    if match.halves[0]:
+        if width % 2 == 0:
+            return ""
+        return f"{match.rgb}: {width}x{height} has no two equal halves; give files that hold RGB and NIR side by side"
+    if (height, width) == (nir_height, nir_width):
+        return ""
+    return f"{match.nir}: {nir_width}x{nir_height}, but its RGB partner is {width}x{height}; align and crop them alike"
+
+
+def _relative(path: Path, root: Path) -> str:
+    """A path as the list has it."""
+    try:
+        return path.relative_to(root).as_posix()
+    except ValueError:
+        raise NirgenError(f"{path}: not inside {root}; name a ROOT that holds all images") from None
+
+
+def _refuse_cut_sequences(pairs: Iterable[Pair]) -> None:
+    """A sequence in two splits would let the network see what it is judged on."""
+    splits: dict[str, str] = {}
+    for pair in pairs:
+        other = splits.setdefault(pair.sequence, pair.split)
+        if other != pair.split:
+            raise NirgenError(
+                f"sequence '{pair.sequence}' lies in both '{other}' and '{pair.split}' ({pair.name}); "
+                "move it into one split"
+            )
+
+
+ATTEMPTS = 50
+
+
+def parse_shares(text: str) -> dict[str, float]:
+    """Read the shares of splits.
+
+    Args:
+        text: Such as `train=0.8,val=0.1,test=0.1`; the shares are positive and add up to 1.
+
+    Returns:
+        The share of each split.
+
+    Raises:
+        ConfigError: It isn't of that form.
+
+    Example:
+        >>> parse_shares("train=0.8,val=0.2")
+        {'train': 0.8, 'val': 0.2}
+    """
+    example = "write it as train=0.8,val=0.1,test=0.1"
+    shares: dict[str, float] = {}
+    for part in text.split(","):
+        name, _, number = (word.strip() for word in part.partition("="))
+        try:
+            share = float(number)
+        except ValueError:
+            raise ConfigError(f"split {text!r}: {part!r} is no share; {example}") from None
+        if not name or name in shares or not 0 < share <= 1:
+            raise ConfigError(f"split {text!r}: {part!r} needs a name of its own and a share over 0; {example}")
+        shares[name] = share
+    if abs(sum(shares.values()) - 1) > 1e-6:
+        raise ConfigError(f"split {text!r}: the shares add up to {sum(shares.values()):g} and not to 1; {example}")
+    return shares
+
+
+def divide(sequences: Sequence[str], shares: Mapping[str, float], *, seed: int = 0) -> list[str]:
+    """Choose a split for each pair, so that no sequence is cut and the shares in pairs are near to those asked.
+
+    Sequences are dealt in random order, each to the split that lacks most; the best of `ATTEMPTS` deals is taken.
+
+    Args:
+        sequences: The sequence of each pair.
+        shares: The share of each split.
+        seed: Another seed gives another division.
+
+    Returns:
+        The split of each pair.
+
+    Raises:
+        NirgenError: There are fewer sequences than splits.
+    """
+    sizes = Counter(sequences)
+    if len(sizes) < len(shares):
+        raise NirgenError(
+            f"{len(sizes)} sequence(s) of {len(sequences)} pair(s) can't fill the {len(shares)} splits "
+            f"{', '.join(shares)}; ask for fewer, or add sequences (--split-by frame cuts them, which lets the network "
+            "see what it is judged on)"
+        )
+    random = np.random.default_rng(seed)
+    names = sorted(sizes)
+    wanted = {split: share * len(sequences) for split, share in shares.items()}
+    deals = [_deal([names[i] for i in random.permutation(len(names))], sizes, wanted) for _ in range(ATTEMPTS)]
+    best = min(deals, key=lambda deal: _distance(deal, sizes, wanted))
+    return [best[sequence] for sequence in sequences]
+
+
+def _deal(names: Sequence[str], sizes: Mapping[str, int], wanted: Mapping[str, float]) -> dict[str, str]:
+    """Give each sequence to the split that lacks most; the last ones go to splits that have none yet."""
+    lacking = dict(wanted)
+    deal: dict[str, str] = {}
+    empty = list(wanted)
+    for number, name in enumerate(names):
+        open_to = empty if len(names) - number <= len(empty) else list(wanted)
+        split = max(open_to, key=lambda split: lacking[split])
+        deal[name] = split
+        lacking[split] -= sizes[name]
+        empty = [other for other in empty if other != split]
+    return deal
+
+
+def _distance(deal: Mapping[str, str], sizes: Mapping[str, int], wanted: Mapping[str, float]) -> float:
+    """By how many pairs the splits miss what was asked for."""
+    got = Counter[str]()
+    for name, split in deal.items():
+        got[split] += sizes[name]
+    return sum(abs(got[split] - count) for split, count in wanted.items())

@@ -1,0 +1,49 @@
+"""`run.json`: what differs between two runs of one command (clock, host, versions), kept out of every other output."""
+
+from __future__ import annotations
+
+import json
+import platform
+import socket
+from typing import TYPE_CHECKING, Any
+
+from nirgen._version import __version__
+from nirgen.files import write_whole
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+NAME = "run.json"
+
+
+def environment() -> dict[str, str]:
+    """Return the host, the platform and the versions of Python and nirgen."""
+    return {
+        "host": socket.gethostname(),
+        "platform": platform.platform(),
+        "python": platform.python_version(),
+        "nirgen": __version__,
+    }
+
+
+def write_run(folder: Path, values: Mapping[str, Any]) -> None:
+    """Write `run.json` of a folder, whole or not at all.
+
+    Args:
+        folder: An existing folder.
+        values: Plain values, `schema` among them.
+
+    Raises:
+        OSError: The file can't be written.
+    """
+    write_whole(folder / NAME, json.dumps(values, indent=2).encode() + b"\n")
+
+
+def read_run(folder: Path) -> dict[str, Any]:
+    """Return the values of a folder's `run.json`; empty if it is missing or damaged, since nothing relies on it."""
+    try:
+        values: Any = json.loads((folder / NAME).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}

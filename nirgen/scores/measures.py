@@ -1,0 +1,347 @@
+"""Measures of an image and of its boxes, beside the RGB image or alone."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+
+from nirgen import images
+from nirgen.errors import ImageError
+from nirgen.scores.planes import BLACK, SMALLEST_SIDE, WHITE, Planes, tile_means
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from nirgen.collection import Item, ItemBox
+    from nirgen.scores.planes import Map, Plane
+
+
+TILE = 16
+"""Side of the squares that count alike if RGB shows anything in them, in values of the maps: 32 pixels."""
+
+LEVEL_FLOOR = 3.0
+"""Standard deviation in levels that noise explains."""
+
+LEAST_SHOWN = 0.03
+"""Share of an image in which RGB must show something, or nothing can be said of structure, sharpness and contrast."""
+
+ORDINARY_DETAIL, ORDINARY_DEVIATION = 1.0, 14.0
+"""Of a photograph, what takes RGB's place where there is none: fine edges beside coarse ones; deviation in a square."""
+
+DARK, BRIGHT = 32, 223
+"""Levels in RGB where NIR may be black or white."""
+
+SAMPLES = 96
+"""Pixels of a row or column that tell whether it differs from its neighbours, about."""
+
+STATISTICS = ("mean", "deviation", "dark", "bright", "fine", "coarse", "sparsity", "local", "noise")
+"""What of an image is compared with real NIR: levels, and natural logarithms of strengths."""
+
+
+@dataclass(frozen=True, slots=True)
+class ImageMeasures:
+    """An image as measured; see `nirgen.scores.trouble.IMAGE_SCORES`.
+
+    Attributes:
+        structure: -1 to 1; None without RGB, or where RGB shows nothing.
+        sharpness: None where nothing is shown.
+        contrast: None where nothing is shown.
+        clipping: 0 to 1.
+        noise: In levels.
+        banding: In levels.
+        statistics: In the order of `STATISTICS`.
+    """
+
+    structure: float | None
+    sharpness: float | None
+    contrast: float | None
+    clipping: float
+    noise: float
+    banding: float
+    statistics: tuple[float, ...]
+
+
+def measure_image(planes: Planes) -> ImageMeasures:
+    """Measure an image, at least `planes.SMALLEST_SIDE` high and wide."""
+    nir, rgb = planes.nir, planes.rgb
+    structure, sharpness, contrast = _beside_rgb(planes) if rgb is not None else (None, *_alone(nir))
+    of_rgb = 0.0 if rgb is None else rgb.noise
+    banding = _banding(nir.levels)
+    if rgb is not None:
+        banding = max(0.0, banding - planes.gain * _banding(rgb.levels))
+    return ImageMeasures(
+        structure=structure,
+        sharpness=sharpness,
+        contrast=contrast,
+        clipping=_clipping(nir.levels, None if rgb is None else rgb.levels),
+        noise=max(0.0, nir.noise - planes.gain * of_rgb),
+        banding=banding,
+        statistics=_statistics(nir),
+    )
+
+
+def _beside_rgb(planes: Planes) -> tuple[float | None, float | None, float | None]:
+    """Structure, sharpness and contrast: means over squares, each by how much RGB shows in it."""
+    nir, rgb, floor, gain = planes.nir, planes.rgb, planes.floor, planes.gain
+    if rgb is None or planes.aligned is None:
+        return None, None, None
+    fine_nir, fine_rgb, aligned = (tile_means(each, TILE) for each in (nir.fine, rgb.fine, planes.aligned))
+    coarse_nir, coarse_rgb = (tile_means(each.coarse, TILE) for each in (nir, rgb))
+    weights = fine_rgb / (fine_rgb + 4 * floor)
+    if weights.mean() < LEAST_SHOWN:
+        return None, None, None
+    floor_nir = floor * gain**2
+    agreement = (aligned + floor * gain) / np.sqrt((fine_nir + floor_nir) * (fine_rgb + floor))
+    detail = _log_ratio(fine_nir, fine_rgb, floor) - _log_ratio(coarse_nir, coarse_rgb, floor)
+    deviations = np.log((_deviations(nir) + LEVEL_FLOOR / 2) / (_deviations(rgb) + LEVEL_FLOOR))
+    return (
+        float(np.average(agreement, weights=weights)),
+        float(np.exp(np.average(detail, weights=weights))),
+        float(np.exp(np.average(deviations, weights=weights))),
+    )
+
+
+def _log_ratio(nir: Map, rgb: Map, floor: float) -> NDArray[np.float64]:
+    ratio: NDArray[np.float64] = 0.5 * np.log((nir + floor / 4) / (rgb + floor))
+    return ratio
+
+
+def _alone(nir: Plane) -> tuple[float | None, float | None]:
+    """Sharpness and contrast beside an ordinary photograph's."""
+    fine, coarse = float(nir.fine.mean()), float(nir.coarse.mean())
+    detail = np.sqrt((fine + 0.1) / (coarse + 0.1)) / ORDINARY_DETAIL
+    return float(detail), float((np.median(_deviations(nir)) + LEVEL_FLOOR) / (ORDINARY_DEVIATION + LEVEL_FLOOR))
+
+
+def _deviations(plane: Plane) -> Map:
+    """The standard deviation of the levels in each square."""
+    squares = tile_means(plane.halved**2, TILE) - tile_means(plane.halved, TILE) ** 2
+    deviations: Map = np.sqrt(np.maximum(squares, 0))
+    return deviations
+
+
+def _clipping(nir: NDArray[np.uint8], rgb: NDArray[np.uint8] | None) -> float:
+    """The share of pixels that are black or white, and aren't dark or bright in RGB."""
+    nir = nir[::2, ::2]
+    black, white = nir < BLACK, nir > WHITE
+    if rgb is not None:
+        black &= rgb[::2, ::2] > DARK
+        white &= rgb[::2, ::2] < BRIGHT
+    return float(black.mean() + white.mean())
+
+
+def _banding(levels: NDArray[np.uint8]) -> float:
+    """Steps in levels: between whole rows or columns, and between grey levels that are used."""
+    return max(_stripes(levels), _stripes(levels.T)) + _gaps(levels)
+
+
+def _stripes(levels: NDArray[np.uint8]) -> float:
+    """By how much, in levels, a row as a whole differs from its neighbours on both sides: the median row's.
+
+    A row that a dashboard or a horizon ends at is one of many; where there are stripes, most rows are their edges.
+    """
+    sampled = levels[:, :: max(1, levels.shape[1] // SAMPLES)].astype(np.int16)
+    bent = np.median(2 * sampled[1:-1] - sampled[2:] - sampled[:-2], axis=1) / 2
+    return float(np.abs(bent).mean())
+
+
+def _gaps(levels: NDArray[np.uint8]) -> float:
+    """How many grey levels, on average, lie unused between two that are used, from the 5th to the 95th percentile."""
+    counts, (first, last) = _counts(levels)
+    used = int(np.count_nonzero(counts[first : last + 1] > counts.sum() * 1e-5))
+    return (last - first + 1) / max(used, 1) - 1
+
+
+def _counts(levels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], tuple[int, int]]:
+    """How often each level is there, in every second row and column; and the 5th and the 95th percentile."""
+    counts: NDArray[np.int64] = np.bincount(levels[::2, ::2].ravel(), minlength=256)
+    shares = np.cumsum(counts) / int(counts.sum())
+    return counts, (int(np.searchsorted(shares, 0.05)), int(np.searchsorted(shares, 0.95)))
+
+
+def _statistics(nir: Plane) -> tuple[float, ...]:
+    _, (dark, bright) = _counts(nir.levels)
+    fine, coarse = float(nir.fine.mean()), float(nir.coarse.mean())
+    return (
+        float(nir.halved.mean()),
+        float(np.log(nir.halved.std() + 1)),
+        float(dark),
+        float(bright),
+        float(np.log(fine + 0.1)) / 2,
+        float(np.log(coarse + 0.1)) / 2,
+        float(np.log((np.sqrt(nir.fine).mean() + 0.1) / np.sqrt(fine + 0.1))),
+        float(np.log(np.median(_deviations(nir)) + 1)),
+        float(np.log(nir.noise + 0.5)),
+    )
+
+
+SMALLEST_BOX = 12
+"""Shorter side of a box that is judged, in pixels, as far as it lies in the image."""
+
+MARGIN = 0.1
+"""By how much of its shorter side a box is enlarged where contrast with its surroundings counts; 2 pixels at least."""
+
+BOX_LEVEL_FLOOR = 3.0
+"""Standard deviation in levels that noise explains."""
+
+
+@dataclass(frozen=True, slots=True)
+class BoxMeasures:
+    """A box as measured; low is bad in all. A box in which RGB shows nothing has ordinary ones.
+
+    Attributes:
+        agreement: -1 to 1, whether edges lie and run as in RGB, be it dark to bright or bright to dark.
+        polarity: -1 to 1, the same, but that what goes from dark to bright must do so in both.
+        energy: Natural logarithm of the strength of edges beside RGB's.
+        detail: The same of the strength of fine edges relative to coarse ones.
+        contrast: The same of the standard deviation of the levels in the box and around it.
+    """
+
+    agreement: float
+    polarity: float
+    energy: float
+    detail: float
+    contrast: float
+
+
+BOX_MEASURES = tuple(field.name for field in fields(BoxMeasures))
+
+
+def measure_box(planes: Planes, box: ItemBox) -> BoxMeasures | None:
+    """Measure a box.
+
+    Args:
+        planes: Its image.
+        box: The box.
+
+    Returns:
+        Its measures; None without RGB, of a region to ignore, and of a box that is too small.
+    """
+    side = planes.side(box.bbox)
+    if planes.rgb is None or planes.along is None or planes.aligned is None or box.iscrowd or side < SMALLEST_BOX:
+        return None
+    inside, around = planes.window(box.bbox), planes.window(box.bbox, max(2.0, MARGIN * side) / planes.scale)
+    nir, rgb = (_Strengths.of(plane, inside, around) for plane in (planes.nir, planes.rgb))
+    floor, gain = planes.floor, planes.gain
+    norm = float(np.sqrt((nir.fine + floor * gain**2) * (rgb.fine + floor)))
+    fine = 0.5 * np.log((nir.fine + floor * gain**2) / (rgb.fine + floor))
+    coarse = 0.5 * np.log((nir.coarse + floor * gain**2) / (rgb.coarse + floor))
+    return BoxMeasures(
+        agreement=(float(planes.aligned[inside].mean()) + floor * gain) / norm,
+        polarity=(float(planes.along[inside].mean()) + floor * gain) / norm,
+        energy=float(fine),
+        detail=float(fine - coarse),
+        contrast=float(np.log((nir.deviation + BOX_LEVEL_FLOOR * gain) / (rgb.deviation + BOX_LEVEL_FLOOR))),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Strengths:
+    """Mean squared gradients, fine and coarse, and the standard deviation of the levels."""
+
+    fine: float
+    coarse: float
+    deviation: float
+
+    @classmethod
+    def of(cls, plane: Plane, inside: tuple[slice, slice], around: tuple[slice, slice]) -> Self:
+        return cls(
+            float(plane.fine[inside].mean()),
+            float(plane.coarse[inside].mean()),
+            float(plane.halved[around].std()),
+        )
+
+
+VERSION = 1
+"""Of the measures: other numbers for the same images are another version."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What was measured of an item.
+
+    Attributes:
+        key: The item's.
+        basis: Of what it was measured.
+        generated: Whether the image was translated.
+        beside_rgb: Whether there was an RGB image to compare with.
+        note: What is wrong with its files; such an item is measured again each time.
+        image: None if there is no image to measure.
+        boxes: In the order of the item's; None of those that can't be judged.
+    """
+
+    key: str
+    basis: str
+    generated: bool
+    beside_rgb: bool
+    note: str
+    image: ImageMeasures | None
+    boxes: tuple[BoxMeasures | None, ...]
+
+
+def basis_of(item: Item, *, with_rgb: bool) -> str:
+    """What the measures of an item depend on, as a hash.
+
+    Args:
+        item: The item.
+        with_rgb: Whether its RGB image is looked at.
+    """
+    rgb = (item.rgb_sha256 or item.rgb_name) if with_rgb else None
+    boxes = [[box.key, box.category, *box.bbox, box.iscrowd] for box in item.boxes]
+    values = [VERSION, item.sha256, rgb, item.width, item.height, boxes]
+    return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()[:32]
+
+
+def measure(item: Item) -> Measured:
+    """Measure an item; whatever is wrong with its files becomes its note."""
+    nothing = Measured(
+        key=item.key,
+        basis=basis_of(item, with_rgb=False),
+        generated=item.generated,
+        beside_rgb=False,
+        note="",
+        image=None,
+        boxes=(None,) * len(item.boxes),
+    )
+    nir, note = _read(item.path, item.sha256, "NIR")
+    if nir is None:
+        return replace(nothing, note=note)
+    if min(nir.shape[:2]) < SMALLEST_SIDE:
+        return nothing
+    rgb, of_rgb = (None, "") if item.rgb is None else _read(item.rgb, item.rgb_sha256, "RGB")
+    planes = Planes.of(nir[..., 0] if _is_grey(nir) else images.to_grey(nir), rgb)
+    return replace(
+        nothing,
+        basis=basis_of(item, with_rgb=rgb is not None),
+        beside_rgb=rgb is not None,
+        note="; ".join(filter(None, (note, of_rgb))),
+        image=measure_image(planes),
+        boxes=tuple(measure_box(planes, box) for box in item.boxes),
+    )
+
+
+def _read(path: Path, sha256: str | None, what: str) -> tuple[NDArray[np.uint8] | None, str]:
+    """The pixels of a file, and what is wrong with it; no pixels of an RGB image that isn't the one recorded."""
+    try:
+        data = path.read_bytes()
+        pixels = images.decode(data, path.name)
+    except OSError:
+        return None, f"{what} image missing"
+    except ImageError:
+        return None, f"{what} image damaged"
+    if sha256 is None or hashlib.sha256(data).hexdigest() == sha256:
+        return pixels, ""
+    note = f"{what} image changed"
+    return (None if what == "RGB" else pixels), note
+
+
+def _is_grey(pixels: NDArray[np.uint8]) -> bool:
+    """Whether the channels are equal, by a sample of the pixels."""
+    sample = pixels[::4, ::4]
+    return bool((sample == sample[..., :1]).all())

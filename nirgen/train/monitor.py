@@ -1,0 +1,206 @@
+"""Monitoring of a run: validation scores, `log.jsonl`, TensorBoard events, `curves.png`."""
+
+from __future__ import annotations
+
+import io
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch.utils.tensorboard import SummaryWriter
+
+from nirgen import images, metrics
+from nirgen.errors import ImageError
+from nirgen.files import write_whole
+from nirgen.pairs import PairList, read_pair
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from torch import nn
+
+    from nirgen.train.config import SaveConfig
+
+
+_BOX = 256  # side of an image in the picture, in pixels
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Means over the images, and a picture.
+
+    Attributes:
+        psnr: In dB, that of each image at most 100; NaN if none could be read.
+        ssim: In [-1, 1]; the same.
+        picture: (H, W, 3) uint8: a row a pair, RGB, generated and real NIR; None where none was asked for.
+        skipped: A line for each pair that could not be read.
+    """
+
+    psnr: float
+    ssim: float
+    picture: NDArray[np.uint8] | None
+    skipped: tuple[str, ...] = ()
+
+
+def chosen_pairs(pairs: PairList, config: SaveConfig) -> PairList:
+    """The pairs of the split `val` that a run is judged on: all, or as many as configured, spread evenly."""
+    found = [pair for pair in pairs.pairs if pair.split == "val"]
+    count = min(len(found), config.validation_images)
+    return PairList(pairs.root, tuple(found[position] for position in _spread(len(found), count)))
+
+
+@torch.inference_mode()
+def validate(
+    generator: nn.Module, pairs: PairList, config: SaveConfig, device: torch.device, *, skip: bool = False
+) -> Validation:
+    """Translate and score pairs, squashed with Pillow's bilinear filter, outputs rounded to 8 bits.
+
+    Args:
+        generator: The network; it is left in evaluation mode.
+        pairs: At least one.
+        config: At which size, and how many are drawn.
+        device: Where the network is.
+        skip: Leave out pairs that can't be read.
+
+    Raises:
+        ImageError: As `nirgen.pairs.read_pair`, unless they are left out.
+    """
+    generator.eval()
+    size = (config.validation_size, config.validation_size)
+    drawn = set(
+        np.linspace(0, len(pairs.pairs) - 1, min(config.samples, len(pairs.pairs))).round().astype(int).tolist()
+    )
+    scores, rows, skipped = [(np.nan, np.nan)], [], list[str]()
+    for position, pair in enumerate(pairs.pairs):
+        try:
+            rgb, nir = (images.resize(image, size, resample="bilinear") for image in read_pair(pairs, pair))
+        except ImageError as error:
+            if not skip:
+                raise
+            skipped.append(str(error))
+            continue
+        batch = torch.from_numpy(rgb).permute(2, 0, 1)[None].to(device).float().div(127.5).sub(1)
+        values = generator(batch)[0].add(1).div(2).clamp(0, 1).float().cpu().numpy()
+        generated = images.to_pixels(images.to_channels(values, 1)).astype(np.uint8)
+        scores.append((min(metrics.psnr(generated, nir), 100.0), metrics.ssim(generated, nir)))
+        if position in drawn:
+            rows.append([rgb, *(np.repeat(grey[..., None], 3, axis=2) for grey in (generated, nir))])
+    psnr, ssim = np.mean(scores[1:] or scores, axis=0)
+    picture = images.side_by_side(rows, box=(_BOX, _BOX)) if rows else None
+    return Validation(float(psnr), float(ssim), picture, tuple(skipped))
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """Positions that lie evenly in a sequence."""
+    return [int(position) for position in np.linspace(0, length - 1, count).round()]
+
+
+_NO_TERMS = {"step", "minutes", "progress", "learning_rate"}
+
+
+class Log:
+    """The log of a run, taken up where a checkpoint stands.
+
+    Args:
+        out: The run folder.
+        step: The step that the run stands at; what the log says of later ones, made by a run that was killed, is
+            dropped.
+
+    Raises:
+        OSError: The log can't be written.
+    """
+
+    def __init__(self, out: Path, step: int) -> None:
+        self._out = out
+        kept = [line for line in read_log(out) if line["step"] <= step]
+        write_whole(out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
+        self._file = (out / "log.jsonl").open("a", encoding="utf-8")
+        self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
+
+    def __enter__(self) -> Log:
+        """The log itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close its files."""
+        self._file.close()
+        self._board.close()
+
+    def write(self, step: int, values: Mapping[str, Any]) -> None:
+        """Append a line, whose numbers become TensorBoard's too."""
+        self._file.write(json.dumps({"step": step} | dict(values), allow_nan=False) + "\n")
+        self._file.flush()
+        for name, value in _numbers(values):
+            self._board.add_scalar(name, value, step)
+
+    def picture(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
+        """Add a picture, (H, W, 3) uint8, to TensorBoard's."""
+        self._board.add_image(name, rgb, step, dataformats="HWC")
+
+    def draw(self) -> None:
+        """Draw the curves so far as `curves.png`."""
+        write_whole(self._out / "curves.png", draw_curves(read_log(self._out)))
+
+
+def read_log(out: Path) -> list[dict[str, Any]]:
+    """The lines of a run's log; one that a killed run left torn is left out."""
+    path = out / "log.jsonl"
+    lines = []
+    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+        try:
+            line = json.loads(text)
+        except ValueError:
+            continue
+        if isinstance(line, dict) and isinstance(line.get("step"), int):
+            lines.append(line)
+    return lines
+
+
+def draw_curves(lines: list[dict[str, Any]]) -> bytes:
+    """Loss terms, learning rate and validation over the steps, as a PNG.
+
+    Args:
+        lines: Of the log.
+    """
+    steps = [line for line in lines if "progress" in line]
+    judged = [line for line in lines if "validation" in line]
+    terms = sorted({name for line in steps for name in line} - _NO_TERMS)
+    figure = Figure(figsize=(10, 3.2 * (3 if judged else 2)), layout="constrained")
+    losses, rate, *rest = figure.subplots(3 if judged else 2, 1, sharex=True)
+    for name in terms:
+        points = [(line["step"], line[name]) for line in steps if line.get(name) is not None]
+        losses.plot(*np.transpose(points), label=name, linewidth=1)
+    losses.set(
+        yscale="symlog" if any((line.get(t) or 0) < 0 for line in steps for t in terms) else "log", ylabel="loss terms"
+    )
+    if terms:
+        losses.legend(fontsize="small", ncols=min(len(terms), 4))
+    rate.plot([line["step"] for line in steps], [line["learning_rate"] for line in steps])
+    rate.set(ylabel="learning rate", xlabel="" if judged else "step")
+    if judged:
+        x = [line["step"] for line in judged]
+        rest[0].plot(x, [line["validation"]["psnr"] for line in judged], "o-", markersize=3, color="C0")
+        rest[0].set_ylabel("validation PSNR, dB", color="C0")
+        rest[0].set_xlabel("step")
+        right = rest[0].twinx()
+        right.plot(x, [line["validation"]["ssim"] for line in judged], "s-", markersize=3, color="C1")
+        right.set_ylabel("validation SSIM", color="C1")
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=100, metadata={"Software": None})
+    return picture.getvalue()
+
+
+def _numbers(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
+    """Numbers by their name, those of a mapping as `mapping/name`."""
+    found = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            found += _numbers(value, f"{prefix}{name}/")
+        elif isinstance(value, int | float):
+            found.append((prefix + name, float(value)))
+    return found

@@ -1,0 +1,367 @@
+"""Checks of annotation files: ids, references, categories, boxes, areas and segmentations.
+
+Boxes are COCO xywh in pixels.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import numpy as np
+
+from nirgen.validate.coco import NO_ID, NOWHERE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from nirgen.labels.file import Category
+    from nirgen.validate.coco import CocoFile
+    from nirgen.validate.findings import Findings
+
+
+_INT32 = 2**31 - 1
+_WIDE = 1000
+
+
+def check_structure(files: Sequence[CocoFile], findings: Findings) -> None:
+    """Check each file, and that their categories agree; faults of single entries were found by `read_coco`."""
+    for file in files:
+        _check_ids(file, findings)
+        _check_references(file, findings)
+        _check_images(file, findings)
+        _check_category_names(file, findings)
+    _check_categories_agree(files, findings)
+    _check_every_category_has_boxes(files, findings)
+
+
+def check_category_ids(files: Sequence[CocoFile], findings: Findings) -> None:
+    """Find files whose category ids are not 1 to N in order."""
+    gapped = [file for file in files if file.categories.ids.tolist() != list(range(1, len(file.categories) + 1))]
+    findings.add_all("category-gaps", gapped, lambda file: f"{file.path.name}: {_classes(file)}")
+
+
+def check_classes(
+    files: Sequence[CocoFile], recorded: Sequence[Category], policy: Sequence[str] | None, findings: Findings
+) -> None:
+    """Compare the categories of a nirgen dataset's annotation files with those of `dataset.json` and of its policy.
+
+    Args:
+        files: Its annotation files.
+        recorded: The classes of `dataset.json` in order.
+        policy: The classes of its label policy, in order; None to skip that comparison.
+        findings: Receives the faults.
+    """
+    wanted = [f"{category.id} {category.name}" for category in recorded]
+    for file in files:
+        if list(_numbered(file)) != wanted:
+            findings.add("category-order", f"{file.path.name}: {_classes(file)}; dataset.json has {', '.join(wanted)}")
+        if policy is not None and list(file.categories.names) != list(policy):
+            findings.add("policy-classes", f"{file.path.name}: {_classes(file)}; the policy has {', '.join(policy)}")
+
+
+def _check_ids(file: CocoFile, findings: Findings) -> None:
+    lists: tuple[tuple[str, NDArray[np.int64], Callable[[int], str]], ...] = (
+        ("annotations", file.annotations.ids, file.annotation),
+        ("images", file.images.ids, file.image),
+        ("categories", file.categories.ids, lambda position: _category(file, position)),
+    )
+    for what, ids, describe in lists:
+        zeros = np.flatnonzero(ids == 0)
+        findings.add_all("zero-id" if what == "annotations" else "zero-entry-id", zeros, describe)
+        findings.add_all("duplicate-id", _repeated(ids), describe)
+        used = ids[ids != NO_ID]
+        largest = int(used.max(initial=0))
+        if largest > _INT32 or largest > _WIDE * max(len(used), _WIDE):
+            findings.add("wide-ids", f"{file.path.name}: {what} up to {largest}, {len(used)} of them")
+
+
+def _check_references(file: CocoFile, findings: Findings) -> None:
+    table = file.annotations
+    findings.add_all(
+        "no-image",
+        np.flatnonzero(table.images == NOWHERE),
+        lambda position: f"{file.annotation(position)}: image_id {_number(table.image_ids[position])}",
+    )
+    findings.add_all("no-category", np.flatnonzero(table.categories == NOWHERE), file.annotation)
+
+
+def _check_images(file: CocoFile, findings: Findings) -> None:
+    names = np.array(file.images.names, object)
+    named = np.flatnonzero(names.astype(bool))
+    _, numbers = np.unique(names[named].astype(str), return_inverse=True)
+    findings.add_all("duplicate-file", named[_repeated(numbers.astype(np.int64))], file.image)
+    boxes = np.bincount(file.annotations.images[file.annotations.images != NOWHERE], minlength=len(names))
+    findings.add_all("empty-images", np.flatnonzero(boxes == 0), file.image)
+
+
+def _check_category_names(file: CocoFile, findings: Findings) -> None:
+    names = file.categories.names
+    bad = [position for position, name in enumerate(names) if not name or name in names[:position]]
+    findings.add_all("bad-category", bad, lambda position: _category(file, position))
+    used = set(file.annotations.categories.tolist())
+    for position, name in enumerate(names):
+        others = file.categories.supercategories[:position] + file.categories.supercategories[position + 1 :]
+        if position not in used and name and name in others:
+            findings.add("shadowed-category", _category(file, position))
+
+
+def _check_categories_agree(files: Sequence[CocoFile], findings: Findings) -> None:
+    if not files:
+        return
+    first = files[0]
+    for file in files[1:]:
+        if _classes(file) != _classes(first):
+            findings.add(
+                "categories-differ", f"{file.path.name}: {_classes(file)}; {first.path.name}: {_classes(first)}"
+            )
+
+
+def _check_every_category_has_boxes(files: Sequence[CocoFile], findings: Findings) -> None:
+    named: dict[str, bool] = {}
+    for file in files:
+        used = set(file.annotations.categories.tolist())
+        for position, name in enumerate(file.categories.names):
+            named[name] = named.get(name, False) or position in used
+    findings.add_all("empty-category", [name for name, has_boxes in named.items() if not has_boxes], repr)
+
+
+def _repeated(ids: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Return the positions of ids that an earlier position has."""
+    positions = np.flatnonzero(ids != NO_ID)
+    order = positions[np.argsort(ids[positions], kind="stable")]
+    return np.sort(order[1:][ids[order[1:]] == ids[order[:-1]]])
+
+
+def _classes(file: CocoFile) -> str:
+    shown = list(_numbered(file))
+    return ", ".join(shown if len(shown) <= 5 else [*shown[:3], "…", shown[-1]])
+
+
+def _numbered(file: CocoFile) -> Iterator[str]:
+    for number, name in zip(file.categories.ids, file.categories.names, strict=True):
+        yield f"{_number(number)} {name}"
+
+
+def _category(file: CocoFile, position: int) -> str:
+    number, name = file.categories.ids[position], file.categories.names[position]
+    return f"{file.path.name}: category {_number(number)} {name!r}"
+
+
+def _number(number: Any) -> str:
+    return "?" if number == NO_ID else str(number)
+
+
+OVERLAP = 0.9  # IoU over which two boxes of a class count as one object twice
+_ROUNDING = 0.011  # pixels beyond the frame that come of rounding to two decimals
+_AREA_TOLERANCE = 0.01
+_STRAYED = 0.5
+
+
+def check_boxes(files: Sequence[CocoFile], findings: Findings) -> None:
+    """Check all boxes of all files."""
+    for file in files:
+        _check_sizes(file, findings)
+        _check_frames(file, findings)
+        _check_areas(file, findings)
+        _check_overlaps(file, findings)
+        _check_segmentations(file, findings)
+
+
+def _check_sizes(file: CocoFile, findings: Findings) -> None:
+    width, height = file.annotations.xywh[:, 2], file.annotations.xywh[:, 3]
+    degenerate = (width <= 0) | (height <= 0)  # NaN, found by `read_coco`, is neither
+    tiny = ((width < 1) | (height < 1)) & ~degenerate
+    findings.add_all("degenerate-box", np.flatnonzero(degenerate), file.box)
+    findings.add_all("tiny-box", np.flatnonzero(tiny), file.box)
+
+
+def _check_frames(file: CocoFile, findings: Findings) -> None:
+    table = file.annotations
+    x, y, width, height = table.xywh.T
+    right = np.append(file.images.widths, 0)[table.images]  # the last for `NOWHERE`
+    below = np.append(file.images.heights, 0)[table.images]
+    framed = (right > 0) & (below > 0) & (width > 0) & (height > 0)
+    outside = framed & ((x >= right) | (y >= below) | (x + width <= 0) | (y + height <= 0))
+    beyond = np.max([-x, -y, x + width - right, y + height - below], axis=0)
+    overhanging = framed & ~outside & (beyond > 1)
+    edge = framed & ~outside & ~overhanging & (beyond > _ROUNDING)
+
+    def describe(position: int) -> str:
+        return f"{file.box(position)}, of {int(right[position])}x{int(below[position])}"
+
+    findings.add_all("outside-box", np.flatnonzero(outside), describe)
+    findings.add_all("overhanging-box", np.flatnonzero(overhanging), describe)
+    findings.add_all("edge-box", np.flatnonzero(edge), describe)
+
+
+def _check_areas(file: CocoFile, findings: Findings) -> None:
+    table = file.annotations
+    boxes = table.xywh[:, 2] * table.xywh[:, 3]
+    masked = np.zeros(len(table), np.bool_)
+    masked[list(table.segmentations)] = True
+    tolerance = np.maximum(1, _AREA_TOLERANCE * boxes)
+    excess = np.where(masked, table.areas - boxes, np.abs(table.areas - boxes))
+    misfit = (excess > tolerance) & (boxes > 0)
+    findings.add_all(
+        "area-mismatch", np.flatnonzero(misfit), lambda at: f"{file.box(at)}, area {table.areas[at].round(3):g}"
+    )
+
+
+def _check_overlaps(file: CocoFile, findings: Findings) -> None:
+    table = file.annotations
+    usable = ~table.crowd & (table.images != NOWHERE) & (table.xywh[:, 2:] > 0).all(axis=1)
+    positions = np.flatnonzero(usable)
+    groups = table.images[positions].astype(np.int64) * (len(file.categories) + 1) + table.categories[positions]
+    first, second, overlaps = same_boxes(table.xywh[positions], groups)
+    pairs = list(zip(positions[first], positions[second], overlaps, strict=True))
+    findings.add_all(
+        "same-boxes", pairs, lambda pair: f"{file.box(pair[0])} and {table.ids[pair[1]]}, IoU {pair[2]:.2f}"
+    )
+
+
+def same_boxes(
+    xywh: NDArray[np.float64], groups: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
+    """Find pairs of boxes with an IoU over `OVERLAP`.
+
+    Of such a pair, the left side of one lies in the first tenth of the other. So boxes are sorted by group and left
+    side, and each is compared with its successors while they begin that near.
+
+    Args:
+        xywh: (M, 4), COCO boxes of positive width and height.
+        groups: (M,); only boxes of one group (a class in an image) are compared.
+
+    Returns:
+        The positions of both boxes of each pair, and their IoU; sorted.
+    """
+    order = np.lexsort((xywh[:, 0], groups))
+    boxes, groups = xywh[order], groups[order]
+    reach = boxes[:, 0] + (1 - OVERLAP) * boxes[:, 2]
+    found: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]] = []
+    near = np.arange(len(boxes))
+    for step in range(1, len(boxes)):
+        near = near[near + step < len(boxes)]
+        near = near[(groups[near] == groups[near + step]) & (boxes[near + step, 0] <= reach[near])]
+        if not len(near):
+            break
+        overlaps = _overlaps(boxes[near], boxes[near + step])
+        pairs = overlaps > OVERLAP
+        one, other = order[near[pairs]], order[near[pairs] + step]
+        found.append((np.minimum(one, other), np.maximum(one, other), overlaps[pairs]))
+    if not found:
+        nothing = np.zeros(0, np.intp)
+        return nothing, nothing, np.zeros(0)
+    first, second, ious = (np.concatenate(column) for column in zip(*found, strict=True))
+    ordered = np.lexsort((second, first))
+    return first[ordered], second[ordered], ious[ordered]
+
+
+def _overlaps(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the IoU of each box of `one` with the box at its position in `other`; both (M, 4)."""
+    shared = np.minimum(one[:, :2] + one[:, 2:], other[:, :2] + other[:, 2:]) - np.maximum(one[:, :2], other[:, :2])
+    intersection = np.prod(np.maximum(shared, 0), axis=1)
+    areas = np.prod(one[:, 2:], axis=1) + np.prod(other[:, 2:], axis=1)
+    ious: NDArray[np.float64] = intersection / (areas - intersection)
+    return ious
+
+
+def _check_segmentations(file: CocoFile, findings: Findings) -> None:
+    table = file.annotations
+    heights, widths = np.append(file.images.heights, 0), np.append(file.images.widths, 0)
+    extents = {}
+    for position, raw in table.segmentations.items():
+        image = table.images[position]
+        try:
+            extents[position] = extent_of(raw, int(heights[image]), int(widths[image]))
+        except SegmentationError as error:
+            findings.add("bad-segmentation", f"{file.annotation(position)}: {error}")
+    positions = np.array([position for position, extent in extents.items() if extent], np.intp)
+    drawn = np.array([extent for extent in extents.values() if extent]).reshape(-1, 4)
+    drawn[:, 2:] -= drawn[:, :2]
+    boxes = table.xywh[positions]
+    sized = (drawn[:, 2:] > 0).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
+    strayed = positions[sized][_overlaps(drawn[sized], boxes[sized]) < _STRAYED]
+    findings.add_all("strayed-segmentation", strayed, file.box)
+
+
+# COCO's compressed run lengths: 5 bits a letter from '0'; the sixth bit continues the number, the fifth is its sign.
+_FIRST, _MORE, _SIGN, _BITS = 48, 0x20, 0x10, 5
+
+
+class SegmentationError(ValueError):
+    """A segmentation that can't be decoded."""
+
+
+def extent_of(raw: msgspec.Raw, height: int, width: int) -> tuple[float, float, float, float] | None:
+    """Check a segmentation and return its bounds.
+
+    Args:
+        raw: Its JSON: polygons, or run lengths.
+        height: Of the image, in pixels; 0 if unknown.
+        width: Of the image, in pixels; 0 if unknown.
+
+    Returns:
+        Left, top, right and bottom of all polygons, in pixels; None for run lengths.
+
+    Raises:
+        SegmentationError: pycocotools could not decode it, or would draw a mask of another size.
+
+    Example:
+        >>> extent_of(msgspec.Raw(b"[[1, 2, 5, 2, 5, 8]]"), 10, 10)
+        (1.0, 2.0, 5.0, 8.0)
+        >>> extent_of(msgspec.Raw(b'{"size": [2, 3], "counts": [4, 2]}'), 2, 3)
+    """
+    try:
+        polygons = _POLYGONS.decode(raw)
+    except msgspec.ValidationError:
+        _check_run_lengths(msgspec.json.decode(raw), height, width)
+        return None
+    for polygon in polygons:
+        if len(polygon) < 6 or len(polygon) % 2:
+            raise SegmentationError(f"a polygon of {len(polygon)} numbers, which takes an even number from 6")
+    across = [x for polygon in polygons for x in polygon[::2]]
+    down = [y for polygon in polygons for y in polygon[1::2]]
+    return min(across), min(down), max(across), max(down)
+
+
+_POLYGONS = msgspec.json.Decoder(list[list[float]])
+
+
+def _check_run_lengths(value: Any, height: int, width: int) -> None:
+    if not isinstance(value, dict) or "counts" not in value or "size" not in value:
+        kind = "an object without size and counts" if isinstance(value, dict) else "neither polygons nor run lengths"
+        raise SegmentationError(kind)
+    size, counts = value["size"], value["counts"]
+    if not isinstance(size, list) or len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
+        raise SegmentationError(f"a mask of size {size!r}")
+    if height and width and size != [height, width]:
+        raise SegmentationError(f"a mask of {size[1]}x{size[0]} in an image of {width}x{height}")
+    lengths = _decompressed(counts) if isinstance(counts, str) else counts
+    if not isinstance(lengths, list) or not all(isinstance(length, int) and length >= 0 for length in lengths):
+        raise SegmentationError("run lengths that are no whole numbers from 0")
+    if sum(lengths) != math.prod(size):
+        raise SegmentationError(f"run lengths of {sum(lengths)} pixels in a mask of {math.prod(size)}")
+
+
+def _decompressed(text: str) -> list[int]:
+    """Decode run lengths; from the fourth on, each is stored as the difference to the one two before."""
+    lengths: list[int] = []
+    value = shift = 0
+    for letter in text:
+        bits = ord(letter) - _FIRST
+        if not 0 <= bits < 64:
+            raise SegmentationError(f"run lengths with the letter {letter!r}")
+        value |= (bits & 0x1F) << shift
+        shift += _BITS
+        if not bits & _MORE:
+            if bits & _SIGN:
+                value -= 1 << shift
+            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
+            value = shift = 0
+    if shift:
+        raise SegmentationError("run lengths that end within a number")
+    return lengths

@@ -1,0 +1,383 @@
+"""The way of a decision, from a click in FiftyOne's App to the rebuilt dataset, in a real browser."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qs, urlsplit
+
+import numpy as np
+import pytest
+from PIL import Image
+from pyarrow import parquet
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterator
+    from pathlib import Path
+
+
+_CHROMIUMS = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
+)
+_PLUGIN = "@nirgen/curation/"
+_SECONDS_TO_START = 300
+_MILLISECONDS = 90_000  # until a state of the App must have come
+_TO_SHOW_A_DATASET = 20_000
+_TO_TAKE_A_CLICK = 2_000
+_TO_SHOW_A_FORM = 5_000
+
+# FiftyOne's page has style sheets that name these fonts; without a network it takes the system's.
+_FONTS = "fonts.googleapis.com"
+
+_GREEN, _ORANGE = (0x00, 0x9E, 0x73), (0xE6, 0x9F, 0x00)  # of the third and the first class
+
+
+class App:
+    """FiftyOne's App in a browser, and what one does there.
+
+    Args:
+        page: A page of the browser.
+        pictures: Where a picture of the page is kept after each step.
+        too_late: What is raised if something hasn't come in time.
+
+    Attributes:
+        hosts: Every host that the page has asked for something.
+        media: The names of the images that it has asked for.
+        executed: The operators of nirgen's that it has run, in order.
+    """
+
+    def __init__(self, page: Any, pictures: Path, too_late: type[Exception]) -> None:
+        self.page = page
+        self.pictures = pictures
+        self.too_late = too_late
+        self.hosts: set[str | None] = set()
+        self.media: set[str] = set()
+        self.executed: list[str] = []
+        page.set_default_timeout(_MILLISECONDS)
+        page.on("request", self._note)
+        advert = page.get_by_text("Dismiss", exact=True)
+        page.add_locator_handler(advert, lambda: advert.dispatch_event("click"))
+        self.tiles = page.locator('[data-cy="fo-grid"] [data-cy="looker"]')
+        self.modal = page.locator('[data-cy="modal"]')
+        self.form = page.locator('[data-cy="operators-prompt-modal"]')
+
+    def _note(self, request: Any) -> None:
+        parts = urlsplit(request.url)
+        if parts.scheme in {"http", "https"}:
+            self.hosts.add(parts.hostname)
+        if parts.path.endswith("/media"):
+            self.media.add(parse_qs(parts.query)["filepath"][0])
+        if parts.path.endswith("/operators/execute"):
+            operator = str(request.post_data_json["operator_uri"])
+            if operator.startswith(_PLUGIN):
+                self.executed.append(operator.removeprefix(_PLUGIN))
+
+    def open(self, url: str) -> None:
+        """Open the App, once more if it was opened before its server had heard which dataset to show."""
+
+        def opened() -> bool:
+            self.page.goto(url)
+            with suppress(self.too_late):
+                self.tiles.first.wait_for(timeout=_TO_SHOW_A_DATASET)
+            return self.tiles.count() > 0
+
+        self.until(opened, "a dataset")
+        self.button("reject").wait_for()
+        self.picture("opened")
+
+    def picture(self, name: str) -> None:
+        self.page.screenshot(path=self.pictures / f"{len(list(self.pictures.iterdir())):02}-{name}.png")
+
+    def button(self, operator: str) -> Any:
+        return self.page.locator(f'[data-item-id="{_PLUGIN}{operator}"]')
+
+    def show_slice(self, name: str, image: Path) -> None:
+        """Choose a slice in the App's own control, and wait until it asks for an image of it."""
+        control = self.page.locator('[data-cy="selector-slice"]')
+        control.click()
+        control.fill(name)
+        control.press("Enter")
+        self.until(lambda: control.input_value() == name and str(image) in self.media, f"{image} of {name}")
+        self.tiles.first.wait_for()
+        self.picture(f"slice-{name}")
+
+    def select(self, tile: int) -> None:
+        self.tiles.nth(tile).hover()
+        self.tiles.nth(tile).locator('[data-cy="looker-checkbox-"]').click(position={"x": 5, "y": 5})
+        self.page.locator('[data-cy="action-manage-selected"]').wait_for()
+
+    def open_tile(self, tile: int) -> None:
+        """Open an image that has a car, and wait until its boxes are drawn."""
+        self.tiles.nth(tile).click()
+        image = self.modal.locator('[data-cy="modal-looker-container"]').first
+        self.until(lambda: _coloured(image.screenshot(), _GREEN) > 300, "the boxes of the opened image")
+
+    def click_box(self, bbox: tuple[float, float, float, float], size: tuple[int, int]) -> None:
+        """Click into a box of the opened image.
+
+        Args:
+            bbox: COCO xywh in pixels.
+            size: Width and height of the image in pixels.
+        """
+        place = self.modal.locator('[data-cy="sample-canvas"]').first.bounding_box()
+        scale = min(place["width"] / size[0], place["height"] / size[1])
+        left = place["x"] + (place["width"] - size[0] * scale) / 2
+        top = place["y"] + (place["height"] - size[1] * scale) / 2
+        x, y = bbox[0] + bbox[2] / 2, bbox[1] + bbox[3] / 2
+        self.page.mouse.move(left + x * scale - 3, top + y * scale)
+        self.page.mouse.move(left + x * scale, top + y * scale)
+        self.page.mouse.click(left + x * scale, top + y * scale)
+        selected = self.modal.locator('[data-cy="action-manage-selected"]')
+        self.until(lambda: selected.inner_text().strip() == "1", "a selected box")
+        self.picture("box-selected")
+
+    def run(self, label: str) -> None:
+        """Run an operator from the App's list of all operators."""
+        self.page.keyboard.press("`")
+        search = self.page.get_by_placeholder("Search operations")
+        search.fill(label)
+        self.page.get_by_text(label, exact=True).first.wait_for()
+        self.picture("operators")
+        search.press("Enter")
+
+    def form_of_box(
+        self, tile: int, bbox: tuple[float, float, float, float], size: tuple[int, int], about: str
+    ) -> bool:
+        """Open an image, click a box and ask for another class; whether the form is about that box.
+
+        It isn't if the App has closed the image meanwhile, as it does when it takes away what covers the page.
+        """
+        self.open_tile(tile)
+        self.click_box(bbox, size)
+        self.run("Change class")
+        self.form.wait_for()
+        with suppress(self.too_late):
+            self.form.get_by_text(about, exact=True).wait_for(timeout=_TO_SHOW_A_FORM)
+            return True
+        self.form.get_by_role("button", name="Cancel", exact=True).click()
+        self.form.wait_for(state="hidden")
+        self.close_image()
+        return False
+
+    def close_image(self) -> None:
+        """Close the opened image, if there is one."""
+
+        def closed() -> bool:
+            if self.modal.is_visible():
+                self.page.keyboard.press("Escape")
+            return not self.modal.is_visible()
+
+        self.until(closed, "the grid")
+
+    def answer(self, submit: str, about: str, *, reason: str, author: str = "", category: str = "") -> None:
+        """Fill in an operator's form, whose first line says what it is about, and submit it."""
+        self.form.get_by_text(about, exact=True).wait_for()
+        if category:
+            self.form.get_by_role("combobox").first.click()
+            self.page.get_by_role("option", name=category, exact=True).click()
+        words = self.form.get_by_placeholder("Type or select a value")
+        words.click()
+        words.fill(reason)
+        words.press("Enter")
+        if author:
+            self.form.locator('input[type="string"]').last.fill(author)
+        self.picture("form")
+        button = self.form.get_by_role("button", name=submit, exact=True)
+        before = len(self.executed)
+
+        def submitted() -> bool:
+            """Click, for the App does nothing on a click that comes before it knows how to run the operator."""
+            if len(self.executed) == before:
+                with suppress(self.too_late):  # it went while it was to be clicked
+                    button.click(timeout=_TO_TAKE_A_CLICK)
+            return len(self.executed) > before and not self.form.is_visible()
+
+        self.until(submitted, "the form to go")
+
+    def says(self, message: str) -> None:
+        self.page.get_by_text(message).first.wait_for()
+        self.picture("said")
+
+    def until(self, holds: Callable[[], bool], what: str) -> None:
+        """Look again and again until something holds."""
+        end = time.monotonic() + _MILLISECONDS / 1000
+        while time.monotonic() < end:
+            if holds():
+                return
+            self.page.wait_for_timeout(200)
+        pytest.fail(f"the App has not come to {what}")
+
+
+@contextmanager
+def _browser(pictures: Path) -> Generator[App]:
+    """The App in Chromium; a failure says where the pictures are."""
+    sync_api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed; install the extra 'dev'")
+    chromium = next(filter(None, map(shutil.which, _CHROMIUMS)), None)
+    if chromium is None:
+        pytest.skip(f"there is none of {', '.join(_CHROMIUMS)} on the PATH; 'make test' installs one where it can")
+    pictures.mkdir()
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=list(_ARGUMENTS))
+        page = browser.new_page(viewport={"width": 1920, "height": 1080})
+        app = App(page, pictures, sync_api.TimeoutError)
+        try:
+            yield app
+        except BaseException as error:
+            app.picture("failed")
+            error.add_note(f"pictures of the App, the last one of the failure: {pictures}")
+            raise
+        finally:
+            browser.close()
+
+
+@contextmanager
+def _browsing(*arguments: object, environment: dict[str, str]) -> Generator[str]:
+    """`nirgen browse`, as a user runs it; yields the App's URL."""
+    command = [sys.executable, "-m", "nirgen", "browse", *map(str, arguments)]
+    process = subprocess.Popen(
+        command,
+        env=os.environ | environment | {"OMP_NUM_THREADS": "1", "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    timer = threading.Timer(_SECONDS_TO_START, process.kill)
+    timer.start()
+    said: list[str] = []
+    try:
+        url = _url(process.stdout, said)
+        timer.cancel()
+        assert url is not None, "".join(said)
+        yield url
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=_SECONDS_TO_START) == 0
+    finally:
+        timer.cancel()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+def _free_port() -> int:
+    """A port of 127.0.0.1 at which nothing listens now."""
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+def _url(lines: Iterator[str], said: list[str]) -> str | None:
+    """The URL that `nirgen browse` prints; None if it ends before."""
+    for line in lines:
+        said.append(line)
+        if line.startswith("FiftyOne's App: "):
+            return line.removeprefix("FiftyOne's App: ").strip()
+    return None
+
+
+def _coloured(picture: bytes, colour: tuple[int, int, int]) -> int:
+    """How many pixels of a picture have this colour, or are a blend of it and grey."""
+    with Image.open(io.BytesIO(picture)) as image:
+        pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
+    wanted = np.array(colour, dtype=np.float32) - np.mean(colour)
+    chroma = pixels - pixels.mean(axis=2, keepdims=True)
+    strength = np.linalg.norm(chroma, axis=2)
+    alike = chroma @ wanted > 0.97 * strength * np.linalg.norm(wanted)
+    return int((alike & (strength > 30)).sum())
+
+
+def _entries(folder: Path) -> set[tuple[str, str]]:
+    """The entries of images and annotations, as text, with the names of their files."""
+    return {
+        (path.name, line.rstrip(","))
+        for path in (folder / "annotations").glob("*.json")
+        for line in path.read_text().splitlines()
+        if line.startswith('{"id":') and ('"file_name"' in line or '"image_id"' in line)
+    }
+
+
+def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
+    fo: Any,
+    fiftyone_environment: dict[str, str],
+    mongodb: str,
+    dataset_inputs: Callable[..., dict[str, Any]],
+    write_labels: Callable[..., Path],
+    nirgen: Callable[..., tuple[int, str, str]],
+    tmp_path: Path,
+) -> None:
+    car, bicycle = (3, [2, 3, 10, 12]), (2, [17, 5, 9, 11])
+    (generated,), (real,) = dataset_inputs().values()
+    boxes = {"a.jpg": {"boxes": [car]}, "b.jpg": {"boxes": [car, bicycle]}, "night/c.jpg": {"boxes": [car]}}
+    write_labels(generated["labels"], boxes)
+    inputs = [
+        *("--generated", f"bdd={generated['folder']}", "--labels", generated["labels"]),
+        *("--real", real["folder"], "--real-labels", real["labels"], "--yes"),
+    ]
+    assert nirgen("build-dataset", *inputs, "--out", tmp_path / "D")[0] == 0
+    options = ("--remote", "--port", _free_port(), "--database-uri", mongodb)
+    with (
+        _browsing(tmp_path / "D", *options, environment=fiftyone_environment) as url,
+        _browser(tmp_path / "pictures") as app,
+    ):
+        app.open(url)
+        assert app.tiles.count() == 3
+        app.until(lambda: all(_coloured(tile.screenshot(), _GREEN) > 300 for tile in app.tiles.all()), "boxes of cars")
+        app.show_slice("rgb", tmp_path / "bdd/rgb/a.jpg")
+        app.show_slice("real_nir", tmp_path / "D/images/ranus/01/x.png")
+        app.show_slice("nir", tmp_path / "D/images/bdd/a.png")
+
+        app.select(0)
+        app.button("reject").click()
+        app.answer("Reject", "bdd/a.jpg", reason="seen twice", author="anna")
+        app.says("Rejected bdd/a.jpg: seen twice")
+
+        app.until(lambda: app.form_of_box(1, bicycle[1], (30, 20), "1 box of bdd/b.jpg"), "a form about the box")
+        app.answer("Change class", "1 box of bdd/b.jpg", category="person", reason="wrong class")
+        app.says("Now person: 1 box of bdd/b.jpg")
+        assert app.executed == ["reject", "change_class"]
+        app.close_image()
+        app.until(lambda: _coloured(app.tiles.nth(1).screenshot(), _ORANGE) > 50, "a box in the colour of persons")
+        assert app.hosts <= {"127.0.0.1", _FONTS}
+
+    decisions = tmp_path / "curation.jsonl"
+    assert nirgen("curation", "export", tmp_path / "D", "-o", decisions, "--database-uri", mongodb)[0] == 0
+    assert [
+        {name: value for name, value in json.loads(line).items() if name != "seen"}
+        for line in decisions.read_text().splitlines()
+    ] == [
+        {"key": "bdd/a.jpg", "action": "reject", "reason": "seen twice", "author": "anna"},
+        {
+            "key": "bdd/b.jpg#1",
+            "action": "relabel",
+            "category": "person",
+            "width": 30,
+            "height": 20,
+            "reason": "wrong class",
+            "author": "anna",
+        },
+    ]
+    assert nirgen("build-dataset", *inputs, "--curation", decisions, "--out", tmp_path / "D2")[0] == 0
+    before, after = _entries(tmp_path / "D"), _entries(tmp_path / "D2")
+    gone = sorted((json.loads(text) for _, text in before - after), key=lambda entry: entry["key"])
+    assert [entry["key"] for entry in gone] == ["bdd/a.jpg", "bdd/a.jpg#0", "bdd/b.jpg#1"]
+    ((_, text),) = after - before
+    assert json.loads(text) == gone[2] | {"category_id": 1}
+    rows = {row["key"]: row for row in parquet.read_table(tmp_path / "D2/provenance.parquet").to_pylist()}
+    assert rows["bdd/b.jpg#1"]["transforms"] == ["decision: relabel bicycle -> person (anna: wrong class)"]
+    code, _, said = nirgen("explain", tmp_path / "D2", "bdd/a.jpg")
+    assert code == 1
+    assert "(anna: seen twice)" in said

@@ -1,0 +1,97 @@
+"""How much memory there is, by what the kernel's files say."""
+
+from __future__ import annotations
+
+import os
+
+import pytest
+import torch
+
+from nirgen import devices
+from nirgen.devices import available_bytes, choose_precision, computing_in
+from nirgen.errors import ConfigError
+
+CPU = torch.device("cpu")
+
+
+def test_a_processor_computes_in_float32_unless_asked_otherwise() -> None:
+    assert choose_precision("auto", CPU) == "fp32"
+
+
+@pytest.mark.parametrize("wanted", ["fp32", "bf16", "fp16"])
+def test_the_choice_can_be_overruled(wanted: str) -> None:
+    assert choose_precision(wanted, CPU) == wanted
+
+
+def test_an_unknown_precision_is_refused_with_the_nearest() -> None:
+    message = r"precision is 'fp61'; did you mean 'fp16'\? \(there are auto, fp32, bf16, fp16\)"
+    with pytest.raises(ConfigError, match=message):
+        choose_precision("fp61", CPU)
+
+
+def test_convolutions_compute_in_the_precision_asked_for() -> None:
+    conv, x = torch.nn.Conv2d(3, 4, 1), torch.zeros(1, 3, 2, 2)
+    found = {}
+    for name in ("fp32", "bf16", "fp16"):
+        with torch.inference_mode(), computing_in(name, CPU):
+            found[name] = conv(x).dtype
+    assert found == {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+HOST = torch.device("cpu")
+
+
+@pytest.fixture
+def kernel(tmp_path, monkeypatch):
+    """Files in place of the kernel's: of the machine, and of a control group."""
+
+    def write(meminfo=None, limit=None, used=None):
+        paths = [tmp_path / name for name in ("meminfo", "max", "current")]
+        for path, text in zip(paths, (meminfo, limit, used), strict=True):
+            if text is not None:
+                path.write_text(text)
+        monkeypatch.setattr(devices, "_MEMINFO", paths[0])
+        monkeypatch.setattr(devices, "_GROUPS", ((paths[1], paths[2]), (tmp_path / "none", tmp_path / "none")))
+
+    return write
+
+
+MEMINFO = "MemTotal:       16000 kB\nMemFree:         1000 kB\nMemAvailable:    3000 kB\n"
+
+
+def test_what_the_machine_has_available_counts_not_what_is_free(kernel):
+    kernel(MEMINFO)
+    assert available_bytes(HOST) == 3_072_000
+
+
+def test_a_control_group_s_limit_counts_where_it_leaves_less(kernel):
+    kernel(MEMINFO, "2000000\n", "500000\n")
+    assert available_bytes(HOST) == 1_500_000
+    kernel(MEMINFO, "90000000\n", "500000\n")
+    assert available_bytes(HOST) == 3_072_000
+
+
+def test_a_control_group_without_a_limit_says_nothing(kernel):
+    kernel(MEMINFO, "max\n", "500000\n")
+    assert available_bytes(HOST) == 3_072_000
+
+
+def test_a_control_group_over_its_limit_leaves_nothing(kernel):
+    kernel(MEMINFO, "2000000\n", "2500000\n")
+    assert available_bytes(HOST) == 0
+
+
+def test_where_nothing_tells_nothing_is_known(kernel):
+    kernel()
+    assert available_bytes(HOST) is None
+    kernel("MemTotal: 16000 kB\n")
+    assert available_bytes(HOST) is None
+    kernel(MEMINFO)
+    assert available_bytes(torch.device("meta")) is None
+
+
+@pytest.mark.skipif(not devices._MEMINFO.exists(), reason="there is no /proc/meminfo: Linux is needed")
+def test_this_machine_has_some_and_no_more_than_it_has_in_all():
+    available = available_bytes(HOST)
+    assert available is not None
+    assert 0 < available <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
