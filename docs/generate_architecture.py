@@ -30,41 +30,25 @@ def modules(graph: grimp.ImportGraph, package: str) -> list[str]:
 
 
 def arrows(graph: grimp.ImportGraph, packages: list[str]) -> list[tuple[str, str]]:
-    """Return the imports between packages, without those that a longer chain of imports implies."""
-    direct = {
+    """Return the imports between packages, without those that a chain of others implies."""
+    inside = {package: {package, *graph.find_descendants(package)} for package in packages}
+    imported = {
+        one: {
+            other
+            for other in packages
+            if other != one and any(graph.find_modules_directly_imported_by(m) & inside[other] for m in inside[one])
+        }
+        for one in packages
+    }
+    below: dict[str, set[str]] = {}
+    for one in reversed(packages):  # from the lowest layer up
+        below[one] = set().union(imported[one], *(below[other] for other in imported[one] if other in below))
+    return [
         (one, other)
         for one in packages
-        for other in packages
-        if one != other and graph.find_shortest_chain(one, other, as_packages=True) is not None
-        if _imports(graph, one, other)
-    }
-    return sorted(
-        (one, other)
-        for one, other in direct
-        if not any(
-            (one, between) in direct and _reaches(direct, between, other) for between in packages if between != other
-        )
-    )
-
-
-def _imports(graph: grimp.ImportGraph, one: str, other: str) -> bool:
-    importers = {one, *graph.find_descendants(one)}
-    return any(
-        graph.find_modules_that_directly_import(module) & importers
-        for module in {other, *graph.find_descendants(other)}
-    )
-
-
-def _reaches(direct: set[tuple[str, str]], start: str, end: str) -> bool:
-    seen, waiting = set(), [start]
-    while waiting:
-        here = waiting.pop()
-        if here == end:
-            return True
-        if here not in seen:
-            seen.add(here)
-            waiting += [other for one, other in direct if one == here]
-    return False
+        for other in sorted(imported[one])
+        if not any(other in below[between] for between in imported[one] - {other})
+    ]
 
 
 def draw() -> str:
@@ -104,22 +88,15 @@ def draw() -> str:
         start = min(max(middle2, x + 8), x + width - 8)
         end = min(max(middle, x2 + 8), x2 + width2 - 8)
         lines.append(f'<path class="arrow" d="M{start:.0f} {y + height:.0f} L{end:.0f} {y2:.0f}"/>')
-    return "\n".join(
-        [
-            f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {top:.0f}" width="{_WIDTH}" height="{top:.0f}" '
-            'font-family="Menlo, Consolas, monospace" font-size="12" fill="#1b1f24" role="img" aria-labelledby="t">',
-            '<title id="t">The packages of nirgen with their modules; arrows are imports and point downwards</title>',
-            "<style>.box{fill:#f6f8fa;stroke:#8c959f}.name{font-weight:bold;font-size:14px}"
-            ".arrow{stroke:#0969da;stroke-width:1.2;fill:none;marker-end:url(#a)}</style>",
-            '<defs><marker id="a" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">'
-            '<path d="M0 0 L10 5 L0 10 z" fill="#0969da"/></marker></defs>',
-            '<rect width="100%" height="100%" fill="#ffffff"/>',
-            *lines,
-            *parts,
-            "</svg>",
-            "",
-        ]
-    )
+    head = f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {top:.0f}" width="{_WIDTH}" height="{top:.0f}"
+ font-family="Menlo, Consolas, monospace" font-size="12" fill="#1b1f24" role="img" aria-labelledby="t">
+<title id="t">The packages of nirgen with their modules; arrows are imports and point downwards</title>
+<style>.box{{fill:#f6f8fa;stroke:#8c959f}}.name{{font-weight:bold;font-size:14px}}
+.arrow{{stroke:#0969da;stroke-width:1.2;fill:none;marker-end:url(#a)}}</style>
+<defs><marker id="a" viewBox="0 0 10 10" refX="9" refY="5" markerWidth="7" markerHeight="7" orient="auto">
+<path d="M0 0 L10 5 L0 10 z" fill="#0969da"/></marker></defs>
+<rect width="100%" height="100%" fill="#ffffff"/>"""
+    return "\n".join([head, *lines, *parts, "</svg>", ""])
 
 
 if __name__ == "__main__":
