@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint format pins docs-cli recipes docs clean
+.PHONY: help demo test lint scenario format pins docs-cli recipes docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -12,6 +12,8 @@ UV := $(BIN)/uv
 READY := $(VENV)/.ready
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3 python
 IMAGES :=
+RECORD := runs/scenario
+BASE :=
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -39,6 +41,10 @@ lint: $(READY) ## Run the linters and the types
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
+
+scenario: $(READY) ## Record in RECORD=FOLDER what fixed commands print and write, and compare it with an older one, BASE=FOLDER
+	$(BIN)/python tests/scenario.py record "$(RECORD)"
+	@if [ -n "$(BASE)" ]; then $(BIN)/python tests/scenario.py compare "$(BASE)" "$(RECORD)"; fi
 
 format: $(READY) ## Put the code in form, and mend what can be mended without thinking
 	$(BIN)/ruff check --fix
