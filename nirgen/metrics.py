@@ -1,19 +1,23 @@
-"""Image quality metrics of generated NIR against real NIR: 8-bit arrays in, computed in float64."""
+"""How far generated NIR is from real NIR, by numbers that stand in papers.
+
+All take 8-bit arrays, and compute in float64.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
+
+from nirgen import losses
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-PSNR_CEILING = 100.0  # dB, of each image in means about a model, which one equal image would make infinite
-
 
 def rmse(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """Return the root of the mean squared error, in grey levels [0, 255].
+    """Root of the mean squared error, in grey levels [0, 255].
 
     Args:
         generated: (H, W) uint8.
@@ -27,7 +31,7 @@ def rmse(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
 
 
 def psnr(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """Return the peak signal-to-noise ratio in dB, for a peak of 255; infinite for equal images.
+    """Peak signal-to-noise ratio in dB, of a peak of 255; infinite for equal images.
 
     Args:
         generated: (H, W) uint8.
@@ -42,7 +46,7 @@ def psnr(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
 
 
 def ssim(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """Return the structural similarity (Wang et al., 2004): Gaussian window of 1.5 pixels, radius 5, whole windows.
+    """Structural similarity (Wang et al., 2004): Gaussian window of 1.5 pixels, radius 5, whole windows only.
 
     Args:
         generated: (H, W) uint8; H and W at least 11.
@@ -51,16 +55,12 @@ def ssim(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
     Returns:
         A value in [-1, 1], 1 for equal images.
     """
-    import torch
-
-    from nirgen import losses
-
     pair = [torch.from_numpy(image.astype(np.float64))[None, None] for image in (generated, real)]
     return float(losses.ssim(pair[0], pair[1], data_range=255.0)[0])
 
 
 def bias(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """Return the mean error in grey levels: positive where the generated image is too bright.
+    """Mean error, in grey levels: positive where the generated image is too bright.
 
     Args:
         generated: (H, W) uint8.
@@ -74,7 +74,7 @@ def bias(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
 
 
 def std_error(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """Return the standard deviation of the error in grey levels [0, 255]: the RMSE without the bias.
+    """Standard deviation of the error, in grey levels [0, 255]: what is left of the RMSE without the bias.
 
     `rmse**2 == std_error**2 + bias**2`; the paper's STD and PSNR fit this reading.
 
@@ -90,10 +90,10 @@ def std_error(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
 
 
 def rmse_uint8_wrapped(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """Return the number that the paper calls RMSE: difference and square wrap modulo 256, as 8-bit arrays do.
+    """The number that the paper calls RMSE: difference and square are both taken modulo 256, as 8-bit arrays do.
 
-    It does not measure error (an error of 16 everywhere gives 0, and no value exceeds 15.78); it serves the comparison
-    with published tables alone.
+    It is no measure of error (an error of 16 everywhere gives 0, and nothing exceeds 15.78) and is here only to stand
+    beside the published tables.
 
     Args:
         generated: (H, W) uint8.
