@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint style format pins docs-cli recipes docs clean
+.PHONY: help demo test lint style format pins docs-cli architecture recipes docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,6 +52,9 @@ format: $(READY) ## Put the code in form, and mend what can be mended without th
 
 docs-cli: $(READY) ## Write docs/cli.md anew from the commands' --help
 	$(BIN)/python docs/generate_cli.py
+
+architecture: $(READY) ## Redraw docs/architecture.svg from the imports
+	$(BIN)/python docs/generate_architecture.py
 
 recipes: $(READY) ## Write pipelines/README.md anew from the recipes
 	$(BIN)/python docs/generate_recipes.py
