@@ -212,7 +212,7 @@ def _read_table(path: Path) -> tuple[dict[str, Any], int]:
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model file; 'nirgen models list' shows the available models") from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: can't be read as safetensors ({error}); is the file complete?") from None
+        raise ModelError(f"{path}: can't be read as safetensors ({error}); is it cut off?") from None
     return table if isinstance(table, dict) else {}, 8 + length
 
 
