@@ -184,10 +184,10 @@ def _decisions(
     now: dict[str, SubjectBox] = {}
     by: dict[str, list[Document | None]] = {key: [None, copies.get(key)] for key in boxes}
     for one in _detections(main):
-        key = one.get("key")
+        key = str(one.get("key") or "")
         if key and key not in boxes:
             continue
-        action = _decided(BOX_ACTIONS, one, copies.get(str(key)))
+        action = _decided(BOX_ACTIONS, one, copies.get(key))
         if key:
             by[key] = [one, copies.get(key)]
         if action == "delete":

@@ -228,4 +228,4 @@ def read_pairs(folder: Path) -> tuple[TrainingPair, ...]:
         NirgenError: The file can't be read, or is of another schema.
     """
     with _open(folder / LINEAGE, LINEAGE_SCHEMA) as file:
-        return tuple(TrainingPair(**row) for row in file.read(columns=LINEAGE_COLUMNS.names).to_pylist())
+        return tuple(TrainingPair(**row) for row in file.read().select(LINEAGE_COLUMNS.names).to_pylist())
