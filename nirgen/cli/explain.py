@@ -13,7 +13,7 @@ from nirgen.cli import options
 from nirgen.cli.output import show
 
 if TYPE_CHECKING:
-    from nirgen.explain.explanation import Explanation
+    from nirgen.explain import Explanation
 
 
 def explain(
@@ -40,7 +40,7 @@ def explain(
 def _print(found: Explanation) -> None:
     from rich.text import Text
 
-    from nirgen.explain.explanation import lines
+    from nirgen.explain import lines
 
     show(("", ""), [(Text(name, "bold"), text) for name, text in lines(found)])
     if found.note:

@@ -155,7 +155,10 @@ def default_of(module: str, name: str) -> str:
     owner, _, field = name.rpartition(".")
     scope = _source(module)
     for part in filter(None, owner.split(".")):
-        scope = next(node for node in ast.walk(scope) if getattr(node, "name", None) == part)
+        found = [node for node in ast.walk(scope) if getattr(node, "name", None) == part]
+        if not found:
+            raise LookupError(f"nirgen.{module} has no {part}")
+        scope = found[0]
     value = _constant(_assigned(scope, field), module)
     return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
 

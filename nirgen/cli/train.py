@@ -77,7 +77,7 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
             report=lambda at: bar(
                 "train", at.step, round(at.step / at.progress) if at.progress else None, step_text(at)
             ),
-            stop=stop,
+            stopped=stop,
         )
     if outcome.model is None:
         return
@@ -96,7 +96,6 @@ def _describe(settings: TrainConfig, pairs: PairList) -> None:
     import yaml
 
     from nirgen.models.checkpoint import build
-    from nirgen.train.loop import total_steps
     from nirgen.train.monitor import chosen_pairs
 
     chosen = pairs.split("train").pairs
@@ -106,7 +105,7 @@ def _describe(settings: TrainConfig, pairs: PairList) -> None:
     parameters = sum(parameter.numel() for parameter in build(settings.generator).parameters())
     typer.echo(f"# {len(chosen)} pairs of {sequences} sequences to train on, {judged} to judge by", err=True)
     budget = f", in {settings.max_minutes:g} minutes at most" if settings.max_minutes else ""
-    typer.echo(f"# {parameters:,} parameters, {total_steps(settings, len(chosen)):,} steps{budget}", err=True)
+    typer.echo(f"# {parameters:,} parameters, {settings.total_steps(len(chosen)):,} steps{budget}", err=True)
 
 
 def _judge(model: Path, pairs: PairList, device: str | None) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from nirgen.config import FrozenConfig, read_yaml
+from nirgen.config import OLD_PRECISIONS, FrozenConfig, read_yaml
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -53,7 +53,7 @@ class DetectConfig(FrozenConfig):
     """Highest norm of a step's gradient."""
     ema_decay: float = Field(0.999, ge=0, lt=1)
     """Of the moving average of the weights, which is what is kept."""
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Annotated[Literal["fp32", "bf16"], OLD_PRECISIONS] = "fp32"
     """What the network computes in; the loss is float32 in any case."""
     seed: int = Field(0, ge=0)
     """Of order, crops, noise and fresh weights."""
