@@ -92,7 +92,7 @@ def check_pairs(
             Row(
                 **{name: getattr(pair, name) for name in ("split", "name", "sequence", "rgb", "nir")},
                 **dict[str, Any](result.numbers),
-                **others,
+                **dict[str, Any](others),
                 leak_distance=distance,
                 suspect=_reasons(result, others, tolerance),
                 error=result.error,

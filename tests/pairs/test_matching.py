@@ -39,7 +39,7 @@ def test_an_equal_stem_comes_before_a_suffix(tmp_path: Path) -> None:
 
 def test_position_says_nothing(tmp_path: Path) -> None:
     touch(tmp_path, "v/1.png", "v/2.png", "n/2.png", "n/3.png")
-    with pytest.raises(NirgenError, match=r"v/1\.png: no NIR partner of the same stem in .* \(1 more without a partner\)"):
+    with pytest.raises(NirgenError, match=r"v/1\.png: no NIR partner of the same stem .* \(1 more without"):
         matched(tmp_path)
 
 
