@@ -204,8 +204,17 @@ class Decisions:
     """Content of a file of decisions."""
 
     path: Path
-    sha256: str  # of the decisions as `encode` writes them: order, blank lines and repetitions don't matter
     all: tuple[Decision, ...]  # sorted by key and action
+
+    @property
+    def data(self) -> bytes:
+        """Return the decisions as `encode` writes them: order, blank lines and repetitions of the file don't matter."""
+        return encode(self.all)
+
+    @property
+    def sha256(self) -> str:
+        """Return the sha256 of `data`."""
+        return hashlib.sha256(self.data).hexdigest()
 
 
 def read_decisions(path: Path) -> Decisions:
@@ -235,7 +244,7 @@ def read_decisions(path: Path) -> Decisions:
         lines.setdefault(decision.order, number)
     _refuse_contradictions(decisions, str(path), lines)
     found = tuple(decisions[order] for order in sorted(decisions))
-    return Decisions(path, digest(found), found)
+    return Decisions(path, found)
 
 
 def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
@@ -266,11 +275,6 @@ def encode(decisions: Iterable[Decision]) -> bytes:
     """
     ordered = sorted({decision.rounded() for decision in decisions}, key=lambda decision: decision.order)
     return b"".join(msgspec.json.encode(plain(decision)) + b"\n" for decision in ordered)
-
-
-def digest(decisions: Iterable[Decision]) -> str:
-    """Return the sha256 of decisions as `encode` writes them."""
-    return hashlib.sha256(encode(decisions)).hexdigest()
 
 
 def plain(decision: Decision) -> dict[str, Any]:

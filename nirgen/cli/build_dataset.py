@@ -1,4 +1,4 @@
-"""`nirgen build-dataset`: translated and real NIR images with their labels as a dataset that detectors train on."""
+"""`nirgen build-dataset`: build a detection dataset from translated and real NIR images with labels."""
 
 from __future__ import annotations
 
@@ -29,37 +29,38 @@ _WITH_APPLY = {"out", "apply", "replace", "yes", "as_json", "dry_run"}
 def build_dataset(
     ctx: typer.Context,
     generated: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]OUT", help="A folder that 'nirgen translate' wrote; repeatable.")
+        list[str] | None, typer.Option(metavar="[NAME=]OUT", help="Output folder of 'nirgen translate'; repeatable.")
     ] = None,
     labels: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Labels of its RGB sources, in the order of --generated: of 'nirgen labels', or any it reads."
-        ),
+        typer.Option(help="Labels of its RGB sources, in the order of --generated: any format of 'nirgen labels'."),
     ] = None,
     sources: options.Sources = None,
     real: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]DIR", help="A folder of real NIR images; repeatable.")
+        list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of real NIR images; repeatable.")
     ] = None,
     real_labels: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Their labels, in the order of --real.")
+        list[Path] | None, typer.Option(metavar="FILE", help="Labels of real images, in the order of --real.")
     ] = None,
     real_pairs: Annotated[
         list[str] | None,
-        typer.Option(metavar="[NAME=]LIST", help="Their list by 'nirgen pairs': splits, sequences, RGB partners."),
+        typer.Option(
+            metavar="[NAME=]LIST", help="List of 'nirgen pairs' with splits, sequences and RGB partners of real images."
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="D", help="The dataset to write.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="D", help="Output folder.")] = None,
     policy: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Class policy of labels not converted yet.  [default: {dataset.config:DatasetConfig.policy}]",
+            help="Class policy for unconverted labels.  [default: {dataset.config:DatasetConfig.policy}]",
         ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
-            metavar="SHARES", help="For real images without a split, such as train=0.8,val=0.1,test=0.1; by sequence."
+            metavar="SHARES",
+            help="Shares of splits for real images that have none, such as train=0.8,val=0.1,test=0.1.",
         ),
     ] = None,
     split_by: Annotated[
@@ -69,13 +70,15 @@ def build_dataset(
             "[default: {dataset.config:DatasetConfig.split_by}]"
         ),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=0, help="Generated images at most.  [default: all]")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="Maximum number of generated images.  [default: all]")
+    ] = None,
     generated_per_real: Annotated[
-        float | None, typer.Option(min=0, help="Generated images at most for each real training image.")
+        float | None, typer.Option(min=0, help="Maximum number of generated images per real training image.")
     ] = None,
     balance: Annotated[
         Literal["class", "weather", "timeofday", "scene"] | None,
-        typer.Option(help="What choosing generated images evens out."),
+        typer.Option(help="Balance the sample of generated images by this attribute."),
     ] = None,
     seed: Annotated[
         int | None,
@@ -83,46 +86,45 @@ def build_dataset(
     ] = None,
     files: Annotated[
         Literal["hardlink", "symlink", "copy"] | None,
-        typer.Option(help="Way that images are placed in D.  [default: {dataset.config:DatasetConfig.files}]"),
+        typer.Option(help="How image files are placed in D.  [default: {dataset.config:DatasetConfig.files}]"),
     ] = None,
-    codec: Annotated[
-        Literal["png", "jpg"] | None, typer.Option(help="Encode all images anew, real and generated alike.")
-    ] = None,
+    codec: Annotated[Literal["png", "jpg"] | None, typer.Option(help="Re-encode all images in this format.")] = None,
     channels: Annotated[
-        Literal["1", "3"] | None, typer.Option(help="The same for their channels; 3 are equal copies.")
+        Literal["1", "3"] | None, typer.Option(help="Re-encode all images with 1 channel, or 3 equal ones.")
     ] = None,
     formats: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Besides COCO: yolo, hf, rfdetr; with commas between.")
+        str | None, typer.Option(metavar="LIST", help="Formats besides COCO, comma-separated: yolo, hf, rfdetr.")
     ] = None,
-    licence: Annotated[str | None, typer.Option(help="Of the dataset, as its card states it.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the dataset, stated in its card.")] = None,
     curation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Decisions to carry out, of 'nirgen curation export'.")
+        Path | None, typer.Option(metavar="FILE", help="Decisions to apply, from 'nirgen curation export'.")
     ] = None,
     include_unlabelled: Annotated[
-        bool, typer.Option("--include-unlabelled", help="Take images without a label entry as images without objects.")
+        bool,
+        typer.Option("--include-unlabelled", help="Include images without a label entry as images without objects."),
     ] = False,
     near_duplicates: Annotated[
-        bool, typer.Option("--near-duplicates/--no-near-duplicates", help="Seek near copies across splits.")
+        bool, typer.Option("--near-duplicates/--no-near-duplicates", help="Search for near duplicates across splits.")
     ] = True,
     allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Go on where training has seen validation or test images; D says it.")
+        bool,
+        typer.Option("--allow-leak", help="Build although training has seen validation or test images; D records it."),
     ] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace the dataset that D holds.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing dataset in D.")] = False,
     plan_file: Annotated[
-        Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan to a file, and stop.")
+        Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan to FILE, and stop.")
     ] = None,
     apply: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Carry out the plan of a file, if nothing has changed since.")
+        Path | None, typer.Option(metavar="FILE", help="Build the plan of FILE, if nothing has changed since.")
     ] = None,
     dry_run: options.DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Carry out the plan without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Build without asking.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Build a detection dataset from translated images, real NIR images and their labels.
 
-    The plan is shown first, and carried out if you say so: on the terminal, with --yes, or with --apply. Generated
-    images go into train only, and what a generator was trained on is kept out of val and test. docs/formats.md has the
-    rules.
+    The plan is shown first, and built after confirmation: on the terminal, by --yes, or by --apply. Generated images
+    go to train only, and images that trained a generator are kept out of val and test. Rules: docs/formats.md.
     """
     stop = dry_run or plan_file is not None
     _check_usage(ctx, out=out, stop=stop, asks=not (stop or yes or apply), as_json=as_json)
@@ -176,7 +178,6 @@ def build_dataset(
 
 
 def _check_usage(ctx: typer.Context, *, out: Path | None, stop: bool, asks: bool, as_json: bool) -> None:
-    """Refuse what can be refused before the long work begins."""
     if ctx.params["apply"] is not None:
         given = [name for name in ctx.params if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")]
         strange = sorted(set(given) - _WITH_APPLY)
@@ -205,7 +206,7 @@ def _config(settings: Mapping[str, Any], split: str | None) -> DatasetConfig:
 def _inputs(
     kind: str, folders: Sequence[str], labels: Sequence[Path], extra: str, extras: Sequence[str]
 ) -> dict[str, Any]:
-    """The inputs of a kind: labels by position, what else there is by position or by name."""
+    """Return the inputs of a kind: labels by position, `extras` by position or by name."""
     if len(labels) != len(folders):
         option = "--labels" if kind == "generated" else "--real-labels"
         raise typer.BadParameter(f"each --{kind} has its {option}: {len(folders)} and {len(labels)} were given")

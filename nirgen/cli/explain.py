@@ -1,4 +1,4 @@
-"""`nirgen explain`: where a box or an image of a dataset comes from."""
+"""`nirgen explain`: trace a box or an image of a dataset to its sources."""
 
 from __future__ import annotations
 
@@ -17,14 +17,12 @@ if TYPE_CHECKING:
 
 
 def explain(
-    dataset: Annotated[Path, typer.Argument(metavar="D", help="A dataset of 'nirgen build-dataset'.")],
-    wanted: Annotated[
-        str, typer.Argument(metavar="ID", help="An annotation's or image's id or key, or an image file.")
-    ],
-    image: Annotated[bool, typer.Option("--image", help="A number is an image's id.")] = False,
+    dataset: Annotated[Path, typer.Argument(metavar="D", help="Dataset of 'nirgen build-dataset'.")],
+    wanted: Annotated[str, typer.Argument(metavar="ID", help="Id or key of an annotation or image, or an image file.")],
+    image: Annotated[bool, typer.Option("--image", help="Take a number for an image's id.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Tell where a box or an image comes from: source label, source image, model, and every step between.
+    """Trace a box or an image to its source label, source image and model, with every step between.
 
     A number is an annotation's id, or an image's if no annotation has it.
     """

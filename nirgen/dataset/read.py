@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from nirgen.dataset.folder import PROVENANCE, annotations_name
 from nirgen.dataset.provenance import open_provenance
 from nirgen.errors import NirgenError, one_line
-from nirgen.files import safe_path
+from nirgen.files import find_below, safe_path
 from nirgen.runlog import read_run
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def read(
             height=entry.height,
             sha256=known.sha256,
             input_sha256=known.input_sha256,
-            rgb=find_rgb(roots.get(entry.origin, ()), source),
+            rgb=find_below(roots.get(entry.origin, ()), source),
             rgb_name=source,
             rgb_sha256=known.source_sha256,
             attributes=_as_text(entry.attributes or {}),
@@ -294,10 +294,3 @@ def translated_from(folder: Path) -> Path | None:
     """Return the source folder of a translation folder as its `run.json` has it, or None."""
     source = read_run(folder).get("source")
     return Path(source) if isinstance(source, str) else None
-
-
-def find_rgb(roots: Sequence[Path], name: str | None) -> Path | None:
-    """Return the first existing file of a name below `roots`, or None."""
-    if name is None:
-        return None
-    return next((path for path in (root / name for root in roots) if path.is_file()), None)

@@ -11,8 +11,9 @@ import pytest
 from nirgen.collection import ItemBox, open_collection
 from nirgen.dataset.build import build
 from nirgen.dataset.folder import read_dataset
-from nirgen.dataset.read import find_rgb, read, read_split, recorded_inputs, rgb_roots
+from nirgen.dataset.read import read, read_split, recorded_inputs, rgb_roots
 from nirgen.errors import NirgenError
+from nirgen.files import find_below
 from nirgen.pairs.listing import Pair, PairList
 
 IMAGE = {
@@ -99,9 +100,9 @@ def test_an_image_is_found_in_the_first_folder_that_has_it(tmp_path) -> None:
     (tmp_path / "second").mkdir()
     (tmp_path / "second/a.jpg").touch()
     roots = (tmp_path / "first", tmp_path / "second")
-    assert find_rgb(roots, "a.jpg") == tmp_path / "second/a.jpg"
-    assert find_rgb(roots, "b.jpg") is None
-    assert find_rgb(roots, None) is None
+    assert find_below(roots, "a.jpg") == tmp_path / "second/a.jpg"
+    assert find_below(roots, "b.jpg") is None
+    assert find_below(roots, None) is None
 
 
 @pytest.fixture
