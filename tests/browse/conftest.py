@@ -182,14 +182,14 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def browse(fo: Any, name: str) -> Callable[..., Any]:
     """Load a folder into FiftyOne; what was done, as `nirgen.browse.load.Loaded`."""
-    from nirgen.browse.database import place_for
+    from nirgen.browse.database import target_for
     from nirgen.browse.load import load
     from nirgen.collection import open_collection
     from nirgen.scores import score
 
     def run(folder: Path, *, scores: bool = True, named: str | None = None, **options: Any) -> Any:
         collection = open_collection(folder.resolve(), options.get("sources"))
-        place = place_for(fo, collection, named or name)
-        return load(fo, place, collection, score(collection) if scores else None)
+        target = target_for(fo, collection, named or name)
+        return load(fo, target, collection, score(collection) if scores else None)
 
     return run
