@@ -53,7 +53,7 @@ def open_fiftyone(database: str | None = None, *, track: bool = False) -> Any:
         from fiftyone.core.odm import database as internals
 
         # FiftyOne has no setting for it and would wait for 30 s.
-        internals._connection_kwargs.setdefault("serverSelectionTimeoutMS", SECONDS_TO_ANSWER * 1000)
+        internals._connection_kwargs["serverSelectionTimeoutMS"] = SECONDS_TO_ANSWER * 1000
     _connect(fiftyone)
     return fiftyone
 

@@ -15,15 +15,15 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def folder(dataset_folder: Callable[..., Path]) -> Path:
-    return dataset_folder("D")
+def folder(shared: Callable[..., Any]) -> Path:
+    folder: Path = shared(scores=False).folder
+    return folder
 
 
 @pytest.fixture
-def dataset(fo: Any, browse: Callable[..., Any], folder: Path, name: str) -> Any:
+def dataset(shared: Callable[..., Any]) -> Any:
     """Three generated images with RGB, a car on each and a bicycle on the second; three real ones with a car each."""
-    browse(folder, scores=False)
-    return fo.load_dataset(name)
+    return shared(scores=False).dataset
 
 
 @pytest.fixture
@@ -311,7 +311,7 @@ def test_hundreds_of_images_are_decided_in_a_few_writes(
         common = {"key": f"bdd/{number}.jpg", "trouble": 0.0}
         samples.append(fo.Sample(f"/{number}.png", group=group.element("nir"), **common))
         samples.append(fo.Sample(f"/{number}.jpg", group=group.element("rgb"), **common))
-    ids = dataset.add_samples(samples, progress=False)
+    ids = dataset.add_samples(samples, progress=False, expand_schema=False, validate=False)
     from pymongo.collection import Collection
 
     writes: list[int] = []
