@@ -76,6 +76,15 @@ def test_nothing_phones_home_unless_it_is_told_to(mongodb: str, fo: Any) -> None
     assert database.open_fiftyone(mongodb).config.do_not_track is True
 
 
+def test_what_fiftyones_server_imports_of_ours_is_light() -> None:
+    script = (
+        "import sys; from nirgen.browse import app, operators\n"
+        "heavy = {'numpy', 'pyarrow', 'torch', 'fiftyone', 'nirgen.scores'} & sys.modules.keys()\n"
+        "assert 'nirgen.browse.fields' in sys.modules and not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
+
+
 def test_our_modules_can_be_imported_without_fiftyone() -> None:
     script = (
         "import sys; sys.modules['fiftyone'] = sys.modules['pymongo'] = sys.modules['bson'] = None\n"
