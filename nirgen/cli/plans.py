@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nirgen.cli.output import print_table
+from nirgen.cli.output import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -32,19 +32,18 @@ def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
         typer.echo(_matched(matched))
     for line in _remarks(summary):
         typer.echo(line)
-    _print_curation(summary["curation"])
+    if summary["curation"] is not None:
+        print_curation(summary["curation"])
     _print_leaks(summary)
 
 
-def _print_curation(curation: Mapping[str, Any] | None) -> None:
-    """What a curator's decisions come to."""
-    if curation is None:
-        return
+def print_curation(curation: Mapping[str, Any]) -> None:
+    """Show the effect of decisions, as `Curated.described` gives it."""
     typer.echo(f"decisions: {counted(curation['applied'])} of {curation['decisions']} carried out")
     if curation["idle"]:
         typer.echo(f"{curation['idle']} decisions about boxes have no effect, for their images are rejected")
-    print_noted("gone", curation["gone"])
-    print_noted("changed", curation["changed"])
+    _print_noted("gone", curation["gone"])
+    _print_noted("changed", curation["changed"])
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -57,8 +56,7 @@ def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
 
-def print_noted(what: str, decisions: Sequence[Mapping[str, Any]]) -> None:
-    """Decisions of which something is to be known, a line each."""
+def _print_noted(what: str, decisions: Sequence[Mapping[str, Any]]) -> None:
     for each in decisions[:_NOTED]:
         typer.echo(f"{what}: {each['action']} {each['key']}: {each['why']}")
     if len(decisions) > _NOTED:
@@ -79,7 +77,8 @@ def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
     rows = [[title, *(str(split[name]) for split in splits.values())] for name, title in titles.items()]
     rows += [[f"boxes: {name}", *(str(split["boxes"][name]) for split in splits.values())] for name in first["boxes"]]
     rows.append(["size", *(_size(split["bytes"]) for split in splits.values())])
-    print_table(["", *splits], rows, right=range(1, 1 + len(splits)))
+    show(["", *splits], rows, right=range(1, 1 + len(splits)), ruled=True)
+    typer.echo()
 
 
 def _print_classes(labels: Mapping[str, Any]) -> None:
@@ -94,7 +93,9 @@ def _print_classes(labels: Mapping[str, Any]) -> None:
             listed = ", ".join(each["name"] for each in rest[:_NAMES])
             more = f" and {len(rest) - _NAMES} more" if len(rest) > _NAMES else ""
             rows.append([title, str(sum(each["labels"] for each in rest)), listed + more])
-    print_table(["name", "labels", "became"], rows, right=[1])
+    if rows:
+        show(["name", "labels", "became"], rows, right=[1], ruled=True)
+        typer.echo()
     for reason, count in labels["lost"].items():
         typer.echo(f"{count} labels without a box: {reason}")
     if labels["duplicates"]:
