@@ -88,7 +88,8 @@ def draw() -> str:
         start = min(max(middle2, x + 8), x + width - 8)
         end = min(max(middle, x2 + 8), x2 + width2 - 8)
         lines.append(f'<path class="arrow" d="M{start:.0f} {y + height:.0f} L{end:.0f} {y2:.0f}"/>')
-    head = f"""<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {_WIDTH} {top:.0f}" width="{_WIDTH}" height="{top:.0f}"
+    head = f"""<svg xmlns="http://www.w3.org/2000/svg"
+ viewBox="0 0 {_WIDTH} {top:.0f}" width="{_WIDTH}" height="{top:.0f}"
  font-family="Menlo, Consolas, monospace" font-size="12" fill="#1b1f24" role="img" aria-labelledby="t">
 <title id="t">The packages of nirgen with their modules; arrows are imports and point downwards</title>
 <style>.box{{fill:#f6f8fa;stroke:#8c959f}}.name{{font-weight:bold;font-size:14px}}
