@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import count
@@ -101,9 +102,7 @@ def _as_coco(split: Split, annotations: Iterator[dict[str, Any]]) -> Any:
 
     coco: Any = COCO()
     coco.dataset = {
-        "images": [
-            {"id": image.id, "width": image.width, "height": image.height} for image in split.images
-        ],
+        "images": [{"id": image.id, "width": image.width, "height": image.height} for image in split.images],
         "categories": [{"id": category.id, "name": category.name} for category in split.categories],
         "annotations": list(annotations),
     }
@@ -264,7 +263,7 @@ def _least(total: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean over all but the first axis without NaN; NaN if nothing is left."""
-    flat = values.reshape(len(values), -1)
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
     there = ~np.isnan(flat)
     count = there.sum(axis=1)
     with np.errstate(invalid="ignore"):

@@ -37,8 +37,10 @@ def notes_on(comparison: Comparison) -> list[str]:
     """Return the caveats on the numbers."""
     config, split = comparison.config, comparison.split
     notes = [
-        f"every trained arm made {config.train.steps} steps of {config.train.batch} images: equal budgets, so an "
-        "arm of more images saw each one less often"
+        (
+            f"every trained arm made {config.train.steps} steps of {config.train.batch} images: equal budgets, so an "
+            "arm of more images saw each one less often"
+        )
     ]
     if len(config.seeds) == 1:
         notes.append("one seed: how much chance in training changes the numbers is unknown, and in no interval")
