@@ -10,7 +10,7 @@ import yaml
 
 from nirgen.config import differences
 from nirgen.detect import report
-from nirgen.detect.arms import plan_comparison
+from nirgen.detect.arms import ComparisonPlan, plan_comparison
 from nirgen.detect.comparison import Judged, sum_up
 from nirgen.detect.config import PLAIN, CompareConfig, DetectConfig
 from nirgen.detect.detector import load_detector
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from pathlib import Path
 
-    from nirgen.detect.arms import ComparisonPlan, Ratio, Run
+    from nirgen.detect.arms import Ratio, Run
     from nirgen.detect.comparison import Comparison
     from nirgen.detect.data import Split
     from nirgen.detect.detector import Detector
@@ -36,7 +36,7 @@ CONFIG = "comparison.yaml"  # what all runs of a folder share
 
 
 def compare(
-    dataset: Path,
+    dataset: Path | ComparisonPlan,
     out: Path,
     config: CompareConfig | None = None,
     *,
@@ -49,7 +49,8 @@ def compare(
     """Train detectors with and without generated images, and compare them on real ones; or resume a comparison.
 
     Args:
-        dataset: Output of `nirgen build-dataset`, with real and generated images to train on, and real test images.
+        dataset: Output of `nirgen build-dataset`, with real and generated images to train on, and real test images; or
+            what `plan_comparison` made of it, `config` and `ratios`.
         out: The folder to write, new or of the same comparison (docs/detect.md describes its files).
         config: Training, seeds, test split and bootstrap.
         ratios: Generated images for each real one, a training set each; see `nirgen.detect.plan_comparison`.
@@ -63,7 +64,9 @@ def compare(
         OutputError: Another process compares here, or the folder holds something else.
         NirgenError: As for `plan_comparison`, `train` and `load_detector`.
     """
-    plan = plan_comparison(dataset, config or CompareConfig(), ratios)
+    plan = dataset
+    if not isinstance(plan, ComparisonPlan):
+        plan = plan_comparison(plan, config or CompareConfig(), ratios)
 
     def summing(done: int, total: int) -> None:
         progress("comparing", done, total)
