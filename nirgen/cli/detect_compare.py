@@ -100,8 +100,8 @@ def _describe(plan: ComparisonPlan) -> None:
         rows.append([arm.title, *map(str, (arm.real, arm.generated, len(arm.images), *row))])
     show(("arm", "real", "generated", "images", "steps", "epochs", "runs"), rows, right=range(1, 7))
     typer.echo(
-        f"\neach judged on {len(plan.test.images)} real images of the split '{plan.test.name}'; every trained arm makes "
-        f"{train.steps} steps of {train.batch} images, from {train.model}"
+        f"\neach judged on {len(plan.test.images)} real images of the split '{plan.test.name}'; "
+        f"every trained arm makes {train.steps} steps of {train.batch} images, from {train.model}"
     )
 
 
