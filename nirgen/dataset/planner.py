@@ -68,8 +68,7 @@ def make_plan(config: DatasetConfig, report: Progress | None = None) -> Plan:
         left_out=tally.left_out(),
         leaks=_leaks(inputs, images, rgb, report),
         notes=tuple(note(inputs, images, rgb)),
-        inputs=inputs.digests()
-        | ({} if decisions is None else {"curation": decisions.sha256}),
+        inputs=inputs.digests() | ({} if decisions is None else {"curation": decisions.sha256}),
         digest="",
         rejected=rejected,
         curation=curation,
