@@ -11,6 +11,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, replace
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -35,17 +36,11 @@ ACTIONS: tuple[Action, ...] = ("add", "delete", "flag", "keep", "move", "reject"
 OF_BOXES: frozenset[Action] = frozenset({"add", "delete", "move", "relabel"})
 """Actions on boxes only; `keep` and `flag` apply to images and boxes."""
 
-CONTRADICTIONS: frozenset[frozenset[Action]] = frozenset(
-    frozenset[Action](pair)
+CONTRADICTIONS: frozenset[frozenset[str]] = frozenset(
+    frozenset(pair)
     for pair in (
-        ("reject", "keep"),
-        ("reject", "flag"),
-        ("keep", "flag"),
-        ("delete", "keep"),
-        ("delete", "flag"),
-        ("delete", "relabel"),
-        ("delete", "move"),
-        ("delete", "add"),
+        *combinations(("reject", "keep", "flag"), 2),
+        *product(("delete",), ("keep", "flag", "relabel", "move", "add")),
     )
 )
 """Pairs of actions that exclude each other on one image or box."""
