@@ -65,7 +65,7 @@ def test_the_table_has_every_recipe_and_is_current() -> None:
     text = (ROOT / "pipelines" / "README.md").read_text(encoding="utf-8")
     assert [path.stem for path in RECIPES] == NAMES
     assert re.findall(r"^\| \[(\S+)\]", text, re.MULTILINE) == NAMES
-    assert text == PAGE["render"](PAGE["every_recipe"]()), "run `make recipes`"
+    assert text == PAGE["render_table"](PAGE["every_recipe"]()), "run `make recipes`"
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
