@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import yaml
 from pydantic import Field
 
-from nirgen.config import FrozenConfig
-from nirgen.errors import ConfigError, one_line
+from nirgen.config import FrozenConfig, read_yaml, split_assignment
+from nirgen.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,15 +61,7 @@ class Recipe(FrozenConfig):
         Raises:
             ConfigError: The file can't be read, is no YAML, or has an unknown key or an unusable name.
         """
-        try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except OSError as error:
-            raise ConfigError(f"{path}: can't be read ({error.strerror}); name a recipe's file") from None
-        except (UnicodeDecodeError, yaml.YAMLError) as error:
-            raise ConfigError(f"{path}: can't be read as YAML ({one_line(error)})") from None
-        if not isinstance(values, dict):
-            raise ConfigError(f"{path}: holds a {type(values).__name__}; write a recipe as 'name: value'")
-        recipe = cls.read(values, where=str(path))
+        recipe = cls.read(read_yaml(path), where=str(path))
         bad = next((name for name in (*recipe.stages, *recipe.data) if not name.replace("-", "").isalnum()), None)
         if bad is not None or "data" in recipe.stages:
             raise ConfigError(f"{path}: no stage or root can be called {bad or 'data'!r}; use letters, digits and '-'")
@@ -89,15 +80,12 @@ def changed(recipe: Recipe, changes: list[str]) -> Recipe:
     """
     stages = dict(recipe.stages)
     for text in changes:
-        name, equals, value = text.partition("=")
+        name, value = split_assignment(text, "STAGE.OPTION=VALUE")
         stage, dot, option = name.partition(".")
-        if not equals or not dot:
+        if not dot:
             raise ConfigError(f"--set {text}: write it as --set STAGE.OPTION=VALUE")
         if stage not in stages:
             raise ConfigError(f"--set {text}: no stage '{stage}' (there are {', '.join(stages)})")
-        try:
-            options = {**stages[stage].options, option: yaml.safe_load(value)}
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {text}: '{value}' is no YAML value") from None
+        options = {**stages[stage].options, option: value}
         stages[stage] = stages[stage].model_copy(update={"options": options})
     return recipe.model_copy(update={"stages": stages})

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nirgen.cli.config_overlay import read_train_settings
 from nirgen.errors import ConfigError
 from nirgen.recipe.plan import Hashes, make_plan
 from nirgen.recipe.recipe import Recipe, changed
 from nirgen.recipe.resolve import resolve
+from nirgen.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -87,4 +87,4 @@ def test_every_recipe_parses_and_plans(path: Path, commands: dict[str, Command],
 def test_settings_of_training_exist(path: Path) -> None:
     for stage in Recipe.load(path).stages.values():
         if stage.run == "train":
-            assert read_train_settings(stage.options["config"], stage.options.get("set", []), {}).stages
+            assert TrainConfig.load(stage.options["config"], stage.options.get("set", [])).stages
