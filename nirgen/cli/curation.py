@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from nirgen.dataset.preview import Foreseen, Holds
 
 
-app = options.Group(help="Curators' decisions: export, compare, foresee and import them.")
+app = options.Group(help="Export, compare, preview and import curation decisions.")
 
-Dataset = Annotated[Path, typer.Argument(metavar="D", help="A dataset of 'nirgen build-dataset'.")]
+Dataset = Annotated[Path, typer.Argument(metavar="D", help="Dataset of 'nirgen build-dataset'.")]
 
 _IN_PART = 3
 
@@ -32,23 +32,21 @@ _IN_PART = 3
 @app.command("export")
 def export_decisions(
     dataset: Dataset,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="The file; what it holds stays unless contradicted.")
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Decision file to write or add to.")],
     name: options.DatasetName = None,
     database_uri: options.DatabaseUri = None,
     author: Annotated[
-        str | None, typer.Option(help="Whose decisions those without an author are.  [default: your login name]")
+        str | None, typer.Option(help="Author of decisions without one.  [default: your login name]")
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Forget what FILE holds: keep what D was built with, and FiftyOne's.")
+        bool, typer.Option("--replace", help="Drop decisions in FILE that neither D nor FiftyOne has.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write the decisions that were made in FiftyOne, on top of those that D was built with.
+    """Export decisions from FiftyOne to a file.
 
-    A FILE that is there is added to: its decisions stay, unless a newer one contradicts them, for others may have made
-    them. --replace leaves out what was taken back in FiftyOne since. The file is written whole or not at all.
+    Writes the decisions made in FiftyOne on top of those that D was built with. Decisions already in FILE stay unless
+    a newer one contradicts them.
     """
     from nirgen.browse.decisions import export_decisions as export
 
@@ -83,13 +81,13 @@ def _login_name() -> str:
 
 @app.command("diff")
 def diff_decisions(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A file of decisions.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
+    first: Annotated[Path, typer.Argument(metavar="A", help="Decision file.")],
+    second: Annotated[Path, typer.Argument(metavar="B", help="Decision file to compare with.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Tell what B decides otherwise than A: a line each, + added, - removed, ~ changed.
+    """Compare two decision files.
 
-    Exit code 0, whether they differ or not.
+    Prints a line per difference: + only in B, - only in A, ~ changed.
     """
     from nirgen.curation import diff, read_decisions
     from nirgen.curation.file import plain
@@ -113,13 +111,13 @@ def diff_decisions(
 @app.command("apply")
 def foresee_decisions(
     dataset: Dataset,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Decisions.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Decision file.")],
     as_json: options.AsJson = False,
 ) -> None:
-    """Tell what D would be if it were built again with the decisions of FILE; nothing is written.
+    """Preview a rebuild of D with decisions.
 
-    'nirgen build-dataset --curation FILE' with D's own inputs does it. Exit code 3: some decisions are about what isn't
-    there.
+    Prints the images and boxes per split before and after; writes nothing. To rebuild, run 'nirgen build-dataset
+    --curation FILE' with D's inputs.
     """
     from nirgen.curation import read_decisions
     from nirgen.curation.file import plain
@@ -138,14 +136,14 @@ def foresee_decisions(
 @app.command("import")
 def import_into_fiftyone(
     dataset: Dataset,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Decisions.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="Decision file.")],
     name: options.DatasetName = None,
     database_uri: options.DatabaseUri = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Put the decisions of FILE into FiftyOne, where 'nirgen browse' has loaded D.
+    """Import decisions from a file into FiftyOne.
 
-    Exit code 3: some decisions are about what isn't there.
+    D must have been loaded by 'nirgen browse'.
     """
     from nirgen.browse.decisions import import_decisions
     from nirgen.curation import read_decisions

@@ -13,13 +13,15 @@ from nirgen.cli.output import bars, step_text, stoppable
 if TYPE_CHECKING:
     from nirgen.detect.config import DetectConfig
 
-app = options.Group(help="Train a detector on a dataset, judge it, and see what generated data do.")
+app = options.Group(help="Train, evaluate and compare object detectors.")
 
 
 @app.command("train")
 def train(
-    dataset: Annotated[Path, typer.Argument(help="The dataset that 'nirgen build-dataset' wrote.", show_default=False)],
-    run: Annotated[Path, typer.Argument(help="The run folder to write, or to go on with.", show_default=False)],
+    dataset: Annotated[
+        Path, typer.Argument(metavar="D", help="Dataset of 'nirgen build-dataset'.", show_default=False)
+    ],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder to write or resume.", show_default=False)],
     config: options.DetectSettings = None,
     model: options.DetectModel = None,
     steps: options.Steps = None,
@@ -36,10 +38,16 @@ def train(
     ] = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Fine-tune a detector on a dataset; RUN/model is then a folder that transformers reads, too.
+    """Fine-tune a detector on a dataset.
 
-    The same command goes on where a run stopped. Ctrl-C finishes the step, saves and leaves; a second one leaves at
-    once. docs/detect.md says what is done with grey images, regions to ignore and empty images.
+    Reads the split 'train' of D and writes a run folder: checkpoints, a log, and RUN/model, which transformers reads
+    as well. The same command resumes a stopped run. Ctrl-C finishes the step and saves; a second Ctrl-C stops at once.
+    docs/detect.md describes grey images, ignore regions and empty images.
+
+    \b
+    Examples:
+      nirgen detect train dataset runs/detector --steps 5000
+      nirgen detect train dataset runs/fresh --model fresh --set augment.crop=0
     """
     import yaml
 

@@ -24,10 +24,12 @@ def compare(
     dataset: Annotated[
         Path,
         typer.Argument(
-            help="A dataset of 'nirgen build-dataset' with real and generated images to train on.", show_default=False
+            metavar="D",
+            help="Dataset of 'nirgen build-dataset' with real and generated training images.",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="The folder to write, or to go on with.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write or resume.", show_default=False)],
     model: options.DetectModel = None,
     seeds: Annotated[
         str | None,
@@ -41,7 +43,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="LIST",
-            help="Generated images for each real one, an arm each; or 'all'.  [default: 0,1,2, or what there is]",
+            help="Generated images per real image, one training set each; or 'all'.  [default: 0,1,2 as available]",
         ),
     ] = None,
     split: options.JudgedSplit = None,
@@ -57,10 +59,16 @@ def compare(
     dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train a detector on real images, and on real and generated ones, and say whether the gain exceeds the noise.
+    """Measure what generated images add to a detector.
 
-    The arms of the paper's Table 7: as pretrained, + real, + real + generated; each makes equally many steps, and is
-    judged on real images alone. The same command goes on where it stopped. docs/detect.md states the rule.
+    Trains detectors on real images and on real plus generated ones, as in the paper's Table 7, with equally many steps
+    each; evaluates all on real images and states whether the gain exceeds the noise. The same command resumes.
+    docs/detect.md has the rule.
+
+    \b
+    Examples:
+      nirgen detect compare dataset comparison --dry-run
+      nirgen detect compare dataset comparison --ratios 0,1,all --seeds 0,1,2,3,4
     """
     announce("reading the dataset", quiet=as_json)
     from nirgen.detect.config import CompareConfig, DetectConfig

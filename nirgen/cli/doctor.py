@@ -22,12 +22,14 @@ def doctor(
     as_json: options.AsJson = False,
     database_uri: Annotated[
         str | None,
-        typer.Option(envvar="FIFTYONE_DATABASE_URI", show_default=False, help="Where FiftyOne's database is."),
+        typer.Option(
+            metavar="URI", envvar="FIFTYONE_DATABASE_URI", show_default=False, help="Address of FiftyOne's MongoDB."
+        ),
     ] = None,
 ) -> None:
-    """Check this machine: what is there, what is missing, and the remedy.
+    """Check this installation.
 
-    Exits 1 if something is missing or broken that nirgen can't work without.
+    Prints Python, packages, devices, models and optional parts, each with its state and the remedy.
     """
     from nirgen.doctor import examine
 

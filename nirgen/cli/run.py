@@ -22,29 +22,31 @@ if TYPE_CHECKING:
 
 def run(
     ctx: typer.Context,
-    recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE.yaml", help="The recipe; docs/recipes.md says how to write one.")
-    ],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="Recipe file; docs/recipes.md has the format.")],
     data: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=PATH", help="Place of one of the recipe's data; repeatable.")
+        list[str] | None, typer.Option(metavar="NAME=PATH", help="Path of one of the recipe's data; repeatable.")
     ] = None,
-    out: Annotated[
-        Path | None, typer.Option("--out", metavar="DIR", help="The run folder.  [default: runs/NAME]")
-    ] = None,
+    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run folder.  [default: runs/NAME]")] = None,
     changes: Annotated[
-        list[str] | None, typer.Option("--set", metavar="STAGE.OPTION=VALUE", help="Change an option; repeatable.")
+        list[str] | None,
+        typer.Option("--set", metavar="STAGE.OPTION=VALUE", help="Option to change; repeatable."),
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", metavar="STAGE", help="Run it again, and all that need it.")
+        str | None, typer.Option("--from", metavar="STAGE", help="Stage to run again, with all that depend on it.")
     ] = None,
-    only: Annotated[str | None, typer.Option(metavar="STAGE", help="Run no other stage.")] = None,
-    any_code: Annotated[bool, typer.Option("--any-code", help="Keep results of another version of nirgen.")] = False,
+    only: Annotated[str | None, typer.Option(metavar="STAGE", help="Only stage to run.")] = None,
+    any_code: Annotated[bool, typer.Option("--any-code", help="Reuse results of another version of nirgen.")] = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Run the stages of a recipe, but for those that are done and unchanged.
+    """Run the stages of a recipe that are not up to date.
 
-    The run folder has stages/, logs/, run.json, summary.md and summary.html. The same command goes on where a run
-    stopped. Exit codes: 3, a stage did a part only; 130, interrupted; else that of the stage that failed.
+    Writes a run folder with stages/, logs/, run.json, summary.md and summary.html. The same command resumes a stopped
+    run. Exits with the code of the stage that failed.
+
+    \b
+    Examples:
+      nirgen run pipelines/smoke.yaml --dry-run
+      nirgen run pipelines/table2.yaml --data ranus=data/RANUS --from judge
     """
     from nirgen.recipe.commands import commands_of
     from nirgen.recipe.plan import Hashes, make_plan

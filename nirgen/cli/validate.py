@@ -26,30 +26,31 @@ _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 def validate(
     paths: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="D | ANNOTATIONS.json...", help="A dataset of 'nirgen build-dataset', or COCO files, one a split."
-        ),
+        typer.Argument(metavar="D|FILE...", help="Dataset of 'nirgen build-dataset', or COCO files, one per split."),
     ],
     images: Annotated[
         list[Path] | None,
-        typer.Option(help="The images' folder, for COCO files; or one for each file.  [default: the files' own]"),
+        typer.Option(
+            metavar="DIR", help="Image folder of the COCO files, or one per file; repeatable.  [default: their own]"
+        ),
     ] = None,
     train_ready: Annotated[
         bool,
-        typer.Option("--train-ready", help="Load all with pycocotools, torchvision and transformers, and count."),
+        typer.Option("--train-ready", help="Load the dataset with pycocotools, torchvision and transformers as well."),
     ] = False,
     decode: Annotated[
-        bool, typer.Option("--decode/--no-decode", help="Decode every image, or read the headers only.")
+        bool, typer.Option("--decode/--no-decode", help="Decode every image, or read headers only.")
     ] = True,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A generator's file or run folder, for training pairs D lacks; more than once for more."),
+        typer.Option(metavar="MODEL", help="Generator whose training pairs D doesn't record; repeatable."),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Look for all that makes detectors fail, or look better than they are.
+    """Check a detection dataset for errors and leaks.
 
-    Exit code 1: there are errors. Warnings and notes alone leave it 0. docs/validation.md lists the checks.
+    Reads annotations, images and provenance; prints each finding with its effect, examples and the remedy.
+    docs/validation.md lists the checks.
     """
     folder = _folder_of(paths, images or [], model or [])
     announce("reading annotations", quiet=as_json)
