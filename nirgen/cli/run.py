@@ -46,7 +46,7 @@ def run(
     \b
     Examples:
       nirgen run pipelines/smoke.yaml --dry-run
-      nirgen run pipelines/table2.yaml --data ranus=data/RANUS --from judge
+      nirgen run pipelines/table2.yaml --data ranus=data/RANUS --from evaluate
     """
     from nirgen.recipe.commands import commands_of
     from nirgen.recipe.plan import Hashes, make_plan
