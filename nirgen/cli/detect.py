@@ -1,17 +1,14 @@
-"""`nirgen detect`: detectors trained on a dataset of nirgen's, judged and compared."""
+"""`nirgen detect`: train detectors on a dataset, evaluate and compare them."""
 
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nirgen.cli import detect_compare, detect_evaluate, options
 from nirgen.cli.output import bars, step_text, stoppable
-
-if TYPE_CHECKING:
-    from nirgen.detect.config import DetectConfig
 
 app = options.Group(help="Train, evaluate and compare object detectors.")
 
@@ -19,7 +16,7 @@ app = options.Group(help="Train, evaluate and compare object detectors.")
 @app.command("train")
 def train(
     dataset: Annotated[
-        Path, typer.Argument(metavar="D", help="Dataset of 'nirgen build-dataset'.", show_default=False)
+        Path, typer.Argument(metavar="DATASET", help="Dataset of 'nirgen build-dataset'.", show_default=False)
     ],
     run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder to write or resume.", show_default=False)],
     config: options.DetectSettings = None,
@@ -40,7 +37,7 @@ def train(
 ) -> None:
     """Fine-tune a detector on a dataset.
 
-    Reads the split 'train' of D and writes a run folder: checkpoints, a log, and RUN/model, which transformers reads
+    Reads the split 'train' of DATASET and writes a run folder: checkpoints, a log, and RUN/model, which transformers reads
     as well. The same command resumes a stopped run. Ctrl-C finishes the step and saves; a second Ctrl-C stops at once.
     docs/detect.md describes grey images, ignore regions and empty images.
 
@@ -51,29 +48,21 @@ def train(
     """
     import yaml
 
-    from nirgen.dataset.folder import read_dataset
-    from nirgen.detect.config import DetectConfig
+    from nirgen import detect
+    from nirgen.detect.data import read_split, refuse_without_boxes
 
     given = options.given(model=model, steps=steps, batch=batch, learning_rate=learning_rate, size=size, seed=seed)
-    settings = DetectConfig.load(config, changes or [], given)
-    read_dataset(dataset)  # what is no dataset is told before anything heavy is loaded
+    settings = detect.DetectConfig.load(config, changes or [], given)
+    split = read_split(dataset, settings.split)
+    refuse_without_boxes(split)
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
     if dry_run:
-        from nirgen.detect.data import read_examples
-
-        typer.echo(f"# {read_examples(dataset, settings.split).describe()}", err=True)
+        typer.echo(f"# {split.describe()}", err=True)
         return
-    _train(dataset, run, settings, device)
-
-
-def _train(dataset: Path, run: Path, settings: DetectConfig, device: str | None) -> None:
-    """Train, and leave with code 130 if the run was stopped."""
     kept = f"the same command goes on from the last checkpoint in {run}"
     with stoppable(kept, second="exit") as stop, bars(final="train") as report:
-        from nirgen.detect.loop import train_detector
-
-        outcome = train_detector(
-            dataset,
+        outcome = detect.train(
+            split,
             run,
             settings,
             device=device,
