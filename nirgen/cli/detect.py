@@ -37,9 +37,9 @@ def train(
 ) -> None:
     """Fine-tune a detector on a dataset.
 
-    Reads the split 'train' of DATASET and writes a run folder: checkpoints, a log, and RUN/model, which transformers reads
-    as well. The same command resumes a stopped run. Ctrl-C finishes the step and saves; a second Ctrl-C stops at once.
-    docs/detect.md describes grey images, ignore regions and empty images.
+    Reads the split 'train' of DATASET and writes a run folder: checkpoints, a log, and RUN/model, which transformers
+    reads as well. The same command resumes a stopped run. Ctrl-C finishes the step and saves; a second Ctrl-C stops at
+    once. docs/detect.md describes the augmentation, grey images, ignore regions and empty images.
 
     \b
     Examples:
