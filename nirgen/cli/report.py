@@ -1,4 +1,4 @@
-"""`nirgen report`: a dataset on one HTML page that needs no other file."""
+"""`nirgen report`: write an HTML page about a dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`nirgen sample-data`: made images to try things on."""
+"""`nirgen sample-data`: write synthetic data to try commands on."""
 
 from __future__ import annotations
 
