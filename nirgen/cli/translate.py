@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
@@ -18,12 +17,12 @@ import typer
 from nirgen.cli.output import stoppable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
-    from nirgen.devices import Wanted
-    from nirgen.translate.job import Engine
+    from nirgen.progress import Progress
     from nirgen.translate.options import RunOptions, Shard, TranslateOptions
-    from nirgen.translate.summary import Profile, Progress, Summary
+    from nirgen.translate.run import Request
+    from nirgen.translate.summary import Profile, Summary
     from nirgen.translate.url import Place
 
 
@@ -134,21 +133,20 @@ def translate(
             "no_tiles": tile == 0,
         },
     )
-    where, working = _engine(model, device, precision, engine, {"address": ray_address, "workers": ray_workers})
-    arguments: dict[str, Any] = {
-        "options": options,
-        "run": run,
-        "listing": listing,
-        "shard": _parse_shard(shard),
-        **where,
-    }
+    given = [f"--{name}" for name, value in (("ray-address", ray_address), ("ray-workers", ray_workers)) if value]
+    if given and engine != "ray":
+        raise typer.BadParameter(f"{given[0]} goes with --engine ray")
     from nirgen.devices import keep_freed_memory
-    from nirgen.translate.run import check_preview, translate_folder
+    from nirgen.translate.engines import choose_engine
+    from nirgen.translate.preview import check_preview
+    from nirgen.translate.run import Request, execute
 
+    working = choose_engine(engine, model, device, precision, ray_address=ray_address, ray_workers=ray_workers)
+    request = Request(source, out, working, options=options, run=run, listing=listing, shard=_parse_shard(shard))
     if preview is not None:
-        check_preview(preview, source, out)
+        check_preview(preview, request)
     if dry_run:
-        _print_plan(source, out, arguments, as_json=as_json)
+        _print_plan(request, as_json=as_json)
         return
     keep_freed_memory()
     # Pillow warns of odd metadata; what matters of an image is in its row.
@@ -157,7 +155,7 @@ def translate(
         stoppable("what is done stays; run the same command again to go on", quiet=quiet or as_json) as stopped,
         _progress(hidden=quiet or as_json) as report,
     ):
-        summary = translate_folder(source, out, **arguments, engine=working, progress=report, stopped=stopped)
+        summary = execute(request, progress=report, stopped=stopped)
     if as_json:
         typer.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
     elif not quiet:
@@ -167,7 +165,7 @@ def translate(
     if summary.failed and not as_json:
         _print_failures(summary)
     if preview is not None:
-        _write_preview(source, out, arguments, preview, quiet=quiet or as_json)
+        _write_preview(preview, request, quiet=quiet or as_json)
     raise typer.Exit(summary.exit_code)
 
 
@@ -197,37 +195,6 @@ def _parse_shard(text: str | None) -> Shard | None:
     return None if text is None else Shard.parse(text)
 
 
-def _engine(
-    model: str, device: str | None, precision: Wanted, name: str, cluster: dict[str, Any]
-) -> tuple[dict[str, Any], Engine | None]:
-    """Which model runs where, as arguments of `translate_folder`, and what does the work."""
-    if name != "ray":
-        given = [f"--ray-{option}" for option, value in cluster.items() if value is not None]
-        if given:
-            raise typer.BadParameter(f"{given[0]} goes with --engine ray")
-    if name == "local" and (device is None or ("," not in device and device != "all")):
-        return {"model": model, "device": device, "precision": precision}, None
-    from nirgen.devices import list_devices
-    from nirgen.translate.worker import ModelLoader
-
-    if name == "ray":
-        # Before Ray is imported: it sends nothing home, and its C++ parts keep to themselves what it mends itself.
-        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-        from nirgen.translate.cluster import Cluster
-
-        if precision == "auto":  # the same on all machines, whatever this one has
-            precision = "bf16" if device == "cuda" else "fp32"
-        on_cluster = Cluster(ModelLoader(model, precision), device=device, **cluster)
-        return {"model": on_cluster.describe()}, on_cluster
-    devices = list_devices(device or "")
-    if len(devices) == 1:
-        return {"model": model, "device": devices[0], "precision": precision}, None
-    from nirgen.translate.workers import Workers
-
-    workers = Workers(ModelLoader(model, precision), devices)
-    return {"model": workers.describe()}, workers
-
-
 def _options(pixels: dict[str, Any], run: dict[str, Any]) -> tuple[TranslateOptions, RunOptions]:
     from nirgen.translate.options import RunOptions, TranslateOptions
 
@@ -237,7 +204,7 @@ def _options(pixels: dict[str, Any], run: dict[str, Any]) -> tuple[TranslateOpti
 
 
 @contextmanager
-def _progress(*, hidden: bool) -> Generator[Callable[[Progress], None] | None]:
+def _progress(*, hidden: bool) -> Generator[Progress | None]:
     """A bar on a terminal, lines elsewhere; both on standard error."""
     if hidden:
         yield None
@@ -249,7 +216,7 @@ def _progress(*, hidden: bool) -> Generator[Callable[[Progress], None] | None]:
 
 
 @contextmanager
-def _bar() -> Generator[Callable[[Progress], None]]:
+def _bar() -> Generator[Progress]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bar
@@ -265,33 +232,30 @@ def _bar() -> Generator[Callable[[Progress], None]]:
     with Bar(*columns, console=Console(stderr=True)) as bar:
         tasks: dict[str, Any] = {}
 
-        def report(progress: Progress) -> None:
-            if progress.phase not in tasks:
-                tasks[progress.phase] = bar.add_task(progress.phase, total=progress.total)
-            bar.update(tasks[progress.phase], completed=progress.done, total=progress.total)
+        def report(stage: str, done: int, total: int | None) -> None:
+            if stage not in tasks:
+                tasks[stage] = bar.add_task(stage, total=total)
+            bar.update(tasks[stage], completed=done, total=total)
 
         yield report
 
 
-def _lines() -> Callable[[Progress], None]:
+def _lines() -> Progress:
     """A line every few seconds, and at the end."""
     began: dict[str, float] = {}
     printed = previous = time.monotonic()
 
-    def report(progress: Progress) -> None:
+    def report(stage: str, done: int, total: int | None) -> None:
         nonlocal printed, previous
         now = time.monotonic()
-        began.setdefault(progress.phase, previous)
+        began.setdefault(stage, previous)
         previous = now
-        ended = progress.done == progress.total
-        due = progress.phase == "translate" if ended else now - printed >= _SECONDS_BETWEEN_LINES
-        if due:
-            rate = progress.done / max(now - began[progress.phase], 1e-9)
-            count, to_go = f"{progress.done}", "still counting"
-            if progress.total is not None:
-                count = f"{progress.done}/{progress.total}"
-                to_go = f"{(progress.total - progress.done) / rate:.0f} s to go"
-            typer.echo(f"{progress.phase}: {count}, {rate:.2f}/s, {to_go}", err=True)
+        if stage == "translate" if done == total else now - printed >= _SECONDS_BETWEEN_LINES:
+            rate = done / max(now - began[stage], 1e-9)
+            count, to_go = f"{done}", "still counting"
+            if total is not None:
+                count, to_go = f"{done}/{total}", f"{(total - done) / rate:.0f} s to go"
+            typer.echo(f"{stage}: {count}, {rate:.2f}/s, {to_go}", err=True)
             printed = now
 
     return report
@@ -342,29 +306,25 @@ def _print_failures(summary: Summary) -> None:
     typer.echo(f"{summary.failed} of {summary.sources} failed; the manifest has every error", err=True)
 
 
-def _write_preview(source: Place | None, out: Place, arguments: dict[str, Any], preview: Path, *, quiet: bool) -> None:
-    from nirgen.translate.plan import make_plan
-    from nirgen.translate.run import write_preview
+def _write_preview(preview: Path, request: Request, *, quiet: bool) -> None:
+    from nirgen.translate.preview import write_preview
 
-    options, run = arguments["options"], arguments["run"]
-    plan = make_plan(source, out, f".{options.format}", listing=arguments["listing"], shard=arguments["shard"])
-    shown = write_preview(plan, out, preview, pixel_limit=run.pixel_limit)
-    if not shown:
+    if not write_preview(preview, request):
         typer.echo(f"warning: there is nothing to show side by side; {str(preview)!r} was not written", err=True)
     elif not quiet:
         typer.echo(f"side by side: {preview}")
 
 
-def _print_plan(source: Place | None, out: Place, arguments: dict[str, Any], *, as_json: bool) -> None:
+def _print_plan(request: Request, *, as_json: bool) -> None:
     from nirgen.translate.run import look_ahead
 
-    plan, states = look_ahead(source, out, **arguments)
+    states = look_ahead(request)
     if as_json:
         items = [
             {"source": item.source, "output": item.output, "state": state, "problem": item.problem or None}
             for item, state in states
         ]
-        typer.echo(json.dumps({"root": str(plan.root), "items": items}))
+        typer.echo(json.dumps({"root": str(request.plan.root), "items": items}))
         return
     for item, state in states:
         what = item.problem or f"{_one_line(item.source)} -> {_one_line(item.output)}"
