@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint style format pins docs-cli recipes docs clean
+.PHONY: help demo test lint style scenario format pins docs-cli architecture recipes docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -13,6 +13,8 @@ READY := $(VENV)/.ready
 PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3 python
 IMAGES :=
 WORKERS := auto
+RECORD := runs/scenario
+BASE :=
 
 help: ## Print the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
@@ -46,12 +48,19 @@ style: $(READY)
 	$(BIN)/ruff format --check
 	$(BIN)/lint-imports --no-logo
 
+scenario: $(READY) ## Record in RECORD=FOLDER what fixed commands print and write, and compare it with an older one, BASE=FOLDER
+	$(BIN)/python tests/scenario.py record "$(RECORD)"
+	@if [ -n "$(BASE)" ]; then $(BIN)/python tests/scenario.py compare "$(BASE)" "$(RECORD)"; fi
+
 format: $(READY) ## Put the code in form, and mend what can be mended without thinking
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
 
 docs-cli: $(READY) ## Write docs/cli.md anew from the commands' --help
 	$(BIN)/python docs/generate_cli.py
+
+architecture: $(READY) ## Redraw docs/architecture.svg from the imports
+	$(BIN)/python docs/generate_architecture.py
 
 recipes: $(READY) ## Write pipelines/README.md anew from the recipes
 	$(BIN)/python docs/generate_recipes.py

@@ -3,158 +3,139 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
-from nirgen.dataset.folder import DATASET_JSON, hash_input, is_dataset
-from nirgen.dataset.read import DatasetReader, Item, ItemBox, find_rgb, translated_from
+from nirgen.dataset.folder import DATASET_JSON, is_dataset, read_dataset
+from nirgen.dataset.read import Box as ItemBox
+from nirgen.dataset.read import Image as Item
+from nirgen.dataset.read import find_rgb, read, translated_from
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
+from nirgen.files import safe_path, sha256_of
 from nirgen.translate.journal import FOLDER, journal_path
 from nirgen.translate.manifest import NAME, read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from nirgen.labels.file import Category
+    from nirgen.translate.items import Row
 
 
 __all__ = ["Collection", "Item", "ItemBox", "open_collection"]
 
 
-class TranslationReader:
-    """Reads the rows of a manifest that are done.
-
-    Args:
-        folder: The translation folder.
-        sources: Where the RGB images are, by the folder's name, if they have moved.
-
-    Attributes:
-        origins: The folder's name.
-        digest: Of the manifest.
-        categories: None.
-        count: How many images there are.
-
-    Raises:
-        NirgenError: Its translation hasn't ended, or its manifest can't be read.
-    """
-
-    def __init__(self, folder: Path, sources: Mapping[str, Path]) -> None:
-        if journal_path(folder).exists():
-            raise NirgenError(f"{folder}: its translation hasn't ended; finish it with the same 'nirgen translate'")
-        manifest = read_manifest(folder)
-        if manifest is None:
-            raise NirgenError(f"{folder}: no translation folder (no {NAME}); 'nirgen translate' writes one")
-        name = folder.resolve().name
-        self._folder = folder
-        self._rows = sorted((row for row in manifest.rows if row.status == "done"), key=lambda row: row.source)
-        root = sources.get(name) or translated_from(folder)
-        self._roots = () if root is None else (root,)
-        self.origins = (name,)
-        self.digest = hash_input(folder / NAME)
-        self.categories: tuple[Category, ...] = ()
-        self.count = len(self._rows)
-
-    def items(self) -> Iterator[Item]:
-        """The images, sorted by key."""
-        (origin,) = self.origins
-        for row in self._rows:
-            source = safe_path(row.source, NAME)
-            yield Item(
-                key=f"{origin}/{row.source}",
-                id=None,
-                split=None,
-                origin=origin,
-                generated=True,
-                path=self._folder / safe_path(str(row.output), NAME),
-                width=row.width or 0,
-                height=row.height or 0,
-                sha256=row.output_sha256 or "",
-                input_sha256=row.output_sha256 or "",
-                rgb=find_rgb(self._roots, source),
-                rgb_name=source,
-                rgb_sha256=row.source_sha256,
-                attributes={},
-                sequence=None,
-                model_id=row.model_id,
-                boxes=(),
-            )
-
-
 @dataclass(frozen=True)
 class Collection:
-    """The images of a folder.
-
-    Attributes:
-        folder: As it was given.
-        kind: What `nirgen build-dataset` or `nirgen translate` wrote.
-        name: The folder's.
-        digest: Of what it holds: another one for other images or labels.
-        categories: In the order of their ids; none in a translation folder.
-        count: How many images there are.
-        origins: Where they come from: the inputs of a dataset; of a translation folder its name.
-    """
+    """The images of a folder."""
 
     folder: Path
     kind: Literal["dataset", "translation"]
-    name: str
-    digest: str
-    categories: tuple[Category, ...]
-    count: int
-    origins: tuple[str, ...]
-    _reader: DatasetReader | TranslationReader = field(repr=False)
+    name: str  # of the folder
+    digest: str  # of its content: another one for other images or labels
+    categories: tuple[Category, ...]  # in the order of their ids; none in a translation folder
+    count: int  # images
+    origins: tuple[str, ...]  # inputs of a dataset; the name of a translation folder
+    _read: Callable[[], Iterator[Item]] = field(repr=False)
 
     def items(self) -> Iterator[Item]:
-        """Read the images, one at a time.
-
-        Yields:
-            The images, sorted by key.
+        """Read the images one at a time, sorted by key.
 
         Raises:
-            NirgenError: A file that says what they are can't be read.
+            NirgenError: A file of the folder can't be read.
         """
-        return self._reader.items()
+        return self._read()
 
 
 def open_collection(folder: Path, sources: Mapping[str, Path] | None = None) -> Collection:
     """Open a dataset or a translation folder.
 
     Args:
-        folder: What `nirgen build-dataset` or `nirgen translate` wrote.
-        sources: By origin, where RGB images are if they have moved; the origin of a translation folder is its name.
+        folder: Output of `nirgen build-dataset` or `nirgen translate`.
+        sources: Folders of RGB images that have moved, by origin; the origin of a translation folder is its name.
 
     Raises:
-        NirgenError: It is neither, or damaged; its translation hasn't ended; or a folder of sources isn't there, or its
-            origin.
+        NirgenError: It is neither, damaged or unfinished; or `sources` has an unknown origin or a missing folder.
     """
     sources = dict(sources or {})
-    reader: DatasetReader | TranslationReader
-    kind: Literal["dataset", "translation"]
     if is_dataset(folder):
-        reader, kind = DatasetReader(folder, sources), "dataset"
+        found = _open_dataset(folder, sources)
     elif (folder / NAME).is_file() or (folder / FOLDER).is_dir():
-        reader, kind = TranslationReader(folder, sources), "translation"
+        found = _open_translation(folder, sources)
     else:
         what = (
             "not there" if not folder.exists() else f"neither a dataset (no {DATASET_JSON}) nor translated (no {NAME})"
         )
         raise NirgenError(f"{folder}: {what}; name a folder that 'nirgen build-dataset' or 'nirgen translate' wrote")
-    _check(sources, reader.origins, folder)
+    for origin, root in sources.items():
+        if origin not in found.origins:
+            raise NirgenError(f"{folder}: has no origin {origin!r}; its origins: {', '.join(found.origins)}")
+        if not root.is_dir():
+            raise NirgenError(f"{root}: no folder; name that of the RGB images of '{origin}'")
+    return found
+
+
+def _open_dataset(folder: Path, sources: Mapping[str, Path]) -> Collection:
+    info = read_dataset(folder)
+    try:
+        count = sum(int(split["images"]) for split in info.splits.values())
+        origins = tuple(sorted({given["origin"] for given in info.values["labels"]}))
+    except (KeyError, TypeError, AttributeError):
+        raise NirgenError(f"{folder / DATASET_JSON}: damaged; build the dataset again") from None
     return Collection(
         folder=folder,
-        kind=kind,
+        kind="dataset",
         name=folder.resolve().name,
-        digest=reader.digest,
-        categories=reader.categories,
-        count=reader.count,
-        origins=reader.origins,
-        _reader=reader,
+        digest=info.digest,
+        categories=info.categories,
+        count=count,
+        origins=origins,
+        _read=partial(read, info, sources=sources),
     )
 
 
-def _check(sources: Mapping[str, Path], origins: tuple[str, ...], folder: Path) -> None:
-    for origin, root in sources.items():
-        if origin not in origins:
-            raise NirgenError(f"{folder}: has no origin {origin!r}; its origins: {', '.join(origins)}")
-        if not root.is_dir():
-            raise NirgenError(f"{root}: no folder; name that of the RGB images of '{origin}'")
+def _open_translation(folder: Path, sources: Mapping[str, Path]) -> Collection:
+    if journal_path(folder).exists():
+        raise NirgenError(f"{folder}: its translation hasn't ended; finish it with the same 'nirgen translate'")
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise NirgenError(f"{folder}: no translation folder (no {NAME}); 'nirgen translate' writes one")
+    name = folder.resolve().name
+    rows = sorted((row for row in manifest.rows if row.status == "done"), key=lambda row: row.source)
+    root = sources.get(name) or translated_from(folder)
+    return Collection(
+        folder=folder,
+        kind="translation",
+        name=name,
+        digest=sha256_of(folder / NAME),
+        categories=(),
+        count=len(rows),
+        origins=(name,),
+        _read=partial(_translated, folder, name, rows, () if root is None else (root,)),
+    )
+
+
+def _translated(folder: Path, origin: str, rows: Sequence[Row], roots: Sequence[Path]) -> Iterator[Item]:
+    for row in rows:
+        source = safe_path(row.source, NAME)
+        yield Item(
+            key=f"{origin}/{row.source}",
+            id=None,
+            split=None,
+            origin=origin,
+            generated=True,
+            path=folder / safe_path(str(row.output), NAME),
+            width=row.width or 0,
+            height=row.height or 0,
+            sha256=row.output_sha256 or "",
+            input_sha256=row.output_sha256 or "",
+            rgb=find_rgb(roots, source),
+            rgb_name=source,
+            rgb_sha256=row.source_sha256,
+            attributes={},
+            sequence=None,
+            model_id=row.model_id,
+            boxes=(),
+            labelled=False,
+        )

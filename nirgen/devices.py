@@ -137,10 +137,17 @@ def has_bf16(device: torch.device) -> bool:
 
 
 def dtype_of(precision: Precision) -> torch.dtype:
-    """Return the dtype that autocast computes in."""
+    """Return torch's dtype of a precision."""
     import torch
 
     return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+
+
+def autocast(precision: Precision, device: torch.device) -> torch.autocast:
+    """Return a context in which the device's matrix products and convolutions compute in a precision."""
+    import torch
+
+    return torch.autocast(device.type, dtype_of(precision), enabled=precision != "fp32")
 
 
 @contextmanager
@@ -159,8 +166,7 @@ def computing_in(precision: Precision, device: torch.device) -> Generator[None]:
         if device.type == "cuda":
             settings = {"benchmark": False, "deterministic": True, "allow_tf32": precision != "fp32"}
             stack.enter_context(torch.backends.cudnn.flags(enabled=True, **settings))
-        if precision != "fp32":
-            stack.enter_context(torch.autocast(device.type, dtype=dtype_of(precision)))
+        stack.enter_context(autocast(precision, device))
         yield
 
 

@@ -1,7 +1,4 @@
-"""How far generated NIR is from real NIR, by numbers that stand in papers.
-
-All take 8-bit arrays, and compute in float64.
-"""
+"""Published measures of generated NIR against real NIR: 8-bit arrays in, computed in float64."""
 
 from __future__ import annotations
 
@@ -13,15 +10,16 @@ import torch
 from nirgen import losses
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
+
+PSNR_CEILING = 100.0
+"""Largest PSNR, in dB, that counts in a mean which selects a model."""
 
 
 def rmse(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """Root of the mean squared error, in grey levels [0, 255].
-
-    Args:
-        generated: (H, W) uint8.
-        real: The same shape.
+    """Return the root mean squared error of two (H, W) images, in grey levels [0, 255].
 
     Example:
         >>> rmse(np.full((2, 2), 120, np.uint8), np.full((2, 2), 100, np.uint8))
@@ -31,11 +29,7 @@ def rmse(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
 
 
 def psnr(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """Peak signal-to-noise ratio in dB, of a peak of 255; infinite for equal images.
-
-    Args:
-        generated: (H, W) uint8.
-        real: The same shape.
+    """Return the peak signal-to-noise ratio of two (H, W) images in dB, of a peak of 255; infinite for equal images.
 
     Example:
         >>> round(psnr(np.full((2, 2), 120, np.uint8), np.full((2, 2), 100, np.uint8)), 2)
@@ -45,26 +39,31 @@ def psnr(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
     return float("inf") if error == 0 else float(20 * np.log10(255 / error))
 
 
-def ssim(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """Structural similarity (Wang et al., 2004): Gaussian window of 1.5 pixels, radius 5, whole windows only.
-
-    Args:
-        generated: (H, W) uint8; H and W at least 11.
-        real: The same shape.
+def mean_psnr(values: Sequence[float]) -> float:
+    """Return the mean of PSNR values in dB, each at most `PSNR_CEILING`, so that equal images don't decide it.
 
     Returns:
-        A value in [-1, 1], 1 for equal images.
+        NaN without values.
+
+    Example:
+        >>> mean_psnr([20.0, float("inf")])
+        60.0
+    """
+    return float(np.mean(np.minimum(values, PSNR_CEILING))) if values else float("nan")
+
+
+def ssim(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
+    """Return the structural similarity of two (H, W) images (Wang et al., 2004), in [-1, 1].
+
+    The Gaussian window has a sigma of 1.5 and a radius of 5 pixels, so H and W are at least 11; only whole windows
+    count.
     """
     pair = [torch.from_numpy(image.astype(np.float64))[None, None] for image in (generated, real)]
     return float(losses.ssim(pair[0], pair[1], data_range=255.0)[0])
 
 
 def bias(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """Mean error, in grey levels: positive where the generated image is too bright.
-
-    Args:
-        generated: (H, W) uint8.
-        real: The same shape.
+    """Return the mean error of two (H, W) images in grey levels, positive where the generated one is too bright.
 
     Example:
         >>> bias(np.array([[10, 40]], np.uint8), np.array([[20, 20]], np.uint8))
@@ -74,13 +73,9 @@ def bias(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
 
 
 def std_error(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """Standard deviation of the error, in grey levels [0, 255]: what is left of the RMSE without the bias.
+    """Return the standard deviation of the error of two (H, W) images, in grey levels [0, 255].
 
-    `rmse**2 == std_error**2 + bias**2`; the paper's STD and PSNR fit this reading.
-
-    Args:
-        generated: (H, W) uint8.
-        real: The same shape.
+    It is the RMSE without the bias: `rmse**2 == std_error**2 + bias**2`; the paper's STD and PSNR fit this reading.
 
     Example:
         >>> std_error(np.array([[10, 40]], np.uint8), np.array([[20, 20]], np.uint8))
@@ -90,14 +85,10 @@ def std_error(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
 
 
 def rmse_uint8_wrapped(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-    """The number that the paper calls RMSE: difference and square are both taken modulo 256, as 8-bit arrays do.
+    """Return what the paper calls RMSE: difference and square are both taken modulo 256, as 8-bit arrays do.
 
-    It is no measure of error (an error of 16 everywhere gives 0, and nothing exceeds 15.78) and is here only to stand
-    beside the published tables.
-
-    Args:
-        generated: (H, W) uint8.
-        real: The same shape.
+    For comparison with the published tables alone: it is no measure of error (an error of 16 everywhere gives 0, and
+    nothing exceeds 15.78).
 
     Example:
         >>> rmse_uint8_wrapped(np.full((2, 2), 120, np.uint8), np.full((2, 2), 100, np.uint8))

@@ -17,12 +17,13 @@ if TYPE_CHECKING:
 NAME = "run.json"
 
 
-def environment() -> dict[str, str]:
-    """Return the host, the platform and the versions of Python and nirgen."""
+def environment(**versions: str) -> dict[str, str]:
+    """Return the host, the platform and the versions of Python, other packages and nirgen."""
     return {
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": platform.python_version(),
+        **versions,
         "nirgen": __version__,
     }
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -39,10 +41,23 @@ def pytest_xdist_auto_num_workers() -> int:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Share the cores among the processes that run tests, which inherit this environment, as what they start does."""
+    """Set what the processes that tests start inherit: Ctrl-C, be it ignored here, and a share of the cores."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in background jobs of a script
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     workers = config.getoption("numprocesses", None)
     if workers:
         os.environ.setdefault("OMP_NUM_THREADS", str(max(1, processors() // workers)))
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what was imported from garbage collection, which would walk through all of it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_unconfigure() -> None:
+    """Let it be collected at the end: extension modules complain of what is left."""
+    gc.unfreeze()
 
 
 class RedTranslator:

@@ -25,7 +25,6 @@ from nirgen.browse.selection import (
     update_patches,
 )
 from nirgen.errors import NirgenError
-from nirgen.explain.explanation import lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -331,6 +330,8 @@ def escaped(text: str) -> str:
 
 
 def _paragraphs(found: Explanation) -> Iterator[list[str]]:
+    from nirgen.explain import lines
+
     paragraph: list[str] = []
     for name, text in lines(found):
         if name and paragraph:

@@ -12,7 +12,7 @@ import typer
 from nirgen.cli.output import show
 
 if TYPE_CHECKING:
-    from nirgen.explain.explanation import Explanation
+    from nirgen.explain import Explanation
 
 
 def explain(
@@ -40,7 +40,7 @@ def _print(found: Explanation) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from nirgen.explain.explanation import lines
+    from nirgen.explain import lines
 
     table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
     table.add_column()

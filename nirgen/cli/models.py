@@ -35,20 +35,18 @@ def info(
     as_json: Annotated[bool, typer.Option("--json", help="Print the whole header as JSON.")] = False,
 ) -> None:
     """Say what a model is: architecture, size, training, numbers, licence; its hash is verified."""
-    from nirgen.models.catalog import find_model, read_extractor_config
-    from nirgen.models.checkpoint import load_state
+    from nirgen.models.catalog import find_model, read_extractor_config, verify
 
     path = find_model(model)
     extractor = read_extractor_config(path)
     if extractor is not None:
         _print_extractor(path, extractor, as_json=as_json)
         return
-    state, header = load_state(path)
+    header, values = verify(path)
     if as_json:
         typer.echo(json.dumps(header, indent=2, sort_keys=True))
         return
     training, architecture = header["training"], header["architecture"]
-    values = sum(tensor.numel() for tensor in state.values())
     rows = {
         "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
         "model id": f"{header['model_id']} (verified)",

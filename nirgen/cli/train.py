@@ -88,7 +88,7 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
                 distributed="TORCHELASTIC_RUN_ID" in os.environ or processes > 1,
                 allow_changes=allow_changes,
                 report=report,
-                stop=stop,
+                stopped=stop,
             )
         except KeyboardInterrupt:
             typer.echo(f"interrupted at once; the same command goes on from the last checkpoint in {out}", err=True)
@@ -110,7 +110,6 @@ def _describe(settings: TrainConfig, pairs: PairList) -> None:
     import yaml
 
     from nirgen.models.checkpoint import build
-    from nirgen.train.loop import total_steps
     from nirgen.train.monitor import chosen_pairs
 
     chosen = pairs.split("train").pairs
@@ -120,7 +119,7 @@ def _describe(settings: TrainConfig, pairs: PairList) -> None:
     parameters = sum(parameter.numel() for parameter in build(settings.generator).parameters())
     typer.echo(f"# {len(chosen)} pairs of {sequences} sequences to train on, {judged} to judge by", err=True)
     budget = f", in {settings.max_minutes:g} minutes at most" if settings.max_minutes else ""
-    typer.echo(f"# {parameters:,} parameters, {total_steps(settings, len(chosen)):,} steps{budget}", err=True)
+    typer.echo(f"# {parameters:,} parameters, {settings.total_steps(len(chosen)):,} steps{budget}", err=True)
 
 
 @contextmanager

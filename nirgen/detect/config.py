@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from nirgen.config import FrozenConfig
+from nirgen.config import OLD_PRECISIONS, FrozenConfig
 
 DEFAULT_MODEL = "PekingU/rtdetr_v2_r18vd"
 """RT-DETRv2 with a ResNet-18: Apache-2.0, 20 million weights, all of it in transformers."""
@@ -49,7 +49,7 @@ class DetectConfig(FrozenConfig):
     """Highest norm of a step's gradient."""
     ema_decay: float = Field(0.999, ge=0, lt=1)
     """Of the moving average of the weights, which is what is kept."""
-    precision: Literal["float32", "bf16"] = "float32"
+    precision: Annotated[Literal["fp32", "bf16"], OLD_PRECISIONS] = "fp32"
     """What the network computes in; the loss is float32 in any case."""
     seed: int = Field(0, ge=0)
     """Of order, crops, noise and fresh weights."""

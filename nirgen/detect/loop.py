@@ -258,7 +258,7 @@ def train_detector(
         except NotFiniteError as error:
             raise ConfigError(
                 f"step {state.step + 1}: {error}; {last_good(folder.checkpoints)}; lower learning_rate, or use "
-                "precision=float32"
+                "precision=fp32"
             ) from None
         except torch.OutOfMemoryError:
             raise ConfigError(

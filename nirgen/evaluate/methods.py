@@ -1,11 +1,10 @@
-"""What an evaluation compares: real NIR images (cases) and the methods that generate them.
+"""Real NIR images (cases) and the methods that generate them.
 
-A method is a model, a folder of images made elsewhere, or a baseline that needs no model.
+A method is a model, a folder of images, or a baseline that needs no model (`floor` in tables and files).
 """
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import PurePosixPath
@@ -15,11 +14,12 @@ import numpy as np
 
 from nirgen import images
 from nirgen.errors import ImageError, NirgenError
+from nirgen.files import sha256_of
 from nirgen.pairs import read_pair
 from nirgen.pairs.listing import GREY_TOLERANCE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -28,50 +28,39 @@ if TYPE_CHECKING:
     from nirgen.pairs import PairList
 
 
-SMALLEST_SIDE = 32
-"""Pixels that each side must have at least: below, the windows and networks of the measures don't fit."""
+SMALLEST_SIDE = 32  # pixels: windows and networks of the measures need that many
 
 
 @dataclass(frozen=True)
 class Case:
-    """One real NIR image.
+    """A real NIR image."""
 
-    Attributes:
-        key: What it is called in tables: a pair's name, or the path without ending in a folder.
-        sequence: The recording or scene that it belongs to; images of one sequence are not independent.
-        category: What it shows, or an empty string.
-        nir: Its file.
-        rgb: The photo's file, or None.
-        nir_sha256: Of the file's bytes.
-        read: Decodes RGB (H, W, 3), or None, and NIR (h, w), uint8.
-    """
-
-    key: str
-    sequence: str
-    category: str
+    key: str  # a pair's name, or the path in a folder without its suffix
+    sequence: str  # recording or scene; images of one sequence are not independent
+    category: str  # of the scene; may be empty
     nir: Path
     rgb: Path | None
-    nir_sha256: str
-    read: Callable[[], tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]]
+    nir_sha256: str  # of the file
+    read: Callable[[], tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]]  # decodes RGB (H, W, 3), NIR (h, w)
 
 
 @dataclass(frozen=True)
 class Frame:
-    """The pixels of a case at the size of comparison.
-
-    Attributes:
-        case: The case.
-        rgb: (H, W, 3) uint8, or None.
-        nir: (H, W) uint8, the real NIR image.
-    """
+    """The pixels of a case at the size of comparison."""
 
     case: Case
-    rgb: NDArray[np.uint8] | None
-    nir: NDArray[np.uint8]
+    rgb: NDArray[np.uint8] | None  # (H, W, 3)
+    nir: NDArray[np.uint8]  # (H, W)
+
+    @property
+    def photo(self) -> NDArray[np.uint8]:
+        """The RGB image, for methods that need one."""
+        assert self.rgb is not None
+        return self.rgb
 
 
 def from_pairs(pairs: PairList, split: str) -> tuple[Case, ...]:
-    """The cases of a list's split.
+    """Return the cases of a split of a pair list.
 
     Raises:
         NirgenError: The split is empty.
@@ -92,18 +81,14 @@ def from_pairs(pairs: PairList, split: str) -> tuple[Case, ...]:
 
 
 def from_folders(nir: Path, rgb: Path | None = None) -> tuple[Case, ...]:
-    """The images of a folder of real NIR; a subfolder is a sequence.
+    """Return the images of a folder of real NIR, sorted by key; a subfolder is a sequence.
 
     Args:
         nir: The folder.
-        rgb: A folder of photos, matched by relative path without ending.
-
-    Returns:
-        The cases, sorted by key.
+        rgb: A folder of photos, matched by relative path without suffix.
 
     Raises:
-        NirgenError: A folder is missing or empty, an image has no photo, or two images are told apart by their ending
-            alone.
+        NirgenError: A folder is missing or empty, an image has no photo, or two images differ in their suffix alone.
     """
     reals = images_by_key(nir)
     photos = {} if rgb is None else partners(rgb, reals)
@@ -114,7 +99,7 @@ def from_folders(nir: Path, rgb: Path | None = None) -> tuple[Case, ...]:
             category="",
             nir=path,
             rgb=photos.get(key),
-            nir_sha256=hashlib.sha256(path.read_bytes()).hexdigest(),
+            nir_sha256=sha256_of(path),
             read=partial(_read_files, photos.get(key), path),
         )
         for key, path in reals.items()
@@ -126,11 +111,11 @@ def read_frame(case: Case, size: int | None) -> Frame:
 
     Args:
         case: The case.
-        size: Height and width that both images are squashed to by Pillow's bilinear filter; None for the NIR image's
-            own, which the photo must share.
+        size: Height and width in pixels that both images are resized to (bilinear, as in Pillow); None for the size of
+            the NIR image, which the photo must share.
 
     Raises:
-        ImageError: A file can't be read; the NIR image is in colour or too small; or the two sizes differ.
+        ImageError: A file can't be read, the NIR image is in colour or too small, or the two sizes differ.
     """
     rgb, nir = case.read()
     if size is not None:
@@ -165,10 +150,10 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
 
 
 def images_by_key(folder: Path) -> dict[str, Path]:
-    """The images under a folder by their relative path without ending, sorted; hidden files are left aside.
+    """Return the images under a folder by relative path without suffix, sorted; hidden files are skipped.
 
     Raises:
-        NirgenError: There is no such folder, it holds no images, or two have one key.
+        NirgenError: The folder is missing or holds no images, or two images have one key.
     """
     if not folder.is_dir():
         raise NirgenError(f"{folder}: no such folder; name one of images")
@@ -188,7 +173,7 @@ def images_by_key(folder: Path) -> dict[str, Path]:
 
 
 def partners(folder: Path, reals: dict[str, Path]) -> dict[str, Path]:
-    """The images of a folder that belong to real NIR images, by key.
+    """Return the images of a folder that belong to real NIR images, by key.
 
     Raises:
         NirgenError: As `images_by_key`; or a real image has no partner.
@@ -201,7 +186,7 @@ def partners(folder: Path, reals: dict[str, Path]) -> dict[str, Path]:
 
 
 def shown(image: NDArray[np.uint8]) -> str:
-    """An image's size for people: `640x480`, width first, as file managers have it."""
+    """Return an image's size as text, width first: `640x480`."""
     return f"{image.shape[1]}x{image.shape[0]}"
 
 
@@ -220,43 +205,35 @@ LUMA = np.array([0.299, 0.587, 0.114])
 
 @dataclass(frozen=True)
 class Method:
-    """Something that gives a NIR image for each case.
+    """A generator of NIR images: a row of the table."""
 
-    Attributes:
-        name: What tables call it; unique among the methods of a table.
-        kind: `model`, `folder` or `floor`.
-        generate: Gives (H, W) uint8 of the size of the frame's NIR image.
-        about: One line on what it is.
-        trained_on: Hashes of the NIR files that it was fitted on.
-    """
-
-    name: str
+    name: str  # unique in a table
     kind: Kind
-    generate: Callable[[Frame], NDArray[np.uint8]]
-    about: str = ""
-    trained_on: frozenset[str] = field(default=frozenset(), repr=False)
+    generate: Callable[[Frame], NDArray[np.uint8]]  # gives (H, W) of the size of the frame's NIR image
+    about: str = ""  # one line
+    trained_on: frozenset[str] = field(default=frozenset(), repr=False)  # sha256 of its NIR training files
 
 
 def from_model(model: NirModel, name: str = "model", about: str = "") -> Method:
-    """A model, which translates the frame's RGB image."""
+    """Return a model as a method: it translates the frame's RGB image."""
     trained_on = frozenset(pair["nir_sha256"] for pair in model.training_pairs)
-    return Method(name, "model", lambda frame: model(_photo(frame)), about, trained_on)
+    return Method(name, "model", lambda frame: model(frame.photo), about, trained_on)
 
 
 def from_folder(folder: Path, cases: Sequence[Case], size: int | None, name: str) -> tuple[Method, int]:
-    """A folder of generated images, matched by relative path without ending, never by position.
+    """Return a folder of generated images, matched by relative path without suffix, as a method.
 
     Args:
-        folder: The folder, such as one that `nirgen translate` wrote.
-        cases: Those to be judged on.
+        folder: The folder, such as an output of `nirgen translate`.
+        cases: The cases to evaluate on.
         size: As for `read_frame`.
-        name: What tables call it.
+        name: Of the method.
 
     Returns:
         The method, and the number of images in the folder that belong to no case.
 
     Raises:
-        NirgenError: There is no such folder, or an image is missing or there twice.
+        NirgenError: The folder is missing, or an image is missing or there twice.
     """
     files = partners(folder, {case.key: case.nir for case in cases})
 
@@ -276,22 +253,22 @@ def from_folder(folder: Path, cases: Sequence[Case], size: int | None, name: str
 
 
 def luma() -> Method:
-    """The floor `luma`."""
-    return Method("luma", "floor", lambda frame: np.rint(_photo(frame) @ LUMA).astype(np.uint8), FLOORS["luma"])
+    """Return the baseline `luma`."""
+    return Method("luma", "floor", lambda frame: np.rint(frame.photo @ LUMA).astype(np.uint8), FLOORS["luma"])
 
 
 def red() -> Method:
-    """The floor `red`."""
-    return Method("red", "floor", lambda frame: _photo(frame)[..., 0], FLOORS["red"])
+    """Return the baseline `red`."""
+    return Method("red", "floor", lambda frame: frame.photo[..., 0], FLOORS["red"])
 
 
 def linear(training: Sequence[Case], size: int | None, progress: Callable[[int, int], None] | None = None) -> Method:
-    """The floor `linear`, fitted on cases that are not judged on.
+    """Return the baseline `linear`, fitted on a training set.
 
     Args:
-        training: The cases, with photos.
+        training: Cases with photos, none of which is evaluated on.
         size: As for `read_frame`.
-        progress: Called with the cases read and their total.
+        progress: Progress callback: (cases read, total).
 
     Raises:
         ImageError: As `read_frame`.
@@ -299,7 +276,7 @@ def linear(training: Sequence[Case], size: int | None, progress: Callable[[int, 
     products, targets = np.zeros((4, 4)), np.zeros(4)
     for done, case in enumerate(training, start=1):
         frame = read_frame(case, size)
-        columns = _with_ones(_photo(frame)).reshape(-1, 4)
+        columns = _with_ones(frame.photo).reshape(-1, 4)
         products += columns.T @ columns
         targets += columns.T @ frame.nir.reshape(-1)
         if progress is not None:
@@ -307,7 +284,7 @@ def linear(training: Sequence[Case], size: int | None, progress: Callable[[int, 
     weights = np.linalg.lstsq(products, targets, rcond=None)[0]
 
     def generate(frame: Frame) -> NDArray[np.uint8]:
-        mapped: NDArray[np.uint8] = np.rint(_with_ones(_photo(frame)) @ weights).clip(0, 255).astype(np.uint8)
+        mapped: NDArray[np.uint8] = np.rint(_with_ones(frame.photo) @ weights).clip(0, 255).astype(np.uint8)
         return mapped
 
     formula = " ".join(f"{weight:+.3f} {channel}" for weight, channel in zip(weights, "RGB", strict=False))
@@ -316,24 +293,18 @@ def linear(training: Sequence[Case], size: int | None, progress: Callable[[int, 
 
 
 def refuse_trained_on(methods: Iterable[Method], cases: Iterable[Case]) -> None:
-    """Refuse to judge what was trained on the very images.
+    """Refuse to evaluate a method on images that it was trained on.
 
     Raises:
-        NirgenError: A case is among those that a method was trained on.
+        NirgenError: A case is in the training set of a method.
     """
-    hashes: Mapping[str, Case] = {case.nir_sha256: case for case in cases}
+    hashes = {case.nir_sha256: case for case in cases}
     for method in methods:
         for sha256 in sorted(method.trained_on & hashes.keys(), key=lambda sha256: hashes[sha256].key):
             raise NirgenError(
                 f"{hashes[sha256].nir}: the model was trained on it; judge it on pairs that it has not seen "
                 f"('{method.name}')"
             )
-
-
-def _photo(frame: Frame) -> NDArray[np.uint8]:
-    """The frame's RGB image: (H, W, 3) uint8; whoever asks for it made sure that there is one."""
-    assert frame.rgb is not None
-    return frame.rgb
 
 
 def _with_ones(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:

@@ -1,11 +1,10 @@
 """LPIPS, DISTS, FID and KID, and the weight files of their networks.
 
-Weights are searched on this machine and never downloaded.
+Weights are searched on this machine, never downloaded.
 """
 
 from __future__ import annotations
 
-import hashlib
 import io
 import warnings
 from contextlib import contextmanager
@@ -22,7 +21,8 @@ from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
 from torchmetrics.image.kid import KernelInceptionDistance
 from torchmetrics.image.lpip import LearnedPerceptualImagePatchSimilarity
 
-from nirgen.errors import ModelError, NirgenError
+from nirgen.errors import ModelError, NirgenError, one_line
+from nirgen.files import sha256_of
 from nirgen.models.weights import read_foreign
 
 if TYPE_CHECKING:
@@ -34,23 +34,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class WeightFile:
-    """A published file.
+    """A published weight file."""
 
-    Attributes:
-        name: Its name, which ends in the first eight digits of its sha256.
-        network: What it is the weights of.
-        fetch: A line of Python that puts it into torch's cache, on a machine with a network.
-    """
-
-    name: str
+    name: str  # ends in the first eight digits of its sha256
     network: str
-    fetch: str
+    fetch: str  # a line of Python that downloads it into torch's cache
 
     def find(self, folder: Path | None) -> Path | None:
-        """Where the file is: in a folder that the user names, or else in torch's cache.
+        """Return the path of the file in the given folder, or else in torch's cache; None if it is in neither.
 
         Raises:
-            NirgenError: There is no such folder.
+            NirgenError: The folder is missing.
         """
         if folder is not None and not folder.is_dir():
             raise NirgenError(f"{folder}: no such folder; --weights names the one that holds files such as {self.name}")
@@ -60,17 +54,15 @@ class WeightFile:
 
     @property
     def remedy(self) -> str:
-        """What a table says where the file isn't found."""
+        """The note of a table on a missing file."""
         return (
             f"weights not found: put {self.name} ({self.network}) into the folder of --weights, or into torch's cache "
             f'with a network: python -c "{self.fetch}"'
         )
 
     def is_published(self, path: Path) -> bool:
-        """Whether a file's sha256 begins with the digits in the published name."""
-        digits = Path(self.name).stem.rpartition("-")[2]
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest().startswith(digits)
+        """Return True if the sha256 of a file begins with the digits in the published name."""
+        return sha256_of(path).startswith(Path(self.name).stem.rpartition("-")[2])
 
 
 ALEXNET = WeightFile(
@@ -89,21 +81,15 @@ INCEPTION = WeightFile(
 LpipsNet = Literal["alex", "vgg"]
 KID_SUBSET = 1000
 KID_SUBSETS = 100
-FEW_FOR_FID = 2049
-"""With fewer images the covariance of 2048 features can't be of full rank."""
 
 
 class Networks:
     """The networks whose weights are on this machine.
 
     Args:
-        weights: A folder of weight files, looked into before torch's cache.
-        lpips: Which network LPIPS looks through.
+        weights: A folder of weight files, searched before torch's cache.
+        lpips: Network of LPIPS.
         device: Where they run.
-
-    Attributes:
-        notes: By measure, why it has no values, or what is to be known of them.
-        files: By measure, the path of the weights in use.
 
     Raises:
         NirgenError: `weights` is no folder.
@@ -111,8 +97,8 @@ class Networks:
     """
 
     def __init__(self, weights: Path | None, lpips: LpipsNet = "alex", device: torch.device | str = "cpu") -> None:
-        self.notes: dict[str, str] = {}
-        self.files: dict[str, Path] = {}
+        self.notes: dict[str, str] = {}  # by measure: missing weights, or a caveat
+        self.files: dict[str, Path] = {}  # weights in use, by measure
         self._device = torch.device(device)
         self._lpips = self._dists = self._inception = None
         with torch.random.fork_rng(devices=[]):  # networks are built with random weights first
@@ -130,44 +116,41 @@ class Networks:
 
     @property
     def per_image(self) -> tuple[str, ...]:
-        """The measures that it has of single images."""
+        """The available measures of single images."""
         there = {"lpips": self._lpips, "dists": self._dists}
         return tuple(name for name, network in there.items() if network is not None)
 
     @property
     def sees_features(self) -> bool:
-        """Whether FID and KID can be had."""
+        """True if FID and KID are available."""
         return self._inception is not None
 
     @torch.inference_mode()
     def measure(self, name: str, generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-        """LPIPS or DISTS of one image.
+        """Return LPIPS or DISTS of an image.
 
         Args:
             name: One of `per_image`.
             generated: (H, W) uint8.
             real: The same shape.
         """
-        batches = [self._batch(image).float().div(255) for image in (generated, real)]
-        if name == "lpips":
-            assert self._lpips is not None
-            return float(self._lpips(*batches))
-        assert self._dists is not None
-        return float(self._dists(*batches))
+        network = self._lpips if name == "lpips" else self._dists
+        assert network is not None
+        return float(network(*(self._batch(image).float().div(255) for image in (generated, real))))
 
     @torch.inference_mode()
     def features(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
-        """Inception's 2048 features of a (H, W) uint8 image."""
+        """Return Inception's 2048 features of a (H, W) uint8 image."""
         assert self._inception is not None
         features: NDArray[np.float64] = self._inception(self._batch(image))[0].double().cpu().numpy()
         return features
 
     def _batch(self, image: NDArray[np.uint8]) -> Tensor:
-        """(H, W) -> (1, 3, H, W) uint8, the channels being equal."""
+        """(H, W) -> (1, 3, H, W) uint8 of equal channels."""
         return torch.from_numpy(np.ascontiguousarray(image)).to(self._device).expand(1, 3, -1, -1)
 
     def _find(self, measures: tuple[str, ...], file: WeightFile, folder: Path | None) -> dict[str, Tensor] | None:
-        """The tensors of a file, or a note for each measure that goes without."""
+        """Return the tensors of a file; None, with a note on each of its measures, if it is missing."""
         path = file.find(folder)
         if path is None:
             self.notes |= dict.fromkeys(measures, file.remedy)
@@ -180,7 +163,7 @@ class Networks:
 
 
 def fid(generated: NDArray[np.float64], real: NDArray[np.float64]) -> float:
-    """Fréchet inception distance of two sets of features.
+    """Return the Fréchet inception distance of two sets of features.
 
     Args:
         generated: (N, D) float64, N at least 2.
@@ -193,7 +176,7 @@ def fid(generated: NDArray[np.float64], real: NDArray[np.float64]) -> float:
 
 
 def kid(generated: NDArray[np.float64], real: NDArray[np.float64]) -> float:
-    """Kernel inception distance of two sets of features: over all images at once, or over 100 subsets of 1000.
+    """Return the kernel inception distance of two sets of features: over all images, or over 100 subsets of 1000.
 
     Args:
         generated: (N, D) float64, N at least 2.
@@ -214,7 +197,7 @@ def kid(generated: NDArray[np.float64], real: NDArray[np.float64]) -> float:
 
 
 class _Given(nn.Module):
-    """Stands where torchmetrics has its feature extractor, when the features are there already."""
+    """The feature extractor of torchmetrics where features are computed already."""
 
     def __init__(self, num_features: int) -> None:
         super().__init__()
@@ -225,7 +208,7 @@ class _Given(nn.Module):
 
 
 def _inception(state: dict[str, Tensor]) -> NoTrainInceptionV3:
-    """Inception of given weights; torch-fidelity unpickles with `weights_only=False`, so it gets our own bytes."""
+    """Build Inception; torch-fidelity unpickles with `weights_only=False`, so it reads bytes written here."""
     data = io.BytesIO()
     torch.save(state, data)
     data.seek(0)
@@ -234,7 +217,7 @@ def _inception(state: dict[str, Tensor]) -> NoTrainInceptionV3:
 
 @contextmanager
 def _loading(file: WeightFile, state: dict[str, Tensor], path: Path) -> Generator[None]:
-    """Let torchvision find the weights, and nothing else, where it looks before it downloads."""
+    """Put the weights, and nothing else, where torchvision looks before it downloads."""
     before = torch.hub.get_dir()
     with TemporaryDirectory(prefix="nirgen-") as folder, _fitting(file, path):
         checkpoints = Path(folder, "checkpoints")
@@ -249,9 +232,8 @@ def _loading(file: WeightFile, state: dict[str, Tensor], path: Path) -> Generato
 
 @contextmanager
 def _fitting(file: WeightFile, path: Path) -> Generator[None]:
-    """Turn tensors that don't fit into one line."""
     try:
         yield
     except RuntimeError as error:
-        reason = " ".join(str(error).split())[:120]
+        reason = one_line(error, 120)
         raise ModelError(f"{path}: not the weights of {file.network} ({reason}...); fetch it again") from error

@@ -4,21 +4,16 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import dataclass
-from importlib import resources
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from nirgen import images
+from nirgen import images, templates
 from nirgen._version import __version__
 from nirgen.evaluate import table
 from nirgen.evaluate.measures import MEASURES, OF_SETS, TABLES
 from nirgen.evaluate.methods import read_frame, shown
-from nirgen.evaluate.perceptual import FEW_FOR_FID
 from nirgen.evaluate.summary import Report, notes_on, summarise
 from nirgen.files import make_folder, output_file
 
@@ -26,17 +21,21 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    import pyarrow as pa
     from numpy.typing import NDArray
 
     from nirgen.evaluate.methods import Frame
-    from nirgen.evaluate.summary import Estimate, Scores, Settings, Subset
+    from nirgen.evaluate.summary import Scores, Settings, Subset
 
 
-ERROR_RANGE = 64
-"""Grey levels at which the colours of an error map end."""
-LONGEST_SIDE = 512
-"""Of a picture, in pixels; larger ones are shown smaller."""
+SCHEMA = 1
+FILES = ("per_image.parquet", "summary.json", "table.md", "report.html")
+FEW_FOR_FID = 2049  # with fewer images the covariance of 2048 features can't be of full rank
+
+ERROR_RANGE = 64  # grey levels at which the colours of an error map end
+LONGEST_SIDE = 512  # pixels; larger pictures are shown smaller
 TOO_DARK, TOO_BRIGHT = np.array([33, 102, 172.0]), np.array([178, 24, 43.0])
+EACH = 3  # images of each section of the page
 
 
 @dataclass(frozen=True)
@@ -49,21 +48,32 @@ class Window:
     width: int
 
     def of(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """That part of an image."""
+        """Crop an image."""
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
 @dataclass(frozen=True)
 class Picture:
-    """An image in a page, and its part where the error is greatest; both are data URIs."""
+    """An image of the page, and its part where the error is greatest; both are data URIs."""
 
     title: str
     whole: str
     zoom: str
 
 
+@dataclass(frozen=True)
+class Shown:
+    """A case on the page."""
+
+    key: str
+    about: str
+    numbers: list[tuple[str, str]]
+    pictures: list[Picture]
+    window: dict[str, float]  # in hundredths of the image's height and width
+
+
 def pictures(frame: Frame, generated: NDArray[np.uint8]) -> tuple[list[Picture], Window]:
-    """The pictures of a case, and the window that their zooms show."""
+    """Return the pictures of a case, and the window that their zooms show."""
     window = worst_window(generated, frame.nir)
     shown = {"real NIR": frame.nir, "generated": generated, "error": error_map(generated, frame.nir)}
     if frame.rgb is not None:
@@ -75,7 +85,7 @@ def pictures(frame: Frame, generated: NDArray[np.uint8]) -> tuple[list[Picture],
 
 
 def error_map(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The signed error in colours: white for none, red for too bright, blue for too dark.
+    """Return the signed error in colours: white for none, red for too bright, blue for too dark.
 
     Args:
         generated: (H, W) uint8.
@@ -96,7 +106,7 @@ def error_map(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[
 
 
 def worst_window(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> Window:
-    """The square, a quarter of the shorter side wide, whose mean squared error is greatest; of equal ones the first."""
+    """Return the square of a quarter of the shorter side with the greatest mean squared error, the first of equals."""
     height, width = real.shape
     side = max(1, min(height, width) // 4)
     squares = np.zeros((height + 1, width + 1))
@@ -114,31 +124,15 @@ def _fitted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _data_uri(image: NDArray[np.uint8], *, lossless: bool) -> str:
-    kind = "png" if lossless else "jpg"
     data = images.encode(np.ascontiguousarray(image), "png" if lossless else "jpg")
-    return f"data:image/{'jpeg' if kind == 'jpg' else kind};base64,{base64.b64encode(data).decode()}"
-
-
-EACH = 3
-"""Images shown of each kind."""
-
-
-@dataclass(frozen=True)
-class Shown:
-    """A case on the page; the window is in hundredths of the image's height and width."""
-
-    key: str
-    about: str
-    numbers: list[tuple[str, str]]
-    pictures: list[Picture]
-    window: dict[str, float]
+    return f"data:image/{'png' if lossless else 'jpeg'};base64,{base64.b64encode(data).decode()}"
 
 
 def render(report: Report) -> str:
-    """The page's HTML; the same report gives the same text."""
-    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
-    source = resources.files("nirgen.evaluate").joinpath("page.html.j2").read_text(encoding="utf-8")
-    return environment.from_string(source).render(
+    """Return the page's HTML; the same report gives the same text."""
+    return templates.render(
+        "nirgen.evaluate",
+        "page.html.j2",
         report=report,
         grids=table.grids(report),
         differences=[(subset.name, table.differences(subset)) for subset in report.subsets],
@@ -151,20 +145,17 @@ def render(report: Report) -> str:
 
 
 def extremes(report: Report) -> list[tuple[str, list[int]]]:
-    """Which images to show: the worst and best of the first method, by PSNR and by SSIM, none of them twice."""
+    """Return the images to show: the worst and best of the first method, by PSNR and by SSIM, none of them twice."""
     values = report.scores.values[report.scores.methods[0].name]
     taken: set[int] = set()
     sections = []
     for measure in ("psnr", "ssim"):
         order = sorted(range(len(report.scores.cases)), key=lambda number: (values[measure][number], number))
-        for title, ranked in (
-            (f"Worst by {MEASURES[measure].title}", order),
-            (f"Best by {MEASURES[measure].title}", order[::-1]),
-        ):
+        for title, ranked in (("Worst", order), ("Best", order[::-1])):
             chosen = [number for number in ranked if number not in taken][:EACH]
             taken |= set(chosen)
             if chosen:
-                sections.append((title, chosen))
+                sections.append((f"{title} by {MEASURES[measure].title}", chosen))
     return sections
 
 
@@ -174,6 +165,7 @@ def _show(report: Report, number: int) -> Shown:
     drawn, window = pictures(frame, method.generate(frame))
     height, width = frame.nir.shape
     values = report.scores.values[method.name]
+    sides = {"top": height, "left": width, "height": height, "width": width}
     return Shown(
         key=case.key,
         about=", ".join(filter(None, (case.category, shown(frame.nir)))),
@@ -183,17 +175,8 @@ def _show(report: Report, number: int) -> Shown:
             if name != "rmse_uint8_wrapped"
         ],
         pictures=drawn,
-        window={
-            "top": 100 * window.top / height,
-            "left": 100 * window.left / width,
-            "height": 100 * window.height / height,
-            "width": 100 * window.width / width,
-        },
+        window={name: 100 * value / sides[name] for name, value in asdict(window).items()},
     )
-
-
-SCHEMA = 1
-FILES = ("per_image.parquet", "summary.json", "table.md", "report.html")
 
 
 def make_report(
@@ -205,14 +188,14 @@ def make_report(
     weights: Mapping[str, str],
     published: tuple[str, ...] = (),
 ) -> Report:
-    """Sum up scores.
+    """Summarise scores.
 
     Args:
-        scores: Of single images.
-        settings: As they were taken with, and how to sum them up.
-        on: What the images are, such as "split 'val' of pairs.csv".
-        notes: What is to be known, by measure or other subject.
-        weights: By measure, the name of its weight file.
+        scores: Values of single images.
+        settings: Those that they were taken with.
+        on: Name of the images, such as "split 'val' of pairs.csv".
+        notes: Notes by measure or other subject.
+        weights: Name of the weight file by measure.
         published: Keys of `nirgen.evaluate.measures.TABLES`.
     """
     subsets = summarise(scores, settings)
@@ -237,7 +220,7 @@ def make_report(
 
 
 def as_dict(report: Report) -> dict[str, Any]:
-    """The summary for machines; a number that is not finite is null, for JSON has none."""
+    """Return the values of `summary.json`; a number that is not finite is null."""
     return {
         "schema": SCHEMA,
         "nirgen": __version__,
@@ -262,15 +245,13 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 
 def write(report: Report, out: Path) -> None:
-    """Write the four files of a report; those of an earlier one are replaced.
-
-    Args:
-        report: The report.
-        out: The folder; it is made.
+    """Write the files of a report; those of an earlier one are replaced.
 
     Raises:
         OutputError: A file can't be written.
     """
+    import pyarrow.parquet as pq
+
     make_folder(out)
     with output_file(out / "per_image.parquet") as temporary:
         pq.write_table(_per_image(report), temporary)
@@ -285,7 +266,9 @@ def write(report: Report, out: Path) -> None:
 
 
 def _per_image(report: Report) -> pa.Table:
-    """A row for each method and image, sorted by the table's methods and by the images' keys."""
+    """Return a row for each method and image, in the order of the table's methods and of the images' keys."""
+    import pyarrow as pa
+
     scores = report.scores
     order = sorted(range(len(scores.cases)), key=lambda number: scores.cases[number].key)
     rows = [
@@ -325,7 +308,7 @@ def _subset_as_dict(subset: Subset, settings: Settings) -> dict[str, Any]:
             {
                 "method": row.method,
                 "kind": row.kind,
-                "estimates": {name: _estimate_as_dict(estimate) for name, estimate in row.estimates.items()},
+                "estimates": {name: estimate.as_dict() for name, estimate in row.estimates.items()},
             }
             for row in subset.rows
         ],
@@ -336,12 +319,7 @@ def _subset_as_dict(subset: Subset, settings: Settings) -> dict[str, Any]:
                 "measure": comparison.measure,
                 "verdict": comparison.verdict,
             }
-            | _estimate_as_dict(comparison.difference)
+            | comparison.difference.as_dict()
             for comparison in subset.comparisons
         ],
     }
-
-
-def _estimate_as_dict(estimate: Estimate) -> dict[str, float | None]:
-    numbers = {"value": estimate.value, "low": estimate.low, "high": estimate.high}
-    return {name: None if number is None or not np.isfinite(number) else number for name, number in numbers.items()}

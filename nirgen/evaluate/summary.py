@@ -9,10 +9,8 @@ import numpy as np
 
 from nirgen.config import FrozenConfig
 from nirgen.evaluate import methods as by
-from nirgen.evaluate import methods as of
-from nirgen.evaluate.measures import MEASURES, OF_SETS
-from nirgen.evaluate.methods import read_frame, refuse_trained_on
-from nirgen.stats import differences, intervals
+from nirgen.evaluate.measures import MEASURES, OF_SETS, PIXEL_MEASURES
+from nirgen.stats import Estimate, differences, estimate_means, note_on_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -25,30 +23,33 @@ if TYPE_CHECKING:
     from nirgen.pairs import PairList
 
 
-PIXEL_MEASURES = tuple(name for name, measure in MEASURES.items() if measure.formula is not None)
+Verdict = Literal["better", "worse", "undecided"]
+URBAN = frozenset({"urban", "street", "oldbuilding"})
+
+
+class Settings(FrozenConfig):
+    """What the numbers depend on besides the images."""
+
+    size: int | None = 256  # height and width that images are resized to; None: their own
+    bootstrap: Literal["images", "sequences"] = "images"  # what is drawn with replacement
+    resamples: int = 2000
+    seed: int = 0
+    by: Literal["category", "urban"] | None = None  # subsets with a table of their own beside `all`
 
 
 @dataclass(frozen=True)
 class Scores:
-    """What was measured.
-
-    Attributes:
-        cases: The images.
-        methods: The methods, floors last.
-        sizes: (height, width) of each image as it was compared.
-        values: By method and measure, a float64 of each image.
-        features: By method, and under an empty name for real NIR, (images, 2048); empty without Inception.
-    """
+    """Measured values of each method on each image."""
 
     cases: tuple[Case, ...]
-    methods: tuple[Method, ...]
-    sizes: tuple[tuple[int, int], ...]
-    values: dict[str, dict[str, NDArray[np.float64]]]
-    features: dict[str, NDArray[np.float64]]
+    methods: tuple[Method, ...]  # baselines last
+    sizes: tuple[tuple[int, int], ...]  # (height, width) at which each image was compared
+    values: dict[str, dict[str, NDArray[np.float64]]]  # by method and measure: (images,)
+    features: dict[str, NDArray[np.float64]]  # (images, 2048) by method, real NIR under ""; empty without Inception
 
     @property
     def measures(self) -> tuple[str, ...]:
-        """The measures of single images that were taken, in the order of the table."""
+        """The measures of single images, in the order of the table."""
         return tuple(name for name in MEASURES if name in self.values[self.methods[0].name])
 
 
@@ -61,26 +62,26 @@ def score(
     networks: Networks | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
-    """Let each method generate each image, and compare it with the real one.
+    """Generate each image with each method, and compare it with the real one.
 
     Args:
         cases: The images, at least one.
-        methods: With unique names, at least one.
+        methods: At least one; their names are unique.
         size: As for `read_frame`.
-        measures: Those by formula.
-        networks: For those that need some.
-        progress: Called with the images done and their total.
+        measures: Measures with a formula.
+        networks: Networks of the other measures.
+        progress: Progress callback: (images done, total).
 
     Raises:
         NirgenError: A method was trained on one of the images.
-        ImageError: An image can't be read or compared; none is left out, for then means would be of other images.
+        ImageError: An image can't be read or compared; none is left out, since means would then be of other images.
     """
-    refuse_trained_on(methods, cases)
+    by.refuse_trained_on(methods, cases)
     sizes = []
     values: dict[str, dict[str, list[float]]] = {method.name: {} for method in methods}
     features: dict[str, list[NDArray[np.float64]]] = {}
     for done, case in enumerate(cases, start=1):
-        frame = read_frame(case, size)
+        frame = by.read_frame(case, size)
         sizes.append((frame.nir.shape[0], frame.nir.shape[1]))
         if networks is not None and networks.sees_features:
             features.setdefault("", []).append(networks.features(frame.nir))
@@ -104,93 +105,52 @@ def score(
     )
 
 
-Verdict = Literal["better", "worse", "undecided"]
-URBAN = frozenset({"urban", "street", "oldbuilding"})
-FEW_GROUPS = 10
-
-
-class Settings(FrozenConfig):
-    """What numbers depend on besides the images.
-
-    Attributes:
-        size: Height and width that images are squashed to; None for their own.
-        bootstrap: What is drawn with replacement.
-        resamples: How often.
-        seed: Of the draws.
-        by: Which subsets get a table of their own beside `all`.
-    """
-
-    size: int | None = 256
-    bootstrap: Literal["images", "sequences"] = "images"
-    resamples: int = 2000
-    seed: int = 0
-    by: Literal["category", "urban"] | None = None
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """A mean over images, or a number of a whole set.
-
-    Attributes:
-        value: It may be infinite (the PSNR of equal images).
-        low: The lower end of its 95 % interval; None where there is none.
-        high: The upper end.
-    """
-
-    value: float
-    low: float | None = None
-    high: float | None = None
-
-
 @dataclass(frozen=True)
 class Row:
-    """A method's line in the table of a subset."""
+    """A method's row in the table of a subset."""
 
     method: str
     kind: Kind
-    estimates: dict[str, Estimate]
+    estimates: dict[str, Estimate]  # by measure; may be infinite (the PSNR of equal images)
 
 
 @dataclass(frozen=True)
 class Comparison:
-    """What a method adds to another one on the same images.
-
-    Attributes:
-        method: The one.
-        other: The other: the floor that is best by this measure, or the first method.
-        measure: By which measure.
-        difference: The mean of `method - other` over images.
-        verdict: `undecided` where the interval of the difference holds 0, or there is none.
-    """
+    """The mean difference of two methods on the same images."""
 
     method: str
-    other: str
+    other: str  # the best baseline by this measure, or the first method
     measure: str
-    difference: Estimate
-    verdict: Verdict
+    difference: Estimate  # method - other
+    verdict: Verdict  # undecided if the interval holds 0 or is missing
 
 
 @dataclass(frozen=True)
 class Subset:
-    """The table of some of the images.
+    """The table of some of the images."""
 
-    Attributes:
-        name: `all`, or what these images share.
-        images: How many.
-        groups: How many of what the bootstrap draws: images or sequences.
-        rows: The methods, in their order.
-        comparisons: Of each method with the best floor, and with the first method.
-    """
-
-    name: str
+    name: str  # `all`, or a category
     images: int
-    groups: int
+    groups: int  # images or sequences that the bootstrap draws
     rows: tuple[Row, ...]
-    comparisons: tuple[Comparison, ...]
+    comparisons: tuple[Comparison, ...]  # of each method with the best baseline, and with the first method
+
+
+@dataclass(frozen=True)
+class Report:
+    """An evaluation."""
+
+    about: str  # one line on images, size and intervals
+    scores: Scores
+    settings: Settings
+    subsets: tuple[Subset, ...]
+    notes: tuple[tuple[str, str], ...]  # subject, note
+    weights: dict[str, str]  # weight file by measure
+    published: tuple[str, ...]  # keys of `measures.TABLES` to show beside
 
 
 def subsets_of(cases: Sequence[Case], by: Literal["category", "urban"] | None) -> dict[str, NDArray[np.bool_]]:
-    """Which images each subset has: `all`, and those of `by` that aren't empty."""
+    """Return the masks of `all` images and of the subsets that hold some."""
     categories = [case.category for case in cases]
     chosen = {"all": np.ones(len(cases), bool)}
     if by == "category":
@@ -202,18 +162,16 @@ def subsets_of(cases: Sequence[Case], by: Literal["category", "urban"] | None) -
 
 
 def summarise(scores: Scores, settings: Settings) -> tuple[Subset, ...]:
-    """Tables of all images and of the subsets."""
+    """Return the tables of all images and of the subsets."""
     chosen = subsets_of(scores.cases, settings.by)
     return tuple(_summarise_subset(name, mask, scores, settings) for name, mask in chosen.items())
 
 
 def notes_on(subset: Subset, settings: Settings) -> list[str]:
-    """What is to be known of the intervals of a table."""
+    """Return the caveats on the intervals of a table."""
     if subset.groups < 2:
         return [f"no intervals: the bootstrap draws {settings.bootstrap}, and there is only one"]
-    if subset.groups < FEW_GROUPS:
-        return [f"intervals of {subset.groups} {settings.bootstrap} are rough, and rather too narrow"]
-    return []
+    return note_on_groups(subset.groups, settings.bootstrap)
 
 
 def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settings: Settings) -> Subset:
@@ -229,36 +187,22 @@ def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settin
     compared = _compared(scores, columns)
     paired = [differences(columns[one, measure], columns[other, measure]) for one, other, measure in compared]
     table = np.stack([*columns.values(), *paired], axis=1)
-    means = table.mean(axis=0)
-    ends = intervals(table, groups, resamples=settings.resamples, seed=settings.seed)
-    estimates = [
-        Estimate(float(mean)) if ends is None else Estimate(float(mean), float(ends[0, i]), float(ends[1, i]))
-        for i, mean in enumerate(means)
-    ]
+    estimates = estimate_means(table, groups, resamples=settings.resamples, seed=settings.seed)
     by_column = dict(zip(columns, estimates, strict=False))
-    whole = name == "all"
-    return Subset(
-        name,
-        int(mask.sum()),
-        len(set(groups)),
-        tuple(
-            Row(
-                method.name,
-                method.kind,
-                {measure: by_column[method.name, measure] for measure in scores.measures}
-                | (_of_sets(scores, method.name) if whole else {}),
-            )
-            for method in scores.methods
-        ),
-        tuple(
-            Comparison(one, other, measure, difference, _verdict(measure, difference))
-            for (one, other, measure), difference in zip(compared, estimates[len(columns) :], strict=True)
-        ),
-    )
+    rows = []
+    for method in scores.methods:
+        own = {measure: by_column[method.name, measure] for measure in scores.measures}
+        of_sets = _of_sets(scores, method.name) if name == "all" else {}
+        rows.append(Row(method.name, method.kind, own | of_sets))
+    comparisons = [
+        Comparison(one, other, measure, difference, _verdict(measure, difference))
+        for (one, other, measure), difference in zip(compared, estimates[len(columns) :], strict=True)
+    ]
+    return Subset(name, int(mask.sum()), len(set(groups)), tuple(rows), tuple(comparisons))
 
 
 def _compared(scores: Scores, columns: Mapping[tuple[str, str], NDArray[np.float64]]) -> list[tuple[str, str, str]]:
-    """(method, other, measure) of all comparisons: with the floor of the best mean, and with the first method."""
+    """Return (method, other, measure) of all comparisons: with the baseline of best mean, and the first method."""
     floors = [method.name for method in scores.methods if method.kind == "floor"]
     judged = [method.name for method in scores.methods if method.kind != "floor"]
     measures = [name for name in scores.measures if MEASURES[name].better != "zero" and name != "rmse_uint8_wrapped"]
@@ -280,10 +224,10 @@ def _verdict(measure: str, difference: Estimate) -> Verdict:
 
 
 def _of_sets(scores: Scores, method: str) -> dict[str, Estimate]:
-    """FID and KID, where there are features of two images at least."""
+    """Return FID and KID; nothing without the features of two images."""
     if method not in scores.features or len(scores.cases) < 2:
         return {}
-    from nirgen.evaluate import perceptual  # it loads torchmetrics
+    from nirgen.evaluate import perceptual  # imports torchmetrics
 
     functions = {"fid": perceptual.fid, "kid": perceptual.kid}
     return {name: Estimate(functions[name](scores.features[method], scores.features[""])) for name in OF_SETS}
@@ -291,21 +235,13 @@ def _of_sets(scores: Scores, method: str) -> dict[str, Estimate]:
 
 @dataclass(frozen=True)
 class Score:
-    """Means over images.
+    """A model's or baseline's means over the images of a subset."""
 
-    Attributes:
-        method: `model`, or a floor: `luma`, `red`, `linear` (the best linear map of RGB on the split `train`).
-        subset: `all`, `urban-like`, or `not urban-like`.
-        images: How many.
-        psnr: In dB.
-        ssim: In [-1, 1].
-    """
-
-    method: str
-    subset: str
+    method: str  # `model`, or a baseline: `luma`, `red`, `linear`
+    subset: str  # `all`, `urban-like` or `not urban-like`
     images: int
-    psnr: float
-    ssim: float
+    psnr: float  # dB
+    ssim: float  # in [-1, 1]
 
 
 def evaluate(
@@ -316,16 +252,16 @@ def evaluate(
     size: int = 256,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Score]:
-    """Judge a model on a split, at the size of the paper.
+    """Evaluate a model on a split at the paper's size, beside the baselines.
 
-    RGB and NIR are squashed to size x size with Pillow's bilinear filter; outputs are rounded to 8 bits first.
+    RGB and NIR are resized to size x size (bilinear, as in Pillow); outputs are rounded to 8 bits first.
 
     Args:
         model: The model.
-        pairs: The list.
-        split: Which split of it.
+        pairs: The pair list.
+        split: The split of it.
         size: Height and width at which images are translated and compared, in pixels.
-        progress: Called with the images done and their total.
+        progress: Progress callback: (images done, total).
 
     Returns:
         A score for each method and subset.
@@ -334,11 +270,11 @@ def evaluate(
         NirgenError: The split is empty, or holds a pair that the model was trained on.
         ImageError: As `nirgen.pairs.read_pair`.
     """
-    cases = of.from_pairs(pairs, split)
+    cases = by.from_pairs(pairs, split)
     methods = [by.from_model(model), by.luma(), by.red()]
     by.refuse_trained_on(methods, cases)
     if any(pair.split == "train" for pair in pairs.pairs):
-        methods.append(by.linear(of.from_pairs(pairs, "train"), size))
+        methods.append(by.linear(by.from_pairs(pairs, "train"), size))
     found = score(cases, methods, size=size, measures=("psnr", "ssim"), progress=progress)
     scores = []
     for method in methods:
@@ -350,16 +286,7 @@ def evaluate(
 
 
 def as_metrics(scores: list[Score], split: str, size: int = 256) -> list[dict[str, Any]]:
-    """The model's own scores as a model file's header has them.
-
-    Args:
-        scores: Of `evaluate`.
-        split: On which split.
-        size: At which height and width, in pixels.
-
-    Returns:
-        One mapping a number: `name`, `value`, `on`; a number that is not finite is left out, for JSON has none.
-    """
+    """Return a model's own scores as its file's header has them: `name`, `value`, `on` of each number."""
     return [
         {
             "name": name,
@@ -371,26 +298,3 @@ def as_metrics(scores: list[Score], split: str, size: int = 256) -> list[dict[st
         for name, value in (("PSNR dB", score.psnr), ("SSIM", score.ssim))
         if np.isfinite(value)
     ]
-
-
-@dataclass(frozen=True)
-class Report:
-    """An evaluation.
-
-    Attributes:
-        about: One line on the images, their size and the intervals.
-        scores: Of single images.
-        settings: What the numbers depend on.
-        subsets: The tables.
-        notes: What is to be known, each with what it is about.
-        weights: By measure, the name of its weight file.
-        published: Which of the paper's tables to show beside.
-    """
-
-    about: str
-    scores: Scores
-    settings: Settings
-    subsets: tuple[Subset, ...]
-    notes: tuple[tuple[str, str], ...]
-    weights: dict[str, str]
-    published: tuple[str, ...]

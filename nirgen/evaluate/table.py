@@ -1,4 +1,4 @@
-"""The table in the layout of the paper's Table 2, for a terminal and as Markdown."""
+"""The table of an evaluation in the layout of the paper's Table 2, for a terminal and as Markdown."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nirgen.evaluate.measures import CAVEAT, MEASURES, TABLES
+from nirgen.templates import markdown_table
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable
 
-    from nirgen.evaluate.summary import Comparison, Estimate, Report, Subset
+    from nirgen.evaluate.summary import Report, Subset
+    from nirgen.stats import Estimate
 
 
 MARKS = {"better": "+", "worse": "-", "undecided": "="}
@@ -22,7 +24,7 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """A number as shown; the interval and the mark may be empty."""
+    """A number as text; the interval and the mark may be empty."""
 
     value: str
     interval: str = ""
@@ -31,16 +33,16 @@ class Cell:
 
 @dataclass(frozen=True)
 class Line:
-    """A row of a grid; its kind is a method's, or `published`."""
+    """A row of a grid."""
 
     name: str
-    kind: str
+    kind: str  # of the method, or `published`
     cells: tuple[Cell, ...]
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A table as shown."""
+    """A table as text."""
 
     title: str
     headings: tuple[str, ...]
@@ -48,12 +50,12 @@ class Grid:
 
 
 def grids(report: Report) -> list[Grid]:
-    """The tables of a report: of all images, then of the subsets; published rows stand in the first."""
+    """Return the tables of all images, which has the published rows, then of the subsets."""
     return [_grid(subset, report.published if subset.name == "all" else ()) for subset in report.subsets]
 
 
 def differences(subset: Subset) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
-    """Comparisons for people, by method and other: a list of measure, difference with interval, and verdict."""
+    """Return the comparisons as (method, other, [(measure, difference with interval, verdict)])."""
     found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
     for comparison in subset.comparisons:
         measure = MEASURES[comparison.measure]
@@ -64,7 +66,7 @@ def differences(subset: Subset) -> list[tuple[str, str, list[tuple[str, str, str
 
 
 def definitions() -> list[tuple[str, str, str, str, str]]:
-    """Each measure: title, better direction, range, definition, what is compared."""
+    """Return title, better direction, range, definition and input of each measure."""
     return [
         (measure.title, measure.arrow, measure.limits, measure.definition, measure.input)
         for measure in MEASURES.values()
@@ -72,11 +74,11 @@ def definitions() -> list[tuple[str, str, str, str, str]]:
 
 
 def as_text(report: Report, width: int | None = None) -> str:
-    """The report for a terminal.
+    """Return the report for a terminal.
 
     Args:
         report: The report.
-        width: Of the terminal, in characters; wider tables are cut into blocks of columns. None for no limit.
+        width: Width of the terminal in characters; wider tables are cut into blocks of columns. None for no limit.
     """
     lines = [report.about, ""]
     for grid in grids(report):
@@ -95,13 +97,10 @@ def as_text(report: Report, width: int | None = None) -> str:
 
 
 def as_markdown(report: Report) -> str:
-    """The report as a page of Markdown."""
+    """Return the report as Markdown."""
     parts = ["# Evaluation", report.about]
     for grid in grids(report):
-        parts += [
-            f"## {grid.title}",
-            _markdown_table(("method", *grid.headings), [_plain(line) for line in grid.lines]),
-        ]
+        parts += [f"## {grid.title}", _table(("method", *grid.headings), map(_plain, grid.lines))]
     compared = [
         (subset.name, method, other, *entry)
         for subset in report.subsets
@@ -110,24 +109,25 @@ def as_markdown(report: Report) -> str:
     ]
     if compared:
         headings = ("images", "method", "minus", "measure", "difference [95 % interval]", "verdict")
-        parts += ["## What the methods add", f"In the tables above: {LEGEND}.", _markdown_table(headings, compared)]
+        parts += ["## What the methods add", f"In the tables above: {LEGEND}.", _table(headings, compared)]
     if report.notes:
         parts += ["## Notes", "\n".join(f"- {name}: {note}" for name, note in report.notes)]
     columns = ("measure", "better", "range", "definition", "compared")
-    parts += ["## Measures", _markdown_table(columns, definitions())]
+    parts += ["## Measures", _table(columns, definitions())]
     return "\n\n".join(parts) + "\n"
 
 
 def published_notes(names: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Where published rows come from, and how far they can be compared."""
+    """Return the sources of the published rows, and the caveat on comparing with them."""
     return [(f"published {name}", TABLES[name].title) for name in names] + ([("published", CAVEAT)] if names else [])
 
 
 def _grid(subset: Subset, published: tuple[str, ...]) -> Grid:
+    floors = {row.method for row in subset.rows if row.kind == "floor"}
     marks = {
         (comparison.method, comparison.measure): MARKS[comparison.verdict]
         for comparison in subset.comparisons
-        if _is_floor(subset, comparison)
+        if comparison.other in floors
     }
     lines = [
         Line(
@@ -145,10 +145,6 @@ def _grid(subset: Subset, published: tuple[str, ...]) -> Grid:
     return Grid(f"{subset.name} ({subset.images} images)", headings, tuple(lines))
 
 
-def _is_floor(subset: Subset, comparison: Comparison) -> bool:
-    return any(row.method == comparison.other and row.kind == "floor" for row in subset.rows)
-
-
 def _cell(estimate: Estimate | None, name: str, mark: str) -> Cell:
     decimals = MEASURES[name].decimals
     if estimate is None:
@@ -162,22 +158,21 @@ def _cell(estimate: Estimate | None, name: str, mark: str) -> Cell:
     )
 
 
-def _number(value: float | None, decimals: int) -> str:
+def _number(value: float | None, decimals: int, sign: str = "") -> str:
     if value is None:
         return NOTHING
-    return f"{value:.{decimals}f}" if np.isfinite(value) else ("∞" if value > 0 else "-∞")
+    if np.isfinite(value):
+        return f"{value:{sign}.{decimals}f}"
+    return f"{sign}∞" if value > 0 else "-∞"
 
 
 def _signed(estimate: Estimate, decimals: int) -> str:
-    value, low, high = (
-        "" if number is None else f"{number:+.{decimals}f}" if np.isfinite(number) else ("+∞" if number > 0 else "-∞")
-        for number in (estimate.value, estimate.low, estimate.high)
-    )
-    return f"{value} [{low}, {high}]" if low else f"{value} (no interval)"
+    value, low, high = (_number(number, decimals, "+") for number in (estimate.value, estimate.low, estimate.high))
+    return f"{value} (no interval)" if estimate.low is None else f"{value} [{low}, {high}]"
 
 
 def _aligned(grid: Grid, width: int | None) -> list[str]:
-    """The grid in columns, in blocks side by side or below each other; intervals stand below their values."""
+    """Return the lines of a grid, its columns in blocks that fit the width; intervals stand below their values."""
     rows: list[tuple[str, ...]] = [("method", *(f"{heading}  " for heading in grid.headings))]
     for line in grid.lines:
         rows.append((line.name, *(f"{cell.value} {cell.mark or ' '}" for cell in line.cells)))
@@ -203,6 +198,6 @@ def _plain(line: Line) -> tuple[str, ...]:
     return (line.name, *(" ".join(filter(None, (cell.value, cell.interval, cell.mark))) for cell in line.cells))
 
 
-def _markdown_table(headings: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    lines = [headings, ("---",) * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', chr(92) + '|') for cell in line)} |" for line in lines)
+def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
+    """Unlike `templates.cell`, escape nothing but the bar: intervals have brackets."""
+    return "\n".join(markdown_table(headings, ([text.replace("|", "\\|") for text in row] for row in rows)))

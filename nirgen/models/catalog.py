@@ -1,19 +1,20 @@
-"""Model files by name, and their headers, read without torch."""
+"""Model files by name, their headers and their hash, read without torch."""
 
 from __future__ import annotations
 
+import hashlib
 import json
+import math
 import struct
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-from safetensors import SafetensorError, safe_open
+from typing import IO, TYPE_CHECKING, Any
 
 from nirgen.errors import ModelError, nearest
-from nirgen.models.config import InternImageConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from nirgen.models.config import InternImageConfig
 
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -21,18 +22,15 @@ RUN_FILE = "model.safetensors"
 
 
 def embedded_models() -> dict[str, Path]:
-    """The models that come with the package, by name."""
+    """Return the models of the package, by name."""
     return {path.stem: path for path in sorted(EMBEDDED.glob("*.safetensors"))}
 
 
 def find_model(name: str | Path) -> Path:
-    """The file of a model.
+    """Return the existing file of a model.
 
     Args:
         name: An embedded name, the path of a `.safetensors` file, or a training run's folder.
-
-    Returns:
-        An existing file.
 
     Raises:
         ModelError: There is no such model; the nearest embedded name is suggested.
@@ -71,7 +69,7 @@ _ENTRIES = {
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """The header of a model file, without reading its tensors.
+    """Return the header of a model file.
 
     Args:
         path: A `.safetensors` file that nirgen wrote.
@@ -82,13 +80,102 @@ def read_header(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: The file is missing, isn't safetensors, has no nirgen header, or is of another schema.
     """
-    metadata = _read_metadata(path)
+    return _header(_read_table(path)[0], path)
+
+
+def verify(path: Path) -> tuple[dict[str, Any], int]:
+    """Read a model file and check that its tensors have the hash that its header states.
+
+    Args:
+        path: A `.safetensors` file that nirgen wrote.
+
+    Returns:
+        The header, and the number of values in all tensors.
+
+    Raises:
+        ModelError: As `read_header`; or the file is cut off or changed.
+    """
+    table, start = _read_table(path)
+    header = _header(table, path)
+    tensors = {name: entry for name, entry in table.items() if name != "__metadata__"}
     try:
-        header = json.loads(metadata[HEADER_KEY])
+        with path.open("rb") as file:
+            parts = (
+                (name, entry["shape"], _DTYPES[entry["dtype"]], _chunks(file, start, *entry["data_offsets"]))
+                for name, entry in sorted(tensors.items())
+            )
+            check_id(hash_model(header["architecture"], parts), header, path)
+        return header, sum(math.prod(entry["shape"]) for entry in tensors.values())
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise ModelError(f"{path}: damaged ({error}); fetch or export it again") from None
+
+
+def hash_model(
+    architecture: Mapping[str, Any], tensors: Iterable[tuple[str, Iterable[int], str, Iterable[bytes]]]
+) -> str:
+    """Return the sha256 of a model, 64 hexadecimal digits.
+
+    The architecture counts because some of it, such as the number of heads, changes the results of the tensors without
+    changing their shapes.
+
+    Args:
+        architecture: The configuration, plain values.
+        tensors: Name, shape, torch dtype and content of each tensor, in the order of the names.
+    """
+    digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
+    for name, shape, dtype, content in tensors:
+        digest.update(f"{name}|{tuple(shape)}|{dtype}|".encode())
+        for chunk in content:
+            digest.update(chunk)
+    return digest.hexdigest()
+
+
+def check_id(found: str, header: Mapping[str, Any], path: Path) -> None:
+    """Refuse a file whose tensors and architecture don't have the hash that its header states.
+
+    Raises:
+        ModelError: The hashes differ.
+    """
+    if found != header["model_id"]:
+        raise ModelError(
+            f"{path}: tensors and architecture hash to {found[:12]}, the header says {header['model_id'][:12]}; "
+            "the file was changed or damaged: fetch or export it again"
+        )
+
+
+_DTYPES = {
+    "F64": "torch.float64",
+    "F32": "torch.float32",
+    "F16": "torch.float16",
+    "BF16": "torch.bfloat16",
+    "I64": "torch.int64",
+    "I32": "torch.int32",
+    "I16": "torch.int16",
+    "I8": "torch.int8",
+    "U8": "torch.uint8",
+    "BOOL": "torch.bool",
+}
+
+
+def _chunks(file: IO[bytes], start: int, first: int, end: int) -> Iterator[bytes]:
+    file.seek(start + first)
+    left = end - first
+    while left:
+        chunk = file.read(min(left, 1 << 20))
+        if not chunk:
+            raise ValueError("the file ends early")
+        left -= len(chunk)
+        yield chunk
+
+
+def _header(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
+    """Return the checked header of a safetensors table."""
+    try:
+        header = json.loads(_metadata(table)[HEADER_KEY])
     except (KeyError, ValueError):
         raise ModelError(
-            f"{path}: safetensors, but not a nirgen model (no '{HEADER_KEY}' header); bring weights of other projects "
-            "in with 'nirgen models import'"
+            f"{path}: safetensors, but not a nirgen model (no '{HEADER_KEY}' header); convert weights of other "
+            "projects with 'nirgen models import'"
         ) from None
     if not isinstance(header, dict) or header.get("schema") != SCHEMA:
         found = header.get("schema") if isinstance(header, dict) else None
@@ -101,25 +188,20 @@ def read_header(path: Path) -> dict[str, Any]:
                 f"{path}: the header's '{name}' is a {type(header[name]).__name__}, not a {kind.__name__}; fetch or "
                 "export the file again"
             )
-    _check_lists(header, path)
-    return header
-
-
-def _check_lists(header: Mapping[str, Any], path: Path) -> None:
-    """Refuse entries that readers could not take for pairs and numbers."""
-    wanted = {
+    lists = {
         "training.pairs": (header["training"].get("pairs", []), {"nir_sha256"}),
         "metrics": (header["metrics"], {"name", "value", "on"}),
     }
-    for name, (entries, keys) in wanted.items():
+    for name, (entries, keys) in lists.items():
         if not isinstance(entries, list) or not all(isinstance(e, dict) and keys <= e.keys() for e in entries):
             raise ModelError(
                 f"{path}: the header's '{name}' is no list of {', '.join(sorted(keys))}; fetch or export the file again"
             )
+    return header
 
 
-def _read_metadata(path: Path) -> dict[str, str]:
-    """The `__metadata__` entry of a safetensors file."""
+def _read_table(path: Path) -> tuple[dict[str, Any], int]:
+    """Return the table of a safetensors file, and the offset of its tensors in bytes."""
     try:
         with path.open("rb") as file:
             start = file.read(8)
@@ -128,17 +210,20 @@ def _read_metadata(path: Path) -> dict[str, str]:
                 raise ModelError(f"{path}: not a safetensors file{_kind(start)}")
             table = json.loads(file.read(length))
     except FileNotFoundError:
-        raise ModelError(f"{path}: no such model file; 'nirgen models list' shows the models there are") from None
+        raise ModelError(f"{path}: no such model file; 'nirgen models list' shows the available models") from None
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: can't be read as safetensors ({error}); is the file whole?") from None
-    metadata = table.get("__metadata__") if isinstance(table, dict) else None
+        raise ModelError(f"{path}: can't be read as safetensors ({error}); is it cut off?") from None
+    return table if isinstance(table, dict) else {}, 8 + length
+
+
+def _metadata(table: Mapping[str, Any]) -> dict[str, str]:
+    metadata = table.get("__metadata__")
     return metadata if isinstance(metadata, dict) else {}
 
 
 def _kind(start: bytes) -> str:
-    """What a file that isn't safetensors seems to be, and the way in."""
     if start[:4] == b"PK\x03\x04" or start[:1] == b"\x80":
-        return ", but a PyTorch pickle; bring it in with 'nirgen models import', which never runs code from it"
+        return ", but a PyTorch pickle; convert it with 'nirgen models import', which never runs code from it"
     return " (empty, cut off, or of another format); fetch it again"
 
 
@@ -146,17 +231,19 @@ EXTRACTOR_KEY = "nirgen_extractor"
 
 
 def read_extractor_config(path: Path) -> InternImageConfig | None:
-    """The sizes that `nirgen models import --as internimage` wrote beside the tensors; None for any other file.
+    """Return the sizes that `nirgen models import --as internimage` wrote beside the tensors; None for any other file.
 
     Raises:
         ModelError: They can't be read.
     """
+    from nirgen.models.config import InternImageConfig
+
     try:
-        with safe_open(path, "pt") as file:
-            text = (file.metadata() or {}).get(EXTRACTOR_KEY)
-        values = json.loads(text) if text is not None else None
-    except (SafetensorError, OSError):
-        return None  # whoever reads the tensors says why
+        text = _metadata(_read_table(path)[0]).get(EXTRACTOR_KEY)
+    except ModelError:
+        return None  # reported by the reader of the tensors
+    try:
+        values = None if text is None else json.loads(text)
     except ValueError as error:
         raise ModelError(f"{path}: the header's '{EXTRACTOR_KEY}' can't be read ({error}); import it again") from None
     return None if values is None else InternImageConfig.read(dict(values), where=f"{path} ({EXTRACTOR_KEY})")

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import timm
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -97,6 +96,8 @@ class TimmExtractor(nn.Module):
 
 def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple[int, int] | None]:
     """A backbone that takes any size; or, where its family can't, the one size that it takes."""
+    import timm
+
     if not timm.is_model(config.name.split(".")[0]):
         hint = nearest(config.name, timm.list_models())
         raise ModelError(f"extractor '{config.name}': timm has no such backbone{hint} (timm.list_models() gives all)")
@@ -122,6 +123,8 @@ def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple
 
 def _from_file(name: str, path: Path) -> dict[str, Any]:
     """Options by which timm loads a file, all of whose tensors but the classifier's must fit."""
+    import timm
+
     classifiers = getattr(timm.get_pretrained_cfg(name, allow_unregistered=True), "classifier", None) or ()
     heads = tuple(f"{head}." for head in ((classifiers,) if isinstance(classifiers, str) else classifiers))
     state = {key: tensor for key, tensor in read_foreign(path).items() if not key.startswith(heads)}

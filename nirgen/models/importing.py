@@ -199,7 +199,7 @@ def our_name(name: str) -> str:
     """Our name of a released parameter.
 
     Example:
-        >>> ours("unet.encoder.6.1.attention_2.Q.weight")
+        >>> our_name("unet.encoder.6.1.attention_2.Q.weight")
         'encoder.6.1.cross_attention.query.weight'
     """
     resampling = _RESAMPLING.fullmatch(name)

@@ -1,4 +1,4 @@
-"""Tensors out of files, also of strangers', whose code is never run, and into files that appear whole."""
+"""Tensor files: reading, including untrusted files, whose code is never run, and atomic writing."""
 
 from __future__ import annotations
 
@@ -19,16 +19,13 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-WRAPPERS = ("state_dict", "model", "model_state_dict", "generator", "params", "module")
+_WRAPPERS = ("state_dict", "model", "model_state_dict", "generator", "params", "module")
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
     """Read the tensors of a `.safetensors` file, or of a `.pt`, `.pth` or `.bin` by `torch.load(weights_only=True)`.
 
-    A wrapping mapping such as `{"state_dict": ...}` and a common prefix `module.` are taken off.
-
-    Args:
-        path: The file.
+    A wrapping mapping such as `{"state_dict": ...}` and a common prefix `module.` are removed.
 
     Returns:
         Tensors by name, on the CPU.
@@ -48,15 +45,10 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, state: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a `.safetensors` file, whole or not at all.
-
-    Args:
-        path: The file; its folders are made.
-        state: Tensors by name, on any device.
-        metadata: What the file says beside them.
+    """Write a `.safetensors` file, whole or not at all, and the folders above it.
 
     Raises:
-        OutputError: It can't be written.
+        OutputError: The file can't be written.
     """
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with output_file(path) as temporary:
@@ -74,16 +66,13 @@ def _load_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def load_tensors(path: Path) -> Any:
-    """Unpickle tensors and plain values; the loader refuses everything else before any of it runs.
-
-    Args:
-        path: A file of `torch.save`.
+    """Unpickle a file of `torch.save`; anything but tensors and plain values is refused before it runs.
 
     Raises:
-        ModelError: It is damaged, or holds anything else.
+        ModelError: The file is damaged, or holds anything else.
     """
     try:
-        with warnings.catch_warnings(action="ignore"):  # of pickle protocols: the loader judges the content itself
+        with warnings.catch_warnings(action="ignore"):  # about pickle protocols, which the loader checks itself
             return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError:
         raise ModelError(
@@ -92,15 +81,14 @@ def load_tensors(path: Path) -> Any:
         ) from None
     except MemoryError:
         raise
-    except Exception as error:  # noqa: BLE001 - given damaged bytes, the reader may raise anything
+    except Exception as error:  # noqa: BLE001 - on damaged bytes the reader may raise anything
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise ModelError(f"{path}: can't be read ({first}); is it cut off? fetch it again") from None
 
 
 def _unwrap(content: Any) -> dict[str, Tensor]:
-    """The mapping of names to tensors inside what was loaded."""
     while isinstance(content, dict):
-        inner = next((content[name] for name in WRAPPERS if isinstance(content.get(name), dict)), None)
+        inner = next((content[name] for name in _WRAPPERS if isinstance(content.get(name), dict)), None)
         if inner is None:
             return {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
         content = inner

@@ -1,4 +1,4 @@
-"""Measures of an image and of its boxes, beside the RGB image or alone."""
+"""Measures of an image and of its boxes, relative to its RGB image or alone."""
 
 from __future__ import annotations
 
@@ -22,53 +22,63 @@ if TYPE_CHECKING:
     from nirgen.scores.planes import Map, Plane
 
 
-TILE = 16
-"""Side of the squares that count alike if RGB shows anything in them, in values of the maps: 32 pixels."""
+VERSION = 1  # of the measures; another version measures known images again
 
-LEVEL_FLOOR = 3.0
-"""Standard deviation in levels that noise explains."""
+TILE = 16  # side in pixels of the maps (32 of the image) of the squares that are averaged
+LEVEL_FLOOR = 3.0  # standard deviation in levels that is noise
+LEAST_SHOWN = 0.03  # share of detail in RGB below which structure, sharpness and contrast are undefined
+ORDINARY_DETAIL, ORDINARY_DEVIATION = 1.0, 14.0  # a photograph's sqrt(fine / coarse) and deviation, in place of RGB's
+DARK, BRIGHT = 32, 223  # levels in RGB at which NIR may be black or white
+SAMPLES = 96  # approximate number of pixels of a row or column that stripes are measured on
+SMALLEST_BOX = 12  # pixels; boxes with a smaller visible side are not measured
+MARGIN = 0.1  # share of its shorter side that a box is enlarged by to measure contrast; at least 2 pixels
 
-LEAST_SHOWN = 0.03
-"""Share of an image in which RGB must show something, or nothing can be said of structure, sharpness and contrast."""
-
-ORDINARY_DETAIL, ORDINARY_DEVIATION = 1.0, 14.0
-"""Of a photograph, what takes RGB's place where there is none: fine edges beside coarse ones; deviation in a square."""
-
-DARK, BRIGHT = 32, 223
-"""Levels in RGB where NIR may be black or white."""
-
-SAMPLES = 96
-"""Pixels of a row or column that tell whether it differs from its neighbours, about."""
-
+# compared with real NIR; levels, and natural logarithms of strengths
 STATISTICS = ("mean", "deviation", "dark", "bright", "fine", "coarse", "sparsity", "local", "noise")
-"""What of an image is compared with real NIR: levels, and natural logarithms of strengths."""
 
 
 @dataclass(frozen=True, slots=True)
 class ImageMeasures:
-    """An image as measured; see `nirgen.scores.trouble.IMAGE_SCORES`.
+    """Measures of an image; see `nirgen.scores.trouble.IMAGE_SCORES`."""
 
-    Attributes:
-        structure: -1 to 1; None without RGB, or where RGB shows nothing.
-        sharpness: None where nothing is shown.
-        contrast: None where nothing is shown.
-        clipping: 0 to 1.
-        noise: In levels.
-        banding: In levels.
-        statistics: In the order of `STATISTICS`.
-    """
-
-    structure: float | None
-    sharpness: float | None
+    structure: float | None  # -1 to 1; None without RGB, or without detail in it
+    sharpness: float | None  # None without detail
     contrast: float | None
-    clipping: float
-    noise: float
-    banding: float
-    statistics: tuple[float, ...]
+    clipping: float  # 0 to 1
+    noise: float  # levels
+    banding: float  # levels
+    statistics: tuple[float, ...]  # in the order of `STATISTICS`
+
+
+@dataclass(frozen=True, slots=True)
+class BoxMeasures:
+    """Measures of a box; low is bad in all, and a box without detail in RGB has ordinary ones."""
+
+    agreement: float  # -1 to 1: edges lie and run as in RGB, whichever side is bright
+    polarity: float  # -1 to 1: the same, and from dark to bright in both
+    energy: float  # logarithm of the strength of edges relative to RGB
+    detail: float  # the same of fine relative to coarse edges
+    contrast: float  # the same of the standard deviation of levels in and around the box
+
+
+BOX_MEASURES = tuple(field.name for field in fields(BoxMeasures))
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """The measures of an item."""
+
+    key: str  # the item's
+    basis: str  # hash of the inputs of the measures
+    generated: bool
+    beside_rgb: bool  # measured relative to an RGB image
+    note: str  # problem with the item's files; such an item is measured again each time
+    image: ImageMeasures | None
+    boxes: tuple[BoxMeasures | None, ...]  # in the order of the item's; None if not measurable
 
 
 def measure_image(planes: Planes) -> ImageMeasures:
-    """Measure an image, at least `planes.SMALLEST_SIDE` high and wide."""
+    """Measure an image of at least `planes.SMALLEST_SIDE` pixels a side."""
     nir, rgb = planes.nir, planes.rgb
     structure, sharpness, contrast = _beside_rgb(planes) if rgb is not None else (None, *_alone(nir))
     of_rgb = 0.0 if rgb is None else rgb.noise
@@ -87,7 +97,7 @@ def measure_image(planes: Planes) -> ImageMeasures:
 
 
 def _beside_rgb(planes: Planes) -> tuple[float | None, float | None, float | None]:
-    """Structure, sharpness and contrast: means over squares, each by how much RGB shows in it."""
+    """Return structure, sharpness and contrast: means over squares, weighted by their detail in RGB."""
     nir, rgb, floor, gain = planes.nir, planes.rgb, planes.floor, planes.gain
     if rgb is None or planes.aligned is None:
         return None, None, None
@@ -113,21 +123,20 @@ def _log_ratio(nir: Map, rgb: Map, floor: float) -> NDArray[np.float64]:
 
 
 def _alone(nir: Plane) -> tuple[float | None, float | None]:
-    """Sharpness and contrast beside an ordinary photograph's."""
+    """Return sharpness and contrast relative to an ordinary photograph's."""
     fine, coarse = float(nir.fine.mean()), float(nir.coarse.mean())
     detail = np.sqrt((fine + 0.1) / (coarse + 0.1)) / ORDINARY_DETAIL
     return float(detail), float((np.median(_deviations(nir)) + LEVEL_FLOOR) / (ORDINARY_DEVIATION + LEVEL_FLOOR))
 
 
 def _deviations(plane: Plane) -> Map:
-    """The standard deviation of the levels in each square."""
     squares = tile_means(plane.halved**2, TILE) - tile_means(plane.halved, TILE) ** 2
     deviations: Map = np.sqrt(np.maximum(squares, 0))
     return deviations
 
 
 def _clipping(nir: NDArray[np.uint8], rgb: NDArray[np.uint8] | None) -> float:
-    """The share of pixels that are black or white, and aren't dark or bright in RGB."""
+    """Return the share of pixels that are black or white, and not dark or bright in RGB."""
     nir = nir[::2, ::2]
     black, white = nir < BLACK, nir > WHITE
     if rgb is not None:
@@ -137,29 +146,25 @@ def _clipping(nir: NDArray[np.uint8], rgb: NDArray[np.uint8] | None) -> float:
 
 
 def _banding(levels: NDArray[np.uint8]) -> float:
-    """Steps in levels: between whole rows or columns, and between grey levels that are used."""
     return max(_stripes(levels), _stripes(levels.T)) + _gaps(levels)
 
 
 def _stripes(levels: NDArray[np.uint8]) -> float:
-    """By how much, in levels, a row as a whole differs from its neighbours on both sides: the median row's.
-
-    A row that a dashboard or a horizon ends at is one of many; where there are stripes, most rows are their edges.
-    """
+    """Return the difference in levels of rows to both neighbours, median over a row and mean over rows."""
     sampled = levels[:, :: max(1, levels.shape[1] // SAMPLES)].astype(np.int16)
     bent = np.median(2 * sampled[1:-1] - sampled[2:] - sampled[:-2], axis=1) / 2
     return float(np.abs(bent).mean())
 
 
 def _gaps(levels: NDArray[np.uint8]) -> float:
-    """How many grey levels, on average, lie unused between two that are used, from the 5th to the 95th percentile."""
+    """Return the mean number of unused grey levels between two used ones, from the 5th to the 95th percentile."""
     counts, (first, last) = _counts(levels)
     used = int(np.count_nonzero(counts[first : last + 1] > counts.sum() * 1e-5))
     return (last - first + 1) / max(used, 1) - 1
 
 
 def _counts(levels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], tuple[int, int]]:
-    """How often each level is there, in every second row and column; and the 5th and the 95th percentile."""
+    """Return the histogram of every second row and column, and its 5th and 95th percentile."""
     counts: NDArray[np.int64] = np.bincount(levels[::2, ::2].ravel(), minlength=256)
     shares = np.cumsum(counts) / int(counts.sum())
     return counts, (int(np.searchsorted(shares, 0.05)), int(np.searchsorted(shares, 0.95)))
@@ -181,48 +186,8 @@ def _statistics(nir: Plane) -> tuple[float, ...]:
     )
 
 
-SMALLEST_BOX = 12
-"""Shorter side of a box that is judged, in pixels, as far as it lies in the image."""
-
-MARGIN = 0.1
-"""By how much of its shorter side a box is enlarged where contrast with its surroundings counts; 2 pixels at least."""
-
-BOX_LEVEL_FLOOR = 3.0
-"""Standard deviation in levels that noise explains."""
-
-
-@dataclass(frozen=True, slots=True)
-class BoxMeasures:
-    """A box as measured; low is bad in all. A box in which RGB shows nothing has ordinary ones.
-
-    Attributes:
-        agreement: -1 to 1, whether edges lie and run as in RGB, be it dark to bright or bright to dark.
-        polarity: -1 to 1, the same, but that what goes from dark to bright must do so in both.
-        energy: Natural logarithm of the strength of edges beside RGB's.
-        detail: The same of the strength of fine edges relative to coarse ones.
-        contrast: The same of the standard deviation of the levels in the box and around it.
-    """
-
-    agreement: float
-    polarity: float
-    energy: float
-    detail: float
-    contrast: float
-
-
-BOX_MEASURES = tuple(field.name for field in fields(BoxMeasures))
-
-
 def measure_box(planes: Planes, box: ItemBox) -> BoxMeasures | None:
-    """Measure a box.
-
-    Args:
-        planes: Its image.
-        box: The box.
-
-    Returns:
-        Its measures; None without RGB, of a region to ignore, and of a box that is too small.
-    """
+    """Measure a box; None without RGB, for a region to ignore, and for a box that is too small."""
     side = planes.side(box.bbox)
     if planes.rgb is None or planes.along is None or planes.aligned is None or box.iscrowd or side < SMALLEST_BOX:
         return None
@@ -237,17 +202,15 @@ def measure_box(planes: Planes, box: ItemBox) -> BoxMeasures | None:
         polarity=(float(planes.along[inside].mean()) + floor * gain) / norm,
         energy=float(fine),
         detail=float(fine - coarse),
-        contrast=float(np.log((nir.deviation + BOX_LEVEL_FLOOR * gain) / (rgb.deviation + BOX_LEVEL_FLOOR))),
+        contrast=float(np.log((nir.deviation + LEVEL_FLOOR * gain) / (rgb.deviation + LEVEL_FLOOR))),
     )
 
 
 @dataclass(frozen=True, slots=True)
 class _Strengths:
-    """Mean squared gradients, fine and coarse, and the standard deviation of the levels."""
-
-    fine: float
+    fine: float  # mean squared gradient
     coarse: float
-    deviation: float
+    deviation: float  # of the levels
 
     @classmethod
     def of(cls, plane: Plane, inside: tuple[slice, slice], around: tuple[slice, slice]) -> Self:
@@ -258,40 +221,8 @@ class _Strengths:
         )
 
 
-VERSION = 1
-"""Of the measures: other numbers for the same images are another version."""
-
-
-@dataclass(frozen=True, slots=True)
-class Measured:
-    """What was measured of an item.
-
-    Attributes:
-        key: The item's.
-        basis: Of what it was measured.
-        generated: Whether the image was translated.
-        beside_rgb: Whether there was an RGB image to compare with.
-        note: What is wrong with its files; such an item is measured again each time.
-        image: None if there is no image to measure.
-        boxes: In the order of the item's; None of those that can't be judged.
-    """
-
-    key: str
-    basis: str
-    generated: bool
-    beside_rgb: bool
-    note: str
-    image: ImageMeasures | None
-    boxes: tuple[BoxMeasures | None, ...]
-
-
 def basis_of(item: Item, *, with_rgb: bool) -> str:
-    """What the measures of an item depend on, as a hash.
-
-    Args:
-        item: The item.
-        with_rgb: Whether its RGB image is looked at.
-    """
+    """Return a hash of the inputs of an item's measures; `with_rgb` includes its RGB image."""
     rgb = (item.rgb_sha256 or item.rgb_name) if with_rgb else None
     boxes = [[box.key, box.category, *box.bbox, box.iscrowd] for box in item.boxes]
     values = [VERSION, item.sha256, rgb, item.width, item.height, boxes]
@@ -299,7 +230,7 @@ def basis_of(item: Item, *, with_rgb: bool) -> str:
 
 
 def measure(item: Item) -> Measured:
-    """Measure an item; whatever is wrong with its files becomes its note."""
+    """Measure an item; a problem with its files becomes its note."""
     nothing = Measured(
         key=item.key,
         basis=basis_of(item, with_rgb=False),
@@ -327,7 +258,7 @@ def measure(item: Item) -> Measured:
 
 
 def _read(path: Path, sha256: str | None, what: str) -> tuple[NDArray[np.uint8] | None, str]:
-    """The pixels of a file, and what is wrong with it; no pixels of an RGB image that isn't the one recorded."""
+    """Return the pixels and the problem of a file; no pixels of an RGB image other than the recorded one."""
     try:
         data = path.read_bytes()
         pixels = images.decode(data, path.name)
@@ -342,6 +273,6 @@ def _read(path: Path, sha256: str | None, what: str) -> tuple[NDArray[np.uint8] 
 
 
 def _is_grey(pixels: NDArray[np.uint8]) -> bool:
-    """Whether the channels are equal, by a sample of the pixels."""
+    """Return True if the channels of a sample of the pixels are equal."""
     sample = pixels[::4, ::4]
     return bool((sample == sample[..., :1]).all())

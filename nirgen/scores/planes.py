@@ -1,10 +1,10 @@
-"""A NIR image and its RGB image as what the scores look at: grey levels, edges fine and coarse, and how edges agree.
+"""Gradient maps of a NIR image and its RGB image, which the scores compare.
 
-Foliage is dark in RGB and bright in NIR, and skies the other way round, so that levels say little about each other.
-What both have in common is where edges lie and which way they run. So most of what is compared here are gradients.
+Foliage is dark in RGB and bright in NIR, and skies the other way round, so levels say little about each other; both
+share where edges lie and which way they run. So most scores compare gradients.
 
 All maps have half the height and width of the image, each value being the mean of 2x2 pixels; an odd last row or column
-is left out. Gradients are computed a strip of rows at a time, as whole numbers, which stay in a processor's cache.
+is left out. Gradients are computed in strips of rows, as whole numbers, which stay in a processor's cache.
 """
 
 from __future__ import annotations
@@ -23,89 +23,55 @@ if TYPE_CHECKING:
 
 Map = NDArray[np.float32]
 
-LONGEST_SIDE = 2048
-"""Larger images are looked at in a whole fraction of their size."""
+LONGEST_SIDE = 2048  # pixels; larger images are reduced by a whole divisor
+SMALLEST_SIDE = 64  # pixels; smaller images have no scores
+FLOOR = 2.0  # squared gradient in RGB from compression and a good camera's noise
+NOISE_IN_GRADIENT = 0.117  # squared gradient after smoothing, of noise with a variance of 1
+BLACK, WHITE = 2, 253  # levels beyond which a pixel counts as clipped
+NOISE_TILE = 16  # side in pixels of the squares that noise is measured in
+QUIETEST = 0.2  # quantile of their noise that counts
+GAINS = (0.3, 1.5)  # limits of a NIR image's gain; beyond, the image is at fault
 
-SMALLEST_SIDE = 64
-"""Of an image that anything can be said of, in pixels."""
-
-FLOOR = 2.0
-"""Squared gradient in RGB that compression and a good camera's noise explain."""
-
-NOISE_IN_GRADIENT = 0.117
-"""The squared gradient that noise of a variance of 1 gives, after smoothing."""
-
-BLACK, WHITE = 2, 253
-"""Levels beyond which an image is taken for clipped."""
-
-NOISE_TILE = 16
-QUIETEST = 0.2
-"""Noise is that of squares of this side, in pixels, of which so many are quieter."""
-
-GAINS = (0.3, 1.5)
-"""Between which the gain of a NIR image lies; beyond, it is at fault."""
-
-_STRIP = 32
-_SMOOTHED = np.float32(1 / 32)
-"""What makes differences of levels smoothed by 1-2-1 both ways, two pixels apart, levels a pixel."""
+_STRIP = 32  # rows
+_SMOOTHED = np.float32(1 / 32)  # scales differences of 1-2-1 sums two pixels apart to levels per pixel
 
 
 @dataclass(frozen=True, slots=True)
 class Plane:
-    """One image of (H, W) pixels.
+    """An image of (H, W) pixels, and its maps."""
 
-    Attributes:
-        levels: (H, W) uint8.
-        halved: (H // 2, W // 2), the levels.
-        fine: The same, the squared gradient of the levels smoothed by 1-2-1, in squared levels a pixel.
-        coarse: The same, of the halved levels smoothed by 1-4-6-4-1.
-        noise: Standard deviation in flat places, in levels.
-    """
-
-    levels: NDArray[np.uint8]
-    halved: Map
-    fine: Map
-    coarse: Map
-    noise: float
+    levels: NDArray[np.uint8]  # (H, W)
+    halved: Map  # (H // 2, W // 2), the levels
+    fine: Map  # squared gradient of the levels smoothed by 1-2-1, in squared levels per pixel
+    coarse: Map  # the same of the halved levels smoothed by 1-4-6-4-1
+    noise: float  # standard deviation in flat places, in levels
 
     @classmethod
     def of(cls, levels: NDArray[np.uint8], fine: Map) -> Self:
-        """Look at an image, of which `fine` is known."""
+        """Compute the maps of an image, given `fine`."""
         halved = _halve(levels)
         return cls(levels, halved, fine, _coarse(halved), _noise(levels))
 
 
 @dataclass(frozen=True, slots=True)
 class Planes:
-    """A NIR image, and its RGB image if there is one.
-
-    Attributes:
-        nir: The NIR image.
-        rgb: The luma of the RGB image, or None.
-        along: (H // 2, W // 2), the scalar product of both gradients, positive where both go from dark to bright; None
-            without RGB.
-        aligned: The same, the product of the gradients' lengths times the cosine of twice the angle between them, so
-            that dark to bright and bright to dark are the same; None without RGB.
-        scale: What coordinates in the image are multiplied by.
-        floor: Squared gradient in RGB that says nothing.
-        gain: How strong edges in NIR are beside those in RGB, over the whole image.
-    """
+    """A NIR image and, if it has one, its RGB image."""
 
     nir: Plane
-    rgb: Plane | None
-    along: Map | None
-    aligned: Map | None
-    scale: float
-    floor: float = FLOOR
-    gain: float = 1.0
+    rgb: Plane | None  # luma
+    along: Map | None  # scalar product of both gradients: positive if both run from dark to bright
+    aligned: Map | None  # product of their lengths and the cosine of twice their angle: blind to the sign of either
+    scale: float  # factor from coordinates in the image to coordinates in `nir`
+    floor: float = FLOOR  # squared gradient in RGB that is noise
+    gain: float = 1.0  # strength of edges in NIR relative to RGB, over the whole image
 
     @classmethod
     def of(cls, nir: NDArray[np.uint8], rgb: NDArray[np.uint8] | None) -> Self:
-        """Look at a pair.
+        """Compute the maps of a pair.
 
         Args:
             nir: (H, W) uint8, each side at least `SMALLEST_SIDE`.
-            rgb: (h, w, 3) uint8, brought to the size of the NIR image; or None.
+            rgb: (h, w, 3) uint8, resized to the NIR image's size; or None.
         """
         height, width = nir.shape
         divisor = -(-max(height, width) // LONGEST_SIDE)
@@ -123,24 +89,20 @@ class Planes:
         return cls(seen, source, along, aligned, 1 / divisor, floor, float(np.clip(gain, *GAINS)))
 
     def side(self, bbox: Sequence[float]) -> float:
-        """The shorter side of a box, as far as it lies in the image, at the size that is looked at; under 0 if outside.
+        """Return the shorter side of a box (COCO xywh in pixels of the image), clipped, in pixels of `nir`.
 
-        Args:
-            bbox: COCO xywh in pixels of the image.
+        It is negative for a box outside of the image.
         """
         rows, columns = self.nir.levels.shape
         x, y, w, h = (value * self.scale for value in bbox)
         return float(min(min(x + w, columns) - max(x, 0), min(y + h, rows) - max(y, 0)))
 
     def window(self, bbox: Sequence[float], margin: float = 0.0) -> tuple[slice, slice]:
-        """The rows and columns of the maps that a box covers.
+        """Return the rows and columns of the maps that a box covers; empty slices outside of the image.
 
         Args:
             bbox: COCO xywh in pixels of the image.
-            margin: By how many pixels of the image it is enlarged on each side.
-
-        Returns:
-            As far as they lie in the image; empty slices if they don't.
+            margin: Pixels of the image that the box is enlarged by on each side.
         """
         height, width = self.nir.halved.shape
         x, y, w, h = bbox
@@ -151,14 +113,7 @@ class Planes:
 
 
 def tile_means(values: Map, side: int) -> Map:
-    """Means over squares; what doesn't fill one at the right and below is left out.
-
-    Args:
-        values: (H, W).
-        side: Of a square, in its pixels.
-
-    Returns:
-        (H // side, W // side).
+    """Return the means over squares: (H, W) -> (H // side, W // side); the rest at the right and below is left out.
 
     Example:
         >>> tile_means(np.arange(8, dtype=np.float32).reshape(2, 4), 2).tolist()
@@ -171,7 +126,7 @@ def tile_means(values: Map, side: int) -> Map:
 
 
 def _luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """A quick luma, a quarter red, a half green, a quarter blue: (H, W) of an (H, W, 3) image."""
+    """(H, W, 3) -> (H, W): a quarter red, a half green, a quarter blue, which is quick."""
     summed = np.add(rgb[..., 0], rgb[..., 2], dtype=np.uint16)
     summed += rgb[..., 1]
     summed += rgb[..., 1]
@@ -180,7 +135,7 @@ def _luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _gradients(levels: NDArray[np.uint8]) -> Iterator[tuple[Map, Map]]:
-    """The gradient of the smoothed levels, to the right and downwards, a strip of rows at a time."""
+    """Yield the gradient of the smoothed levels, to the right and downwards, a strip of rows at a time."""
     height = levels.shape[0] // 2 * 2
     padded = np.pad(levels, 2, mode="edge")
     for top in range(0, height, _STRIP):
@@ -200,7 +155,7 @@ def _energy(gradient: tuple[Map, Map]) -> tuple[Map]:
 
 
 def _compare(nir: tuple[Map, Map], rgb: tuple[Map, Map]) -> tuple[Map, Map, Map, Map]:
-    """Of a strip: the energies of both gradients, and `Planes.along` and `Planes.aligned`."""
+    """Return a strip of `Plane.fine` of both images, of `Planes.along` and of `Planes.aligned`."""
     fine_nir, fine_rgb = (across * across + down * down for across, down in (nir, rgb))
     along = nir[0] * rgb[0] + nir[1] * rgb[1]
     lengths = np.sqrt(fine_nir * fine_rgb)
@@ -213,7 +168,7 @@ def _joined(strips: Iterator[tuple[Map, ...]]) -> list[Map]:
 
 
 def _halve(values: NDArray[np.uint8] | Map) -> Map:
-    """Means of 2x2 pixels; a last odd row or column is left out."""
+    """(H, W) -> (H // 2, W // 2): means of 2x2 pixels."""
     height, width = (side // 2 * 2 for side in values.shape)
     rows = np.add(values[0:height:2], values[1:height:2], dtype=np.float32)
     means = rows[:, 0:width:2] + rows[:, 1:width:2]
@@ -222,7 +177,7 @@ def _halve(values: NDArray[np.uint8] | Map) -> Map:
 
 
 def _coarse(halved: Map) -> Map:
-    """The squared gradient of levels smoothed by 1-4-6-4-1; 0 at the border."""
+    """Return the squared gradient of levels smoothed by 1-4-6-4-1; 0 at the border."""
     for _ in range(2):
         padded = np.pad(halved, 1, mode="edge")
         rows = padded[:-2] + padded[2:] + 2 * padded[1:-1]
@@ -235,10 +190,10 @@ def _coarse(halved: Map) -> Map:
 
 
 def _noise(levels: NDArray[np.uint8]) -> float:
-    """Standard deviation of the noise, in levels, by the places that are nearest to flat.
+    """Return the standard deviation of the noise, in levels, in the flattest places.
 
-    J. Immerkaer, "Fast noise variance estimation", 1996: a difference of two Laplacians leaves neither levels nor
-    slopes. It is taken in every second row of squares, but for black and white ones.
+    J. Immerkaer, "Fast noise variance estimation", 1996: the difference of two Laplacians removes levels and slopes.
+    It is taken in every second row of squares; black and white squares are left out.
     """
     deviations, means = [], []
     for top in range(0, levels.shape[0] - NOISE_TILE - 1, 2 * NOISE_TILE):

@@ -38,9 +38,11 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
-MEASURED = ("structure", "sharpness", "contrast", "clipping", "noise", "banding")
-"""The scores of an image that follow from its own files; the others follow from all of the collection."""
+MEASURED = ("structure", "sharpness", "contrast", "clipping", "noise", "banding")  # of an image's own files alone
+SAVE_EVERY = 2000  # images measured
 
+_ROWS_AT_ONCE = 256
+# of measured items; `finish` adds the scores that depend on the whole collection
 _COLUMNS = pa.schema(
     [
         pa.field("key", pa.string(), nullable=False),
@@ -59,16 +61,15 @@ _COLUMNS = pa.schema(
         ),
     ]
 )
-"""Of what was measured; `finish` adds the rest."""
 
 
 def empty_rows() -> pa.Table:
-    """No rows of what was measured."""
+    """Return the table of no measured items."""
     return _COLUMNS.empty_table()
 
 
 def to_rows(measured: Sequence[tuple[Item, Measured]]) -> pa.Table:
-    """What was measured of some items, as rows."""
+    """Return measured items as rows."""
     rows = [
         {
             "key": each.key,
@@ -89,14 +90,7 @@ def to_rows(measured: Sequence[tuple[Item, Measured]]) -> pa.Table:
 
 
 def finish(rows: pa.Table) -> pa.Table:
-    """Add what follows from all rows: realism and trouble of images; fidelity, trouble and tags of boxes.
-
-    Args:
-        rows: What was measured, in any order.
-
-    Returns:
-        The rows sorted by key, with all scores.
-    """
+    """Sort measured rows by key, and add realism and trouble of images; fidelity, trouble and tags of boxes."""
     rows = rows.sort_by("key").combine_chunks()
     generated = np.asarray(rows["generated"].to_numpy(), np.bool_)
     columns = {name: _numbers(rows[name]) for name in MEASURED}
@@ -109,7 +103,7 @@ def finish(rows: pa.Table) -> pa.Table:
 
 
 def measured_rows(table: pa.Table) -> pa.Table:
-    """What was measured, of rows that `finish` made."""
+    """Return the measured rows of a table that `finish` made."""
     boxes = table["boxes"].combine_chunks()
     values = boxes.values
     names = ("key", *BOX_MEASURES)
@@ -119,17 +113,17 @@ def measured_rows(table: pa.Table) -> pa.Table:
 
 
 def write_scores(folder: Path, table: pa.Table) -> None:
-    """Write the scores of a folder, whole or not at all.
+    """Write the scores of a folder.
 
     Raises:
-        OutputError: They can't be written.
+        OutputError: The file can't be written.
     """
     with output_file(folder / SCORES) as temporary:
         pq.write_table(table.replace_schema_metadata({"nirgen.schema": str(SCHEMA)}), temporary, compression="zstd")
 
 
 def read_table(folder: Path) -> pa.Table | None:
-    """Read the scores of a folder; None if there are none that this version understands."""
+    """Read the scores of a folder; None if they are missing, damaged or of another schema."""
     path = folder / SCORES
     try:
         table = pq.read_table(path, partitioning=None, memory_map=False)
@@ -167,7 +161,7 @@ def _finish_boxes(rows: pa.Table, generated: np.ndarray[Any, np.dtype[np.bool_]]
 
 
 def _statistics(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """(N, S), NaN where an image has none."""
+    """(N, S), NaN for an image without statistics."""
     lists = rows["statistics"].combine_chunks()
     present = np.asarray(pc.is_valid(lists), np.bool_)
     values = np.asarray(lists.flatten().to_numpy(zero_copy_only=False), np.float64)
@@ -178,7 +172,7 @@ def _statistics(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.float64]]:
 
 
 def _numbers(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
-    """(N,) of a column of floats, NaN for null."""
+    """(N,), NaN for null."""
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
 
 
@@ -187,20 +181,12 @@ def _column(values: np.ndarray[Any, np.dtype[np.float64]]) -> pa.Array:
     return pa.array(values.astype(np.float32), from_pandas=True)
 
 
-SAVE_EVERY = 2000
-"""Images measured, after which what is done is written."""
-
-_ROWS_AT_ONCE = 256
-
-
 class Scores:
     """The scores of a collection.
 
     Args:
-        table: What `nirgen.scores.table.finish` made.
-
-    Attributes:
-        measured: How many images were measured to get them; the others were known.
+        table: Made by `finish`.
+        measured: Number of images that were measured anew.
     """
 
     def __init__(self, table: pa.Table, measured: int = 0) -> None:
@@ -212,12 +198,12 @@ class Scores:
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """Read the scores that a folder has; those of images that it doesn't are None."""
+        """Read the scores of a folder; missing ones are None."""
         table = read_table(folder)
         return cls(finish(empty_rows()) if table is None else table)
 
     def of(self, item: Item) -> ItemScores:
-        """The scores of an image and its boxes; None where they aren't known."""
+        """Return the scores of an image and its boxes; None if unknown."""
         position = self._positions.get(item.key)
         if position is None:
             return ItemScores(dict.fromkeys(IMAGE_SCORES), (BoxScores(),) * len(item.boxes))
@@ -233,18 +219,15 @@ class Scores:
         )
 
     def worst_images(self) -> list[tuple[str, float]]:
-        """The key and the trouble of each image that has one, the worst first, then by key."""
-        both = zip(self._table["key"].to_pylist(), self._table["trouble"].to_pylist(), strict=True)
-        return _worst_first([(key, trouble) for key, trouble in both if trouble is not None])
+        """Return (key, trouble) of the images, the worst first, then by key."""
+        return _worst_first(self._table)
 
     def worst_boxes(self) -> list[tuple[str, float]]:
-        """The key and the trouble of each box that has one, the worst first, then by key."""
-        boxes = self._table["boxes"].combine_chunks().flatten()
-        both = zip(boxes.field("key").to_pylist(), boxes.field("trouble").to_pylist(), strict=True)
-        return _worst_first([(key, trouble) for key, trouble in both if trouble is not None])
+        """Return (key, trouble) of the boxes, the worst first, then by key."""
+        return _worst_first(pa.Table.from_struct_array(self._table["boxes"].combine_chunks().flatten()))
 
     def _row(self, position: int) -> dict[str, Any]:
-        """A row; those about it are made ready with it, for items are asked for in order."""
+        """Return a row; its neighbours are converted with it, since items are asked for in order."""
         if not self._first <= position < self._first + len(self._rows):
             self._first = position // _ROWS_AT_ONCE * _ROWS_AT_ONCE
             self._rows = self._table.slice(self._first, _ROWS_AT_ONCE).to_pylist()
@@ -254,25 +237,23 @@ class Scores:
 def score(collection: Collection, report: Progress | None = None, workers: int | None = None) -> Scores:
     """Score the images of a collection and their boxes.
 
-    `scores.parquet` in the collection's folder holds what is known; what is missing, or was measured of other files or
-    boxes, is measured. Whatever interrupts it, what is done is kept. Scores that were made beside an RGB image stay
-    when it isn't there any more.
+    `scores.parquet` in the collection's folder keeps them; only missing images, and those whose files or boxes have
+    changed, are measured. An interruption keeps the work done. Scores relative to an RGB image stay when it is gone.
 
     Args:
-        collection: What to score.
-        report: Told how far the work has come.
-        workers: Threads; by default one for each core.
+        collection: The collection.
+        report: Progress callback.
+        workers: Number of threads; one for each core by default.
 
     Raises:
         NirgenError: The collection can't be read, or the scores can't be written.
     """
     work = _Work(collection)
+    workers = workers or _cores()
     try:
-        with ThreadPoolExecutor(workers or _cores()) as threads:
+        with ThreadPoolExecutor(workers) as threads:
             try:
-                for done, (item, found) in enumerate(
-                    _in_order(threads, collection, work, workers or _cores()), start=1
-                ):
+                for done, (item, found) in enumerate(_in_order(threads, collection, work, workers), start=1):
                     work.add(item, found)
                     if report is not None:
                         report("score", done, collection.count)
@@ -286,7 +267,7 @@ def score(collection: Collection, report: Progress | None = None, workers: int |
 
 
 class _Work:
-    """What is known of a collection, and what has been measured anew."""
+    """The known measures of a collection, and those measured anew."""
 
     def __init__(self, collection: Collection) -> None:
         self._folder = collection.folder
@@ -294,14 +275,13 @@ class _Work:
         self._known = finish(empty_rows()) if self._table is None else self._table
         columns = (self._known[name].to_pylist() for name in ("key", "basis", "note"))
         self._rows = {key: (place, basis, note) for place, (key, basis, note) in enumerate(zip(*columns, strict=True))}
-        self._states = np.zeros(len(self._known), np.int8)  # 0 not looked at, 1 to be kept, -1 measured anew
+        self._states = np.zeros(len(self._known), np.int8)  # 0 unseen, 1 keep, -1 measure anew
         self._waiting: list[tuple[Item, Measured]] = []
         self._parts: list[pa.Table] = []
         self._saved = 0
         self.measured = 0
 
     def is_known(self, item: Item) -> bool:
-        """Whether an item need not be measured."""
         place, basis, note = self._rows.get(item.key, (-1, "", ""))
         if place < 0:
             return False
@@ -313,7 +293,6 @@ class _Work:
         return same
 
     def add(self, item: Item, found: Measured | None) -> None:
-        """Take what was measured of an item, if it was."""
         if found is None:
             return
         self._waiting.append((item, found))
@@ -324,11 +303,7 @@ class _Work:
             self.save(ended=False)
 
     def save(self, *, ended: bool) -> pa.Table:
-        """Write what is known now, unless the file has it.
-
-        Args:
-            ended: Whether all items were looked at, so that rows of others can go.
-        """
+        """Write the table if it has changed; `ended` drops the rows of items that are gone."""
         self._gather()
         kept = self._states == 1 if ended else self._states >= 0
         if self._table is not None and self.measured == self._saved == 0 and kept.all():
@@ -348,7 +323,7 @@ class _Work:
 def _in_order(
     threads: ThreadPoolExecutor, collection: Collection, work: _Work, workers: int
 ) -> Iterator[tuple[Item, Measured | None]]:
-    """Each item with what was measured of it, or None if that is known; only so many are in flight."""
+    """Yield each item with its measures, None if they are known; few items are in flight."""
     flying: deque[tuple[Item, Future[Measured] | None]] = deque()
     for item in collection.items():
         flying.append((item, None if work.is_known(item) else threads.submit(measure, item)))
@@ -362,10 +337,11 @@ def _landed(item: Item, future: Future[Measured] | None) -> tuple[Item, Measured
     return item, None if future is None else future.result()
 
 
-def _worst_first(pairs: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    return sorted(pairs, key=lambda pair: (-pair[1], pair[0]))
+def _worst_first(table: pa.Table) -> list[tuple[str, float]]:
+    both = zip(table["key"].to_pylist(), table["trouble"].to_pylist(), strict=True)
+    known = [(key, trouble) for key, trouble in both if trouble is not None]
+    return sorted(known, key=lambda pair: (-pair[1], pair[0]))
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,4 +1,4 @@
-"""Scores and tags by name, and trouble: how far measures stand out for the bad among their like."""
+"""Names of scores and tags; and trouble, the issue score: how far measures stand out for the bad in their group."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 Tag = Literal["low-contrast", "smeared", "vanished"]
 
+# range and bad end of each score, the most telling first
 IMAGE_SCORES: Mapping[str, str] = {
     "trouble": "0..1, 1 worst: how far the scores below stand out for the bad",
     "structure": "-1..1, low is bad: whether edges lie and run as in RGB",
@@ -29,92 +30,65 @@ IMAGE_SCORES: Mapping[str, str] = {
     "banding": "0 and more, high is bad: steps in whole rows or columns that RGB doesn't have",
     "realism": "0 and more, high is bad: distance of the statistics to the real NIR's of this dataset",
 }
-"""The scores of an image with their range and their bad end, the most telling first; docs/scores.md has them all."""
 
 BOX_SCORES: Mapping[str, str] = {
     "trouble": "0..1, 1 worst",
     "fidelity": "0..1, 1: what the box promises is as visible in NIR as in RGB",
 }
-"""The scores of a box, likewise."""
 
 TAGS: Mapping[Tag, str] = {
     "low-contrast": "hardly stands out from its surroundings, and does in RGB",
     "smeared": "blurred: its fine detail is gone",
     "vanished": "what RGB shows in the box isn't there",
 }
-"""Suggestions for a box, with what they mean."""
 
 
 @dataclass(frozen=True, slots=True)
 class BoxScores:
-    """What a box gets.
+    """The scores of a box."""
 
-    Attributes:
-        fidelity: In [0, 1], 1: what the box promises is as visible in NIR as in RGB; None if it can't be judged.
-        trouble: In [0, 1], 1 worst; None likewise.
-        tags: What may be wrong with it, sorted; see `TAGS`.
-    """
-
-    fidelity: float | None = None
-    trouble: float | None = None
-    tags: tuple[Tag, ...] = ()
+    fidelity: float | None = None  # 0 to 1: detail of RGB in the box that NIR shows as well; None if not measured
+    trouble: float | None = None  # 0 to 1, 1 worst
+    tags: tuple[Tag, ...] = ()  # suggested, sorted
 
 
 @dataclass(frozen=True, slots=True)
 class ItemScores:
-    """What an image and its boxes get.
+    """The scores of an image and its boxes."""
 
-    Attributes:
-        image: By name, in the order of `IMAGE_SCORES`; None where one can't be computed.
-        boxes: In the order of the item's boxes.
-        note: Why scores are missing that should be there, such as an image that is gone; else empty.
-    """
-
-    image: Mapping[str, float | None]
-    boxes: tuple[BoxScores, ...]
-    note: str = ""
+    image: Mapping[str, float | None]  # in the order of `IMAGE_SCORES`
+    boxes: tuple[BoxScores, ...]  # in the order of the item's
+    note: str = ""  # why scores are missing, such as an image that is gone
 
 
-FEWEST = 20
-"""Values that weigh as much as what is ordinary elsewhere."""
-
-UPPER = 0.8413
-"""The share of a normal distribution below its mean and one standard deviation."""
-
-ALARMING = 4.0
-"""Excess at which trouble is 0.39; it is 0.04 at 1, and 0.86 at 8."""
+FEWEST = 20  # values that weigh as much as the ordinary of elsewhere
+UPPER = 0.8413  # share of a normal distribution below mean + standard deviation
+ALARMING = 4.0  # excess with a trouble of 0.39; it is 0.04 at 1, and 0.86 at 8
 
 
 @dataclass(frozen=True, slots=True)
 class Ordinary:
-    """What a measure is where nothing is wrong; high is bad.
+    """The distribution of a measure in sound images; high is bad."""
 
-    Attributes:
-        centre: Its median.
-        scale: From there to where a sixth is worse.
-        worst_centre: The centre of a group lies here at most, so that a group in which all is bad has trouble.
-        least_scale: The scale of a group is this at least, so that a group in which all is the same has none.
-    """
-
-    centre: float
-    scale: float
-    worst_centre: float
-    least_scale: float
+    centre: float  # median
+    scale: float  # distance from there to the worst sixth
+    worst_centre: float  # upper limit of a group's centre, so that a group in which all is bad has trouble
+    least_scale: float  # lower limit of a group's scale, so that a group in which all is the same has none
 
 
 def excess(values: Column, groups: NDArray[np.int64], ordinary: Ordinary) -> Column:
-    """By how many scales values are worse than is ordinary in their group.
+    """Return by how many scales values are worse than the centre of their group.
 
-    Centre and scale are the group's own median, and its distance to where a sixth is worse; the fewer values it has,
-    the more they are drawn to what is ordinary elsewhere.
+    Centre and scale are the group's median, and its distance to the worst sixth; the fewer values it has, the more
+    they are drawn to `ordinary`.
 
     Args:
-        values: (M,), high is bad; NaN where there is none.
+        values: (M,), high is bad; NaN if missing.
         groups: (M,).
-        ordinary: What the measure is elsewhere.
+        ordinary: The measure's distribution elsewhere.
 
     Returns:
-        (M,), at least 0; 0 where there is no value.
+        (M,), at least 0; 0 for missing values.
     """
     found = np.zeros(len(values))
     for group in np.unique(groups):
@@ -131,19 +105,13 @@ def excess(values: Column, groups: NDArray[np.int64], ordinary: Ordinary) -> Col
 
 
 def to_trouble(excesses: Sequence[Column]) -> Column:
-    """Join the excesses of several measures.
-
-    Args:
-        excesses: (M,) each.
-
-    Returns:
-        (M,) in [0, 1]: `1 - exp(-s / (2 * ALARMING**2))`, s being the sum of their squares.
-    """
+    """Join the excesses of several measures, (M,) each: `1 - exp(-s / (2 * ALARMING**2))`, s the sum of squares."""
     squares = np.sum([each**2 for each in excesses], axis=0)
     trouble: Column = 1 - np.exp(-squares / (2 * ALARMING**2))
     return trouble
 
 
+# of 154 photographs of real NIR with RGB, on the scale of `_scaled`
 IMAGE_ORDINARY: Mapping[str, Ordinary] = {
     "structure": Ordinary(centre=-0.63, scale=0.25, worst_centre=-0.31, least_scale=0.1),
     "sharpness": Ordinary(centre=0.02, scale=0.08, worst_centre=0.3, least_scale=0.04),
@@ -153,29 +121,24 @@ IMAGE_ORDINARY: Mapping[str, Ordinary] = {
     "banding": Ordinary(centre=-1.2, scale=0.26, worst_centre=0.0, least_scale=0.15),
     "realism": Ordinary(centre=0.4, scale=0.4, worst_centre=1.5, least_scale=0.4),
 }
-"""On the scale of `_scaled`, high is bad: 154 photographs of real NIR beside RGB."""
 
-FEWEST_REAL = 8
-"""Real images without which realism can't be told."""
-
-FARTHEST = 6.0
-"""Scales beyond which a statistic counts as this far off."""
+FEWEST_REAL = 8  # real images that realism needs
+FARTHEST = 6.0  # upper limit of a statistic's distance, in scales
 
 _LEAST_SPREAD = 0.05
-_SPREAD = 1.4826
-"""The standard deviation of a normal distribution beside its median absolute deviation."""
+_SPREAD = 1.4826  # standard deviation of a normal distribution by its median absolute deviation
 
 
 def realism(statistics: NDArray[np.float64], real: NDArray[np.bool_]) -> Column:
-    """How far the statistics of images lie from the real ones'.
+    """Return the distance of the statistics of images from those of the real ones.
 
     Args:
-        statistics: (N, S), NaN where an image has none.
-        real: (N,), which are real.
+        statistics: (N, S), NaN if missing.
+        real: (N,), True for real images.
 
     Returns:
-        (N,), the root mean square of the distances from the median in robust standard deviations; NaN where an image
-        has no statistics, and everywhere if fewer than `FEWEST_REAL` real ones do.
+        (N,), root mean square of the distances from the median, in robust standard deviations; NaN without statistics,
+        and everywhere if fewer than `FEWEST_REAL` real images have some.
     """
     known = real & np.isfinite(statistics).all(axis=1)
     if np.count_nonzero(known) < FEWEST_REAL:
@@ -188,14 +151,14 @@ def realism(statistics: NDArray[np.float64], real: NDArray[np.bool_]) -> Column:
 
 
 def image_trouble(scores: Mapping[str, Column], groups: NDArray[np.int64]) -> Column:
-    """How far the scores of images stand out for the bad.
+    """Return the trouble of images.
 
     Args:
-        scores: (N,) of each of `ORDINARY`; NaN where there is none.
-        groups: (N,), images of one group are compared with each other.
+        scores: (N,) of each of `IMAGE_ORDINARY`; NaN if missing.
+        groups: (N,); images of one group are compared with each other.
 
     Returns:
-        (N,) in [0, 1], 1 worst; NaN where an image has no scores at all.
+        (N,) in [0, 1], 1 worst; NaN for an image without scores.
     """
     excesses = [excess(_scaled(name, scores[name]), groups, ordinary) for name, ordinary in IMAGE_ORDINARY.items()]
     none = np.all([~np.isfinite(scores[name]) for name in IMAGE_ORDINARY], axis=0)
@@ -203,7 +166,7 @@ def image_trouble(scores: Mapping[str, Column], groups: NDArray[np.int64]) -> Co
 
 
 def _scaled(name: str, values: Column) -> Column:
-    """Scores on a scale on which they spread alike, high for bad."""
+    """Transform scores so that they spread alike, high for bad."""
     if name == "structure":
         return -np.arctanh(np.clip(values, -0.995, 0.995))
     if name in {"sharpness", "contrast"}:
@@ -212,10 +175,15 @@ def _scaled(name: str, values: Column) -> Column:
     return scaled
 
 
-_OFFSETS: Mapping[str, float] = {"clipping": 0.005, "noise": 0.5, "banding": 0.3, "realism": 0.5}
-"""What is added to scores whose best is 0 before the logarithm is taken."""
+_OFFSETS = {
+    "clipping": 0.005,
+    "noise": 0.5,
+    "banding": 0.3,
+    "realism": 0.5,
+}  # of scores that may be 0
 
 
+# of boxes in 154 photographs of real NIR with RGB, two random places each; negated, so that high is bad
 BOX_ORDINARY: Mapping[str, Ordinary] = {
     "agreement": Ordinary(centre=-0.67, scale=0.33, worst_centre=-0.3, least_scale=0.15),
     "polarity": Ordinary(centre=-0.85, scale=0.49, worst_centre=-0.3, least_scale=0.15),
@@ -223,29 +191,18 @@ BOX_ORDINARY: Mapping[str, Ordinary] = {
     "detail": Ordinary(centre=0.03, scale=0.12, worst_centre=0.3, least_scale=0.05),
     "contrast": Ordinary(centre=0.1, scale=0.33, worst_centre=1.0, least_scale=0.06),
 }
-"""Negated, for high is bad here: boxes of real NIR beside RGB, of 154 photographs, two places at random in each."""
 
+# fidelity is 1 from here on: medians of real NIR
 WHOLE_AGREEMENT, WHOLE_ENERGY, WHOLE_DETAIL, WHOLE_CONTRAST = 0.6, 0.5, 0.85, 0.5
-"""Where fidelity is 1: what half of real NIR has, or more."""
-
-SUSPICIOUS = 0.5
-"""Trouble from which on tags are suggested."""
-
-EXTREME = 3.0
-"""By how many scales a measure stands out that suggests one."""
+SUSPICIOUS = 0.5  # least trouble of a box with tags
+EXTREME = 3.0  # least excess of a measure that suggests a tag
 
 
 def box_fidelity(measures: Mapping[str, Column]) -> Column:
-    """How visible in NIR is what RGB shows in a box.
+    """Return how visible in NIR the detail of RGB in a box is: (M,) in [0, 1], of (M,) of each of `BOX_MEASURES`.
 
-    The product of how far edges agree, and of the worst of their strength, their detail and the contrast, each cut at
-    what real NIR has.
-
-    Args:
-        measures: (M,) of each of `MEASURES`.
-
-    Returns:
-        (M,) in [0, 1].
+    It is the agreement of edges times the worst of their strength, their detail and the contrast, each relative to
+    real NIR and at most 1.
     """
     agreement = np.clip(measures["agreement"] / WHOLE_AGREEMENT, 0, 1)
     shares = (
@@ -258,53 +215,32 @@ def box_fidelity(measures: Mapping[str, Column]) -> Column:
 
 
 def box_excesses(measures: Mapping[str, Column], groups: NDArray[np.int64]) -> dict[str, Column]:
-    """By how many scales each measure is worse than is ordinary in its group.
-
-    Args:
-        measures: (M,) of each of `MEASURES`.
-        groups: (M,), boxes of one group are compared with each other.
-
-    Returns:
-        (M,) of each, at least 0.
-    """
+    """Return the `excess` of each of `BOX_MEASURES`, (M,) each; boxes of one group are compared with each other."""
     return {name: excess(-_spread(name, measures[name]), groups, BOX_ORDINARY[name]) for name in BOX_MEASURES}
 
 
 def box_trouble(excesses: Mapping[str, Column]) -> Column:
-    """(M,) in [0, 1], 1 worst."""
+    """Return the trouble of boxes, (M,) in [0, 1], from what `box_excesses` gave."""
     return to_trouble(list(excesses.values()))
 
 
 def box_tags(measures: Mapping[str, Column], excesses: Mapping[str, Column]) -> list[tuple[Tag, ...]]:
-    """What may be wrong with each box, sorted.
-
-    Args:
-        measures: (M,) of each of `MEASURES`.
-        excesses: What `box_excesses` says of them.
-
-    Returns:
-        M tuples.
-    """
+    """Return the tags of each of M boxes, sorted, from their measures and `box_excesses`."""
     suspicious = box_trouble(excesses) >= SUSPICIOUS
     extreme = {name: suspicious & (values >= EXTREME) for name, values in excesses.items()}
     vanished = suspicious & (measures["agreement"] < np.where(extreme["energy"], 0.5, 0.3))
     smeared = extreme["detail"] & (measures["detail"] < -0.15) & ~vanished
     faint = (extreme["energy"] | extreme["contrast"]) & (measures["contrast"] < -0.7) & ~vanished
-    tags: list[tuple[Tag, ...]] = []
-    for low_contrast, smear, vanish in zip(faint, smeared, vanished, strict=True):
-        found: list[Tag] = []
-        if low_contrast:
-            found.append("low-contrast")
-        if smear:
-            found.append("smeared")
-        if vanish:
-            found.append("vanished")
-        tags.append(tuple(found))
-    return tags
+    masks: tuple[tuple[Tag, NDArray[np.bool_]], ...] = (
+        ("low-contrast", faint),
+        ("smeared", smeared),
+        ("vanished", vanished),
+    )
+    return [tuple(tag for tag, mask in masks if mask[box]) for box in range(len(suspicious))]
 
 
 def _spread(name: str, values: Column) -> Column:
-    """Correlations near 1 spread out, as Fisher's transformation does."""
+    """Apply Fisher's transformation to correlations."""
     if name not in {"agreement", "polarity"}:
         return values
     spread: Column = np.arctanh(np.clip(values, -0.995, 0.995))

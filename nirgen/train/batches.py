@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-import torchvision.transforms.v2.functional as TF
 from torch import Tensor
 
 from nirgen.errors import ConfigError, ImageError
@@ -260,6 +259,8 @@ def draw_crop(photo: Photo, size: int, config: CropConfig, random: np.random.Gen
     Returns:
         rgb (3, size, size) and nir (1, size, size), float32 in [-1, 1].
     """
+    import torchvision.transforms.v2.functional as TF
+
     height, width = photo.rgb.shape[-2:]
     top, left, h, w = _box(height, width, size, config, random)
     mirrored = config.flip and random.random() < 0.5

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from matplotlib.figure import Figure
-from torch.utils.tensorboard import SummaryWriter
 
 from nirgen import images, metrics
 from nirgen.errors import ImageError
@@ -25,6 +24,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from nirgen.train.config import SaveConfig
+    from nirgen.train.state import BaseState
 
 
 _BOX = 256  # side of an image in the picture, in pixels
@@ -32,26 +32,23 @@ _BOX = 256  # side of an image in the picture, in pixels
 
 @dataclass(frozen=True)
 class Validation:
-    """Means over the images, and a picture.
+    """Means over the validation images, NaN if none could be read."""
 
-    Attributes:
-        psnr: In dB, that of each image at most 100; NaN if none could be read.
-        ssim: In [-1, 1]; the same.
-        picture: (H, W, 3) uint8: a row a pair, RGB, generated and real NIR; None where none was asked for.
-        skipped: A line for each pair that could not be read.
-    """
-
-    psnr: float
-    ssim: float
-    picture: NDArray[np.uint8] | None
-    skipped: tuple[str, ...] = ()
+    psnr: float  # `metrics.mean_psnr`, in dB
+    ssim: float  # in [-1, 1]
+    picture: NDArray[np.uint8] | None  # (H, W, 3): a row a pair, with RGB, generated and real NIR
+    skipped: tuple[str, ...] = ()  # a line for each pair that could not be read
 
 
 def chosen_pairs(pairs: PairList, config: SaveConfig) -> PairList:
-    """The pairs of the split `val` that a run is judged on: all, or as many as configured, spread evenly."""
+    """Return the pairs of the split `val` that validation uses, spread evenly."""
     found = [pair for pair in pairs.pairs if pair.split == "val"]
-    count = min(len(found), config.validation_images)
-    return PairList(pairs.root, tuple(found[position] for position in _spread(len(found), count)))
+    return PairList(pairs.root, tuple(found[at] for at in _spread(len(found), config.validation_images)))
+
+
+def _spread(length: int, count: int) -> list[int]:
+    """Return at most `count` positions, evenly spread over a sequence."""
+    return [int(position) for position in np.linspace(0, length - 1, min(count, length)).round()]
 
 
 @torch.inference_mode()
@@ -63,19 +60,17 @@ def validate(
     Args:
         generator: The network; it is left in evaluation mode.
         pairs: At least one.
-        config: At which size, and how many are drawn.
+        config: Size, and number of pairs drawn.
         device: Where the network is.
         skip: Leave out pairs that can't be read.
 
     Raises:
-        ImageError: As `nirgen.pairs.read_pair`, unless they are left out.
+        ImageError: As `nirgen.pairs.read_pair`, unless `skip`.
     """
     generator.eval()
     size = (config.validation_size, config.validation_size)
-    drawn = set(
-        np.linspace(0, len(pairs.pairs) - 1, min(config.samples, len(pairs.pairs))).round().astype(int).tolist()
-    )
-    scores, rows, skipped = [(np.nan, np.nan)], [], list[str]()
+    drawn = set(_spread(len(pairs.pairs), config.samples))
+    psnr, ssim, rows, skipped = list[float](), list[float](), [], list[str]()
     for position, pair in enumerate(pairs.pairs):
         try:
             rgb, nir = (images.resize(image, size, resample="bilinear") for image in read_pair(pairs, pair))
@@ -87,35 +82,31 @@ def validate(
         batch = torch.from_numpy(rgb).permute(2, 0, 1)[None].to(device).float().div(127.5).sub(1)
         values = generator(batch)[0].add(1).div(2).clamp(0, 1).float().cpu().numpy()
         generated = images.to_pixels(images.to_channels(values, 1)).astype(np.uint8)
-        scores.append((min(metrics.psnr(generated, nir), 100.0), metrics.ssim(generated, nir)))
+        psnr.append(metrics.psnr(generated, nir))
+        ssim.append(metrics.ssim(generated, nir))
         if position in drawn:
             rows.append([rgb, *(np.repeat(grey[..., None], 3, axis=2) for grey in (generated, nir))])
-    psnr, ssim = np.mean(scores[1:] or scores, axis=0)
     picture = images.side_by_side(rows, box=(_BOX, _BOX)) if rows else None
-    return Validation(float(psnr), float(ssim), picture, tuple(skipped))
-
-
-def _spread(length: int, count: int) -> list[int]:
-    """Positions that lie evenly in a sequence."""
-    return [int(position) for position in np.linspace(0, length - 1, count).round()]
+    return Validation(metrics.mean_psnr(psnr), float(np.mean(ssim or [np.nan])), picture, tuple(skipped))
 
 
 _NO_TERMS = {"step", "minutes", "progress", "learning_rate"}
 
 
 class Log:
-    """The log of a run, taken up where a checkpoint stands.
+    """Log of a run, continued from a checkpoint.
 
     Args:
         out: The run folder.
-        step: The step that the run stands at; what the log says of later ones, made by a run that was killed, is
-            dropped.
+        step: Step of the checkpoint; lines of later steps, from a run that was killed, are dropped.
 
     Raises:
         OSError: The log can't be written.
     """
 
     def __init__(self, out: Path, step: int) -> None:
+        from torch.utils.tensorboard import SummaryWriter
+
         self._out = out
         kept = [line for line in read_log(out) if line["step"] <= step]
         write_whole(out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
@@ -123,23 +114,31 @@ class Log:
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
 
     def __enter__(self) -> Log:
-        """The log itself."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Close its files."""
         self._file.close()
         self._board.close()
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """Append a line, whose numbers become TensorBoard's too."""
+        """Append a line; its numbers become TensorBoard scalars too."""
         self._file.write(json.dumps({"step": step} | dict(values), allow_nan=False) + "\n")
         self._file.flush()
         for name, value in _numbers(values):
             self._board.add_scalar(name, value, step)
 
+    def write_step(self, state: BaseState, progress: float, learning_rate: float, terms: Mapping[str, float]) -> None:
+        """Append the line of a step; a term that is not finite, as fp16 makes them at first, is null."""
+        about = {
+            "minutes": round(state.minutes, 2),
+            "progress": round(progress, 5),
+            "learning_rate": float(f"{learning_rate:.4g}"),
+        }
+        rounded = {name: float(f"{value:.5g}") if math.isfinite(value) else None for name, value in terms.items()}
+        self.write(state.step, about | rounded)
+
     def picture(self, step: int, name: str, rgb: NDArray[np.uint8]) -> None:
-        """Add a picture, (H, W, 3) uint8, to TensorBoard's."""
+        """Add a picture, (H, W, 3) uint8, to TensorBoard."""
         self._board.add_image(name, rgb, step, dataformats="HWC")
 
     def draw(self) -> None:
@@ -148,7 +147,7 @@ class Log:
 
 
 def read_log(out: Path) -> list[dict[str, Any]]:
-    """The lines of a run's log; one that a killed run left torn is left out."""
+    """Return the lines of a run's log, without a torn one that a killed run left."""
     path = out / "log.jsonl"
     lines = []
     for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
@@ -162,11 +161,9 @@ def read_log(out: Path) -> list[dict[str, Any]]:
 
 
 def draw_curves(lines: list[dict[str, Any]]) -> bytes:
-    """Loss terms, learning rate and validation over the steps, as a PNG.
+    """Draw loss terms, learning rate and validation scores of a log over the steps, as a PNG."""
+    from matplotlib.figure import Figure
 
-    Args:
-        lines: Of the log.
-    """
     steps = [line for line in lines if "progress" in line]
     judged = [line for line in lines if "validation" in line]
     terms = sorted({name for line in steps for name in line} - _NO_TERMS)
@@ -175,9 +172,8 @@ def draw_curves(lines: list[dict[str, Any]]) -> bytes:
     for name in terms:
         points = [(line["step"], line[name]) for line in steps if line.get(name) is not None]
         losses.plot(*np.transpose(points), label=name, linewidth=1)
-    losses.set(
-        yscale="symlog" if any((line.get(t) or 0) < 0 for line in steps for t in terms) else "log", ylabel="loss terms"
-    )
+    negative = any((line.get(name) or 0) < 0 for line in steps for name in terms)
+    losses.set(yscale="symlog" if negative else "log", ylabel="loss terms")
     if terms:
         losses.legend(fontsize="small", ncols=min(len(terms), 4))
     rate.plot([line["step"] for line in steps], [line["learning_rate"] for line in steps])
@@ -196,7 +192,7 @@ def draw_curves(lines: list[dict[str, Any]]) -> bytes:
 
 
 def _numbers(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    """Numbers by their name, those of a mapping as `mapping/name`."""
+    """Return numbers by name; those of a nested mapping as `mapping/name`."""
     found = []
     for name, value in values.items():
         if isinstance(value, dict):

@@ -28,10 +28,7 @@ _WIDE = 1000
 
 
 def check_structure(files: Sequence[CocoFile], findings: Findings) -> None:
-    """Check each file, and that their categories are the same.
-
-    What is wrong with single entries was found when the files were read.
-    """
+    """Check each file, and that their categories agree; faults of single entries were found by `read_coco`."""
     for file in files:
         _check_ids(file, findings)
         _check_references(file, findings)
@@ -42,7 +39,7 @@ def check_structure(files: Sequence[CocoFile], findings: Findings) -> None:
 
 
 def check_category_ids(files: Sequence[CocoFile], findings: Findings) -> None:
-    """Look for gaps in the category ids."""
+    """Find files whose category ids are not 1 to N in order."""
     gapped = [file for file in files if file.categories.ids.tolist() != list(range(1, len(file.categories) + 1))]
     findings.add_all("category-gaps", gapped, lambda file: f"{file.path.name}: {_classes(file)}")
 
@@ -50,13 +47,13 @@ def check_category_ids(files: Sequence[CocoFile], findings: Findings) -> None:
 def check_classes(
     files: Sequence[CocoFile], recorded: Sequence[Category], policy: Sequence[str] | None, findings: Findings
 ) -> None:
-    """Compare the categories of a nirgen dataset's files with what the dataset says of itself.
+    """Compare the categories of a nirgen dataset's annotation files with those of `dataset.json` and of its policy.
 
     Args:
         files: Its annotation files.
         recorded: The classes of `dataset.json` in order.
-        policy: The classes of the policy that it was made with, in order; None if that isn't one of nirgen's own.
-        findings: Takes what is wrong.
+        policy: The classes of its label policy, in order; None to skip that comparison.
+        findings: Receives the faults.
     """
     wanted = [f"{category.id} {category.name}" for category in recorded]
     for file in files:
@@ -133,14 +130,13 @@ def _check_every_category_has_boxes(files: Sequence[CocoFile], findings: Finding
 
 
 def _repeated(ids: NDArray[np.int64]) -> NDArray[np.intp]:
-    """The positions of ids that an earlier position has already."""
+    """Return the positions of ids that an earlier position has."""
     positions = np.flatnonzero(ids != NO_ID)
     order = positions[np.argsort(ids[positions], kind="stable")]
     return np.sort(order[1:][ids[order[1:]] == ids[order[:-1]]])
 
 
 def _classes(file: CocoFile) -> str:
-    """The categories in words, a long list cut."""
     shown = list(_numbered(file))
     return ", ".join(shown if len(shown) <= 5 else [*shown[:3], "…", shown[-1]])
 
@@ -159,12 +155,8 @@ def _number(number: Any) -> str:
     return "?" if number == NO_ID else str(number)
 
 
-OVERLAP = 0.9
-"""IoU over which two boxes of a class are taken for one object counted twice."""
-
-_ROUNDING = 0.011
-"""Pixels beyond the frame that rounding to two decimals explains."""
-
+OVERLAP = 0.9  # IoU over which two boxes of a class count as one object twice
+_ROUNDING = 0.011  # pixels beyond the frame that come of rounding to two decimals
 _AREA_TOLERANCE = 0.01
 _STRAYED = 0.5
 
@@ -181,7 +173,7 @@ def check_boxes(files: Sequence[CocoFile], findings: Findings) -> None:
 
 def _check_sizes(file: CocoFile, findings: Findings) -> None:
     width, height = file.annotations.xywh[:, 2], file.annotations.xywh[:, 3]
-    degenerate = (width <= 0) | (height <= 0)  # NaN, which was found before, is neither
+    degenerate = (width <= 0) | (height <= 0)  # NaN, found by `read_coco`, is neither
     tiny = ((width < 1) | (height < 1)) & ~degenerate
     findings.add_all("degenerate-box", np.flatnonzero(degenerate), file.box)
     findings.add_all("tiny-box", np.flatnonzero(tiny), file.box)
@@ -190,10 +182,9 @@ def _check_sizes(file: CocoFile, findings: Findings) -> None:
 def _check_frames(file: CocoFile, findings: Findings) -> None:
     table = file.annotations
     x, y, width, height = table.xywh.T
-    framed = table.images != NOWHERE
-    right = np.where(framed, file.images.widths[table.images], 0) if len(file.images) else np.zeros(len(table))
-    below = np.where(framed, file.images.heights[table.images], 0) if len(file.images) else np.zeros(len(table))
-    framed &= (right > 0) & (below > 0) & (width > 0) & (height > 0)
+    right = np.append(file.images.widths, 0)[table.images]  # the last for `NOWHERE`
+    below = np.append(file.images.heights, 0)[table.images]
+    framed = (right > 0) & (below > 0) & (width > 0) & (height > 0)
     outside = framed & ((x >= right) | (y >= below) | (x + width <= 0) | (y + height <= 0))
     beyond = np.max([-x, -y, x + width - right, y + height - below], axis=0)
     overhanging = framed & ~outside & (beyond > 1)
@@ -235,15 +226,14 @@ def _check_overlaps(file: CocoFile, findings: Findings) -> None:
 def same_boxes(
     xywh: NDArray[np.float64], groups: NDArray[np.int64]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Find pairs of boxes that nearly cover each other.
+    """Find pairs of boxes with an IoU over `OVERLAP`.
 
-    Boxes are sorted by group and left side. Where two have an IoU over `OVERLAP`, the left side of the second lies in
-    the first tenth of the first; so each is compared with the next in order, then with the one after it, until no box
-    has another that begins so near.
+    Of such a pair, the left side of one lies in the first tenth of the other. So boxes are sorted by group and left
+    side, and each is compared with its successors while they begin that near.
 
     Args:
         xywh: (M, 4), COCO boxes of positive width and height.
-        groups: (M,), only boxes of one group are compared: those of one class in one image.
+        groups: (M,); only boxes of one group (a class in an image) are compared.
 
     Returns:
         The positions of both boxes of each pair, and their IoU; sorted.
@@ -271,7 +261,7 @@ def same_boxes(
 
 
 def _overlaps(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
-    """IoU of each box of `one` with its like in `other`: both (M, 4)."""
+    """Return the IoU of each box of `one` with the box at its position in `other`; both (M, 4)."""
     shared = np.minimum(one[:, :2] + one[:, 2:], other[:, :2] + other[:, 2:]) - np.maximum(one[:, :2], other[:, :2])
     intersection = np.prod(np.maximum(shared, 0), axis=1)
     areas = np.prod(one[:, 2:], axis=1) + np.prod(other[:, 2:], axis=1)
@@ -281,49 +271,41 @@ def _overlaps(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[n
 
 def _check_segmentations(file: CocoFile, findings: Findings) -> None:
     table = file.annotations
-    positions, extents = [], []
+    heights, widths = np.append(file.images.heights, 0), np.append(file.images.widths, 0)
+    extents = {}
     for position, raw in table.segmentations.items():
-        image = int(table.images[position])
-        sides = (0, 0) if image == NOWHERE else (int(file.images.heights[image]), int(file.images.widths[image]))
+        image = table.images[position]
         try:
-            extent = extent_of(raw, *sides)
+            extents[position] = extent_of(raw, int(heights[image]), int(widths[image]))
         except SegmentationError as error:
             findings.add("bad-segmentation", f"{file.annotation(position)}: {error}")
-            continue
-        if extent is not None:
-            positions.append(position)
-            extents.append(extent)
-    if not positions:
-        return
-    drawn = np.array(extents)
+    positions = np.array([position for position, extent in extents.items() if extent], np.intp)
+    drawn = np.array([extent for extent in extents.values() if extent]).reshape(-1, 4)
     drawn[:, 2:] -= drawn[:, :2]
     boxes = table.xywh[positions]
     sized = (drawn[:, 2:] > 0).all(axis=1) & (boxes[:, 2:] > 0).all(axis=1)
-    overlaps = _overlaps(drawn[sized], boxes[sized])
-    strayed = np.array(positions)[sized][overlaps < _STRAYED]
+    strayed = positions[sized][_overlaps(drawn[sized], boxes[sized]) < _STRAYED]
     findings.add_all("strayed-segmentation", strayed, file.box)
 
 
+# COCO's compressed run lengths: 5 bits a letter from '0'; the sixth bit continues the number, the fifth is its sign.
 _FIRST, _MORE, _SIGN, _BITS = 48, 0x20, 0x10, 5
-"""Run lengths as text: 5 bits a letter, above '0'; the sixth says that a number goes on, the fifth is its last sign."""
-
-Extent = tuple[float, float, float, float]
 
 
 class SegmentationError(ValueError):
-    """A segmentation that can't be decoded; its text says why."""
+    """A segmentation that can't be decoded."""
 
 
-def extent_of(raw: msgspec.Raw, height: int, width: int) -> Extent | None:
-    """Decode a segmentation as far as it takes to trust it.
+def extent_of(raw: msgspec.Raw, height: int, width: int) -> tuple[float, float, float, float] | None:
+    """Check a segmentation and return its bounds.
 
     Args:
         raw: Its JSON: polygons, or run lengths.
-        height: Of the image, in pixels; 0 if not known.
-        width: The same.
+        height: Of the image, in pixels; 0 if unknown.
+        width: Of the image, in pixels; 0 if unknown.
 
     Returns:
-        Left, top, right and bottom of all polygons, in pixels; None of run lengths.
+        Left, top, right and bottom of all polygons, in pixels; None for run lengths.
 
     Raises:
         SegmentationError: pycocotools could not decode it, or would draw a mask of another size.
@@ -334,22 +316,19 @@ def extent_of(raw: msgspec.Raw, height: int, width: int) -> Extent | None:
         >>> extent_of(msgspec.Raw(b'{"size": [2, 3], "counts": [4, 2]}'), 2, 3)
     """
     try:
-        return _extent(_POLYGONS.decode(raw))
+        polygons = _POLYGONS.decode(raw)
     except msgspec.ValidationError:
         _check_run_lengths(msgspec.json.decode(raw), height, width)
         return None
-
-
-_POLYGONS = msgspec.json.Decoder(list[list[float]])
-
-
-def _extent(polygons: list[list[float]]) -> Extent:
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
             raise SegmentationError(f"a polygon of {len(polygon)} numbers, which takes an even number from 6")
     across = [x for polygon in polygons for x in polygon[::2]]
     down = [y for polygon in polygons for y in polygon[1::2]]
     return min(across), min(down), max(across), max(down)
+
+
+_POLYGONS = msgspec.json.Decoder(list[list[float]])
 
 
 def _check_run_lengths(value: Any, height: int, width: int) -> None:
@@ -361,15 +340,15 @@ def _check_run_lengths(value: Any, height: int, width: int) -> None:
         raise SegmentationError(f"a mask of size {size!r}")
     if height and width and size != [height, width]:
         raise SegmentationError(f"a mask of {size[1]}x{size[0]} in an image of {width}x{height}")
-    lengths = _spelled(counts) if isinstance(counts, str) else counts
+    lengths = _decompressed(counts) if isinstance(counts, str) else counts
     if not isinstance(lengths, list) or not all(isinstance(length, int) and length >= 0 for length in lengths):
         raise SegmentationError("run lengths that are no whole numbers from 0")
     if sum(lengths) != math.prod(size):
         raise SegmentationError(f"run lengths of {sum(lengths)} pixels in a mask of {math.prod(size)}")
 
 
-def _spelled(text: str) -> list[int]:
-    """Run lengths from text; from the third on each is a difference to the one two before."""
+def _decompressed(text: str) -> list[int]:
+    """Decode run lengths; from the fourth on, each is stored as the difference to the one two before."""
     lengths: list[int] = []
     value = shift = 0
     for letter in text:

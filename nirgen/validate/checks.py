@@ -1,4 +1,4 @@
-"""Every check by name: severity, what it finds, what breaks otherwise, and the remedy."""
+"""The checks by name: severity, what each finds, what breaks otherwise, and the remedy."""
 
 from __future__ import annotations
 
@@ -10,453 +10,10 @@ if TYPE_CHECKING:
 
 
 Severity = Literal["error", "warning", "note"]
+SEVERITIES: tuple[Severity, ...] = ("error", "warning", "note")
 
 CONVERT = "convert the file with 'nirgen labels'"
 REBUILD = "build the dataset again with 'nirgen build-dataset'"
-"""Remedies that several checks have."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that can be wrong.
-
-    Attributes:
-        group: A key of `checks.GROUPS`.
-        severity: `error`, training or judging goes wrong; `warning`, it may; `note`, worth knowing.
-        finds: What such a finding counts.
-        breaks: What goes wrong otherwise.
-        remedy: What to do.
-    """
-
-    group: str
-    severity: Severity
-    finds: str
-    breaks: str
-    remedy: str
-
-
-ANNOTATION_CHECKS: Mapping[str, Check] = {
-    "lax-json": Check(
-        "structure",
-        "error",
-        "files with NaN, Infinity or a byte order mark, which are not JSON",
-        "only Python's reader takes them",
-        "mend or remove the values; in boxes they are counted below",
-    ),
-    "missing-key": Check(
-        "structure",
-        "error",
-        "entries without a key that readers need",
-        "pycocotools raises KeyError without area and iscrowd, mmdet without width and height",
-        CONVERT,
-    ),
-    "bad-id": Check(
-        "structure",
-        "error",
-        "ids that are no whole numbers from 0 to 2^53",
-        "tensors hold integers: text and fractions stop the loaders or lose the reference",
-        f"number from 1; {CONVERT}",
-    ),
-    "zero-id": Check(
-        "structure",
-        "error",
-        "annotations whose id is 0",
-        "COCOeval takes them for unmatched: three perfect boxes have AP 0.44",
-        f"number from 1; {CONVERT}",
-    ),
-    "zero-entry-id": Check(
-        "structure",
-        "warning",
-        "images and categories whose id is 0",
-        "CVAT refuses such images; class 0 is the background of torchvision's detectors",
-        f"number from 1; {CONVERT}",
-    ),
-    "duplicate-id": Check(
-        "structure",
-        "error",
-        "entries whose id another entry has",
-        "readers keep the last of them",
-        f"number anew; {CONVERT}",
-    ),
-    "wide-ids": Check(
-        "structure",
-        "note",
-        "lists whose ids go beyond 2^31, or leave over 1000 numbers free for each used one",
-        "some tools allocate by the largest id, or keep ids in 32 bits",
-        "nothing, if your tools take them; 'nirgen labels' numbers from 1",
-    ),
-    "no-image": Check(
-        "structure",
-        "error",
-        "annotations of images that have no entry",
-        "readers fail, or lose the boxes",
-        "restore the entries, or remove the annotations",
-    ),
-    "no-category": Check(
-        "structure",
-        "error",
-        "annotations of categories that have no entry",
-        "readers fail, or lose the boxes",
-        "restore the entries, or remove the annotations",
-    ),
-    "duplicate-file": Check(
-        "structure",
-        "error",
-        "image entries that name a file which another entry names",
-        "each holds a part of the boxes, so the others count as background",
-        "merge the entries",
-    ),
-    "bad-size": Check(
-        "structure",
-        "error",
-        "images whose width or height is no whole number above 0",
-        "boxes can't be scaled or clipped",
-        "write the upright size of the file",
-    ),
-    "bad-box": Check(
-        "structure",
-        "error",
-        "boxes that are not four finite numbers",
-        "losses become NaN, or the loader stops",
-        "remove these annotations",
-    ),
-    "bad-crowd": Check(
-        "structure",
-        "error",
-        "annotations whose iscrowd is neither 0 nor 1",
-        "readers don't agree on what it means",
-        "write 0, or 1 for a region to ignore",
-    ),
-    "bad-area": Check(
-        "structure",
-        "error",
-        "areas that are no number above 0",
-        "mmdet drops the box, COCOeval judges it in no size range",
-        "write width * height, or the area of the mask",
-    ),
-    "bad-category": Check(
-        "structure",
-        "error",
-        "categories without a name, or with another category's",
-        "frameworks choose classes by name: with two of one name, one is never learnt",
-        "give each category a name of its own",
-    ),
-    "category-gaps": Check(
-        "structure",
-        "note",
-        "files whose category ids are not 1 to N in order",
-        "detectors differ in how they number classes (80 or 91, from 0 or from 1)",
-        "nothing, if your detector maps ids; 'nirgen labels' numbers from 1",
-    ),
-    "category-order": Check(
-        "structure",
-        "error",
-        "files of a nirgen dataset whose categories are not those of dataset.json, in its order",
-        "the ready configurations and the labels disagree on what a class is",
-        REBUILD,
-    ),
-    "categories-differ": Check(
-        "structure",
-        "error",
-        "files whose categories differ from the first file's",
-        "a detector is judged by other classes than it was trained on",
-        "convert them with one policy of 'nirgen labels'",
-    ),
-    "policy-classes": Check(
-        "structure",
-        "error",
-        "categories that the dataset's policy does not have, or has elsewhere in its order",
-        "class 2 of one dataset is class 3 of another",
-        REBUILD,
-    ),
-    "shadowed-category": Check(
-        "structure",
-        "warning",
-        "categories without boxes whose name is another category's supercategory",
-        "rfdetr removes them, and the classes behind them move up",
-        "rename the supercategory",
-    ),
-    "empty-category": Check(
-        "structure",
-        "note",
-        "categories without a single box",
-        "their AP is undefined (-1), and a detector can't learn them",
-        "add images that show them, if they matter",
-    ),
-    "empty-images": Check(
-        "structure",
-        "note",
-        "images without boxes, which train as background",
-        "where nobody has labelled them, they teach that objects are background",
-        "make sure that someone has looked and found nothing",
-    ),
-    "degenerate-box": Check(
-        "boxes",
-        "error",
-        "boxes of no or negative width or height",
-        "torchvision's detectors stop, other losses become NaN",
-        "remove them; 'nirgen labels' does and counts them",
-    ),
-    "tiny-box": Check(
-        "boxes",
-        "warning",
-        "boxes under 1 px wide or high",
-        "mmdet drops them, others do not",
-        "remove them, or mark them with iscrowd 1",
-    ),
-    "outside-box": Check(
-        "boxes",
-        "error",
-        "boxes that lie outside of their image",
-        "mmdet drops them, augmentations stop, losses become NaN",
-        "remove them; look whether boxes and images have the same scale",
-    ),
-    "overhanging-box": Check(
-        "boxes",
-        "error",
-        "boxes that reach over 1 px beyond their image",
-        "albumentations stops, and a detector learns objects where no pixels are",
-        "clip them; 'nirgen labels' does",
-    ),
-    "edge-box": Check(
-        "boxes",
-        "note",
-        "boxes that reach up to 1 px beyond their image",
-        "albumentations stops at them unless it clips",
-        "clip them; 'nirgen labels' does",
-    ),
-    "area-mismatch": Check(
-        "boxes",
-        "warning",
-        "areas that do not fit their box: not width * height without a mask, or more than that with one",
-        "COCOeval sorts by area into small, medium and large, so their AP is of other objects",
-        "write width * height, or the area of the mask",
-    ),
-    "same-boxes": Check(
-        "boxes",
-        "warning",
-        "pairs of boxes of one class in one image with an IoU over 0.9",
-        "one object counted twice: at most one of them can be found",
-        "remove one of each; 'nirgen labels' has an option for it",
-    ),
-    "bad-segmentation": Check(
-        "boxes",
-        "error",
-        "segmentations that can't be decoded",
-        "pycocotools fails on them, or draws another mask",
-        "remove the key, or write polygons or RLE of the image's size",
-    ),
-    "strayed-segmentation": Check(
-        "boxes",
-        "warning",
-        "polygons whose extent has an IoU under 0.5 with their box",
-        "one of both was moved or scaled without the other",
-        "scale both, or remove the polygons",
-    ),
-}
-"""By the name that findings bear; in the order of the groups."""
-
-
-DATASET_CHECKS: Mapping[str, Check] = {
-    "unsafe-name": Check(
-        "files",
-        "error",
-        "file names that are absolute, or have '..', a backslash or a drive letter",
-        "they lead out of the dataset, or to nothing on another system; such files are not opened",
-        "write paths relative to the images' folder, with '/'",
-    ),
-    "missing-file": Check(
-        "files",
-        "error",
-        "images that are not there",
-        "training stops in the middle of an epoch",
-        "restore them, or name their folder with --images",
-    ),
-    "damaged-image": Check(
-        "files",
-        "error",
-        "images that can't be decoded",
-        "training stops in the middle of an epoch",
-        "copy them again, or remove their entries",
-    ),
-    "size-differs": Check(
-        "files",
-        "error",
-        "images that are not as large as their entry says",
-        "boxes lie elsewhere once a loader scales by the entry",
-        "write the upright size of the file; look whether the boxes fit it",
-    ),
-    "turned-image": Check(
-        "files",
-        "error",
-        "images that their EXIF data turns or mirrors",
-        "torchvision and transformers ignore it, OpenCV doesn't: half of the loaders misplace the boxes",
-        "store them upright: in a nirgen dataset, build it with --codec png",
-    ),
-    "deep-image": Check(
-        "files",
-        "warning",
-        "images with 16 bits a sample",
-        "loaders clip them to 8 bits, so nearly everything is white",
-        "store 8 bits: in a nirgen dataset, build it with --codec png",
-    ),
-    "changed-image": Check(
-        "files",
-        "error",
-        "images that are not the ones that the dataset was built with",
-        "nobody knows what they show or whether the boxes fit",
-        REBUILD,
-    ),
-    "changed-file": Check(
-        "files",
-        "error",
-        "other files of the dataset that are gone, or are not as they were built",
-        "labels and provenance are no longer what the dataset says of itself",
-        REBUILD,
-    ),
-    "edited-file": Check(
-        "files",
-        "note",
-        "configurations and cards that are not as they were built",
-        "nothing, if you edited them",
-        "nothing, if you edited them",
-    ),
-    "stray-file": Check(
-        "files",
-        "warning",
-        "images in the dataset's folder that no annotation file names",
-        "a tool that lists the folder takes them for images without objects",
-        "remove them",
-    ),
-    "mixed-codecs": Check(
-        "files",
-        "warning",
-        "splits whose generated and real images have different codecs",
-        "a detector can tell real from generated by the compression alone",
-        "build with --codec png",
-    ),
-    "mixed-channels": Check(
-        "files",
-        "warning",
-        "splits whose generated and real images have different numbers of channels",
-        "a detector can tell real from generated by the channels alone",
-        "build with --channels 1 or --channels 3",
-    ),
-    "split-file": Check(
-        "splits",
-        "error",
-        "image files that are in two splits",
-        "the detector is judged on what it was trained on",
-        "remove them from one split",
-    ),
-    "split-copy": Check(
-        "splits",
-        "error",
-        "images with the bytes of one in another split",
-        "the detector is judged on what it was trained on",
-        "remove them from one split",
-    ),
-    "split-near-copy": Check(
-        "splits",
-        "error",
-        "images that look like one of another split",
-        "the detector is judged on what it was trained on, slightly altered",
-        "remove them from one split, or build with --allow-leak to accept them",
-    ),
-    "split-sequence": Check(
-        "splits",
-        "error",
-        "sequences with frames in training and in validation or test",
-        "neighbouring frames show the same objects: results are too good",
-        "split by sequence, or build with --allow-leak to accept them",
-    ),
-    "generated-judge": Check(
-        "splits",
-        "error",
-        "generated images in validation or test",
-        "the detector is judged on what the generator makes, not on what a camera sees",
-        "keep generated images in training",
-    ),
-    "leak": Check(
-        "lineage",
-        "error",
-        "images in validation or test that trained the generator, or whose RGB source is in training",
-        "generated training images carry what the detector is judged on",
-        "move them to training, or build with --allow-leak to accept them",
-    ),
-    "agreed-leak": Check(
-        "lineage",
-        "warning",
-        "leaks that the dataset was built with, by --allow-leak",
-        "results are too good",
-        "say so wherever results are shown, or build without --allow-leak",
-    ),
-    "no-provenance": Check(
-        "provenance",
-        "error",
-        "images and annotations without a row in provenance.parquet",
-        "nobody knows where they come from",
-        REBUILD,
-    ),
-    "stray-provenance": Check(
-        "provenance",
-        "error",
-        "rows of provenance.parquet whose image or annotation is gone",
-        "annotations were lost since the dataset was built",
-        REBUILD,
-    ),
-    "wrong-provenance": Check(
-        "provenance",
-        "error",
-        "rows of provenance.parquet that say something else than the annotations",
-        "the way back from a box to its source leads elsewhere",
-        REBUILD,
-    ),
-    "yolo-differs": Check(
-        "formats",
-        "error",
-        "images whose YOLO labels are not their COCO boxes",
-        "YOLO trains on other boxes than the ones that it is judged by",
-        REBUILD,
-    ),
-    "hf-differs": Check(
-        "formats",
-        "error",
-        "images whose Hugging Face metadata is not their COCO boxes",
-        "transformers trains on other boxes than the ones that it is judged by",
-        REBUILD,
-    ),
-    "rfdetr-differs": Check(
-        "formats",
-        "error",
-        "images whose rfdetr annotations are not their COCO boxes",
-        "rfdetr trains on other boxes than the ones that it is judged by",
-        REBUILD,
-    ),
-    "loader-fails": Check(
-        "train-ready",
-        "error",
-        "images that a loader can't load, or files that it can't read",
-        "training stops there",
-        "mend the errors above; each example names the loader",
-    ),
-    "loader-differs": Check(
-        "train-ready",
-        "error",
-        "counts of images, or of the boxes of a class, that a loader doesn't give as expected",
-        "the detector trains on other images or boxes than the annotations hold",
-        "mend the errors above; the table shows which loader loses what",
-    ),
-    "loader-missing": Check(
-        "train-ready",
-        "error",
-        "loaders that are not installed",
-        "what they would load is not proved",
-        "pip install 'nirgen[detect]'",
-    ),
-}
-"""By the name that findings bear; in the order of the groups."""
-
 
 GROUPS: Mapping[str, str] = {
     "structure": "ids, references, keys and classes",
@@ -464,11 +21,205 @@ GROUPS: Mapping[str, str] = {
     "files": "names and image files",
     "splits": "images, copies and sequences across splits",
     "lineage": "what trained the generator against what judges the detector",
-    "provenance": "provenance.parquet against the annotations",
-    "formats": "YOLO, Hugging Face and rfdetr forms against the annotations",
     "train-ready": "loading with pycocotools, torchvision and transformers",
 }
-"""The groups of checks, in the order in which they run."""
+"""Titles of the groups of checks, in the order in which they run."""
 
-CHECKS: Mapping[str, Check] = {**ANNOTATION_CHECKS, **DATASET_CHECKS}
-"""Every check, by the name that findings bear; in the order of the groups."""
+
+@dataclass(frozen=True)
+class Check:
+    """One kind of fault."""
+
+    group: str  # a key of `GROUPS`
+    severity: Severity  # error: training or evaluation goes wrong; warning: it may; note: worth knowing
+    finds: str  # plural, as the finding's count precedes it
+    breaks: str
+    remedy: str
+
+
+# fmt: off
+CHECKS: Mapping[str, Check] = {
+    "lax-json": Check(
+        "structure", "error", "files with NaN, Infinity or a byte order mark, which are not JSON",
+        "only Python's reader takes them", "mend or remove the values; in boxes they are counted below"),
+    "missing-key": Check(
+        "structure", "error", "entries without a key that readers need",
+        "pycocotools raises KeyError without area and iscrowd, mmdet without width and height", CONVERT),
+    "bad-id": Check(
+        "structure", "error", "ids that are no whole numbers from 0 to 2^53",
+        "tensors hold integers: text and fractions stop the loaders or lose the reference",
+        f"number from 1; {CONVERT}"),
+    "zero-id": Check(
+        "structure", "error", "annotations whose id is 0",
+        "COCOeval takes them for unmatched: three perfect boxes have AP 0.44", f"number from 1; {CONVERT}"),
+    "zero-entry-id": Check(
+        "structure", "warning", "images and categories whose id is 0",
+        "CVAT refuses such images; class 0 is the background of torchvision's detectors", f"number from 1; {CONVERT}"),
+    "duplicate-id": Check(
+        "structure", "error", "entries whose id another entry has",
+        "readers keep the last of them", f"number anew; {CONVERT}"),
+    "wide-ids": Check(
+        "structure", "note", "lists whose ids go beyond 2^31, or leave over 1000 numbers free for each used one",
+        "some tools allocate by the largest id, or keep ids in 32 bits",
+        "nothing, if your tools take them; 'nirgen labels' numbers from 1"),
+    "no-image": Check(
+        "structure", "error", "annotations of images that have no entry",
+        "readers fail, or lose the boxes", "restore the entries, or remove the annotations"),
+    "no-category": Check(
+        "structure", "error", "annotations of categories that have no entry",
+        "readers fail, or lose the boxes", "restore the entries, or remove the annotations"),
+    "duplicate-file": Check(
+        "structure", "error", "image entries that name a file which another entry names",
+        "each holds a part of the boxes, so the others count as background", "merge the entries"),
+    "bad-size": Check(
+        "structure", "error", "images whose width or height is no whole number above 0",
+        "boxes can't be scaled or clipped", "write the upright size of the file"),
+    "bad-box": Check(
+        "structure", "error", "boxes that are not four finite numbers",
+        "losses become NaN, or the loader stops", "remove these annotations"),
+    "bad-crowd": Check(
+        "structure", "error", "annotations whose iscrowd is neither 0 nor 1",
+        "readers don't agree on what it means", "write 0, or 1 for a region to ignore"),
+    "bad-area": Check(
+        "structure", "error", "areas that are no number above 0",
+        "mmdet drops the box, COCOeval judges it in no size range", "write width * height, or the area of the mask"),
+    "bad-category": Check(
+        "structure", "error", "categories without a name, or with another category's",
+        "frameworks choose classes by name: with two of one name, one is never learnt",
+        "give each category a name of its own"),
+    "category-gaps": Check(
+        "structure", "note", "files whose category ids are not 1 to N in order",
+        "detectors differ in how they number classes (80 or 91, from 0 or from 1)",
+        "nothing, if your detector maps ids; 'nirgen labels' numbers from 1"),
+    "category-order": Check(
+        "structure", "error", "files of a nirgen dataset whose categories are not those of dataset.json, in its order",
+        "the ready configurations and the labels disagree on what a class is", REBUILD),
+    "categories-differ": Check(
+        "structure", "error", "files whose categories differ from the first file's",
+        "a detector is judged by other classes than it was trained on",
+        "convert them with one policy of 'nirgen labels'"),
+    "policy-classes": Check(
+        "structure", "error", "categories that the dataset's policy does not have, or has elsewhere in its order",
+        "class 2 of one dataset is class 3 of another", REBUILD),
+    "shadowed-category": Check(
+        "structure", "warning", "categories without boxes whose name is another category's supercategory",
+        "rfdetr removes them, and the classes behind them move up", "rename the supercategory"),
+    "empty-category": Check(
+        "structure", "note", "categories without a single box",
+        "their AP is undefined (-1), and a detector can't learn them", "add images that show them, if they matter"),
+    "empty-images": Check(
+        "structure", "note", "images without boxes, which train as background",
+        "where nobody has labelled them, they teach that objects are background",
+        "make sure that someone has looked and found nothing"),
+    "degenerate-box": Check(
+        "boxes", "error", "boxes of no or negative width or height",
+        "torchvision's detectors stop, other losses become NaN", "remove them; 'nirgen labels' does and counts them"),
+    "tiny-box": Check(
+        "boxes", "warning", "boxes under 1 px wide or high",
+        "mmdet drops them, others do not", "remove them, or mark them with iscrowd 1"),
+    "outside-box": Check(
+        "boxes", "error", "boxes that lie outside of their image",
+        "mmdet drops them, augmentations stop, losses become NaN",
+        "remove them; look whether boxes and images have the same scale"),
+    "overhanging-box": Check(
+        "boxes", "error", "boxes that reach over 1 px beyond their image",
+        "albumentations stops, and a detector learns objects where no pixels are", "clip them; 'nirgen labels' does"),
+    "edge-box": Check(
+        "boxes", "note", "boxes that reach up to 1 px beyond their image",
+        "albumentations stops at them unless it clips", "clip them; 'nirgen labels' does"),
+    "area-mismatch": Check(
+        "boxes", "warning",
+        "areas that do not fit their box: not width * height without a mask, or more than that with one",
+        "COCOeval sorts by area into small, medium and large, so their AP is of other objects",
+        "write width * height, or the area of the mask"),
+    "same-boxes": Check(
+        "boxes", "warning", "pairs of boxes of one class in one image with an IoU over 0.9",
+        "one object counted twice: at most one of them can be found",
+        "remove one of each; 'nirgen labels' has an option for it"),
+    "bad-segmentation": Check(
+        "boxes", "error", "segmentations that can't be decoded",
+        "pycocotools fails on them, or draws another mask",
+        "remove the key, or write polygons or RLE of the image's size"),
+    "strayed-segmentation": Check(
+        "boxes", "warning", "polygons whose extent has an IoU under 0.5 with their box",
+        "one of both was moved or scaled without the other", "scale both, or remove the polygons"),
+    "unsafe-name": Check(
+        "files", "error", "file names that are absolute, or have '..', a backslash or a drive letter",
+        "they lead out of the dataset, or to nothing on another system; such files are not opened",
+        "write paths relative to the images' folder, with '/'"),
+    "missing-file": Check(
+        "files", "error", "images that are not there",
+        "training stops in the middle of an epoch", "restore them, or name their folder with --images"),
+    "damaged-image": Check(
+        "files", "error", "images that can't be decoded",
+        "training stops in the middle of an epoch", "copy them again, or remove their entries"),
+    "size-differs": Check(
+        "files", "error", "images that are not as large as their entry says",
+        "boxes lie elsewhere once a loader scales by the entry",
+        "write the upright size of the file; look whether the boxes fit it"),
+    "turned-image": Check(
+        "files", "error", "images that their EXIF data turns or mirrors",
+        "torchvision and transformers ignore it, OpenCV doesn't: half of the loaders misplace the boxes",
+        "store them upright: in a nirgen dataset, build it with --codec png"),
+    "deep-image": Check(
+        "files", "warning", "images with 16 bits a sample",
+        "loaders clip them to 8 bits, so nearly everything is white",
+        "store 8 bits: in a nirgen dataset, build it with --codec png"),
+    "changed-image": Check(
+        "files", "error", "images that are not the ones that the dataset was built with",
+        "nobody knows what they show or whether the boxes fit", REBUILD),
+    "changed-file": Check(
+        "files", "error", "other files of the dataset that are gone, or are not as they were built",
+        "labels and provenance are no longer what the dataset says of itself",
+        f"{REBUILD}; change labels with 'nirgen browse'"),
+    "edited-file": Check(
+        "files", "note", "configurations and cards that are not as they were built",
+        "nothing, if you edited them", "nothing, if you edited them"),
+    "stray-file": Check(
+        "files", "warning", "images in the dataset's folder that no annotation file names",
+        "a tool that lists the folder takes them for images without objects", "remove them"),
+    "mixed-codecs": Check(
+        "files", "warning", "splits whose generated and real images have different codecs",
+        "a detector can tell real from generated by the compression alone", "build with --codec png"),
+    "mixed-channels": Check(
+        "files", "warning", "splits whose generated and real images have different numbers of channels",
+        "a detector can tell real from generated by the channels alone", "build with --channels 1 or --channels 3"),
+    "split-file": Check(
+        "splits", "error", "image files that are in two splits",
+        "the detector is judged on what it was trained on", "remove them from one split"),
+    "split-copy": Check(
+        "splits", "error", "images with the bytes of one in another split",
+        "the detector is judged on what it was trained on", "remove them from one split"),
+    "split-near-copy": Check(
+        "splits", "error", "images that look like one of another split",
+        "the detector is judged on what it was trained on, slightly altered",
+        "remove them from one split, or build with --allow-leak to accept them"),
+    "split-sequence": Check(
+        "splits", "error", "sequences with frames in training and in validation or test",
+        "neighbouring frames show the same objects: results are too good",
+        "split by sequence, or build with --allow-leak to accept them"),
+    "generated-judge": Check(
+        "splits", "error", "generated images in validation or test",
+        "the detector is judged on what the generator makes, not on what a camera sees",
+        "keep generated images in training"),
+    "leak": Check(
+        "lineage", "error",
+        "images in validation or test that trained the generator, or whose RGB source is in training",
+        "generated training images carry what the detector is judged on",
+        "move them to training, or build with --allow-leak to accept them"),
+    "agreed-leak": Check(
+        "lineage", "warning", "leaks that the dataset was built with, by --allow-leak",
+        "results are too good", "say so wherever results are shown, or build without --allow-leak"),
+    "loader-fails": Check(
+        "train-ready", "error", "images that a loader can't load, or files that it can't read",
+        "training stops there", "mend the errors above; each example names the loader"),
+    "loader-differs": Check(
+        "train-ready", "error", "counts of images, or of the boxes of a class, that a loader doesn't give as expected",
+        "the detector trains on other images or boxes than the annotations hold",
+        "mend the errors above; the table shows which loader loses what"),
+    "loader-missing": Check(
+        "train-ready", "error", "loaders that are not installed",
+        "what they would load is not proved", "pip install 'nirgen[detect]'"),
+}
+# fmt: on
+"""By the name that findings bear, in the order of `GROUPS`."""

@@ -1,4 +1,4 @@
-"""Tolerant reader of COCO annotation files: any file becomes columns, and what is wrong becomes findings.
+"""Tolerant reader of COCO annotation files: entries become columns, their faults become findings.
 
 1.3 million annotations fit into memory.
 """
@@ -25,195 +25,28 @@ if TYPE_CHECKING:
     from nirgen.validate.findings import Findings
 
 
-NO_ID = -1
-"""Stands for an id that is no whole number from 0."""
-
+NO_ID = -1  # in place of an id that is no whole number from 0
+NOWHERE = -1  # in place of the position of an image or category that has no entry
 _LARGEST_ID = 2**53
 _NAN = math.nan
 
-Id = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_ID)]
-Side = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
-Box = tuple[float, float, float, float]
-
-
-class Image(msgspec.Struct, gc=False):
-    """An image entry as it should be; the last four keys are those of nirgen's datasets."""
-
-    id: Id
-    file_name: str
-    width: Side
-    height: Side
-    key: Any = None
-    origin: Any = None
-    kind: Any = None
-    sequence: Any = None
-
-
-class Annotation(msgspec.Struct, gc=False):
-    """An annotation as it should be; `bbox` is COCO xywh in pixels, the key is that of nirgen's datasets."""
-
-    id: Id
-    image_id: Id
-    category_id: Id
-    bbox: Box
-    area: Annotated[float, msgspec.Meta(gt=0)]
-    iscrowd: Literal[0, 1]
-    segmentation: msgspec.Raw = msgspec.Raw(b"null")
-    key: str | None = None
-
-
-Fault = tuple[str, str]
-"""A check's name and what is wrong in words."""
-
-_IMAGE = msgspec.json.Decoder(Image)
-_ANNOTATION = msgspec.json.Decoder(Annotation)
-
-
-def read_image(raw: msgspec.Raw) -> tuple[Image, Any, tuple[Fault, ...]]:
-    """Read one image entry.
-
-    Args:
-        raw: Its JSON.
-
-    Returns:
-        The entry, with an id of `NO_ID`, an empty name and sides of 0 for what can't be used; the id as it is written;
-        what is wrong.
-    """
-    try:
-        entry = _IMAGE.decode(raw)
-    except msgspec.ValidationError:
-        values = _mapping(raw)
-        name = values.get("file_name")
-        entry = Image(
-            _whole(values.get("id")),
-            name if isinstance(name, str) else "",
-            max(0, _whole(values.get("width"))),
-            max(0, _whole(values.get("height"))),
-            *(values.get(key) for key in ("key", "origin", "kind", "sequence")),
-        )
-        return entry, values.get("id"), tuple(_image_faults(values))
-    return entry, entry.id, ()
-
-
-def read_annotation(raw: msgspec.Raw) -> tuple[Annotation, Any, Any, tuple[Fault, ...]]:
-    """Read one annotation.
-
-    Args:
-        raw: Its JSON.
-
-    Returns:
-        The annotation, with ids of `NO_ID` and NaN in boxes and areas for what can't be used; the ids of its image and
-        its category as they are written; what is wrong.
-    """
-    try:
-        entry = _ANNOTATION.decode(raw)
-    except msgspec.ValidationError:
-        values = _mapping(raw)
-        key = values.get("key")
-        entry = Annotation(
-            _whole(values.get("id")),
-            _whole(values.get("image_id")),
-            _whole(values.get("category_id")),
-            _box(values.get("bbox")) or (_NAN, _NAN, _NAN, _NAN),
-            _area(values.get("area")),
-            1 if values.get("iscrowd") == 1 else 0,
-            msgspec.Raw(msgspec.json.encode(values.get("segmentation"))),
-            key if isinstance(key, str) else None,
-        )
-        return entry, values.get("image_id"), values.get("category_id"), tuple(_annotation_faults(values))
-    return entry, entry.image_id, entry.category_id, ()
-
-
-def _image_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
-    yield from _missing(values, ("id", "file_name", "width", "height"))
-    yield from _bad_ids(values, ("id",))
-    if "file_name" in values and not isinstance(values["file_name"], str):
-        yield "missing-key", f"file_name is {_shown(values['file_name'])}"
-    sides = {side: values[side] for side in ("width", "height") if side in values}
-    if any(_whole(value) < 1 for value in sides.values()):
-        yield "bad-size", ", ".join(f"{side} {_shown(value)}" for side, value in sides.items())
-
-
-def _annotation_faults(values: Mapping[str, Any]) -> Iterator[Fault]:
-    yield from _missing(values, ("id", "image_id", "category_id", "bbox", "area", "iscrowd"))
-    yield from _bad_ids(values, ("id", "image_id", "category_id"))
-    if "bbox" in values and _box(values["bbox"]) is None:
-        yield "bad-box", f"bbox {_shown(values['bbox'])}"
-    if "area" in values and not _area(values["area"]) > 0:
-        yield "bad-area", f"area {_shown(values['area'])}"
-    if "iscrowd" in values and values["iscrowd"] not in {0, 1}:
-        yield "bad-crowd", f"iscrowd {_shown(values['iscrowd'])}"
-
-
-def _missing(values: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Fault]:
-    absent = [key for key in keys if key not in values]
-    if absent:
-        yield "missing-key", f"no {', '.join(absent)}"
-
-
-def _bad_ids(values: Mapping[str, Any], keys: tuple[str, ...]) -> Iterator[Fault]:
-    for key in keys:
-        if key in values and _whole(values[key]) == NO_ID:
-            yield "bad-id", f"{key} {_shown(values[key])}"
-
-
-def _mapping(raw: msgspec.Raw) -> dict[str, Any]:
-    values = msgspec.json.decode(raw)
-    return cast("dict[str, Any]", values) if isinstance(values, dict) else {}
-
-
-def _whole(value: Any) -> int:
-    """A whole number from 0, or `NO_ID`."""
-    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_ID
-    return cast("int", value) if whole else NO_ID
-
-
-def _box(value: Any) -> Box | None:
-    if not isinstance(value, list) or len(value) != 4 or not all(_is_number(part) for part in value):
-        return None
-    return float(value[0]), float(value[1]), float(value[2]), float(value[3])
-
-
-def _area(value: Any) -> float:
-    return float(value) if _is_number(value) else _NAN
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _shown(value: Any) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:59]}…"
-
-
-NOWHERE = -1
-"""The position of an image or a category that has no entry."""
+_Id = Annotated[int, msgspec.Meta(ge=0, le=_LARGEST_ID)]
+_Side = Annotated[int, msgspec.Meta(ge=1, le=2**31)]
+_Box = tuple[float, float, float, float]
 
 
 @dataclass(frozen=True)
 class Images:
-    """The images of a file, in its order; N of them.
+    """Columns of the N images of a file, in its order."""
 
-    Attributes:
-        ids: (N,) int64; `NO_ID` where an entry has none that can be used.
-        names: N paths relative to the images' folder; an empty one where there is none.
-        widths: (N,) int64, pixels; 0 where not known.
-        heights: The same.
-        keys: N stable keys of a nirgen dataset, else None; and so are `origins`, `kinds` and `sequences`.
-        origins: See `keys`.
-        kinds: See `keys`.
-        sequences: See `keys`; other files may have them too.
-    """
-
-    ids: NDArray[np.int64]
-    names: tuple[str, ...]
-    widths: NDArray[np.int64]
+    ids: NDArray[np.int64]  # (N,), `NO_ID` where unusable
+    names: tuple[str, ...]  # paths relative to the images' folder; empty where missing
+    widths: NDArray[np.int64]  # (N,), pixels; 0 where unknown
     heights: NDArray[np.int64]
-    keys: tuple[Any, ...]
+    keys: tuple[Any, ...]  # this and the next two: of nirgen's datasets, else None
     origins: tuple[Any, ...]
     kinds: tuple[Any, ...]
-    sequences: tuple[Any, ...]
+    sequences: tuple[Any, ...]  # None where an image has none
 
     def __len__(self) -> int:
         return len(self.names)
@@ -221,29 +54,16 @@ class Images:
 
 @dataclass(frozen=True)
 class Annotations:
-    """The annotations of a file, in its order; M of them.
+    """Columns of the M annotations of a file, in its order."""
 
-    Attributes:
-        ids: (M,) int64; `NO_ID` where one has none that can be used.
-        image_ids: (M,) int64, as they are written; `NO_ID` as above.
-        images: (M,) int32 position of the image; `NOWHERE` where it has no entry.
-        categories: (M,) int32 position of the category; `NOWHERE` likewise.
-        xywh: (M, 4) float64, COCO boxes in pixels; NaN where a box isn't four finite numbers.
-        areas: (M,) float64, square pixels; NaN where not known.
-        crowd: (M,) bool.
-        segmentations: By position, the raw JSON of those that have one.
-        keys: M stable keys of a nirgen dataset, else None.
-    """
-
-    ids: NDArray[np.int64]
-    image_ids: NDArray[np.int64]
-    images: NDArray[np.int32]
-    categories: NDArray[np.int32]
-    xywh: NDArray[np.float64]
-    areas: NDArray[np.float64]
-    crowd: NDArray[np.bool_]
-    segmentations: Mapping[int, msgspec.Raw]
-    keys: Sequence[str | None]
+    ids: NDArray[np.int64]  # (M,), `NO_ID` where unusable
+    image_ids: NDArray[np.int64]  # (M,) as written, `NO_ID` where unusable
+    images: NDArray[np.int32]  # (M,) positions of the images, or `NOWHERE`
+    categories: NDArray[np.int32]  # (M,) positions of the categories, or `NOWHERE`
+    xywh: NDArray[np.float64]  # (M, 4) COCO boxes in pixels; NaN where a box isn't four finite numbers
+    areas: NDArray[np.float64]  # (M,) square pixels; NaN where unknown
+    crowd: NDArray[np.bool_]  # (M,)
+    segmentations: Mapping[int, msgspec.Raw]  # by position, where there is one
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -251,15 +71,9 @@ class Annotations:
 
 @dataclass(frozen=True)
 class Categories:
-    """The categories of a file, in its order; K of them.
+    """Columns of the K categories of a file, in its order; names are empty where missing."""
 
-    Attributes:
-        ids: (K,) int64; `NO_ID` where one has none that can be used.
-        names: K names; an empty one where there is none.
-        supercategories: K names; an empty one where there is none.
-    """
-
-    ids: NDArray[np.int64]
+    ids: NDArray[np.int64]  # (K,), `NO_ID` where unusable
     names: tuple[str, ...]
     supercategories: tuple[str, ...]
 
@@ -269,52 +83,40 @@ class Categories:
 
 @dataclass(frozen=True)
 class CocoFile:
-    """One annotation file.
-
-    Attributes:
-        path: Of the file.
-        split: What it is called: `train`, `val` or `test` of a nirgen dataset, else the file's stem.
-        root: The folder that its images' names are relative to.
-        images: See `Images`.
-        annotations: See `Annotations`.
-        categories: See `Categories`.
-    """
+    """One annotation file."""
 
     path: Path
-    split: str
-    root: Path
+    split: str  # train, val or test in nirgen's datasets, else the file's stem
+    root: Path  # the folder that image names are relative to
     images: Images
     annotations: Annotations
     categories: Categories
 
     def image(self, position: int) -> str:
-        """An image in words."""
+        """Describe an image."""
         name = f" {self.images.names[position]!r}" if self.images.names[position] else ""
         return f"{self.path.name}: image {_number(self.images.ids[position], position)}{name}"
 
     def annotation(self, position: int) -> str:
-        """An annotation in words, with its image."""
+        """Describe an annotation, with its image."""
         image = int(self.annotations.images[position])
         where = f" of {self.images.names[image]!r}" if image != NOWHERE else ""
         return f"{self.path.name}: annotation {_number(self.annotations.ids[position], position)}{where}"
 
     def box(self, position: int) -> str:
-        """An annotation in words, with its image and its box."""
+        """Describe an annotation, with its image and its box."""
         x, y, width, height = (f"{value:g}" for value in self.annotations.xywh[position].round(3))
         return f"{self.annotation(position)}: [{x}, {y}, {width}, {height}]"
 
 
 def read_coco(path: Path, split: str, root: Path, findings: Findings) -> CocoFile:
-    """Read an annotation file.
+    """Read an annotation file; faulty entries are kept, as far as the columns can hold them.
 
     Args:
         path: The file.
-        split: What to call it.
-        root: The folder that its images' names are relative to.
-        findings: Takes what is wrong with single entries.
-
-    Returns:
-        The file; what is wrong with it is in the columns still, as far as they can hold it.
+        split: Its name in messages and reports.
+        root: The folder that image names are relative to.
+        findings: Receives the faults of single entries.
 
     Raises:
         NirgenError: It can't be read, or is no COCO annotation file.
@@ -347,7 +149,7 @@ def _decode(path: Path, findings: Findings) -> _Document:
         return _document(data, path)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         strict = str(error)
-    try:  # Python's reader takes NaN, which encoding makes null
+    try:  # Python's reader accepts NaN, which msgspec encodes as null
         data = msgspec.json.encode(json.loads(data))
     except (ValueError, RecursionError, msgspec.MsgspecError):
         raise NirgenError(f"{path}: no JSON ({strict}); write or copy it again") from None
@@ -367,13 +169,9 @@ def _document(data: bytes, path: Path) -> _Document:
 def _categories(entries: Iterable[Any], name: str, findings: Findings) -> tuple[Categories, dict[Any, int]]:
     values = [entry if isinstance(entry, dict) else {} for entry in entries]
     at = {_hashable(value.get("id")): position for position, value in reversed(list(enumerate(values)))}
-    ids = []
-    for value in values:
-        number = value.get("id")
-        usable = isinstance(number, int) and not isinstance(number, bool) and 0 <= number <= 2**53
-        ids.append(number if usable else NO_ID)
-        if not usable:
-            findings.add("bad-id", f"{name}: category {value.get('name')!r}: id {number!r}")
+    ids = [_whole(value.get("id")) for value in values]
+    faulty = [value for value, number in zip(values, ids, strict=True) if number == NO_ID]
+    findings.add_all("bad-id", faulty, lambda value: f"{name}: category {value.get('name')!r}: id {value.get('id')!r}")
     return Categories(np.array(ids, np.int64), _texts(values, "name"), _texts(values, "supercategory")), at
 
 
@@ -381,7 +179,7 @@ def _images(entries: Sequence[msgspec.Raw], name: str, findings: Findings) -> tu
     at: dict[Any, int] = {}
     read = []
     for position, raw in enumerate(entries):
-        entry, number, faults = read_image(raw)
+        entry, number, faults = _read_image(raw)
         at.setdefault(_hashable(number), position)
         read.append(entry)
         for check, fault in faults:
@@ -404,10 +202,9 @@ def _annotations(
 ) -> Annotations:
     ids, image_ids, images, categories = array("q"), array("q"), array("i"), array("i")
     boxes, areas, crowd = array("d"), array("d"), array("b")
-    keys: list[str | None] = []
     segmentations = {}
     for position, raw in enumerate(entries):
-        entry, image_id, category_id, faults = read_annotation(raw)
+        entry, image_id, category_id, faults = _read_annotation(raw)
         ids.append(entry.id)
         image_ids.append(entry.image_id)
         images.append(image_at.get(_hashable(image_id), NOWHERE))
@@ -415,7 +212,6 @@ def _annotations(
         boxes.extend(entry.bbox)
         areas.append(entry.area)
         crowd.append(entry.iscrowd)
-        keys.append(entry.key)
         if bytes(entry.segmentation) not in {b"null", b"[]"}:
             segmentations[position] = entry.segmentation
         for check, fault in faults:
@@ -429,8 +225,134 @@ def _annotations(
         np.array(areas, np.float64),
         np.array(crowd, np.bool_),
         segmentations,
-        keys,
     )
+
+
+class _Image(msgspec.Struct, gc=False):
+    """A sound image entry; the last four keys are those of nirgen's datasets."""
+
+    id: _Id
+    file_name: str
+    width: _Side
+    height: _Side
+    key: Any = None
+    origin: Any = None
+    kind: Any = None
+    sequence: Any = None
+
+
+class _Annotation(msgspec.Struct, gc=False):
+    """A sound annotation; `bbox` is COCO xywh in pixels."""
+
+    id: _Id
+    image_id: _Id
+    category_id: _Id
+    bbox: _Box
+    area: Annotated[float, msgspec.Meta(gt=0)]
+    iscrowd: Literal[0, 1]
+    segmentation: msgspec.Raw = msgspec.Raw(b"null")
+
+
+_Fault = tuple[str, str]  # a check's name and the description
+_IMAGE = msgspec.json.Decoder(_Image)
+_ANNOTATION = msgspec.json.Decoder(_Annotation)
+
+
+def _read_image(raw: msgspec.Raw) -> tuple[_Image, Any, tuple[_Fault, ...]]:
+    """Return the entry, its id as written, its faults; unusable are an id of `NO_ID`, an empty name, sides of 0."""
+    try:
+        entry = _IMAGE.decode(raw)
+    except msgspec.ValidationError:
+        values = _mapping(raw)
+        name = values.get("file_name")
+        entry = _Image(
+            _whole(values.get("id")),
+            name if isinstance(name, str) else "",
+            max(0, _whole(values.get("width"))),
+            max(0, _whole(values.get("height"))),
+            *(values.get(key) for key in ("key", "origin", "kind", "sequence")),
+        )
+        return entry, values.get("id"), tuple(_image_faults(values))
+    return entry, entry.id, ()
+
+
+def _read_annotation(raw: msgspec.Raw) -> tuple[_Annotation, Any, Any, tuple[_Fault, ...]]:
+    """Return the annotation, the ids of its image and category as written, its faults.
+
+    Unusable ids become `NO_ID`; numbers of boxes and areas NaN.
+    """
+    try:
+        entry = _ANNOTATION.decode(raw)
+    except msgspec.ValidationError:
+        values = _mapping(raw)
+        entry = _Annotation(
+            _whole(values.get("id")),
+            _whole(values.get("image_id")),
+            _whole(values.get("category_id")),
+            _box(values.get("bbox")) or (_NAN, _NAN, _NAN, _NAN),
+            _area(values.get("area")),
+            1 if values.get("iscrowd") == 1 else 0,
+            msgspec.Raw(msgspec.json.encode(values.get("segmentation"))),
+        )
+        return entry, values.get("image_id"), values.get("category_id"), tuple(_annotation_faults(values))
+    return entry, entry.image_id, entry.category_id, ()
+
+
+def _image_faults(values: Mapping[str, Any]) -> Iterator[_Fault]:
+    yield from _key_faults(values, ("id",), ("file_name", "width", "height"))
+    if "file_name" in values and not isinstance(values["file_name"], str):
+        yield "missing-key", f"file_name is {_shown(values['file_name'])}"
+    sides = {side: values[side] for side in ("width", "height") if side in values}
+    if any(_whole(value) < 1 for value in sides.values()):
+        yield "bad-size", ", ".join(f"{side} {_shown(value)}" for side, value in sides.items())
+
+
+def _annotation_faults(values: Mapping[str, Any]) -> Iterator[_Fault]:
+    yield from _key_faults(values, ("id", "image_id", "category_id"), ("bbox", "area", "iscrowd"))
+    if "bbox" in values and _box(values["bbox"]) is None:
+        yield "bad-box", f"bbox {_shown(values['bbox'])}"
+    if "area" in values and not _area(values["area"]) > 0:
+        yield "bad-area", f"area {_shown(values['area'])}"
+    if "iscrowd" in values and values["iscrowd"] not in {0, 1}:
+        yield "bad-crowd", f"iscrowd {_shown(values['iscrowd'])}"
+
+
+def _key_faults(values: Mapping[str, Any], ids: Sequence[str], others: Sequence[str]) -> Iterator[_Fault]:
+    absent = [key for key in (*ids, *others) if key not in values]
+    if absent:
+        yield "missing-key", f"no {', '.join(absent)}"
+    for key in ids:
+        if key in values and _whole(values[key]) == NO_ID:
+            yield "bad-id", f"{key} {_shown(values[key])}"
+
+
+def _mapping(raw: msgspec.Raw) -> dict[str, Any]:
+    values = msgspec.json.decode(raw)
+    return cast("dict[str, Any]", values) if isinstance(values, dict) else {}
+
+
+def _whole(value: Any) -> int:
+    whole = isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= _LARGEST_ID
+    return cast("int", value) if whole else NO_ID
+
+
+def _box(value: Any) -> _Box | None:
+    if not isinstance(value, list) or len(value) != 4 or not all(_is_number(part) for part in value):
+        return None
+    return float(value[0]), float(value[1]), float(value[2]), float(value[3])
+
+
+def _area(value: Any) -> float:
+    return float(value) if _is_number(value) else _NAN
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:59]}…"
 
 
 def _texts(entries: Iterable[Mapping[str, Any]], key: str) -> tuple[str, ...]:
@@ -439,7 +361,7 @@ def _texts(entries: Iterable[Mapping[str, Any]], key: str) -> tuple[str, ...]:
 
 
 def _hashable(number: Any) -> Any:
-    """An id that a dictionary can hold; what is none can refer to nothing."""
+    """Return an id usable as a dictionary's key; one that can't be an id equals no other."""
     return number if isinstance(number, (int, float, str)) else object()
 
 

@@ -1,12 +1,11 @@
-"""Checks of image files and other files of a dataset, and of what splits share."""
+"""Checks of image files and other files of a dataset, and of images shared by splits."""
 
 from __future__ import annotations
 
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, replace
-from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from nirgen import images
 from nirgen.dataset.folder import IMAGES, altered, foreign, read_all, read_bytes
@@ -27,86 +26,124 @@ if TYPE_CHECKING:
 
 
 _EDITABLE = ("README.md", "card/", "configs/")
+_JUDGES = frozenset({"val", "test"})  # splits that may share sequences and near copies, as neither of them trains
+
+
+class ImageEntry(NamedTuple):
+    """An image entry whose file name stays in the images' folder."""
+
+    file: CocoFile
+    position: int
+    path: Path
+
+    @property
+    def key(self) -> str | None:
+        """Its stable key in a nirgen dataset, else None."""
+        key: str | None = self.file.images.keys[self.position]
+        return key
+
+    def __str__(self) -> str:
+        return self.file.image(self.position)
 
 
 @dataclass(frozen=True, slots=True)
 class Inspected:
-    """What an image file is.
-
-    Attributes:
-        sha256: Of its bytes.
-        header: What it says of itself; None if it can't be decoded.
-        fingerprint: To know near copies by; None if it can't be decoded, or if that wasn't asked for.
-        error: Why it can't be decoded.
-    """
+    """Content of an image file."""
 
     sha256: str
-    header: images.Header | None = None
-    fingerprint: Fingerprint | None = None
-    error: str | None = None
+    header: images.Header | None = None  # None if it can't be decoded
+    fingerprint: Fingerprint | None = None  # None if it can't be decoded, or was not asked for
+    error: str | None = None  # why it can't be decoded
 
 
-def check_names(files: Sequence[CocoFile], findings: Findings) -> list[list[Path | None]]:
-    """Look for names that lead out of the images' folder.
+def list_images(files: Sequence[CocoFile], findings: Findings) -> list[list[ImageEntry]]:
+    """Return the images of each file that have a name; names that lead out of the images' folder are faults."""
+    return [
+        [
+            ImageEntry(file, position, path)
+            for position, name in enumerate(file.images.names)
+            if name and (path := _path_of(file, position, findings)) is not None
+        ]
+        for file in files
+    ]
 
-    Returns:
-        For each file the paths of its images; None where a name can't be trusted, or isn't there.
-    """
-    return [[_path_of(file, position, findings) for position in range(len(file.images))] for file in files]
+
+def _path_of(file: CocoFile, position: int, findings: Findings) -> Path | None:
+    try:
+        return file.root / safe_path(file.images.names[position], file.path.name)
+    except NirgenError:
+        findings.add("unsafe-name", file.image(position))
+        return None
 
 
 def inspect(
-    paths: Sequence[Sequence[Path | None]], *, decode: bool, fingerprints: bool, report: Progress | None
+    listed: Sequence[Sequence[ImageEntry]], *, decode: bool, fingerprints: bool, report: Progress | None
 ) -> dict[Path, Inspected]:
-    """Read all images, each once, in threads.
+    """Read all image files, each once, in threads.
 
     Args:
-        paths: Of the images of each file.
-        decode: Whether to decode them, and not to read their headers only.
-        fingerprints: Whether to take fingerprints, which takes decoding.
-        report: Told after each image.
+        listed: The images of each annotation file.
+        decode: Decode the pixels, not only the headers.
+        fingerprints: Take fingerprints too, where pixels are decoded.
+        report: Progress callback.
 
     Returns:
-        What each file is; those that aren't there, or can't be read, are left out.
+        By path; files that are missing or can't be read are left out.
     """
 
     def work(path: Path) -> Inspected:
         return _inspect(read_bytes(path), path.name, decode=decode, fingerprints=fingerprints)
 
-    named = list(dict.fromkeys(path for each in paths for path in each if path is not None))
-    results = read_all(work, named, what="images", report=report)
-    return {path: found for path, found in zip(named, results, strict=True) if not isinstance(found, ImageError)}
+    paths = list(dict.fromkeys(image.path for each in listed for image in each))
+    results = read_all(work, paths, what="images", report=report)
+    return {path: found for path, found in zip(paths, results, strict=True) if not isinstance(found, ImageError)}
+
+
+def _inspect(data: bytes, name: str, *, decode: bool, fingerprints: bool) -> Inspected:
+    sha256 = hashlib.sha256(data).hexdigest()
+    try:
+        header = images.header_of(data, name)
+        if not decode:
+            return Inspected(sha256, header)
+        pixels = images.decode(data, name)
+        if not fingerprints:
+            return Inspected(sha256, header)
+        # as `nirgen build-dataset` takes them; only JPEG can be decoded at a lower size
+        small = images.decode_small(data, name, SMALL_SIDE) if header.codec == "JPEG" else pixels
+        return Inspected(sha256, header, fingerprint(small))
+    except ImageError as error:
+        return Inspected(sha256, error=str(error))
 
 
 def check_images(
-    files: Sequence[CocoFile],
-    paths: Sequence[Sequence[Path | None]],
-    inspected: Mapping[Path, Inspected],
-    findings: Findings,
+    listed: Sequence[Sequence[ImageEntry]], inspected: Mapping[Path, Inspected], findings: Findings
 ) -> None:
     """Compare image files with their entries."""
-    for file, places in zip(files, paths, strict=True):
-        for position, path in enumerate(places):
-            if path is None:
-                continue
-            found = inspected.get(path)
-            if found is None:
-                findings.add("missing-file", file.image(position))
-            else:
-                _check_image(file, position, found, findings)
+    for image in (image for each in listed for image in each):
+        found = inspected.get(image.path)
+        if found is None:
+            findings.add("missing-file", str(image))
+        elif found.header is None:
+            findings.add("damaged-image", f"{image}: {found.error}")
+        else:
+            _check_header(image, found.header, findings)
+
+
+def _check_header(image: ImageEntry, header: images.Header, findings: Findings) -> None:
+    table = image.file.images
+    width, height = int(table.widths[image.position]), int(table.heights[image.position])
+    if width and height and (height, width) != header.size:
+        findings.add("size-differs", f"{image}: {width}x{height}, the file {header.size[1]}x{header.size[0]}")
+    if not header.upright:
+        findings.add("turned-image", str(image))
+    if header.bits > 8:
+        findings.add("deep-image", str(image))
 
 
 def check_recorded(
     info: DatasetInfo, inspected: Mapping[Path, Inspected], findings: Findings, report: Progress | None
 ) -> None:
-    """Compare the files of a nirgen dataset with what `dataset.json` says of them.
-
-    Args:
-        info: What the dataset says of itself.
-        inspected: Its images, which need not be read again.
-        findings: Takes what is wrong.
-        report: Told after each file.
-    """
+    """Compare the files of a nirgen dataset with the hashes in `dataset.json`; inspected ones are not read again."""
     known = {path.relative_to(info.folder).as_posix(): found.sha256 for path, found in inspected.items()}
     findings.add_all(
         "changed-image", [name for name, sha256 in known.items() if info.files.get(name, sha256) != sha256], str
@@ -121,112 +158,94 @@ def check_recorded(
 
 
 def check_alike(
-    files: Sequence[CocoFile],
-    paths: Sequence[Sequence[Path | None]],
-    inspected: Mapping[Path, Inspected],
-    findings: Findings,
+    listed: Sequence[Sequence[ImageEntry]], inspected: Mapping[Path, Inspected], findings: Findings
 ) -> None:
-    """Look whether real and generated images of a nirgen dataset can be told apart by how they are stored."""
-    for file, places in zip(files, paths, strict=True):
+    """Find splits of a nirgen dataset whose real and generated images differ in codec or number of channels."""
+    for entries in listed:
         codecs: dict[str, Counter[str]] = {}
         channels: dict[str, Counter[str]] = {}
-        for kind, path in zip(file.images.kinds, places, strict=True):
-            header = inspected[path].header if path is not None and path in inspected else None
+        for file, position, path in entries:
+            header = inspected[path].header if path in inspected else None
             if header is not None:
-                codecs.setdefault(str(kind), Counter())[header.codec] += 1
+                kind = str(file.images.kinds[position])
+                codecs.setdefault(kind, Counter())[header.codec] += 1
                 layout = "1 channel" if header.channels == 1 else f"{header.channels} channels"
-                channels.setdefault(str(kind), Counter())[layout] += 1
+                channels.setdefault(kind, Counter())[layout] += 1
         for check, counted in (("mixed-codecs", codecs), ("mixed-channels", channels)):
             if {"real", "generated"} <= counted.keys() and counted["real"].keys() != counted["generated"].keys():
-                shown = "; ".join(_said(kind, counted[kind]) for kind in sorted(counted))
-                findings.add(check, f"{file.split}: {shown}")
+                shown = (
+                    f"{kind} images: " + ", ".join(f"{what} ({count})" for what, count in counted[kind].most_common())
+                    for kind in sorted(counted)
+                )
+                findings.add(check, f"{entries[0].file.split}: {'; '.join(shown)}")
 
 
-def _path_of(file: CocoFile, position: int, findings: Findings) -> Path | None:
-    name = file.images.names[position]
-    if not name:  # found when the file was read
-        return None
-    try:
-        return file.root / safe_path(name, file.path.name)
-    except NirgenError:
-        findings.add("unsafe-name", file.image(position))
-        return None
-
-
-def _inspect(data: bytes, name: str, *, decode: bool, fingerprints: bool) -> Inspected:
-    sha256 = hashlib.sha256(data).hexdigest()
-    try:
-        header = images.header_of(data, name)
-        if not decode:
-            return Inspected(sha256, header)
-        pixels = images.decode(data, name)
-        if not fingerprints:
-            return Inspected(sha256, header)
-        # as `nirgen build-dataset` takes them; what isn't JPEG has no quick way
-        small = images.decode_small(data, name, SMALL_SIDE) if header.codec == "JPEG" else pixels
-        return Inspected(sha256, header, fingerprint(small))
-    except ImageError as error:
-        return Inspected(sha256, error=str(error))
-
-
-def _check_image(file: CocoFile, position: int, found: Inspected, findings: Findings) -> None:
-    where, header = file.image(position), found.header
-    if header is None:
-        findings.add("damaged-image", f"{where}: {found.error}")
-        return
-    width, height = int(file.images.widths[position]), int(file.images.heights[position])
-    if width and height and (height, width) != header.size:
-        findings.add("size-differs", f"{where}: {width}x{height}, the file {header.size[1]}x{header.size[0]}")
-    if not header.upright:
-        findings.add("turned-image", where)
-    if header.bits > 8:
-        findings.add("deep-image", where)
-
-
-def _said(kind: str, counts: Counter[str]) -> str:
-    return f"{kind} images: " + ", ".join(f"{what} ({count})" for what, count in counts.most_common())
-
-
-_JUDGES = frozenset({"val", "test"})
-"""Splits that may hold neighbouring frames: none of them trains."""
-
-
-def check_files(files: Sequence[CocoFile], paths: Sequence[Sequence[Path | None]], findings: Findings) -> None:
-    """Look for image files in two splits."""
-    seen: dict[Path, CocoFile] = {}
-    for file, position, path in chain(*_places(files, paths)):
-        first = seen.setdefault(path, file)
-        if first is not file:
-            findings.add("split-file", f"{file.image(position)}, also in {first.path.name}")
-
-
-def check_copies(
-    files: Sequence[CocoFile],
-    paths: Sequence[Sequence[Path | None]],
+def check_splits(
+    listed: Sequence[Sequence[ImageEntry]],
     inspected: Mapping[Path, Inspected],
     agreed: Collection[str],
     findings: Findings,
 ) -> None:
-    """Look for copies and near copies of one split's images in a later one; near ones where there are fingerprints.
+    """Find image files, copies and near copies of one split in a later one; near ones need fingerprints.
 
     Args:
-        files: The splits.
-        paths: Of the images of each.
-        inspected: What these are.
+        listed: The images of each split.
+        inspected: Their contents.
         agreed: Keys of images that were accepted as leaks.
-        findings: Takes what is wrong.
+        findings: Receives the faults.
     """
-    placed = [[place for place in places if place[2] in inspected] for places in _places(files, paths)]
-    copied = _check_equal_copies(placed, inspected, agreed, findings)
-    judged = [
-        [place for place in places if place[2] not in copied and place[0].images.keys[place[1]] not in agreed]
-        for places in placed
-    ]
-    _check_near_copies(placed, judged, inspected, findings)
+    seen: dict[Path, CocoFile] = {}
+    for image in (image for each in listed for image in each):
+        first = seen.setdefault(image.path, image.file)
+        if first is not image.file:
+            findings.add("split-file", f"{image}, also in {first.path.name}")
+    found = [[image for image in each if image.path in inspected] for each in listed]
+    copied = _check_copies(found, inspected, agreed, findings)
+    judged = [[image for image in each if image.path not in copied and image.key not in agreed] for each in found]
+    _check_near_copies(found, judged, inspected, findings)
+
+
+def _check_copies(
+    listed: Sequence[Sequence[ImageEntry]],
+    inspected: Mapping[Path, Inspected],
+    agreed: Collection[str],
+    findings: Findings,
+) -> set[Path]:
+    """Find images with the bytes of one in an earlier split; return their paths."""
+    holders: dict[str, ImageEntry] = {}
+    copied = set()
+    for image in (image for each in listed for image in each):
+        first = holders.setdefault(inspected[image.path].sha256, image)
+        if first.file is not image.file and first.path != image.path and image.key not in agreed:
+            copied.add(image.path)
+            findings.add("split-copy", f"{image} is {first}")
+    return copied
+
+
+def _check_near_copies(
+    listed: Sequence[Sequence[ImageEntry]],
+    judged: Sequence[Sequence[ImageEntry]],
+    inspected: Mapping[Path, Inspected],
+    findings: Findings,
+) -> None:
+    """Find images of `judged` that look like one of an earlier split."""
+    earlier: list[ImageEntry] = []
+    for entries, sought in zip(listed, judged, strict=True):
+        split = {image.file.split for image in entries}
+        others = [image for image in earlier if not {image.file.split, *split} <= _JUDGES]
+        near = find_near_copies(
+            [inspected[image.path].fingerprint for image in sought],
+            [inspected[image.path].fingerprint for image in others],
+        )
+        for each, (other, distance) in near.items():
+            if sought[each].path != others[other].path:
+                likeness = f"{distance} of 64 bits of their hashes differ"
+                findings.add("split-near-copy", f"{sought[each]} is like {others[other]} ({likeness})")
+        earlier += entries
 
 
 def check_sequences(files: Sequence[CocoFile], agreed: Collection[str], findings: Findings) -> None:
-    """Look for sequences with frames in several splits; those of one origin only are compared."""
+    """Find sequences of one origin with frames in training and in another split."""
     holders: dict[tuple[str, str], dict[str, tuple[CocoFile, list[int]]]] = {}
     for file in files:
         for position, sequence in enumerate(file.images.sequences):
@@ -240,61 +259,8 @@ def check_sequences(files: Sequence[CocoFile], agreed: Collection[str], findings
 
 
 def check_kinds(files: Sequence[CocoFile], findings: Findings) -> None:
-    """Look for generated images in the splits that judge."""
+    """Find generated images in validation and test."""
     for file in files:
         if file.split in _JUDGES:
             generated = [position for position, kind in enumerate(file.images.kinds) if kind == "generated"]
             findings.add_all("generated-judge", generated, file.image)
-
-
-_Place = tuple["CocoFile", int, "Path"]
-"""An image: its annotation file, its position there, and where it lies."""
-
-
-def _places(files: Sequence[CocoFile], paths: Sequence[Sequence[Path | None]]) -> list[list[_Place]]:
-    """The images of each file whose names can be trusted."""
-    return [
-        [(file, position, path) for position, path in enumerate(each) if path is not None]
-        for file, each in zip(files, paths, strict=True)
-    ]
-
-
-def _check_equal_copies(
-    placed: Sequence[Sequence[_Place]],
-    inspected: Mapping[Path, Inspected],
-    agreed: Collection[str],
-    findings: Findings,
-) -> set[Path]:
-    """Find copies of an earlier split's images, and return them."""
-    holders: dict[str, _Place] = {}
-    copied = set()
-    for file, position, path in chain(*placed):
-        first, at, place = holders.setdefault(inspected[path].sha256, (file, position, path))
-        if first is not file and place != path and file.images.keys[position] not in agreed:
-            copied.add(path)
-            findings.add("split-copy", f"{file.image(position)} is {first.image(at)}")
-    return copied
-
-
-def _check_near_copies(
-    placed: Sequence[Sequence[_Place]],
-    judged: Sequence[Sequence[_Place]],
-    inspected: Mapping[Path, Inspected],
-    findings: Findings,
-) -> None:
-    """Find near copies of any earlier split's images among those that are judged."""
-    earlier: list[_Place] = []
-    for places, sought in zip(placed, judged, strict=True):
-        split = {place[0].split for place in places}
-        others = [place for place in earlier if not {place[0].split, *split} <= _JUDGES]
-        near = find_near_copies(
-            [inspected[path].fingerprint for _, _, path in sought],
-            [inspected[path].fingerprint for _, _, path in others],
-        )
-        for each, (other, distance) in near.items():
-            file, position, path = sought[each]
-            first, at, place = others[other]
-            if path != place:
-                likeness = f"{distance} of 64 bits of their hashes differ"
-                findings.add("split-near-copy", f"{file.image(position)} is like {first.image(at)} ({likeness})")
-        earlier += places

@@ -1,12 +1,10 @@
-"""Whether a dataset comes out of the loaders that detectors are trained with as it went in.
+"""Load a dataset with the loaders that detectors are trained with, and compare the counts with the annotations.
 
-What each of them does with a file:
-
-- pycocotools' `COCO` gives all annotations; those of `iscrowd` 1 are regions to ignore, and counted apart here.
-- torchvision's `CocoDetection` gives what pycocotools gives, and images converted to RGB, grey ones with three equal
-  channels.
-- transformers' processors of the DETR family take three channels, so they get torchvision's RGB images; they drop
-  annotations of `iscrowd` 1, and boxes that have no area once they are clipped to the image.
+- pycocotools' `COCO` gives all annotations; those of `iscrowd` 1, regions to ignore, are counted apart here.
+- torchvision's `CocoDetection` gives the annotations of pycocotools, and images converted to RGB, grey ones with three
+  equal channels.
+- transformers' processors of the DETR family take three channels, so they get torchvision's images; they drop
+  annotations of `iscrowd` 1, and boxes without area after clipping to the image.
 """
 
 from __future__ import annotations
@@ -16,10 +14,10 @@ import importlib.util
 import io
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nirgen.dataset.folder import THREADS
+from nirgen.errors import one_line
 from nirgen.validate.findings import CROWD, IMAGES, Counts, Loaded
 
 if TYPE_CHECKING:
@@ -30,90 +28,70 @@ if TYPE_CHECKING:
     from nirgen.validate.findings import Findings
 
 
-LOADERS = ("pycocotools", "torchvision", "transformers")
+_SIDE = 64  # of the images that transformers makes: it changes the time, not the counts
 
-
-_SIDE = 64  # of what transformers makes: the counts don't depend on it, the time does
-
-
-@dataclass
-class _Loading:
-    """One file on its way through the loaders."""
-
-    file: CocoFile
-    findings: Findings
-    got: dict[str, Counts] = field(default_factory=dict)
-
-    def fails(self, loader: str, what: str, error: Exception) -> None:
-        reason = " ".join(str(error).split())[:200]
-        self.findings.add("loader-fails", f"{loader}: {what}: {type(error).__name__} {reason}")
+_Given = list[tuple[Any, bool]] | Exception | None
+"""Category id and `iscrowd` of each annotation of an image; or the error; None if the loader was not tried."""
 
 
 def load_all(files: Sequence[CocoFile], findings: Findings, report: Progress | None) -> list[Loaded]:
-    """Load all files with all loaders, every image and every box.
+    """Load every image and box of all files with all loaders.
 
     Args:
         files: The annotation files.
-        findings: Takes what doesn't come out, or not as expected.
-        report: Told after each image.
-
-    Returns:
-        What came out of each file.
+        findings: Receives errors of the loaders, and counts that differ from the files'.
+        report: Progress callback.
     """
     processor = _processor(findings)
-    loaded = []
-    for file in files:
-        loading = _Loading(file, findings)
-        _load(loading, processor, report)
-        result = Loaded(file.split, _expected(file), loading.got)
-        _compare(result, findings)
-        loaded.append(result)
+    loaded = [Loaded(file.split, _expected(file), _load(file, findings, processor, report)) for file in files]
+    for each in loaded:
+        _compare(each, findings)
     return loaded
 
 
 def _expected(file: CocoFile) -> Counts:
-    labels = _labels(file)
-    order = sorted(range(len(labels)), key=lambda position: int(file.categories.ids[position]))
-    counts = Counter({IMAGES: len(file.images)})
+    labels = [f"{number} {name}" for number, name in zip(file.categories.ids, file.categories.names, strict=True)]
     boxes = Counter(file.annotations.categories[~file.annotations.crowd].tolist())
-    counts.update({labels[position]: boxes[position] for position in order})
+    counts = Counter({IMAGES: len(file.images)})
+    for position in sorted(range(len(labels)), key=lambda position: int(file.categories.ids[position])):
+        counts[labels[position]] += boxes[position]
     counts[CROWD] = int(file.annotations.crowd.sum())
     return counts
 
 
-def _labels(file: CocoFile) -> list[str]:
-    return [f"{number} {name}" for number, name in zip(file.categories.ids, file.categories.names, strict=True)]
-
-
-def _load(loading: _Loading, processor: Callable[..., Any] | None, report: Progress | None) -> None:
+def _load(
+    file: CocoFile, findings: Findings, processor: Callable[..., Any] | None, report: Progress | None
+) -> dict[str, Counts]:
+    """Return the counts by loader."""
     from torchvision.datasets import CocoDetection
 
-    file = loading.file
+    def fail(loader: str, what: str, error: Exception) -> None:
+        findings.add("loader-fails", f"{loader}: {what}: {type(error).__name__} {one_line(error, 200)}")
+
     try:
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
             dataset = CocoDetection(file.root, str(file.path))
         categories = dataset.coco.loadCats(dataset.coco.getCatIds())
         labels = {each["id"]: f"{each['id']} {each['name']}" for each in categories}
-        loading.got["pycocotools"] = _from_pycocotools(dataset.coco, labels)
-    except Exception as error:  # noqa: BLE001 - whatever a loader raises is the finding
-        loading.fails("pycocotools", file.path.name, error)
-        return
-    loading.got["torchvision"] = Counter()
-    if processor is not None:
-        loading.got["transformers"] = Counter()
+        got = {"pycocotools": _from_pycocotools(dataset.coco, labels)}
+    except Exception as error:  # noqa: BLE001 - any error of a loader is a finding
+        fail("pycocotools", file.path.name, error)
+        return {}
+    got |= {loader: Counter() for loader in ("torchvision", "transformers")[: 1 if processor is None else 2]}
     pool = ThreadPoolExecutor(THREADS)
     try:
         results = pool.map(lambda index: _load_one(dataset, index, processor), range(len(dataset)))
-        for done, (seen, processed) in enumerate(results, start=1):
-            for loader, given in (("torchvision", seen), ("transformers", processed)):
-                if isinstance(given, Exception):
-                    loading.fails(loader, _name(dataset, done - 1), given)
-                elif given is not None:
-                    loading.got[loader].update(_counted(given, labels))
+        for done, given in enumerate(results, start=1):
+            for loader, each in zip(("torchvision", "transformers"), given, strict=True):
+                if isinstance(each, Exception):
+                    fail(loader, str(dataset.coco.imgs[dataset.ids[done - 1]].get("file_name")), each)
+                elif each is not None:
+                    got[loader].update(_counted(each, labels))
             if report is not None:
                 report(f"load {file.split}", done, len(dataset))
     finally:
         pool.shutdown(cancel_futures=True)
+    return got
 
 
 def _from_pycocotools(coco: Any, labels: Mapping[Any, str]) -> Counts:
@@ -124,16 +102,12 @@ def _from_pycocotools(coco: Any, labels: Mapping[Any, str]) -> Counts:
     return counts
 
 
-_Given = list[tuple[Any, bool]] | Exception | None
-"""Category id and whether it is a region to ignore, of each annotation of an image; or why there are none."""
-
-
 def _load_one(dataset: Any, index: int, processor: Callable[..., Any] | None) -> tuple[_Given, _Given]:
-    """What torchvision and transformers make of one image."""
+    """Return the annotations of one image as torchvision and transformers give them."""
     try:
         image, target = dataset[index]
         seen = [(each["category_id"], bool(each["iscrowd"])) for each in target]
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:  # noqa: BLE001 - any error of a loader is a finding
         return error, None
     if processor is None:
         return seen, None
@@ -141,7 +115,7 @@ def _load_one(dataset: Any, index: int, processor: Callable[..., Any] | None) ->
         annotations = {"image_id": dataset.ids[index], "annotations": target}
         (encoded,) = processor(images=image, annotations=annotations, return_tensors="pt")["labels"]
         return seen, [(number, False) for number in encoded["class_labels"].tolist()]
-    except Exception as error:  # noqa: BLE001 - as above
+    except Exception as error:  # noqa: BLE001 - any error of a loader is a finding
         return seen, error
 
 
@@ -149,10 +123,6 @@ def _counted(given: list[tuple[Any, bool]], labels: Mapping[Any, str]) -> Counts
     counts = Counter(CROWD if crowd else labels.get(number, f"{number} ?") for number, crowd in given)
     counts[IMAGES] = 1
     return counts
-
-
-def _name(dataset: Any, index: int) -> str:
-    return str(dataset.coco.imgs[dataset.ids[index]].get("file_name"))
 
 
 def _processor(findings: Findings) -> Callable[..., Any] | None:
@@ -172,6 +142,6 @@ def _compare(loaded: Loaded, findings: Findings) -> None:
             classes = ", ".join(what for what in counts if what not in {IMAGES, CROWD})
             findings.add("loader-differs", f"{loaded.split}: {loader} gives the classes as {classes}")
         for what in dict.fromkeys([*loaded.expected, *counts]):
-            if counts[what] != loaded.wanted(loader, what):
-                wanted = loaded.wanted(loader, what)
+            wanted = loaded.wanted(loader, what)
+            if counts[what] != wanted:
                 findings.add("loader-differs", f"{loaded.split}: {what}: {wanted}, {loader} gives {counts[what]}")

@@ -51,7 +51,7 @@ def test_one_screen_tells_where_a_box_comes_from(nirgen, dataset: Path) -> None:
 
 def test_an_image_is_asked_for_with_image(nirgen, dataset: Path) -> None:
     code, _, error = nirgen("explain", dataset, 1)
-    assert (code, error) == (0, "note: image 1 is there as well: --image\n")
+    assert (code, error) == (0, "note: image 1 exists as well: --image\n")
     code, out, error = nirgen("explain", dataset, 1, "--image")
     assert (code, error) == (0, "")
     assert out.startswith("image   1: ranus/a.png\n")
@@ -72,4 +72,4 @@ def test_an_explanation_is_json_on_request(nirgen, dataset: Path) -> None:
 def test_what_is_not_there_is_one_line(nirgen, dataset: Path) -> None:
     code, out, error = nirgen("explain", dataset, "ranus/b.png")
     assert (code, out) == (1, "")
-    assert error == f"error: {dataset}: nothing is called 'ranus/b.png'; near it are 'ranus/a.png'\n"
+    assert error == f"error: {dataset}: no image or annotation 'ranus/b.png'; the nearest keys are 'ranus/a.png'\n"

@@ -30,7 +30,7 @@ def settings(tmp_path: Path, small_config: GeneratorConfig) -> Path:
         "generator": small_config.model_dump(mode="json"),
         "losses": {"adversarial": 0, "feature_matching": 0, "pixel": 1},
         "stages": [{"size": 64, "batch": 1}],
-        "compute": {"precision": "float32"},
+        "compute": {"precision": "fp32"},
         "save": {"log_steps": 1, "validation_size": 32},
         "steps": 2,
     }

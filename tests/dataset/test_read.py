@@ -10,7 +10,8 @@ import pytest
 
 from nirgen.collection import ItemBox, open_collection
 from nirgen.dataset.build import build
-from nirgen.dataset.read import find_rgb, read_split, recorded_inputs, rgb_roots, translated_from
+from nirgen.dataset.folder import read_dataset
+from nirgen.dataset.read import find_rgb, read, read_split, recorded_inputs, rgb_roots
 from nirgen.errors import NirgenError
 from nirgen.pairs.listing import Pair, PairList
 
@@ -56,7 +57,7 @@ def test_boxes_come_in_the_order_of_their_keys(tmp_path) -> None:
 
 def test_a_class_that_is_not_listed_is_named(tmp_path) -> None:
     write(tmp_path, {"category_id": 5})
-    with pytest.raises(NirgenError, match=r"annotation 3 is of the class 5, which dataset.json doesn't have"):
+    with pytest.raises(NirgenError, match=r"annotation 3 is of the class 5, which dataset.json lacks"):
         list(read_split(tmp_path, "train", {1: "car"}))
 
 
@@ -73,19 +74,25 @@ def test_a_damaged_run_json_names_no_inputs(tmp_path, text) -> None:
     assert recorded_inputs(tmp_path) == {}
 
 
+def write_inputs(folder, **inputs) -> None:
+    (folder / "run.json").write_text(json.dumps({"inputs": inputs}))
+
+
 def test_sources_that_were_named_come_before_those_of_the_translation(tmp_path) -> None:
-    (tmp_path / "run.json").write_text(json.dumps({"source": "/photos"}))
-    assert rgb_roots({"folder": str(tmp_path), "sources": None}) == (Path("/photos"),)
-    assert rgb_roots({"folder": str(tmp_path), "sources": "/moved"}) == (Path("/moved"),)
+    (tmp_path / "nir").mkdir()
+    (tmp_path / "nir/run.json").write_text(json.dumps({"source": "/photos"}))
+    write_inputs(tmp_path, a={"folder": str(tmp_path / "nir"), "sources": None}, b={"folder": "x", "sources": "/moved"})
+    assert rgb_roots(tmp_path) == {"a": (Path("/photos"),), "b": (Path("/moved"),)}
 
 
-def test_partners_are_sought_beside_the_list_and_in_the_folder() -> None:
-    assert rgb_roots({"folder": "/ranus/nir", "pairs": "/lists/pairs.csv"}) == (Path("/lists"), Path("/ranus/nir"))
+def test_partners_are_sought_beside_the_list_and_in_the_folder(tmp_path) -> None:
+    write_inputs(tmp_path, a={"folder": "/ranus/nir", "pairs": "/lists/pairs.csv"})
+    assert rgb_roots(tmp_path) == {"a": (Path("/lists"), Path("/ranus/nir"))}
 
 
 def test_real_images_without_a_list_have_no_roots(tmp_path) -> None:
-    assert rgb_roots({"folder": str(tmp_path), "labels": "x", "pairs": None}) == ()
-    assert translated_from(tmp_path) is None
+    write_inputs(tmp_path, a={"folder": str(tmp_path), "labels": "x", "pairs": None})
+    assert rgb_roots(tmp_path) == {"a": ()}
 
 
 def test_an_image_is_found_in_the_first_folder_that_has_it(tmp_path) -> None:
@@ -173,6 +180,18 @@ def test_a_real_image_has_its_partner_of_the_list_of_pairs(dataset_inputs, plan_
     assert (items["ranus/02/y.png"].rgb, items["ranus/02/y.png"].rgb_name) == (None, None)
 
 
+def test_images_without_a_label_entry_are_not_labelled(dataset_inputs, plan_dataset, tmp_path, save) -> None:
+    inputs = dataset_inputs()
+    save(tmp_path / "ranus/04/new.png", seed=41)
+    build(plan_dataset(inputs, include_unlabelled=True, splits={"train": 1}), tmp_path / "D")
+    images = list(read(read_dataset(tmp_path / "D")))
+    assert [image.key for image in images if not image.labelled] == ["ranus/04/new.png"]
+
+
+def test_one_split_is_read_alone(dataset) -> None:
+    assert [image.key for image in read(read_dataset(dataset), ["val"])] == ["ranus/02/y.png"]
+
+
 def test_attributes_are_plain_strings_sorted_by_name(dataset_inputs, plan_dataset, tmp_path, write_labels) -> None:
     inputs = dataset_inputs()
     attributes = {"weather": "rainy", "lanes": 2, "wet": True, "empty": "", "list": [1]}
@@ -203,5 +222,5 @@ def test_an_image_that_provenance_lacks_is_named(dataset) -> None:
     path = dataset / "provenance.parquet"
     table = pq.read_table(path)
     pq.write_table(table.slice(1), path)
-    with pytest.raises(NirgenError, match=r"knows nothing of 'bdd/a.jpg'; build the dataset again"):
+    with pytest.raises(NirgenError, match=r"lacks the image 'bdd/a.jpg'; build the dataset again"):
         list(open_collection(dataset).items())

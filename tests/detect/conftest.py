@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from nirgen.dataset.read import Entry, ImageEntry, ItemBox
+from nirgen.dataset.read import Box as ItemBox
+from nirgen.dataset.read import Entry, ImageEntry
 from nirgen.detect.coco_eval import Result
 from nirgen.detect.comparison import sum_up
 from nirgen.detect.config import BootstrapConfig, CompareConfig

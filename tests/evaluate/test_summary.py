@@ -10,9 +10,9 @@ from PIL import Image
 
 from nirgen.errors import ConfigError, ImageError, NirgenError
 from nirgen.evaluate import Score, evaluate, methods
-from nirgen.evaluate.measures import MEASURES, OF_SETS
+from nirgen.evaluate.measures import MEASURES, OF_SETS, PIXEL_MEASURES
 from nirgen.evaluate.methods import Case, Method, from_folders
-from nirgen.evaluate.summary import PIXEL_MEASURES, Scores, Settings, notes_on, score, summarise
+from nirgen.evaluate.summary import Scores, Settings, notes_on, score, summarise
 from nirgen.pairs import PairList
 
 if TYPE_CHECKING:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import textwrap
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from nirgen.errors import ModelError
 from nirgen.evaluate import evaluate
 from nirgen.model import load_model
-from nirgen.models.catalog import embedded_models, find_model, read_header
-from nirgen.models.checkpoint import build, save
+from nirgen.models.catalog import embedded_models, find_model, read_header, verify
+from nirgen.models.checkpoint import build, load_state, save
 from nirgen.models.config import GeneratorConfig
 from nirgen.pairs import PairList, find_pairs
 
@@ -54,6 +58,46 @@ def test_a_model_is_named_by_embedded_name_file_or_run_folder(embedded: Path, tm
 def test_what_names_no_model_is_refused(embedded: Path, name: str, message: str) -> None:
     with pytest.raises(ModelError, match=message):
         find_model(name)
+
+
+def test_a_file_is_verified_as_by_torch() -> None:
+    path = embedded_models()["compact"]
+    state, header = load_state(path)
+    assert verify(path) == (header, sum(tensor.numel() for tensor in state.values()))
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "bfloat16", "int64", "int32", "uint8", "bool"])
+def test_tensors_of_each_type_are_verified(tmp_path: Path, small_config, dtype: str) -> None:
+    state = {"b": torch.ones(2, 3, dtype=getattr(torch, dtype)), "a": torch.tensor(1, dtype=getattr(torch, dtype))}
+    header = save(tmp_path / "m.safetensors", state, small_config)
+    assert verify(tmp_path / "m.safetensors") == (header, 7)
+
+
+@pytest.mark.parametrize("change", [lambda data: data[:-1] + b"\x7f", lambda data: data[:-1]])
+def test_a_changed_or_cut_file_fails_verification(embedded: Path, change) -> None:
+    path = embedded / "compact.safetensors"
+    path.write_bytes(change(path.read_bytes()))
+    with pytest.raises(ModelError, match=r"compact\.safetensors: (tensors and architecture hash to|damaged \()"):
+        verify(path)
+
+
+def test_models_are_listed_and_verified_without_torch() -> None:
+    code = """
+        import sys
+        from nirgen.cli import main
+        for command in (["models", "list"], ["models", "info", "compact"]):
+            sys.argv = ["nirgen", *command]
+            try:
+                main()
+            except SystemExit as ended:
+                assert not ended.code, ended.code
+        print(sorted({"torch", "timm", "torchvision", "numpy", "safetensors"} & set(sys.modules)))
+    """
+    found = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert "(verified)" in found.stdout
+    assert found.stdout.splitlines()[-1] == "[]"
 
 
 SHARED_PAIRS = Path(__file__).parents[3] / "shared" / "data" / "rgb_nir"

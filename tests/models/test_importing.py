@@ -219,7 +219,7 @@ class TestNamingAModelForTranslation:
     def test_a_pickle_gets_the_way_in(self, translate, tmp_path) -> None:
         torch.save({"a": torch.zeros(1)}, tmp_path / "G.pt")
         assert (
-            "G.pt: not a safetensors file, but a PyTorch pickle; bring it in with 'nirgen models import'"
+            "G.pt: not a safetensors file, but a PyTorch pickle; convert it with 'nirgen models import'"
             in translate(tmp_path / "G.pt")
         )
 
@@ -263,13 +263,13 @@ def state() -> dict[str, torch.Tensor]:
         return build(GeneratorConfig.released()).state_dict()
 
 
-@pytest.mark.parametrize(("their_name", "our_name"), NAMES)
-def test_a_name_is_translated_both_ways(state: dict[str, torch.Tensor], their_name: str, our_name: str) -> None:
-    assert our_name(their_name) == our_name
-    assert released_names(state)[our_name] == their_name
+@pytest.mark.parametrize(("theirs", "ours"), NAMES)
+def test_a_name_is_translated_both_ways(state: dict[str, torch.Tensor], theirs: str, ours: str) -> None:
+    assert our_name(theirs) == ours
+    assert released_names(state)[ours] == theirs
 
 
 def test_no_two_names_meet(state: dict[str, torch.Tensor]) -> None:
     names = released_names(state)
     assert len(set(names.values())) == len(names) == 1110
-    assert [our_name(their_name) for their_name in names.values()] == list(names)
+    assert [our_name(theirs) for theirs in names.values()] == list(names)

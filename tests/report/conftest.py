@@ -52,7 +52,7 @@ def item() -> Callable[..., Item]:
                 category="car" if name == "ignore" else name,
                 bbox=(x, y, width, height),
                 area=width * height,
-                iscrowd=name == "ignore",
+                ignored=name == "ignore",
                 source_category=name,
                 flags=("region to ignore",) if name == "ignore" else (),
             )

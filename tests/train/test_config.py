@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import pytest
 
+from nirgen.config import differences
 from nirgen.errors import ConfigError
 from nirgen.models.config import GeneratorConfig, NoExtractorConfig
-from nirgen.train.config import PRESETS, TrainConfig, differences
+from nirgen.train.config import PRESETS, TrainConfig
 
 
 def test_the_papers_losses_are_one_adversarial_ten_feature_matching_and_ten_ssim() -> None:
@@ -47,6 +48,14 @@ def test_differences_name_each_setting_with_both_values() -> None:
     new = old.model_copy(update={"losses": old.losses.model_copy(update={"ssim": 3.0}), "stages": stages})
     assert differences(old, new) == ["losses.ssim: 2.0 -> 3.0", "stages.0.size: 160 -> 192"]
     assert differences(old, old) == []
+
+
+def test_the_precision_of_older_files_is_read() -> None:
+    old = TrainConfig.compact().model_dump(mode="json") | {"compute": {"precision": "float32"}}
+    config = TrainConfig.read(old, where="config.yaml")
+    assert (config.compute.precision, config.model_dump(mode="json")["compute"]["precision"]) == ("fp32", "fp32")
+    with pytest.raises(ConfigError, match=r"'compute.precision': Input should be 'auto', 'fp32', 'bf16' or 'fp16'"):
+        TrainConfig.read({"compute": {"precision": "float16"}}, where="config.yaml")
 
 
 @pytest.mark.parametrize(

@@ -18,7 +18,7 @@ from nirgen.models.config import TimmConfig
 from nirgen.pairs import PairList, find_pairs
 from nirgen.train.config import Stage, TrainConfig
 from nirgen.train.folder import Checkpoints
-from nirgen.train.loop import StepReport, learning_rate_factor, stage_at, total_steps, train
+from nirgen.train.loop import StepReport, learning_rate_factor, train
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -97,7 +97,7 @@ def test_resuming_gives_the_weights_of_a_run_that_never_stopped(
 ) -> None:
     train(pairs, config, tmp_path / "straight")
     for done, steps in ((1, 1), (3, 2), (4, 9)):
-        outcome = train(pairs, config, tmp_path / "resumed", stop=After(steps))
+        outcome = train(pairs, config, tmp_path / "resumed", stopped=After(steps))
         assert (outcome.steps, outcome.finished) == (done, done == 4)
     straight, resumed = weights(tmp_path / "straight"), weights(tmp_path / "resumed")
     assert len(straight) > 50
@@ -116,7 +116,7 @@ def test_resuming_gives_the_weights_of_a_run_that_never_stopped(
 def test_what_a_killed_run_logged_after_its_checkpoint_is_dropped(
     pairs: PairList, config: TrainConfig, tmp_path: Path
 ) -> None:
-    train(pairs, config, tmp_path / "run", stop=After(2))
+    train(pairs, config, tmp_path / "run", stopped=After(2))
     with (tmp_path / "run/log.jsonl").open("a") as log:
         log.write('{"step": 3, "progress": 0.75, "learning_rate": 0.1, "pixel": 9.0}\n{"step": 4, "pro')
     train(pairs, config, tmp_path / "run")
@@ -136,7 +136,7 @@ def test_a_finished_run_is_left_as_it_is(pairs: PairList, config: TrainConfig, t
 def test_a_resume_with_other_settings_lists_them_and_is_refused(
     pairs: PairList, config: TrainConfig, tmp_path: Path
 ) -> None:
-    train(pairs, config, tmp_path / "run", stop=After(1))
+    train(pairs, config, tmp_path / "run", stopped=After(1))
     other = changed(config, losses={"ssim": 3.0}, seed=1)
     with pytest.raises(
         ConfigError, match=r"run: holds a run with other settings \(losses.ssim: 10.0 -> 3.0; seed: 0 -> 1\)"
@@ -147,7 +147,7 @@ def test_a_resume_with_other_settings_lists_them_and_is_refused(
 
 
 def test_a_resume_with_other_pairs_is_refused(pairs: PairList, config: TrainConfig, tmp_path: Path) -> None:
-    train(pairs, config, tmp_path / "run", stop=After(1))
+    train(pairs, config, tmp_path / "run", stopped=After(1))
     fewer = PairList(pairs.root, tuple(pair for pair in pairs.pairs if pair.name != "a"))
     with pytest.raises(ConfigError, match=r"other settings \(the pairs of the split 'train'\)"):
         train(fewer, config, tmp_path / "run")
@@ -157,7 +157,7 @@ def test_a_resume_with_other_pairs_is_refused(pairs: PairList, config: TrainConf
 
 
 def test_a_rate_that_was_changed_takes_effect(pairs: PairList, config: TrainConfig, tmp_path: Path) -> None:
-    train(pairs, config, tmp_path / "run", stop=After(1))
+    train(pairs, config, tmp_path / "run", stopped=After(1))
     slow = changed(config, optimizer={"learning_rate": 1e-12, "weight_decay": 0.0})
     before = weights(tmp_path / "run")
     train(pairs, slow, tmp_path / "run", allow_changes=True)
@@ -169,14 +169,14 @@ def test_a_rate_that_was_changed_takes_effect(pairs: PairList, config: TrainConf
 def test_a_resume_with_other_networks_is_refused_even_if_changes_are_allowed(
     pairs: PairList, config: TrainConfig, tmp_path: Path
 ) -> None:
-    train(pairs, config, tmp_path / "run", stop=After(1))
+    train(pairs, config, tmp_path / "run", stopped=After(1))
     wider = changed(config, discriminator={"filters": 8})
     with pytest.raises(ConfigError, match=r"of other networks than configured .*; name a new folder"):
         train(pairs, wider, tmp_path / "run", allow_changes=True)
 
 
 def test_data_may_move_between_two_sittings(pairs: PairList, config: TrainConfig, tmp_path: Path) -> None:
-    train(pairs, config, tmp_path / "run", stop=After(1))
+    train(pairs, config, tmp_path / "run", stopped=After(1))
     pairs.root.rename(tmp_path / "moved")
     moved = changed(config, data={"root": str(tmp_path / "moved")})
     assert train(find_pairs(tmp_path / "moved"), moved, tmp_path / "run").finished
@@ -228,7 +228,7 @@ def test_a_damaged_validation_image_ends_the_run_saved_or_is_logged(
 
 
 def test_what_a_killed_run_was_writing_is_removed(pairs: PairList, config: TrainConfig, tmp_path: Path) -> None:
-    train(pairs, config, tmp_path / "run", stop=After(1))
+    train(pairs, config, tmp_path / "run", stopped=After(1))
     (tmp_path / "run/checkpoints/.nirgen-0123abcd.tmp").touch()
     train(pairs, config, tmp_path / "run")
     assert not (tmp_path / "run/checkpoints/.nirgen-0123abcd.tmp").exists()
@@ -306,15 +306,15 @@ def test_a_device_that_can_not_compute_is_refused(
 
 
 def test_a_stage_lasts_for_its_share(config: TrainConfig) -> None:
-    found = [stage_at(config, progress).adversarial for progress in (0, 0.49, 0.51, 1.0)]
+    found = [config.stage_at(progress).adversarial for progress in (0, 0.49, 0.51, 1.0)]
     assert found == [False, False, True, True]
 
 
 def test_epochs_are_counted_in_pairs_over_all_processes(config: TrainConfig) -> None:
     epochs = config.model_copy(update={"steps": None, "epochs": 10})  # batches of 2
-    assert (total_steps(epochs, 100), total_steps(epochs, 100, processes=2)) == (500, 250)
-    assert total_steps(config.model_copy(update={"steps": None}), 100) == 50_000  # 1000 epochs
-    assert total_steps(config, 100) == 4
+    assert (epochs.total_steps(100), epochs.total_steps(100, processes=2)) == (500, 250)
+    assert config.model_copy(update={"steps": None}).total_steps(100) == 50_000  # 1000 epochs
+    assert config.total_steps(100) == 4
 
 
 def test_the_released_schedule_climbs_for_1000_epochs_from_0() -> None:

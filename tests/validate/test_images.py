@@ -155,4 +155,4 @@ def test_an_accepted_leak_is_a_warning_and_no_error(edit, faults) -> None:
 
 def test_a_generated_image_that_judges_is_found(edit, faults) -> None:
     edit("annotations/test.json", lambda values: values["images"][0].update(kind="generated"))
-    assert faults().keys() >= {"generated-judge", "wrong-provenance"}
+    assert faults().keys() >= {"generated-judge"}

@@ -14,8 +14,8 @@ from nirgen.dataset.build import build
 from nirgen.dataset.config import DatasetConfig
 from nirgen.dataset.planner import make_plan
 from nirgen.errors import NirgenError
-from nirgen.explain import explain
-from nirgen.explain.explanation import lines
+from nirgen.explain import explain, lines
+from nirgen.pairs.listing import Pair, PairList
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,10 +25,10 @@ if TYPE_CHECKING:
     ("wanted", "message"),
     [
         ("99", "no annotation or image 99; ids count from 1"),
-        ("bdd/seq/a.jpgg", "nothing is called 'bdd/seq/a.jpgg'; near it are 'bdd/seq/a.jpg'"),
-        ("b.png", "near it are 'ranus/b.png'"),
-        ("bdd/seq/a.jpg#77", "near it are 'bdd/seq/a.jpg#7', 'bdd/seq/a.jpg#8', 'bdd/seq/a.jpg#9'"),
-        ("zzz", "nothing is called 'zzz'; name an id, a key or an image file"),
+        ("bdd/seq/a.jpgg", "no image or annotation 'bdd/seq/a.jpgg'; the nearest keys are 'bdd/seq/a.jpg'"),
+        ("b.png", "the nearest keys are 'ranus/b.png'"),
+        ("bdd/seq/a.jpg#77", "the nearest keys are 'bdd/seq/a.jpg#7', 'bdd/seq/a.jpg#8', 'bdd/seq/a.jpg#9'"),
+        ("zzz", "no image or annotation 'zzz'; name an id, a key or an image file"),
     ],
 )
 def test_what_is_not_there_is_one_line_with_the_nearest_keys(dataset: Path, wanted: str, message: str) -> None:
@@ -106,15 +106,15 @@ def test_what_was_taken_out_says_who_did_it_and_why(curate) -> None:
     with pytest.raises(NirgenError) as error:
         explain(folder, "bdd/seq/a.jpg#8")
     assert str(error.value) == (
-        f"{folder}: 'bdd/seq/a.jpg#8' is not in the dataset: decision: delete (anna: no person); curation.jsonl has it"
+        f"{folder}: 'bdd/seq/a.jpg#8' was removed by a decision: delete (anna: no person); see curation.jsonl"
     )
-    with pytest.raises(NirgenError, match=r"'ranus/b\.png' is not in the dataset: decision: reject; curation\.jsonl"):
+    with pytest.raises(NirgenError, match=r"'ranus/b\.png' was removed by a decision: reject; see curation\.jsonl"):
         explain(folder, "ranus/b.png")
-    with pytest.raises(NirgenError, match=r"'ranus/b\.png#4' is not in the dataset, for its image isn't: decision"):
+    with pytest.raises(NirgenError, match=r"'ranus/b\.png#4' was removed with its image by a decision: reject"):
         explain(folder, "ranus/b.png#4")
-    with pytest.raises(NirgenError, match="no image 2; ids count from 1, with gaps where decisions took something out"):
+    with pytest.raises(NirgenError, match="no image 2; ids count from 1, with gaps where decisions removed something"):
         explain(folder, "2", image=True)
-    with pytest.raises(NirgenError, match=r"nothing is called 'bdd/seq/a\.jpg#77'; near it are"):
+    with pytest.raises(NirgenError, match=r"no image or annotation 'bdd/seq/a\.jpg#77'; the nearest keys are"):
         explain(folder, "bdd/seq/a.jpg#77")
 
 
@@ -152,7 +152,7 @@ def test_an_annotation_leads_to_its_label_source_model_and_steps(dataset: Path) 
 
 
 def test_a_number_that_names_two_things_is_the_annotation_and_says_so(dataset: Path) -> None:
-    assert explain(dataset, "1").note == "image 1 is there as well: --image"
+    assert explain(dataset, "1").note == "image 1 exists as well: --image"
     found = explain(dataset, "1", image=True)
     assert (found.kind, found.box, found.note) == ("image", None, None)
     assert found.boxes == {"car": 1, "person": 1, "car, to ignore": 1}
@@ -198,3 +198,21 @@ def test_an_explanation_needs_neither_torch_nor_pandas(dataset: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code, dataset], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_the_rgb_partner_of_a_real_image_is_found_by_its_list_of_pairs(
+    dataset_inputs, plan_dataset, tmp_path: Path, save
+) -> None:
+    inputs = dataset_inputs()
+    partner, nir = save(tmp_path / "rgb/x.png", seed=40), tmp_path / "ranus/01/x.png"
+    pair = Pair("x", "rgb/x.png", "ranus/01/x.png", "s01", "", "train", _sha256(partner), _sha256(nir))
+    PairList(tmp_path, (pair,)).write(tmp_path / "pairs.csv")
+    inputs["real"][0]["pairs"] = tmp_path / "pairs.csv"
+    build(plan_dataset(inputs), tmp_path / "D")
+    source = explain(tmp_path / "D", "ranus/01/x.png").source
+    assert source is not None
+    assert (source.name, source.path, source.state) == ("rgb/x.png", str(partner), "same")
+    partner.unlink()
+    source = explain(tmp_path / "D", "ranus/01/x.png").source
+    assert source is not None
+    assert source.state == "missing"

@@ -1,0 +1,150 @@
+"""Evaluation of models and of folders of generated images, as `nirgen evaluate` does it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from nirgen.devices import choose_device
+from nirgen.errors import NirgenError
+from nirgen.evaluate import methods as by
+from nirgen.evaluate.report import make_report, write
+from nirgen.evaluate.summary import Report, Settings, score
+from nirgen.model import load_model
+from nirgen.pairs import PairList
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nirgen.evaluate.methods import Case, Method
+    from nirgen.evaluate.perceptual import LpipsNet
+    from nirgen.progress import Progress
+
+
+def evaluate_methods(
+    predictions: Sequence[Path] = (),
+    ground_truth: Path | None = None,
+    *,
+    models: Sequence[str] = (),
+    pairs: Path | None = None,
+    root: Path | None = None,
+    split: str = "val",
+    rgb: Path | None = None,
+    names: Sequence[str] = (),
+    settings: Settings | None = None,
+    lpips: LpipsNet = "alex",
+    weights: Path | None = None,
+    published: Sequence[str] = (),
+    out: Path | None = None,
+    device: str | None = None,
+    progress: Progress | None = None,
+) -> Report:
+    """Evaluate folders of generated NIR and models on real NIR, beside the baselines.
+
+    Args:
+        predictions: Folders of generated images, matched with the real ones by relative path without suffix.
+        ground_truth: The folder of real NIR; or give `pairs`.
+        models: Embedded models, model files or run folders; they need `pairs`, or `rgb` beside `ground_truth`.
+        pairs: A pair list, which has photos and sequences.
+        root: The folder that the list's paths are relative to; the list's own by default.
+        split: The split of the list.
+        rgb: The folder of the photos of `ground_truth`.
+        names: Names of the predictions, then of the models; their own by default.
+        settings: Size, bootstrap and subsets.
+        lpips: Network of LPIPS.
+        weights: A folder of the weights of LPIPS, DISTS, FID and KID, searched before torch's cache.
+        published: Keys of `nirgen.evaluate.measures.TABLES`, to show beside.
+        out: A folder to write the report's files to.
+        device: `cpu`, `cuda`...; the best available one by default.
+        progress: Progress callback.
+
+    Raises:
+        NirgenError: An image, a folder, a model or a weight file is missing or unusable.
+    """
+    from nirgen.evaluate.perceptual import Networks  # imports torchmetrics
+
+    settings = settings or Settings(bootstrap="images" if pairs is None else "sequences")
+    networks = Networks(weights, lpips, choose_device(device))
+    on, cases, training = _cases(ground_truth, pairs, root, split, rgb)
+    judged, notes = _folders_and_models(predictions, models, names, cases, size=settings.size, device=device)
+    floors, missing = _floors(cases, training, settings.size, _stage(progress, "fitting the linear floor"))
+    scores = score(
+        cases, [*judged, *floors], size=settings.size, networks=networks, progress=_stage(progress, "judging")
+    )
+    files = {measure: path.name for measure, path in networks.files.items()}
+    notes |= missing | networks.notes
+    report = make_report(scores, settings, on=on, notes=notes, weights=files, published=tuple(dict.fromkeys(published)))
+    if out is not None:
+        write(report, out)
+    return report
+
+
+def _cases(
+    ground_truth: Path | None, pairs: Path | None, root: Path | None, split: str, rgb: Path | None
+) -> tuple[str, tuple[Case, ...], tuple[Case, ...]]:
+    """Return a name of the images, their cases, and those that the linear baseline is fitted on."""
+    if pairs is None:
+        if ground_truth is None:
+            raise NirgenError("no real NIR images: give their folder, or a pair list")
+        return ground_truth.resolve().name, by.from_folders(ground_truth, rgb), ()
+    listed = PairList.read(pairs, root)
+    training = split != "train" and any(pair.split == "train" for pair in listed.pairs)
+    on = f"split '{split}' of {pairs.name}"
+    return on, by.from_pairs(listed, split), by.from_pairs(listed, "train") if training else ()
+
+
+def _folders_and_models(
+    folders: Sequence[Path],
+    models: Sequence[str],
+    names: Sequence[str],
+    cases: tuple[Case, ...],
+    *,
+    size: int | None,
+    device: str | None,
+) -> tuple[list[Method], dict[str, str]]:
+    """Return the methods, and notes on them."""
+    shown = _names([*folders, *map(Path, models)], names)
+    notes: dict[str, str] = {}
+    methods = []
+    for folder, name in zip(folders, shown, strict=False):
+        method, others = by.from_folder(folder, cases, size, name)
+        methods.append(method)
+        if others:
+            notes[name] = f"{others} of its images have no real one and were left aside"
+    for path, name in zip(models, shown[len(folders) :], strict=True):
+        model = load_model(path, device=device)
+        methods.append(by.from_model(model, name, f"model {model.id[:12]}"))
+    by.refuse_trained_on(methods, cases)
+    return methods, notes
+
+
+def _floors(
+    cases: tuple[Case, ...],
+    training: tuple[Case, ...],
+    size: int | None,
+    progress: Callable[[int, int], None] | None,
+) -> tuple[list[Method], dict[str, str]]:
+    """Return the baselines, and a note on those that are missing."""
+    if cases[0].rgb is None:
+        return [], {"floors": "none: they need the photos; name their folder with --rgb"}
+    if not training:
+        missing = "none: it is fitted on pairs of the split 'train', which are not at hand"
+        return [by.luma(), by.red()], {"linear floor": missing}
+    return [by.luma(), by.red(), by.linear(training, size, progress)], {}
+
+
+def _names(paths: Sequence[Path], names: Sequence[str]) -> list[str]:
+    """Return the name of each method, unique in tables."""
+    if names and len(names) != len(paths):
+        raise NirgenError(f"{len(names)} names for {len(paths)} methods; give one for each, folders first")
+    shown = list(names) or [path.resolve().name.removesuffix(".safetensors") for path in paths]
+    for name in shown:
+        if shown.count(name) > 1:
+            raise NirgenError(f"two methods would be called '{name}'; name each with --name, PREDs first")
+        if name in by.FLOORS:
+            raise NirgenError(f"'{name}' is the name of a floor; name each with --name, PREDs first")
+    return shown
+
+
+def _stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    return None if progress is None else lambda done, total: progress(name, done, total)

@@ -1,0 +1,402 @@
+"""Trace an image or an annotation of a dataset to its sources, its model and every step between.
+
+Only the row groups of `provenance.parquet` that can hold the answer are read, and one line of the COCO file.
+"""
+
+from __future__ import annotations
+
+import json
+import mmap
+from collections import Counter
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any, Literal
+
+import msgspec
+from safetensors import SafetensorError, safe_open
+
+from nirgen.curation import read_decisions
+from nirgen.dataset.decisions import by, image_keys
+from nirgen.dataset.folder import CURATION, PROVENANCE, annotations_name, read_dataset
+from nirgen.dataset.provenance import COLUMNS, open_provenance
+from nirgen.dataset.read import MARKS, find_rgb, recorded_inputs, rgb_roots
+from nirgen.errors import NirgenError
+from nirgen.files import safe_path, sha256_of
+from nirgen.models.catalog import embedded_models
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    import pyarrow.parquet as pq
+
+    from nirgen.dataset.folder import DatasetInfo
+
+__all__ = ["Explanation", "explain", "lines"]
+
+
+@dataclass(frozen=True)
+class File:
+    """A file of the dataset, or one that something comes from."""
+
+    name: str  # as the dataset has it
+    sha256: str | None  # when the dataset was built, if known
+    path: str | None = None  # absolute, if known; the file may be missing
+    state: Literal["same", "changed", "missing"] | None = None  # None if it was not looked for
+
+
+@dataclass(frozen=True)
+class Image:
+    """An image of the dataset."""
+
+    id: int  # in the COCO file
+    key: str
+    split: str
+    generated: bool  # translated from RGB
+    file: File
+    width: int | None  # pixels; None if the COCO file lacks the image
+    height: int | None
+    sequence: str | None
+    attributes: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Box:
+    """An annotation of the dataset."""
+
+    id: int  # in the COCO file
+    key: str
+    category: str
+    source_category: str | None
+    source_key: str  # its name in the source labels
+    bbox: tuple[float, ...] | None  # COCO xywh in pixels; None if the COCO file lacks the annotation
+    area: float | None  # square pixels
+    flags: tuple[str, ...]
+    others: Mapping[str, Any]  # further keys of the source
+
+
+@dataclass(frozen=True)
+class Model:
+    """The generator that translated an image."""
+
+    id: str  # sha256 of the model
+    name: str | None  # of an embedded model
+    licence: str  # of its weights
+    options_id: str | None  # sha256 of the options
+    options: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Origin of an image or an annotation."""
+
+    kind: Literal["image", "annotation"]
+    image: Image
+    box: Box | None  # None for an image
+    boxes: Mapping[str, int]  # boxes of an image by class
+    labels: File | None  # source labels; None without a label entry
+    source: File | None  # the RGB source of a generated image, the RGB partner of a real one
+    model: Model | None  # None for a real image
+    steps: tuple[str, ...]  # since the sources, in order
+    note: str | None  # another meaning of the request
+
+
+def explain(folder: Path, wanted: str, *, image: bool = False) -> Explanation:
+    """Trace an image or an annotation of a dataset to its origin.
+
+    Args:
+        folder: The dataset.
+        wanted: An id, a stable key, or a file: its path, or its name in the dataset.
+        image: Take a number for an image's id; else it is an annotation's, or an image's if no annotation has it.
+
+    Raises:
+        NirgenError: The folder is no dataset, its provenance can't be read, or nothing has that name: the nearest keys
+            are listed.
+    """
+    info = read_dataset(folder)
+    row, *others = _find_rows(info, wanted, image=image)
+    (image_row,) = [row] if row["kind"] == "image" else _read_rows(folder, "key", row["image_key"])
+    box = _box(folder, row) if row["kind"] == "annotation" else None
+    return Explanation(
+        kind=row["kind"],
+        image=_image(folder, image_row),
+        box=box,
+        boxes={} if box else _boxes(folder, row["key"]),
+        labels=_labels(folder, row),
+        source=_source(folder, image_row),
+        model=_model(info, image_row),
+        steps=(
+            *(f"image: {step}" for step in image_row["transforms"]),
+            *(f"label: {step}" for step in row["transforms"] if box),
+        ),
+        note=f"image {wanted} exists as well: --image" if others else None,
+    )
+
+
+def _find_rows(info: DatasetInfo, wanted: str, *, image: bool) -> list[dict[str, Any]]:
+    """Return the row that is wanted; a second one is an image with the same id."""
+    folder = info.folder
+    if wanted.isdecimal():
+        rows = sorted(_read_rows(folder, "id", int(wanted)), key=lambda row: str(row["kind"]))
+        found = [row for row in rows if row["kind"] == "image"] if image else rows
+        if found:
+            return found
+        what = "image" if image else "annotation or image"
+        gaps = ", with gaps where decisions removed something" if info.curation else ""
+        raise NirgenError(f"{folder}: no {what} {wanted}; ids count from 1{gaps}, and keys are ids that last")
+    found = _read_rows(folder, "key", wanted)
+    found = found or [row for row in _read_rows(folder, "file_name", _inside(folder, wanted)) if row["kind"] == "image"]
+    if found:
+        return found[:1]
+    decided = _removed_by(info, wanted)
+    if decided is not None:
+        raise NirgenError(f"{folder}: {decided}; see {CURATION}")
+    keys = ", ".join(map(repr, _nearest(folder, wanted)))
+    remedy = f"the nearest keys are {keys}" if keys else "name an id, a key or an image file"
+    raise NirgenError(f"{folder}: no image or annotation {wanted!r}; {remedy}")
+
+
+def _read_rows(folder: Path, column: str, value: Any, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = []
+    with open_provenance(folder) as file:
+        for group in range(file.num_row_groups):
+            statistics = file.metadata.row_group(group).column(COLUMNS.get_field_index(column)).statistics
+            if statistics is None or not statistics.has_min_max or statistics.min <= value <= statistics.max:
+                rows += _rows_with(file, group, column, value, columns)
+    return rows
+
+
+def _rows_with(
+    file: pq.ParquetFile, group: int, column: str, value: Any, columns: list[str] | None
+) -> list[dict[str, Any]]:
+    # filtered in Python, because the first filter of pyarrow imports pandas, which takes longer than all the rest
+    given = file.read_row_group(group, columns=[column])[column].to_pylist()
+    places = [place for place, each in enumerate(given) if each == value]
+    if not places:
+        return []
+    rows = file.read_row_group(group, columns=columns).slice(places[0], places[-1] + 1 - places[0]).to_pylist()
+    return [rows[place - places[0]] for place in places]
+
+
+def _inside(folder: Path, wanted: str) -> str:
+    """Return the name in the dataset of a path that lies in it; else the same text."""
+    path = Path(wanted)
+    if path.exists() and path.resolve().is_relative_to(folder.resolve()):
+        return path.resolve().relative_to(folder.resolve()).as_posix()
+    return PurePosixPath(wanted).as_posix()
+
+
+_NEAREST = 3
+
+
+def _nearest(folder: Path, wanted: str) -> list[str]:
+    """Return keys that are spelled alike, or of the same image."""
+    image, _, annotation = wanted.partition("#")
+    keys = [row["key"] for row in _read_rows(folder, "kind", "image", ["key"])]
+    if annotation and image in keys:
+        return [row["key"] for row in _read_rows(folder, "image_key", image, ["key"]) if row["key"] != image][:_NEAREST]
+    stem = PurePosixPath(image).stem
+    alike = [key for key in keys if stem and stem in PurePosixPath(key).name]
+    return alike[:_NEAREST] or get_close_matches(image, keys, n=_NEAREST)
+
+
+def _removed_by(info: DatasetInfo, wanted: str) -> str | None:
+    """Describe the decision that removed an image or an annotation; None if there is none."""
+    if info.curation is None:
+        return None
+    gone = {(each["key"], each["action"]) for each in info.curation["gone"]}
+    decisions = {
+        each.key: each
+        for each in read_decisions(info.folder / CURATION).all
+        if each.action in {"delete", "reject"} and each.order not in gone
+    }
+    if wanted in decisions:
+        decision = decisions[wanted]
+        return f"{wanted!r} was removed by a decision: {decision.action}{by(decision)}"
+    for image in image_keys(wanted):
+        if image in decisions and decisions[image].action == "reject":
+            return f"{wanted!r} was removed with its image by a decision: reject{by(decisions[image])}"
+    return None
+
+
+def _image(folder: Path, row: Mapping[str, Any]) -> Image:
+    entry = _coco_entry(folder, row)
+    name = safe_path(row["file_name"], PROVENANCE)
+    return Image(
+        id=row["id"],
+        key=row["key"],
+        split=row["split"],
+        generated=row["generated"],
+        file=_file(name, row["sha256"], folder / name),
+        width=entry.get("width"),
+        height=entry.get("height"),
+        sequence=entry.get("sequence"),
+        attributes=entry.get("attributes") or {},
+    )
+
+
+_OWN = frozenset({"id", "image_id", "category_id", "bbox", "area", "iscrowd", "key", "source_category"})
+
+
+def _box(folder: Path, row: Mapping[str, Any]) -> Box:
+    entry = _coco_entry(folder, row)
+    attributes = entry.get("attributes") or {}
+    outline = entry.get("segmentation")
+    if outline is not None:
+        entry["segmentation"] = "run lengths" if isinstance(outline, dict) else f"{len(outline)} polygon(s)"
+    ignored = ["region to ignore"] if entry.get("iscrowd") else []
+    return Box(
+        id=row["id"],
+        key=row["key"],
+        category=row["category"],
+        source_category=row["source_category"],
+        source_key=row["source_key"],
+        bbox=tuple(entry["bbox"]) if "bbox" in entry else None,
+        area=entry.get("area"),
+        flags=(*ignored, *(name for name in MARKS if attributes.get(name) is True or entry.get(name) is True)),
+        others={name: value for name, value in entry.items() if name not in _OWN},
+    )
+
+
+def _coco_entry(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the COCO entry of a row from its line in the file of its split; empty if that was edited or is missing."""
+    try:
+        with (
+            (folder / annotations_name(row["split"])).open("rb") as file,
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text,
+        ):
+            border = text.find(b'\n"annotations": [')
+            within = (border, len(text)) if row["kind"] == "annotation" else (0, border)
+            start = text.find(b'\n{"id":%d,' % row["id"], *within)
+            if min(border, start) < 0:
+                return {}
+            line = text[start + 1 : text.find(b"\n", start + 1)].removesuffix(b",")
+        entry: dict[str, Any] = msgspec.json.decode(line)
+    except (OSError, ValueError, msgspec.DecodeError):
+        return {}
+    return entry
+
+
+def _boxes(folder: Path, key: str) -> dict[str, int]:
+    """Count the boxes of an image by class."""
+    rows = _read_rows(folder, "image_key", key, ["kind", "category", "transforms"])
+    names = [
+        f"{row['category']}, to ignore" if "region to ignore" in row["transforms"] else row["category"]
+        for row in rows
+        if row["kind"] == "annotation"
+    ]
+    return dict(Counter(names).most_common())
+
+
+def _labels(folder: Path, row: Mapping[str, Any]) -> File | None:
+    if row["label_file"] is None:
+        return None
+    return File(row["label_file"], row["label_sha256"], recorded_inputs(folder).get(row["origin"], {}).get("labels"))
+
+
+def _source(folder: Path, row: Mapping[str, Any]) -> File | None:
+    if row["source"] is None:
+        return None
+    name = safe_path(row["source"], PROVENANCE)
+    roots = rgb_roots(folder).get(row["origin"], ())
+    if not roots:
+        return File(row["source"], row["source_sha256"])
+    return _file(row["source"], row["source_sha256"], find_rgb(roots, name) or roots[0] / name)
+
+
+def _file(name: str, sha256: str | None, path: Path) -> File:
+    state: Literal["same", "changed", "missing"] | None
+    try:
+        found = sha256_of(path)
+        state = None if sha256 is None else "same" if found == sha256 else "changed"
+    except OSError:
+        state = "missing"
+    return File(name, sha256, str(path.absolute()), state)
+
+
+def _model(info: DatasetInfo, row: Mapping[str, Any]) -> Model | None:
+    if row["model_id"] is None:
+        return None
+    generators = info.values.get("generators", ())
+    known: Mapping[str, Any] = next((each for each in generators if each["model_id"] == row["model_id"]), {})
+    return Model(
+        id=row["model_id"],
+        name=_embedded_name(row["model_id"]),
+        licence=known.get("licence", "unknown"),
+        options_id=row["options_id"],
+        options=known.get("options", {}),
+    )
+
+
+def _embedded_name(model_id: str) -> str | None:
+    for name, path in embedded_models().items():
+        try:
+            with safe_open(path, "numpy") as file:
+                if json.loads(file.metadata()["nirgen"])["model_id"] == model_id:
+                    return name
+        except (SafetensorError, OSError, ValueError, KeyError, TypeError):
+            continue
+    return None
+
+
+_STATES = {"same": "", "changed": ", changed since the dataset was built", "missing": ", missing now", None: ""}
+
+
+def lines(found: Explanation) -> Iterator[tuple[str, str]]:
+    """Yield an explanation as (name, text); the name is empty where a line continues the one above."""
+    image = found.image
+    if found.box is not None:
+        yield from _box_lines(found.box)
+    yield "image", f"{image.id}: {image.key}"
+    size = f"{image.width}x{image.height}, " if image.width else ""
+    yield "", f"{size}{'generated' if image.generated else 'real'}, in {image.split}"
+    if image.sequence:
+        yield "", f"sequence {image.sequence}"
+    if image.attributes:
+        yield "", _pairs(image.attributes)
+    yield from _file_lines("file", image.file)
+    if found.box is None:
+        yield "boxes", ", ".join(f"{count} {name}" for name, count in found.boxes.items()) or "none"
+    if found.labels is not None:
+        yield from _file_lines("labels", found.labels)
+    elif found.box is not None:
+        yield "labels", "none: a curator added it"
+    else:
+        yield "labels", "no entry: taken as an image without objects (--include-unlabelled)"
+    if found.source is not None:
+        yield from _file_lines("RGB source" if image.generated else "RGB partner", found.source)
+    if found.model is not None:
+        name = f"{found.model.name}, " if found.model.name else ""
+        yield "model", f"{name}{found.model.id[:12]}, licence: {found.model.licence}"
+        yield "options", f"{(found.model.options_id or '')[:12]}, {_pairs(found.model.options)}"
+    for position, step in enumerate(found.steps, start=1):
+        yield "steps" if position == 1 else "", f"{position}. {step}"
+    if not found.steps:
+        yield "steps", "none: as in the source"
+
+
+def _box_lines(box: Box) -> Iterator[tuple[str, str]]:
+    yield "annotation", f"{box.id}: {box.key}"
+    was = f", in the source {box.source_category}" if box.source_category not in {None, box.category} else ""
+    yield "class", f"{box.category}{was}"
+    if box.bbox is None:
+        yield "box", "missing from the annotation file, which was edited; run 'nirgen validate'"
+    else:
+        x, y, width, height = (f"{value:g}" for value in box.bbox)
+        yield "box", f"x {x}, y {y}, {width} x {height} px, area {box.area:g}"
+    if box.flags:
+        yield "flags", ", ".join(box.flags)
+    if box.others:
+        yield "more", _pairs(box.others)
+    yield "source id", box.source_key
+
+
+def _file_lines(name: str, file: File) -> Iterator[tuple[str, str]]:
+    sha256 = f", sha256 {file.sha256[:12]}" if file.sha256 else ""
+    yield name, f"{file.name}{sha256}{_STATES[file.state]}"
+    if file.path:
+        yield "", file.path
+
+
+def _pairs(values: Mapping[str, Any]) -> str:
+    return ", ".join(f"{name} {json.dumps(value, ensure_ascii=False).strip(chr(34))}" for name, value in values.items())
