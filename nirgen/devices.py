@@ -24,8 +24,8 @@ _GROUPS = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
-# Of the drivers of NVIDIA, of WSL and of AMD; without them torch finds no GPU on Linux.
-_GPUS = (Path("/dev/nvidiactl"), Path("/dev/dxg"), Path("/dev/kfd"))
+# Devices of the drivers of NVIDIA, Jetson, WSL and AMD; without one of them torch finds no GPU on Linux.
+_GPUS = (Path("/dev/nvidiactl"), Path("/dev/nvmap"), Path("/dev/dxg"), Path("/dev/kfd"))
 # Parameters of glibc's mallopt.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
@@ -67,9 +67,9 @@ def list_devices(names: str) -> list[str]:
         >>> list_devices("cuda:0, cuda:1")
         ['cuda:0', 'cuda:1']
     """
-    import torch
-
     if names.strip() == "all":
+        import torch
+
         return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
     devices = [name.strip() for name in names.split(",")]
     if not all(devices):

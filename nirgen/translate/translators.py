@@ -77,11 +77,11 @@ class ModelLoader:
     def describe(self, device: str | None) -> Elsewhere:
         """Return the model's description, read from its file without torch; errors as for loading."""
         from nirgen.devices import resolve
-        from nirgen.models.catalog import find_model, read_header
+        from nirgen.models.catalog import find_model, verify
         from nirgen.models.config import GeneratorConfig
 
         path = find_model(self.name)
-        header = read_header(path)
+        header, _ = verify(path)
         config = GeneratorConfig.read(header["architecture"], where=str(path))
         chosen, precision = resolve(device, self.precision)
         return Elsewhere(header["model_id"], math.lcm(config.stride, 32), header, precision, chosen)
