@@ -3,111 +3,131 @@
 from __future__ import annotations
 
 import json
-import re
-import sys
-import time
-import warnings
-from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nirgen.cli.output import stoppable
+from nirgen.cli import options
+from nirgen.cli.output import announce, bars, show, stoppable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
-
-    from nirgen.progress import Progress
-    from nirgen.translate.options import RunOptions, Shard, TranslateOptions
     from nirgen.translate.run import Request
     from nirgen.translate.summary import Profile, Summary
     from nirgen.translate.url import Place
 
-
-_SECONDS_BETWEEN_LINES = 10
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SRC OUT",
+        help="A folder or an image, and the folder to write; or URLs (s3://). With --list, SRC may be left out.",
+    ),
+]
+Model = Annotated[str, typer.Option(help="Embedded model, model file or run folder.")]
+Listing = Annotated[
+    Path | None,
+    typer.Option(
+        "--list",
+        metavar="FILE",
+        help="Text file of sources, one a line, relative to SRC or else to the file's folder.",
+    ),
+]
+Format = Annotated[
+    Literal["png", "jpg", "tif"] | None,
+    typer.Option("--format", help="Output image format.  [default: {translate.options:TranslateOptions.format}]"),
+]
+BitDepth = Annotated[
+    Literal["8", "16"] | None,
+    typer.Option(
+        help="Bits per output channel; 16 with one channel and png or tif only.  "
+        "[default: {translate.options:TranslateOptions.bit_depth}]"
+    ),
+]
+Channels = Annotated[
+    Literal["1", "3"] | None,
+    typer.Option(help="Output channels; 3 are equal copies.  [default: {translate.options:TranslateOptions.channels}]"),
+]
+Size = Annotated[
+    str | None, typer.Option(metavar="HxW", help="Resize sources to this height and width.  [default: their own]")
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        metavar="PX",
+        help="Side of the tiles that every image is cut into; 0: never.  [default: tiles where memory is short]",
+    ),
+]
+ShardText = Annotated[
+    str | None,
+    typer.Option(
+        metavar="I/N", help="Translate part I of N only, the same on every machine; see 'nirgen manifest merge'."
+    ),
+]
+Batch = Annotated[int | None, typer.Option(min=1, help="Images of one size per batch.  [default: 1; more on a GPU]")]
+WorkerCount = Annotated[
+    int | None, typer.Option(min=1, help="Threads that read and write.  [default: one a processor, up to 16]")
+]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="cpu, cuda, cuda:1; cuda:0,cuda:1 or all: a process for each.  [default: best available]",
+    ),
+]
+EngineName = Annotated[Literal["local", "ray"], typer.Option(help="Translate on this machine, or on a cluster of Ray.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Address of the cluster.  [default: one on this machine, for this run]"),
+]
+RayWorkers = Annotated[
+    int | None, typer.Option(min=1, help="Workers on the cluster.  [default: one a GPU, or else one a machine]")
+]
+PrecisionName = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(help="Precision of the model; auto: bf16 on GPUs with hardware for it, else fp32."),
+]
+OnError = Annotated[
+    Literal["continue", "stop"] | None,
+    typer.Option(help="Action at a bad image.  [default: {translate.options:RunOptions.on_error}]"),
+]
+MaxPixels = Annotated[
+    int | None, typer.Option(min=1, help="Largest image accepted.  [default: {images.decoder:PIXEL_LIMIT}]")
+]
+Redo = Annotated[bool, typer.Option("--redo", help="Translate all of these sources again.")]
+Preview = Annotated[
+    Path | None, typer.Option(metavar="FILE.png", help="Write one picture of the first sources and outputs.")
+]
+WithProfile = Annotated[bool, typer.Option("--profile", help="Print the time of each stage, and the bottleneck.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 
 def translate(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SRC OUT",
-            help="A folder or an image, and the folder to write; or URLs (s3://). With --list, SRC may be left out.",
-        ),
-    ],
-    model: Annotated[str, typer.Option(help="Embedded model, model file or run folder.")] = "compact",
-    listing: Annotated[
-        Path | None,
-        typer.Option(
-            "--list",
-            metavar="FILE",
-            help="Translate the files named there, one a line, relative to SRC or else to FILE's folder.",
-        ),
-    ] = None,
-    image_format: Annotated[Literal["png", "jpg", "tif"], typer.Option("--format", help="Of the outputs.")] = "png",
-    bit_depth: Annotated[
-        Literal["8", "16"], typer.Option(help="Of the outputs; 16 with one channel, not as jpg.")
-    ] = "8",
-    channels: Annotated[Literal["1", "3"], typer.Option(help="Of the outputs; 3 are equal copies.")] = "1",
-    size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Resize sources to this height and width.  [default: their own]")
-    ] = None,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="PX",
-            help="Cut every image into tiles of that side; 0: never.  [default: where memory is short]",
-        ),
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(metavar="I/N", help="Only part I of N, the same on every machine; see 'nirgen manifest merge'."),
-    ] = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(min=1, help="Images of one size that the model gets at once.  [default: 1; more on a GPU]"),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that read and write.  [default: one a processor, up to 16]")
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES",
-            help="cpu, cuda, cuda:1; cuda:0,cuda:1 or all: a process for each.  [default: the best there is]",
-        ),
-    ] = None,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="What does the work: this machine, or a cluster of Ray.")
-    ] = "local",
-    ray_address: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Of the cluster.  [default: one on this machine, for this run]"),
-    ] = None,
-    ray_workers: Annotated[
-        int | None, typer.Option(min=1, help="Workers of the cluster.  [default: one a GPU, or else one a machine]")
-    ] = None,
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"],
-        typer.Option(help="What the model computes in; auto is bf16 on GPUs made for it, else fp32."),
-    ] = "auto",
-    on_error: Annotated[
-        Literal["continue", "stop"], typer.Option(help="What a bad image does to the run.")
-    ] = "continue",
-    max_pixels: Annotated[int | None, typer.Option(min=1, help="Refuse larger images.  [default: 100 million]")] = None,
-    redo: Annotated[
-        bool, typer.Option("--redo", help="Translate these sources again, whatever OUT holds of them.")
-    ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
-    preview: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Write one picture of the first sources and outputs.")
-    ] = None,
-    profile: Annotated[bool, typer.Option("--profile", help="Print where the time went, and what would help.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary for machines.")] = False,
+    paths: Paths,
+    model: Model = "compact",
+    listing: Listing = None,
+    image_format: Format = None,
+    bit_depth: BitDepth = None,
+    channels: Channels = None,
+    size: Size = None,
+    tile: Tile = None,
+    shard: ShardText = None,
+    batch: Batch = None,
+    workers: WorkerCount = None,
+    device: Devices = None,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
+    ray_workers: RayWorkers = None,
+    precision: PrecisionName = "auto",
+    on_error: OnError = None,
+    max_pixels: MaxPixels = None,
+    redo: Redo = False,
+    dry_run: options.DryRun = False,
+    preview: Preview = None,
+    profile: WithProfile = False,
+    quiet: Quiet = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Translate RGB images to NIR images.
 
@@ -116,149 +136,72 @@ def translate(
     stopped by Ctrl-C, after what was in flight (a second one stops at once).
     """
     source, out = _source_and_out(paths, listing)
-    options, run = _options(
-        {
-            "format": image_format,
-            "bit_depth": int(bit_depth),
-            "channels": int(channels),
-            "size": _parse_size(size),
-            "tile": tile or None,
-        },
-        {
-            "batch_size": batch,
-            "workers": workers,
-            "on_error": on_error,
-            "redo": redo,
-            "pixel_limit": max_pixels,
-            "no_tiles": tile == 0,
-        },
+    pixels = options.given(
+        format=image_format,
+        bit_depth=bit_depth and int(bit_depth),
+        channels=channels and int(channels),
+        size=options.parse_size(size),
+        tile=tile or None,
     )
-    given = [f"--{name}" for name, value in (("ray-address", ray_address), ("ray-workers", ray_workers)) if value]
-    if given and engine != "ray":
-        raise typer.BadParameter(f"{given[0]} goes with --engine ray")
+    course = options.given(batch_size=batch, workers=workers, on_error=on_error, pixel_limit=max_pixels)
+    on_cluster = options.given(ray_address=ray_address, ray_workers=ray_workers)
+    if on_cluster and engine != "ray":
+        raise typer.BadParameter(f"--{next(iter(on_cluster)).replace('_', '-')} goes with --engine ray")
+    silent = quiet or as_json
+    announce("reading sources", quiet=silent)
     from nirgen.devices import keep_freed_memory
     from nirgen.translate.engines import choose_engine
+    from nirgen.translate.options import RunOptions, Shard, TranslateOptions
     from nirgen.translate.preview import check_preview
     from nirgen.translate.run import Request, execute
 
-    working = choose_engine(engine, model, device, precision, ray_address=ray_address, ray_workers=ray_workers)
-    request = Request(source, out, working, options=options, run=run, listing=listing, shard=_parse_shard(shard))
+    request = Request(
+        source,
+        out,
+        choose_engine(engine, model, device, precision, **on_cluster),
+        options=TranslateOptions.read(pixels, where="the command line"),
+        run=RunOptions.read({**course, "redo": redo, "no_tiles": tile == 0}, where="the command line"),
+        listing=listing,
+        shard=None if shard is None else Shard.parse(shard),
+    )
     if preview is not None:
         check_preview(preview, request)
     if dry_run:
         _print_plan(request, as_json=as_json)
         return
     keep_freed_memory()
-    # Pillow warns of odd metadata; what matters of an image is in its row.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    with (
-        stoppable("what is done stays; run the same command again to go on", quiet=quiet or as_json) as stopped,
-        _progress(hidden=quiet or as_json) as report,
-    ):
+    kept = "what is done stays; run the same command again to go on"
+    with stoppable(kept, second="exit", quiet=silent) as stopped, bars(final="translate", hidden=silent) as report:
         summary = execute(request, progress=report, stopped=stopped)
-    if as_json:
-        typer.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
-    elif not quiet:
-        _print_summary(summary)
-    if profile and not as_json:
-        _print_profile(summary.profile)
-    if summary.failed and not as_json:
-        _print_failures(summary)
+    _print_results(summary, quiet=quiet, as_json=as_json, profile=profile)
     if preview is not None:
-        _write_preview(preview, request, quiet=quiet or as_json)
+        _write_preview(preview, request, quiet=silent)
     raise typer.Exit(summary.exit_code)
 
 
 def _source_and_out(names: list[str], listing: Path | None) -> tuple[Place | None, Place]:
     from nirgen.translate.url import to_place
 
-    paths = [to_place(name) for name in names]
-    if len(paths) == 2:
-        return paths[0], paths[1]
-    if len(paths) == 1 and listing is not None:
-        return None, paths[0]
+    places = [to_place(name) for name in names]
+    if len(places) == 2:
+        return places[0], places[1]
+    if len(places) == 1 and listing is not None:
+        return None, places[0]
     raise typer.BadParameter("give SRC and OUT (SRC may be left out with --list)")
 
 
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)[xX](\d+)", text)
-    if match is None:
-        raise typer.BadParameter(f"--size is HEIGHTxWIDTH in pixels, such as 720x1280, not {text!r}")
-    return int(match[1]), int(match[2])
-
-
-def _parse_shard(text: str | None) -> Shard | None:
-    from nirgen.translate.options import Shard
-
-    return None if text is None else Shard.parse(text)
-
-
-def _options(pixels: dict[str, Any], run: dict[str, Any]) -> tuple[TranslateOptions, RunOptions]:
-    from nirgen.translate.options import RunOptions, TranslateOptions
-
-    given = {name: value for name, value in run.items() if value is not None}
-    where = "the command line"
-    return TranslateOptions.read(pixels, where=where), RunOptions.read(given, where=where)
-
-
-@contextmanager
-def _progress(*, hidden: bool) -> Generator[Progress | None]:
-    """A bar on a terminal, lines elsewhere; both on standard error."""
-    if hidden:
-        yield None
-    elif sys.stderr.isatty():
-        with _bar() as report:
-            yield report
-    else:
-        yield _lines()
-
-
-@contextmanager
-def _bar() -> Generator[Progress]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        """Images a second, lately."""
-
-        def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:.2f}/s" if task.speed else "")
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def report(stage: str, done: int, total: int | None) -> None:
-            if stage not in tasks:
-                tasks[stage] = bar.add_task(stage, total=total)
-            bar.update(tasks[stage], completed=done, total=total)
-
-        yield report
-
-
-def _lines() -> Progress:
-    """A line every few seconds, and at the end."""
-    began: dict[str, float] = {}
-    printed = previous = time.monotonic()
-
-    def report(stage: str, done: int, total: int | None) -> None:
-        nonlocal printed, previous
-        now = time.monotonic()
-        began.setdefault(stage, previous)
-        previous = now
-        if stage == "translate" if done == total else now - printed >= _SECONDS_BETWEEN_LINES:
-            rate = done / max(now - began[stage], 1e-9)
-            count, to_go = f"{done}", "still counting"
-            if total is not None:
-                count, to_go = f"{done}/{total}", f"{(total - done) / rate:.0f} s to go"
-            typer.echo(f"{stage}: {count}, {rate:.2f}/s, {to_go}", err=True)
-            printed = now
-
-    return report
+def _print_results(summary: Summary, *, quiet: bool, as_json: bool, profile: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
+        return
+    if not quiet:
+        _print_summary(summary)
+    if profile:
+        _print_profile(summary.profile)
+    for _, error in summary.failures:
+        typer.echo(f"failed: {error}", err=True)
+    if summary.failed:
+        typer.echo(f"{summary.failed} of {summary.sources} failed; the manifest has every error", err=True)
 
 
 def _print_summary(summary: Summary) -> None:
@@ -280,30 +223,18 @@ def _print_summary(summary: Summary) -> None:
 
 
 def _print_profile(profile: Profile) -> None:
-    """A table of the stages, and what it says of the run."""
-    from rich.table import Table
-
-    from nirgen.cli.output import show
-
-    table = Table("stage", title="where the time went")
-    for column in ("images", "seconds", "images/s of one thread", "share of the wall time"):
-        table.add_column(column, justify="right")
+    columns = ("stage", "images", "seconds", "images/s of one thread", "share of the wall time")
+    rows = []
     for stage in profile.stages:
         rate = f"{stage.rate:.1f}" if stage.images else ""
-        table.add_row(stage.name, str(stage.images), f"{stage.seconds:.1f}", rate, f"{stage.share:.0%}")
-    show(table)
+        rows.append((stage.name, str(stage.images), f"{stage.seconds:.1f}", rate, f"{stage.share:.0%}"))
+    show(columns, rows, right=range(1, 5), ruled=True)
     typer.echo(
         f"{profile.images_per_second:.2f} images/s; the device was busy {profile.device_busy:.0%} of the time, waited "
         f"for input {profile.waited_for_input:.0%}, for output {profile.waited_for_output:.0%}; queued on average: "
         f"{profile.queued_input:.1f} decoded, {profile.queued_output:.1f} to be written"
     )
     typer.echo(f"bottleneck: {profile.remedy}")
-
-
-def _print_failures(summary: Summary) -> None:
-    for _, error in summary.failures:
-        typer.echo(f"failed: {error}", err=True)
-    typer.echo(f"{summary.failed} of {summary.sources} failed; the manifest has every error", err=True)
 
 
 def _write_preview(preview: Path, request: Request, *, quiet: bool) -> None:
