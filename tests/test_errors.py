@@ -1,4 +1,4 @@
-"""The errors that a user can mend."""
+"""Errors that the user can fix."""
 
 from __future__ import annotations
 
@@ -6,7 +6,14 @@ import pytest
 
 from nirgen import errors
 
-KINDS = [errors.ConfigError, errors.ImageError, errors.ModelError, errors.OutputError, errors.ShapeError]
+KINDS = [
+    errors.ConfigError,
+    errors.ImageError,
+    errors.ModelError,
+    errors.OutputError,
+    errors.FullError,
+    errors.ShapeError,
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
