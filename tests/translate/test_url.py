@@ -150,6 +150,8 @@ def test_a_missing_extra_is_one_line(tmp_path, save):
         capture_output=True, text=True, cwd=tmp_path, check=False,
     )  # fmt: skip
     assert run.returncode == 1
-    assert run.stderr.startswith("reading sources ...\nerror: 's3://bucket/nir' is a URL, and its reader is not installed")
+    assert run.stderr.startswith(
+        "reading sources ...\nerror: 's3://bucket/nir' is a URL, and its reader is not installed"
+    )
     assert run.stderr.endswith("pip install 'nirgen[remote]'\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["src"]
