@@ -146,8 +146,8 @@ def build_dataset(
     )
     settings |= _inputs("generated", generated or [], labels or [], "sources", sources or [])
     settings |= _inputs("real", real or [], real_labels or [], "pairs", real_pairs or [])
+    from nirgen.dataset.build import refuse_leaks
     from nirgen.dataset.contents import summarise
-    from nirgen.dataset.leaks import refuse_leaks
     from nirgen.dataset.planner import apply_plan, make_plan, write_plan
 
     with progress("nothing was written") as report:

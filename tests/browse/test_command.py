@@ -11,8 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nirgen.curation import Decision, Seen
-from nirgen.curation.file import write_decisions
+from nirgen.curation import Decision, Seen, write_decisions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
