@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -83,7 +82,7 @@ def labels(
             bdd_inclusive=bdd_inclusive,
             images=images,
             size=pixels,
-            progress=partial(report, "read"),
+            progress=report,
         )
         document.write(out)
     if as_json:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -105,7 +104,7 @@ def list_pairs(
             folders=folders,
             rules=Rules(rgb_suffix, nir_suffix, rgb_first=direction == "AtoB"),
             division=Division(parse_shares(split) if split else {}, **options.given(by=split_by, seed=seed)),
-            progress=partial(report, "hash"),
+            progress=report,
         )
     found.write(out)
     typer.echo(f"{out}: {_counts(found)}; {'two folders' if folders else f'layout {layout}'}")
@@ -143,8 +142,8 @@ def check(
     Measures misalignment, swapped partners, mutual information, clipping and copies across splits; writes a row per
     pair and prints the suspect ones.
     """
-    from nirgen.pairs import PairList
-    from nirgen.pairs.check import TOLERANCE, check_pairs, clean_pairs
+    from nirgen.pairs import PairList, check_pairs, clean_pairs
+    from nirgen.pairs.check import TOLERANCE
     from nirgen.pairs.report import write_report, write_sheet
 
     if clean_list is not None and drop_worse_than is None:
@@ -157,7 +156,7 @@ def check(
     pairs = PairList.read(listing, root, missing_ok=True)
     tolerance = TOLERANCE if drop_worse_than is None else drop_worse_than
     with progress("nothing was written") as report:
-        rows = check_pairs(pairs, tolerance=tolerance, workers=workers, progress=partial(report, "check"))
+        rows = check_pairs(pairs, tolerance=tolerance, workers=workers, progress=report)
     write_report(out, rows)
     _print_suspects(rows)
     typer.echo(f"report: {out}")
