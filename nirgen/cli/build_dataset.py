@@ -1,4 +1,4 @@
-"""`nirgen build-dataset`: build a detection dataset from translated and real NIR images with labels."""
+"""`nirgen build-dataset`: translated and real NIR images with their labels as a dataset that detectors train on."""
 
 from __future__ import annotations
 
@@ -29,46 +29,43 @@ _WITH_APPLY = {"out", "apply", "replace", "yes", "as_json", "dry_run"}
 def build_dataset(
     ctx: typer.Context,
     generated: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]OUT", help="Output folder of 'nirgen translate'; repeatable.")
+        list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of 'nirgen translate'; repeatable.")
     ] = None,
     labels: Annotated[
         list[Path] | None,
-        typer.Option(help="Labels of its RGB sources, in the order of --generated: any format of 'nirgen labels'."),
+        typer.Option(metavar="FILE", help="Labels of its RGB images, one per --generated, in order."),
     ] = None,
     sources: options.Sources = None,
     real: Annotated[
         list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of real NIR images; repeatable.")
     ] = None,
     real_labels: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Labels of real images, in the order of --real.")
+        list[Path] | None, typer.Option(metavar="FILE", help="Labels of real images, one per --real, in order.")
     ] = None,
     real_pairs: Annotated[
         list[str] | None,
         typer.Option(
-            metavar="[NAME=]LIST", help="List of 'nirgen pairs' with splits, sequences and RGB partners of real images."
+            metavar="[NAME=]FILE", help="Pair list of real images: their splits, sequences and RGB images; repeatable."
         ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="D", help="Output folder.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="D", help="Dataset folder to write.")] = None,
     policy: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Class policy for unconverted labels.  [default: {dataset.config:DatasetConfig.policy}]",
+            help="Class policy for labels not converted by 'nirgen labels'.  "
+            "[default: {dataset.config:DatasetConfig.policy}]",
         ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
-            metavar="SHARES",
-            help="Shares of splits for real images that have none, such as train=0.8,val=0.1,test=0.1.",
+            metavar="SHARES", help="Split shares for real images without a split: train=0.8,val=0.1,test=0.1."
         ),
     ] = None,
     split_by: Annotated[
         Literal["sequence", "frame"] | None,
-        typer.Option(
-            help="Unit that --split keeps whole; frame cuts sequences.  "
-            "[default: {dataset.config:DatasetConfig.split_by}]"
-        ),
+        typer.Option(help="Unit that --split keeps whole.  [default: {dataset.config:DatasetConfig.split_by}]"),
     ] = None,
     limit: Annotated[
         int | None, typer.Option(min=0, help="Maximum number of generated images.  [default: all]")
@@ -78,7 +75,7 @@ def build_dataset(
     ] = None,
     balance: Annotated[
         Literal["class", "weather", "timeofday", "scene"] | None,
-        typer.Option(help="Balance the sample of generated images by this attribute."),
+        typer.Option(help="Attribute to balance when sampling generated images."),
     ] = None,
     seed: Annotated[
         int | None,
@@ -86,45 +83,57 @@ def build_dataset(
     ] = None,
     files: Annotated[
         Literal["hardlink", "symlink", "copy"] | None,
-        typer.Option(help="How image files are placed in D.  [default: {dataset.config:DatasetConfig.files}]"),
+        typer.Option(help="Method of placing images in D.  [default: {dataset.config:DatasetConfig.files}]"),
     ] = None,
-    codec: Annotated[Literal["png", "jpg"] | None, typer.Option(help="Re-encode all images in this format.")] = None,
+    codec: Annotated[
+        Literal["png", "jpg"] | None, typer.Option(help="Format to encode all images in.  [default: as they are]")
+    ] = None,
     channels: Annotated[
-        Literal["1", "3"] | None, typer.Option(help="Re-encode all images with 1 channel, or 3 equal ones.")
+        Literal["1", "3"] | None,
+        typer.Option(help="Channels to encode all images with; 3 are equal copies.  [default: as they are]"),
     ] = None,
     formats: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Formats besides COCO, comma-separated: yolo, hf, rfdetr.")
+        str | None, typer.Option(metavar="LIST", help="Further formats besides COCO: yolo,hf,rfdetr.")
     ] = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of the dataset, stated in its card.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the dataset, for its card.")] = None,
     curation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Decisions to apply, from 'nirgen curation export'.")
+        Path | None, typer.Option(metavar="FILE", help="Decisions of 'nirgen curation export' to apply.")
     ] = None,
     include_unlabelled: Annotated[
         bool,
-        typer.Option("--include-unlabelled", help="Include images without a label entry as images without objects."),
+        typer.Option("--include-unlabelled", help="Include images without a label entry, as images without objects."),
     ] = False,
     near_duplicates: Annotated[
-        bool, typer.Option("--near-duplicates/--no-near-duplicates", help="Search for near duplicates across splits.")
+        bool,
+        typer.Option("--near-duplicates/--no-near-duplicates", help="Search near-duplicates across splits."),
     ] = True,
     allow_leak: Annotated[
         bool,
-        typer.Option("--allow-leak", help="Build although training has seen validation or test images; D records it."),
+        typer.Option("--allow-leak", help="Build despite leaks from training into val or test; the card states them."),
     ] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace an existing dataset in D.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the dataset in D.")] = False,
     plan_file: Annotated[
-        Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan to FILE, and stop.")
+        Path | None, typer.Option("--plan", metavar="FILE", help="Plan file to write, without building.")
     ] = None,
     apply: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Build the plan of FILE, if nothing has changed since.")
+        Path | None, typer.Option(metavar="FILE", help="Plan file to build from; its inputs must be unchanged.")
     ] = None,
     dry_run: options.DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Build without asking.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Build a detection dataset from translated images, real NIR images and their labels.
+    """Build a detection dataset from NIR images and labels.
 
-    The plan is shown first, and built after confirmation: on the terminal, by --yes, or by --apply. Generated images
-    go to train only, and images that trained a generator are kept out of val and test. Rules: docs/formats.md.
+    Reads translated folders, real NIR images and their labels; writes D with images, COCO files per split,
+    provenance and a card. Prints the plan first and asks before writing, unless --yes or --apply is given. Generated
+    images go into train only; images that a generator was trained on stay out of val and test. docs/formats.md has
+    the rules.
+
+    \b
+    Examples:
+      nirgen build-dataset --generated nir --labels bdd.json -o dataset
+      nirgen build-dataset --generated bdd=nir --labels bdd.json --real ranus=nir-real \\
+          --real-labels ranus.json --split train=0.8,val=0.1,test=0.1 -o dataset --yes
     """
     stop = dry_run or plan_file is not None
     _check_usage(ctx, out=out, stop=stop, asks=not (stop or yes or apply), as_json=as_json)
@@ -178,6 +187,7 @@ def build_dataset(
 
 
 def _check_usage(ctx: typer.Context, *, out: Path | None, stop: bool, asks: bool, as_json: bool) -> None:
+    """Refuse what can be refused before the long work begins."""
     if ctx.params["apply"] is not None:
         given = [name for name in ctx.params if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")]
         strange = sorted(set(given) - _WITH_APPLY)
@@ -206,7 +216,7 @@ def _config(settings: Mapping[str, Any], split: str | None) -> DatasetConfig:
 def _inputs(
     kind: str, folders: Sequence[str], labels: Sequence[Path], extra: str, extras: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the inputs of a kind: labels by position, `extras` by position or by name."""
+    """The inputs of a kind: labels by position, what else there is by position or by name."""
     if len(labels) != len(folders):
         option = "--labels" if kind == "generated" else "--real-labels"
         raise typer.BadParameter(f"each --{kind} has its {option}: {len(folders)} and {len(labels)} were given")

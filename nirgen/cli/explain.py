@@ -1,4 +1,4 @@
-"""`nirgen explain`: trace a box or an image of a dataset to its sources."""
+"""`nirgen explain`: where a box or an image of a dataset comes from."""
 
 from __future__ import annotations
 
@@ -19,12 +19,17 @@ if TYPE_CHECKING:
 def explain(
     dataset: Annotated[Path, typer.Argument(metavar="D", help="Dataset of 'nirgen build-dataset'.")],
     wanted: Annotated[str, typer.Argument(metavar="ID", help="Id or key of an annotation or image, or an image file.")],
-    image: Annotated[bool, typer.Option("--image", help="Take a number for an image's id.")] = False,
+    image: Annotated[bool, typer.Option("--image", help="Read a number as an image id, not an annotation id.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Trace a box or an image to its source label, source image and model, with every step between.
+    """Show the provenance of a box or an image.
 
-    A number is an annotation's id, or an image's if no annotation has it.
+    Prints source label, source image, model, and every step between.
+
+    \b
+    Examples:
+      nirgen explain dataset 17
+      nirgen explain dataset bdd/0001.jpg
     """
     from nirgen.explain import explain as find
 
