@@ -68,7 +68,7 @@ class ComparisonPlan:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All runs, arm by arm."""
+        """The runs, arm by arm."""
         return runs_of(self.arms, self.config.seeds)
 
 

@@ -39,7 +39,7 @@ class State(BaseState):
         self.config = config
         self.network = network
         self.model = network.model.to(device)
-        self.average = AveragedModel(self.model, multi_avg_fn=moving_average(config.ema_decay))  # what is kept
+        self.average = AveragedModel(self.model, multi_avg_fn=moving_average(config.ema_decay))  # written as the model
         self.optimizer = torch.optim.AdamW(_groups(config, self.model))
         super().__init__(device, {"model": self.model, "average": self.average, "optimizer": self.optimizer})
         self.passed_over = 0  # steps in a row whose gradient was not finite; they changed no weight

@@ -29,10 +29,10 @@ URBAN = frozenset({"urban", "street", "oldbuilding"})
 
 
 class Settings(FrozenConfig):
-    """What the numbers depend on besides the images."""
+    """Settings of an evaluation that its numbers depend on."""
 
     size: int | None = 256  # height and width that images are resized to; None: their own
-    bootstrap: Literal["images", "sequences"] = "images"  # what is drawn with replacement
+    bootstrap: Literal["images", "sequences"] = "images"  # unit drawn with replacement
     resamples: int = 2000
     seed: int = 0
     by: Literal["category", "urban"] | None = None  # subsets with a table of their own beside `all`

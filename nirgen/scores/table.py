@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
@@ -26,11 +25,14 @@ from nirgen.scores.trouble import (
     image_trouble,
     realism,
 )
+from nirgen.translate.options import processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
+
+    from numpy.typing import NDArray
 
     from nirgen.collection import Collection, Item
     from nirgen.progress import Progress
@@ -45,20 +47,12 @@ _ROWS_AT_ONCE = 256
 # of measured items; `finish` adds the scores that depend on the whole collection
 _COLUMNS = pa.schema(
     [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("basis", pa.string(), nullable=False),
-        pa.field("generated", pa.bool_(), nullable=False),
-        pa.field("beside_rgb", pa.bool_(), nullable=False),
+        *(pa.field(name, pa.string(), nullable=False) for name in ("key", "basis")),
+        *(pa.field(name, pa.bool_(), nullable=False) for name in ("generated", "beside_rgb")),
         pa.field("note", pa.string(), nullable=False),
         *(pa.field(name, pa.float32()) for name in MEASURED),
         pa.field("statistics", pa.list_(pa.float32())),
-        pa.field(
-            "boxes",
-            pa.list_(
-                pa.struct([pa.field("key", pa.string()), *(pa.field(name, pa.float32()) for name in BOX_MEASURES)])
-            ),
-            nullable=False,
-        ),
+        pa.field("boxes", pa.list_(pa.struct({"key": pa.string()} | dict.fromkeys(BOX_MEASURES, pa.float32()))), False),
     ]
 )
 
@@ -72,11 +66,7 @@ def to_rows(measured: Sequence[tuple[Item, Measured]]) -> pa.Table:
     """Return measured items as rows."""
     rows = [
         {
-            "key": each.key,
-            "basis": each.basis,
-            "generated": each.generated,
-            "beside_rgb": each.beside_rgb,
-            "note": each.note,
+            **{name: getattr(each, name) for name in ("key", "basis", "generated", "beside_rgb", "note")},
             **{name: getattr(each.image, name, None) for name in MEASURED},
             "statistics": None if each.image is None else each.image.statistics,
             "boxes": [
@@ -135,7 +125,7 @@ def read_table(folder: Path) -> pa.Table | None:
     return table.combine_chunks()
 
 
-def _finish_boxes(rows: pa.Table, generated: np.ndarray[Any, np.dtype[np.bool_]]) -> pa.ListArray:
+def _finish_boxes(rows: pa.Table, generated: NDArray[np.bool_]) -> pa.ListArray:
     boxes = rows["boxes"].combine_chunks()
     values = boxes.flatten()
     lengths = pc.list_value_length(boxes).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -160,7 +150,7 @@ def _finish_boxes(rows: pa.Table, generated: np.ndarray[Any, np.dtype[np.bool_]]
     return pa.ListArray.from_arrays(pa.array(offsets), inner)
 
 
-def _statistics(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _statistics(rows: pa.Table) -> NDArray[np.float64]:
     """(N, S), NaN for an image without statistics."""
     lists = rows["statistics"].combine_chunks()
     present = np.asarray(pc.is_valid(lists), np.bool_)
@@ -171,12 +161,12 @@ def _statistics(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.float64]]:
     return statistics
 
 
-def _numbers(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _numbers(column: Any) -> NDArray[np.float64]:
     """(N,), NaN for null."""
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
 
 
-def _column(values: np.ndarray[Any, np.dtype[np.float64]]) -> pa.Array:
+def _column(values: NDArray[np.float64]) -> pa.Array:
     """float32, null for NaN."""
     return pa.array(values.astype(np.float32), from_pandas=True)
 
@@ -249,7 +239,7 @@ def score(collection: Collection, report: Progress | None = None, workers: int |
         NirgenError: The collection can't be read, or the scores can't be written.
     """
     work = _Work(collection)
-    workers = workers or _cores()
+    workers = workers or processors()
     try:
         with ThreadPoolExecutor(workers) as threads:
             try:
@@ -325,23 +315,20 @@ def _in_order(
 ) -> Iterator[tuple[Item, Measured | None]]:
     """Yield each item with its measures, None if they are known; few items are in flight."""
     flying: deque[tuple[Item, Future[Measured] | None]] = deque()
+
+    def landed() -> tuple[Item, Measured | None]:
+        item, future = flying.popleft()
+        return item, None if future is None else future.result()
+
     for item in collection.items():
         flying.append((item, None if work.is_known(item) else threads.submit(measure, item)))
         while len(flying) > 4 * workers:
-            yield _landed(*flying.popleft())
+            yield landed()
     while flying:
-        yield _landed(*flying.popleft())
-
-
-def _landed(item: Item, future: Future[Measured] | None) -> tuple[Item, Measured | None]:
-    return item, None if future is None else future.result()
+        yield landed()
 
 
 def _worst_first(table: pa.Table) -> list[tuple[str, float]]:
     both = zip(table["key"].to_pylist(), table["trouble"].to_pylist(), strict=True)
     known = [(key, trouble) for key, trouble in both if trouble is not None]
     return sorted(known, key=lambda pair: (-pair[1], pair[0]))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
