@@ -1,4 +1,4 @@
-"""`nirgen report`: a dataset on one HTML page that needs no other file."""
+"""`nirgen report`: write an HTML page about a dataset."""
 
 from __future__ import annotations
 
@@ -15,13 +15,15 @@ from nirgen.cli.output import announce, progress
 def report(
     folder: Annotated[
         Path,
-        typer.Argument(metavar="D", help="A dataset of 'nirgen build-dataset', or a folder of 'nirgen translate'."),
+        typer.Argument(metavar="D", help="Dataset of 'nirgen build-dataset', or folder of 'nirgen translate'."),
     ],
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", metavar="FILE", help="The page to write, outside of D; an old one is replaced."),
+        typer.Option("--out", "-o", metavar="FILE", help="HTML file to write, outside of D; an old one is replaced."),
     ] = Path("report.html"),
-    title: Annotated[str | None, typer.Option(help="Of the page.  [default: D's name]", show_default=False)] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Title of the page.  [default: D's name]", show_default=False)
+    ] = None,
     images: Annotated[
         int | None,
         typer.Option(
@@ -54,10 +56,10 @@ def report(
     sources: options.Sources = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write a page about a dataset for people without FiftyOne: counts, statistics, the worst and the best, sliders.
+    """Write one HTML page about a dataset: counts, statistics, worst and best images, RGB beside NIR.
 
-    The page is one file that opens from disk and loads nothing. Scores are computed first where they are missing, and
-    kept in D. docs/report.md says how the numbers are made.
+    The page opens from disk and loads nothing. Missing scores are computed first, and stored in D. docs/report.md
+    explains the numbers.
     """
     announce("reading the dataset", quiet=as_json)
     from nirgen.report import ReportOptions, write_report

@@ -77,6 +77,7 @@ def test_a_database_that_does_not_answer_is_one_line(
     try:
         code, out, said = nirgen("browse", dataset_folder("D"), "--no-launch", "--database-uri", uri)
     finally:
+        monkeypatch.undo()
         open_fiftyone(mongodb)
     assert (code, out) == (1, "")
     assert said.startswith(f"error: {uri}: no MongoDB answers there")
