@@ -81,11 +81,7 @@ class State(BaseState):
         return terms | {"gradient_norm": norm}
 
     def loss(self, pixels: Tensor, labels: list[dict[str, Tensor]]) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss as transformers computes it, and its terms.
-
-        Raises:
-            NotFiniteError: The loss is NaN or infinite.
-        """
+        """Return the loss as transformers computes it, and its terms; NotFiniteError if it is NaN or infinite."""
         self.model.train()
         batch = self.network.normalise(pixels.to(self.device))
         on_device = [{name: tensor.to(self.device) for name, tensor in label.items()} for label in labels]

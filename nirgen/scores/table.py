@@ -103,11 +103,7 @@ def measured_rows(table: pa.Table) -> pa.Table:
 
 
 def write_scores(folder: Path, table: pa.Table) -> None:
-    """Write the scores of a folder.
-
-    Raises:
-        OutputError: The file can't be written.
-    """
+    """Write the scores of a folder."""
     with output_file(folder / SCORES) as temporary:
         pq.write_table(table.replace_schema_metadata({"nirgen.schema": str(SCHEMA)}), temporary, compression="zstd")
 
