@@ -24,23 +24,24 @@ _OFF = {"0", "false", "no", "off"}
 
 def browse(
     dataset: Annotated[
-        Path, typer.Argument(metavar="D", help="A folder of 'nirgen build-dataset' or 'nirgen translate'.")
+        Path, typer.Argument(metavar="D", help="Folder of 'nirgen build-dataset' or 'nirgen translate'.")
     ],
     name: options.DatasetName = None,
     sources: options.Sources = None,
-    scores: Annotated[
-        bool, typer.Option("--scores/--no-scores", help="Compute what scores.parquet doesn't have yet.")
+    scores: Annotated[bool, typer.Option("--scores/--no-scores", help="Compute missing image and box scores.")] = True,
+    launch: Annotated[
+        bool, typer.Option("--launch/--no-launch", help="Open the App, or only load the dataset.")
     ] = True,
-    launch: Annotated[bool, typer.Option("--launch/--no-launch", help="Open the App, or only load.")] = True,
-    remote: Annotated[bool, typer.Option("--remote", help="Serve the App and open no browser here.")] = False,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the App.")] = 5151,
-    address: Annotated[str, typer.Option(help="Where the App listens; 0.0.0.0 is everywhere.")] = "127.0.0.1",
+    remote: Annotated[bool, typer.Option("--remote", help="Serve the App without opening a browser.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the App.")] = 5151,
+    address: Annotated[str, typer.Option(metavar="IP", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     database_uri: options.DatabaseUri = None,
 ) -> None:
-    """Show a dataset in FiftyOne's App: NIR beside RGB, boxes, and scores that find trouble first.
+    """Open a dataset in the FiftyOne App.
 
-    Run again, it updates what has changed and keeps tags, decisions and edits. Ctrl-C ends it. docs/browse.md is the
-    guide; 'nirgen curation export' writes the decisions down.
+    Loads images, boxes, RGB partners and scores into FiftyOne and serves the App until Ctrl-C. Running the command
+    again updates what has changed and keeps tags, decisions and edits; 'nirgen curation export' writes them to a file.
+    docs/browse.md is the guide.
     """
     announce("opening FiftyOne")
     folder = dataset.resolve()

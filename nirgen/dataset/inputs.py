@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from nirgen.config import SPLITS
 from nirgen.dataset.entries import find_entries, misfit, name_targets
 from nirgen.dataset.folder import Looked, look_at, read_all
 from nirgen.dataset.plan import Generator, LabelInput, Matched, PlannedImage, TrainingPair
@@ -16,7 +17,6 @@ from nirgen.dataset.read import find_rgb, translated_from
 from nirgen.errors import ImageError, NirgenError
 from nirgen.files import safe_path, sha256_of
 from nirgen.labels import open_labels
-from nirgen.labels.frames import SPLITS
 from nirgen.labels.policy import BUILT_IN
 from nirgen.pairs.listing import file_of, read_rows
 from nirgen.pairs.matching import list_images
