@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.collection import Collection, Item
+    from nirgen.collection import Collection
+    from nirgen.dataset.read import Image
     from nirgen.progress import Progress
     from nirgen.scores.measures import Measured
 
@@ -43,6 +44,7 @@ SCHEMA = 1
 MEASURED = ("structure", "sharpness", "contrast", "clipping", "noise", "banding")  # of an image's own files alone
 SAVE_EVERY = 2000  # images measured
 
+_PLAIN = ("key", "basis", "generated", "beside_rgb", "note")
 _ROWS_AT_ONCE = 256
 # of measured items; `finish` adds the scores that depend on the whole collection
 _COLUMNS = pa.schema(
@@ -62,11 +64,11 @@ def empty_rows() -> pa.Table:
     return _COLUMNS.empty_table()
 
 
-def to_rows(measured: Sequence[tuple[Item, Measured]]) -> pa.Table:
+def to_rows(measured: Sequence[tuple[Image, Measured]]) -> pa.Table:
     """Return measured items as rows."""
     rows = [
         {
-            **{name: getattr(each, name) for name in ("key", "basis", "generated", "beside_rgb", "note")},
+            **{name: getattr(each, name) for name in _PLAIN},
             **{name: getattr(each.image, name, None) for name in MEASURED},
             "statistics": None if each.image is None else each.image.statistics,
             "boxes": [
@@ -88,7 +90,7 @@ def finish(rows: pa.Table) -> pa.Table:
     groups = generated * 2 + np.asarray(rows["beside_rgb"].to_numpy(), np.int64)
     columns["trouble"] = image_trouble(columns, groups)
     images = {name: _column(columns[name]) for name in IMAGE_SCORES}
-    kept = {name: rows[name] for name in ("key", "basis", "generated", "beside_rgb", "note")}
+    kept = {name: rows[name] for name in _PLAIN}
     return pa.table(kept | images | {"statistics": rows["statistics"], "boxes": _finish_boxes(rows, generated)})
 
 
@@ -188,7 +190,7 @@ class Scores:
         table = read_table(folder)
         return cls(finish(empty_rows()) if table is None else table)
 
-    def of(self, item: Item) -> ItemScores:
+    def of(self, item: Image) -> ItemScores:
         """Return the scores of an image and its boxes; None if unknown."""
         position = self._positions.get(item.key)
         if position is None:
@@ -262,12 +264,12 @@ class _Work:
         columns = (self._known[name].to_pylist() for name in ("key", "basis", "note"))
         self._rows = {key: (place, basis, note) for place, (key, basis, note) in enumerate(zip(*columns, strict=True))}
         self._states = np.zeros(len(self._known), np.int8)  # 0 unseen, 1 keep, -1 measure anew
-        self._waiting: list[tuple[Item, Measured]] = []
+        self._waiting: list[tuple[Image, Measured]] = []
         self._parts: list[pa.Table] = []
         self._saved = 0
         self.measured = 0
 
-    def is_known(self, item: Item) -> bool:
+    def is_known(self, item: Image) -> bool:
         place, basis, note = self._rows.get(item.key, (-1, "", ""))
         if place < 0:
             return False
@@ -278,7 +280,7 @@ class _Work:
         self._states[place] = 1 if same else -1
         return same
 
-    def add(self, item: Item, found: Measured | None) -> None:
+    def add(self, item: Image, found: Measured | None) -> None:
         if found is None:
             return
         self._waiting.append((item, found))
@@ -308,11 +310,11 @@ class _Work:
 
 def _in_order(
     threads: ThreadPoolExecutor, collection: Collection, work: _Work, workers: int
-) -> Iterator[tuple[Item, Measured | None]]:
+) -> Iterator[tuple[Image, Measured | None]]:
     """Yield each item with its measures, None if they are known; few items are in flight."""
-    flying: deque[tuple[Item, Future[Measured] | None]] = deque()
+    flying: deque[tuple[Image, Future[Measured] | None]] = deque()
 
-    def landed() -> tuple[Item, Measured | None]:
+    def landed() -> tuple[Image, Measured | None]:
         item, future = flying.popleft()
         return item, None if future is None else future.result()
 
