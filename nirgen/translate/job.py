@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from nirgen.translate.items import Item, Row, Sink, Source, Translator
+    from nirgen.translate.items import Item, Row, Translator
     from nirgen.translate.options import RunOptions, TranslateOptions
+    from nirgen.translate.stores import Sink, Source
     from nirgen.translate.summary import Stopwatch
 
 

@@ -17,10 +17,11 @@ from nirgen.translate.ordered import ahead
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
-    from nirgen.translate.items import Item, Row, Sink, Source, State
+    from nirgen.translate.items import Item, Row, State
     from nirgen.translate.job import Job
     from nirgen.translate.plan import Plan
     from nirgen.translate.records import Records
+    from nirgen.translate.stores import Sink, Source
 
 
 @dataclass(frozen=True, slots=True)

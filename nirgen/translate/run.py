@@ -22,7 +22,7 @@ from nirgen.translate.options import RunOptions, TranslateOptions
 from nirgen.translate.plan import make_plan
 from nirgen.translate.records import open_records
 from nirgen.translate.resume import check_owned, check_redo, check_unmixed, find_others, find_states
-from nirgen.translate.stores import open_sink, open_source
+from nirgen.translate.stores import Sink, Source
 from nirgen.translate.summary import Count, Stopwatch, Summary
 from nirgen.translate.translators import ModelLoader
 from nirgen.translate.url import Url, to_place
@@ -151,10 +151,10 @@ def execute(
 
 def _prepare(request: Request, records: Records) -> Job:
     """Put the parts of a run together, and refuse what can be refused before the model is read."""
-    sink = open_sink(request.out)
+    sink = Sink.at(request.out)
     check_owned(records, request.plan, sink)
     translator = request.translator or request.engine.describe()
-    source = open_source(request.plan.root, request.run.pixel_limit)
+    source = Source.at(request.plan.root, request.run.pixel_limit)
     return Job(translator, source, sink, request.options, request.run)
 
 

@@ -29,8 +29,9 @@ from nirgen.translate.worker import ASK, FAILED, ROW, STOP, TIMES, Setup
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from nirgen.translate.items import Item, Sink
+    from nirgen.translate.items import Item
     from nirgen.translate.job import Job
+    from nirgen.translate.stores import Sink
     from nirgen.translate.summary import Stopwatch
     from nirgen.translate.translators import Loader
 
