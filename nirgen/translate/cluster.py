@@ -71,11 +71,7 @@ class Cluster:
         self._device = device
 
     def describe(self) -> Elsewhere:
-        """Return the model's description, which a run records.
-
-        Raises:
-            NirgenError: It can't be loaded.
-        """
+        """Return the model's description, which a run records."""
         return describe(self._loader, "cpu", "ray")
 
     def __call__(
@@ -113,11 +109,7 @@ class _Place:
 
     @classmethod
     def choose(cls, device: str | None, workers: int | None) -> _Place:
-        """Choose for the cluster that this process is connected to.
-
-        Raises:
-            ConfigError: It has too few processors or GPUs, or has GPUs and no device was named.
-        """
+        """Choose for the cluster that this process is connected to."""
         import ray
 
         has = ray.cluster_resources()  # type: ignore[no-untyped-call]

@@ -32,11 +32,7 @@ class Here:
         self._loaded: Translator | None = None
 
     def describe(self) -> Elsewhere:
-        """Return the description of a named model.
-
-        Raises:
-            NirgenError: There is no such model or device.
-        """
+        """Return the description of a named model."""
         assert self._loader is not None
         return self._loader.describe(self._device)
 
@@ -68,14 +64,14 @@ def choose_engine(
     ray_address: str | None = None,
     ray_workers: int | None = None,
 ) -> Engine:
-    """Return the engine of a named model.
+    """Return the engine of a named model, on this machine or on a cluster of Ray (see `Cluster`).
 
     Args:
         kind: This machine, or a cluster of Ray.
         model: The model's name, file or run folder.
         device: A device, several with commas between, or `all`; None for the best one.
         precision: `fp32`, `bf16`, `fp16`, or `auto`.
-        ray_address: Of the cluster, see `Cluster`.
+        ray_address: Address of the cluster.
         ray_workers: Number of its workers.
 
     Raises:

@@ -30,17 +30,14 @@ class Translator(Protocol):
     @property
     def id(self) -> str:
         """Sha256 of everything that decides what the model computes, as 64 hexadecimal digits."""
-        ...
 
     @property
     def stride(self) -> int:
         """Heights and widths of a batch must be multiples of this many pixels."""
-        ...
 
     @property
     def header(self) -> Mapping[str, Any]:
         """Description of the model for the manifest; plain values that JSON can hold."""
-        ...
 
     def translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
         """Translate a batch of padded images.
@@ -54,7 +51,6 @@ class Translator(Protocol):
             (N, C, H, W) float32 on the CPU: NIR intensity in [0, 1], clamped; C is 1 or 3. Values outside `sizes` are
             ignored.
         """
-        ...
 
 
 def precision_of(translator: Translator) -> str | None:

@@ -35,7 +35,6 @@ class Engine(Protocol):
         Raises:
             NirgenError: There is no such model or device.
         """
-        ...
 
     def __call__(
         self, items: Iterable[Item], job: Job, stopwatch: Stopwatch, stopped: Callable[[], bool]
@@ -48,4 +47,3 @@ class Engine(Protocol):
             stopwatch: Gets the times of all stages.
             stopped: Checked before each batch; once True, no other is begun, and batches in flight are finished.
         """
-        ...

@@ -48,7 +48,6 @@ class Loader(Protocol):
         Raises:
             NirgenError: There is no such model or device.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +87,7 @@ class ModelLoader:
 
 
 def describe(loader: Loader, device: str, shown: str) -> Elsewhere:
-    """Return the description of a loader's translator.
-
-    Args:
-        loader: Loads it, if it is no `ModelLoader`.
-        device: One that it will compute on.
-        shown: All of them, for `run.json`.
+    """Return the description of a loader's translator, as on `device`; `shown` are all devices, for `run.json`.
 
     Raises:
         NirgenError: It can't be loaded.

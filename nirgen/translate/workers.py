@@ -55,11 +55,7 @@ class Workers:
         self._devices = list(devices)
 
     def describe(self) -> Elsewhere:
-        """Return the model's description, which a run records.
-
-        Raises:
-            NirgenError: It can't be loaded.
-        """
+        """Return the model's description, which a run records."""
         described = describe(self._loader, self._devices[0], ",".join(self._devices))
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():  # leave that GPU's memory to its worker
@@ -99,11 +95,7 @@ class WorkerError(RuntimeError):
 
 
 class Crew:
-    """Worker processes, which serve any number of lists of sources.
-
-    Args:
-        setups: One for each worker.
-    """
+    """Worker processes, one for each setup, which serve any number of lists of sources."""
 
     def __init__(self, setups: Sequence[Setup]) -> None:
         self._items: Iterator[Item] = iter(())
@@ -267,11 +259,7 @@ class _Worker:
 
     @classmethod
     def start(cls, setup: Setup) -> _Worker:
-        """Start a process, in a session of its own: Ctrl-C reaches the parent alone.
-
-        Raises:
-            NirgenError: The system refuses another process.
-        """
+        """Start a process, in a session of its own: Ctrl-C reaches the parent alone."""
         ours, theirs = socket.socketpair()
         with theirs:
             command = _COMMAND.format(path=_PACKAGE_FOLDER, descriptor=theirs.fileno())
