@@ -72,8 +72,8 @@ def find_states(items: Iterable[Item], records: Records | None, job: Job) -> Gen
 
     Args:
         items: The sources, sorted.
-        records: Of the present model and options; None if all rows are to be ignored.
-        job: Its source, sink and number of workers are used.
+        records: Of the present model and options; None ignores all rows.
+        job: Has source, sink and number of workers.
 
     Yields:
         Each item in order: `done`; or why it is to do: `new`, its source `changed`, it failed before (`retry`), its
@@ -159,9 +159,7 @@ def check_unmixed(records: Records, plan: Plan, job: Job) -> None:
 class _Root:
     """Finds out if rows are of another folder's sources: not if it is the same folder, or was moved as a whole.
 
-    Args:
-        before: The folder that `run.json` names; None if unknown.
-        source: The folder now.
+    `before` is the folder that `run.json` names; None if unknown.
     """
 
     def __init__(self, before: str | None, source: Source) -> None:

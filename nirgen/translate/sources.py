@@ -130,9 +130,7 @@ def has_sources(tree: Tree, prefix: str) -> bool:
 class Disk:
     """A folder, recursively; symbolic links are followed, except back to a folder that holds them.
 
-    Args:
-        root: The folder.
-        out: The output folder, which must not be met; it need not exist. None if it is elsewhere.
+    `out` is the output folder, which must not be met; None if it is at a URL.
     """
 
     def __init__(self, root: Path, out: Path | None) -> None:
@@ -188,13 +186,7 @@ class UrlTree:
 
 
 class Names:
-    """Sources that are named one by one.
-
-    Args:
-        root: The folder that the names are relative to.
-        names: POSIX paths; duplicates count once.
-        out: The output folder, where none of them must lie.
-    """
+    """Sources that are named one by one, by POSIX paths relative to a root; duplicates count once."""
 
     def __init__(self, root: Place, names: Iterable[str], out: Place) -> None:
         self._root = root

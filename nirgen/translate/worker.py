@@ -48,11 +48,7 @@ class Setup:
 
 
 class Inbox:
-    """The messages of the parent. Once the parent has ended, this process ends at once, whatever it is doing.
-
-    Args:
-        connection: Read by a thread of this object alone.
-    """
+    """The messages of the parent, read by a thread. Once the parent has ended, this process ends at once."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -86,11 +82,7 @@ class Inbox:
 
 
 def main(descriptor: int) -> None:
-    """Work for the process at the other end of a pipe until it has no more sources.
-
-    Args:
-        descriptor: File descriptor of the pipe's end.
-    """
+    """Work for the process at the other end of a pipe, a file descriptor, until it has no more sources."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to stop
         signal.signal(number, signal.SIG_IGN)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # about metadata

@@ -109,16 +109,7 @@ class Crew:
     def rows(
         self, items: Iterable[Item], sink: Sink, stopwatch: Stopwatch, stopped: Callable[[], bool] = lambda: False
     ) -> Iterator[Row]:
-        """Translate sources.
-
-        Args:
-            items: Taken as workers ask.
-            sink: Gets the number and size of the outputs that the workers have stored.
-            stopwatch: Gets their times.
-            stopped: Once True, no more sources are given out, and batches in flight are finished.
-
-        Yields:
-            The row of each source, as it is stored.
+        """Translate sources as workers ask for them, and yield their rows; see `Engine`.
 
         Raises:
             NirgenError: A worker can't start, or nothing can be stored any more.
