@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Final
 
 from nirgen.errors import NirgenError
-from nirgen.translate.translators import Elsewhere, load_as_described
+from nirgen.translate.translators import Description, load_as_described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -111,7 +111,7 @@ def _work(connection: Connection) -> None:
     keep_freed_memory()
     torch.set_num_threads(setup.threads)
     job, sink = setup.job, setup.job.sink
-    assert isinstance(job.translator, Elsewhere)
+    assert isinstance(job.translator, Description)
     job = replace(job, translator=load_as_described(setup.loader, setup.device, job.translator))
     while (first := inbox.ask()) is not None:
         stopwatch = Stopwatch()

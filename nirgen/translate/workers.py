@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 from nirgen.errors import NirgenError
 from nirgen.translate.items import Row
 from nirgen.translate.options import processors
-from nirgen.translate.translators import Elsewhere, describe
+from nirgen.translate.translators import Description, describe
 from nirgen.translate.worker import ASK, FAILED, ROW, STOP, TIMES, Setup
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Workers:
         self._loader = loader
         self._devices = list(devices)
 
-    def describe(self) -> Elsewhere:
+    def describe(self) -> Description:
         """Return the model's description, which a run records."""
         described = describe(self._loader, self._devices[0], ",".join(self._devices))
         torch = sys.modules.get("torch")
@@ -70,7 +70,7 @@ class Workers:
         count, on_device = len(self._devices), Counter(self._devices)
         stopwatch.devices = count
         run = job.run.model_copy(update={"workers": math.ceil(job.run.workers / count)})
-        job = replace(job, run=run, translator=Elsewhere.of(job.translator, ",".join(self._devices)))
+        job = replace(job, run=run, translator=Description.of(job.translator, ",".join(self._devices)))
         threads = max(1, processors() // count)
         crew = Crew(
             [

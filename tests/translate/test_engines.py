@@ -9,7 +9,7 @@ import pytest
 
 from nirgen.errors import ConfigError, ModelError
 from nirgen.models.catalog import embedded_models
-from nirgen.translate.engines import Here, choose_engine
+from nirgen.translate.engines import LocalEngine, choose_engine
 from nirgen.translate.options import RunOptions
 from nirgen.translate.run import Request, execute, look_ahead, translate_folder
 from nirgen.translate.translators import ModelLoader
@@ -61,10 +61,10 @@ def test_a_description_is_that_of_the_loaded_model():
 
 def test_a_precision_that_is_none_is_refused_before_the_model_is_loaded():
     with pytest.raises(ConfigError, match="precision is 'fp31'; did you mean 'fp32'"):
-        Here(ModelLoader("compact", "fp31"), "cpu").describe()
+        LocalEngine(ModelLoader("compact", "fp31"), "cpu").describe()
 
 
-@pytest.mark.parametrize(("device", "kind"), [(None, Here), ("cpu", Here), ("cpu,cpu", Workers)])
+@pytest.mark.parametrize(("device", "kind"), [(None, LocalEngine), ("cpu", LocalEngine), ("cpu,cpu", Workers)])
 def test_several_devices_get_a_worker_each(device, kind):
     assert type(choose_engine("local", "compact", device, "auto")) is kind
 
@@ -72,6 +72,6 @@ def test_several_devices_get_a_worker_each(device, kind):
 def test_a_resumed_run_loads_the_model_for_what_is_left(tmp_path, source, save):
     translate_folder(source, tmp_path / "out", model="compact", device="cpu")
     save(source / "b.png", 32, 32, seed=1)
-    request = Request(source, tmp_path / "out", Here(ModelLoader("compact"), "cpu"), run=RunOptions(workers=1))
+    request = Request(source, tmp_path / "out", LocalEngine(ModelLoader("compact"), "cpu"), run=RunOptions(workers=1))
     summary = execute(request)
     assert (summary.translated, summary.unchanged) == (1, 1)
