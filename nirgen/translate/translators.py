@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """Description of a translator that an engine loads, perhaps in other processes."""
+    """Id, header and stride of a translator that an engine loads, perhaps in other processes."""
 
     id: str
     stride: int
