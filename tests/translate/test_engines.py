@@ -16,12 +16,11 @@ from nirgen.translate.translators import ModelLoader
 from nirgen.translate.workers import Workers
 
 SCRIPT = """
-import sys
+import atexit, sys
+heavy = {"torch", "timm", "torchvision", "transformers"}
+atexit.register(lambda: print("heavy:", *sorted(heavy & set(sys.modules)), flush=True))
 from nirgen.cli import main
-try:
-    main()
-finally:
-    print("heavy:", *sorted({"torch", "timm", "torchvision", "transformers"} & set(sys.modules)))
+main()
 """
 
 
