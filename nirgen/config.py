@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+SPLITS = ("train", "val", "test")
+
 OLD_PRECISIONS = BeforeValidator(lambda value: "fp32" if value == "float32" else value)
 """Reads the precision of files that older versions wrote."""
 

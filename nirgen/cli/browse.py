@@ -24,23 +24,24 @@ _OFF = {"0", "false", "no", "off"}
 
 def browse(
     dataset: Annotated[
-        Path, typer.Argument(metavar="D", help="A folder of 'nirgen build-dataset' or 'nirgen translate'.")
+        Path, typer.Argument(metavar="D", help="Folder of 'nirgen build-dataset' or 'nirgen translate'.")
     ],
     name: options.DatasetName = None,
     sources: options.Sources = None,
-    scores: Annotated[
-        bool, typer.Option("--scores/--no-scores", help="Compute what scores.parquet doesn't have yet.")
+    scores: Annotated[bool, typer.Option("--scores/--no-scores", help="Compute missing image and box scores.")] = True,
+    launch: Annotated[
+        bool, typer.Option("--launch/--no-launch", help="Open the App, or only load the dataset.")
     ] = True,
-    launch: Annotated[bool, typer.Option("--launch/--no-launch", help="Open the App, or only load.")] = True,
-    remote: Annotated[bool, typer.Option("--remote", help="Serve the App and open no browser here.")] = False,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the App.")] = 5151,
-    address: Annotated[str, typer.Option(help="Where the App listens; 0.0.0.0 is everywhere.")] = "127.0.0.1",
+    remote: Annotated[bool, typer.Option("--remote", help="Serve the App without opening a browser.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the App.")] = 5151,
+    address: Annotated[str, typer.Option(metavar="IP", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     database_uri: options.DatabaseUri = None,
 ) -> None:
-    """Show a dataset in FiftyOne's App: NIR beside RGB, boxes, and scores that find trouble first.
+    """Open a dataset in the FiftyOne App.
 
-    Run again, it updates what has changed and keeps tags, decisions and edits. Ctrl-C ends it. docs/browse.md is the
-    guide; 'nirgen curation export' writes the decisions down.
+    Loads images, boxes, RGB partners and scores into FiftyOne and serves the App until Ctrl-C. Running the command
+    again updates what has changed and keeps tags, decisions and edits; 'nirgen curation export' writes them to a file.
+    docs/browse.md is the guide.
     """
     announce("opening FiftyOne")
     folder = dataset.resolve()
@@ -66,7 +67,6 @@ def browse(
 
 
 def _sources(values: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Folders of RGB images, by origin."""
     from nirgen.collection import open_collection
 
     named: dict[str, Path] = {}
@@ -86,7 +86,7 @@ def _sources(values: Sequence[str], folder: Path) -> dict[str, Path]:
 
 
 def _tracking_is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the user has told FiftyOne to send its makers how it is used, which it does if it is told nothing."""
+    """Return True if the user has turned FiftyOne's usage statistics on; FiftyOne's own default is on."""
     given = environment.get("FIFTYONE_DO_NOT_TRACK")
     if given is not None:
         return given.strip().lower() in _OFF
@@ -106,15 +106,15 @@ def _print(loaded: Loaded) -> None:
         f"{loaded.name}: {loaded.images} images, {loaded.samples} samples with RGB; {changed or 'nothing has changed'}"
     )
     if loaded.edits.kept:
-        typer.echo(f"{loaded.edits.kept} edits of boxes that no dataset has yet were kept")
+        typer.echo(f"{loaded.edits.kept} edits of boxes that the dataset lacks were kept")
     if loaded.edits.lost:
         typer.echo(
-            f"warning: {len(loaded.edits.lost)} edits of boxes were given up, for the dataset has changed the same "
+            f"warning: {len(loaded.edits.lost)} edits of boxes were discarded, as the dataset has changed the same "
             f"boxes: {', '.join(loaded.edits.lost[:5])}",
             err=True,
         )
     if loaded.decided:
-        typer.echo(f"{loaded.decided} of the images removed had decisions")
+        typer.echo(f"{loaded.decided} of the removed images had decisions")
     if loaded.not_shown:
         typer.echo(f"warning: {loaded.not_shown} images are TIFF, which browsers don't show", err=True)
     if loaded.own:
@@ -122,7 +122,7 @@ def _print(loaded: Loaded) -> None:
 
 
 def _show(name: str, *, address: str, port: int, remote: bool) -> None:
-    """Serve the App until Ctrl-C or SIGTERM, which are no mistake here."""
+    """Serve the App until Ctrl-C or SIGTERM, with exit code 0."""
     from nirgen.browse.app import install, serving, wait
 
     def stop(_signal: int, _frame: object) -> NoReturn:

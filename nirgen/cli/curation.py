@@ -18,10 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 
-app = options.Group(help="Export, import and preview a curator's decisions.")
+app = options.Group(help="Export, preview and import curation decisions.")
 
 Dataset = Annotated[Path, typer.Argument(metavar="D", help="Dataset of 'nirgen build-dataset'.")]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="File of decisions.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Decision file.")]
 
 _IN_PART = 3
 
@@ -29,22 +29,21 @@ _IN_PART = 3
 @app.command("export")
 def export_decisions(
     dataset: Dataset,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="Output file; decisions that it holds are kept.")
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Decision file to write or add to.")],
     name: options.DatasetName = None,
     database_uri: options.DatabaseUri = None,
     author: Annotated[
-        str | None, typer.Option(help="Author of decisions that name none.  [default: your login name]")
+        str | None, typer.Option(help="Author of decisions without one.  [default: your login name]")
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Drop decisions that only FILE has, such as withdrawn ones.")
+        bool, typer.Option("--replace", help="Drop decisions in FILE that neither D nor FiftyOne has.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write the decisions made in FiftyOne, on top of those that D was built with.
+    """Export decisions from FiftyOne to a file.
 
-    Decisions of an existing FILE are kept unless a newer one contradicts them; --replace drops them.
+    Writes the decisions made in FiftyOne on top of those that D was built with. Decisions already in FILE stay unless
+    a newer one contradicts them.
     """
     from nirgen.browse.decisions import export_decisions as export
 
@@ -79,9 +78,10 @@ def _login_name() -> str:
 
 @app.command("apply")
 def apply_decisions(dataset: Dataset, file: File, as_json: options.AsJson = False) -> None:
-    """Preview D rebuilt with the decisions of FILE, from D's own inputs; nothing is written.
+    """Preview a rebuild of D with decisions.
 
-    'nirgen build-dataset --curation FILE' with these inputs rebuilds it. Exit code 3: some decisions have no target.
+    Prints images and boxes per split before and after, planned from D's own inputs; writes nothing. To rebuild, run
+    'nirgen build-dataset --curation FILE' with these inputs.
     """
     from nirgen.dataset.contents import Contents
     from nirgen.dataset.folder import read_dataset
@@ -96,7 +96,7 @@ def apply_decisions(dataset: Dataset, file: File, as_json: options.AsJson = Fals
         typer.echo(json.dumps({**curation, "before": info.splits, "after": after}, ensure_ascii=False))
     else:
         columns = ["", *info.splits]
-        show(columns, list(_compared(info.splits, after)), right=range(1, len(columns)))
+        show(columns, list(_compared(info.splits, after)), right=range(1, len(columns)), ruled=True)
         print_curation(curation)
     if curation["gone"]:
         raise typer.Exit(_IN_PART)
@@ -124,9 +124,9 @@ def import_into_fiftyone(
     database_uri: options.DatabaseUri = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Put the decisions of FILE into FiftyOne, where 'nirgen browse' has loaded D.
+    """Import decisions from a file into FiftyOne.
 
-    Exit code 3: some decisions have no target.
+    D must have been loaded by 'nirgen browse'.
     """
     from nirgen.browse.decisions import import_decisions
     from nirgen.curation import read_decisions

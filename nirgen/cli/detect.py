@@ -15,8 +15,10 @@ app = options.Group(help="Train, evaluate and compare object detectors.")
 
 @app.command("train")
 def train(
-    dataset: Annotated[Path, typer.Argument(help="Dataset of 'nirgen build-dataset'.", show_default=False)],
-    run: Annotated[Path, typer.Argument(help="Run folder to write or to resume.", show_default=False)],
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="Dataset of 'nirgen build-dataset'.", show_default=False)
+    ],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder to write or resume.", show_default=False)],
     config: options.DetectSettings = None,
     model: options.DetectModel = None,
     steps: options.Steps = None,
@@ -33,10 +35,16 @@ def train(
     ] = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Fine-tune a detector on a dataset; RUN/model is a folder that transformers reads.
+    """Fine-tune a detector on a dataset.
 
-    The same command resumes a stopped run. Ctrl-C finishes the step, saves and exits; a second one exits at once.
-    docs/detect.md describes the augmentation and the treatment of grey images, regions to ignore and empty images.
+    Reads the split 'train' of DATASET and writes a run folder: checkpoints, a log, and RUN/model, which transformers
+    reads as well. The same command resumes a stopped run. Ctrl-C finishes the step and saves; a second Ctrl-C stops at
+    once. docs/detect.md describes the augmentation, grey images, ignore regions and empty images.
+
+    \b
+    Examples:
+      nirgen detect train dataset runs/detector --steps 5000
+      nirgen detect train dataset runs/fresh --model fresh --set augment.crop=0
     """
     import yaml
 

@@ -21,10 +21,12 @@ def compare(
     dataset: Annotated[
         Path,
         typer.Argument(
-            help="Dataset with real and generated training images, and real test images.", show_default=False
+            metavar="DATASET",
+            help="Dataset with real and generated training images, and real test images.",
+            show_default=False,
         ),
     ],
-    out: Annotated[Path, typer.Argument(help="Folder to write or to resume.", show_default=False)],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write or resume.", show_default=False)],
     model: options.DetectModel = None,
     seeds: Annotated[
         str | None,
@@ -38,7 +40,7 @@ def compare(
         str | None,
         typer.Option(
             metavar="LIST",
-            help="Generated images per real one, a training set (arm) each; or 'all'.  [default: 0,1,2 or all]",
+            help="Generated images per real image, one training set each; or 'all'.  [default: 0,1,2 as available]",
         ),
     ] = None,
     split: options.JudgedSplit = None,
@@ -54,10 +56,16 @@ def compare(
     dry_run: options.DryRun = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Train a detector with and without generated images, and test whether the gain exceeds the noise.
+    """Measure what generated images add to a detector.
 
-    The training sets (arms) of the paper's Table 7: as pretrained, + real, + real + generated; each run makes the same
-    number of steps, and is evaluated on real images alone. The same command resumes. docs/detect.md states the rule.
+    Trains detectors on real images and on real plus generated ones, as in the paper's Table 7, with equally many steps
+    each; evaluates all on real images and states whether the gain exceeds the noise. The same command resumes.
+    docs/detect.md has the rule.
+
+    \b
+    Examples:
+      nirgen detect compare dataset comparison --dry-run
+      nirgen detect compare dataset comparison --ratios 0,1,all --seeds 0,1,2,3,4
     """
     announce("reading the dataset", quiet=as_json)
     from nirgen import detect

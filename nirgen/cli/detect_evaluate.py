@@ -26,10 +26,10 @@ def evaluate(
         ),
     ],
     detections: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="COCO results of another tool, instead of MODEL.")
+        Path | None, typer.Option(metavar="FILE", help="COCO results of another tool, in place of MODEL.")
     ] = None,
     split: options.JudgedSplit = None,
-    real: Annotated[bool, typer.Option("--real", help="Evaluate on real images alone.")] = False,
+    real: Annotated[bool, typer.Option("--real", help="Evaluate on real images only.")] = False,
     bootstrap: options.Bootstrap = None,
     resamples: options.Resamples = None,
     seed: Annotated[
@@ -38,18 +38,24 @@ def evaluate(
     ] = None,
     device: options.Device = None,
     size: Annotated[
-        int | None, typer.Option(min=32, help="Side that images are resized to, in pixels.  [default: the model's]")
+        int | None,
+        typer.Option(min=32, metavar="PX", help="Side that images are resized to.  [default: the model's]"),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FOLDER", help="Folder for detections.json and metrics.json."),
+        typer.Option("--out", "-o", metavar="DIR", help="Folder for detections.json and metrics.json."),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Compute COCO's average precision of a detector, with 95 % intervals.
+    """Evaluate a detector by COCO metrics with 95 % intervals.
 
-    Give MODEL DATASET, or DATASET with --detections. Regions to ignore don't count; images without objects do.
-    docs/detect.md explains the numbers.
+    Detections in ignore regions count neither as hits nor as false positives; images without objects count.
+    docs/detect.md explains the metrics.
+
+    \b
+    Examples:
+      nirgen detect evaluate runs/detector dataset
+      nirgen detect evaluate dataset --detections results.json --split val
     """
     _check_usage(paths, detections, device=device, size=size)
     announce("reading the dataset", quiet=as_json)

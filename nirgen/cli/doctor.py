@@ -18,12 +18,14 @@ def doctor(
     as_json: options.AsJson = False,
     database_uri: Annotated[
         str | None,
-        typer.Option(envvar="FIFTYONE_DATABASE_URI", show_default=False, help="Address of FiftyOne's database."),
+        typer.Option(
+            metavar="URI", envvar="FIFTYONE_DATABASE_URI", show_default=False, help="Address of FiftyOne's MongoDB."
+        ),
     ] = None,
 ) -> None:
-    """Check that nirgen works on this machine; print a remedy for each problem.
+    """Check this installation.
 
-    Exits 1 if something that nirgen can't work without is missing or broken.
+    Prints Python, packages, devices, models and optional parts, each with its state and the remedy.
     """
     from rich.text import Text
 

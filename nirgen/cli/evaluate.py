@@ -22,35 +22,37 @@ def evaluate(
         list[Path] | None,
         typer.Argument(
             metavar="[PRED... GT]",
-            help="Folders of generated images, then the folder of real ones; matched by path without suffix.",
+            help="Folders of generated images, then the folder of real ones; matched by relative path without suffix.",
         ),
     ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="Embedded model, model file or run folder; repeatable."),
+        typer.Option(metavar="MODEL", help="Embedded model, model file or run folder; repeatable."),
     ] = None,
-    pairs: Annotated[Path | None, typer.Option(help="Pair list of 'nirgen pairs', instead of GT.")] = None,
+    pairs: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Pair list of 'nirgen pairs', in place of GT.")
+    ] = None,
     root: options.Root = None,
-    split: Annotated[str, typer.Option(help="Split of the list to evaluate on.")] = "val",
+    split: Annotated[str, typer.Option(help="Split of the pair list to evaluate on.")] = "val",
     rgb: Annotated[
-        Path | None, typer.Option(help="Folder of the photos of GT, for models, baselines and the report's pictures.")
+        Path | None, typer.Option(metavar="DIR", help="RGB images of GT, for models, baselines and pictures.")
     ] = None,
     name: Annotated[
-        list[str] | None, typer.Option(help="Name of each PRED, then of each model; repeatable.  [default: their own]")
+        list[str] | None, typer.Option(help="Display name of each PRED, then of each model.  [default: file names]")
     ] = None,
     size: Annotated[
         str | None,
         typer.Option(
-            metavar="PIXELS|native",
-            help="Side that images are resized to, or their own size.  [default: {evaluate.summary:Settings.size}]",
+            metavar="PX|native",
+            help="Side that images are resized to before comparison.  [default: {evaluate.summary:Settings.size}]",
         ),
     ] = None,
     by: Annotated[
-        Literal["category", "urban"] | None, typer.Option(help="Add tables by scene category of the list.")
+        Literal["category", "urban"] | None, typer.Option(help="Subsets of the pair list to tabulate as well.")
     ] = None,
     bootstrap: Annotated[
         Literal["images", "sequences"] | None,
-        typer.Option(help="Unit that the bootstrap draws; subfolders are sequences.  [default: sequences of a list]"),
+        typer.Option(help="Unit of the bootstrap; GT's subfolders are sequences.  [default: sequences for pair lists]"),
     ] = None,
     resamples: Annotated[
         int | None,
@@ -58,25 +60,32 @@ def evaluate(
     ] = None,
     lpips: Annotated[
         Literal["alex", "vgg"] | None,
-        typer.Option(help="Network of LPIPS.  [default: {evaluate.perceptual:Networks.__init__.lpips}]"),
+        typer.Option(help="LPIPS backbone.  [default: {evaluate.perceptual:Networks.__init__.lpips}]"),
     ] = None,
     weights: Annotated[
-        Path | None, typer.Option(help="Folder of weights for LPIPS, DISTS, FID, KID.  [default: torch's cache]")
+        Path | None,
+        typer.Option(metavar="DIR", help="Weights of LPIPS, DISTS, FID and KID.  [default: torch's cache]"),
     ] = None,
     published: Annotated[
         list[str] | None,
-        typer.Option(metavar="ranus|idd-aw|flir", help="Published rows to show beside; repeatable."),
+        typer.Option(metavar="ranus|idd-aw|flir", help="Table of the paper to show beside; repeatable."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(help="Folder for per_image.parquet, summary.json, table.md, report.html.")
+        Path | None,
+        typer.Option(metavar="DIR", help="Folder for per_image.parquet, summary.json, table.md and report.html."),
     ] = None,
     device: options.Device = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Evaluate models and folders of generated NIR on real NIR, beside baselines that need no model.
+    """Evaluate models and generated images against real NIR.
 
-    Give PRED... GT, or --model with --pairs, or --model with GT and --rgb. The table has a row per method; marks
-    compare it with the best baseline (floor). docs/metrics.md defines the measures.
+    Computes PSNR, SSIM, LPIPS, DISTS, FID and KID with 95 % intervals for each method and for baselines without a
+    model. Takes PRED... GT, or --model with --pairs, or --model with GT and --rgb. docs/metrics.md defines the metrics.
+
+    \b
+    Examples:
+      nirgen evaluate --model compact --pairs pairs.csv --out scores
+      nirgen evaluate nir-a nir-b real-nir --rgb photos
     """
     _check_usage(folders or [], model or [], pairs, rgb, name or [])
     _check_published(published or [])

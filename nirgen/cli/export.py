@@ -9,14 +9,14 @@ import typer
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="Embedded model, model file or run folder.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx", help="The file to write.")],
-    export_format: Annotated[Literal["onnx"], typer.Option("--format", help="Of the file.")] = "onnx",
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Embedded model, model file or run folder.")],
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx", help="File to write.")],
+    export_format: Annotated[Literal["onnx"], typer.Option("--format", help="Export format.")] = "onnx",
 ) -> None:
-    """Write a model as an ONNX file, checked against torch with ONNX Runtime.
+    """Export a model to ONNX.
 
-    It takes rgb, (N, 3, H, W) float32 in [0, 1], and gives nir, (N, C, H, W) float32 in [0, 1]; H and W are any
-    multiples of the stride that its metadata states. The file is kept only if both programs give the same.
+    Input: rgb, (N, 3, H, W) float32 in [0, 1], H and W multiples of the stride in the file's metadata. Output: nir,
+    (N, C, H, W) float32 in [0, 1]. The file is kept only if ONNX Runtime reproduces torch's output.
     """
     from nirgen.errors import ConfigError
     from nirgen.model import load_model

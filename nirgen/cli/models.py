@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from nirgen.models.config import InternImageConfig
 
 
-app = options.Group(help="List, describe, import and export models.")
+app = options.Group(help="List, inspect, import and export models.")
 
 
 @app.command("list")
 def list_models(as_json: options.AsJson = False) -> None:
-    """List the models that come with the package."""
+    """List the embedded models."""
     from nirgen.models.catalog import embedded_models, read_header
 
     headers = {name: read_header(path) for name, path in embedded_models().items()}
@@ -33,10 +33,15 @@ def list_models(as_json: options.AsJson = False) -> None:
 
 @app.command("info")
 def info(
-    model: Annotated[str, typer.Argument(help="Embedded name, model file or run folder.")] = "compact",
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Embedded model, model file or run folder.")
+    ] = "compact",
     as_json: options.AsJson = False,
 ) -> None:
-    """Say what a model is: architecture, size, training, numbers, licence; its hash is verified."""
+    """Print a model's header and verify its hash.
+
+    The header has architecture, size, training, metrics, licence and provenance.
+    """
     from nirgen.models.catalog import find_model, read_extractor_config, verify
 
     path = find_model(model)
@@ -88,11 +93,13 @@ def _print_rows(rows: dict[str, str]) -> None:
 
 @app.command("import")
 def import_model(
-    source: Annotated[Path, typer.Argument(help="A .pt, .pth or .safetensors file of another project.")],
-    target: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A .pt, .pth or .safetensors file to read.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The .safetensors file to write.")],
     layout: Annotated[
         Literal["released", "internimage"],
-        typer.Option("--as", help="A generator of the Pix2Next authors, or an official InternImage classifier."),
+        typer.Option(
+            "--as", help="Layout: a Pix2Next generator of its authors, or an official InternImage classifier."
+        ),
     ] = "released",
     licence: Annotated[
         str | None,
@@ -102,9 +109,10 @@ def import_model(
         ),
     ] = None,
 ) -> None:
-    """Bring in weights of another project; code inside the file is never run.
+    """Import weights of another project.
 
-    An InternImage classifier becomes a file that a training run starts its extractor from (extractor.weights).
+    Reads tensors only; code in the file is never run. An InternImage classifier becomes a file to initialize the
+    extractor from (setting extractor.weights).
     """
     from nirgen.models.importing import import_weights
 
@@ -117,10 +125,10 @@ def import_model(
 
 @app.command("export")
 def export_model(
-    model: Annotated[str, typer.Argument(help="A model of the released architecture.")],
-    target: Annotated[Path, typer.Argument(help="The .pt file to write.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the released architecture.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The .pt file to write.")],
 ) -> None:
-    """Write a model in the layout of the Pix2Next authors' checkpoints."""
+    """Export weights to the layout of the Pix2Next authors."""
     from nirgen.models.catalog import find_model
     from nirgen.models.importing import export_weights
 

@@ -14,13 +14,11 @@ from nirgen.cli.output import announce, progress
 
 def report(
     folder: Annotated[
-        Path,
-        typer.Argument(metavar="D", help="Dataset of 'nirgen build-dataset', or folder of 'nirgen translate'."),
+        Path, typer.Argument(metavar="D", help="Folder of 'nirgen build-dataset' or 'nirgen translate'.")
     ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="FILE", help="HTML file to write, outside of D; an old one is replaced."),
-    ] = Path("report.html"),
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="HTML file to write, outside of D.")] = Path(
+        "report.html"
+    ),
     title: Annotated[
         str | None, typer.Option(help="Title of the page.  [default: D's name]", show_default=False)
     ] = None,
@@ -56,10 +54,10 @@ def report(
     sources: options.Sources = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write one HTML page about a dataset: counts, statistics, worst and best images, RGB beside NIR.
+    """Write an HTML report of a dataset.
 
-    The page opens from disk and loads nothing. Missing scores are computed first, and stored in D. docs/report.md
-    explains the numbers.
+    Writes one file that opens without a server or network: counts, statistics, the worst and best images and boxes,
+    and RGB-NIR sliders. Missing scores are computed and stored in D. docs/report.md defines the numbers.
     """
     announce("reading the dataset", quiet=as_json)
     from nirgen.report import ReportOptions, write_report

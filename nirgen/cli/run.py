@@ -20,28 +20,31 @@ if TYPE_CHECKING:
 
 def run(
     ctx: typer.Context,
-    recipe: Annotated[
-        Path, typer.Argument(metavar="RECIPE.yaml", help="Recipe file; docs/recipes.md explains the format.")
-    ],
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="Recipe file; docs/recipes.md has the format.")],
     data: Annotated[
         list[str] | None, typer.Option(metavar="NAME=PATH", help="Path of one of the recipe's data; repeatable.")
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run folder.  [default: runs/NAME]")] = None,
     changes: Annotated[
         list[str] | None,
-        typer.Option("--set", metavar="STAGE.OPTION=VALUE", help="Option of a stage to change; repeatable."),
+        typer.Option("--set", metavar="STAGE.OPTION=VALUE", help="Option to change; repeatable."),
     ] = None,
     start: Annotated[
-        str | None, typer.Option("--from", metavar="STAGE", help="Stage to run again, with all that need it.")
+        str | None, typer.Option("--from", metavar="STAGE", help="Stage to run again, with all that depend on it.")
     ] = None,
-    only: Annotated[str | None, typer.Option(metavar="STAGE", help="Run this stage alone.")] = None,
-    any_code: Annotated[bool, typer.Option("--any-code", help="Keep results of other versions of nirgen.")] = False,
+    only: Annotated[str | None, typer.Option(metavar="STAGE", help="Only stage to run.")] = None,
+    any_code: Annotated[bool, typer.Option("--any-code", help="Reuse results of another version of nirgen.")] = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Run the stages of a recipe that are not done, or whose inputs, options or code changed.
+    """Run the stages of a recipe that are not up to date.
 
-    The run folder has stages/, logs/, run.json and summary.md. The same command resumes a run that was stopped. Exit
-    codes: 3, a stage did a part only; 130, interrupted; else that of the stage that failed.
+    Writes a run folder with stages/, logs/, run.json and summary.md. The same command resumes a stopped
+    run. Exits with the code of the stage that failed.
+
+    \b
+    Examples:
+      nirgen run pipelines/smoke.yaml --dry-run
+      nirgen run pipelines/table2.yaml --data ranus=data/RANUS --from evaluate
     """
     from nirgen.recipe.commands import commands_of
     from nirgen.recipe.recipe import Recipe, changed

@@ -21,16 +21,14 @@ Paths = Annotated[
     list[str],
     typer.Argument(
         metavar="SRC OUT",
-        help="A folder or an image, and the folder to write; or URLs (s3://). With --list, SRC may be left out.",
+        help="Input folder or image, and output folder; paths or URLs (s3://). --list makes SRC optional.",
     ),
 ]
-Model = Annotated[str, typer.Option(help="Embedded model, model file or run folder.")]
+Model = Annotated[str, typer.Option(metavar="MODEL", help="Embedded model, model file or run folder.")]
 Listing = Annotated[
     Path | None,
     typer.Option(
-        "--list",
-        metavar="FILE",
-        help="Text file of sources, one a line, relative to SRC or else to the file's folder.",
+        "--list", metavar="FILE", help="Text file of images, one per line, relative to SRC or to FILE's folder."
     ),
 ]
 Format = Annotated[
@@ -40,7 +38,7 @@ Format = Annotated[
 BitDepth = Annotated[
     Literal["8", "16"] | None,
     typer.Option(
-        help="Bits per output channel; 16 with one channel and png or tif only.  "
+        help="Output bits per channel; 16 needs one channel and png or tif.  "
         "[default: {translate.options:TranslateOptions.bit_depth}]"
     ),
 ]
@@ -49,57 +47,55 @@ Channels = Annotated[
     typer.Option(help="Output channels; 3 are equal copies.  [default: {translate.options:TranslateOptions.channels}]"),
 ]
 Size = Annotated[
-    str | None, typer.Option(metavar="HxW", help="Resize sources to this height and width.  [default: their own]")
+    str | None,
+    typer.Option(metavar="HxW", help="Height and width to resize inputs to, in pixels.  [default: their own]"),
 ]
 Tile = Annotated[
     int | None,
     typer.Option(
-        min=0,
-        metavar="PX",
-        help="Side of the tiles that every image is cut into; 0: never.  [default: tiles where memory is short]",
+        min=0, metavar="PX", help="Tile side in pixels; 0 disables tiling.  [default: only where memory is short]"
     ),
 ]
 ShardText = Annotated[
     str | None,
-    typer.Option(
-        metavar="I/N", help="Translate part I of N only, the same on every machine; see 'nirgen manifest merge'."
-    ),
+    typer.Option(metavar="I/N", help="Shard to process, such as 1/4; join with 'nirgen manifest merge'."),
 ]
-Batch = Annotated[int | None, typer.Option(min=1, help="Images of one size per batch.  [default: 1; more on a GPU]")]
+Batch = Annotated[int | None, typer.Option(min=1, help="Batch size.  [default: 1; more on a GPU]")]
 WorkerCount = Annotated[
-    int | None, typer.Option(min=1, help="Threads that read and write.  [default: one a processor, up to 16]")
+    int | None,
+    typer.Option(min=1, help="Threads that read and write images.  [default: one per processor, up to 16]"),
 ]
 Devices = Annotated[
     str | None,
     typer.Option(
         metavar="NAMES",
-        help="cpu, cuda, cuda:1; cuda:0,cuda:1 or all: a process for each.  [default: best available]",
+        help="Device, such as cpu or cuda:1; cuda:0,cuda:1 or all for several.  [default: best available]",
     ),
 ]
-EngineName = Annotated[Literal["local", "ray"], typer.Option(help="Translate on this machine, or on a cluster of Ray.")]
+EngineName = Annotated[Literal["local", "ray"], typer.Option(help="Execution engine: this machine or a Ray cluster.")]
 RayAddress = Annotated[
     str | None,
-    typer.Option(metavar="HOST:PORT", help="Address of the cluster.  [default: one on this machine, for this run]"),
+    typer.Option(metavar="HOST:PORT", help="Address of the Ray cluster.  [default: start one for this run]"),
 ]
 RayWorkers = Annotated[
-    int | None, typer.Option(min=1, help="Workers on the cluster.  [default: one a GPU, or else one a machine]")
+    int | None, typer.Option(min=1, help="Ray workers.  [default: one per GPU, else one per machine]")
 ]
 PrecisionName = Annotated[
     Literal["auto", "fp32", "bf16", "fp16"],
-    typer.Option(help="Precision of the model; auto: bf16 on GPUs with hardware for it, else fp32."),
+    typer.Option(help="Inference precision; auto: bf16 on GPUs with hardware for it, else fp32."),
 ]
 OnError = Annotated[
     Literal["continue", "stop"] | None,
     typer.Option(help="Action at a bad image.  [default: {translate.options:RunOptions.on_error}]"),
 ]
 MaxPixels = Annotated[
-    int | None, typer.Option(min=1, help="Largest image accepted.  [default: {images.decoder:PIXEL_LIMIT}]")
+    int | None, typer.Option(min=1, help="Largest accepted image.  [default: {images.decoder:PIXEL_LIMIT}]")
 ]
-Redo = Annotated[bool, typer.Option("--redo", help="Translate all of these sources again.")]
+Redo = Annotated[bool, typer.Option("--redo", help="Translate images again that are done already.")]
 Preview = Annotated[
-    Path | None, typer.Option(metavar="FILE.png", help="Write one picture of the first sources and outputs.")
+    Path | None, typer.Option(metavar="FILE.png", help="Contact sheet of the first inputs and outputs to write.")
 ]
-WithProfile = Annotated[bool, typer.Option("--profile", help="Print the time of each stage, and the bottleneck.")]
+WithProfile = Annotated[bool, typer.Option("--profile", help="Print time per stage and the bottleneck.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 
@@ -131,9 +127,15 @@ def translate(
 ) -> None:
     """Translate RGB images to NIR images.
 
-    OUT mirrors SRC's tree (a/b.jpg becomes a/b.png) and has manifest.parquet, with a row for each source. A second run
-    does only what is not done yet. Exit code 0: every source is done; 3: some failed, and the manifest says why; 130:
-    stopped by Ctrl-C, after what was in flight (a second one stops at once).
+    Reads SRC and writes one image per input at the same relative path in OUT, and OUT/manifest.parquet with a row per
+    input: status, error, hashes and provenance. Running the command again translates only what is missing or changed.
+    Ctrl-C finishes the images in flight; a second Ctrl-C stops at once.
+
+    \b
+    Examples:
+      nirgen translate photos nir
+      nirgen translate photos nir --format jpg --device cuda:0,cuda:1
+      nirgen translate s3://bucket/photos s3://bucket/nir --shard 1/4
     """
     source, out = _source_and_out(paths, listing)
     pixels = options.given(

@@ -26,30 +26,31 @@ _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 def validate(
     paths: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="D | ANNOTATIONS.json...", help="Dataset of 'nirgen build-dataset', or COCO files, one per split."
-        ),
+        typer.Argument(metavar="D|FILE...", help="Dataset of 'nirgen build-dataset', or COCO files, one per split."),
     ],
     images: Annotated[
         list[Path] | None,
-        typer.Option(help="Folder of the images of COCO files, or one per file.  [default: the files' own]"),
+        typer.Option(
+            metavar="DIR", help="Image folder of the COCO files, or one per file; repeatable.  [default: their own]"
+        ),
     ] = None,
     train_ready: Annotated[
         bool,
-        typer.Option("--train-ready", help="Load everything with pycocotools, torchvision and transformers, too."),
+        typer.Option("--train-ready", help="Load the dataset with pycocotools, torchvision and transformers as well."),
     ] = False,
     decode: Annotated[
-        bool, typer.Option("--decode/--no-decode", help="Decode images, or read only their headers.")
+        bool, typer.Option("--decode/--no-decode", help="Decode every image, or read headers only.")
     ] = True,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="Generator file or run folder, for training pairs that D lacks; repeatable."),
+        typer.Option(metavar="MODEL", help="Generator whose training pairs D doesn't record; repeatable."),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Check a detection dataset: annotations, boxes, image files, leaks between splits, and what loaders read.
+    """Check a detection dataset for errors and leaks.
 
-    Exits 1 if there are errors, 0 if there are only warnings and notes. docs/validation.md lists the checks.
+    Reads annotations, images and provenance; prints each finding with its effect, examples and the remedy.
+    docs/validation.md lists the checks.
     """
     _check_usage(paths, images or [], model or [])
     announce("reading annotations", quiet=as_json)

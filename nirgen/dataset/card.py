@@ -11,11 +11,11 @@ import numpy as np
 from PIL import Image, ImageDraw
 
 from nirgen import images
+from nirgen.config import SPLITS
 from nirgen.dataset.contents import UNKNOWN, parts_of, splits_in
 from nirgen.dataset.folder import CARD
 from nirgen.dataset.plan import REASONS
 from nirgen.dataset.writers import render_text
-from nirgen.labels.frames import SPLITS
 from nirgen.templates import cell
 
 if TYPE_CHECKING:

@@ -9,8 +9,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from nirgen.config import FrozenConfig
-from nirgen.labels.frames import SPLITS
+from nirgen.config import SPLITS, FrozenConfig
 from nirgen.labels.policy import BUILT_IN
 
 PLACES = {"generated", "real", "policy", "curation"}

@@ -7,10 +7,10 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from nirgen.config import SPLITS
 from nirgen.dataset.annotations import count_boxes, label_images
 from nirgen.dataset.plan import EXAMPLES
 from nirgen.errors import ConfigError
-from nirgen.labels.frames import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence

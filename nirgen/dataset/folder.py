@@ -1,10 +1,9 @@
-"""A dataset folder on disk: file names, `dataset.json`, file hashes; and many files read in threads."""
+"""A dataset folder on disk: file names, `dataset.json`, file hashes."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -15,6 +14,7 @@ from nirgen import images
 from nirgen.errors import ImageError, NirgenError
 from nirgen.files import check_schema, safe_path, sha256_of
 from nirgen.labels.file import Category
+from nirgen.progress import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -36,8 +36,6 @@ SCORES = "scores.parquet"
 """Scores computed after the build."""
 UNHASHED = frozenset({DATASET_JSON, RUN_JSON, SCORES})
 """Files whose hashes `dataset.json` lacks."""
-
-THREADS = 4
 
 
 def annotations_name(split: str) -> str:
@@ -105,7 +103,7 @@ def read_dataset(folder: Path) -> DatasetInfo:
 def altered(info: DatasetInfo, report: Progress | None = None) -> Iterator[str]:
     """Yield the names of a dataset's files that are missing or changed since the build."""
     names = sorted(info.files)
-    found = in_threads(partial(_sha256, info.folder), names, what="check", report=report)
+    found = in_threads(partial(_sha256, info.folder), names, "check", report)
     for name, sha256 in zip(names, found, strict=True):
         if sha256 != info.files[name]:
             yield name
@@ -133,18 +131,6 @@ S = TypeVar("S")
 T = TypeVar("T")
 
 
-def in_threads(work: Callable[[S], T], items: Sequence[S], *, what: str, report: Progress | None = None) -> Iterator[T]:
-    """Yield the results of `work` in the order of `items`; `what` names the stage for the report."""
-    threads = ThreadPoolExecutor(THREADS)
-    try:
-        for done, result in enumerate(threads.map(work, items), start=1):
-            if report is not None:
-                report(what, done, len(items))
-            yield result
-    finally:
-        threads.shutdown(cancel_futures=True)
-
-
 def read_all(
     work: Callable[[Path], T], paths: Sequence[Path], *, what: str, report: Progress | None = None
 ) -> list[T | ImageError]:
@@ -156,7 +142,7 @@ def read_all(
         except ImageError as error:
             return error
 
-    return list(in_threads(attempt, paths, what=what, report=report))
+    return list(in_threads(attempt, paths, what, report))
 
 
 @dataclass(frozen=True, slots=True)

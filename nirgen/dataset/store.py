@@ -19,9 +19,10 @@ from typing import IO, TYPE_CHECKING, Literal
 import numpy as np
 
 from nirgen import images
-from nirgen.dataset.folder import in_threads, read_bytes
+from nirgen.dataset.folder import read_bytes
 from nirgen.errors import NirgenError, OutputError
 from nirgen.files import locked, make_folder, safe_path
+from nirgen.progress import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -129,7 +130,7 @@ def place_all(
     Raises:
         NirgenError: An image changed since the plan was made, can't be read, or its name leads out of the dataset.
     """
-    return list(in_threads(partial(place, store=store, config=config), planned, what="images", report=report))
+    return list(in_threads(partial(place, store=store, config=config), planned, "images", report))
 
 
 def place(image: PlannedImage, store: Store, config: DatasetConfig) -> Placed:

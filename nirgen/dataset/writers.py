@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nirgen._version import __version__
+from nirgen.config import SPLITS
 from nirgen.dataset.annotations import image_entries
 from nirgen.dataset.contents import class_numbers, splits_in
 from nirgen.dataset.folder import IMAGES, annotations_name
 from nirgen.errors import NirgenError
 from nirgen.labels.file import Licences
-from nirgen.labels.frames import SPLITS
 from nirgen.templates import render
 
 if TYPE_CHECKING:

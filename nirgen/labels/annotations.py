@@ -22,11 +22,12 @@ if TYPE_CHECKING:
     """Class name of the source, class name of the policy, annotation."""
 
 
-SCALE = 1000
-"""Boxes and areas are rounded to 1 / SCALE: 3 decimals."""
+SCALE = 1000  # boxes and areas are rounded to 1 / SCALE
+LIMIT = 0.9  # intersection over union above which two boxes of a class are duplicates
+EXAMPLES = 5  # largest number of examples of each kind
+BECAME = {"take": "{}", "ignore": "{}, ignored", "drop": "dropped", "unknown": "unknown, dropped"}
 
 _HALF = 0.5 / SCALE
-
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -176,10 +177,6 @@ def _name(label: Label, key: str, frame: Frame) -> str:
     return f"{frame.file_name}#{key} ({label.category})"
 
 
-LIMIT = 0.9
-"""Intersection over union above which two boxes of a class are duplicates."""
-
-
 def overlapping(boxes: Sequence[Sequence[float]], classes: Sequence[str]) -> list[tuple[int, int]]:
     """Find the pairs of boxes of one class whose intersection over union exceeds `LIMIT`.
 
@@ -229,12 +226,6 @@ def later_copies(pairs: Sequence[tuple[int, int]]) -> set[int]:
         if first not in removed:
             removed.add(second)
     return removed
-
-
-EXAMPLES = 5
-"""Largest number of examples of each kind."""
-
-BECAME = {"take": "{}", "ignore": "{}, ignored", "drop": "dropped", "unknown": "unknown, dropped"}
 
 
 @dataclass

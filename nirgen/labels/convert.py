@@ -12,15 +12,15 @@ from nirgen.labels.frames import ReadOptions, Source, read_bytes, read_json
 from nirgen.labels.policy import Policy, policy_categories, source_categories
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from nirgen.labels.file import Entry
     from nirgen.labels.frames import Frame, Reading
+    from nirgen.progress import Progress
 
 
-_STEP = 100
-"""Images between two calls of the progress callback."""
+_STEP = 100  # images between two calls of the progress callback
 
 
 def convert(
@@ -32,7 +32,7 @@ def convert(
     bdd_inclusive: bool = False,
     images: Path | None = None,
     size: tuple[int, int] | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Progress | None = None,
 ) -> Document:
     """Convert labels; several sources are joined.
 
@@ -44,7 +44,7 @@ def convert(
         bdd_inclusive: Make BDD100K boxes `x2 - x1 + 1` wide, as the official converter does.
         images: Folder to look up sizes and suffixes that labels omit.
         size: (height, width) of images whose size is unknown.
-        progress: Called with (done, total), in images.
+        progress: Progress callback, in images.
 
     Returns:
         The labels file, not yet written.
@@ -63,8 +63,8 @@ def convert(
     total = sum(reading.total for _, reading, _ in readings)
     for done, frame in enumerate(frames, start=1):
         entries[frame.file_name] = writer.entry(frame)
-        if done % _STEP == 0 or done == total:
-            progress(done, total)
+        if progress is not None and (done % _STEP == 0 or done == total):
+            progress("read", done, total)
     if not entries:
         raise NirgenError(f"{', '.join(str(source.path) for source in sources)}: no images; give labels of images")
     if unknown == "stop":

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
+DESCRIPTION = "Labels for detection, converted by nirgen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,18 +126,13 @@ def box_counts(image: LabelledImage) -> Counter[int]:
 def is_label_file(data: bytes) -> bool:
     """Return True if the content is a file of `nirgen labels`, of any schema."""
     try:
-        _MARK.decode(data)
+        return isinstance(_MARK.decode(data).info.get("nirgen"), dict)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
-    return True
-
-
-class _MarkedInfo(msgspec.Struct):
-    nirgen: dict[str, Any]
 
 
 class _Marked(msgspec.Struct):
-    info: _MarkedInfo
+    info: dict[str, Any]
 
 
 class _Head(msgspec.Struct):
@@ -215,9 +211,6 @@ def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
         for entry, raw in entries
     ]
     return tuple(sorted(images, key=lambda image: image.file_name))
-
-
-DESCRIPTION = "Labels for detection, converted by nirgen"
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 import msgspec
 
 from nirgen import images
+from nirgen.config import SPLITS
 from nirgen.errors import NirgenError
 from nirgen.files import sha256_of
 
@@ -22,15 +23,13 @@ if TYPE_CHECKING:
     """COCO xywh in pixels."""
 
 
-SPLITS = ("train", "val", "test")
-
+# Keys of an annotation that nirgen writes; all others are the source's.
 OWN_KEYS = frozenset(
     {
         *("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation"),
         *("source_key", "source_category", "attributes", "derived", "clipped"),
     }
 )
-"""Keys of an annotation that nirgen writes; all others are the source's."""
 
 
 @dataclass(slots=True)
@@ -131,9 +130,7 @@ class Source:
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
-Json = dict[str, msgspec.Raw] | list[msgspec.Raw]
-"""JSON document with only its top level decoded."""
-
+Json = dict[str, msgspec.Raw] | list[msgspec.Raw]  # document of which only the top level is decoded
 _JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder(Json)
 
 
@@ -163,8 +160,7 @@ def read_bytes(path: Path) -> bytes:
         raise NirgenError(f"{path}: can't be read ({error.strerror}); give a file or folder of labels") from None
 
 
-MARKS = ("_leftImg8bit", "_rgb", "_nir")
-"""Suffixes of image stems that label files omit."""
+MARKS = ("_leftImg8bit", "_rgb", "_nir")  # suffixes of image stems that label files omit
 
 
 class ImageLookup:

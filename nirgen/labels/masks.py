@@ -10,9 +10,10 @@ import numpy as np
 from pycocotools import mask as rle_tools
 
 from nirgen import images
+from nirgen.config import SPLITS
 from nirgen.errors import NirgenError
 from nirgen.files import safe_path
-from nirgen.labels.frames import SPLITS, Frame, ImageLookup, Label, Reading, read_bytes
+from nirgen.labels.frames import Frame, ImageLookup, Label, Reading, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
     from nirgen.labels.frames import Box, Json, ReadOptions, Source
 
 
-CURVE_POINTS = 8
-"""Straight segments of a flattened curve."""
+CURVE_POINTS = 8  # straight segments of a flattened curve
 
 
 def flatten(vertices: Sequence[Sequence[float]], types: str) -> list[float]:
@@ -93,16 +93,14 @@ def rle_box(rle: dict[str, Any]) -> Box:
     return x, y, width, height
 
 
+# Ends of the stems of label files, and of their images instead.
 POLYGON_MARKS = {
     "_gtFine_polygons": "_leftImg8bit",
     "_gtCoarse_polygons": "_leftImg8bit",
     "_polygons": "",
     "_mask": "",
 }
-"""Ends of the stems of label files, and of their images instead."""
-
-FOLDERS = ("gtFine", "gtCoarse", "gtSeg")
-"""Folders that hold all labels; the last one is that of IDD-AW."""
+FOLDERS = ("gtFine", "gtCoarse", "gtSeg")  # folders that hold all labels; the last one is IDD-AW's
 
 
 class _Object(msgspec.Struct):
@@ -219,15 +217,10 @@ def _polygon_label(raw: msgspec.Raw) -> Label | None:
     )
 
 
+# sRGB of the classes that have boxes; the other classes of RANUS are ground and background.
 COLOURS = {"vehicle": (0, 0, 128), "human": (64, 0, 128)}
-"""sRGB of the classes that have boxes; the other classes of RANUS are ground and background."""
-
-TOLERANCE = 10
-"""Largest deviation from a colour, as the sum over channels."""
-
-SMALLEST = 20
-"""Smallest number of pixels of a piece."""
-
+TOLERANCE = 10  # largest deviation from a colour, as the sum over channels
+SMALLEST = 20  # smallest number of pixels of a piece
 MASK_MARK, MASK_SUFFIXES = "_gt", (".png",)
 
 

@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from nirgen.labels.frames import Json, ReadOptions
 
 
-SIZE = (720, 1280)
-"""(height, width) of all BDD100K images."""
+SIZE = (720, 1280)  # (height, width) of all BDD100K images
 
 
 class _Size(msgspec.Struct):
@@ -78,6 +77,7 @@ class _Frame(msgspec.Struct):
 _FRAME = msgspec.json.Decoder(_Frame)
 _CONFIG = msgspec.json.Decoder(_Config | None)
 _FRAME_KEYS = frozenset({*_Frame.__struct_encode_fields__, "id", "file_name", "width", "height", "sequence", "split"})
+_NAMES = {name.title(): name for name in ("occluded", "truncated", "crowd")}  # attributes that some files capitalise
 _LABEL_KEYS = frozenset({*_Label.__struct_fields__, *OWN_KEYS})
 
 
@@ -217,10 +217,6 @@ def _others(keys: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
     if keys.keys() <= known:
         return {}
     return {key: value for key, value in keys.items() if key not in known and value is not None}
-
-
-_NAMES = {name.title(): name for name in ("occluded", "truncated", "crowd")}
-"""Attributes that some files capitalise."""
 
 
 def _polygons(label: _Label, where: str) -> list[list[float]]:

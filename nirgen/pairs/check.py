@@ -27,14 +27,12 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nirgen.pairs.listing import Pair
+    from nirgen.progress import Progress
 
 
-TOLERANCE = 3.0
-"""Largest shift in pixels of a pair that isn't suspect."""
-
-CLIPPED_SHARE = 0.25
-"""Share of the samples of an image at 0, or at 255, above which its pair is suspect."""
-
+TOLERANCE = 3.0  # largest shift in pixels of a pair that isn't suspect
+CLIPPED_SHARE = 0.25  # largest share of samples at 0, or at 255, in an image of a pair that isn't suspect
+LEVELS = 32  # bins of each image in the joint histogram
 _CHUNK = 4
 
 
@@ -53,7 +51,7 @@ def check_pairs(
     *,
     tolerance: float = TOLERANCE,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Row]:
     """Check all pairs of a list; the rows are sorted by split and name.
 
@@ -61,7 +59,7 @@ def check_pairs(
         pairs: The list.
         tolerance: Largest shift in pixels of a pair that isn't suspect.
         workers: Processes; by default one a processor, at most 4. 1 works in this process.
-        progress: Called with (done, total) after each pair.
+        progress: Progress callback, in pairs.
     """
     ordered = sorted(pairs.pairs, key=lambda pair: (pair.split, pair.name))
     measured: list[Measurement] = []
@@ -69,7 +67,7 @@ def check_pairs(
         for result in map_pairs(partial(measure_pair, pairs.root), ordered):
             measured.append(result)
             if progress is not None:
-                progress(len(measured), len(ordered))
+                progress("check", len(measured), len(ordered))
     unrelated = [
         position for position, each in enumerate(measured) if each.alignment and not each.alignment.shows_one_scene
     ]
@@ -173,10 +171,6 @@ def _mapping(
 def _start_worker() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-
-
-LEVELS = 32
-"""Bins of each image in the joint histogram."""
 
 
 def mutual_information(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> tuple[float, float]:

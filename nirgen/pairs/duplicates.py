@@ -16,12 +16,8 @@ if TYPE_CHECKING:
 
     from nirgen.pairs.listing import Pair
 
-HASH_DISTANCE = 10
-"""Largest number of bits of 64 in which the perceptual hashes of near copies differ."""
-
-LIKENESS = 0.98
-"""Smallest correlation of the thumbnails of near copies."""
-
+HASH_DISTANCE = 10  # largest number of bits of 64 in which the perceptual hashes of near copies differ
+LIKENESS = 0.98  # smallest correlation of the thumbnails of near copies
 THUMBNAIL = (16, 16)
 _BLOCK = 256
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -17,15 +16,16 @@ from nirgen.errors import ConfigError, ImageError, NirgenError
 from nirgen.pairs.layouts import find_matches, find_two_folders
 from nirgen.pairs.listing import Pair, PairList, read_csv, size_problem
 from nirgen.pairs.matching import Rules
+from nirgen.progress import in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nirgen.pairs.matching import Match
+    from nirgen.progress import Progress
 
 
-READERS = 4
-"""Threads that hash files."""
+ATTEMPTS = 50  # deals of sequences, of which the best is taken
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ def find_pairs(
     folders: tuple[Path, Path] | None = None,
     rules: Rules | None = None,
     division: Division | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> PairList:
     """Find pairs on disk, matched by folder and stem, sorted by split and name.
 
@@ -57,7 +57,7 @@ def find_pairs(
         folders: Folder of the RGB images and folder of the NIR images, instead of a layout.
         rules: Naming rules.
         division: New splits; by default those of the layout, and `train` without any.
-        progress: Called with (done, total) as files are hashed.
+        progress: Progress callback, in files.
 
     Raises:
         NirgenError: No layout is recognised; an image has no partner, two, or one of another size; the index lacks a
@@ -142,19 +142,13 @@ def _splits(matches: Sequence[Match], division: Division) -> list[str]:
     return divide([str(match.sequence) for match in matches], division.shares, seed=division.seed)
 
 
-def _check_files(matches: Sequence[Match], progress: Callable[[int, int], None] | None) -> dict[Path, str]:
+def _check_files(matches: Sequence[Match], progress: Progress | None) -> dict[Path, str]:
     """Return the sha256 of every file, once all are known to be images of fitting sizes."""
     files = sorted({path for match in matches for path in (match.rgb, match.nir)})
     hashes: dict[Path, str] = {}
     sizes: dict[Path, tuple[int, int]] = {}
-    threads = ThreadPoolExecutor(READERS)
-    try:
-        for path, (digest, size) in zip(files, threads.map(_hash_and_size, files), strict=True):
-            hashes[path], sizes[path] = digest, size
-            if progress is not None:
-                progress(len(hashes), len(files))
-    finally:
-        threads.shutdown(cancel_futures=True)
+    for path, (digest, size) in zip(files, in_threads(_hash_and_size, files, "hash", progress), strict=True):
+        hashes[path], sizes[path] = digest, size
     problems = [problem for match in matches if (problem := _size_problem(match, sizes))]
     if problems:
         more = f" ({len(problems) - 1} more pairs don't fit)" if len(problems) > 1 else ""
@@ -196,9 +190,6 @@ def _refuse_cut_sequences(pairs: Iterable[Pair]) -> None:
                 f"sequence '{pair.sequence}' lies in both '{other}' and '{pair.split}' ({pair.name}); "
                 "move it into one split"
             )
-
-
-ATTEMPTS = 50
 
 
 def parse_shares(text: str) -> dict[str, float]:

@@ -8,6 +8,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from nirgen import images
+from nirgen.config import SPLITS
 from nirgen.errors import ImageError, NirgenError, nearest
 from nirgen.pairs.listing import GREY_TOLERANCE, HALVES, colour_difference, cut_half, read_csv
 from nirgen.pairs.matching import Match, Rules, frame_sequences, list_images, match_files, match_folders
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-SPLITS = ("train", "val", "test")
 WEATHERS = ("FOG", "RAIN", "LOWLIGHT", "SNOW")
 
 

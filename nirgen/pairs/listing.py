@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
-HALVES = ("#left", "#right")
-"""Suffixes of paths whose file holds both images side by side."""
+HALVES = ("#left", "#right")  # suffixes of paths whose file holds both images side by side
+GREY_TOLERANCE = 8  # largest difference between the channels of a grey image after lossy compression, in levels of 255
+SEAM = 16  # columns beside the seam of two halves that blocks of JPEG chroma may reach over
 
 
 @dataclass(frozen=True)
@@ -131,13 +132,6 @@ def file_of(image: str) -> str:
     for half in HALVES:
         image = image.removesuffix(half)
     return image
-
-
-GREY_TOLERANCE = 8
-"""Largest difference between the channels of a grey image, in levels of 255; lossy compression causes it."""
-
-SEAM = 16
-"""Columns beside the seam of two halves that blocks of JPEG chroma may reach over."""
 
 
 def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

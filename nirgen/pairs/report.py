@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
+BOX = (270, 400)  # (height, width) in pixels that each image of a sheet is fitted into
+WHITE_QUANTILE = 0.97  # quantile of the gradients that is drawn white
+GAP = 22  # pixels between the images, for the captions
 
 
 @dataclass(frozen=True)
@@ -87,16 +90,6 @@ def write_report(path: Path, rows: Iterable[Row]) -> None:
     pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema), file, compression="zstd")
     with output_file(path) as temporary:
         temporary.write_bytes(file.getvalue())
-
-
-BOX = (270, 400)
-"""(height, width) in pixels that each image is fitted into."""
-
-WHITE_QUANTILE = 0.97
-"""Quantile of the gradients that is drawn white."""
-
-GAP = 22
-"""Pixels between the images, for the captions."""
 
 
 def write_sheet(path: Path, pairs: PairList, rows: Iterable[Row], *, count: int = 12) -> int:

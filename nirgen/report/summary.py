@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nirgen.collection import Collection
-    from nirgen.report.gallery import Choice, Gallery
+    from nirgen.report.gallery import Choice
     from nirgen.report.survey import Statistics, Survey
 
 
@@ -189,10 +189,10 @@ def numbers(
     survey: Survey,
     choice: Choice,
     *,
-    gallery: Gallery,
+    boxes: Sequence[Mapping[str, Any]],
     statistics: Mapping[bool, Statistics],
 ) -> dict[str, Any]:
-    """Return the whole report as plain values; no clock, host or absolute path is among them."""
+    """Return the whole report as plain values, without clock, host or absolute path; `boxes` are the worst ones."""
     badness = badness_of(survey)
     return {
         "schema": SCHEMA,
@@ -228,14 +228,8 @@ def numbers(
             for name, shown in (("worst", choice.worst), ("best", choice.best))
         },
         "worst_boxes": [
-            {
-                "key": card.key,
-                "category": card.category,
-                "trouble": _rounded(card.trouble),
-                "fidelity": None if card.fidelity is None else _rounded(card.fidelity),
-                "tags": list(card.tags),
-            }
-            for card in gallery.boxes
+            {name: _rounded(value) if isinstance(value, float) else value for name, value in card.items()}
+            for card in boxes
         ],
         "compared": [
             {"key": survey.frames[number].key, "as": list(names)} for number, names in choice.compared.items()

@@ -16,8 +16,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from nirgen.dataset.folder import THREADS
 from nirgen.errors import one_line
+from nirgen.progress import THREADS
 from nirgen.validate.findings import CROWD, IMAGES, Counts, Loaded
 
 if TYPE_CHECKING:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nirgen.config import SPLITS
 from nirgen.dataset.folder import annotations_name, read_dataset
 from nirgen.errors import NirgenError
-from nirgen.labels.frames import SPLITS
 from nirgen.labels.policy import BUILT_IN, Policy
 from nirgen.validate import images as image_files
 from nirgen.validate.annotations import check_annotations, check_classes

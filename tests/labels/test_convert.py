@@ -102,10 +102,10 @@ def test_an_image_whose_labels_are_all_dropped_is_empty(save_json, coco, convert
 
 
 def test_progress_ends_with_the_number_of_images(save_json, coco) -> None:
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[str, int, int | None]] = []
     path = save_json([{"name": f"{n}.jpg", "labels": []} for n in range(201)])
-    convert([Source(path)], Policy.load("default"), progress=lambda done, total: told.append((done, total)))
-    assert told == [(100, 201), (200, 201), (201, 201)]
+    convert([Source(path)], Policy.load("default"), progress=lambda *numbers: calls.append(numbers))
+    assert calls == [("read", 100, 201), ("read", 200, 201), ("read", 201, 201)]
 
 
 def test_a_source_without_images_is_refused(save_json, coco, converted) -> None:
