@@ -128,6 +128,7 @@ class First:
     def __init__(self, stream):
         self.stream = stream
     def write(self, text):
+        text = text if isinstance(text, str) else text.decode()  # typer writes bytes
         if text.strip():
             os.write(1, (text.splitlines()[0] + "\\n" + " ".join(sys.modules)).encode())
             os._exit(0)
@@ -175,7 +176,7 @@ def test_the_first_line_comes_before_anything_slow_is_imported(line: str, tmp_pa
     command = [sys.executable, "-c", STOP_AT_THE_FIRST_LINE, *line.split()]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     first, modules = done.stdout.splitlines()
-    assert first
+    assert first.startswith("error: ") or first.endswith(" ...") or first.startswith(("compact ", "file "))
     assert SLOW & set(modules.split()) == set()
     assert "nirgen.cli" in modules.split()
 
