@@ -112,7 +112,7 @@ def list_pairs(
     if folders is None and LAYOUTS[layout].note:
         typer.echo(f"note: {LAYOUTS[layout].note}", err=True)
     if folders is not None and root is None:
-        typer.echo(f"note: its paths are relative to {found.root}; name it with --root", err=True)
+        typer.echo(f"note: paths are relative to {found.root}; give that folder with --root", err=True)
 
 
 @app.command("check")
