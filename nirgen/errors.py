@@ -1,4 +1,4 @@
-"""What a user can mend.
+"""Errors that the user can correct.
 
 ```
 NirgenError           exit code 1, one line: the file, the value, the remedy
@@ -6,6 +6,7 @@ NirgenError           exit code 1, one line: the file, the value, the remedy
 ├── ImageError        one image file; in bulk work it becomes a row of the manifest
 ├── ModelError        a model file or a model name
 ├── OutputError       the output folder, or what is already in it
+│   └── FullError     no space is left for outputs
 └── ShapeError        an array whose size a network can't take
 ```
 
@@ -69,6 +70,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
 
 class FullError(OutputError):
     """There is no more space for outputs."""
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library error's text, or its class's name if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def one_line(error: BaseException, limit: int | None = None) -> str:

@@ -6,7 +6,14 @@ import pytest
 
 from nirgen import errors
 
-KINDS = [errors.ConfigError, errors.ImageError, errors.ModelError, errors.OutputError, errors.ShapeError]
+KINDS = [
+    errors.ConfigError,
+    errors.ImageError,
+    errors.ModelError,
+    errors.OutputError,
+    errors.FullError,
+    errors.ShapeError,
+]
 
 
 @pytest.mark.parametrize("kind", KINDS)
