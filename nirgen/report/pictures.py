@@ -1,7 +1,4 @@
-"""Images as they stand in a page: reduced, as data URIs, with their boxes drawn over them as SVG.
-
-Boxes are no pixels of the picture: their lines stay one width on every screen, and can be hidden.
-"""
+"""Images as data URIs, reduced, with their boxes as SVG over them: lines of one width on every screen, to be hidden."""
 
 from __future__ import annotations
 
@@ -29,62 +26,39 @@ if TYPE_CHECKING:
 
 
 JPEG_QUALITY = 80
-MOSAIC_SIDE = 640
-"""Pixels of the longer side of an image in a mosaic."""
-SLIDER_SIDE = 960
-"""The same, of one that is compared."""
-CROP_SIDE = 240
-"""The same, of a crop around a box."""
-_MARGIN = 0.6
-"""What a crop shows around a box, as a share of the box's longer side, on each side."""
-_SMALLEST_CROP = 48
-"""Pixels of the NIR image that a crop shows at least, so that a distant object is seen in its place."""
+MOSAIC_SIDE = 640  # pixels of the longer side of an image in a mosaic
+SLIDER_SIDE = 960  # of one under a slider
+CROP_SIDE = 240  # of a crop around a box
+_MARGIN = 0.6  # surroundings on each side of a crop's box, as a share of the box's longer side
+_SMALLEST_CROP = 48  # pixels of the NIR image, so that a distant object is seen in its place
 
 
 @dataclass(frozen=True, slots=True)
 class Outline:
-    """A box over a picture.
-
-    Attributes:
-        x, y, width, height: In pixels of the picture's `full` size.
-        colour: As CSS has it.
-        ignored: Whether it is a region to ignore, whose line is dashed.
-        title: What it is, in words.
-    """
+    """A box over a picture, in pixels of the picture's `full` size."""
 
     x: float
     y: float
     width: float
     height: float
-    colour: str
-    ignored: bool
+    colour: str  # CSS
+    ignored: bool  # a region to ignore, with a dashed line
     title: str
 
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """An image in the page.
-
-    Attributes:
-        uri: Its pixels, reduced.
-        size: (height, width) of what is in `uri`, in pixels.
-        full: The same of the part of the image that is shown, in pixels of the NIR image: what outlines refer to.
-        outlines: The boxes on it.
-    """
+    """An image in the page."""
 
     uri: str
-    size: tuple[int, int]
-    full: tuple[float, float]
+    size: tuple[int, int]  # (height, width) of the image in `uri`
+    full: tuple[float, float]  # (height, width) of the part shown, in pixels of the NIR image
     outlines: tuple[Outline, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """A part of an image, as shares of its width and height.
-
-    Attributes:
-        left, top, right, bottom: In [0, 1].
-    """
+    """A part of an image, as shares of its width and height in [0, 1]."""
 
     left: float
     top: float
@@ -93,20 +67,20 @@ class Window:
 
     @classmethod
     def around(cls, box: ItemBox, item: Item) -> Window:
-        """What a crop shows: the box with its surroundings, cut at the border of the image."""
+        """Return the box with its surroundings, clipped to the image."""
         x, y, width, height = box.bbox
         side = max(width, height) * (1 + 2 * _MARGIN)
         half = max(side, min(_SMALLEST_CROP, item.width, item.height)) / 2
         middle_x, middle_y = x + width / 2, y + height / 2
         return cls(
-            left=_within((middle_x - half) / item.width),
-            top=_within((middle_y - half) / item.height),
-            right=_within((middle_x + half) / item.width),
-            bottom=_within((middle_y + half) / item.height),
+            left=_clip((middle_x - half) / item.width),
+            top=_clip((middle_y - half) / item.height),
+            right=_clip((middle_x + half) / item.width),
+            bottom=_clip((middle_y + half) / item.height),
         )
 
     def of(self, pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """That part of an image, at least one pixel of it."""
+        """Crop an image to the window; at least one pixel is left."""
         top, bottom = _span(self.top, self.bottom, pixels.shape[0])
         left, right = _span(self.left, self.right, pixels.shape[1])
         return pixels[top:bottom, left:right]
@@ -114,26 +88,18 @@ class Window:
 
 @dataclass
 class Painter:
-    """Reads images and makes pictures of them.
+    """Makes pictures of images and boxes."""
 
-    Attributes:
-        colours: Of the classes, by name, as CSS has them.
-        unreadable: The keys of the images that are there and can't be read.
-    """
-
-    colours: Mapping[str, str]
-    unreadable: set[str] = field(default_factory=set)
+    colours: Mapping[str, str]  # CSS colours by class
+    unreadable: set[str] = field(default_factory=set)  # keys of images whose file exists and can't be read
 
     def nir(self, item: Item, side: int, notes: Sequence[str] | None = None) -> Picture | None:
-        """The NIR image with its boxes.
+        """Return the NIR image with its boxes; None if its file is missing or unreadable.
 
         Args:
             item: The image.
-            side: Of its longer side at most, in pixels.
-            notes: Of each box, to be added to what it is called.
-
-        Returns:
-            The picture; None if its file is gone or can't be read.
+            side: Longer side at most, in pixels.
+            notes: Text for the title of each box.
         """
         pixels = self._read(item.path, item.key, grey=True)
         if pixels is None:
@@ -141,17 +107,12 @@ class Painter:
         return _picture(pixels, side, (item.height, item.width), tuple(self._outlines(item, notes)))
 
     def rgb(self, item: Item, side: int) -> Picture | None:
-        """The RGB image; None as for `nir`. Outlines of the NIR image fit it, for they are shares of both."""
+        """Return the RGB image, without boxes; None if its file is missing or unreadable."""
         pixels = None if item.rgb is None else self._read(item.rgb, item.key, grey=False)
         return None if pixels is None else _picture(pixels, side, (item.height, item.width), ())
 
     def crops(self, item: Item, numbers: Sequence[int]) -> list[tuple[Picture | None, Picture | None]]:
-        """Boxes with their surroundings, in NIR and in RGB; each image is read once.
-
-        Args:
-            item: The image.
-            numbers: The positions of the boxes on it.
-        """
+        """Return the boxes at some positions with their surroundings, in NIR and in RGB."""
         nir = self._read(item.path, item.key, grey=True)
         rgb = None if item.rgb is None else self._read(item.rgb, item.key, grey=False)
         return [(self._crop(nir, item, number), self._crop(rgb, item, number)) for number in numbers]
@@ -167,7 +128,7 @@ class Painter:
         return _picture(window.of(pixels), CROP_SIDE, full, (outline,))
 
     def _outlines(self, item: Item, notes: Sequence[str] | None) -> list[Outline]:
-        """Large boxes first, so that small ones lie over them and can be pointed at."""
+        """Return the boxes, large ones first, so that small ones can be pointed at."""
         outlines = []
         for number, box in enumerate(item.boxes):
             title = ", ".join(filter(None, (box.category, *box.flags, notes[number] if notes else "")))
@@ -186,7 +147,7 @@ class Painter:
 
 
 def class_colours(categories: Sequence[Category]) -> dict[str, str]:
-    """The colours of the classes, by name: those of a dataset's card, or as many hues if there are more classes."""
+    """Return CSS colours by class: those of the dataset's card; evenly spaced hues if there are more classes."""
     numbers = {category.id % len(COLOURS) for category in categories}
     if len(numbers) == len(categories):
         return {category.name: _css(COLOURS[category.id % len(COLOURS)]) for category in categories}
@@ -203,7 +164,7 @@ def _picture(pixels: NDArray[np.uint8], side: int, full: tuple[float, float], ou
     return Picture(f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}", size, full, outlines)
 
 
-def _within(share: float) -> float:
+def _clip(share: float) -> float:
     return min(1.0, max(0.0, share))
 
 

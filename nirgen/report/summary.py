@@ -1,16 +1,15 @@
-"""Summary of a report: provenance facts of the folder, the first sentences, and all numbers for machines."""
+"""Text and numbers of a report: the folder's provenance, the first sentences, all numbers as plain values."""
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
 from nirgen.dataset.folder import read_dataset
 from nirgen.dataset.plan import REASONS
-from nirgen.report.gallery import reasons, why
+from nirgen.report.gallery import badness_of, reasons
 from nirgen.report.survey import overlap
 from nirgen.scores import TAGS
 from nirgen.translate.manifest import read_manifest
@@ -22,63 +21,32 @@ if TYPE_CHECKING:
 
     from nirgen.collection import Collection
     from nirgen.report.gallery import Choice, Gallery
-    from nirgen.report.survey import Missing, Statistics, Survey
+    from nirgen.report.survey import Statistics, Survey
 
 
-SHORT = 12
-"""Digits shown of a hash."""
+SCHEMA = 1
 EXAMPLES = 5
+_SHORT = 12  # digits shown of a hash
 
 
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """One line of the facts.
-
-    Attributes:
-        name: What it is about.
-        text: What is the case.
-        warning: Whether a reader should beware.
-    """
+class Fact(NamedTuple):
+    """One line of the facts."""
 
     name: str
     text: str
     warning: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class LeftOut:
-    """What stayed out for one reason.
-
-    Attributes:
-        origin: The input.
-        reason: In words.
-        count: How many.
-        examples: The first few, by name.
-    """
-
-    origin: str
-    reason: str
-    count: int
-    examples: tuple[str, ...]
-
-
 @dataclass(frozen=True)
 class Facts:
-    """What a folder says of itself.
-
-    Attributes:
-        lines: For people.
-        left_out: What isn't in it.
-        values: The same for machines.
-    """
+    """Provenance of a folder."""
 
     lines: tuple[Fact, ...]
-    left_out: tuple[LeftOut, ...]
-    values: Mapping[str, Any]
+    values: Mapping[str, Any]  # the same as plain values, `left_out` among them: origin, reason, count, examples
 
 
 def facts_of(collection: Collection) -> Facts:
-    """Read what a folder says of itself.
+    """Read the provenance of a dataset or a translation folder.
 
     Raises:
         NirgenError: Its `dataset.json` or manifest can't be read.
@@ -88,39 +56,38 @@ def facts_of(collection: Collection) -> Facts:
 
 def _of_dataset(collection: Collection) -> Facts:
     values = read_dataset(collection.folder).values
-    left_out = tuple(
-        LeftOut(
-            origin=each["origin"],
-            reason=REASONS.get(each["what"], each["what"]),
-            count=each["count"],
-            examples=tuple(each.get("examples", ()))[:EXAMPLES],
-        )
-        for each in values.get("left_out", ())
-    )
-    generators: list[dict[str, Any]] = [
+    generators = [
         {name: each.get(name) for name in ("origin", "model_id", "licence", "training_pairs")}
         for each in values.get("generators", ())
     ]
+    policies = {each["origin"]: each.get("policy") for each in values.get("labels", ())}
+    by_policy: dict[str, list[str]] = {}
+    for origin, policy in policies.items():
+        by_policy.setdefault(str(policy), []).append(origin)
+    lines = [_generator(each) for each in generators]
+    if policies:
+        shown = "; ".join(f"{policy} ({', '.join(origins)})" for policy, origins in by_policy.items())
+        lines.append(Fact("Class policy", shown))
+    lines += [*_leaks(values.get("leaks", ())), _decisions(values.get("curation"))]
+    if licence := (values.get("config") or {}).get("licence"):
+        lines.append(Fact("Licence", f"of the dataset: {licence}"))
+    lines += [Fact("Licence", f"{each['what']}: {each['licence']}") for each in values.get("licences", ())]
+    lines += [Fact("Note", note) for note in values.get("notes", ())]
+    lines += [Fact("Written by", f"nirgen {values['nirgen']}"), Fact("Digest", collection.digest)]
+    left_out = [
+        _left_out(each["origin"], each["what"], each["count"], each.get("examples", ()))
+        for each in values.get("left_out", ())
+    ]
     return Facts(
-        lines=(
-            *_generators(generators, licences=False),
-            *_policies(values),
-            *_leaks(values),
-            _decisions(values),
-            *_licences(values),
-            *(Fact("Note", note) for note in values.get("notes", ())),
-            Fact("Written by", f"nirgen {values['nirgen']}"),
-            Fact("Digest", collection.digest),
-        ),
-        left_out=left_out,
+        lines=tuple(lines),
         values={
             "nirgen": values["nirgen"],
             "generators": generators,
-            "policies": {each["origin"]: each.get("policy") for each in values.get("labels", ())},
+            "policies": policies,
             "leaks": len(values.get("leaks", ())),
             "curation": values.get("curation"),
             "licences": values.get("licences", []),
-            "left_out": [_described(each) for each in left_out],
+            "left_out": left_out,
         },
     )
 
@@ -128,48 +95,31 @@ def _of_dataset(collection: Collection) -> Facts:
 def _of_translation(collection: Collection) -> Facts:
     manifest = read_manifest(collection.folder)
     rows = () if manifest is None else manifest.rows
-    failed = [row for row in rows if row.status == "failed"]
-    left_out: tuple[LeftOut, ...] = ()
-    if failed:
-        examples = tuple(f"{row.source}: {row.error}" for row in failed[:EXAMPLES])
-        left_out = (LeftOut(collection.name, REASONS["failed"], len(failed), examples),)
     model: Mapping[str, Any] = {} if manifest is None else manifest.model
     version = "" if manifest is None else manifest.nirgen_version
+    failed = [f"{row.source}: {row.error}" for row in rows if row.status == "failed"]
     generators = [
         {"origin": collection.name, "model_id": model_id, "licence": model.get("licence"), "training_pairs": None}
         for model_id in sorted({row.model_id for row in rows})
     ]
-    return Facts(
-        lines=(
-            *_generators(generators, licences=True),
-            Fact("Written by", f"nirgen {version}"),
-            Fact("Digest", collection.digest),
-        ),
-        left_out=left_out,
-        values={"nirgen": version, "generators": generators, "left_out": [_described(each) for each in left_out]},
-    )
+    licence = f"; its licence: {model.get('licence') or 'unknown'}"
+    lines = [_generator(each, licence) for each in generators]
+    lines += [Fact("Written by", f"nirgen {version}"), Fact("Digest", collection.digest)]
+    left_out = [_left_out(collection.name, "failed", len(failed), failed)] if failed else []
+    return Facts(tuple(lines), {"nirgen": version, "generators": generators, "left_out": left_out})
 
 
-def _generators(generators: list[dict[str, Any]], *, licences: bool) -> Iterator[Fact]:
-    for each in generators:
-        text = f"{each['model_id'][:SHORT]}, which translated {each['origin']}"
-        if each["training_pairs"] is not None:
-            text += f"; trained on {each['training_pairs']:,} pairs"
-        if licences:
-            text += f"; its licence: {each['licence'] or 'unknown'}"
-        yield Fact("Generator", text)
+def _generator(values: Mapping[str, Any], licence: str = "") -> Fact:
+    pairs = values["training_pairs"]
+    trained = "" if pairs is None else f"; trained on {pairs:,} pairs"
+    return Fact("Generator", f"{values['model_id'][:_SHORT]}, which translated {values['origin']}{trained}{licence}")
 
 
-def _policies(values: Mapping[str, Any]) -> Iterator[Fact]:
-    policies: dict[str, list[str]] = {}
-    for each in values.get("labels", ()):
-        policies.setdefault(str(each.get("policy")), []).append(each["origin"])
-    if policies:
-        yield Fact("Class policy", "; ".join(f"{name} ({', '.join(origins)})" for name, origins in policies.items()))
+def _left_out(origin: str, what: str, count: int, examples: Sequence[str]) -> dict[str, Any]:
+    return {"origin": origin, "reason": REASONS.get(what, what), "count": count, "examples": [*examples[:EXAMPLES]]}
 
 
-def _leaks(values: Mapping[str, Any]) -> Iterator[Fact]:
-    leaks = values.get("leaks", ())
+def _leaks(leaks: Sequence[Mapping[str, Any]]) -> Iterator[Fact]:
     if not leaks:
         yield Fact("Leaks", "none: nothing in val or test is known to be in training")
         return
@@ -179,51 +129,35 @@ def _leaks(values: Mapping[str, Any]) -> Iterator[Fact]:
     yield Fact("Leaks", f"such as {', '.join(each['key'] for each in leaks[:EXAMPLES])}")
 
 
-def _decisions(values: Mapping[str, Any]) -> Fact:
-    curation = values.get("curation")
+def _decisions(curation: Mapping[str, Any] | None) -> Fact:
     if not curation:
         return Fact("Curator's decisions", "none applied")
     applied = curation.get("applied") or {}
     parts = [f"{count:,} {action}" for action, count in sorted(applied.items()) if count] or ["none applied"]
     gone, changed = len(curation.get("gone") or ()), len(curation.get("changed") or ())
-    if gone:
-        parts.append(f"{gone:,} whose target is gone")
-    if changed:
-        parts.append(f"{changed:,} whose target had changed since")
+    parts += [f"{gone:,} whose target is gone"] if gone else []
+    parts += [f"{changed:,} whose target had changed since"] if changed else []
     return Fact("Curator's decisions", ", ".join(parts), warning=bool(gone or changed))
 
 
-def _licences(values: Mapping[str, Any]) -> Iterator[Fact]:
-    if own := (values.get("config") or {}).get("licence"):
-        yield Fact("Licence", f"of the dataset: {own}")
-    for each in values.get("licences", ()):
-        yield Fact("Licence", f"{each['what']}: {each['licence']}")
-
-
-def _described(each: LeftOut) -> dict[str, Any]:
-    return {"origin": each.origin, "reason": each.reason, "count": each.count, "examples": list(each.examples)}
-
-
-SCHEMA = 1
-
-
 def totals(survey: Survey) -> dict[str, int]:
-    """How much there is in all: `images`, `generated`, `real`, `empty`, `boxes`, `ignored`."""
+    """Return the numbers of `images`, `generated`, `real`, `empty`, `boxes` and `ignored`."""
+    tallies = survey.tallies.values()
     generated = sum(tally.images for place, tally in survey.tallies.items() if place.generated)
     return {
         "images": len(survey.frames),
         "generated": generated,
         "real": len(survey.frames) - generated,
-        "empty": sum(tally.empty for tally in survey.tallies.values()),
-        "boxes": sum(tally.boxes.total() for tally in survey.tallies.values()),
-        "ignored": sum(tally.ignored for tally in survey.tallies.values()),
+        "empty": sum(tally.empty for tally in tallies),
+        "boxes": sum(tally.boxes.total() for tally in tallies),
+        "ignored": sum(tally.ignored for tally in tallies),
     }
 
 
 def in_short(
     collection: Collection, facts: Facts, survey: Survey, statistics: Mapping[bool, Statistics], unreadable: int
 ) -> Iterator[str]:
-    """What a reader should know first, in a few sentences."""
+    """Yield the first sentences of the report: sizes, suspect boxes, missing files, warnings."""
     total = totals(survey)
     if collection.kind == "dataset":
         yield (
@@ -237,17 +171,13 @@ def in_short(
         parts = [f"{survey.tags[tag]:,} {tag}" for tag in TAGS if survey.tags[tag]]
         named = f"; look at these first: {', '.join(parts)}" if parts else f", and found none {' or '.join(TAGS)}"
         yield f"The scores could judge {_count(judged, 'box', 'boxes')}{named}."
-    if len(statistics) == 2:
-        levels, slopes = (
-            100 * overlap(getattr(statistics[True], name), getattr(statistics[False], name))
-            for name in ("levels", "slopes")
-        )
+    if shared := _shared(statistics):
         yield (
-            f"Generated and real NIR share {levels:.0f} % of their distribution of intensities and {slopes:.0f} % of "
-            "that of gradients."
+            f"Generated and real NIR share {100 * shared['levels']:.0f} % of their distribution of intensities and "
+            f"{100 * shared['slopes']:.0f} % of that of gradients."
         )
-    yield from _missing(survey.no_nir, "These images have no scores and no pictures here.")
-    yield from _missing(survey.no_rgb, "Scores that need them are unknown, unless made before.", "RGB")
+    yield from _missing("NIR", survey.no_nir, "These images have no scores and no pictures here.")
+    yield from _missing("RGB", survey.no_rgb, "Scores that need them are unknown, unless made before.")
     if unreadable:
         yield f"Of {_count(unreadable, 'image')} a file is there and can't be read."
     yield from (f"{fact.name}: {fact.text}." for fact in facts.lines if fact.warning)
@@ -263,8 +193,8 @@ def numbers(
     gallery: Gallery,
     statistics: Mapping[bool, Statistics],
 ) -> dict[str, Any]:
-    """The whole report as plain values."""
-    badness = why(survey)
+    """Return the whole report as plain values; no clock, host or absolute path is among them."""
+    badness = badness_of(survey)
     return {
         "schema": SCHEMA,
         "title": title,
@@ -315,28 +245,24 @@ def numbers(
             "generated" if kind else "real": {"images": each.images} | {n: _rounded(v) for n, v in each.numbers.items()}
             for kind, each in statistics.items()
         },
-        "shared": {
-            name: _rounded(overlap(getattr(statistics[True], name), getattr(statistics[False], name)))
-            for name in ("levels", "slopes")
-            if len(statistics) == 2
-        },
+        "shared": {name: _rounded(share) for name, share in _shared(statistics).items()},
         "missing": {
-            "nir": {"count": survey.no_nir.count, "examples": survey.no_nir.examples},
-            "rgb": {"count": survey.no_rgb.count, "examples": survey.no_rgb.examples},
+            kind: {"count": len(keys), "examples": list(keys[:EXAMPLES])}
+            for kind, keys in (("nir", survey.no_nir), ("rgb", survey.no_rgb))
         },
     }
 
 
-def class_totals(survey: Survey, names: Sequence[str]) -> dict[str, int]:
-    """The boxes of each class in all."""
-    counts: Counter[str] = Counter()
-    for tally in survey.tallies.values():
-        counts.update(tally.boxes)
-    return {name: counts[name] for name in names}
+def _shared(statistics: Mapping[bool, Statistics]) -> dict[str, float]:
+    """Return the overlap of the distributions of both kinds; empty if there is only one."""
+    if len(statistics) < 2:
+        return {}
+    one, other = statistics[True], statistics[False]
+    return {"levels": overlap(one.levels, other.levels), "slopes": overlap(one.slopes, other.slopes)}
 
 
 def _spread(values: NDArray[np.float32]) -> dict[str, Any]:
-    """How many values are known, and where they lie."""
+    """Return the number of known values, and their 5th, 50th and 95th percentile."""
     known = values[~np.isnan(values)]
     if not len(known):
         return {"known": 0}
@@ -345,14 +271,13 @@ def _spread(values: NDArray[np.float32]) -> dict[str, Any]:
 
 
 def _rounded(value: float) -> float:
-    """To four digits that count."""
     return float(f"{float(value):.4g}")
 
 
-def _missing(missing: Missing, what: str, kind: str = "NIR") -> Iterator[str]:
-    if missing.count:
-        names = ", ".join(missing.examples) + (", ..." if missing.count > len(missing.examples) else "")
-        yield f"{kind} files missing: {missing.count:,} ({names}). {what}"
+def _missing(kind: str, keys: Sequence[str], consequence: str) -> Iterator[str]:
+    if keys:
+        names = ", ".join(keys[:EXAMPLES]) + (", ..." if len(keys) > EXAMPLES else "")
+        yield f"{kind} files missing: {len(keys):,} ({names}). {consequence}"
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -6,7 +6,7 @@ from xml.etree import ElementTree as ET
 
 import numpy as np
 
-from nirgen.report.charts import Series, content_charts, histogram, score_charts, statistics_charts
+from nirgen.report.charts import content_charts, histogram, score_charts, statistics_charts
 from nirgen.report.survey import Statistics, survey
 from nirgen.scores import BoxScores
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 EDGES = np.linspace(0, 1, 4)
-BOTH = [Series("generated", np.array([0.5, 0.5, 0.0])), Series("real", np.array([0.0, 0.5, 0.5]))]
+BOTH = {"generated": np.array([0.5, 0.5, 0.0]), "real": np.array([0.0, 0.5, 0.5])}
 
 
 def draw(title: str = "Noise <b>", caption: str = 'It says "much" & more') -> str:
