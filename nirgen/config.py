@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
-from nirgen.errors import ConfigError, nearest
+from nirgen.errors import ConfigError, nearest, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping
+    from collections.abc import Collection, Mapping, Sequence
+    from pathlib import Path
 
 
 OLD_PRECISIONS = BeforeValidator(lambda value: "fp32" if value == "float32" else value)
@@ -36,6 +37,86 @@ class FrozenConfig(BaseModel):
             return cls.model_validate(dict(values))
         except ValidationError as error:
             raise ConfigError(f"{where}: {_describe(error, cls)}") from error
+
+    @classmethod
+    def overlay(
+        cls, values: Mapping[str, Any], changes: Sequence[str], given: Mapping[str, Any], *, where: str
+    ) -> Self:
+        """Build from plain values, overlaid by assignments, and these by options.
+
+        Args:
+            values: Names and values.
+            changes: Assignments by dotted name, such as `losses.ssim=5`; a number is a position in a list.
+            given: Options by dotted name.
+            where: Source of the values, for the error.
+
+        Raises:
+            ConfigError: A name is unknown, or a value is no YAML or out of range.
+        """
+        base = cls.read(values, where=where).model_dump(mode="json")
+        for name, value in (*(split_assignment(text, "NAME=VALUE") for text in changes), *given.items()):
+            _put(base, name, value)
+        return cls.read(base, where=f"{where} with --set" if changes else where)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the settings of a YAML file.
+
+    Raises:
+        ConfigError: The file can't be read, or holds no mapping.
+    """
+    import yaml
+
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{path}: can't be read as YAML ({one_line(error)})") from None
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: holds a {type(values).__name__}; write settings as 'name: value'")
+    return values
+
+
+def split_assignment(text: str, form: str) -> tuple[str, Any]:
+    """Return name and YAML value of an assignment to `--set`.
+
+    Args:
+        text: Assignment, such as `losses.ssim=5`.
+        form: Expected form, for the error.
+
+    Raises:
+        ConfigError: There is no `=`, or the value is no YAML.
+
+    Example:
+        >>> split_assignment("crops.flip=false", "NAME=VALUE")
+        ('crops.flip', False)
+    """
+    import yaml
+
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"--set {text}: no value; write it as --set {form}")
+    try:
+        return name, yaml.safe_load(value)
+    except yaml.YAMLError:
+        raise ConfigError(f"--set {text}: '{value}' is no YAML value") from None
+
+
+def _put(values: dict[str, Any], name: str, value: Any) -> None:
+    """Set a value by its dotted name, in place."""
+    inner: Any = values
+    parts = name.split(".")
+    for position, part in enumerate(parts):
+        above = ".".join(parts[:position])
+        if isinstance(inner, list):
+            if not part.isdigit() or int(part) >= len(inner):
+                raise ConfigError(f"--set {name}: '{above}' has the positions 0 to {len(inner) - 1}")
+        elif not isinstance(inner, dict):
+            raise ConfigError(f"--set {name}: '{above}' is a value and has no '{part}'")
+        key: Any = int(part) if isinstance(inner, list) else part
+        if position == len(parts) - 1:
+            inner[key] = value
+        else:
+            inner = inner[key] if isinstance(inner, list) else inner.setdefault(part, {})
 
 
 def differences(old: FrozenConfig, new: FrozenConfig, *, ignored: Collection[str] = ()) -> list[str]:

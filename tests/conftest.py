@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nirgen.cli import main
+from nirgen.cli import execute
 from nirgen.translate.options import processors
 from nirgen.translate.run import translate_folder
 
@@ -181,14 +181,15 @@ def on_a_small_disk(tmp_path: Path) -> Callable[[str], subprocess.CompletedProce
 
 @pytest.fixture
 def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a command; its exit code, standard output and standard error."""
+    """Run a command; its exit code, standard output, and standard error without the lines that announce work."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["nirgen", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
-            main()
+            execute()
         captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, captured.err
+        errors = "".join(line for line in captured.err.splitlines(keepends=True) if not line.endswith(" ...\n"))
+        return int(end.value.code or 0), captured.out, errors
 
     return run
 

@@ -52,3 +52,30 @@ def test_every_error_is_one_line() -> None:
     with pytest.raises(ConfigError) as caught:
         Outer.read({"learning_rate": "fast", "inner": 3, "more": 1}, where="run.yaml")
     assert "\n" not in str(caught.value)
+
+
+class Deep(FrozenConfig):
+    rates: tuple[float, ...] = (0.5, 0.25)
+    inner: Inner = Inner()
+    seed: int = 0
+
+
+def test_assignments_are_laid_over_values_and_options_over_these() -> None:
+    read = Deep.overlay({"seed": 1}, ["inner.width=16", "rates.1=2", "seed=2"], {"seed": 3}, where="run.yaml")
+    assert read == Deep(rates=(0.5, 2.0), inner=Inner(width=16), seed=3)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ("seed", "--set seed: no value; write it as --set NAME=VALUE"),
+        ("seed=[", "--set seed=[: '[' is no YAML value"),
+        ("seed.x=1", "--set seed.x: 'seed' is a value and has no 'x'"),
+        ("rates.2=1", "--set rates.2: 'rates' has the positions 0 to 1"),
+        ("sed=1", "run.yaml with --set: unknown key 'sed'; did you mean 'seed'?"),
+    ],
+)
+def test_an_assignment_that_can_not_be_made_is_named(change: str, message: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Deep.overlay({}, [change], {}, where="run.yaml")
+    assert str(caught.value) == message

@@ -5,8 +5,11 @@ Each command is a light module whose function imports heavy libraries, so that `
 
 from __future__ import annotations
 
+import atexit
+import os
 import re
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -25,6 +28,7 @@ from nirgen.cli import (
     labels,
     manifest,
     models,
+    options,
     pairs,
     report,
     run,
@@ -39,14 +43,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-app = typer.Typer(
-    name="nirgen",
-    no_args_is_help=True,
-    add_completion=False,
-    # Plain help: importing rich would take longer than everything else that `--help` does.
-    rich_markup_mode=None,
-    pretty_exceptions_enable=False,
-)
+app = options.Group(name="nirgen", pretty_exceptions_enable=False)
 app.command("translate")(translate.translate)
 app.add_typer(manifest.app, name="manifest")
 app.add_typer(models.app, name="models")
@@ -86,7 +83,36 @@ def _nirgen(
 
 
 def main() -> None:
-    """Run the command line; a user's mistake becomes one line and an exit code."""
+    """Run the command line as a process of its own.
+
+    The process exits without tearing down its modules, which takes a second after torch was used.
+    """
+    try:
+        execute()
+    except SystemExit as end:
+        if isinstance(end.code, int | None) and _is_quiet():
+            _exit_at_once(end.code or 0)
+        raise
+
+
+def _is_quiet() -> bool:
+    """Return True if no other thread would be waited for."""
+    return all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
+
+
+def _exit_at_once(code: int) -> None:
+    """Run exit handlers, flush, exit; return if an output can't be flushed, so that the interpreter reports it."""
+    atexit._run_exitfuncs()
+    try:
+        sys.stdout.flush()
+        sys.stderr.flush()
+    except (OSError, ValueError):
+        return
+    os._exit(code)
+
+
+def execute() -> None:
+    """Run the command line and raise SystemExit; a user's mistake becomes one line and an exit code."""
     try:
         without_urls(typer.main.get_command(app))()
     except NirgenError as error:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from nirgen.cli.output import stages
+from nirgen.cli import options
+from nirgen.cli.output import announce, progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -25,13 +26,8 @@ def browse(
     dataset: Annotated[
         Path, typer.Argument(metavar="D", help="A folder of 'nirgen build-dataset' or 'nirgen translate'.")
     ],
-    name: Annotated[str | None, typer.Option(help="Of the FiftyOne dataset.  [default: the folder's]")] = None,
-    sources: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]DIR", help="Where RGB images are, if they have moved; more than once for more origins."
-        ),
-    ] = None,
+    name: options.DatasetName = None,
+    sources: options.Sources = None,
     scores: Annotated[
         bool, typer.Option("--scores/--no-scores", help="Compute what scores.parquet doesn't have yet.")
     ] = True,
@@ -39,16 +35,14 @@ def browse(
     remote: Annotated[bool, typer.Option("--remote", help="Serve the App and open no browser here.")] = False,
     port: Annotated[int, typer.Option(min=1, max=65535, help="Of the App.")] = 5151,
     address: Annotated[str, typer.Option(help="Where the App listens; 0.0.0.0 is everywhere.")] = "127.0.0.1",
-    database_uri: Annotated[
-        str | None,
-        typer.Option(metavar="URI", help="Of a MongoDB that runs.  [default: FiftyOne's own]"),
-    ] = None,
+    database_uri: options.DatabaseUri = None,
 ) -> None:
     """Show a dataset in FiftyOne's App: NIR beside RGB, boxes, and scores that find trouble first.
 
     Run again, it updates what has changed and keeps tags, decisions and edits. Ctrl-C ends it. docs/browse.md is the
     guide; 'nirgen curation export' writes the decisions down.
     """
+    announce("opening FiftyOne")
     folder = dataset.resolve()
     from nirgen.browse.app import check_port
     from nirgen.browse.database import open_fiftyone, place_for
@@ -60,7 +54,7 @@ def browse(
     if launch:
         check_port(address, port)
     collection = open_collection(folder, _sources(sources or [], folder))
-    with stages(lambda: "what is done stays; run the same command again to go on") as report:
+    with progress("what is done stays; run the same command again to go on") as report:
         fiftyone = open_fiftyone(database_uri, track=_tracking_is_wanted())
         place = place_for(fiftyone, collection, name)
         scored = score(collection, report) if scores else None
@@ -79,9 +73,8 @@ def _sources(values: Sequence[str], folder: Path) -> dict[str, Path]:
 
     named: dict[str, Path] = {}
     for value in values:
-        before, equals, after = value.partition("=")
-        origin, path = (before, after) if equals and "/" not in before else ("", value)
-        if not origin:
+        origin, path = options.parse_named(value)
+        if origin is None:
             origins = sorted({item.origin for item in open_collection(folder).items()})
             if len(origins) != 1:
                 raise typer.BadParameter(
@@ -90,7 +83,7 @@ def _sources(values: Sequence[str], folder: Path) -> dict[str, Path]:
             (origin,) = origins
         if origin in named:
             raise typer.BadParameter(f"--sources names {origin!r} twice")
-        named[origin] = Path(path).resolve()
+        named[origin] = path.resolve()
     return named
 
 

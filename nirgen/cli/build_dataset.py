@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nirgen.cli.output import stages
+from nirgen.cli import options
+from nirgen.cli.output import announce, progress
 from nirgen.cli.plans import print_plan
 
 if TYPE_CHECKING:
@@ -36,10 +37,7 @@ def build_dataset(
             help="Labels of its RGB sources, in the order of --generated: of 'nirgen labels', or any it reads."
         ),
     ] = None,
-    sources: Annotated[
-        list[str] | None,
-        typer.Option(metavar="[NAME=]DIR", help="Where the RGB sources are, if they have moved since."),
-    ] = None,
+    sources: options.Sources = None,
     real: Annotated[
         list[str] | None, typer.Option(metavar="[NAME=]DIR", help="A folder of real NIR images; repeatable.")
     ] = None,
@@ -52,8 +50,12 @@ def build_dataset(
     ] = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", metavar="D", help="The dataset to write.")] = None,
     policy: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="Classes of labels that aren't converted yet.")
-    ] = "default",
+        str | None,
+        typer.Option(
+            metavar="NAME|FILE",
+            help="Class policy of labels not converted yet.  [default: {dataset.config:DatasetConfig.policy}]",
+        ),
+    ] = None,
     split: Annotated[
         str | None,
         typer.Option(
@@ -61,8 +63,12 @@ def build_dataset(
         ),
     ] = None,
     split_by: Annotated[
-        Literal["sequence", "frame"], typer.Option(help="What --split keeps whole; frame cuts sequences.")
-    ] = "sequence",
+        Literal["sequence", "frame"] | None,
+        typer.Option(
+            help="Unit that --split keeps whole; frame cuts sequences.  "
+            "[default: {dataset.config:DatasetConfig.split_by}]"
+        ),
+    ] = None,
     limit: Annotated[int | None, typer.Option(min=0, help="Generated images at most.  [default: all]")] = None,
     generated_per_real: Annotated[
         float | None, typer.Option(min=0, help="Generated images at most for each real training image.")
@@ -71,8 +77,14 @@ def build_dataset(
         Literal["class", "weather", "timeofday", "scene"] | None,
         typer.Option(help="What choosing generated images evens out."),
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Of division and choice.")] = 0,
-    files: Annotated[Literal["hardlink", "symlink", "copy"], typer.Option(help="How images come into D.")] = "hardlink",
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Random seed of splits and sampling.  [default: {dataset.config:DatasetConfig.seed}]"),
+    ] = None,
+    files: Annotated[
+        Literal["hardlink", "symlink", "copy"] | None,
+        typer.Option(help="Way that images are placed in D.  [default: {dataset.config:DatasetConfig.files}]"),
+    ] = None,
     codec: Annotated[
         Literal["png", "jpg"] | None, typer.Option(help="Encode all images anew, real and generated alike.")
     ] = None,
@@ -102,9 +114,9 @@ def build_dataset(
     apply: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Carry out the plan of a file, if nothing has changed since.")
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show the plan, and stop.")] = False,
+    dry_run: options.DryRun = False,
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Carry out the plan without asking.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print plan and result for machines.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Build a detection dataset from translated images, real NIR images and their labels.
 
@@ -114,30 +126,31 @@ def build_dataset(
     """
     stop = dry_run or plan_file is not None
     _check_usage(ctx, out=out, stop=stop, asks=not (stop or yes or apply), as_json=as_json)
-    settings = {
-        "policy": policy,
-        "split_by": split_by,
-        "seed": seed,
-        "limit": limit,
-        "generated_per_real": generated_per_real,
-        "balance": balance,
-        "include_unlabelled": include_unlabelled,
-        "allow_leak": allow_leak,
-        "near_duplicates": near_duplicates,
-        "files": files,
-        "codec": codec,
-        "channels": None if channels is None else int(channels),
-        "formats": [each.strip() for each in formats.split(",")] if formats else [],
-        "licence": licence,
-        "curation": curation,
-    }
+    announce("reading inputs", quiet=as_json)
+    settings = options.given(
+        policy=policy,
+        split_by=split_by,
+        seed=seed,
+        limit=limit,
+        generated_per_real=generated_per_real,
+        balance=balance,
+        include_unlabelled=include_unlabelled,
+        allow_leak=allow_leak,
+        near_duplicates=near_duplicates,
+        files=files,
+        codec=codec,
+        channels=None if channels is None else int(channels),
+        formats=[each.strip() for each in formats.split(",")] if formats else [],
+        licence=licence,
+        curation=curation,
+    )
     settings |= _inputs("generated", generated or [], labels or [], "sources", sources or [])
     settings |= _inputs("real", real or [], real_labels or [], "pairs", real_pairs or [])
     from nirgen.dataset.contents import summarise
     from nirgen.dataset.leaks import refuse_leaks
     from nirgen.dataset.planner import apply_plan, make_plan, write_plan
 
-    with stages(lambda: "nothing was written") as report:
+    with progress("nothing was written") as report:
         plan = apply_plan(apply, report) if apply is not None else make_plan(_config(settings, split), report)
     summary = summarise(plan)
     if not as_json:
@@ -198,10 +211,10 @@ def _inputs(
         raise typer.BadParameter(f"each --{kind} has its {option}: {len(folders)} and {len(labels)} were given")
     inputs: list[dict[str, Any]] = []
     for text, file in zip(folders, labels, strict=True):
-        name, folder = _parse_named(text)
+        name, folder = options.parse_named(text)
         inputs.append({"origin": name or folder.resolve().name, "folder": folder, "labels": file})
     for text in extras:
-        name, path = _parse_named(text)
+        name, path = options.parse_named(text)
         wanted = [each for each in inputs if extra not in each and name in {None, each["origin"]}]
         if not wanted:
             raise typer.BadParameter(f"{text}: no --{kind} that it could belong to")
@@ -209,16 +222,10 @@ def _inputs(
     return {kind: inputs}
 
 
-def _parse_named(text: str) -> tuple[str | None, Path]:
-    """`NAME=PATH` or `PATH`; one with a slash before its `=` is a path."""
-    name, equals, path = text.partition("=")
-    return (name, Path(path)) if equals and "/" not in name else (None, Path(text))
-
-
 def _build(plan: Plan, out: Path, *, replace: bool) -> Built:
     from nirgen.dataset.build import build
 
-    with stages(lambda: f"{out} is as it was; run the same command again") as report:
+    with progress(f"{out} is as it was; run the same command again") as report:
         return build(plan, out, replace=replace, progress=report)
 
 

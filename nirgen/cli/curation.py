@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from nirgen.cli.output import print_table, stages
+from nirgen.cli import options
+from nirgen.cli.output import progress, show
 from nirgen.cli.plans import counted, print_noted
 
 if TYPE_CHECKING:
@@ -21,12 +22,9 @@ if TYPE_CHECKING:
     from nirgen.dataset.preview import Foreseen, Holds
 
 
-app = typer.Typer(no_args_is_help=True, help="Curators' decisions: export, compare, foresee and import them.")
+app = options.Group(help="Curators' decisions: export, compare, foresee and import them.")
 
 Dataset = Annotated[Path, typer.Argument(metavar="D", help="A dataset of 'nirgen build-dataset'.")]
-Name = Annotated[str | None, typer.Option(help="Of the dataset in FiftyOne.  [default: as 'nirgen browse' names it]")]
-DatabaseUri = Annotated[str | None, typer.Option(metavar="URI", help="Of FiftyOne's MongoDB.  [default: FiftyOne's]")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print it as JSON.")]
 
 _IN_PART = 3
 
@@ -37,15 +35,15 @@ def export_decisions(
     out: Annotated[
         Path, typer.Option("--out", "-o", metavar="FILE", help="The file; what it holds stays unless contradicted.")
     ],
-    name: Name = None,
-    database_uri: DatabaseUri = None,
+    name: options.DatasetName = None,
+    database_uri: options.DatabaseUri = None,
     author: Annotated[
         str | None, typer.Option(help="Whose decisions those without an author are.  [default: your login name]")
     ] = None,
     replace: Annotated[
         bool, typer.Option("--replace", help="Forget what FILE holds: keep what D was built with, and FiftyOne's.")
     ] = False,
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Write the decisions that were made in FiftyOne, on top of those that D was built with.
 
@@ -54,7 +52,7 @@ def export_decisions(
     """
     from nirgen.browse.decisions import export_decisions as export
 
-    with stages(lambda: f"{out} was not written") as report:
+    with progress(f"{out} was not written") as report:
         done = export(
             dataset,
             out,
@@ -87,7 +85,7 @@ def _login_name() -> str:
 def diff_decisions(
     first: Annotated[Path, typer.Argument(metavar="A", help="A file of decisions.")],
     second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Tell what B decides otherwise than A: a line each, + added, - removed, ~ changed.
 
@@ -116,7 +114,7 @@ def diff_decisions(
 def foresee_decisions(
     dataset: Dataset,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Decisions.")],
-    as_json: AsJson = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Tell what D would be if it were built again with the decisions of FILE; nothing is written.
 
@@ -141,9 +139,9 @@ def foresee_decisions(
 def import_into_fiftyone(
     dataset: Dataset,
     file: Annotated[Path, typer.Argument(metavar="FILE", help="Decisions.")],
-    name: Name = None,
-    database_uri: DatabaseUri = None,
-    as_json: AsJson = False,
+    name: options.DatasetName = None,
+    database_uri: options.DatabaseUri = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Put the decisions of FILE into FiftyOne, where 'nirgen browse' has loaded D.
 
@@ -153,7 +151,7 @@ def import_into_fiftyone(
     from nirgen.curation import read_decisions
 
     decisions = read_decisions(file)
-    with stages(lambda: "what was imported stays; run the same command again") as report:
+    with progress("what was imported stays; run the same command again") as report:
         done = import_decisions(dataset, decisions.all, name=name, database=database_uri, report=report)
     if as_json:
         typer.echo(json.dumps({"applied": done.applied, "gone": list(done.gone)}, ensure_ascii=False))
@@ -204,7 +202,9 @@ def _print_foreseen(found: Foreseen) -> None:
     typer.echo(f"{found.decisions} decisions: " + (", ".join(f"{n} {text}" for n, text in parts if n) or "no effect"))
     columns = ["", *found.before]
     rows = [[title, *cells] for title, cells in _compared(found.before, found.after)]
-    print_table(columns, rows, right=range(1, len(columns)))
+    if rows:
+        show(columns, rows, right=range(1, len(columns)), ruled=True)
+        typer.echo()
     for decision in found.withdrawn:
         typer.echo(f"withdrawn: {_said(decision)}")
     if any(each.action == "reject" for each in found.withdrawn):

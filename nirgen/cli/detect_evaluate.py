@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nirgen.cli.output import show, stages
+from nirgen.cli import options
+from nirgen.cli.output import announce, progress, show
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,14 +32,15 @@ def evaluate(
     detections: Annotated[
         Path | None, typer.Option(metavar="FILE", help="COCO results made elsewhere, instead of MODEL.")
     ] = None,
-    split: Annotated[Literal["test", "val"], typer.Option(help="Which images to judge on.")] = "test",
+    split: options.JudgedSplit = None,
     real: Annotated[bool, typer.Option("--real", help="Judge on real images alone, if the split has others.")] = False,
-    bootstrap: Annotated[
-        Literal["images", "sequences"], typer.Option(help="What intervals draw: images, or whole recordings.")
-    ] = "images",
-    resamples: Annotated[int, typer.Option(min=0, help="Samples of the bootstrap; 0 for no intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Of the bootstrap.")] = 0,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1...  [default: the best there is]")] = None,
+    bootstrap: options.Bootstrap = None,
+    resamples: options.Resamples = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(min=0, help="Random seed of the bootstrap.  [default: {detect.config:BootstrapConfig.seed}]"),
+    ] = None,
+    device: options.Device = None,
     size: Annotated[
         int | None, typer.Option(min=32, help="Side that images are squashed to, in pixels.  [default: the model's]")
     ] = None,
@@ -46,7 +48,7 @@ def evaluate(
         Path | None,
         typer.Option("--out", "-o", metavar="FOLDER", help="Where to write detections.json and metrics.json."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the numbers for machines.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Judge a detector by COCO's numbers, with 95 % intervals.
 
@@ -54,12 +56,14 @@ def evaluate(
     nothing on them count. docs/detect.md explains the numbers.
     """
     _check_usage(paths, detections, device=device, size=size)
-    from nirgen.detect.config import BootstrapConfig
+    announce("reading the dataset", quiet=as_json)
+    from nirgen.detect.config import BootstrapConfig, CompareConfig
     from nirgen.detect.data import read_truth
 
-    settings = BootstrapConfig(resamples=resamples, draw=bootstrap, seed=seed)
-    with stages(lambda: "nothing was written") as report:
-        truth = read_truth(paths[-1], split)
+    drawing = options.given(resamples=resamples, draw=bootstrap, seed=seed)
+    settings = BootstrapConfig.read(drawing, where="the command line")
+    with progress("nothing was written") as report:
+        truth = read_truth(paths[-1], split or CompareConfig().split)
         truth = truth.real() if real else truth
         if detections is not None:
             found = _of_file(detections, truth, settings)
@@ -120,22 +124,18 @@ def _of_model(
 
 def print_evaluation(found: Evaluation) -> None:
     """Print the numbers as a table, with what is to be known of them."""
-    from rich.table import Table
-
     from nirgen.detect.evaluation import TITLES
 
     truth = found.truth
     what = found.judged.get("model") or "detections"
     typer.echo(f"{what} on {len(truth.entries)} images of the split '{truth.split}', by {found.library}\n")
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("", "value", "95 % interval", "objects"):
-        table.add_column(name, justify="left" if not name else "right")
     objects = found.objects
-    for name, title in TITLES.items():
-        table.add_row(title, *_cells(found.numbers[name]), str(sum(objects.values())) if name == "ap" else "")
-    for name, count in objects.items():
-        table.add_row(f"AP {name}", *_cells(found.numbers[f"ap/{name}"]), str(count))
-    show(table)
+    rows = [
+        [title, *_cells(found.numbers[name]), str(sum(objects.values())) if name == "ap" else ""]
+        for name, title in TITLES.items()
+    ]
+    rows += [[f"AP {name}", *_cells(found.numbers[f"ap/{name}"]), str(count)] for name, count in objects.items()]
+    show(("", "value", "95 % interval", "objects"), rows, right=range(1, 4))
     for note in found.notes():
         typer.echo(f"note: {note}")
 

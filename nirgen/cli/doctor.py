@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nirgen.cli import options
+from nirgen.cli.output import show
+
 if TYPE_CHECKING:
     from nirgen.doctor import Check
 
@@ -16,7 +19,7 @@ _STYLES = {"ok": "green", "warn": "yellow", "missing": "yellow", "broken": "red"
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+    as_json: options.AsJson = False,
     database_uri: Annotated[
         str | None,
         typer.Option(envvar="FIFTYONE_DATABASE_URI", show_default=False, help="Where FiftyOne's database is."),
@@ -48,14 +51,10 @@ def _row(check: Check) -> dict[str, str | bool]:
 
 
 def _print_table(checks: list[Check]) -> None:
-    from rich.console import Console
-    from rich.table import Table
     from rich.text import Text
 
-    table = Table(box=None, pad_edge=False)
-    for heading in ("check", "state", "detail", "remedy"):
-        table.add_column(heading, overflow="fold")
-    for check in checks:
-        state = Text(check.state, style="bold red" if check.stops else _STYLES[check.state])
-        table.add_row(check.name, state, Text(check.detail), Text(check.remedy))
-    Console().print(table)
+    rows = [
+        (check.name, Text(check.state, "bold red" if check.stops else _STYLES[check.state]), check.detail, check.remedy)
+        for check in checks
+    ]
+    show(("check", "state", "detail", "remedy"), rows)

@@ -5,25 +5,21 @@ from __future__ import annotations
 import json
 import shutil
 import sys
-import time
-from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from nirgen.cli.output import interruptible
+from nirgen.cli import options
+from nirgen.cli.output import announce, progress
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Sequence
 
+    from nirgen.cli.output import Report
     from nirgen.evaluate import Score
     from nirgen.evaluate.methods import Case, Method
-
-    Progress = Callable[[str], Callable[[int, int], None]]
-
-
-_SECONDS_BETWEEN_LINES = 10
 
 
 def evaluate(
@@ -39,8 +35,8 @@ def evaluate(
         typer.Option(help="Embedded model, model file or run folder; more than once to compare some."),
     ] = None,
     pairs: Annotated[Path | None, typer.Option(help="The list that 'nirgen pairs' wrote, instead of GT.")] = None,
-    root: Annotated[Path | None, typer.Option(help="The folder of the list's images.  [default: the list's]")] = None,
-    split: Annotated[str, typer.Option(help="Which split of the list to judge on.")] = "val",
+    root: options.Root = None,
+    split: Annotated[str, typer.Option(help="Split of the list to evaluate on.")] = "val",
     rgb: Annotated[
         Path | None, typer.Option(help="The photos of GT, for models, the floors and the report's pictures.")
     ] = None,
@@ -48,8 +44,12 @@ def evaluate(
         list[str] | None, typer.Option(help="What tables call each PRED, then each model.  [default: their own names]")
     ] = None,
     size: Annotated[
-        str, typer.Option(metavar="PIXELS|native", help="Squash to this height and width, or compare as is.")
-    ] = "256",
+        str | None,
+        typer.Option(
+            metavar="PIXELS|native",
+            help="Side that images are resized to, or their own size.  [default: {evaluate.summary:Settings.size}]",
+        ),
+    ] = None,
     by: Annotated[
         Literal["category", "urban"] | None, typer.Option(help="Add tables of subsets by the list's categories.")
     ] = None,
@@ -57,8 +57,14 @@ def evaluate(
         Literal["images", "sequences"] | None,
         typer.Option(help="What intervals draw; GT's subfolders are sequences.  [default: sequences of a list]"),
     ] = None,
-    resamples: Annotated[int, typer.Option(min=100, help="Samples of the bootstrap.")] = 2000,
-    lpips: Annotated[Literal["alex", "vgg"], typer.Option(help="The network of LPIPS.")] = "alex",
+    resamples: Annotated[
+        int | None,
+        typer.Option(min=100, help="Bootstrap samples.  [default: {evaluate.summary:Settings.resamples}]"),
+    ] = None,
+    lpips: Annotated[
+        Literal["alex", "vgg"] | None,
+        typer.Option(help="Network of LPIPS.  [default: {evaluate.perceptual:Networks.__init__.lpips}]"),
+    ] = None,
     weights: Annotated[
         Path | None, typer.Option(help="A folder of weights for LPIPS, DISTS, FID, KID.  [default: torch's cache]")
     ] = None,
@@ -69,8 +75,8 @@ def evaluate(
     out: Annotated[
         Path | None, typer.Option(help="A folder to write per_image.parquet, summary.json, table.md, report.html to.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1...  [default: the best there is]")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the summary as JSON.")] = False,
+    device: options.Device = None,
+    as_json: options.AsJson = False,
 ) -> None:
     """Judge models and folders of generated NIR against real NIR, beside floors that need no model.
 
@@ -78,9 +84,9 @@ def evaluate(
     marks say whether it adds anything to the best floor. docs/metrics.md has the definitions.
     """
     _check_usage(folders or [], model or [], pairs, rgb)
-    side = _parse_size(size)
     _check_published(published or [])
 
+    announce("loading models and images", quiet=as_json)
     from nirgen.devices import choose_device
     from nirgen.evaluate import report as reports
     from nirgen.evaluate import table
@@ -88,15 +94,17 @@ def evaluate(
     from nirgen.evaluate.summary import Settings, score
 
     settings = Settings(
-        size=side, bootstrap=bootstrap or ("images" if pairs is None else "sequences"), resamples=resamples, by=by
+        bootstrap=bootstrap or ("images" if pairs is None else "sequences"),
+        by=by,
+        **options.given(resamples=resamples),
+        **({} if size is None else {"size": _parse_size(size)}),
     )
-    with interruptible(lambda: "nothing was written"), _progress() as progress:
-        networks = Networks(weights, lpips, choose_device(device))
+    side = settings.size
+    with progress("nothing was written") as report:
+        networks = Networks(weights, device=choose_device(device), **options.given(lpips=lpips))
         on, cases, training = _cases(folders or [], pairs, root, split, rgb)
-        methods, notes = _methods(
-            (folders or [])[:-1], model or [], name or [], cases, training, side, device, progress
-        )
-        scores = score(cases, methods, size=side, networks=networks, progress=progress("judging"))
+        methods, notes = _methods((folders or [])[:-1], model or [], name or [], cases, training, side, device, report)
+        scores = score(cases, methods, size=side, networks=networks, progress=partial(report, "judging"))
         found = reports.make_report(
             scores,
             settings,
@@ -181,7 +189,7 @@ def _methods(
     training: tuple[Case, ...],
     size: int | None,
     device: str | None,
-    progress: Progress,
+    report: Report,
 ) -> tuple[list[Method], dict[str, str]]:
     """What is judged, floors last, and what is to be known of it."""
     from nirgen.evaluate import methods as by
@@ -204,7 +212,7 @@ def _methods(
     else:
         methods += [by.luma(), by.red()]
     if training:
-        methods.append(by.linear(training, size, progress("fitting the linear floor")))
+        methods.append(by.linear(training, size, partial(report, "fitting the linear floor")))
     elif "floors" not in notes:
         notes["linear floor"] = "none: it is fitted on pairs of the split 'train', which are not at hand"
     return methods, notes
@@ -225,36 +233,3 @@ def _names(folders: Sequence[Path], models: Sequence[str], names: Sequence[str])
         if name in FLOORS:
             raise NirgenError(f"'{name}' is the name of a floor; name each with --name, PREDs first")
     return shown
-
-
-@contextmanager
-def _progress() -> Generator[Progress]:
-    """Bars on a terminal, a line now and then elsewhere; both on standard error."""
-    if not sys.stderr.isatty():
-        yield _lines
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True), transient=True) as bar:
-
-        def start(what: str) -> Callable[[int, int], None]:
-            task = bar.add_task(what, total=None)
-            return lambda done, total: bar.update(task, completed=done, total=total)
-
-        yield start
-
-
-def _lines(what: str) -> Callable[[int, int], None]:
-    began = printed = time.monotonic()
-
-    def report(done: int, total: int) -> None:
-        nonlocal printed
-        now = time.monotonic()
-        if now - printed >= _SECONDS_BETWEEN_LINES:
-            printed = now
-            typer.echo(f"{what}: {done}/{total}, {(now - began) / done * (total - done):.0f} s to go", err=True)
-
-    return report

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from nirgen.cli import options
 from nirgen.cli.output import show
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ def explain(
         str, typer.Argument(metavar="ID", help="An annotation's or image's id or key, or an image file.")
     ],
     image: Annotated[bool, typer.Option("--image", help="A number is an image's id.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print it as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Tell where a box or an image comes from: source label, source image, model, and every step between.
 
@@ -37,16 +38,10 @@ def explain(
 
 
 def _print(found: Explanation) -> None:
-    from rich.table import Table
     from rich.text import Text
 
     from nirgen.explain import lines
 
-    table = Table(box=None, show_header=False, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column()
-    table.add_column(overflow="fold")
-    for name, text in lines(found):
-        table.add_row(Text(name, "bold"), Text(text))
-    show(table)
+    show(("", ""), [(Text(name, "bold"), text) for name, text in lines(found)])
     if found.note:
         typer.echo(f"note: {found.note}", err=True)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
+from functools import partial
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nirgen.cli.output import working
+from nirgen.cli import options
+from nirgen.cli.output import progress, show
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -33,11 +34,13 @@ def labels(
     ],
     out: Annotated[Path, typer.Option("--out", "-o", help="The JSON file to write.")],
     policy: Annotated[
-        str, typer.Option(metavar="NAME|FILE", help="default, paper, bdd100k or identity; or a YAML file.")
+        str,
+        typer.Option(metavar="NAME|FILE", help="Class policy: default, paper, bdd100k, identity, or a YAML file."),
     ] = "default",
     unknown: Annotated[
-        Literal["stop", "drop"], typer.Option(help="What to do about names that the policy doesn't know.")
-    ] = "stop",
+        Literal["stop", "drop"] | None,
+        typer.Option(help="Action at names that the policy doesn't know.  [default: {labels.convert:convert.unknown}]"),
+    ] = None,
     bdd_inclusive: Annotated[
         bool,
         typer.Option("--bdd-inclusive", help="Make BDD100K's boxes x2 - x1 + 1 wide, as its own converter does."),
@@ -51,28 +54,28 @@ def labels(
         bool,
         typer.Option("--drop-duplicates", help="Leave out the later of two boxes of a class with an IoU over 0.9."),
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the counts as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Convert labels to one COCO file for detection, and say what became of each class.
 
     Images without a label entry are kept apart, and are never taken for empty ones. docs/formats.md has the rules.
     """
-    pixels = _parse_size(size)
+    pixels = options.parse_size(size)
     from nirgen.labels import Policy, Source, convert
 
     sources = [Source.parse(text) for text in inputs]
     _refuse_input(out, sources)
     chosen = Policy.load(policy)
-    with working("read") as report:
+    with progress("nothing was written") as report:
         document = convert(
             sources,
             chosen,
-            unknown=unknown,
+            **options.given(unknown=unknown),
             drop_duplicates=drop_duplicates,
             bdd_inclusive=bdd_inclusive,
             images=images,
             size=pixels,
-            progress=report,
+            progress=partial(report, "read"),
         )
         document.write(out)
     if as_json:
@@ -85,15 +88,6 @@ def labels(
     typer.echo(f"{out}: {_summary(document.counts)}; policy {document.policy}")
 
 
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"([1-9]\d*)[xX]([1-9]\d*)", text)
-    if match is None:
-        raise typer.BadParameter(f"--size is HEIGHTxWIDTH in pixels, such as 720x1280, not {text!r}")
-    return int(match[1]), int(match[2])
-
-
 def _refuse_input(out: Path, sources: Sequence[Source]) -> None:
     target = out.resolve()
     for source in sources:
@@ -104,24 +98,12 @@ def _refuse_input(out: Path, sources: Sequence[Source]) -> None:
 
 def _print_names(names: Sequence[Mapping[str, Any]]) -> None:
     """A line for each name of the source: how many labels, what they became, how many were written."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    table.add_column("name")
-    table.add_column("labels", justify="right")
-    table.add_column("became")
-    table.add_column("written", justify="right")
     dropped = [row for row in names if row["became"] == "dropped"]
     folded = dropped[_LISTED:] if len(dropped) > _LISTED + 1 else []
-    for row in names:
-        if row not in folded:
-            table.add_row(row["name"], str(row["labels"]), row["became"], str(row["written"]))
+    rows = [(row["name"], str(row["labels"]), row["became"], str(row["written"])) for row in names if row not in folded]
     if folded:
-        count = sum(row["labels"] for row in folded)
-        table.add_row(f"{len(folded)} more names", str(count), "dropped", "0")
-    Console(highlight=False, markup=False).print(table)
+        rows.append((f"{len(folded)} more names", str(sum(row["labels"] for row in folded)), "dropped", "0"))
+    show(("name", "labels", "became", "written"), rows, right=(1, 3), ruled=True)
 
 
 def _print_events(counts: Mapping[str, Any]) -> None:

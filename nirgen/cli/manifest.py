@@ -9,9 +9,10 @@ from typing import Annotated
 
 import typer
 
-from nirgen.cli.output import stages
+from nirgen.cli import options
+from nirgen.cli.output import progress
 
-app = typer.Typer(help="Join translation folders.", no_args_is_help=True)
+app = options.Group(help="Join translation folders.")
 
 
 @app.callback()
@@ -26,7 +27,7 @@ def merge(
     source: Annotated[
         Path | None, typer.Option(metavar="SRC", help="The folder of the sources, to name those that are missing.")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary for machines.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Join the folders of 'nirgen translate --shard' into one, as if one run had written it.
 
@@ -35,7 +36,7 @@ def merge(
     """
     from nirgen.translate.merge import merge_shards
 
-    with stages(lambda: "the same command goes on") as report:
+    with progress("the same command goes on") as report:
         merged = merge_shards(parts, out, source=source, progress=lambda done: report("merge", done, None))
     if as_json:
         typer.echo(json.dumps({**asdict(merged), "exit_code": merged.exit_code}))

@@ -8,15 +8,17 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from nirgen.cli import options
+
 if TYPE_CHECKING:
     from nirgen.models.config import InternImageConfig
 
 
-app = typer.Typer(no_args_is_help=True, help="List, describe, import and export models.", rich_markup_mode=None)
+app = options.Group(help="List, describe, import and export models.")
 
 
 @app.command("list")
-def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def list_models(as_json: options.AsJson = False) -> None:
     """List the models that come with the package."""
     from nirgen.models.catalog import embedded_models, read_header
 
@@ -32,7 +34,7 @@ def list_models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON
 @app.command("info")
 def info(
     model: Annotated[str, typer.Argument(help="Embedded name, model file or run folder.")] = "compact",
-    as_json: Annotated[bool, typer.Option("--json", help="Print the whole header as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Say what a model is: architecture, size, training, numbers, licence; its hash is verified."""
     from nirgen.models.catalog import find_model, read_extractor_config, verify
@@ -93,8 +95,12 @@ def import_model(
         typer.Option("--as", help="A generator of the Pix2Next authors, or an official InternImage classifier."),
     ] = "released",
     licence: Annotated[
-        str, typer.Option(help="What may be done with the weights, as their owner states it.")
-    ] = "unknown",
+        str | None,
+        typer.Option(
+            help="Licence of the weights, as their owner states it.  "
+            "[default: {models.importing:import_weights.licence}]"
+        ),
+    ] = None,
 ) -> None:
     """Bring in weights of another project; code inside the file is never run.
 
@@ -102,7 +108,7 @@ def import_model(
     """
     from nirgen.models.importing import import_weights
 
-    header = import_weights(source, target, layout, licence=licence)
+    header = import_weights(source, target, layout, **options.given(licence=licence))
     what = (
         f"model {header['model_id'][:12]}" if "model_id" in header else f"an extractor of {header['tensors']} tensors"
     )

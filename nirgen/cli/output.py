@@ -1,4 +1,4 @@
-"""Terminal output: tables, progress bars, and the end of a command on Ctrl-C or SIGTERM."""
+"""Terminal output: the first line, progress, tables, and the end of a command on Ctrl-C or SIGTERM."""
 
 from __future__ import annotations
 
@@ -7,62 +7,66 @@ import shutil
 import signal
 import sys
 import threading
+import time
 import warnings
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Container, Generator, Sequence
+    from collections.abc import Callable, Container, Generator, Iterable, Sequence
 
-    from rich.progress import TaskID
-    from rich.table import Table
+    from rich.text import Text
+
+    from nirgen.train.loop import StepReport
+
+_SECONDS_BETWEEN_LINES = 15
+_WIDTH_OF_FILES = 120
 
 
-@contextmanager
-def interruptible(kept: Callable[[], str]) -> Generator[None]:
-    """End with one line and code 130 on Ctrl-C and on SIGTERM.
+class Report(Protocol):
+    """Progress callback; a `nirgen.progress.Progress` that takes a text beside the numbers too."""
 
-    Args:
-        kept: Says, once the work has ended, what of it stays.
-    """
+    def __call__(self, stage: str, done: int, total: int | None, text: str = "", /) -> None:
+        """Report that `done` of `total` steps of a stage are done; total is None while unknown."""
 
-    def stop(_signal: int, _frame: object) -> NoReturn:
-        raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    except KeyboardInterrupt:
-        typer.echo(f"interrupted: {kept()}", err=True)
-        raise typer.Exit(130) from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
+def announce(doing: str, *, quiet: bool = False) -> None:
+    """Print on standard error what is being done; call it before heavy libraries are imported."""
+    if not quiet:
+        typer.echo(f"{doing} ...", err=True)
 
 
 @contextmanager
-def stoppable(kept: str, *, quiet: bool) -> Generator[Callable[[], bool]]:
-    """End with code 130 on Ctrl-C and on SIGTERM: on the first, once what is in flight is done; on the second, at once.
+def stoppable(
+    kept: str, *, second: Literal["exit", "raise"] | None = None, quiet: bool = False
+) -> Generator[Callable[[], bool]]:
+    """End with one line and exit code 130 on Ctrl-C and SIGTERM.
 
     Args:
-        kept: Says what stays of work that was stopped.
-        quiet: Say nothing of the first signal while work goes on.
+        kept: What remains of interrupted work.
+        second: None stops at once. Otherwise the first signal only asks the work to stop, and a second one exits the
+            process (threads may hang in a read) or raises KeyboardInterrupt (which unwinds a process group).
+        quiet: Print nothing at the first of two signals.
 
     Yields:
-        Whether to stop. The work asks it where it can, and then raises KeyboardInterrupt.
+        Returns True once the work should stop; the work then returns or raises KeyboardInterrupt.
     """
     asked = threading.Event()
 
     def stop(_signal: int, _frame: object) -> None:
+        if second is None or (second == "raise" and asked.is_set()):
+            raise KeyboardInterrupt
         if asked.is_set():
             os.write(2, f"interrupted: {kept}\n".encode())
-            os._exit(130)  # threads may hang in a read; what they leave, the next start clears away
+            os._exit(130)
         asked.set()
         if not quiet:
-            os.write(2, b"stopping: what is in flight is being finished; once more stops at once\n")
+            os.write(2, b"stopping: finishing what is in flight; press Ctrl-C again to stop at once\n")
 
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
+    numbers = (signal.SIGTERM,) if second is None else (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.signal(number, stop) for number in numbers}
     try:
         yield asked.is_set
     except KeyboardInterrupt:
@@ -74,77 +78,101 @@ def stoppable(kept: str, *, quiet: bool) -> Generator[Callable[[], bool]]:
 
 
 @contextmanager
-def working(what: str) -> Generator[Callable[[int, int], None]]:
-    """Work that can be interrupted and then leaves nothing, with a bar on standard error where that is a terminal.
-
-    Args:
-        what: Stands before the bar.
-
-    Yields:
-        What is told how many steps are done, of how many.
-    """
-    with stages(lambda: "nothing was written") as report:
-        report(what, 0, None)
-        yield lambda done, total: report(what, done, total)
+def progress(kept: str, *, final: str = "", hidden: bool = False) -> Generator[Report]:
+    """Report work that a signal stops at once; see `stoppable` and `bars`."""
+    with stoppable(kept), bars(final=final, hidden=hidden) as report:
+        yield report
 
 
 @contextmanager
-def stages(kept: Callable[[], str]) -> Generator[Callable[[str, int, int | None], None]]:
-    """Work of several stages that can be interrupted, with a bar for each on standard error where that is a terminal.
+def bars(*, final: str = "", hidden: bool = False) -> Generator[Report]:
+    """Show a bar for each stage on a terminal, elsewhere a line every 15 seconds; both on standard error.
 
     Args:
-        kept: Says, once the work has been interrupted, what of it stays.
-
-    Yields:
-        What is told the stage, how many of its steps are done, and of how many; None if that isn't known yet.
+        final: Stage whose first and last steps are printed as lines, too.
+        hidden: Show nothing.
     """
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    # Pillow warns of odd metadata; what matters of an image is said by us.
+    # Pillow warns of odd metadata; nirgen reports what matters of an image itself.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    console = Console(stderr=True)
-    tasks: dict[str, TaskID] = {}
-    with (
-        interruptible(kept),
-        Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar,
-    ):
+    if hidden or not sys.stderr.isatty() or "RANK" in os.environ:
+        yield _no_report if hidden else _lines(final)
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as Bars
 
-        def report(stage: str, done: int, total: int | None) -> None:
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, TextColumn("{task.fields[text]}"), console=Console(stderr=True), transient=True) as shown:
+        tasks: dict[str, Any] = {}
+
+        def report(stage: str, done: int, total: int | None, text: str = "", /) -> None:
             if stage not in tasks:
-                tasks[stage] = bar.add_task(stage)
-            bar.update(tasks[stage], completed=done, total=total)
+                tasks[stage] = shown.add_task(stage, text="")
+            rate = shown.tasks[tasks[stage]].speed
+            shown.update(tasks[stage], completed=done, total=total, text=text or (f"{rate:.2f}/s" if rate else ""))
 
         yield report
 
 
-_WIDTH_OF_FILES = 120
+def _no_report(stage: str, done: int, total: int | None, text: str = "", /) -> None:
+    pass
 
 
-def show(table: Table) -> None:
-    """Print a table as wide as the terminal, or 120 characters into a file, without blanks at the ends of lines."""
+def _lines(final: str) -> Report:
+    began: dict[str, float] = {}
+    printed = time.monotonic()
+
+    def report(stage: str, done: int, total: int | None, text: str = "", /) -> None:
+        nonlocal printed
+        now = time.monotonic()
+        ends = stage == final and (done == total or (bool(text) and stage not in began))
+        began.setdefault(stage, now)
+        if not ends and now - printed < _SECONDS_BETWEEN_LINES:
+            return
+        printed = now
+        rate = done / max(now - began[stage], 1e-3)
+        left = f", {(total - done) / rate:.0f} s to go" if total is not None and rate else ""
+        count = f"{done}" if total is None else f"{done}/{total}"
+        typer.echo(f"{stage}: {count}, {text or f'{rate:.2f}/s{left}'}", err=True)
+
+    return report
+
+
+def step_text(at: StepReport) -> str:
+    """Return pace and loss terms of a training step, for `Report`."""
+    terms = ", ".join(f"{name} {value:.3f}" for name, value in at.terms.items())
+    return f"{at.rate:.2f} steps/s, {at.minutes_left:.0f} min to go: {terms}"
+
+
+def show(
+    columns: Sequence[str],
+    rows: Iterable[Sequence[str | Text]],
+    *,
+    right: Container[int] = (),
+    ruled: bool = False,
+    title: str | None = None,
+) -> None:
+    """Print a table as wide as the terminal, or 120 characters into a file, without blanks at the ends of lines.
+
+    Args:
+        columns: Headings; all empty for a table without any.
+        rows: Cells of each row.
+        right: Positions of the columns that are set right.
+        ruled: Draw a line below the headings.
+        title: Line above the table.
+    """
+    from rich import box
     from rich.console import Console
+    from rich.table import Table
 
+    look: dict[str, Any] = {"box": box.SIMPLE_HEAD} if ruled else {"box": None, "padding": (0, 2, 0, 0)}
+    table = Table(title=title, show_header=any(columns), pad_edge=False, show_edge=False, **look)
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number in right else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*row)
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH_OF_FILES
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
         console.print(table)
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
-
-
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, right: Container[int]) -> None:
-    """A table on standard output, some columns set right; nothing if it has no rows."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    if not rows:
-        return
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, show_edge=False)
-    for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number in right else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*row)
-    Console(highlight=False, markup=False).print(table)
-    typer.echo()

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import partial
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 from typer.core import TyperGroup
 
-from nirgen.cli.output import working
+from nirgen.cli import options
+from nirgen.cli.output import progress
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -29,10 +31,8 @@ class _ListByDefault(TyperGroup):
         return super().parse_args(ctx, args)
 
 
-app = typer.Typer(
+app = options.Group(
     cls=_ListByDefault,
-    no_args_is_help=True,
-    rich_markup_mode=None,
     help="List RGB-NIR pairs ('nirgen pairs ROOT' is 'nirgen pairs list ROOT'), and check them.",
 )
 
@@ -70,9 +70,12 @@ def list_pairs(
         ),
     ] = None,
     split_by: Annotated[
-        Literal["sequence", "frame"], typer.Option(help="What --split keeps whole; frame cuts sequences.")
-    ] = "sequence",
-    seed: Annotated[int, typer.Option(min=0, help="Another one gives another division.")] = 0,
+        Literal["sequence", "frame"] | None,
+        typer.Option(help="Unit that --split keeps whole; frame cuts sequences.  [default: {pairs.find:Division.by}]"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Random seed of --split.  [default: {pairs.find:Division.seed}]")
+    ] = None,
 ) -> None:
     """List RGB-NIR pairs, matched by stem, with their sequences, splits and hashes."""
     from nirgen.pairs.find import Division, find_pairs, parse_shares
@@ -86,15 +89,15 @@ def list_pairs(
     folders = (rgb, nir) if rgb is not None and nir is not None else None
     if folders is None and root is not None and layout == "auto" and root.exists():
         layout = recognise(root)
-    with working("hash") as report:
+    with progress("nothing was written") as report:
         found = find_pairs(
             root,
             index,
             layout=layout,
             folders=folders,
             rules=Rules(rgb_suffix, nir_suffix, rgb_first=direction == "AtoB"),
-            division=Division(parse_shares(split) if split else {}, split_by, seed),
-            progress=report,
+            division=Division(parse_shares(split) if split else {}, **options.given(by=split_by, seed=seed)),
+            progress=partial(report, "hash"),
         )
     found.write(out)
     typer.echo(f"{out}: {_counts(found)}; {'two folders' if folders else f'layout {layout}'}")
@@ -107,7 +110,7 @@ def list_pairs(
 @app.command("check")
 def check(
     listing: Annotated[Path, typer.Argument(metavar="LIST", help="The list that 'nirgen pairs' wrote.")],
-    root: Annotated[Path | None, typer.Option(help="The folder of the images.  [default: the list's own]")] = None,
+    root: options.Root = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="The Parquet file to write.  [default: LIST.check.parquet]")
     ] = None,
@@ -142,8 +145,8 @@ def check(
             raise OutputError(f"{target}: is the list itself; name another file")
     pairs = PairList.read(listing, root, missing_ok=True)
     tolerance = TOLERANCE if drop_worse_than is None else drop_worse_than
-    with working("check") as report:
-        rows = check_pairs(pairs, tolerance=tolerance, workers=workers, progress=report)
+    with progress("nothing was written") as report:
+        rows = check_pairs(pairs, tolerance=tolerance, workers=workers, progress=partial(report, "check"))
     write_report(out, rows)
     _print_suspects(rows)
     typer.echo(f"report: {out}")

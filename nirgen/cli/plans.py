@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from nirgen.cli.output import print_table
+from nirgen.cli.output import show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -79,7 +79,8 @@ def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
     rows = [[title, *(str(split[name]) for split in splits.values())] for name, title in titles.items()]
     rows += [[f"boxes: {name}", *(str(split["boxes"][name]) for split in splits.values())] for name in first["boxes"]]
     rows.append(["size", *(_size(split["bytes"]) for split in splits.values())])
-    print_table(["", *splits], rows, right=range(1, 1 + len(splits)))
+    show(["", *splits], rows, right=range(1, 1 + len(splits)), ruled=True)
+    typer.echo()
 
 
 def _print_classes(labels: Mapping[str, Any]) -> None:
@@ -94,7 +95,9 @@ def _print_classes(labels: Mapping[str, Any]) -> None:
             listed = ", ".join(each["name"] for each in rest[:_NAMES])
             more = f" and {len(rest) - _NAMES} more" if len(rest) > _NAMES else ""
             rows.append([title, str(sum(each["labels"] for each in rest)), listed + more])
-    print_table(["name", "labels", "became"], rows, right=[1])
+    if rows:
+        show(["name", "labels", "became"], rows, right=[1], ruled=True)
+        typer.echo()
     for reason, count in labels["lost"].items():
         typer.echo(f"{count} labels without a box: {reason}")
     if labels["duplicates"]:

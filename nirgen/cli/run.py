@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from nirgen.cli import options
+from nirgen.cli.output import stoppable
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
 
@@ -23,7 +26,7 @@ def run(
         Path, typer.Argument(metavar="RECIPE.yaml", help="The recipe; docs/recipes.md says how to write one.")
     ],
     data: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=PATH", help="Where data of the recipe is; repeatable.")
+        list[str] | None, typer.Option(metavar="NAME=PATH", help="Place of one of the recipe's data; repeatable.")
     ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", metavar="DIR", help="The run folder.  [default: runs/NAME]")
@@ -36,7 +39,7 @@ def run(
     ] = None,
     only: Annotated[str | None, typer.Option(metavar="STAGE", help="Run no other stage.")] = None,
     any_code: Annotated[bool, typer.Option("--any-code", help="Keep results of another version of nirgen.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would run, and why; write nothing.")] = False,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Run the stages of a recipe, but for those that are done and unchanged.
 
@@ -50,7 +53,12 @@ def run(
 
     read = changed(Recipe.load(recipe), changes or [])
     folder = (out or Path("runs") / read.name).absolute()
-    stages = resolve(read, commands_of(ctx.find_root().command), folder, _roots(data or []))
+    stages = resolve(
+        read,
+        commands_of(ctx.find_root().command),
+        folder,
+        {name: path.absolute() for name, path in options.parse_all_named(data, "--data").items()},
+    )
     hashes = Hashes(folder / "hashes.json")
 
     def plan() -> list[Step]:
@@ -60,18 +68,6 @@ def run(
         _print_plan(plan())
         return
     _run(read, folder, hashes, plan)
-
-
-def _roots(data: list[str]) -> dict[str, Path]:
-    from nirgen.errors import ConfigError
-
-    roots = {}
-    for text in data:
-        name, equals, path = text.partition("=")
-        if not equals or not path:
-            raise ConfigError(f"--data {text}: write it as --data NAME=PATH")
-        roots[name] = Path(path).absolute()
-    return roots
 
 
 def _print_plan(steps: list[Step]) -> None:
@@ -92,14 +88,11 @@ def _run(recipe: Recipe, folder: Path, hashes: Any, plan: Callable[[], list[Step
     make_folder(folder)
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with locked(folder / ".lock", busy=f"{folder}: another 'nirgen run' is at work there; wait for it"):
-        try:
+        with stoppable("the same command goes on from there"):
             steps = plan()
             hashes.save()
             with _display() as watch:
                 outcome = run_steps(steps, folder, watch)
-        except KeyboardInterrupt:
-            typer.echo("interrupted; the same command goes on from there", err=True)
-            raise typer.Exit(130) from None
         write_record(folder, recipe.name, outcome, began)
         write_whole(folder / "summary.md", summary(recipe, outcome).encode())
         write_whole(folder / "summary.html", render(recipe, outcome, folder).encode())

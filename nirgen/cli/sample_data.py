@@ -7,11 +7,18 @@ from typing import Annotated
 
 import typer
 
+from nirgen.cli import options
+
 
 def sample_data(
     out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; new, or empty.")],
-    frames: Annotated[int, typer.Option(min=2, max=1000, help="Frames of each of three recordings.")] = 4,
-    seed: Annotated[int, typer.Option(min=0, help="Of the scenes.")] = 0,
+    frames: Annotated[
+        int | None,
+        typer.Option(min=2, max=1000, help="Frames per recording.  [default: {recipe.sample:write_sample.frames}]"),
+    ] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Random seed of the scenes.  [default: {recipe.sample:write_sample.seed}]")
+    ] = None,
 ) -> None:
     """Write made RGB-NIR pairs, labelled RGB frames and labelled NIR frames, the same every time.
 
@@ -19,5 +26,5 @@ def sample_data(
     """
     from nirgen.recipe.sample import write_sample
 
-    write_sample(out, frames=frames, seed=seed)
+    write_sample(out, **options.given(frames=frames, seed=seed))
     typer.echo(f"{out}")

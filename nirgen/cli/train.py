@@ -3,27 +3,17 @@
 from __future__ import annotations
 
 import os
-import signal
-import sys
-import time
-from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nirgen.cli.config_overlay import read_train_settings
-from nirgen.cli.output import interruptible
+from nirgen.cli import options
+from nirgen.cli.output import announce, bars, step_text, stoppable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
     from nirgen.pairs import PairList
     from nirgen.train.config import TrainConfig
-    from nirgen.train.loop import StepReport
-
-
-_SECONDS_BETWEEN_LINES = 15
 
 
 def train(
@@ -34,22 +24,18 @@ def train(
     pairs: Annotated[
         Path | None, typer.Option(help="The list that 'nirgen pairs' wrote.  [default: the settings' data.pairs]")
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="The folder of the images.  [default: the list's]")] = None,
-    changes: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a setting, as in --set losses.ssim=5; may be repeated.")
-    ] = None,
+    root: options.Root = None,
+    changes: options.Changes = None,
     max_minutes: Annotated[
         float | None, typer.Option(min=0.05, help="Fit the schedule into this time; judging comes on top.")
     ] = None,
-    device: Annotated[str | None, typer.Option(help="cpu, cuda, cuda:1...  [default: the best there is]")] = None,
+    device: options.Device = None,
     licence: Annotated[str | None, typer.Option(help="What may be done with the weights.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and crops.")] = None,
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Resume although settings or pairs changed.")
     ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print the resolved settings and what would be done; write nothing.")
-    ] = False,
+    dry_run: options.DryRun = False,
 ) -> None:
     """Train a generator; the run folder can then be named as a model.
 
@@ -59,11 +45,11 @@ def train(
     """
     from nirgen.errors import ConfigError
     from nirgen.pairs import PairList
+    from nirgen.train.config import TrainConfig
 
-    options: dict[str, Any] = {"max_minutes": max_minutes, "licence": licence, "seed": seed}
-    given = {name: value for name, value in options.items() if value is not None}
-    given |= {f"data.{name}": str(value) for name, value in (("pairs", pairs), ("root", root)) if value is not None}
-    settings = read_train_settings(config, changes or [], given)
+    given = options.given(max_minutes=max_minutes, licence=licence, seed=seed)
+    given |= {f"data.{name}": str(path) for name, path in options.given(pairs=pairs, root=root).items()}
+    settings = TrainConfig.load(config, changes or [], given)
     if settings.data.pairs is None:
         raise ConfigError("no pairs are named; give --pairs LIST, as 'nirgen pairs' writes it, or set data.pairs")
     listed = PairList.read(Path(settings.data.pairs), Path(settings.data.root) if settings.data.root else None)
@@ -75,24 +61,24 @@ def train(
 
 def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None, *, allow_changes: bool) -> None:
     """Train, then judge the model; leave with code 130 if the run was stopped."""
+    announce("loading torch")
     from nirgen.train.loop import train as run
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
-    with _stopping() as stop, _progress() as report:
-        try:
-            outcome = run(
-                pairs,
-                settings,
-                out,
-                device=device,
-                distributed="TORCHELASTIC_RUN_ID" in os.environ or processes > 1,
-                allow_changes=allow_changes,
-                report=report,
-                stopped=stop,
-            )
-        except KeyboardInterrupt:
-            typer.echo(f"interrupted at once; the same command goes on from the last checkpoint in {out}", err=True)
-            raise typer.Exit(130) from None
+    kept = f"the same command goes on from the last checkpoint in {out}"
+    with stoppable(kept, second="raise", quiet=os.environ.get("RANK", "0") != "0") as stop, bars(final="train") as bar:
+        outcome = run(
+            pairs,
+            settings,
+            out,
+            device=device,
+            distributed="TORCHELASTIC_RUN_ID" in os.environ or processes > 1,
+            allow_changes=allow_changes,
+            report=lambda at: bar(
+                "train", at.step, round(at.step / at.progress) if at.progress else None, step_text(at)
+            ),
+            stopped=stop,
+        )
     if outcome.model is None:
         return
     if not outcome.finished:
@@ -100,7 +86,7 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
         typer.echo(f"{outcome.model}")
         raise typer.Exit(130)
     if any(pair.split == "val" for pair in pairs.pairs):
-        with interruptible(lambda: f"{outcome.model} is whole, but its card has no numbers"):
+        with stoppable(f"{outcome.model} is whole, but its card has no numbers"):
             _judge(outcome.model, pairs, device)
     typer.echo(f"{outcome.model}")
 
@@ -120,76 +106,6 @@ def _describe(settings: TrainConfig, pairs: PairList) -> None:
     typer.echo(f"# {len(chosen)} pairs of {sequences} sequences to train on, {judged} to judge by", err=True)
     budget = f", in {settings.max_minutes:g} minutes at most" if settings.max_minutes else ""
     typer.echo(f"# {parameters:,} parameters, {settings.total_steps(len(chosen)):,} steps{budget}", err=True)
-
-
-@contextmanager
-def _stopping() -> Generator[Callable[[], bool]]:
-    """Whether Ctrl-C or SIGTERM came; a second one ends at once."""
-    asked = False
-
-    def stop(_signal: int, _frame: object) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-        if os.environ.get("RANK", "0") == "0":
-            typer.echo("stopping: this step, then a checkpoint; once more to leave at once", err=True)
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield lambda: asked
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-@contextmanager
-def _progress() -> Generator[Callable[[StepReport], None]]:
-    """A live bar on a terminal, else a line every 15 seconds, or as one of several processes."""
-    if not sys.stderr.isatty() or "RANK" in os.environ:
-        yield _lines()
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, TaskProgressColumn, TextColumn, TimeElapsedColumn
-    from rich.progress import Progress as Bar
-
-    columns = (TextColumn("{task.description}"), BarColumn(), TaskProgressColumn(), TimeElapsedColumn())
-    with Bar(*columns, TextColumn("{task.fields[left]}\n{task.fields[terms]}"), console=Console(stderr=True)) as bar:
-        task = bar.add_task("step 0", total=1.0, left="", terms="")
-
-        def report(progress: StepReport) -> None:
-            bar.update(
-                task,
-                completed=progress.progress,
-                description=f"step {progress.step}",
-                left=_pace(progress),
-                terms=_terms(progress),
-            )
-
-        yield report
-
-
-def _lines() -> Callable[[StepReport], None]:
-    last = -float(_SECONDS_BETWEEN_LINES)
-
-    def report(progress: StepReport) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last < _SECONDS_BETWEEN_LINES and progress.progress < 1:
-            return
-        last = now
-        line = f"step {progress.step}, {progress.progress:.1%}, {_pace(progress)}: {_terms(progress)}"
-        typer.echo(line, err=True)
-
-    return report
-
-
-def _pace(progress: StepReport) -> str:
-    return f"{progress.rate:.2f} steps/s, {progress.minutes_left:.0f} min to go"
-
-
-def _terms(progress: StepReport) -> str:
-    return ", ".join(f"{name} {value:.3f}" for name, value in progress.terms.items())
 
 
 def _judge(model: Path, pairs: PairList, device: str | None) -> None:

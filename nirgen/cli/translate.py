@@ -4,30 +4,21 @@ from __future__ import annotations
 
 import json
 import os
-import re
-import sys
-import time
-import warnings
-from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from nirgen.cli.output import stoppable
+from nirgen.cli import options
+from nirgen.cli.output import announce, bars, show, stoppable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
-
     from nirgen.devices import Wanted
     from nirgen.translate.job import Engine
     from nirgen.translate.options import RunOptions, Shard, TranslateOptions
-    from nirgen.translate.summary import Profile, Progress, Summary
+    from nirgen.translate.summary import Profile, Summary
     from nirgen.translate.url import Place
-
-
-_SECONDS_BETWEEN_LINES = 10
 
 
 def translate(
@@ -47,11 +38,23 @@ def translate(
             help="Translate the files named there, one a line, relative to SRC or else to FILE's folder.",
         ),
     ] = None,
-    image_format: Annotated[Literal["png", "jpg", "tif"], typer.Option("--format", help="Of the outputs.")] = "png",
+    image_format: Annotated[
+        Literal["png", "jpg", "tif"] | None,
+        typer.Option("--format", help="Output image format.  [default: {translate.options:TranslateOptions.format}]"),
+    ] = None,
     bit_depth: Annotated[
-        Literal["8", "16"], typer.Option(help="Of the outputs; 16 with one channel, not as jpg.")
-    ] = "8",
-    channels: Annotated[Literal["1", "3"], typer.Option(help="Of the outputs; 3 are equal copies.")] = "1",
+        Literal["8", "16"] | None,
+        typer.Option(
+            help="Bits per output channel; 16 with one channel and png or tif only.  "
+            "[default: {translate.options:TranslateOptions.bit_depth}]"
+        ),
+    ] = None,
+    channels: Annotated[
+        Literal["1", "3"] | None,
+        typer.Option(
+            help="Output channels; 3 are equal copies.  [default: {translate.options:TranslateOptions.channels}]"
+        ),
+    ] = None,
     size: Annotated[
         str | None, typer.Option(metavar="HxW", help="Resize sources to this height and width.  [default: their own]")
     ] = None,
@@ -96,19 +99,22 @@ def translate(
         typer.Option(help="What the model computes in; auto is bf16 on GPUs made for it, else fp32."),
     ] = "auto",
     on_error: Annotated[
-        Literal["continue", "stop"], typer.Option(help="What a bad image does to the run.")
-    ] = "continue",
-    max_pixels: Annotated[int | None, typer.Option(min=1, help="Refuse larger images.  [default: 100 million]")] = None,
+        Literal["continue", "stop"] | None,
+        typer.Option(help="Action at a bad image.  [default: {translate.options:RunOptions.on_error}]"),
+    ] = None,
+    max_pixels: Annotated[
+        int | None, typer.Option(min=1, help="Largest image accepted.  [default: {images.decoder:PIXEL_LIMIT}]")
+    ] = None,
     redo: Annotated[
         bool, typer.Option("--redo", help="Translate these sources again, whatever OUT holds of them.")
     ] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Print what would be done, and do nothing.")] = False,
+    dry_run: options.DryRun = False,
     preview: Annotated[
         Path | None, typer.Option(metavar="FILE.png", help="Write one picture of the first sources and outputs.")
     ] = None,
     profile: Annotated[bool, typer.Option("--profile", help="Print where the time went, and what would help.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print a summary for machines.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Translate RGB images to NIR images.
 
@@ -117,31 +123,32 @@ def translate(
     stopped by Ctrl-C, after what was in flight (a second one stops at once).
     """
     source, out = _source_and_out(paths, listing)
-    options, run = _options(
-        {
-            "format": image_format,
-            "bit_depth": int(bit_depth),
-            "channels": int(channels),
-            "size": _parse_size(size),
-            "tile": tile or None,
-        },
-        {
-            "batch_size": batch,
-            "workers": workers,
-            "on_error": on_error,
-            "redo": redo,
-            "pixel_limit": max_pixels,
-            "no_tiles": tile == 0,
-        },
+    pixels, run = _options(
+        options.given(
+            format=image_format,
+            bit_depth=bit_depth and int(bit_depth),
+            channels=channels and int(channels),
+            size=options.parse_size(size),
+            tile=tile or None,
+        ),
+        options.given(
+            batch_size=batch,
+            workers=workers,
+            on_error=on_error,
+            redo=redo,
+            pixel_limit=max_pixels,
+            no_tiles=tile == 0,
+        ),
     )
     where, working = _engine(model, device, precision, engine, {"address": ray_address, "workers": ray_workers})
     arguments: dict[str, Any] = {
-        "options": options,
+        "options": pixels,
         "run": run,
         "listing": listing,
         "shard": _parse_shard(shard),
         **where,
     }
+    announce("reading sources", quiet=quiet or as_json)
     from nirgen.devices import keep_freed_memory
     from nirgen.translate.run import check_preview, translate_folder
 
@@ -151,13 +158,16 @@ def translate(
         _print_plan(source, out, arguments, as_json=as_json)
         return
     keep_freed_memory()
-    # Pillow warns of odd metadata; what matters of an image is in its row.
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-    with (
-        stoppable("what is done stays; run the same command again to go on", quiet=quiet or as_json) as stopped,
-        _progress(hidden=quiet or as_json) as report,
-    ):
-        summary = translate_folder(source, out, **arguments, engine=working, progress=report, stopped=stopped)
+    kept, silent = "what is done stays; run the same command again to go on", quiet or as_json
+    with stoppable(kept, second="exit", quiet=silent) as stopped, bars(final="translate", hidden=silent) as bar:
+        summary = translate_folder(
+            source,
+            out,
+            **arguments,
+            engine=working,
+            progress=lambda at: bar(at.phase, at.done, at.total),
+            stopped=stopped,
+        )
     if as_json:
         typer.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
     elif not quiet:
@@ -180,15 +190,6 @@ def _source_and_out(names: list[str], listing: Path | None) -> tuple[Place | Non
     if len(paths) == 1 and listing is not None:
         return None, paths[0]
     raise typer.BadParameter("give SRC and OUT (SRC may be left out with --list)")
-
-
-def _parse_size(text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"(\d+)[xX](\d+)", text)
-    if match is None:
-        raise typer.BadParameter(f"--size is HEIGHTxWIDTH in pixels, such as 720x1280, not {text!r}")
-    return int(match[1]), int(match[2])
 
 
 def _parse_shard(text: str | None) -> Shard | None:
@@ -231,70 +232,8 @@ def _engine(
 def _options(pixels: dict[str, Any], run: dict[str, Any]) -> tuple[TranslateOptions, RunOptions]:
     from nirgen.translate.options import RunOptions, TranslateOptions
 
-    given = {name: value for name, value in run.items() if value is not None}
     where = "the command line"
-    return TranslateOptions.read(pixels, where=where), RunOptions.read(given, where=where)
-
-
-@contextmanager
-def _progress(*, hidden: bool) -> Generator[Callable[[Progress], None] | None]:
-    """A bar on a terminal, lines elsewhere; both on standard error."""
-    if hidden:
-        yield None
-    elif sys.stderr.isatty():
-        with _bar() as report:
-            yield report
-    else:
-        yield _lines()
-
-
-@contextmanager
-def _bar() -> Generator[Callable[[Progress], None]]:
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, ProgressColumn, TextColumn, TimeRemainingColumn
-    from rich.progress import Progress as Bar
-    from rich.text import Text
-
-    class Rate(ProgressColumn):
-        """Images a second, lately."""
-
-        def render(self, task: Any) -> Text:
-            return Text(f"{task.speed:.2f}/s" if task.speed else "")
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), Rate(), TimeRemainingColumn())
-    with Bar(*columns, console=Console(stderr=True)) as bar:
-        tasks: dict[str, Any] = {}
-
-        def report(progress: Progress) -> None:
-            if progress.phase not in tasks:
-                tasks[progress.phase] = bar.add_task(progress.phase, total=progress.total)
-            bar.update(tasks[progress.phase], completed=progress.done, total=progress.total)
-
-        yield report
-
-
-def _lines() -> Callable[[Progress], None]:
-    """A line every few seconds, and at the end."""
-    began: dict[str, float] = {}
-    printed = previous = time.monotonic()
-
-    def report(progress: Progress) -> None:
-        nonlocal printed, previous
-        now = time.monotonic()
-        began.setdefault(progress.phase, previous)
-        previous = now
-        ended = progress.done == progress.total
-        due = progress.phase == "translate" if ended else now - printed >= _SECONDS_BETWEEN_LINES
-        if due:
-            rate = progress.done / max(now - began[progress.phase], 1e-9)
-            count, to_go = f"{progress.done}", "still counting"
-            if progress.total is not None:
-                count = f"{progress.done}/{progress.total}"
-                to_go = f"{(progress.total - progress.done) / rate:.0f} s to go"
-            typer.echo(f"{progress.phase}: {count}, {rate:.2f}/s, {to_go}", err=True)
-            printed = now
-
-    return report
+    return TranslateOptions.read(pixels, where=where), RunOptions.read(run, where=where)
 
 
 def _print_summary(summary: Summary) -> None:
@@ -317,17 +256,18 @@ def _print_summary(summary: Summary) -> None:
 
 def _print_profile(profile: Profile) -> None:
     """A table of the stages, and what it says of the run."""
-    from rich.table import Table
-
-    from nirgen.cli.output import show
-
-    table = Table("stage", title="where the time went")
-    for column in ("images", "seconds", "images/s of one thread", "share of the wall time"):
-        table.add_column(column, justify="right")
-    for stage in profile.stages:
-        rate = f"{stage.rate:.1f}" if stage.images else ""
-        table.add_row(stage.name, str(stage.images), f"{stage.seconds:.1f}", rate, f"{stage.share:.0%}")
-    show(table)
+    columns = ("stage", "images", "seconds", "images/s of one thread", "share of the wall time")
+    rows = [
+        (
+            stage.name,
+            str(stage.images),
+            f"{stage.seconds:.1f}",
+            f"{stage.rate:.1f}" if stage.images else "",
+            f"{stage.share:.0%}",
+        )
+        for stage in profile.stages
+    ]
+    show(columns, rows, right=range(1, 5), ruled=True)
     typer.echo(
         f"{profile.images_per_second:.2f} images/s; the device was busy {profile.device_busy:.0%} of the time, waited "
         f"for input {profile.waited_for_input:.0%}, for output {profile.waited_for_output:.0%}; queued on average: "
@@ -346,8 +286,8 @@ def _write_preview(source: Place | None, out: Place, arguments: dict[str, Any], 
     from nirgen.translate.plan import make_plan
     from nirgen.translate.run import write_preview
 
-    options, run = arguments["options"], arguments["run"]
-    plan = make_plan(source, out, f".{options.format}", listing=arguments["listing"], shard=arguments["shard"])
+    pixels, run = arguments["options"], arguments["run"]
+    plan = make_plan(source, out, f".{pixels.format}", listing=arguments["listing"], shard=arguments["shard"])
     shown = write_preview(plan, out, preview, pixel_limit=run.pixel_limit)
     if not shown:
         typer.echo(f"warning: there is nothing to show side by side; {str(preview)!r} was not written", err=True)

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from nirgen.cli.output import show, stages
+from nirgen.cli import options
+from nirgen.cli.output import announce, progress, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -44,21 +45,22 @@ def validate(
         list[str] | None,
         typer.Option(help="A generator's file or run folder, for training pairs D lacks; more than once for more."),
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
+    as_json: options.AsJson = False,
 ) -> None:
     """Look for all that makes detectors fail, or look better than they are.
 
     Exit code 1: there are errors. Warnings and notes alone leave it 0. docs/validation.md lists the checks.
     """
     folder = _folder_of(paths, images or [], model or [])
+    announce("reading annotations", quiet=as_json)
     from nirgen.validate import Options, validate_coco, validate_dataset
 
-    options = Options(decode=decode, train_ready=train_ready, models=tuple(model or ()))
-    with stages(lambda: "nothing was changed") as progress:
+    how = Options(decode=decode, train_ready=train_ready, models=tuple(model or ()))
+    with progress("nothing was changed") as bar:
         if folder is not None:
-            report = validate_dataset(folder, options, progress=progress)
+            report = validate_dataset(folder, how, progress=bar)
         else:
-            report = validate_coco(paths, images or [], options, progress=progress)
+            report = validate_coco(paths, images or [], how, progress=bar)
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:
@@ -90,16 +92,12 @@ def _print(report: Report) -> None:
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("", "check", "count", "what was found, where for example, and the remedy"):
-        table.add_column(name, justify="right" if name == "count" else "left", overflow="fold")
-    for finding in findings:
-        severity = finding.about.severity
-        table.add_row(_text(severity, _COLOURS[severity]), finding.check, str(finding.count), _details(finding))
     typer.echo()
-    show(table)
+    rows = [
+        (_text(each.about.severity, _COLOURS[each.about.severity]), each.check, str(each.count), _details(each))
+        for each in findings
+    ]
+    show(("", "check", "count", "what was found, where for example, and the remedy"), rows, right=(2,))
 
 
 def _details(finding: Finding) -> Text:
@@ -113,12 +111,8 @@ def _details(finding: Finding) -> Text:
 
 
 def _print_loaded(loaded: Sequence[Loaded]) -> None:
-    from rich.table import Table
-
     loaders = list(dict.fromkeys(loader for each in loaded for loader in each.got))
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("split", "what", "expected", *loaders):
-        table.add_column(name, justify="left" if name in {"split", "what"} else "right")
+    rows: list[list[str | Text]] = []
     for each in loaded:
         for what, expected in each.expected.items():
             cells = [
@@ -127,9 +121,9 @@ def _print_loaded(loaded: Sequence[Loaded]) -> None:
                 else _text("-", "dim")
                 for loader in loaders
             ]
-            table.add_row(each.split, what, str(expected), *cells)
+            rows.append([each.split, what, str(expected), *cells])
     typer.echo()
-    show(table)
+    show(("split", "what", "expected", *loaders), rows, right=range(2, 3 + len(loaders)))
     typer.echo("Images reach transformers as RGB, as torchvision makes them; regions to ignore it drops by design.")
 
 

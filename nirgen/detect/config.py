@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from nirgen.config import OLD_PRECISIONS, FrozenConfig
+from nirgen.config import OLD_PRECISIONS, FrozenConfig, read_yaml
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from pathlib import Path
 
 DEFAULT_MODEL = "PekingU/rtdetr_v2_r18vd"
 """RT-DETRv2 with a ResNet-18: Apache-2.0, 20 million weights, all of it in transformers."""
@@ -67,6 +71,12 @@ class DetectConfig(FrozenConfig):
         if size % 32:
             raise ValueError(f"{size} is no multiple of 32; the next one is {size + 32 - size % 32}")
         return size
+
+    @classmethod
+    def load(cls, file: Path | None, changes: Sequence[str] = (), given: Mapping[str, Any] | None = None) -> Self:
+        """Read a YAML file, or the defaults if it is None, overlaid by `changes` and `given` (see `overlay`)."""
+        where = "the command line" if file is None else str(file)
+        return cls.overlay({} if file is None else read_yaml(file), changes, given or {}, where=where)
 
     def differences(self, other: Self) -> list[str]:
         """What another configuration has otherwise, of all that changes the weights, as `steps: 10 -> 20`."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 import yaml
 from pydantic import Field
 
-from nirgen.config import FrozenConfig
+from nirgen.config import FrozenConfig, split_assignment
 from nirgen.errors import ConfigError, nearest
 
 if TYPE_CHECKING:
@@ -111,16 +111,13 @@ def changed(recipe: Recipe, changes: list[str]) -> Recipe:
     """
     stages = dict(recipe.stages)
     for text in changes:
-        name, equals, value = text.partition("=")
+        name, value = split_assignment(text, "STAGE.OPTION=VALUE")
         stage, dot, option = name.partition(".")
-        if not equals or not dot:
+        if not dot:
             raise ConfigError(f"--set {text}: write it as --set STAGE.OPTION=VALUE")
         if stage not in stages:
             raise ConfigError(f"--set {text}: no stage '{stage}' (there are {', '.join(stages)})")
-        try:
-            options = {**stages[stage].options, option: yaml.safe_load(value)}
-        except yaml.YAMLError:
-            raise ConfigError(f"--set {text}: '{value}' is no YAML value") from None
+        options = {**stages[stage].options, option: value}
         stages[stage] = stages[stage].model_copy(update={"options": options})
     return recipe.model_copy(update={"stages": stages})
 

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, Self
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from nirgen.config import OLD_PRECISIONS, FrozenConfig
+from nirgen.config import OLD_PRECISIONS, FrozenConfig, read_yaml
 from nirgen.devices import Wanted
-from nirgen.errors import nearest
+from nirgen.errors import ConfigError, nearest
 from nirgen.models.config import DiscriminatorConfig, GanKind, GeneratorConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -204,6 +208,21 @@ class TrainConfig(FrozenConfig):
             if always + judged == 0:
                 raise ValueError(f"stages.{position} has no loss that teaches the generator; give one a weight")
         return self
+
+    @classmethod
+    def load(cls, config: str, changes: Sequence[str] = (), given: Mapping[str, Any] | None = None) -> Self:
+        """Read a preset or a YAML file, overlaid by `changes` and `given` (see `overlay`).
+
+        Raises:
+            ConfigError: There is no such preset or file, or `overlay` raises it.
+        """
+        if config not in PRESETS and not Path(config).exists():
+            raise ConfigError(f"{config}: no such file, and no preset (there are {', '.join(PRESETS)})")
+        preset = next((text for text in changes if text.startswith("preset=")), None)
+        if preset is not None:
+            raise ConfigError(f"--set {preset}: name the preset in CONFIG's place")
+        values = {"preset": config} if config in PRESETS else read_yaml(Path(config))
+        return cls.overlay(values, changes, given or {}, where=config)
 
     @property
     def adversarial(self) -> bool:

@@ -36,8 +36,8 @@ def test_a_dataset_becomes_a_model_and_the_same_command_finds_it_done(nirgen, da
     *settings, last = out.splitlines()
     assert last == f"{run}/model"
     assert yaml.safe_load("\n".join(settings)) == yaml.safe_load((run / "config.yaml").read_text())
-    assert "step 1 of 3, " in error
-    assert "step 3 of 3, " in error
+    assert "train: 1/3, " in error
+    assert "train: 3/3, " in error
     assert ": loss " in error
     about = json.loads((run / "model/nirgen.json").read_text())
     assert (about["steps"], about["seed"], about["names"]) == (3, 7, ["person", "bicycle", "car"])
@@ -76,12 +76,15 @@ def test_a_dry_run_prints_settings_and_counts_and_writes_nothing(nirgen, dataset
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--set", "stpes=3"), "the command line: unknown key 'stpes'; did you mean 'steps'?"),
-        (("--set", "augment.flop=3"), "the command line: unknown key 'augment.flop'; did you mean 'flip'?"),
-        (("--set", "steps"), "--set steps: no value; write it as --set augment.crop=0"),
+        (("--set", "stpes=3"), "the command line with --set: unknown key 'stpes'; did you mean 'steps'?"),
+        (("--set", "augment.flop=3"), "the command line with --set: unknown key 'augment.flop'; did you mean 'flip'?"),
+        (("--set", "steps"), "--set steps: no value; write it as --set NAME=VALUE"),
         (("--set", "steps=["), "--set steps=[: '[' is no YAML value"),
         (("--set", "seed=1", "--set", "seed.x=1"), "--set seed.x: 'seed' is a value and has no 'x'"),
-        (("--set", "batch=0"), "the command line: 'batch': Input should be greater than or equal to 1 (it is 0)"),
+        (
+            ("--set", "batch=0"),
+            "the command line with --set: 'batch': Input should be greater than or equal to 1 (it is 0)",
+        ),
         (("--size", "100"), "the command line: 'size': 100 is no multiple of 32; the next one is 128"),
         (("--config", "missing.yaml"), "missing.yaml: can't be read as YAML ("),
         (("--config", "list.yaml"), "list.yaml: holds a list; write settings as 'name: value'"),
@@ -133,7 +136,7 @@ def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(dataset: P
         out, error = process.communicate(timeout=120)
     assert process.returncode == 130, error
     assert out.splitlines()[-1] == f"{tmp_path}/R/model"
-    assert "stopping: what is in flight is being finished; once more stops at once" in error
+    assert "stopping: finishing what is in flight; press Ctrl-C again to stop at once" in error
     last = max(int(path.stem.removeprefix("step_")) for path in tmp_path.glob("R/checkpoints/*.pt"))
     assert f"stopped after step {last}; the same command goes on from there" in error
     assert json.loads((tmp_path / "R/model/nirgen.json").read_text())["steps"] == last

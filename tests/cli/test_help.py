@@ -18,9 +18,9 @@ HEAVY = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]["li
 ]
 LIST_HEAVY_MODULES_AFTER_HELP = """
 import sys
-from nirgen.cli import main
+from nirgen.cli import execute
 try:
-    main()
+    execute()
 except SystemExit as end:
     code = end.code
 print("exit code", code, file=sys.stderr)

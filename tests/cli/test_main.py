@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +17,6 @@ from nirgen.translate.url import PROTOCOLS
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
 
 COMMAND_THAT_RAISES = """
@@ -58,6 +58,40 @@ def test_a_bug_keeps_its_traceback() -> None:
     assert done.returncode == 1
     assert done.stderr.startswith("Traceback (most recent call last):")
     assert done.stderr.endswith("ZeroDivisionError: seven\n")
+
+
+COMMAND_THAT_LEAVES_MUCH_TO_DO = """
+import atexit, sys
+from nirgen.cli import app, main
+@app.command("leave")
+def leave(code: int):
+    atexit.register(print, "exit handler")
+    print("x" * 1_000_000)
+    sys.exit(code)
+main()
+"""
+
+
+@pytest.mark.parametrize("code", [0, 3])
+def test_a_process_leaves_with_its_code_once_all_is_written_and_exit_handlers_ran(code: int) -> None:
+    command = [sys.executable, "-c", COMMAND_THAT_LEAVES_MUCH_TO_DO, "leave", str(code)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (code, "")
+    assert done.stdout == "x" * 1_000_000 + "\nexit handler\n"
+
+
+def test_a_process_waits_for_its_threads() -> None:
+    script = COMMAND_THAT_LEAVES_MUCH_TO_DO.replace(
+        "    sys.exit(code)", "    import threading; threading.Timer(0.5, print, ['a thread']).start()"
+    )
+    done = subprocess.run([sys.executable, "-c", script, "leave", "0"], capture_output=True, text=True, check=False)
+    assert done.stdout.endswith("\na thread\nexit handler\n")
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
+def test_output_that_can_not_be_written_is_no_success() -> None:
+    line = f"'{sys.executable}' -c '{COMMAND_THAT_LEAVES_MUCH_TO_DO}' leave 0 > /dev/full"
+    assert subprocess.run(["bash", "-c", line], capture_output=True, check=False).returncode != 0
 
 
 def test_a_closed_pipe_makes_no_noise() -> None:

@@ -68,7 +68,7 @@ def test_rgb_images_that_have_moved_are_found_where_one_says(
 def test_a_folder_of_sources_has_a_name(nirgen: Callable[..., tuple], translated: Path, given: str) -> None:
     code, _, error = nirgen("report", translated, "--sources", given)
     assert code == 2
-    assert "NAME=DIR" in error
+    assert "NAME=PATH" in error
 
 
 def test_a_folder_that_is_none_of_ours_is_a_line(nirgen: Callable[..., tuple], tmp_path: Path) -> None:

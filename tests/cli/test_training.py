@@ -151,7 +151,7 @@ def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(
         process.send_signal(by)
         out, error = process.communicate(timeout=120)
     assert (process.returncode, out) == (130, f"{tmp_path}/run/model.safetensors\n")
-    assert "stopping: this step, then a checkpoint" in error
+    assert "stopping: finishing what is in flight" in error
     assert "the same command goes on from there" in error
     last = max((tmp_path / "run/checkpoints").iterdir())
     assert f"stopped after step {int(last.stem.removeprefix('step_'))};" in error
@@ -266,7 +266,7 @@ def test_settings_that_can_not_be_used_are_one_line(
     ("change", "message"),
     [
         ("losses.sim=3", "run.yaml with --set: unknown key 'losses.sim'; did you mean 'ssim'?"),
-        ("losses.ssim", "--set losses.ssim: no value; write it as --set losses.ssim=5"),
+        ("losses.ssim", "--set losses.ssim: no value; write it as --set NAME=VALUE"),
         ("losses.ssim=[", "--set losses.ssim=[: '[' is no YAML value"),
         ("stages.3.size=64", "--set stages.3.size: 'stages' has the positions 0 to 0"),
         ("losses.ssim.x=1", "--set losses.ssim.x: 'losses.ssim' is a value and has no 'x'"),

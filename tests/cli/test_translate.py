@@ -46,7 +46,7 @@ def start(*arguments, seconds_per_image=0.0):
 def run(*arguments):
     process = start(*arguments)
     output, errors = process.communicate(timeout=300)
-    return process.returncode, output, errors
+    return process.returncode, output, errors.removeprefix("reading sources ...\n")
 
 
 @pytest.fixture

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nirgen.cli.config_overlay import read_train_settings
 from nirgen.errors import ConfigError
 from nirgen.recipe.plan import Hashes, make_plan
 from nirgen.recipe.recipe import Recipe, changed
 from nirgen.recipe.resolve import resolve
+from nirgen.train.config import TrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,7 +65,7 @@ def test_the_table_has_every_recipe_and_is_current() -> None:
     text = (ROOT / "pipelines" / "README.md").read_text(encoding="utf-8")
     assert [path.stem for path in RECIPES] == NAMES
     assert re.findall(r"^\| \[(\S+)\]", text, re.MULTILINE) == NAMES
-    assert text == PAGE["render"](PAGE["every_recipe"]()), "run `make recipes`"
+    assert text == PAGE["render_table"](PAGE["every_recipe"]()), "run `make recipes`"
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
@@ -87,4 +87,4 @@ def test_every_recipe_parses_and_plans(path: Path, commands: dict[str, Command],
 def test_settings_of_training_exist(path: Path) -> None:
     for stage in Recipe.load(path).stages.values():
         if stage.run == "train":
-            assert read_train_settings(stage.options["config"], stage.options.get("set", []), {}).stages
+            assert TrainConfig.load(stage.options["config"], stage.options.get("set", [])).stages

@@ -54,7 +54,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_journals_it(tmp_path, source, und
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert errors.splitlines()[-2:] == [
-        "stopping: what is in flight is being finished; once more stops at once",
+        "stopping: finishing what is in flight; press Ctrl-C again to stop at once",
         "interrupted: what is done stays; run the same command again to go on",
     ]
     assert len(read_journal(tmp_path / "out")) == 6
