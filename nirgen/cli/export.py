@@ -1,4 +1,4 @@
-"""`nirgen export`: a model for programs that know nothing of nirgen."""
+"""`nirgen export`: export a model as ONNX."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ import typer
 
 def export(
     model: Annotated[str, typer.Argument(help="Embedded model, model file or run folder.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx", help="The file to write.")],
-    export_format: Annotated[Literal["onnx"], typer.Option("--format", help="Of the file.")] = "onnx",
+    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx", help="File to write.")],
+    export_format: Annotated[Literal["onnx"], typer.Option("--format", help="Format of the file.")] = "onnx",
 ) -> None:
-    """Write a model as an ONNX file, checked against torch with ONNX Runtime.
+    """Export a model as ONNX, and compare ONNX Runtime's outputs with torch's.
 
-    It takes rgb, (N, 3, H, W) float32 in [0, 1], and gives nir, (N, C, H, W) float32 in [0, 1]; H and W are any
-    multiples of the stride that its metadata states. The file is kept only if both programs give the same.
+    Input: rgb, (N, 3, H, W) float32 in [0, 1]. Output: nir, (N, C, H, W) float32 in [0, 1]. H and W are multiples of
+    the stride in the file's metadata. Nothing is written if the outputs differ.
     """
     from nirgen.errors import ConfigError
     from nirgen.model import load_model
@@ -28,4 +28,4 @@ def export(
     loaded = load_model(model, device="cpu", precision="fp32")
     difference = export_onnx(loaded.generator, loaded.header, loaded.stride, output)
     typer.echo(f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB")
-    typer.echo(f"sides are multiples of {loaded.stride}; the greatest difference from torch is {difference:.1e} of 1")
+    typer.echo(f"sides are multiples of {loaded.stride}; the largest difference from torch is {difference:.1e}")

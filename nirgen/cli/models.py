@@ -1,4 +1,4 @@
-"""`nirgen models`: what models there are, what one is, and weights of other projects in and out."""
+"""`nirgen models`: list, describe, import and export models."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ app = options.Group(help="List, describe, import and export models.")
 
 @app.command("list")
 def list_models(as_json: options.AsJson = False) -> None:
-    """List the models that come with the package."""
+    """List the embedded models."""
     from nirgen.models.catalog import embedded_models, read_header
 
     headers = {name: read_header(path) for name, path in embedded_models().items()}
@@ -28,7 +28,7 @@ def list_models(as_json: options.AsJson = False) -> None:
         return
     for name, header in headers.items():
         typer.echo(f"{name}  {header['model_id'][:12]}  {header['licence']}")
-    typer.echo("Any .safetensors file that nirgen wrote, and any run folder, is a model too: name its path.")
+    typer.echo("The path of a .safetensors file that nirgen wrote, or of a run folder, names a model too.")
 
 
 @app.command("info")
@@ -36,7 +36,7 @@ def info(
     model: Annotated[str, typer.Argument(help="Embedded name, model file or run folder.")] = "compact",
     as_json: options.AsJson = False,
 ) -> None:
-    """Say what a model is: architecture, size, training, numbers, licence; its hash is verified."""
+    """Print architecture, size, training, scores and licence of a model, and verify its hash."""
     from nirgen.models.catalog import find_model, read_extractor_config, verify
 
     path = find_model(model)
@@ -74,7 +74,7 @@ def _print_extractor(path: Path, config: InternImageConfig, *, as_json: bool) ->
     _print_rows(
         {
             "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
-            "holds": "weights that a training run starts its extractor from (extractor.weights); no model by itself",
+            "holds": "initial weights of an extractor (extractor.weights of a training); no complete model",
             **{name: str(value) for name, value in config.model_dump().items()},
         }
     )
@@ -88,11 +88,11 @@ def _print_rows(rows: dict[str, str]) -> None:
 
 @app.command("import")
 def import_model(
-    source: Annotated[Path, typer.Argument(help="A .pt, .pth or .safetensors file of another project.")],
-    target: Annotated[Path, typer.Argument(help="The .safetensors file to write.")],
+    source: Annotated[Path, typer.Argument(help="Weights of another project: .pt, .pth or .safetensors.")],
+    target: Annotated[Path, typer.Argument(help="File to write, ending in .safetensors.")],
     layout: Annotated[
         Literal["released", "internimage"],
-        typer.Option("--as", help="A generator of the Pix2Next authors, or an official InternImage classifier."),
+        typer.Option("--as", help="Content: generator of the Pix2Next authors, or official InternImage classifier."),
     ] = "released",
     licence: Annotated[
         str | None,
@@ -102,9 +102,9 @@ def import_model(
         ),
     ] = None,
 ) -> None:
-    """Bring in weights of another project; code inside the file is never run.
+    """Convert weights of another project; code inside the file is never run.
 
-    An InternImage classifier becomes a file that a training run starts its extractor from (extractor.weights).
+    An InternImage classifier becomes a file of initial weights for an extractor (extractor.weights of a training).
     """
     from nirgen.models.importing import import_weights
 
@@ -117,10 +117,10 @@ def import_model(
 
 @app.command("export")
 def export_model(
-    model: Annotated[str, typer.Argument(help="A model of the released architecture.")],
-    target: Annotated[Path, typer.Argument(help="The .pt file to write.")],
+    model: Annotated[str, typer.Argument(help="Embedded name, model file or run folder of the released architecture.")],
+    target: Annotated[Path, typer.Argument(help="File to write, ending in .pt.")],
 ) -> None:
-    """Write a model in the layout of the Pix2Next authors' checkpoints."""
+    """Convert a model into a checkpoint of the Pix2Next authors' code."""
     from nirgen.models.catalog import find_model
     from nirgen.models.importing import export_weights
 

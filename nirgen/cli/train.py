@@ -1,4 +1,4 @@
-"""`nirgen train`: a generator from RGB-NIR pairs."""
+"""`nirgen train`: train a generator on RGB-NIR pairs."""
 
 from __future__ import annotations
 
@@ -18,30 +18,31 @@ if TYPE_CHECKING:
 
 def train(
     config: Annotated[
-        str, typer.Argument(help="A YAML file of settings, or a preset: paper, released, compact.", show_default=False)
+        str, typer.Argument(help="YAML file of settings, or a preset: paper, released, compact.", show_default=False)
     ],
-    out: Annotated[Path, typer.Argument(help="The run folder to write, or to go on with.")],
+    out: Annotated[Path, typer.Argument(help="Run folder to write or to resume.")],
     pairs: Annotated[
-        Path | None, typer.Option(help="The list that 'nirgen pairs' wrote.  [default: the settings' data.pairs]")
+        Path | None,
+        typer.Option(metavar="FILE", help="Pair list that 'nirgen pairs' wrote.  [default: data.pairs of CONFIG]"),
     ] = None,
     root: options.Root = None,
     changes: options.Changes = None,
     max_minutes: Annotated[
-        float | None, typer.Option(min=0.05, help="Fit the schedule into this time; judging comes on top.")
+        float | None, typer.Option(min=0.05, help="Time budget for the schedule, without the final evaluation.")
     ] = None,
     device: options.Device = None,
-    licence: Annotated[str | None, typer.Option(help="What may be done with the weights.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Of weights, order and crops.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights, for the model's header.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Random seed for weights, data order and crops.")] = None,
     allow_changes: Annotated[
         bool, typer.Option("--allow-changes", help="Resume although settings or pairs changed.")
     ] = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Train a generator; the run folder can then be named as a model.
+    """Train a generator; the run folder is then a model.
 
-    The same command goes on where a run stopped. Ctrl-C finishes the step, saves and leaves; a second leaves at once.
-    A finished model is judged on the split 'val', as by 'nirgen evaluate'. On several GPUs: torchrun --nproc-per-node=4
-    -m nirgen train...
+    The same command resumes a stopped run. Ctrl-C finishes the step and saves a checkpoint; a second one exits at once.
+    The finished model is evaluated on the split 'val', as by 'nirgen evaluate'. On several GPUs: torchrun
+    --nproc-per-node=4 -m nirgen train...
     """
     from nirgen.errors import ConfigError
     from nirgen.pairs import PairList
@@ -60,9 +61,9 @@ def train(
 
 
 def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None, *, allow_changes: bool) -> None:
-    """Train, then judge the model; leave with code 130 if the run was stopped."""
+    """Train, then evaluate the model; exit with code 130 if the run was stopped."""
     announce("loading torch")
-    from nirgen.train.loop import train as run
+    from nirgen.train import train as run
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     kept = f"the same command goes on from the last checkpoint in {out}"
@@ -86,43 +87,32 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
         typer.echo(f"{outcome.model}")
         raise typer.Exit(130)
     if any(pair.split == "val" for pair in pairs.pairs):
-        with stoppable(f"{outcome.model} is whole, but its card has no numbers"):
+        with stoppable(f"{outcome.model} is complete, but its card has no scores"):
             _judge(outcome.model, pairs, device)
     typer.echo(f"{outcome.model}")
 
 
 def _describe(settings: TrainConfig, pairs: PairList) -> None:
-    """Print the resolved settings, and what a run of them would be."""
+    """Print the resolved settings and the size of the run."""
     import yaml
 
-    from nirgen.models.checkpoint import build
-    from nirgen.train.monitor import chosen_pairs
+    from nirgen.train import describe
 
-    chosen = pairs.split("train").pairs
+    about = describe(pairs, settings)
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
-    sequences = len({pair.sequence for pair in chosen})
-    judged = len(chosen_pairs(pairs, settings.save).pairs)
-    parameters = sum(parameter.numel() for parameter in build(settings.generator).parameters())
-    typer.echo(f"# {len(chosen)} pairs of {sequences} sequences to train on, {judged} to judge by", err=True)
+    sequences = f"{about.pairs} training pairs of {about.sequences} sequences"
+    typer.echo(f"# {sequences}, {about.validated} pairs for validation", err=True)
     budget = f", in {settings.max_minutes:g} minutes at most" if settings.max_minutes else ""
-    typer.echo(f"# {parameters:,} parameters, {settings.total_steps(len(chosen)):,} steps{budget}", err=True)
+    typer.echo(f"# {about.parameters:,} parameters, {about.steps:,} steps{budget}", err=True)
 
 
 def _judge(model: Path, pairs: PairList, device: str | None) -> None:
-    """Print the model's numbers on the split `val`, and write them into its header and card."""
     from nirgen.cli.evaluate import print_scores
     from nirgen.errors import NirgenError
-    from nirgen.evaluate import as_metrics, evaluate
-    from nirgen.model import load_model
-    from nirgen.models.checkpoint import record_metrics
-    from nirgen.train.export import write_card
+    from nirgen.train import judge
 
-    typer.echo("judging the model on the split 'val'", err=True)
+    typer.echo("evaluating the model on the split 'val'", err=True)
     try:
-        scores = evaluate(load_model(model, device=device), pairs)
-    except NirgenError as error:  # the model is there, whatever can't be said of it
-        typer.echo(f"warning: the model's header has no numbers: {error}", err=True)
-        return
-    record_metrics(model, as_metrics(scores, "val"))
-    write_card(model, model.parent / "card.md")
-    print_scores(scores)
+        print_scores(judge(model, pairs, device=device))
+    except NirgenError as error:  # the model itself is complete
+        typer.echo(f"warning: the model's header has no scores: {error}", err=True)

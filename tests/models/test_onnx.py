@@ -53,7 +53,7 @@ def exported(path: Path) -> Path:
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert done.stdout.startswith(f"{target}: model ")
-    assert "\nsides are multiples of 32; the greatest difference from torch is " in done.stdout
+    assert "\nsides are multiples of 32; the largest difference from torch is " in done.stdout
     return target
 
 
