@@ -30,9 +30,11 @@ import torch
 from PIL import Image
 
 from nirgen import images
-from nirgen.translate.engine import Network
+from nirgen.translate.job import Job
+from nirgen.translate.network import Network
 from nirgen.translate.options import RunOptions, TranslateOptions
 from nirgen.translate.run import translate_folder
+from nirgen.translate.stores import FolderSink, FolderSource
 from nirgen.translate.summary import Stopwatch
 
 if TYPE_CHECKING:
@@ -159,7 +161,8 @@ def measure_model(arguments: argparse.Namespace, folder: Path) -> None:
     arrays = [
         images.pad_to_stride(images.resize(images.read(path), size), model.stride) for path in sorted(source.iterdir())
     ]
-    batch = Network(model, options, run, Stopwatch()).batch_size(arrays[0].shape)
+    job = Job(model, FolderSource(source, run.pixel_limit), FolderSink(folder), options, run)
+    batch = Network(job, Stopwatch()).batch_size(arrays[0].shape)
     tensors = [
         torch.from_numpy(np.stack(arrays[first : first + batch])).to(model.device).permute(0, 3, 1, 2)
         for first in range(0, len(arrays), batch)
@@ -218,7 +221,7 @@ def measure_one(arguments: argparse.Namespace) -> None:
     began = time.perf_counter()
     first: list[float] = []
 
-    def report(progress: object) -> None:  # noqa: ARG001 - of the protocol
+    def report(*_: object) -> None:
         if not first:
             first.append(time.perf_counter() - began)
 

@@ -20,8 +20,8 @@ INTRODUCTION = """\
 
 This page is generated from the commands' `--help` by `make docs-cli`.
 
-Exit codes: 0 all done; 1 a mistake that the user can mend, in one line on standard error; 2 wrong usage; 3 done in
-part, and the manifest or report says which; 130 interrupted, to be resumed by the same command.
+The exit codes are those in the help of `nirgen` itself. An error is one line on standard error. `nirgen doctor` exits
+with 1 if something required is missing.
 """
 
 

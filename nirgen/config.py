@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
+SPLITS = ("train", "val", "test")
+
 OLD_PRECISIONS = BeforeValidator(lambda value: "fp32" if value == "float32" else value)
 """Reads the precision of files that older versions wrote."""
 
@@ -168,9 +170,10 @@ def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]
         kinds = [one.model_fields[part].annotation for one in models if part in one.model_fields]
         if kinds:
             models = [nested for kind in kinds for nested in _models_in(kind)]
-        elif isinstance(part, str):  # a union's tag, which is the default of a field of its member
-            models = [one for one in models if any(field.default == part for field in one.model_fields.values())]
-    return [name for one in models for name in one.model_fields]
+        elif isinstance(part, str):  # a dictionary's key, or a union's tag: the default of a field of its member
+            tagged = [one for one in models if any(field.default == part for field in one.model_fields.values())]
+            models = tagged or models
+    return [field.alias or name for one in models for name, field in one.model_fields.items()]
 
 
 def _models_in(kind: Any) -> list[type[BaseModel]]:

@@ -24,6 +24,8 @@ _GROUPS = (
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
+# Devices of the drivers of NVIDIA, Jetson, WSL and AMD; without one of them torch finds no GPU on Linux.
+_GPUS = (Path("/dev/nvidiactl"), Path("/dev/nvmap"), Path("/dev/dxg"), Path("/dev/kfd"))
 # Parameters of glibc's mallopt.
 _TRIM_THRESHOLD, _MMAP_MAX = -1, -4
 
@@ -66,9 +68,9 @@ def list_devices(names: str) -> list[str]:
         >>> list_devices("cuda:0, cuda:1")
         ['cuda:0', 'cuda:1']
     """
-    import torch
-
     if names.strip() == "all":
+        import torch
+
         return [f"cuda:{number}" for number in range(torch.cuda.device_count())] or ["cpu"]
     devices = [name.strip() for name in names.split(",")]
     if not all(devices):
@@ -76,11 +78,30 @@ def list_devices(names: str) -> list[str]:
     return devices
 
 
-def choose_precision(wanted: str, device: torch.device) -> Precision:
+def resolve(device: str | None, wanted: str) -> tuple[str, Precision]:
+    """Return the names of device and precision of inference, without torch on machines that have no GPU.
+
+    Args:
+        device: As for `choose_device`.
+        wanted: As for `choose_precision`.
+
+    Raises:
+        ConfigError: The device can't be used, or the precision is unknown.
+    """
+    if device == "cpu" or (device is None and sys.platform == "linux" and not any(map(Path.exists, _GPUS))):
+        return "cpu", choose_precision(wanted, None)
+    chosen = choose_device(device)
+    return str(chosen), choose_precision(wanted, chosen)
+
+
+def choose_precision(wanted: str, device: torch.device | None) -> Precision:
     """Return the precision of inference.
 
-    `auto` is `bf16` on a GPU with hardware for it, else `fp32`: on every CPU, so that one command gives the same pixels
-    on all of them.
+    `auto` is `fp32` on every CPU, so that one command gives the same pixels on all of them.
+
+    Args:
+        wanted: `fp32`, `bf16`, `fp16`; or `auto`: `bf16` on a GPU with hardware for it, else `fp32`.
+        device: Where the generator runs; None for a CPU.
 
     Raises:
         ConfigError: The precision is unknown.
@@ -96,7 +117,7 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
     if wanted != "auto":
         known = get_args(Wanted)
         raise ConfigError(f"precision is '{wanted}'{nearest(wanted, known)} (there are {', '.join(known)})")
-    return "bf16" if device.type == "cuda" and has_bf16(device) else "fp32"
+    return "bf16" if device is not None and device.type == "cuda" and has_bf16(device) else "fp32"
 
 
 def choose_training_precision(wanted: str, device: torch.device) -> Precision:

@@ -1,16 +1,16 @@
-"""Errors that the user can correct.
+"""Errors that a user can fix.
 
 ```
-NirgenError           exit code 1, one line: the file, the value, the remedy
-├── ConfigError       a configuration value or key
+NirgenError           exit code 1, one line: file, value, remedy
+├── ConfigError       configuration value or key
 ├── ImageError        one image file; in bulk work it becomes a row of the manifest
-├── ModelError        a model file or a model name
-├── OutputError       the output folder, or what is already in it
-│   └── FullError     no space is left for outputs
-└── ShapeError        an array whose size a network can't take
+├── ModelError        model file or model name
+├── OutputError       output folder or its content
+│   └── FullError     no space left for outputs
+└── ShapeError        array size that a network can't take
 ```
 
-Anything else that is raised is a bug, and keeps its traceback.
+Any other exception is a bug and keeps its traceback.
 """
 
 from __future__ import annotations
@@ -23,40 +23,37 @@ if TYPE_CHECKING:
 
 
 class NirgenError(Exception):
-    """A mistake that the user can mend; its text is one line with the remedy."""
+    """Error that the user can fix; its text is one line with the remedy."""
 
     exit_code = 1
 
 
 class ConfigError(NirgenError):
-    """A configuration that can't be used."""
+    """Configuration that can't be used."""
 
 
 class ImageError(NirgenError):
-    """An image that can't be read or written."""
+    """Image that can't be read or written."""
 
 
 class ModelError(NirgenError):
-    """A model that can't be found, read or trusted."""
+    """Model that can't be found, read or trusted."""
 
 
 class OutputError(NirgenError):
-    """An output folder that can't be written, or holds what must not be mixed."""
+    """Output folder that can't be written, or whose content must not be mixed."""
+
+
+class FullError(OutputError):
+    """No space is left for outputs."""
 
 
 class ShapeError(NirgenError):
-    """An array of a size that a network can't take."""
+    """Array of a size that a network can't take."""
 
 
 def nearest(name: str, known: Iterable[str]) -> str:
-    """A hint naming the known name that is nearest to a mistyped one.
-
-    Args:
-        name: What the user wrote.
-        known: The names that exist.
-
-    Returns:
-        A clause that begins with a semicolon, or an empty string where nothing is near.
+    """Return a clause that suggests the known name nearest to a mistyped one; empty if none is near.
 
     Example:
         >>> nearest("compct", ["compact", "paper"])
@@ -68,21 +65,13 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
-class FullError(OutputError):
-    """There is no more space for outputs."""
-
-
 def first_line(error: BaseException) -> str:
     """Return the first line of a library error's text, or its class's name if it has none."""
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
 def one_line(error: BaseException, limit: int | None = None) -> str:
-    r"""Return an error's text as one line.
-
-    Args:
-        error: Any error, of a library's making.
-        limit: The longest text, in characters.
+    r"""Return an error's text as one line of at most `limit` characters.
 
     Example:
         >>> one_line(ValueError("bad\n  value"), 7)

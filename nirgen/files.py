@@ -27,20 +27,17 @@ _TEMPORARY = re.compile(r"\.nirgen-[0-9a-f]{8}\.tmp")
 
 @contextmanager
 def replacing(path: Path) -> Generator[Path]:
-    """Write a file so that a reader, or a crash, sees the old content or the new one and nothing between.
+    """Write a file atomically: readers and crashes see the old or the new content.
 
-    The temporary file lies in the target's folder; its name is short, because the target's may be as long as a file
+    The temporary file lies in the same folder. Its name is short, because the target's may be as long as the file
     system allows.
 
-    Args:
-        path: The file; its folder exists.
-
     Yields:
-        A temporary path to write instead, of an empty file; it takes the file's place when the block ends, with the
-        permissions of any new file, whichever the writer gave it.
+        Path of an empty temporary file to write; it replaces the target at the end of the block, with the permissions
+        of a new file.
 
     Raises:
-        OSError: It can't be written; as for any error in the block, no temporary file is left.
+        OSError: The file can't be written. After any error no temporary file is left.
     """
     temporary = path.parent / f".nirgen-{secrets.token_hex(4)}.tmp"
     try:
@@ -57,14 +54,10 @@ def replacing(path: Path) -> Generator[Path]:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write bytes as a file, whole or not at all (see `replacing`).
-
-    Args:
-        path: The file; its folder exists.
-        data: The whole content.
+    """Write a file atomically (see `replacing`).
 
     Raises:
-        OSError: It can't be written; no temporary file is left.
+        OSError: The file can't be written.
     """
     with replacing(path) as temporary:
         temporary.write_bytes(data)
@@ -72,16 +65,10 @@ def write_whole(path: Path, data: bytes) -> None:
 
 @contextmanager
 def output_file(path: Path) -> Generator[Path]:
-    """`replacing` for a file that the user named: its folders are made, and what fails is one line.
-
-    Args:
-        path: The file.
-
-    Yields:
-        A temporary path to write instead.
+    """Write a file that the user named atomically (see `replacing`); its folders are created.
 
     Raises:
-        OutputError: It or its folders can't be written.
+        OutputError: The file or its folders can't be written.
     """
     make_folder(path.parent)
     try:
@@ -94,10 +81,10 @@ def output_file(path: Path) -> Generator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Make a folder that the user named, and those above it; one that exists will do.
+    """Create a folder that the user named, and its parents; it may exist.
 
     Raises:
-        OutputError: It can't be made.
+        OutputError: It can't be created.
     """
     try:
         path.mkdir(parents=True, exist_ok=True)
@@ -108,14 +95,14 @@ def make_folder(path: Path) -> None:
 
 @contextmanager
 def locked(path: Path, *, busy: str) -> Generator[None]:
-    """Keep other processes out; the system lets go of a lock when its process dies.
+    """Hold a lock against other processes; the system releases it when the process dies.
 
     Args:
-        path: The lock file, made if there is none. It stays; a caller that wants it gone removes it inside the block.
-        busy: What to say if another process holds the lock.
+        path: Lock file, created if missing. It stays unless the block removes it.
+        busy: Message if another process holds the lock.
 
     Raises:
-        OutputError: Another process holds the lock, or the file can't be made.
+        OutputError: Another process holds the lock, or the file can't be created.
     """
     while True:
         try:
@@ -127,13 +114,12 @@ def locked(path: Path, *, busy: str) -> Generator[None]:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 raise OutputError(busy) from None
-            if _is_at(file, path):  # or else the process that held the lock has removed the file meanwhile
+            if _is_at(file, path):  # otherwise the previous holder has removed the file; try again
                 yield
                 return
 
 
 def _is_at(file: IO[bytes], path: Path) -> bool:
-    """Whether an open file is still the one of that name."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
     except FileNotFoundError:
@@ -141,7 +127,7 @@ def _is_at(file: IO[bytes], path: Path) -> bool:
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a file name is one that `replacing` gives while it works; such a file is what a killed run left.
+    """Return True for the names of temporary files of `replacing`, which a killed run leaves behind.
 
     Example:
         >>> is_temporary(".nirgen-0123abcd.tmp"), is_temporary("photo.tmp")
@@ -154,20 +140,17 @@ _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def safe_path(name: str, where: str) -> str:
-    """Make sure that a path from a file stays below the folder that it is relative to.
+    """Check that a path from a file stays below the folder that it is relative to, and return it normalised.
 
     Args:
-        name: The path as the file has it.
-        where: What has it, for the error: such as `labels.json: image 17`.
-
-    Returns:
-        The same path in its shortest spelling: `./a//b.jpg` becomes `a/b.jpg`.
+        name: The path.
+        where: Its place for errors, such as `labels.json: image 17`.
 
     Raises:
         NirgenError: It is empty or absolute, or has `..`, a backslash, a drive letter or a control character.
 
     Example:
-        >>> safe_path("./a/b.jpg", "labels.json")
+        >>> safe_path("./a//b.jpg", "labels.json")
         'a/b.jpg'
         >>> safe_path("../b.jpg", "l.json")
         Traceback (most recent call last):
@@ -180,9 +163,8 @@ def safe_path(name: str, where: str) -> str:
 
 
 def _path_fault(name: str) -> str | None:
-    """What is wrong with a path, or None."""
     if "\\" in name:
-        return "has a backslash (folders are parted by '/')"
+        return "has a backslash (separate folders by '/')"
     if not name.isprintable() and any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
         return "has a control character"
     if name.startswith("/") or _DRIVE.match(name):
@@ -193,7 +175,7 @@ def _path_fault(name: str) -> str | None:
     return None if parts else "is empty"
 
 
-# What a network drive answers when it is about to answer better. ENOENT and EACCES are not among them.
+# Transient errors of network drives; ENOENT and EACCES are permanent.
 _PASSING = frozenset(
     getattr(errno, name)
     for name in (
@@ -209,7 +191,7 @@ _Result = TypeVar("_Result")
 
 
 def may_pass(error: OSError) -> bool:
-    """Whether storage may answer better in a while."""
+    """Return True for transient errors of storage."""
     return error.errno in _PASSING
 
 
@@ -219,15 +201,15 @@ def retrying(
     pauses_seconds: Sequence[float] = _PAUSES_SECONDS,
     patience_seconds: float = math.inf,
 ) -> _Result:
-    """Do something with storage; after an error that may pass, do it again.
+    """Run an action on storage, and repeat it after transient errors.
 
     Args:
-        action: What to do.
-        pauses_seconds: Before each further attempt.
-        patience_seconds: No attempt begins later than that, unless the storage says that it is busy.
+        action: The action.
+        pauses_seconds: Pause before each further attempt.
+        patience_seconds: Latest start of an attempt, except when the storage is busy.
 
     Raises:
-        OSError: What it raised the last time.
+        OSError: The last error of the action.
     """
     began = time.monotonic()
     for pause in pauses_seconds:
@@ -242,7 +224,7 @@ def retrying(
 
 
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file's content, as 64 hexadecimal digits.
+    """Return the sha256 of a file as 64 hexadecimal digits.
 
     Raises:
         OSError: The file can't be read.
@@ -257,11 +239,11 @@ def check_schema(
     """Refuse a file of another schema than this version reads.
 
     Args:
-        where: The file, as the error names it.
-        found: The schema that it states; None if it states none.
-        known: The schema that is read.
-        remedy: What to do about it.
-        error: The kind of error.
+        where: The file, for the error.
+        found: Schema of the file; None if it states none.
+        known: Schema that this version reads.
+        remedy: Remedy for the error.
+        error: Class of the error.
 
     Raises:
         NirgenError: The schemas differ.

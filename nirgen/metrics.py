@@ -5,9 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-
-from nirgen import losses
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -58,6 +55,10 @@ def ssim(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
     The Gaussian window has a sigma of 1.5 and a radius of 5 pixels, so H and W are at least 11; only whole windows
     count.
     """
+    import torch
+
+    from nirgen import losses
+
     pair = [torch.from_numpy(image.astype(np.float64))[None, None] for image in (generated, real)]
     return float(losses.ssim(pair[0], pair[1], data_range=255.0)[0])
 

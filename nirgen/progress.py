@@ -1,8 +1,27 @@
-"""The progress callback of all long work."""
+"""The progress callback of all long work, and work in threads that reports it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 Progress = Callable[[str, int, int | None], None]
 """Called with (stage, done, total) as work goes on; total is None while unknown."""
+
+THREADS = 4
+
+S = TypeVar("S")
+T = TypeVar("T")
+
+
+def in_threads(work: Callable[[S], T], items: Sequence[S], stage: str, progress: Progress | None = None) -> Iterator[T]:
+    """Yield the results of `work` in the order of `items`; after an error, no further item is started."""
+    threads = ThreadPoolExecutor(THREADS)
+    try:
+        for done, result in enumerate(threads.map(work, items), start=1):
+            if progress is not None:
+                progress(stage, done, len(items))
+            yield result
+    finally:
+        threads.shutdown(cancel_futures=True)

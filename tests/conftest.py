@@ -235,7 +235,7 @@ def dataset_inputs(
     recording and a split of its own. Nothing is empty: there is a car on each image, and a bicycle on one.
     """
 
-    def make(*, training_pairs: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    def make(root: Path = tmp_path, *, training_pairs: list[dict[str, str]] | None = None) -> dict[str, Any]:
         car = (3, [1, 2, 10, 5])
         rgb = {"a.jpg": {"boxes": [car]}, "b.jpg": {"boxes": [car, (2, [3, 3, 4, 4])]}, "night/c.jpg": {"boxes": [car]}}
         nir = {
@@ -244,16 +244,16 @@ def dataset_inputs(
             "03/z.png": {"boxes": [car], "sequence": "s03", "split": "test"},
         }
         for seed, name in enumerate(rgb):
-            save(tmp_path / "bdd/rgb" / name, seed=seed)
+            save(root / "bdd/rgb" / name, seed=seed)
         for seed, name in enumerate(nir, start=10):
-            save(tmp_path / "ranus" / name, seed=seed)
+            save(root / "ranus" / name, seed=seed)
         if training_pairs is not None:
             red.header = {**red.header, "training": {"pairs": training_pairs, "steps": 7}}
-        translate_folder(tmp_path / "bdd/rgb", tmp_path / "bdd/nir", model=red)
-        bdd, ranus = write_labels(tmp_path / "bdd.json", rgb), write_labels(tmp_path / "ranus.json", nir)
+        translate_folder(root / "bdd/rgb", root / "bdd/nir", model=red)
+        bdd, ranus = write_labels(root / "bdd.json", rgb), write_labels(root / "ranus.json", nir)
         return {
-            "generated": [{"origin": "bdd", "folder": tmp_path / "bdd/nir", "labels": bdd}],
-            "real": [{"origin": "ranus", "folder": tmp_path / "ranus", "labels": ranus}],
+            "generated": [{"origin": "bdd", "folder": root / "bdd/nir", "labels": bdd}],
+            "real": [{"origin": "ranus", "folder": root / "ranus", "labels": ranus}],
         }
 
     return make

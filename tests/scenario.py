@@ -112,8 +112,6 @@ SCENARIO = f"""
 0 explain D made/0002.jpg
 0 explain D2 made/0001.jpg#@0 --json
 0 explain D images/real/03/0001.png
-0 curation diff decisions.jsonl others.jsonl
-0 curation diff decisions.jsonl others.jsonl --json
 0 curation apply D decisions.jsonl
 3 curation apply D others.jsonl --json
 0 report D -o report.html --images 2 --boxes 3 --frames 2
@@ -184,7 +182,6 @@ REOPEN = f"""
 0 explain D 1
 0 explain unsplit 2 --image --json
 0 curation apply D decisions.jsonl
-0 curation diff decisions.jsonl D2/curation.jsonl
 0 report D -o report_again.html --images 2 --boxes 3 --frames 2
 0 report sampled -o sampled.html --images 2 --boxes 3 --frames 2
 0 detect train D detector {DETECT} --steps 20 --seed 7

@@ -1,4 +1,4 @@
-"""The errors that a user can mend."""
+"""Errors that the user can fix."""
 
 from __future__ import annotations
 

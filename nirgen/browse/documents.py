@@ -1,16 +1,14 @@
 """FiftyOne documents of samples: built from images, merged with a curator's edits.
 
-FiftyOne's own way to add samples makes Python objects of each box, checks and converts them: minutes for ten thousand
-images (docs/performance.md). Here its documents are made and written as they are. What they look like is FiftyOne's
-affair: this is its layout from 1.0 on, seen in 1.22.1, and each load reads its first sample back through FiftyOne's
-public API (`check`), so that another layout is an error and not a broken dataset. The schema is declared through the
-public API (`nirgen.browse.schema`).
+`Dataset.add_samples` takes minutes for ten thousand images (docs/performance.md), so documents are written to MongoDB
+directly, in FiftyOne's own layout from 1.0 on (seen in 1.22.1). Each load reads its first sample back through the
+public API (`check`), so that another layout raises an error.
 
-- A sample: `_id`, `_media_type`, `_rand` (by which FiftyOne shuffles), `_dataset_id`, `created_at`, `last_modified_at`,
-  its fields by name; a field that is None is left out.
-- A group's element: `_cls`, `_id` of the group, `name` of the slice. Labels and metadata: `_cls` is the class's name.
+- Sample: `_id`, `_media_type`, `_rand` (shuffle order), `_dataset_id`, `created_at`, `last_modified_at`, and its fields
+  by name; a field that is None is left out.
+- Group element: `_cls`, `_id` of the group, `name` of the slice. Labels and metadata: `_cls` is the class name.
 
-Ids are made of keys, so that an image that is loaded again has the id it had.
+Ids are hashes of keys, so an image that is loaded again has the same id.
 """
 
 from __future__ import annotations
@@ -18,6 +16,8 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
+from operator import eq
 from typing import TYPE_CHECKING, Any
 
 from nirgen.browse.fields import (
@@ -36,52 +36,40 @@ from nirgen.browse.fields import (
     same_place,
     to_shares,
 )
-from nirgen.errors import NirgenError
+from nirgen.errors import NirgenError, one_line
 from nirgen.scores import TAGS
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping
+    from collections.abc import Callable, Collection, Iterator
     from pathlib import Path
 
     from bson import ObjectId
 
-    from nirgen.browse.schema import Survey
+    from nirgen.browse.schema import Layout
     from nirgen.collection import Item, ItemBox
     from nirgen.scores import BoxScores, ItemScores
 
-
-LOADED = "loaded"
-"""An attribute of `boxes` that isn't declared, so that the App doesn't show it: the boxes as they were loaded."""
+LOADED = "loaded"  # undeclared attribute of `boxes`, hidden from the App: the boxes as they were loaded
 
 Document = dict[str, Any]
 
 
 def main_slice(item: Item) -> str:
-    """The slice that an image of the dataset is in."""
+    """Return the slice of an image of the dataset."""
     return NIR if item.generated else REAL_NIR
 
 
 def object_id(*parts: str) -> ObjectId:
-    """An id that stays the same from load to load."""
+    """Return the id that belongs to a key."""
     from bson import ObjectId
 
     return ObjectId(hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).digest()[:12])
 
 
-def documents(item: Item, scores: ItemScores | None, survey: Survey, dataset_id: ObjectId) -> Iterator[Document]:
-    """The samples of an image.
-
-    Args:
-        item: The image.
-        scores: Its scores, if there are any.
-        survey: Of its collection.
-        dataset_id: Of the FiftyOne dataset.
-
-    Yields:
-        That of the image itself; then that of its RGB image, if it is at hand and not shown with another.
-    """
+def documents(item: Item, scores: ItemScores | None, layout: Layout, dataset_id: ObjectId) -> Iterator[Document]:
+    """Build the samples of an image: its own, and that of its RGB image unless another group shows it."""
     now = datetime.now(UTC).replace(tzinfo=None)
-    facts = {
+    facts: Document = {
         "tags": [],
         "_dataset_id": dataset_id,
         "_media_type": "image",
@@ -93,25 +81,18 @@ def documents(item: Item, scores: ItemScores | None, survey: Survey, dataset_id:
         "kind": "generated" if item.generated else "real",
         "model": item.model_id,
         "sequence": item.sequence,
+        GROUP: layout.group_of(item),
     }
-    facts |= {survey.attributes[name]: value for name, value in item.attributes.items()}
-    facts |= _counts(item, survey)
+    facts |= {layout.attributes[name]: value for name, value in item.attributes.items()}
+    objects = [box.category for box in item.boxes if not box.ignored]
+    facts |= {"objects": len(objects)} | {name: objects.count(category) for category, name in layout.counts.items()}
     own: Document = {"metadata": {"_cls": "ImageMetadata", "width": item.width, "height": item.height}}
     if scores is not None:
         troubles = [box.trouble for box in scores.boxes if box.trouble is not None]
         own |= {**scores.image, WORST_BOX: max(troubles, default=None), "note": scores.note or None}
-    yield _sample(main_slice(item), item.path, item, scores, {GROUP: survey.group_of(item), **facts, **own})
-    if item.rgb is not None and survey.shows_rgb(item):
-        yield _sample(RGB, item.rgb, item, scores, {GROUP: survey.group_of(item), **facts})
-
-
-def _counts(item: Item, survey: Survey) -> Document:
-    counts = dict.fromkeys(survey.counts.values(), 0)
-    objects = [box for box in item.boxes if not box.iscrowd]
-    for box in objects:
-        if box.category in survey.counts:
-            counts[survey.counts[box.category]] += 1
-    return {"objects": len(objects), **counts}
+    yield _sample(main_slice(item), item.path, item, scores, facts | own)
+    if item.rgb is not None and layout.shows_rgb(item):
+        yield _sample(RGB, item.rgb, item, scores, facts)
 
 
 def _sample(slice_: str, path: Path, item: Item, scores: ItemScores | None, values: Document) -> Document:
@@ -142,7 +123,7 @@ def _detection(box: ItemBox, scores: BoxScores | None, item: Item, slice_: str) 
         "key": box.key,
         "source_category": box.source_category or None,
         "flags": list(box.flags),
-        "iscrowd": box.iscrowd,
+        "iscrowd": box.ignored,
         "fidelity": scores.fidelity if scores is not None else None,
         "trouble": scores.trouble if scores is not None else None,
     }
@@ -150,13 +131,14 @@ def _detection(box: ItemBox, scores: BoxScores | None, item: Item, slice_: str) 
 
 
 def check(dataset: Any, item: Item) -> None:
-    """See that FiftyOne understands the samples of an image, which were just written.
+    """Read the sample of an image back through FiftyOne's public API and compare it.
 
     Raises:
-        NirgenError: It doesn't.
+        NirgenError: FiftyOne doesn't understand the document that was written.
     """
     from fiftyone import __version__
 
+    size = (item.width, item.height)
     try:
         number = str(object_id("sample", main_slice(item), item.key))
         sample = dataset.select_group_slices(main_slice(item))[number]
@@ -166,107 +148,91 @@ def check(dataset: Any, item: Item) -> None:
             and sample.media_type == "image"
             and sample[GROUP].name == main_slice(item)
             and boxes.keys() == {box.key for box in item.boxes}
-            and all(_is_same(boxes[box.key], box, item) for box in item.boxes)
+            and all(boxes[box.key].label == box.category for box in item.boxes)
+            and all(same_place(boxes[box.key].bounding_box, to_shares(box.bbox, *size), size) for box in item.boxes)
         )
-        problem = "" if understood else "it reads something else than was written"
+        problem = "" if understood else "it reads other values than were written"
     except (KeyError, AttributeError, ValueError, TypeError) as error:
-        problem = " ".join(str(error).split())[:200] or type(error).__name__
+        problem = one_line(error, 200)
     if problem:
         raise NirgenError(
-            f"FiftyOne {__version__} keeps samples in a way that this nirgen doesn't know ({problem}); "
+            f"FiftyOne {__version__} has a sample format that this nirgen doesn't support ({problem}); "
             "pip install fiftyone==1.22.1, or a newer nirgen"
         )
 
 
-def _is_same(detection: Any, box: ItemBox, item: Item) -> bool:
-    place = to_shares(box.bbox, item.width, item.height)
-    return detection.label == box.category and same_place(detection.bounding_box, place, (item.width, item.height))
-
-
 _OWN_OF_BOXES = frozenset({"_cls", "_id", "attributes", "tags", "label", "bounding_box", *OF_BOXES})
-_NOT_COMPARED = frozenset({"last_modified_at"})
 
 
 @dataclass(slots=True)
 class Edits:
-    """The curator's edits of boxes that were met while samples were loaded again.
-
-    Attributes:
-        kept: Changes of boxes, and boxes added or removed, that stay.
-        lost: Keys of boxes whose change gave way, for the dataset has changed the box as well.
-    """
+    """Edits of boxes by a curator, counted while samples are loaded again."""
 
     kept: int = 0
-    lost: list[str] = field(default_factory=list)
+    lost: list[str] = field(default_factory=list)  # keys of boxes that the dataset has changed as well
 
 
 def merged(old: Document, new: Document, item: Item, ours: Collection[str], edits: Edits) -> Document:
-    """A sample as the dataset has it now, with the curator's tags, decisions, edits and own fields.
+    """Merge a sample of the dataset with the curator's tags, decisions, edits and own fields.
 
     Args:
         old: The sample in FiftyOne.
-        new: What it would be if it were loaded for the first time.
-        item: What it shows.
-        ours: The fields that are loaded; all others are the curator's.
-        edits: Is added to.
+        new: The sample as the dataset has it now.
+        item: Its image.
+        ours: Names of the fields that are loaded; all others are the curator's.
+        edits: Updated.
 
     Returns:
-        The new document; `old` itself if nothing is new in it.
+        The merged sample; `old` itself if nothing changes.
     """
     result = {name: value for name, value in old.items() if name not in ours or name in DECIDED} | new
     result["tags"] = old.get("tags") or []
     result["created_at"] = old.get("created_at", new["created_at"])
-    result[BOXES] = _merged_boxes(old.get(BOXES) or {}, new[BOXES], item, edits)
-    names = (old.keys() | result.keys()) - _NOT_COMPARED
+    result[BOXES] = _merged_boxes(old.get(BOXES) or {}, new[BOXES], (item.width, item.height), edits)
+    names = (old.keys() | result.keys()) - {"last_modified_at"}
     return old if all(old.get(name) == result.get(name) for name in names) else result
 
 
-def _merged_boxes(old: Document, new: Document, item: Item, edits: Edits) -> Document:
-    rules = LOADED in new  # on the RGB image the dataset's boxes are shown again as they are
+def _merged_boxes(old: Document, new: Document, size: tuple[int, int], edits: Edits) -> Document:
+    editable = LOADED in new  # on the RGB image only tags are the curator's
     before = {one["key"]: one for one in old.get("detections", ()) if one.get("key")}
     drawn = [one for one in old.get("detections", ()) if not one.get("key")]
-    fallback = {one["key"]: LoadedBox(one["label"], tuple(one["bounding_box"])) for one in new["detections"]}
-    loaded = decode_loaded(old.get(LOADED)) or fallback
+    now = {one["key"]: LoadedBox(one["label"], tuple(one["bounding_box"])) for one in new["detections"]}
+    loaded = decode_loaded(old.get(LOADED)) or now
     detections = []
     for one in new["detections"]:
         key, was = one["key"], loaded.get(one["key"])
         if key in before:
-            detections.append(_merged_box(before[key], one, was if rules else None, item, edits))
-        elif rules and was is not None and old:
-            if _unchanged(was, one, item):
-                edits.kept += 1  # the curator has removed it
-            else:
-                edits.lost.append(key)
-                detections.append(one)
+            detections.append(_merged_box(before[key], one, was if editable else None, size, edits))
+        elif not (editable and old and was is not None):
+            detections.append(_arrived(one, drawn, size))
+        elif was.label == one["label"] and same_place(was.place, one["bounding_box"], size):
+            edits.kept += 1  # removed by the curator
         else:
-            detections.append(_arrived(one, drawn, item))
+            edits.lost.append(key)
+            detections.append(one)
     edits.kept += len(drawn)
     others = {name: value for name, value in old.items() if name not in new}
     return {**others, **new, "detections": [*detections, *drawn]}
 
 
-def _merged_box(old: Document, new: Document, was: LoadedBox | None, item: Item, edits: Edits) -> Document:
-    """A box that is in both; `was` is None where the dataset's rules whatever the curator did."""
+def _merged_box(old: Document, new: Document, was: LoadedBox | None, size: tuple[int, int], edits: Edits) -> Document:
+    """Merge a box that is in both; with `was` None the dataset's class and place always win."""
     result = {name: value for name, value in old.items() if name not in _OWN_OF_BOXES} | new
-    result["tags"] = _tags(old, new)
+    if all(old.get(name) == new.get(name) for name in ("fidelity", "trouble")):
+        result["tags"] = list(old.get("tags") or [])  # a suggestion that was removed stays removed
+    else:
+        result["tags"] = [*(tag for tag in old.get("tags") or [] if tag not in TAGS), *new["tags"]]
     if was is None:
         return result
-    relabelled, moved = (
-        old["label"] != was.label,
-        not same_place(old["bounding_box"], was.place, (item.width, item.height)),
+    compared: tuple[tuple[str, Any, Callable[[Any, Any], bool]], ...] = (
+        ("label", was.label, eq),
+        ("bounding_box", was.place, partial(same_place, size=size)),
     )
-    for name, edited, unchanged, agreed in (
-        ("label", relabelled, new["label"] == was.label, new["label"] == old["label"]),
-        (
-            "bounding_box",
-            moved,
-            same_place(new["bounding_box"], was.place, (item.width, item.height)),
-            same_place(new["bounding_box"], old["bounding_box"], (item.width, item.height)),
-        ),
-    ):
-        if not edited or agreed:
+    for name, loaded, same in compared:
+        if same(old[name], loaded) or same(old[name], new[name]):
             continue
-        if unchanged:
+        if same(new[name], loaded):
             edits.kept += 1
             result[name] = old[name]
         else:
@@ -274,30 +240,16 @@ def _merged_box(old: Document, new: Document, was: LoadedBox | None, item: Item,
     return result
 
 
-def _tags(old: Document, new: Document) -> list[str]:
-    """The curator's tags, with the suggestions of now; a suggestion that was refused stays so while scores stay."""
-    if all(old.get(name) == new.get(name) for name in ("fidelity", "trouble")):
-        return list(old.get("tags") or [])
-    return [*(tag for tag in old.get("tags") or [] if tag not in TAGS), *new["tags"]]
-
-
-def _arrived(new: Document, drawn: list[Document], item: Item) -> Document:
-    """A box that is new in the dataset; the one that the curator had drawn for it goes."""
+def _arrived(new: Document, drawn: list[Document], size: tuple[int, int]) -> Document:
+    """Return a new box of the dataset, which replaces the same box if the curator has drawn it."""
     for one in drawn:
-        if one.get("label") == new["label"] and same_place(
-            one["bounding_box"], new["bounding_box"], (item.width, item.height)
-        ):
+        if one.get("label") == new["label"] and same_place(one["bounding_box"], new["bounding_box"], size):
             drawn.remove(one)
             return {**new, "tags": [*(one.get("tags") or []), *new["tags"]]}
     return new
 
 
-def _unchanged(was: LoadedBox, new: Mapping[str, Any], item: Item) -> bool:
-    return was.label == new["label"] and same_place(was.place, new["bounding_box"], (item.width, item.height))
-
-
 def has_decisions(document: Document) -> bool:
-    """Whether a curator has decided anything about a sample or a box of it by a tag."""
+    """Return True if a sample or one of its boxes has a tag that is a decision."""
     boxes = (document.get(BOXES) or {}).get("detections", ())
-    tags = {tag for one in (document, *boxes) for tag in one.get("tags") or ()}
-    return not tags.isdisjoint(BOX_ACTIONS)
+    return any(not BOX_ACTIONS.keys().isdisjoint(one.get("tags") or ()) for one in (document, *boxes))

@@ -1,6 +1,6 @@
-"""Names of slices, fields and tags in FiftyOne (docs/browse.md), and boxes as FiftyOne has them.
+"""Names of slices, fields and tags in FiftyOne (docs/browse.md), and conversion of bounding boxes.
 
-FiftyOne's boxes are x, y, width, height as shares of the image's size; the dataset's are in pixels.
+FiftyOne's boxes are x, y, width, height relative to the image's size; the dataset's are in pixels.
 """
 
 from __future__ import annotations
@@ -14,51 +14,39 @@ if TYPE_CHECKING:
 
     from nirgen.curation import Action
 
-
 SCHEMA = 1
-INFO = "nirgen"
-"""The entry of a dataset's `info` that says what it was loaded from."""
+INFO = "nirgen"  # entry of a FiftyOne dataset's `info` that holds its origin
 
 GROUP = "group"
 NIR, RGB, REAL_NIR = "nir", "rgb", "real_nir"
 SLICES = (NIR, RGB, REAL_NIR)
-MAIN_SLICES = (NIR, REAL_NIR)
-"""The slices that hold images of the dataset; the decisions on these rule."""
+MAIN_SLICES = (NIR, REAL_NIR)  # images of the dataset; classes and boxes are edited here
 
 BOXES = "boxes"
 DETECTIONS = f"{BOXES}.detections"
 WORST_BOX = "worst_box"
-COUNT = "count_"
-MOST_COUNTED = 30
-"""With more classes than these the counts of each have no field."""
 
 REJECTED, KEPT, NEEDS_FIX = "rejected", "kept", "needs-fix"
 
+# Action by tag, the gravest first.
 IMAGE_ACTIONS: dict[str, Action] = {REJECTED: "reject", NEEDS_FIX: "flag", KEPT: "keep"}
 BOX_ACTIONS: dict[str, Action] = {REJECTED: "delete", NEEDS_FIX: "flag", KEPT: "keep"}
-"""What a tag decides; of several the first counts."""
-
 TAG_OF: dict[Action, str] = {action: tag for each in (IMAGE_ACTIONS, BOX_ACTIONS) for tag, action in each.items()}
 
-DECIDED = ("decision", "reason", "author")
-"""Fields that the curator's operators fill in; a box has the last two."""
-
+DECIDED = ("decision", "reason", "author")  # filled in by the operators; a box has the last two
 IDENTITY = ("key", "split", "origin", "kind", "model", "sequence")
-OF_BOXES = ("key", "source_category", "flags", "iscrowd", "fidelity", "trouble")
-"""Attributes of a box that come from the dataset, besides its class, its place and its tags."""
+OF_BOXES = ("key", "source_category", "flags", "iscrowd", "fidelity", "trouble")  # custom attributes of a box
 
 _RESERVED = {"id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "group", "groups", "frames"}
+_MOST_COUNTED = 30  # classes
 
 
 def field_names(attributes: Iterable[str], taken: Collection[str]) -> dict[str, str]:
-    """Names of fields for attributes of images, which may be any text.
+    """Return the field name of each attribute of images, whose own name may be any text.
 
     Args:
-        attributes: The attributes' own names.
-        taken: Names of fields that mean something else.
-
-    Returns:
-        The fields' names, by attribute.
+        attributes: Names of the attributes.
+        taken: Field names that are in use.
 
     Example:
         >>> field_names(["weather", "time of day", "key"], ["key"])
@@ -74,47 +62,39 @@ def field_names(attributes: Iterable[str], taken: Collection[str]) -> dict[str, 
 
 
 def count_names(classes: Iterable[str]) -> dict[str, str]:
-    """The fields that count the boxes of each class, by class; none where there are too many.
+    """Return the name of the field that counts the boxes of each class; empty with more than 30 classes.
 
     Example:
         >>> count_names(["car", "traffic light"])
         {'car': 'count_car', 'traffic light': 'count_traffic_light'}
     """
     wanted = list(classes)
-    if len(wanted) > MOST_COUNTED:
+    if len(wanted) > _MOST_COUNTED:
         return {}
     names: dict[str, str] = {}
     for category in wanted:
-        name = COUNT + re.sub(r"\W+", "_", category)
+        name = "count_" + re.sub(r"\W+", "_", category)
         while name in names.values():
             name += "_"
         names[category] = name
     return names
 
 
-Box = tuple[float, float, float, float]
-"""x, y, width, height."""
+Box = tuple[float, float, float, float]  # x, y, width, height
 
-TOLERANCE = 0.01
-"""In pixels: two boxes that differ by less are one. Shares of a size don't come back as the very same pixels."""
-
-_DECIMALS = 7  # of shares: 0.0001 px of an image of 1000 px
+_TOLERANCE = 0.01  # pixels; relative coordinates don't convert back exactly
+_DECIMALS = 7  # of relative coordinates: 0.0001 px in an image of 1000 px
 
 
 class LoadedBox(NamedTuple):
-    """What a box was when it was loaded.
+    """A box as it was when it was loaded."""
 
-    Attributes:
-        label: Its class.
-        place: In shares of the image's size.
-    """
-
-    label: str
-    place: Box
+    label: str  # class
+    place: Box  # relative to the image's size
 
 
 def to_shares(bbox: Sequence[float], width: float, height: float) -> Box:
-    """A box in pixels of an image, as shares of its size.
+    """Convert a box from pixels to shares of the image's size.
 
     Example:
         >>> to_shares((10, 20, 30, 40), 100, 200)
@@ -125,7 +105,7 @@ def to_shares(bbox: Sequence[float], width: float, height: float) -> Box:
 
 
 def to_pixels(place: Sequence[float], width: int, height: int) -> Box:
-    """A box in shares of an image's size, in its pixels and cut at its borders.
+    """Convert a box from shares of the image's size to pixels, clipped to the image.
 
     Example:
         >>> to_pixels((-0.1, 0.1, 0.3, 0.2), 100, 200)
@@ -139,23 +119,22 @@ def to_pixels(place: Sequence[float], width: int, height: int) -> Box:
 
 
 def same_place(one: Sequence[float], other: Sequence[float], size: tuple[int, int]) -> bool:
-    """Whether two boxes, in shares of an image's size, are one.
+    """Return True if two relative boxes differ by less than 0.01 px.
 
     Args:
         one: x, y, width, height.
         other: The same.
-        size: Width and height of the image in pixels.
+        size: (width, height) of the image in pixels.
 
     Example:
         >>> same_place((0.1, 0.1, 0.2, 0.2), (0.100009, 0.1, 0.2, 0.2), (1000, 1000))
         True
     """
-    sizes = size * 2
-    return all(abs(a - b) * pixels < TOLERANCE for a, b, pixels in zip(one, other, sizes, strict=True))
+    return all(abs(a - b) * pixels < _TOLERANCE for a, b, pixels in zip(one, other, size * 2, strict=True))
 
 
 def encode_loaded(detections: Iterable[Mapping[str, Any]]) -> str:
-    """What is kept beside the boxes of a sample: which there were when it was loaded, and what they were."""
+    """Encode the boxes of a sample as they are loaded: key, class and relative box of each."""
     rows = [
         [one["key"], one["label"], *(round(value, _DECIMALS) for value in one["bounding_box"])] for one in detections
     ]
@@ -163,7 +142,7 @@ def encode_loaded(detections: Iterable[Mapping[str, Any]]) -> str:
 
 
 def decode_loaded(text: object) -> dict[str, LoadedBox] | None:
-    """The boxes that were loaded, by key; None if it can't be told any more."""
+    """Decode the boxes that were loaded, by key; None if `text` is missing or damaged."""
     if not isinstance(text, str):
         return None
     try:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from nirgen.browse.database import Origin, Place, database_errors, gone
+from nirgen.browse.database import Origin, Target, database_errors, gone, open_fiftyone, target_for
+from nirgen.browse.decisions import import_own
 from nirgen.browse.documents import Edits, check, documents, has_decisions, merged
 from nirgen.browse.fields import (
     BOXES,
@@ -25,13 +25,16 @@ from nirgen.browse.fields import (
     RGB,
     WORST_BOX,
 )
-from nirgen.browse.schema import TAKEN, Survey, declare, index, survey
+from nirgen.browse.schema import TAKEN, Layout, declare, index, plan_layout
+from nirgen.collection import open_collection
 from nirgen.dataset.folder import SCORES
-from nirgen.errors import NirgenError
-from nirgen.scores import IMAGE_SCORES, TAGS
+from nirgen.errors import NirgenError, one_line
+from nirgen.files import sha256_of
+from nirgen.scores import IMAGE_SCORES, TAGS, score
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from pathlib import Path
 
     from bson import ObjectId
 
@@ -39,7 +42,6 @@ if TYPE_CHECKING:
     from nirgen.collection import Collection, Item
     from nirgen.progress import Progress
     from nirgen.scores import Scores
-
 
 LOADING = "loading"
 
@@ -49,133 +51,157 @@ _OURS = frozenset({"_id", "_rand", "_dataset_id", "_media_type", "filepath", "me
 
 @dataclass(slots=True)
 class Loaded:
-    """What was done.
+    """Result of a load."""
 
-    Attributes:
-        name: Of the FiftyOne dataset.
-        images: How many images the folder has.
-        samples: How many samples FiftyOne has of them, RGB images among them.
-        changed: How many samples were added, updated and removed, by what was done.
-        edits: The curator's edits of boxes.
-        decided: How many of the removed samples a curator had decided something about.
-        moved_from: Where the folder was when it was loaded last, if that was elsewhere.
-        not_shown: How many images are of a format that no browser shows.
-    """
-
-    name: str
+    name: str  # of the FiftyOne dataset
     images: int = 0
-    samples: int = 0
-    changed: Counter[str] = field(default_factory=Counter)
+    samples: int = 0  # RGB images included
+    changed: Counter[str] = field(default_factory=Counter)  # samples: added, updated, removed
     edits: Edits = field(default_factory=Edits)
-    decided: int = 0
-    moved_from: str | None = None
-    not_shown: int = 0
+    decided: int = 0  # removed samples that had decisions
+    own: int = 0  # decisions shown that the dataset was built with
+    moved_from: str | None = None  # the folder's path at the last load, if it differs
+    not_shown: int = 0  # images in a format that browsers don't show
+
+
+def load_folder(
+    folder: Path,
+    *,
+    name: str | None = None,
+    sources: Mapping[str, Path] | None = None,
+    scores: bool = True,
+    database: str | None = None,
+    track: bool = False,
+    report: Progress | None = None,
+) -> Loaded:
+    """Load a folder into FiftyOne, with its scores and, the first time, the decisions that it was built with.
+
+    Args:
+        folder: A dataset or a translation folder.
+        name: Name of the FiftyOne dataset; by default the one that was loaded from the folder, else the folder's name.
+        sources: Folders of RGB images that have moved, by origin.
+        scores: Compute missing scores and load them.
+        database: URI of a MongoDB; by default that of FiftyOne's settings, else the mongod that FiftyOne ships.
+        track: Let FiftyOne send usage statistics to its makers.
+        report: Called as scores are computed and images are loaded.
+
+    Raises:
+        NirgenError: The folder can't be read, the database fails, or the name belongs to another dataset.
+    """
+    collection = open_collection(folder.resolve(), sources)
+    fiftyone = open_fiftyone(database, track=track)
+    target = target_for(fiftyone, collection, name)
+    done = load(fiftyone, target, collection, score(collection, report) if scores else None, report)
+    if target.origin is None:
+        done.own = import_own(folder, name=done.name, database=database).applied
+    return done
 
 
 def load(
-    fiftyone: Any, place: Place, collection: Collection, scores: Scores | None, report: Progress | None = None
+    fiftyone: Any, target: Target, collection: Collection, scores: Scores | None, report: Progress | None = None
 ) -> Loaded:
-    """Make a FiftyOne dataset show a folder as it is now; nothing is written if it does.
+    """Update a FiftyOne dataset to a folder's present state; an unchanged folder writes nothing.
 
-    What a curator has done in FiftyOne stays: tags, decisions, fields of their own, and edits of boxes that the folder
-    hasn't changed since they were loaded. A load that was cut short is completed by the next.
+    Tags, decisions and own fields of the curator stay, and so do edits of boxes unless the folder has changed the same
+    box. The next load completes one that was cut short.
 
     Args:
         fiftyone: The module, connected.
-        place: Where it goes.
+        target: The FiftyOne dataset.
         collection: The folder's.
-        scores: Of its images and boxes; None for none.
-        report: Told how many images are done.
+        scores: Scores of its images and boxes, if any.
+        report: Called with the number of images loaded.
 
     Raises:
-        NirgenError: The database fails, or the FiftyOne dataset is deleted meanwhile; or FiftyOne has changed how it
-            keeps samples.
+        NirgenError: The database fails, the FiftyOne dataset is deleted meanwhile, or FiftyOne's sample format is not
+            the known one.
     """
-    whole = survey(collection)
-    ours = (*whole.attributes.values(), *whole.counts.values())
+    layout = plan_layout(collection)
+    ours = {*layout.attributes.values(), *layout.counts.values()}
     origin = Origin(
         folder=str(collection.folder.resolve()),
         kind=collection.kind,
         digest=collection.digest,
-        state=whole.state,
+        state=layout.state,
         scores=_digest(collection) if scores is not None else "",
-        fields=tuple(sorted({*ours, *(place.origin.fields if place.origin else ())})),
+        fields=tuple(sorted(ours.union(target.origin.fields if target.origin else ()))),
     )
-    done = Loaded(place.name, collection.count, whole.samples, moved_from=place.moved_from, not_shown=whole.not_shown)
-    with database_errors(place.name):
-        if place.origin is not None and _is_there(fiftyone, place, origin, whole, scores is not None):
-            return done
-        dataset = fiftyone.load_dataset(place.name) if place.origin else _create(fiftyone, place.name)
+    done = Loaded(
+        target.name, collection.count, layout.samples, moved_from=target.moved_from, not_shown=layout.not_shown
+    )
+    with database_errors(target.name):
+        if target.origin is None:
+            dataset = _create(fiftyone, target.name)
+        else:
+            dataset = fiftyone.load_dataset(target.name)
+            if _is_current(dataset, target.origin, origin, layout.samples):
+                return done
         origin.write(dataset)
-        declare(dataset, whole, [category.name for category in collection.categories])
-        kept = _Writer(dataset, whole, origin, done).write(collection, scores, anew=place.origin is None, report=report)
+        declare(dataset, layout, [category.name for category in collection.categories])
+        kept = _Writer(dataset, layout, origin, done).write(collection, scores, target.origin is None, report)
         _remove_others(dataset, kept, done)
         index(dataset)
-        views = arrange(dataset, collection, whole, before=place.origin.views if place.origin else ())
+        views = arrange(dataset, collection, layout, before=target.origin.views if target.origin else ())
         replace(origin, complete=True, views=views).write(dataset)
     return done
 
 
 def _digest(collection: Collection) -> str:
-    """Of the file that keeps the scores."""
     try:
-        with (collection.folder / SCORES).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(collection.folder / SCORES)
     except OSError:
         return "not kept"
 
 
-def _is_there(fiftyone: Any, place: Place, origin: Origin, whole: Survey, scored: bool) -> bool:
-    """Whether FiftyOne has it all already."""
-    old = place.origin
-    if old is None or not old.complete or old.state != origin.state:
+def _is_current(dataset: Any, old: Origin, new: Origin, samples: int) -> bool:
+    if not old.complete or old.state != new.state:
         return False
-    if scored and (old.scores != origin.scores or origin.scores == "not kept"):
+    if new.scores and (old.scores != new.scores or new.scores == "not kept"):
         return False
-    dataset = fiftyone.load_dataset(place.name)
     ours: int = dataset._sample_collection.count_documents({"key": {"$type": "string"}})
-    return ours == whole.samples
+    return ours == samples
 
 
 def _create(fiftyone: Any, name: str) -> Any:
     try:
         return fiftyone.Dataset(name, persistent=True)
     except ValueError as error:
-        reason = " ".join(str(error).split())
-        raise NirgenError(f"FiftyOne can't have a dataset '{name}' ({reason}); give another name with --name") from None
+        raise NirgenError(
+            f"FiftyOne can't have a dataset '{name}' ({one_line(error)}); give another name with --name"
+        ) from None
 
 
 class _Writer:
-    """Writes samples, many at once."""
+    """Writes samples in batches."""
 
-    def __init__(self, dataset: Any, whole: Survey, origin: Origin, done: Loaded) -> None:
+    def __init__(self, dataset: Any, layout: Layout, origin: Origin, done: Loaded) -> None:
         self._dataset = dataset
         self._samples = dataset._sample_collection
         self._id = dataset._doc.id
-        self._survey = whole
+        self._layout = layout
         self._ours = _OURS | set(origin.fields)
         self._done = done
 
     def write(
-        self, collection: Collection, scores: Scores | None, *, anew: bool, report: Progress | None
+        self, collection: Collection, scores: Scores | None, anew: bool, report: Progress | None
     ) -> set[ObjectId]:
-        """Write all; their ids."""
+        """Write all samples and return their ids."""
         written: set[ObjectId] = set()
-        images = 0
-        for items in _batches(collection.items()):
+        items, images = collection.items(), 0
+        while batch := list(islice(items, _BATCH)):
             pairs = [
                 (document, item)
-                for item in items
-                for document in documents(item, scores.of(item) if scores else None, self._survey, self._id)
+                for item in batch
+                for document in documents(item, scores.of(item) if scores else None, self._layout, self._id)
             ]
             if anew:
                 self._samples.insert_many([document for document, _ in pairs])
                 self._done.changed["added"] += len(pairs)
             else:
                 self._update(pairs)
-            self._check(items[0] if not written else None)
+            self._check(batch[0] if not written else None)
             written.update(document["_id"] for document, _ in pairs)
-            images += len(items)
+            images += len(batch)
             if report is not None:
                 report(LOADING, images, collection.count)
         return written
@@ -200,41 +226,32 @@ class _Writer:
             self._samples.bulk_write(operations, ordered=False)
 
     def _check(self, first: Item | None) -> None:
-        """See that the FiftyOne dataset is still there, and that FiftyOne reads what was written first."""
+        """Check that the FiftyOne dataset still exists, and that FiftyOne can read the first sample."""
         from fiftyone.core.odm import get_db_conn
 
         if get_db_conn().datasets.find_one({"_id": self._id}, {"_id": 1}) is None:
-            self._samples.drop()  # what was written after it was deleted has made it again, without a dataset
+            self._samples.drop()  # writing has made the collection again, without a dataset
             raise gone(self._done.name)
         if first is not None and not self._done.changed["updated"]:
             check(self._dataset, first)
 
 
-def _batches(items: Iterator[Item]) -> Iterator[list[Item]]:
-    while batch := list(islice(items, _BATCH)):
-        yield batch
-
-
 def _remove_others(dataset: Any, kept: set[ObjectId], done: Loaded) -> None:
-    """Remove samples that were loaded from the folder when it held more."""
+    """Remove samples of images that the folder no longer has."""
     samples = dataset._sample_collection
     found = samples.find({"key": {"$type": "string"}}, {"_id": 1})
     others = [number for number in (document["_id"] for document in found) if number not in kept]
     for start in range(0, len(others), _BATCH):
         batch = others[start : start + _BATCH]
-        done.decided += sum(
-            has_decisions(document)
-            for document in samples.find({"_id": {"$in": batch}})
-            if document[GROUP]["name"] != RGB
-        )
+        mains = samples.find({"_id": {"$in": batch}, f"{GROUP}.name": {"$ne": RGB}})
+        done.decided += sum(map(has_decisions, mains))
         dataset.delete_samples([str(number) for number in batch])
     done.changed["removed"] += len(others)
 
 
-NIGHT = ("timeofday", "night")
-"""The attribute that says when an image was taken, and its value at night."""
+_NIGHT = ("timeofday", "night")  # attribute and its value
 
-# Told apart by people who see colours otherwise as well (Okabe and Ito), the strongest first.
+# Distinguishable by the colour-blind (Okabe and Ito), the strongest first.
 _POOL = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
 _OF_TAGS = {
     REJECTED: "#d62728",
@@ -246,33 +263,33 @@ _OF_TAGS = {
 }
 
 
-def arrange(dataset: Any, collection: Collection, survey: Survey, before: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Give a FiftyOne dataset its views, sidebar and colours.
+def arrange(dataset: Any, collection: Collection, layout: Layout, before: tuple[str, ...] = ()) -> tuple[str, ...]:
+    """Set the saved views, sidebar and colours of a FiftyOne dataset.
 
     Args:
         dataset: The FiftyOne dataset, loaded.
-        collection: What it shows.
-        survey: Of the collection.
-        before: The views that an earlier load has made: those that aren't made any more go.
+        collection: Its folder's.
+        layout: Layout of the collection.
+        before: Views of an earlier load; those that are obsolete are deleted.
 
     Returns:
         The names of the views.
     """
-    views = {name: (view, about) for name, view, about in _views(dataset, collection, survey)}
+    views = {name: (view, about) for name, view, about in _views(dataset, collection, layout)}
     for name in before:
         if name not in views and dataset.has_saved_view(name):
             dataset.delete_saved_view(name)
     for name, (view, about) in views.items():
-        with suppress(ValueError):  # of a class whose name makes no name of a view, or that of another
+        with suppress(ValueError):  # a class whose name can't be a view's, or whose view name is taken
             dataset.save_view(name, view, description=about, overwrite=True)
-    _set_sidebar(dataset, survey)
+    _set_sidebar(dataset, layout)
     _set_colours(dataset, [category.name for category in collection.categories])
     dataset.save()
     return tuple(name for name in views if dataset.has_saved_view(name))
 
 
-def _views(dataset: Any, collection: Collection, survey: Survey) -> Iterator[tuple[str, Any, str]]:
-    """Names, views and what they show; of the slice that the App shows, but for `real`."""
+def _views(dataset: Any, collection: Collection, layout: Layout) -> Iterator[tuple[str, Any, str]]:
+    """Yield name, view and description; all views but `real` show the App's current slice."""
     from fiftyone import ViewField as F
 
     decided = F("tags").contains(list(IMAGE_ACTIONS))
@@ -291,19 +308,19 @@ def _views(dataset: Any, collection: Collection, survey: Survey) -> Iterator[tup
     yield "rejected", dataset.match_tags(REJECTED), "images tagged rejected"
     yield "needs fix", dataset.match_tags(NEEDS_FIX), "images tagged needs-fix"
     yield "undecided", dataset.match(~decided).sort_by("trouble", reverse=True), "without a decision, the worst first"
-    if NIR in survey.slices:
+    if NIR in layout.slices:
         yield "generated", dataset.match(F("kind") == "generated"), "translated from RGB"
-    if REAL_NIR in survey.slices:
+    if REAL_NIR in layout.slices:
         yield "real", dataset.select_group_slices(REAL_NIR), "real NIR, whichever slice is shown"
-    attribute, night = NIGHT
-    if attribute in survey.attributes:
-        yield "night", dataset.match(F(survey.attributes[attribute]) == night), "taken at night"
+    attribute, night = _NIGHT
+    if attribute in layout.attributes:
+        yield "night", dataset.match(F(layout.attributes[attribute]) == night), "taken at night"
     for category in collection.categories:
         boxes = dataset.filter_labels(BOXES, F("label") == category.name)
         yield f"class {category.name}", boxes, f"images with a {category.name}, and no other boxes"
 
 
-def _set_sidebar(dataset: Any, survey: Survey) -> None:
+def _set_sidebar(dataset: Any, layout: Layout) -> None:
     import fiftyone as fo
 
     groups = {
@@ -312,8 +329,8 @@ def _set_sidebar(dataset: Any, survey: Survey) -> None:
         "decision": list(DECIDED),
         "scores": [*IMAGE_SCORES, WORST_BOX, "note"],
         "what": [name for name in IDENTITY if name != "key"],
-        "attributes": list(survey.attributes.values()),
-        "counts": ["objects", *survey.counts.values()],
+        "attributes": list(layout.attributes.values()),
+        "counts": ["objects", *layout.counts.values()],
     }
     named = {path for paths in groups.values() for path in paths}
     others = [name for name in dataset.get_field_schema() if name not in named]

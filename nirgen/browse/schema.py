@@ -1,4 +1,4 @@
-"""Schema of a FiftyOne dataset: what a collection needs, from one walk over it, and its declaration."""
+"""Groups, slices and fields that a collection needs in FiftyOne, and their declaration."""
 
 from __future__ import annotations
 
@@ -24,57 +24,44 @@ from nirgen.browse.fields import (
 from nirgen.scores import IMAGE_SCORES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from nirgen.collection import Collection, Item
 
-
 TAKEN = frozenset({*IDENTITY, *DECIDED, *IMAGE_SCORES, BOXES, GROUP, WORST_BOX, "objects", "note"})
-
-_NOT_SHOWN = frozenset({".tif", ".tiff"})
 
 
 @dataclass(frozen=True, slots=True)
-class Survey:
-    """The images of a collection, seen as a whole.
+class Layout:
+    """The samples of a collection: their fields, slices and groups."""
 
-    Attributes:
-        attributes: The fields of the images' attributes, by attribute.
-        counts: The fields that count boxes, by class.
-        slices: How many samples each slice has.
-        joined: By the key of a real image, that of the generated image made of the same RGB image.
-        covered: The real images whose RGB image is shown with the generated one.
-        not_shown: How many images are of a format that no browser shows.
-        state: A digest of what samples are made of, scores aside.
-    """
-
-    attributes: Mapping[str, str]
-    counts: Mapping[str, str]
-    slices: Mapping[str, int]
-    joined: Mapping[str, str]
-    covered: frozenset[str]
-    not_shown: int
-    state: str
+    attributes: Mapping[str, str]  # field by attribute of images
+    counts: Mapping[str, str]  # field by class
+    slices: Mapping[str, int]  # samples in each slice
+    joined: Mapping[str, str]  # key of a real image -> key of the image generated from the same RGB image
+    covered: frozenset[str]  # real images whose RGB image is shown with the generated one
+    not_shown: int  # images in a format that browsers don't show
+    state: str  # digest of all samples, without scores
 
     @property
     def samples(self) -> int:
-        """How many samples there are."""
+        """Return the number of samples in all slices."""
         return sum(self.slices.values())
 
     def group_of(self, item: Item) -> str:
-        """What names the group of an image: the key of its first image."""
+        """Return the key that identifies the group of an image."""
         return self.joined.get(item.key, item.key)
 
     def shows_rgb(self, item: Item) -> bool:
-        """Whether the sample of the RGB image comes with this image."""
+        """Return True if the sample of the RGB image belongs to this image."""
         return item.rgb is not None and item.key not in self.covered
 
 
-def survey(collection: Collection) -> Survey:
-    """Look at all images of a collection once.
+def plan_layout(collection: Collection) -> Layout:
+    """Read a collection once to lay out its samples.
 
     Raises:
-        NirgenError: A file that says what they are can't be read.
+        NirgenError: A file of the collection can't be read.
     """
     attributes: set[str] = set()
     generated: dict[str, tuple[str, bool]] = {}
@@ -86,75 +73,64 @@ def survey(collection: Collection) -> Survey:
         attributes.update(item.attributes)
         slices[NIR if item.generated else REAL_NIR] += 1
         slices[RGB] += item.rgb is not None
-        not_shown += item.path.suffix.lower() in _NOT_SHOWN
+        not_shown += item.path.suffix.lower() in {".tif", ".tiff"}
         state.update(f"{item.key}\0{item.path}\0{item.rgb or ''}\n".encode(errors="surrogateescape"))
         if item.rgb_sha256 is not None:
             first = generated if item.generated else real
             first.setdefault(item.rgb_sha256, (item.key, item.rgb is not None))
     pairs = [(*real[sha256], *generated[sha256]) for sha256 in real if sha256 in generated]
-    covered = frozenset(key for key, _, _, shown in pairs if shown)
     slices[RGB] -= sum(shown and own for _, own, _, shown in pairs)
     counts = count_names(category.name for category in collection.categories)
-    return Survey(
+    return Layout(
         attributes=field_names(attributes, TAKEN | set(counts.values())),
         counts=counts,
         slices={name: slices[name] for name in SLICES if slices[name]},
         joined={key: group for key, _, group, _ in pairs},
-        covered=covered,
+        covered=frozenset(key for key, _, _, shown in pairs if shown),
         not_shown=not_shown,
         state=state.hexdigest(),
     )
 
 
+# The App sorts and filters by these; FiftyOne itself indexes groups, slices and paths.
 _INDEXED = ("key", "trouble", WORST_BOX, "split", "origin", "kind", "tags", "decision")
-"""What the App is asked to sort and filter by; FiftyOne itself indexes groups, slices and paths."""
 
 
-def declare(dataset: Any, survey: Survey, classes: list[str]) -> None:
-    """Declare groups and fields; what is declared already stays.
+def declare(dataset: Any, layout: Layout, classes: list[str]) -> None:
+    """Declare groups, fields and classes in a FiftyOne dataset; existing declarations stay."""
+    import fiftyone as fo
 
-    Args:
-        dataset: The FiftyOne dataset.
-        survey: Of the collection that is loaded into it.
-        classes: The names of the classes, in their order.
-    """
-    default = NIR if NIR in survey.slices else REAL_NIR
+    default = NIR if NIR in layout.slices else REAL_NIR
     if dataset.media_type != "group":
         dataset.add_group_field(GROUP, default=default)
-    for name in SLICES:
-        if name in survey.slices:
-            dataset.add_group_slice(name, "image")
+    for name in layout.slices:
+        dataset.add_group_slice(name, "image")
     if default in dataset.group_slices:
         dataset.default_group_slice = default
+    dataset.add_sample_field(BOXES, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
     known = dataset.get_field_schema(flat=True)
-    for name, field, options in _fields(survey):
-        if name not in known:  # each that is declared is read back, with all that was before
-            dataset.add_sample_field(name, field, **options)
+    # All at once: add_sample_field reads the whole schema back after each field.
+    dataset._merge_sample_field_schema({name: field for name, field in _fields(layout).items() if name not in known})
     if classes:
         dataset.default_classes = classes
         dataset.classes = {**dataset.classes, BOXES: classes}
 
 
-def _fields(survey: Survey) -> Iterator[tuple[str, Any, dict[str, Any]]]:
-    """Names, types and what else declares them."""
+def _fields(layout: Layout) -> dict[str, Any]:
     import fiftyone as fo
 
-    for name in (*IDENTITY, *survey.attributes.values(), "note", *DECIDED):
-        yield name, fo.StringField, {}
-    for name in ("objects", *survey.counts.values()):
-        yield name, fo.IntField, {}
-    for name in (*IMAGE_SCORES, WORST_BOX):
-        yield name, fo.FloatField, {}
-    yield BOXES, fo.EmbeddedDocumentField, {"embedded_doc_type": fo.Detections}
-    for name in ("key", "source_category", "reason", "author"):
-        yield f"{DETECTIONS}.{name}", fo.StringField, {}
-    for name in ("fidelity", "trouble"):
-        yield f"{DETECTIONS}.{name}", fo.FloatField, {}
-    yield f"{DETECTIONS}.flags", fo.ListField, {"subfield": fo.StringField}
-    yield f"{DETECTIONS}.iscrowd", fo.BooleanField, {}
+    texts = (*IDENTITY, *layout.attributes.values(), "note", *DECIDED)
+    of_boxes = (f"{DETECTIONS}.{name}" for name in ("key", "source_category", "reason", "author"))
+    fields: dict[str, Any] = {name: fo.StringField() for name in (*texts, *of_boxes)}
+    fields |= {name: fo.IntField() for name in ("objects", *layout.counts.values())}
+    of_boxes = (f"{DETECTIONS}.{name}" for name in ("fidelity", "trouble"))
+    fields |= {name: fo.FloatField() for name in (*IMAGE_SCORES, WORST_BOX, *of_boxes)}
+    fields[f"{DETECTIONS}.flags"] = fo.ListField(fo.StringField())
+    fields[f"{DETECTIONS}.iscrowd"] = fo.BooleanField()
+    return fields
 
 
 def index(dataset: Any) -> None:
-    """Make the indexes that aren't there yet; best done when all samples are."""
+    """Create the missing indexes; cheapest once all samples are loaded."""
     for name in _INDEXED:
         dataset.create_index(name)

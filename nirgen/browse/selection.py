@@ -1,4 +1,7 @@
-"""Selected images and boxes in the App, and the tags and fields that record a decision about them."""
+"""Selected images and boxes in the App, and the tags and fields that record a decision about them.
+
+`dataset` is always a FiftyOne dataset that `nirgen browse` has loaded.
+"""
 
 from __future__ import annotations
 
@@ -6,114 +9,96 @@ from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from nirgen.browse.fields import BOXES, DETECTIONS, GROUP, KEPT, NEEDS_FIX, REJECTED, RGB
+from nirgen.browse.fields import BOXES, DETECTIONS, GROUP, IMAGE_ACTIONS, REJECTED, RGB, TAG_OF
 from nirgen.errors import NirgenError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+_TAGS = list(IMAGE_ACTIONS)
+_LABEL, _REASON, _AUTHOR = (f"{DETECTIONS}.{name}" for name in ("label", "reason", "author"))
+
 
 @dataclass(frozen=True, slots=True)
 class Images:
-    """Images of the dataset.
+    """Images of the dataset."""
 
-    Attributes:
-        samples: The ids of their samples.
-        copies: The ids of the samples of RGB images of the same keys.
-        keys: Their stable keys, as many as samples.
-    """
-
-    samples: tuple[str, ...]
-    copies: tuple[str, ...]
-    keys: tuple[str, ...]
+    samples: tuple[str, ...]  # sample ids
+    copies: tuple[str, ...]  # sample ids of the RGB images of the same keys
+    keys: tuple[str, ...]  # stable keys, parallel to `samples`
 
 
 @dataclass(frozen=True, slots=True)
 class Boxes:
-    """Boxes of images of the dataset.
+    """Boxes of images of the dataset."""
 
-    Attributes:
-        labels: Of each the ids of its sample and of itself.
-        copies: The same of the boxes of the same keys on RGB images.
-        keys: Their stable keys, as many as labels; None of a box that the curator drew.
-        image_keys: Those of the images that they are on, as many.
-    """
-
-    labels: tuple[tuple[str, str], ...]
-    copies: tuple[tuple[str, str], ...]
-    keys: tuple[str | None, ...]
-    image_keys: tuple[str, ...]
+    labels: tuple[tuple[str, str], ...]  # (sample id, label id)
+    copies: tuple[tuple[str, str], ...]  # the same for the boxes of the same keys on RGB images
+    keys: tuple[str | None, ...]  # stable keys, parallel to `labels`; None for a box drawn in the App
+    image_keys: tuple[str, ...]  # keys of their images, parallel to `labels`
 
 
 def flat(dataset: Any) -> Any:
-    """All samples of a grouped dataset, of all its slices."""
+    """Return a view of all samples of all slices."""
     return dataset.select_group_slices(dataset.group_slices)
 
 
 def find_images(dataset: Any, samples: Sequence[str]) -> Images:
-    """The images of the dataset that samples show.
+    """Find the images of the dataset that samples show.
 
     Args:
-        dataset: A FiftyOne dataset that `nirgen browse` has loaded.
-        samples: Ids, of any slice; those that are gone are left out.
+        dataset: The FiftyOne dataset.
+        samples: Sample ids of any slice; missing ones are skipped.
     """
     everything = flat(dataset)
     pointed, groups = everything.select(list(samples)).values(["id", f"{GROUP}.id"])
     mates = _mates(everything, groups, ["id", f"{GROUP}.id", f"{GROUP}.name", "key"])
-    place = {sample: (group, key) for sample, group, _, key in mates}
-    wanted = {place[sample] for sample in pointed}
-    own = [(key, sample) for sample, group, name, key in mates if name != RGB and (group, key) in wanted]
-    own.sort()
-    copies = [sample for sample, group, name, key in mates if name == RGB and (group, key) in wanted]
-    return Images(tuple(sample for _, sample in own), tuple(sorted(copies)), tuple(key for key, _ in own))
+    key_of = {sample: (group, key) for sample, group, _, key in mates}
+    wanted = {key_of[sample] for sample in pointed}
+    found = sorted((key, sample, name) for sample, group, name, key in mates if (group, key) in wanted)
+    own = [(key, sample) for key, sample, name in found if name != RGB]
+    return Images(
+        samples=tuple(sample for _, sample in own),
+        copies=tuple(sorted(sample for _, sample, name in found if name == RGB)),
+        keys=tuple(key for key, _ in own),
+    )
 
 
 def find_boxes(dataset: Any, labels: Iterable[Mapping[str, Any]]) -> Boxes:
-    """The boxes of the dataset that labels show.
+    """Find the boxes of the dataset that labels show.
 
     Args:
-        dataset: A FiftyOne dataset that `nirgen browse` has loaded.
-        labels: `sample_id` and `label_id` of each, of any slice; those that are gone are left out.
+        dataset: The FiftyOne dataset.
+        labels: `sample_id` and `label_id` of each, of any slice; missing ones are skipped.
     """
     everything = flat(dataset)
     pointed: dict[str, set[str]] = defaultdict(set)
     for label in labels:
         pointed[label["sample_id"]].add(label["label_id"])
     groups = everything.select(list(pointed)).values(f"{GROUP}.id")
-    paths = [f"{DETECTIONS}.id", f"{DETECTIONS}.key"]
-    mates = _mates(everything, groups, ["id", f"{GROUP}.id", f"{GROUP}.name", "key", *paths])
-    wanted: set[tuple[str, str | None, str]] = set()
-    for sample, group, _, _, ids, keys in mates:
-        for label, key in zip(ids or (), keys or (), strict=True):
-            if label in pointed.get(sample, ()):
-                wanted.add((group, key, "" if key else label))
-    own: list[tuple[str, str, str, str | None]] = []
-    copies: list[tuple[str, str]] = []
-    for sample, group, name, image_key, ids, keys in mates:
-        for label, key in zip(ids or (), keys or (), strict=True):
-            if (group, key, "" if key else label) not in wanted:
-                continue
-            if name == RGB and key:
-                copies.append((sample, label))
-            else:
-                own.append((image_key, sample, label, key))
-    own.sort(key=lambda each: (each[0], each[3] or "", each[2]))
+    paths = ["id", f"{GROUP}.id", f"{GROUP}.name", "key", f"{DETECTIONS}.id", f"{DETECTIONS}.key"]
+    rows = [
+        (image_key, key, label, sample, name, (group, key or label))
+        for sample, group, name, image_key, ids, keys in _mates(everything, groups, paths)
+        for label, key in zip(ids or (), keys or (), strict=True)
+    ]
+    wanted = {identity for _, _, label, sample, _, identity in rows if label in pointed.get(sample, ())}
+    found = [row for row in rows if row[-1] in wanted]
+    own = sorted(
+        (image_key, key or "", label, sample)
+        for image_key, key, label, sample, name, _ in found
+        if name != RGB or not key
+    )
     return Boxes(
-        labels=tuple((sample, label) for _, sample, label, _ in own),
-        copies=tuple(sorted(copies)),
-        keys=tuple(key for *_, key in own),
+        labels=tuple((sample, label) for _, _, label, sample in own),
+        copies=tuple(sorted((sample, label) for _, key, label, sample, name, _ in found if name == RGB and key)),
+        keys=tuple(key or None for _, key, *_ in own),
         image_keys=tuple(image_key for image_key, *_ in own),
     )
 
 
 def update_patches(view: Any, dataset: Any, boxes: Boxes) -> None:
-    """Give a view of patches, which has copies of boxes, those that it shows as they are now.
-
-    Args:
-        view: A FiftyOne view of patches of the boxes of the dataset.
-        dataset: A FiftyOne dataset that `nirgen browse` has loaded.
-        boxes: Those that have changed.
-    """
+    """Copy changed boxes into a view of patches, which holds copies of boxes."""
     places = (*boxes.labels, *boxes.copies)
     labels = [label for _, label in places]
     shown = view.select(labels)  # a patch has the id of its box
@@ -125,21 +110,15 @@ def update_patches(view: Any, dataset: Any, boxes: Boxes) -> None:
 
 
 def documents_beside(dataset: Any, sample: str) -> list[dict[str, Any]]:
-    """All samples of the group of a sample, as the App holds them; none if it is gone.
-
-    Args:
-        dataset: A FiftyOne dataset that `nirgen browse` has loaded.
-        sample: Its id.
-    """
+    """Return all samples in the group of a sample as the App holds them; none if it is gone."""
     from fiftyone.core.json import stringify
 
     everything = flat(dataset)
     groups = everything.select(sample).values(f"{GROUP}.id")
-    return [stringify(each.to_mongo_dict(include_id=True)) for each in of_groups(everything, groups)]
+    return [stringify(each.to_mongo_dict(include_id=True)) for each in _of_groups(everything, groups)]
 
 
-def of_groups(view: Any, groups: Iterable[str]) -> Any:
-    """The samples of a view that are in some groups."""
+def _of_groups(view: Any, groups: Iterable[str]) -> Any:
     from bson import ObjectId
     from fiftyone import ViewField
 
@@ -147,64 +126,43 @@ def of_groups(view: Any, groups: Iterable[str]) -> Any:
 
 
 def _mates(everything: Any, groups: Iterable[str], paths: list[str]) -> list[tuple[Any, ...]]:
-    """Values of all samples of some groups."""
-    return list(zip(*of_groups(everything, groups).values(paths), strict=True))
+    """Return values of all samples in some groups."""
+    return list(zip(*_of_groups(everything, groups).values(paths), strict=True))
 
 
-Verdict = Literal["reject", "keep", "flag"]
-
-TAGS: Mapping[Verdict, str] = {"reject": REJECTED, "keep": KEPT, "flag": NEEDS_FIX}
-"""The tag of an image or a box by what was decided of it; a box that is rejected is deleted."""
-
-REASONS = ("vanished object", "smeared", "wrong class", "box off", "unreal texture", "artefacts")
-"""Common reasons; any other will do."""
-
-_LABEL, _REASON, _AUTHOR = (f"{DETECTIONS}.{name}" for name in ("label", "reason", "author"))
+Verdict = Literal["reject", "keep", "flag"]  # a rejected box is deleted
 
 
 def decide(dataset: Any, targets: Images | Boxes, verdict: Verdict, *, reason: str = "", author: str = "") -> None:
-    """Reject, keep or flag images or boxes.
-
-    Args:
-        dataset: A FiftyOne dataset that `nirgen browse` has loaded.
-        targets: What it is about.
-        verdict: What was decided.
-        reason: Why.
-        author: Whose decision it is.
-    """
-    _mark(dataset, targets, TAGS[verdict])
-    _say(dataset, targets, verdict, reason, author)
+    """Reject, keep or flag images or boxes."""
+    _tag(dataset, targets, TAG_OF[verdict])
+    _record(dataset, targets, verdict, reason, author)
 
 
 def clear(dataset: Any, targets: Images | Boxes, categories: Mapping[str, str]) -> None:
-    """Take decisions back: tags, reasons and authors go, boxes get back the classes that they have in the dataset.
-
-    Boxes that were moved or drawn stay as they are.
+    """Remove tags, reasons and authors, and give boxes their original classes; boxes that were moved or drawn stay.
 
     Args:
-        dataset: A FiftyOne dataset that `nirgen browse` has loaded.
-        targets: What it is about.
-        categories: The classes of boxes, by their keys; boxes that it lacks keep theirs.
+        dataset: The FiftyOne dataset.
+        targets: The images or boxes.
+        categories: Original classes of boxes, by key.
     """
-    _mark(dataset, targets, None)
-    _say(dataset, targets, None, None, None)
+    _tag(dataset, targets, None)
+    _record(dataset, targets, None, None, None)
     if isinstance(targets, Boxes):
-        known = [(place, categories[key]) for place, key in _keyed(targets) if key in categories]
-        _set(flat(dataset), _LABEL, [place for place, _ in known], [category for _, category in known])
+        classes_of = {
+            place: categories[key]
+            for place, key in zip(targets.labels, targets.keys, strict=True)
+            if key is not None and key in categories
+        }
+        _set(flat(dataset), _LABEL, classes_of)
 
 
 def change_class(dataset: Any, boxes: Boxes, category: str, *, reason: str = "", author: str = "") -> None:
-    """Give boxes another class; they are not rejected any more, if they were.
-
-    Args:
-        dataset: A FiftyOne dataset that `nirgen browse` has loaded.
-        boxes: What it is about.
-        category: The class, one of the dataset's.
-        reason: Why.
-        author: Whose decision it is.
+    """Change the class of boxes and take back their rejection.
 
     Raises:
-        NirgenError: The dataset has no such class.
+        NirgenError: The dataset lacks the class `category`.
     """
     known = classes(dataset)
     if category not in known:
@@ -212,101 +170,92 @@ def change_class(dataset: Any, boxes: Boxes, category: str, *, reason: str = "",
         raise NirgenError(f"{dataset.name} has no class {category!r}{hint}; its classes are {', '.join(known)}")
     everything = flat(dataset)
     places = (*boxes.labels, *boxes.copies)
-    _set(everything, _LABEL, places, [category] * len(places))
+    _set(everything, _LABEL, dict.fromkeys(places, category))
     _untag_boxes(everything, places, [REJECTED])
-    _say(dataset, boxes, None, reason, author)
+    _record(dataset, boxes, None, reason, author)
 
 
 def classes(dataset: Any) -> tuple[str, ...]:
-    """The classes of the dataset, in its order."""
+    """Return the classes of the dataset in its order."""
     return tuple(dataset.default_classes) or tuple(sorted(dataset.distinct(_LABEL)))
 
 
 def next_undecided(dataset: Any, view: Any, after: str | None = None) -> tuple[str, str] | None:
-    """The image of most trouble that nothing was decided of, of the slice that is shown.
+    """Find the image with the highest issue score that has no decision.
 
     Args:
-        dataset: A FiftyOne dataset that `nirgen browse` has loaded; it shows the images of its active slice, or those
-            beside which that slice shows RGB.
-        view: What of it to stay in.
-        after: The id of a sample: images of less trouble than it come first, then the others.
+        dataset: The FiftyOne dataset; images are taken from its active slice, or from the slice that goes with RGB.
+        view: The view to stay in.
+        after: Sample id; images with a lower score than this one come first, then the others.
 
     Returns:
-        The ids of its sample and its group; None if all others are decided.
+        (sample id, group id); None if all other images have decisions.
     """
     shown = _shown_slices(dataset, view)
     paths = ["trouble", "key", "id", f"{GROUP}.id", f"{GROUP}.name", "tags"]
-    rows = list(zip(*of_groups(flat(dataset), view.values(f"{GROUP}.id")).values(paths), strict=True))
-    decided = {key for _, key, *_, tags in rows if not set(TAGS.values()).isdisjoint(tags or ())}
+    rows = _mates(flat(dataset), view.values(f"{GROUP}.id"), paths)
+    decided = {key for _, key, *_, tags in rows if not IMAGE_ACTIONS.keys().isdisjoint(tags or ())}
     ordered = sorted((-(trouble or 0.0), key, *ids) for trouble, key, *ids, name, _ in rows if name in shown)
     here = flat(dataset).select(after).values(f"{GROUP}.id") if after else []
-    place = next((index for index, row in enumerate(ordered) if row[3] in here), len(ordered))
-    for _, key, sample, group in ordered[place + 1 :] + ordered[:place]:
+    start = next((index for index, row in enumerate(ordered) if row[3] in here), len(ordered))
+    for _, key, sample, group in ordered[start + 1 :] + ordered[:start]:
         if key not in decided:
             return sample, group
     return None
 
 
 def _shown_slices(dataset: Any, view: Any) -> list[str]:
-    """The slices of the dataset's own images that a view shows, or shows RGB of."""
+    """Return the slices of the dataset's own images that a view shows, or shows the RGB images of."""
     main = [name for name in dataset.group_slices if name != RGB]
     if view.media_type != "group":  # a view of some slices only
         return sorted(set(view.distinct(f"{GROUP}.name")) & set(main)) or main
     return [dataset.group_slice if dataset.group_slice in main else dataset.default_group_slice]
 
 
-def _mark(dataset: Any, targets: Images | Boxes, tag: str | None) -> None:
-    """Tag images or boxes, and take the tags of all other decisions from them and their copies."""
+def _tag(dataset: Any, targets: Images | Boxes, tag: str | None) -> None:
+    """Tag images or boxes, and remove the tags of other decisions from them and all from their copies."""
     everything = flat(dataset)
-    others = [each for each in TAGS.values() if each != tag]
+    others = [each for each in _TAGS if each != tag]
     if isinstance(targets, Images):
         if targets.copies:
-            everything.select(list(targets.copies)).untag_samples(list(TAGS.values()))
+            everything.select(list(targets.copies)).untag_samples(_TAGS)
         if targets.samples:
             view = everything.select(list(targets.samples))
             view.untag_samples(others)
             if tag:
                 view.tag_samples(tag)
         return
-    _untag_boxes(everything, targets.copies, list(TAGS.values()))
+    _untag_boxes(everything, targets.copies, _TAGS)
     _untag_boxes(everything, targets.labels, others)
     if tag and targets.labels:
-        _boxes(everything, targets.labels).tag_labels(tag, BOXES)
+        _select_boxes(everything, targets.labels).tag_labels(tag, BOXES)
 
 
-def _say(
+def _record(
     dataset: Any, targets: Images | Boxes, verdict: Verdict | None, reason: str | None, author: str | None
 ) -> None:
-    """Write down what was decided, why and by whom; of a box, its tag or its class says what."""
+    """Write decision, reason and author; of a box, its tag or its class is the decision."""
     everything = flat(dataset)
-    if isinstance(targets, Images):
+    if isinstance(targets, Boxes):
+        _set(everything, _REASON, dict.fromkeys(targets.labels, reason))
+        _set(everything, _AUTHOR, dict.fromkeys(targets.labels, author))
+    elif targets.samples:
         for field, value in (("decision", verdict), ("reason", reason), ("author", author)):
-            if targets.samples:
-                everything.set_values(field, dict.fromkeys(targets.samples, value), key_field="id")
-        return
-    for path, value in ((_REASON, reason), (_AUTHOR, author)):
-        _set(everything, path, targets.labels, [value] * len(targets.labels))
+            everything.set_values(field, dict.fromkeys(targets.samples, value), key_field="id")
 
 
-def _set(everything: Any, path: str, places: Sequence[tuple[str, str]], values: Sequence[str | None]) -> None:
-    """Set a field of boxes, in one write."""
-    pairs = zip(places, values, strict=True)
-    rows = [{"sample_id": sample, "label_id": label, "value": value} for (sample, label), value in pairs]
+def _set(everything: Any, path: str, values: Mapping[tuple[str, str], str | None]) -> None:
+    """Set a field of boxes in one write."""
+    rows = [{"sample_id": sample, "label_id": label, "value": value} for (sample, label), value in values.items()]
     if rows:
         everything.set_label_values(path, rows, dynamic=True)
 
 
-def _boxes(everything: Any, places: Iterable[tuple[str, str]]) -> Any:
-    """The view of some boxes and nothing else."""
+def _select_boxes(everything: Any, places: Iterable[tuple[str, str]]) -> Any:
     samples, labels = zip(*places, strict=True)
     return everything.select(sorted(set(samples))).select_labels(ids=list(labels), fields=BOXES)
 
 
 def _untag_boxes(everything: Any, places: Sequence[tuple[str, str]], tags: list[str]) -> None:
     if places:
-        _boxes(everything, places).untag_labels(tags, BOXES)
-
-
-def _keyed(boxes: Boxes) -> Iterable[tuple[tuple[str, str], str]]:
-    """The boxes that have a key, and it."""
-    return ((place, key) for place, key in zip(boxes.labels, boxes.keys, strict=True) if key is not None)
+        _select_boxes(everything, places).untag_labels(tags, BOXES)

@@ -73,12 +73,26 @@ def _print_version(wanted: bool) -> None:
 @app.callback()
 def _nirgen(
     _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
     ] = False,
 ) -> None:
-    """Near-infrared training images from RGB images and their labels.
+    """Generate near-infrared (NIR) training images from RGB images and their labels.
 
-    Exit codes: 0 all done; 1 a mistake that one line explains; 2 wrong usage; 3 done in part; 130 interrupted.
+    \b
+    Typical order of commands:
+      nirgen translate photos nir
+      nirgen labels labels.json -o coco.json
+      nirgen build-dataset --generated nir --labels coco.json -o dataset
+      nirgen validate dataset
+      nirgen detect train dataset runs/detector
+
+    \b
+    Exit codes:
+      0    success
+      1    error, explained in one line; validate: the dataset has errors
+      2    wrong usage
+      3    part of the work failed; manifest or report lists which
+      130  interrupted; the same command resumes
     """
 
 

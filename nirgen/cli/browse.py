@@ -24,47 +24,46 @@ _OFF = {"0", "false", "no", "off"}
 
 def browse(
     dataset: Annotated[
-        Path, typer.Argument(metavar="D", help="A folder of 'nirgen build-dataset' or 'nirgen translate'.")
+        Path, typer.Argument(metavar="D", help="Folder of 'nirgen build-dataset' or 'nirgen translate'.")
     ],
     name: options.DatasetName = None,
     sources: options.Sources = None,
-    scores: Annotated[
-        bool, typer.Option("--scores/--no-scores", help="Compute what scores.parquet doesn't have yet.")
+    scores: Annotated[bool, typer.Option("--scores/--no-scores", help="Compute missing image and box scores.")] = True,
+    launch: Annotated[
+        bool, typer.Option("--launch/--no-launch", help="Open the App, or only load the dataset.")
     ] = True,
-    launch: Annotated[bool, typer.Option("--launch/--no-launch", help="Open the App, or only load.")] = True,
-    remote: Annotated[bool, typer.Option("--remote", help="Serve the App and open no browser here.")] = False,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the App.")] = 5151,
-    address: Annotated[str, typer.Option(help="Where the App listens; 0.0.0.0 is everywhere.")] = "127.0.0.1",
+    remote: Annotated[bool, typer.Option("--remote", help="Serve the App without opening a browser.")] = False,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the App.")] = 5151,
+    address: Annotated[str, typer.Option(metavar="IP", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
     database_uri: options.DatabaseUri = None,
 ) -> None:
-    """Show a dataset in FiftyOne's App: NIR beside RGB, boxes, and scores that find trouble first.
+    """Open a dataset in the FiftyOne App.
 
-    Run again, it updates what has changed and keeps tags, decisions and edits. Ctrl-C ends it. docs/browse.md is the
-    guide; 'nirgen curation export' writes the decisions down.
+    Loads images, boxes, RGB partners and scores into FiftyOne and serves the App until Ctrl-C. Running the command
+    again updates what has changed and keeps tags, decisions and edits; 'nirgen curation export' writes them to a file.
+    docs/browse.md is the guide.
     """
     announce("opening FiftyOne")
     folder = dataset.resolve()
     from nirgen.browse.app import check_port
-    from nirgen.browse.database import open_fiftyone, place_for
-    from nirgen.browse.decisions import import_own
-    from nirgen.browse.load import load
-    from nirgen.collection import open_collection
-    from nirgen.scores import score
+    from nirgen.browse.load import load_folder
 
     if launch:
         check_port(address, port)
-    collection = open_collection(folder, _sources(sources or [], folder))
+    moved = _sources(sources or [], folder)
     with progress("what is done stays; run the same command again to go on") as report:
-        fiftyone = open_fiftyone(database_uri, track=_tracking_is_wanted())
-        place = place_for(fiftyone, collection, name)
-        scored = score(collection, report) if scores else None
-        loaded = load(fiftyone, place, collection, scored, report)
-        own = import_own(folder, name=loaded.name, database=database_uri) if place.origin is None else None
+        loaded = load_folder(
+            folder,
+            name=name,
+            sources=moved,
+            scores=scores,
+            database=database_uri,
+            track=_tracking_is_wanted(),
+            report=report,
+        )
     _print(loaded)
-    if own is not None and own.applied:
-        typer.echo(f"{own.applied} of the dataset's own decisions (keep, flag) are shown")
     if launch:
-        _show(fiftyone, loaded.name, address=address, port=port, remote=remote)
+        _show(loaded.name, address=address, port=port, remote=remote)
 
 
 def _sources(values: Sequence[str], folder: Path) -> dict[str, Path]:
@@ -75,7 +74,7 @@ def _sources(values: Sequence[str], folder: Path) -> dict[str, Path]:
     for value in values:
         origin, path = options.parse_named(value)
         if origin is None:
-            origins = sorted({item.origin for item in open_collection(folder).items()})
+            origins = open_collection(folder).origins
             if len(origins) != 1:
                 raise typer.BadParameter(
                     f"--sources needs the name of an origin here, NAME={path}: {', '.join(origins)}"
@@ -119,9 +118,11 @@ def _print(loaded: Loaded) -> None:
         typer.echo(f"{loaded.decided} of the images removed had decisions")
     if loaded.not_shown:
         typer.echo(f"warning: {loaded.not_shown} images are TIFF, which browsers don't show", err=True)
+    if loaded.own:
+        typer.echo(f"{loaded.own} of the dataset's own decisions (keep, flag) are shown")
 
 
-def _show(fiftyone: object, name: str, *, address: str, port: int, remote: bool) -> None:
+def _show(name: str, *, address: str, port: int, remote: bool) -> None:
     """Serve the App until Ctrl-C or SIGTERM, which are no mistake here."""
     from nirgen.browse.app import install, serving, wait
 
@@ -131,7 +132,7 @@ def _show(fiftyone: object, name: str, *, address: str, port: int, remote: bool)
     before = signal.signal(signal.SIGTERM, stop)
     try:
         install()
-        with serving(fiftyone, name, address=address, port=port, remote=remote) as url:
+        with serving(name, address=address, port=port, remote=remote) as url:
             typer.echo(f"FiftyOne's App: {url}")
             if remote:
                 typer.echo(f"from another machine: ssh -N -L {port}:127.0.0.1:{port} HOST, then {_local(port, url)}")

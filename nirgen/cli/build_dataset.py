@@ -29,53 +29,53 @@ _WITH_APPLY = {"out", "apply", "replace", "yes", "as_json", "dry_run"}
 def build_dataset(
     ctx: typer.Context,
     generated: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]OUT", help="A folder that 'nirgen translate' wrote; repeatable.")
+        list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of 'nirgen translate'; repeatable.")
     ] = None,
     labels: Annotated[
         list[Path] | None,
-        typer.Option(
-            help="Labels of its RGB sources, in the order of --generated: of 'nirgen labels', or any it reads."
-        ),
+        typer.Option(metavar="FILE", help="Labels of its RGB images, one per --generated, in order."),
     ] = None,
     sources: options.Sources = None,
     real: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]DIR", help="A folder of real NIR images; repeatable.")
+        list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of real NIR images; repeatable.")
     ] = None,
     real_labels: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Their labels, in the order of --real.")
+        list[Path] | None, typer.Option(metavar="FILE", help="Labels of real images, one per --real, in order.")
     ] = None,
     real_pairs: Annotated[
         list[str] | None,
-        typer.Option(metavar="[NAME=]LIST", help="Their list by 'nirgen pairs': splits, sequences, RGB partners."),
+        typer.Option(
+            metavar="[NAME=]FILE", help="Pair list of real images: their splits, sequences and RGB images; repeatable."
+        ),
     ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="D", help="The dataset to write.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="D", help="Dataset folder to write.")] = None,
     policy: Annotated[
         str | None,
         typer.Option(
             metavar="NAME|FILE",
-            help="Class policy of labels not converted yet.  [default: {dataset.config:DatasetConfig.policy}]",
+            help="Class policy for labels not converted by 'nirgen labels'.  "
+            "[default: {dataset.config:DatasetConfig.policy}]",
         ),
     ] = None,
     split: Annotated[
         str | None,
         typer.Option(
-            metavar="SHARES", help="For real images without a split, such as train=0.8,val=0.1,test=0.1; by sequence."
+            metavar="SHARES", help="Split shares for real images without a split: train=0.8,val=0.1,test=0.1."
         ),
     ] = None,
     split_by: Annotated[
         Literal["sequence", "frame"] | None,
-        typer.Option(
-            help="Unit that --split keeps whole; frame cuts sequences.  "
-            "[default: {dataset.config:DatasetConfig.split_by}]"
-        ),
+        typer.Option(help="Unit that --split keeps whole.  [default: {dataset.config:DatasetConfig.split_by}]"),
     ] = None,
-    limit: Annotated[int | None, typer.Option(min=0, help="Generated images at most.  [default: all]")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=0, help="Maximum number of generated images.  [default: all]")
+    ] = None,
     generated_per_real: Annotated[
-        float | None, typer.Option(min=0, help="Generated images at most for each real training image.")
+        float | None, typer.Option(min=0, help="Maximum number of generated images per real training image.")
     ] = None,
     balance: Annotated[
         Literal["class", "weather", "timeofday", "scene"] | None,
-        typer.Option(help="What choosing generated images evens out."),
+        typer.Option(help="Attribute to balance when sampling generated images."),
     ] = None,
     seed: Annotated[
         int | None,
@@ -83,46 +83,57 @@ def build_dataset(
     ] = None,
     files: Annotated[
         Literal["hardlink", "symlink", "copy"] | None,
-        typer.Option(help="Way that images are placed in D.  [default: {dataset.config:DatasetConfig.files}]"),
+        typer.Option(help="Method of placing images in D.  [default: {dataset.config:DatasetConfig.files}]"),
     ] = None,
     codec: Annotated[
-        Literal["png", "jpg"] | None, typer.Option(help="Encode all images anew, real and generated alike.")
+        Literal["png", "jpg"] | None, typer.Option(help="Format to encode all images in.  [default: as they are]")
     ] = None,
     channels: Annotated[
-        Literal["1", "3"] | None, typer.Option(help="The same for their channels; 3 are equal copies.")
+        Literal["1", "3"] | None,
+        typer.Option(help="Channels to encode all images with; 3 are equal copies.  [default: as they are]"),
     ] = None,
     formats: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Besides COCO: yolo, hf, rfdetr; with commas between.")
+        str | None, typer.Option(metavar="LIST", help="Further formats besides COCO: yolo,hf,rfdetr.")
     ] = None,
-    licence: Annotated[str | None, typer.Option(help="Of the dataset, as its card states it.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the dataset, for its card.")] = None,
     curation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Decisions to carry out, of 'nirgen curation export'.")
+        Path | None, typer.Option(metavar="FILE", help="Decisions of 'nirgen curation export' to apply.")
     ] = None,
     include_unlabelled: Annotated[
-        bool, typer.Option("--include-unlabelled", help="Take images without a label entry as images without objects.")
+        bool,
+        typer.Option("--include-unlabelled", help="Include images without a label entry, as images without objects."),
     ] = False,
     near_duplicates: Annotated[
-        bool, typer.Option("--near-duplicates/--no-near-duplicates", help="Seek near copies across splits.")
+        bool,
+        typer.Option("--near-duplicates/--no-near-duplicates", help="Search near-duplicates across splits."),
     ] = True,
     allow_leak: Annotated[
-        bool, typer.Option("--allow-leak", help="Go on where training has seen validation or test images; D says it.")
+        bool,
+        typer.Option("--allow-leak", help="Build despite leaks from training into val or test; the card states them."),
     ] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace the dataset that D holds.")] = False,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace the dataset in D.")] = False,
     plan_file: Annotated[
-        Path | None, typer.Option("--plan", metavar="FILE", help="Write the plan to a file, and stop.")
+        Path | None, typer.Option("--plan", metavar="FILE", help="Plan file to write, without building.")
     ] = None,
     apply: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Carry out the plan of a file, if nothing has changed since.")
+        Path | None, typer.Option(metavar="FILE", help="Plan file to build from; its inputs must be unchanged.")
     ] = None,
     dry_run: options.DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Carry out the plan without asking.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Build without asking.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Build a detection dataset from translated images, real NIR images and their labels.
+    """Build a detection dataset from NIR images and labels.
 
-    The plan is shown first, and carried out if you say so: on the terminal, with --yes, or with --apply. Generated
-    images go into train only, and what a generator was trained on is kept out of val and test. docs/formats.md has the
-    rules.
+    Reads translated folders, real NIR images and their labels; writes D with images, COCO files per split,
+    provenance and a card. Prints the plan first and asks before writing, unless --yes or --apply is given. Generated
+    images go into train only; images that a generator was trained on stay out of val and test. docs/formats.md has
+    the rules.
+
+    \b
+    Examples:
+      nirgen build-dataset --generated nir --labels bdd.json -o dataset
+      nirgen build-dataset --generated bdd=nir --labels bdd.json --real ranus=nir-real \\
+          --real-labels ranus.json --split train=0.8,val=0.1,test=0.1 -o dataset --yes
     """
     stop = dry_run or plan_file is not None
     _check_usage(ctx, out=out, stop=stop, asks=not (stop or yes or apply), as_json=as_json)
@@ -146,8 +157,8 @@ def build_dataset(
     )
     settings |= _inputs("generated", generated or [], labels or [], "sources", sources or [])
     settings |= _inputs("real", real or [], real_labels or [], "pairs", real_pairs or [])
+    from nirgen.dataset.build import refuse_leaks
     from nirgen.dataset.contents import summarise
-    from nirgen.dataset.leaks import refuse_leaks
     from nirgen.dataset.planner import apply_plan, make_plan, write_plan
 
     with progress("nothing was written") as report:

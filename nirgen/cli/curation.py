@@ -1,11 +1,10 @@
-"""`nirgen curation`: a curator's decisions out of FiftyOne and into it, compared, and looked at before a rebuild."""
+"""`nirgen curation`: export a curator's decisions from FiftyOne, import them, and preview a rebuild."""
 
 from __future__ import annotations
 
 import getpass
 import json
 from collections import Counter
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,18 +12,16 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.output import progress, show
-from nirgen.cli.plans import counted, print_noted
+from nirgen.cli.plans import counted, print_curation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
-
-    from nirgen.curation import Decision
-    from nirgen.dataset.preview import Foreseen, Holds
+    from collections.abc import Iterator, Mapping
 
 
-app = options.Group(help="Curators' decisions: export, compare, foresee and import them.")
+app = options.Group(help="Export, preview and import curation decisions.")
 
-Dataset = Annotated[Path, typer.Argument(metavar="D", help="A dataset of 'nirgen build-dataset'.")]
+Dataset = Annotated[Path, typer.Argument(metavar="D", help="Dataset of 'nirgen build-dataset'.")]
+File = Annotated[Path, typer.Argument(metavar="FILE", help="Decision file.")]
 
 _IN_PART = 3
 
@@ -32,23 +29,21 @@ _IN_PART = 3
 @app.command("export")
 def export_decisions(
     dataset: Dataset,
-    out: Annotated[
-        Path, typer.Option("--out", "-o", metavar="FILE", help="The file; what it holds stays unless contradicted.")
-    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Decision file to write or add to.")],
     name: options.DatasetName = None,
     database_uri: options.DatabaseUri = None,
     author: Annotated[
-        str | None, typer.Option(help="Whose decisions those without an author are.  [default: your login name]")
+        str | None, typer.Option(help="Author of decisions without one.  [default: your login name]")
     ] = None,
     replace: Annotated[
-        bool, typer.Option("--replace", help="Forget what FILE holds: keep what D was built with, and FiftyOne's.")
+        bool, typer.Option("--replace", help="Drop decisions in FILE that neither D nor FiftyOne has.")
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write the decisions that were made in FiftyOne, on top of those that D was built with.
+    """Export decisions from FiftyOne to a file.
 
-    A FILE that is there is added to: its decisions stay, unless a newer one contradicts them, for others may have made
-    them. --replace leaves out what was taken back in FiftyOne since. The file is written whole or not at all.
+    Writes the decisions made in FiftyOne on top of those that D was built with. Decisions already in FILE stay unless
+    a newer one contradicts them.
     """
     from nirgen.browse.decisions import export_decisions as export
 
@@ -62,7 +57,7 @@ def export_decisions(
             replace=replace,
             report=report,
         )
-    actions = _by_action(done.decisions)
+    actions = dict(sorted(Counter[str](each.action for each in done.decisions).items()))
     if as_json:
         values = {"file": str(out), "decisions": len(done.decisions), "new": done.new, "only_in_file": done.only_there}
         typer.echo(json.dumps({**values, "actions": actions}))
@@ -70,7 +65,7 @@ def export_decisions(
     typer.echo(f"{out}: {len(done.decisions)} decisions ({counted(actions)}), {done.new} of them new")
     if done.only_there:
         typer.echo(
-            f"{done.only_there} of them FiftyOne doesn't have: made elsewhere, or taken back; --replace leaves them out"
+            f"{done.only_there} of them FiftyOne doesn't have: made elsewhere, or withdrawn; --replace drops them"
         )
 
 
@@ -81,77 +76,63 @@ def _login_name() -> str:
         return ""
 
 
-@app.command("diff")
-def diff_decisions(
-    first: Annotated[Path, typer.Argument(metavar="A", help="A file of decisions.")],
-    second: Annotated[Path, typer.Argument(metavar="B", help="Another one.")],
-    as_json: options.AsJson = False,
-) -> None:
-    """Tell what B decides otherwise than A: a line each, + added, - removed, ~ changed.
-
-    Exit code 0, whether they differ or not.
-    """
-    from nirgen.curation import diff, read_decisions
-    from nirgen.curation.file import plain
-
-    found = diff(read_decisions(first).all, read_decisions(second).all)
-    if as_json:
-        values = {
-            "added": [plain(each) for each in found.added],
-            "removed": [plain(each) for each in found.removed],
-            "changed": [{"before": plain(before), "after": plain(after)} for before, after in found.changed],
-        }
-        typer.echo(json.dumps(values, ensure_ascii=False))
-        return
-    lines = [(each.order, f"+ {_said(each)}") for each in found.added]
-    lines += [(each.order, f"- {_said(each)}") for each in found.removed]
-    lines += [(after.order, f"~ {_said_change(before, after)}") for before, after in found.changed]
-    for _, line in sorted(lines):
-        typer.echo(line)
-
-
 @app.command("apply")
-def foresee_decisions(
-    dataset: Dataset,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Decisions.")],
-    as_json: options.AsJson = False,
-) -> None:
-    """Tell what D would be if it were built again with the decisions of FILE; nothing is written.
+def apply_decisions(dataset: Dataset, file: File, as_json: options.AsJson = False) -> None:
+    """Preview a rebuild of D with decisions.
 
-    'nirgen build-dataset --curation FILE' with D's own inputs does it. Exit code 3: some decisions are about what isn't
-    there.
+    Prints images and boxes per split before and after, planned from D's own inputs; writes nothing. To rebuild, run
+    'nirgen build-dataset --curation FILE' with these inputs.
     """
-    from nirgen.curation import read_decisions
-    from nirgen.curation.file import plain
-    from nirgen.dataset.preview import foresee
+    from nirgen.dataset.contents import Contents
+    from nirgen.dataset.folder import read_dataset
+    from nirgen.dataset.planner import plan_again
 
-    found = foresee(dataset, read_decisions(file))
+    info = read_dataset(dataset)
+    with progress("nothing was written") as report:
+        plan = plan_again(info, file, report)
+    curation = plan.curation.described() if plan.curation else {}
+    after = Contents.of(plan).described(plan)["splits"]
     if as_json:
-        values = asdict(found) | {"withdrawn": [plain(each) for each in found.withdrawn]}
-        typer.echo(json.dumps(values, ensure_ascii=False))
+        typer.echo(json.dumps({**curation, "before": info.splits, "after": after}, ensure_ascii=False))
     else:
-        _print_foreseen(found)
-    if found.gone:
+        columns = ["", *info.splits]
+        show(columns, list(_compared(info.splits, after)), right=range(1, len(columns)))
+        print_curation(curation)
+    if curation["gone"]:
         raise typer.Exit(_IN_PART)
+
+
+def _compared(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
+    """Yield a row each of images, classes and regions to ignore, by split."""
+    pairs = [(held, after.get(split, {})) for split, held in before.items()]
+    yield ["images", *(_change(one["images"], other.get("images", 0)) for one, other in pairs)]
+    for name in pairs[0][0]["boxes"] if pairs else ():
+        cells = (_change(one["boxes"][name], other.get("boxes", {}).get(name, 0)) for one, other in pairs)
+        yield [f"boxes: {name}", *cells]
+    yield ["regions to ignore", *(_change(one["ignored"], other.get("ignored", 0)) for one, other in pairs)]
+
+
+def _change(before: int, after: int) -> str:
+    return str(before) if before == after else f"{before} -> {after}"
 
 
 @app.command("import")
 def import_into_fiftyone(
     dataset: Dataset,
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Decisions.")],
+    file: File,
     name: options.DatasetName = None,
     database_uri: options.DatabaseUri = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Put the decisions of FILE into FiftyOne, where 'nirgen browse' has loaded D.
+    """Import decisions from a file into FiftyOne.
 
-    Exit code 3: some decisions are about what isn't there.
+    D must have been loaded by 'nirgen browse'.
     """
     from nirgen.browse.decisions import import_decisions
     from nirgen.curation import read_decisions
 
     decisions = read_decisions(file)
-    with progress("what was imported stays; run the same command again") as report:
+    with progress("imported decisions are kept; run the same command again") as report:
         done = import_decisions(dataset, decisions.all, name=name, database=database_uri, report=report)
     if as_json:
         typer.echo(json.dumps({"applied": done.applied, "gone": list(done.gone)}, ensure_ascii=False))
@@ -161,66 +142,3 @@ def import_into_fiftyone(
             typer.echo(f"gone: {key}")
     if done.gone:
         raise typer.Exit(_IN_PART)
-
-
-def _by_action(decisions: Iterable[Decision]) -> dict[str, int]:
-    return dict(sorted(Counter(each.action for each in decisions).items()))
-
-
-def _said(decision: Decision) -> str:
-    """A decision in words."""
-    from nirgen.dataset.decisions import by, said
-
-    what = [f" -> {decision.category}"] if decision.category else []
-    if decision.bbox is not None:
-        what.append(f" at {said(decision.bbox)} of {decision.width}x{decision.height}")
-    return f"{decision.action} {decision.key}{''.join(what)}{by(decision)}"
-
-
-def _said_change(before: Decision, after: Decision) -> str:
-    """What differs between two decisions of one key and action."""
-    from nirgen.curation.file import plain
-
-    old, new = plain(before), plain(after)
-    names = [name for name in dict.fromkeys((*old, *new)) if old.get(name) != new.get(name)]
-    changes = "; ".join(f"{name} {_shown(old.get(name))} -> {_shown(new.get(name))}" for name in names)
-    return f"{after.action} {after.key}: {changes}"
-
-
-def _shown(value: Any) -> str:
-    return "nothing" if value is None else json.dumps(value, ensure_ascii=False)
-
-
-def _print_foreseen(found: Foreseen) -> None:
-    parts = [
-        (found.already, "are in the dataset already"),
-        (found.reworded, "differ in words only"),
-        (sum(found.new.values()), f"are new ({counted(found.new)})"),
-        (found.idle, "are about boxes of images that are rejected"),
-        (found.unseen, "are about what comes back, and not looked at"),
-    ]
-    typer.echo(f"{found.decisions} decisions: " + (", ".join(f"{n} {text}" for n, text in parts if n) or "no effect"))
-    columns = ["", *found.before]
-    rows = [[title, *cells] for title, cells in _compared(found.before, found.after)]
-    if rows:
-        show(columns, rows, right=range(1, len(columns)), ruled=True)
-        typer.echo()
-    for decision in found.withdrawn:
-        typer.echo(f"withdrawn: {_said(decision)}")
-    if any(each.action == "reject" for each in found.withdrawn):
-        typer.echo("note: images whose rejection is withdrawn come back; they are not in these counts")
-    print_noted("gone", [asdict(each) for each in found.gone])
-    print_noted("changed", [asdict(each) for each in found.changed])
-
-
-def _compared(before: Mapping[str, Holds], after: Mapping[str, Holds]) -> Iterator[tuple[str, list[str]]]:
-    """What splits hold before and after, a row each of images, classes and regions to ignore."""
-    pairs = [(before[split], after[split]) for split in before]
-    yield "images", [_change(one.images, other.images) for one, other in pairs]
-    for name in pairs[0][0].boxes if pairs else ():
-        yield f"boxes: {name}", [_change(one.boxes[name], other.boxes[name]) for one, other in pairs]
-    yield "regions to ignore", [_change(one.ignored, other.ignored) for one, other in pairs]
-
-
-def _change(before: int, after: int) -> str:
-    return str(before) if before == after else f"{before} -> {after}"

@@ -1,25 +1,24 @@
-"""`nirgen detect`: detectors trained on a dataset of nirgen's, judged and compared."""
+"""`nirgen detect`: train detectors on a dataset, evaluate and compare them."""
 
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from nirgen.cli import detect_compare, detect_evaluate, options
 from nirgen.cli.output import bars, step_text, stoppable
 
-if TYPE_CHECKING:
-    from nirgen.detect.config import DetectConfig
-
-app = options.Group(help="Train a detector on a dataset, judge it, and see what generated data do.")
+app = options.Group(help="Train, evaluate and compare object detectors.")
 
 
 @app.command("train")
 def train(
-    dataset: Annotated[Path, typer.Argument(help="The dataset that 'nirgen build-dataset' wrote.", show_default=False)],
-    run: Annotated[Path, typer.Argument(help="The run folder to write, or to go on with.", show_default=False)],
+    dataset: Annotated[
+        Path, typer.Argument(metavar="DATASET", help="Dataset of 'nirgen build-dataset'.", show_default=False)
+    ],
+    run: Annotated[Path, typer.Argument(metavar="RUN", help="Run folder to write or resume.", show_default=False)],
     config: options.DetectSettings = None,
     model: options.DetectModel = None,
     steps: options.Steps = None,
@@ -36,36 +35,34 @@ def train(
     ] = None,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Fine-tune a detector on a dataset; RUN/model is then a folder that transformers reads, too.
+    """Fine-tune a detector on a dataset.
 
-    The same command goes on where a run stopped. Ctrl-C finishes the step, saves and leaves; a second one leaves at
-    once. docs/detect.md says what is done with grey images, regions to ignore and empty images.
+    Reads the split 'train' of DATASET and writes a run folder: checkpoints, a log, and RUN/model, which transformers
+    reads as well. The same command resumes a stopped run. Ctrl-C finishes the step and saves; a second Ctrl-C stops at
+    once. docs/detect.md describes the augmentation, grey images, ignore regions and empty images.
+
+    \b
+    Examples:
+      nirgen detect train dataset runs/detector --steps 5000
+      nirgen detect train dataset runs/fresh --model fresh --set augment.crop=0
     """
     import yaml
 
-    from nirgen.dataset.folder import read_dataset
-    from nirgen.detect.config import DetectConfig
+    from nirgen import detect
+    from nirgen.detect.data import read_split, refuse_without_boxes
 
     given = options.given(model=model, steps=steps, batch=batch, learning_rate=learning_rate, size=size, seed=seed)
-    settings = DetectConfig.load(config, changes or [], given)
-    read_dataset(dataset)  # what is no dataset is told before anything heavy is loaded
+    settings = detect.DetectConfig.load(config, changes or [], given)
+    split = read_split(dataset, settings.split)
+    refuse_without_boxes(split)
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
     if dry_run:
-        from nirgen.detect.data import read_examples
-
-        typer.echo(f"# {read_examples(dataset, settings.split).describe()}", err=True)
+        typer.echo(f"# {split.describe()}", err=True)
         return
-    _train(dataset, run, settings, device)
-
-
-def _train(dataset: Path, run: Path, settings: DetectConfig, device: str | None) -> None:
-    """Train, and leave with code 130 if the run was stopped."""
     kept = f"the same command goes on from the last checkpoint in {run}"
     with stoppable(kept, second="exit") as stop, bars(final="train") as report:
-        from nirgen.detect.loop import train_detector
-
-        outcome = train_detector(
-            dataset,
+        outcome = detect.train(
+            split,
             run,
             settings,
             device=device,

@@ -1,9 +1,9 @@
-"""`nirgen detect evaluate`: how well a detector finds what is on images."""
+"""`nirgen detect evaluate`: compute the average precision of a detector."""
 
 from __future__ import annotations
 
 import json
-from pathlib import Path
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,10 +12,6 @@ from nirgen.cli import options
 from nirgen.cli.output import announce, progress, show
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from nirgen.detect.config import BootstrapConfig
-    from nirgen.detect.data import Truth
     from nirgen.detect.evaluation import Evaluation
     from nirgen.stats import Estimate
 
@@ -25,15 +21,15 @@ def evaluate(
         list[Path],
         typer.Argument(
             metavar="[MODEL] DATASET",
-            help="A run of 'nirgen detect train', a hub's id or a folder of transformers; then the dataset.",
+            help="Run of 'nirgen detect train', hub id or transformers folder; then the dataset.",
             show_default=False,
         ),
     ],
     detections: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="COCO results made elsewhere, instead of MODEL.")
+        Path | None, typer.Option(metavar="FILE", help="COCO results of another tool, in place of MODEL.")
     ] = None,
     split: options.JudgedSplit = None,
-    real: Annotated[bool, typer.Option("--real", help="Judge on real images alone, if the split has others.")] = False,
+    real: Annotated[bool, typer.Option("--real", help="Evaluate on real images only.")] = False,
     bootstrap: options.Bootstrap = None,
     resamples: options.Resamples = None,
     seed: Annotated[
@@ -42,43 +38,49 @@ def evaluate(
     ] = None,
     device: options.Device = None,
     size: Annotated[
-        int | None, typer.Option(min=32, help="Side that images are squashed to, in pixels.  [default: the model's]")
+        int | None,
+        typer.Option(min=32, metavar="PX", help="Side that images are resized to.  [default: the model's]"),
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option("--out", "-o", metavar="FOLDER", help="Where to write detections.json and metrics.json."),
+        typer.Option("--out", "-o", metavar="DIR", help="Folder for detections.json and metrics.json."),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Judge a detector by COCO's numbers, with 95 % intervals.
+    """Evaluate a detector by COCO metrics with 95 % intervals.
 
-    Either MODEL DATASET, or DATASET with --detections. Regions to ignore are neither found nor missed; images with
-    nothing on them count. docs/detect.md explains the numbers.
+    Detections in ignore regions count neither as hits nor as false positives; images without objects count.
+    docs/detect.md explains the metrics.
+
+    \b
+    Examples:
+      nirgen detect evaluate runs/detector dataset
+      nirgen detect evaluate dataset --detections results.json --split val
     """
     _check_usage(paths, detections, device=device, size=size)
     announce("reading the dataset", quiet=as_json)
-    from nirgen.detect.config import BootstrapConfig, CompareConfig
-    from nirgen.detect.data import read_truth
+    from nirgen import detect
 
     drawing = options.given(resamples=resamples, draw=bootstrap, seed=seed)
-    settings = BootstrapConfig.read(drawing, where="the command line")
     with progress("nothing was written") as report:
-        truth = read_truth(paths[-1], split or CompareConfig().split)
-        truth = truth.real() if real else truth
-        if detections is not None:
-            found = _of_file(detections, truth, settings)
-        else:
-            found = _of_model(str(paths[0]), truth, settings, device, size, report)
-        if out is not None:
-            from nirgen.detect.evaluation import write
-
-            write(found, out)
+        found = detect.evaluate(
+            paths[-1],
+            str(paths[0]) if detections is None else None,
+            detections=detections,
+            split=split or detect.CompareConfig().split,
+            real=real,
+            bootstrap=detect.BootstrapConfig.read(drawing, where="the command line"),
+            device=device,
+            size=size,
+            out=out,
+            progress=report,
+        )
     if as_json:
         from nirgen.detect.evaluation import as_dict
 
         typer.echo(json.dumps(as_dict(found), indent=2, ensure_ascii=False))
         return
-    print_evaluation(found)
+    _print(found)
     if out is not None:
         typer.echo(f"\ndetections.json and metrics.json are in {out}")
 
@@ -94,41 +96,11 @@ def _check_usage(paths: list[Path], detections: Path | None, *, device: str | No
         raise typer.BadParameter("--device and --size are of a MODEL; --detections were found already")
 
 
-def _of_file(path: Path, truth: Truth, settings: BootstrapConfig) -> Evaluation:
-    from nirgen.detect.evaluation import evaluate as judge
-    from nirgen.detect.evaluation import read_results
-
-    results, sha256 = read_results(path, truth)
-    return judge(truth, results, settings, {"detections_sha256": sha256})
-
-
-def _of_model(
-    name: str,
-    truth: Truth,
-    settings: BootstrapConfig,
-    device: str | None,
-    size: int | None,
-    report: Callable[[str, int, int | None], None],
-) -> Evaluation:
-    from nirgen.detect.detector import load_detector, read_about
-    from nirgen.detect.evaluation import detect, refuse_trained_on
-    from nirgen.detect.evaluation import evaluate as judge
-
-    refuse_trained_on(truth, read_about(name), name)
-    detector = load_detector(name, categories=truth.names, device=device, size=size)
-    results = detect(detector, truth, lambda done, total: report("detecting", done, total))
-    report("judging", 0, None)
-    shown = Path(name).resolve().name if Path(name).exists() else name
-    return judge(truth, results, settings, {"model": shown, "model_id": detector.id, "size": detector.size})
-
-
-def print_evaluation(found: Evaluation) -> None:
-    """Print the numbers as a table, with what is to be known of them."""
+def _print(found: Evaluation) -> None:
     from nirgen.detect.evaluation import TITLES
 
-    truth = found.truth
     what = found.judged.get("model") or "detections"
-    typer.echo(f"{what} on {len(truth.entries)} images of the split '{truth.split}', by {found.library}\n")
+    typer.echo(f"{what} on {len(found.split.images)} images of the split '{found.split.name}', by {found.library}\n")
     objects = found.objects
     rows = [
         [title, *_cells(found.numbers[name]), str(sum(objects.values())) if name == "ap" else ""]
@@ -141,7 +113,6 @@ def print_evaluation(found: Evaluation) -> None:
 
 
 def _cells(number: Estimate) -> tuple[str, str]:
-    """The value and its interval; a dash where there is none."""
     value = "-" if number.value is None else f"{number.value:.4f}"
     interval = "-" if number.low is None else f"{number.low:.4f} to {number.high:.4f}"
     return value, interval

@@ -17,16 +17,19 @@ if TYPE_CHECKING:
 
 
 def explain(
-    dataset: Annotated[Path, typer.Argument(metavar="D", help="A dataset of 'nirgen build-dataset'.")],
-    wanted: Annotated[
-        str, typer.Argument(metavar="ID", help="An annotation's or image's id or key, or an image file.")
-    ],
-    image: Annotated[bool, typer.Option("--image", help="A number is an image's id.")] = False,
+    dataset: Annotated[Path, typer.Argument(metavar="D", help="Dataset of 'nirgen build-dataset'.")],
+    wanted: Annotated[str, typer.Argument(metavar="ID", help="Id or key of an annotation or image, or an image file.")],
+    image: Annotated[bool, typer.Option("--image", help="Read a number as an image id, not an annotation id.")] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Tell where a box or an image comes from: source label, source image, model, and every step between.
+    """Show the provenance of a box or an image.
 
-    A number is an annotation's id, or an image's if no annotation has it.
+    Prints source label, source image, model, and every step between.
+
+    \b
+    Examples:
+      nirgen explain dataset 17
+      nirgen explain dataset bdd/0001.jpg
     """
     from nirgen.explain import explain as find
 

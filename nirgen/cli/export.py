@@ -9,14 +9,14 @@ import typer
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="Embedded model, model file or run folder.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="Embedded model, model file or run folder.")],
     output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx", help="File to write.")],
-    export_format: Annotated[Literal["onnx"], typer.Option("--format", help="Format of the file.")] = "onnx",
+    export_format: Annotated[Literal["onnx"], typer.Option("--format", help="Export format.")] = "onnx",
 ) -> None:
-    """Export a model as ONNX, and compare ONNX Runtime's outputs with torch's.
+    """Export a model to ONNX.
 
-    Input: rgb, (N, 3, H, W) float32 in [0, 1]. Output: nir, (N, C, H, W) float32 in [0, 1]. H and W are multiples of
-    the stride in the file's metadata. Nothing is written if the outputs differ.
+    Input: rgb, (N, 3, H, W) float32 in [0, 1], H and W multiples of the stride in the file's metadata. Output: nir,
+    (N, C, H, W) float32 in [0, 1]. The file is kept only if ONNX Runtime reproduces torch's output.
     """
     from nirgen.errors import ConfigError
     from nirgen.model import load_model

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from functools import partial
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -28,37 +27,45 @@ def labels(
         list[str],
         typer.Argument(
             metavar="IN...",
-            help="Files or folders of labels: BDD100K, COCO, Pascal VOC, Cityscapes-like polygons, RANUS masks. "
-            "train=IN, val=IN and test=IN say the split of all its images.",
+            help="Label files or folders: BDD100K, COCO, Pascal VOC, Cityscapes-like polygons, RANUS masks. Prefix "
+            "train=, val= or test= to set the split.",
         ),
     ],
-    out: Annotated[Path, typer.Option("--out", "-o", help="The JSON file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="COCO JSON file to write.")],
     policy: Annotated[
         str,
         typer.Option(metavar="NAME|FILE", help="Class policy: default, paper, bdd100k, identity, or a YAML file."),
     ] = "default",
     unknown: Annotated[
         Literal["stop", "drop"] | None,
-        typer.Option(help="Action at names that the policy doesn't know.  [default: {labels.convert:convert.unknown}]"),
+        typer.Option(help="Action at class names that the policy lacks.  [default: {labels.convert:convert.unknown}]"),
     ] = None,
     bdd_inclusive: Annotated[
         bool,
-        typer.Option("--bdd-inclusive", help="Make BDD100K's boxes x2 - x1 + 1 wide, as its own converter does."),
+        typer.Option("--bdd-inclusive", help="Compute BDD100K widths as x2 - x1 + 1, as its own converter does."),
     ] = False,
     images: Annotated[
         Path | None,
-        typer.Option(help="The folder of the images, where labels leave out sizes or the endings of names."),
+        typer.Option(metavar="DIR", help="Folder of the images, for labels without sizes or file suffixes."),
     ] = None,
-    size: Annotated[str | None, typer.Option(metavar="HxW", help="Of images whose size nothing states.")] = None,
+    size: Annotated[
+        str | None, typer.Option(metavar="HxW", help="Height and width of images whose size nothing states, in pixels.")
+    ] = None,
     drop_duplicates: Annotated[
         bool,
-        typer.Option("--drop-duplicates", help="Leave out the later of two boxes of a class with an IoU over 0.9."),
+        typer.Option("--drop-duplicates", help="Drop the later of two boxes of one class with an IoU over 0.9."),
     ] = False,
     as_json: options.AsJson = False,
 ) -> None:
-    """Convert labels to one COCO file for detection, and say what became of each class.
+    """Convert labels to one COCO detection file.
 
-    Images without a label entry are kept apart, and are never taken for empty ones. docs/formats.md has the rules.
+    Reads labels of any known format, maps their classes by a policy, and prints what became of each class. Images
+    without a label entry are listed apart from images without objects. docs/formats.md has the rules.
+
+    \b
+    Examples:
+      nirgen labels bdd100k/det_train.json -o bdd.json
+      nirgen labels train=voc/train val=voc/val -o voc.json --policy identity
     """
     pixels = options.parse_size(size)
     from nirgen.labels import Policy, Source, convert
@@ -75,7 +82,7 @@ def labels(
             bdd_inclusive=bdd_inclusive,
             images=images,
             size=pixels,
-            progress=partial(report, "read"),
+            progress=report,
         )
         document.write(out)
     if as_json:

@@ -12,27 +12,28 @@ import typer
 from nirgen.cli import options
 from nirgen.cli.output import progress
 
-app = options.Group(help="Join translation folders.")
+app = options.Group(help="Merge translation folders.")
 
 
 @app.callback()
 def _manifest() -> None:
-    """Join translation folders."""
+    """Merge translation folders."""
 
 
 @app.command("merge")
 def merge(
-    parts: Annotated[list[Path], typer.Argument(metavar="OUT...", help="The folders of all shards.")],
-    out: Annotated[Path, typer.Option("-o", "--out", help="The folder to write; new.")],
+    parts: Annotated[list[Path], typer.Argument(metavar="OUT...", help="Output folders of all shards.")],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write; new.")],
     source: Annotated[
-        Path | None, typer.Option(metavar="SRC", help="The folder of the sources, to name those that are missing.")
+        Path | None, typer.Option(metavar="SRC", help="Input folder of the shards, to name missing images.")
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Join the folders of 'nirgen translate --shard' into one, as if one run had written it.
+    """Merge the shards of a translation.
 
-    Nothing is written unless the shards are of one model, one set of options and one listing, and cover it once. Images
-    are hard links where that is possible, else copies. Exit code 3: some sources failed, and the manifest says why.
+    Reads the output folders of 'nirgen translate --shard' and writes one folder, as a single run would have written
+    it. All shards must share model, options and input list, and cover it exactly once. Images are hard links where
+    possible, else copies.
     """
     from nirgen.translate.merge import merge_shards
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from nirgen.models.config import InternImageConfig
 
 
-app = options.Group(help="List, describe, import and export models.")
+app = options.Group(help="List, inspect, import and export models.")
 
 
 @app.command("list")
@@ -33,10 +33,15 @@ def list_models(as_json: options.AsJson = False) -> None:
 
 @app.command("info")
 def info(
-    model: Annotated[str, typer.Argument(help="Embedded name, model file or run folder.")] = "compact",
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Embedded model, model file or run folder.")
+    ] = "compact",
     as_json: options.AsJson = False,
 ) -> None:
-    """Print architecture, size, training, scores and licence of a model, and verify its hash."""
+    """Print a model's header and verify its hash.
+
+    The header has architecture, size, training, metrics, licence and provenance.
+    """
     from nirgen.models.catalog import find_model, read_extractor_config, verify
 
     path = find_model(model)
@@ -88,11 +93,13 @@ def _print_rows(rows: dict[str, str]) -> None:
 
 @app.command("import")
 def import_model(
-    source: Annotated[Path, typer.Argument(help="Weights of another project: .pt, .pth or .safetensors.")],
-    target: Annotated[Path, typer.Argument(help="File to write, ending in .safetensors.")],
+    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A .pt, .pth or .safetensors file to read.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The .safetensors file to write.")],
     layout: Annotated[
         Literal["released", "internimage"],
-        typer.Option("--as", help="Content: generator of the Pix2Next authors, or official InternImage classifier."),
+        typer.Option(
+            "--as", help="Layout: a Pix2Next generator of its authors, or an official InternImage classifier."
+        ),
     ] = "released",
     licence: Annotated[
         str | None,
@@ -102,9 +109,10 @@ def import_model(
         ),
     ] = None,
 ) -> None:
-    """Convert weights of another project; code inside the file is never run.
+    """Import weights of another project.
 
-    An InternImage classifier becomes a file of initial weights for an extractor (extractor.weights of a training).
+    Reads tensors only; code in the file is never run. An InternImage classifier becomes a file to initialize the
+    extractor from (setting extractor.weights).
     """
     from nirgen.models.importing import import_weights
 
@@ -117,10 +125,10 @@ def import_model(
 
 @app.command("export")
 def export_model(
-    model: Annotated[str, typer.Argument(help="Embedded name, model file or run folder of the released architecture.")],
-    target: Annotated[Path, typer.Argument(help="File to write, ending in .pt.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the released architecture.")],
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The .pt file to write.")],
 ) -> None:
-    """Convert a model into a checkpoint of the Pix2Next authors' code."""
+    """Export weights to the layout of the Pix2Next authors."""
     from nirgen.models.catalog import find_model
     from nirgen.models.importing import export_weights
 

@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 Device = Annotated[
-    str | None, typer.Option(metavar="NAME", help="cpu, cuda, cuda:1, mps...  [default: best available]")
+    str | None, typer.Option(metavar="NAME", help="Device: cpu, cuda, cuda:1, mps...  [default: best available]")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done; write nothing.")]
 Changes = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Setting to change, such as seed=1; repeatable."),
+    typer.Option("--set", metavar="NAME=VALUE", help="Setting to change, by its dotted name; repeatable."),
 ]
 Sources = Annotated[
     list[str] | None,
@@ -42,13 +42,16 @@ DetectModel = Annotated[
     str | None,
     typer.Option(
         metavar="ID|DIR|fresh",
-        help="Hub id, transformers folder or run to start from.  [default: {detect.config:DetectConfig.model}]",
+        help="Start: hub id, transformers folder, run folder, or fresh weights.  "
+        "[default: {detect.config:DetectConfig.model}]",
     ),
 ]
-DetectSettings = Annotated[Path | None, typer.Option("--config", metavar="FILE", help="YAML file of settings.")]
+DetectSettings = Annotated[
+    Path | None, typer.Option("--config", metavar="FILE", help="YAML file of training settings.")
+]
 Steps = Annotated[
     int | None,
-    typer.Option(min=1, help="Optimizer steps per training.  [default: {detect.config:DetectConfig.steps}]"),
+    typer.Option(min=1, help="Optimizer steps.  [default: {detect.config:DetectConfig.steps}]"),
 ]
 Batch = Annotated[
     int | None, typer.Option(min=1, help="Images per step.  [default: {detect.config:DetectConfig.batch}]")
@@ -59,7 +62,7 @@ LearningRate = Annotated[
 TrainSize = Annotated[
     int | None,
     typer.Option(
-        metavar="PIXELS",
+        metavar="PX",
         help="Side that images are resized to, a multiple of 32.  [default: {detect.config:DetectConfig.size}]",
     ),
 ]
@@ -130,11 +133,19 @@ class Group(typer.Typer):
 _DEFAULT = re.compile(r"\{([\w.]+):([\w.]+)\}")
 
 
+_METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", list[str]: "TEXT"}
+
+
 class _Command(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
+        parameter: Any
         for parameter in self.params:
             text = getattr(parameter, "help", None) or ""
-            parameter.help = _DEFAULT.sub(lambda match: default_of(*match.groups()), text)  # type: ignore[attr-defined]
+            parameter.help = _DEFAULT.sub(lambda match: default_of(*match.groups()), text)
+            if parameter.param_type_name == "argument":
+                parameter.display_type_rich = lambda ctx: ""  # noqa: ARG005
+            elif parameter.metavar is None and hasattr(parameter, "type_descriptor"):
+                parameter.metavar = _METAVARS.get(parameter.type_descriptor.annotation)
         super().format_help(ctx, formatter)
 
 

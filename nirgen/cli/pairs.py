@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from functools import partial
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -33,51 +32,59 @@ class _ListByDefault(TyperGroup):
 
 app = options.Group(
     cls=_ListByDefault,
-    help="List RGB-NIR pairs ('nirgen pairs ROOT' is 'nirgen pairs list ROOT'), and check them.",
+    help="List and check RGB-NIR pairs.\n\n'nirgen pairs ROOT' is short for 'nirgen pairs list ROOT'.",
 )
 
 
 @app.command("list")
 def list_pairs(
-    out: Annotated[Path, typer.Option("--out", "-o", help="The CSV file to write.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="CSV file to write.")],
     root: Annotated[
-        Path | None, typer.Argument(help="The folder of the pairs, or a CSV with the columns rgb and nir.")
+        Path | None, typer.Argument(metavar="[ROOT]", help="Folder of the pairs, or a CSV with columns rgb and nir.")
     ] = None,
     layout: Annotated[
-        str, typer.Option(help="auto, splits, folders, pix2pix, side-by-side, ranus, idd-aw, flir or csv.")
+        str,
+        typer.Option(
+            metavar="NAME",
+            help="Folder layout: auto, splits, folders, pix2pix, side-by-side, ranus, idd-aw, flir or csv.",
+        ),
     ] = "auto",
-    rgb: Annotated[
-        Path | None, typer.Option(help="With --nir, in place of a layout: the folder of RGB images.")
-    ] = None,
-    nir: Annotated[Path | None, typer.Option(help="With --rgb: the folder of NIR images.")] = None,
+    rgb: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of RGB images, in place of ROOT.")] = None,
+    nir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of NIR images, with --rgb.")] = None,
     rgb_suffix: Annotated[
-        str | None, typer.Option(help="What the stems of RGB images end in.  [default: _rgb, -rgb, _vis...]")
+        str | None, typer.Option(help="Ending of RGB file stems.  [default: _rgb, -rgb, _vis...]")
     ] = None,
     nir_suffix: Annotated[
-        str | None, typer.Option(help="What the stems of NIR images end in.  [default: _nir, -nir, _ir...]")
+        str | None, typer.Option(help="Ending of NIR file stems.  [default: _nir, -nir, _ir...]")
     ] = None,
     direction: Annotated[
-        Literal["AtoB", "BtoA"], typer.Option(help="Of pix2pix: AtoB if A, or the left half, is RGB.")
+        Literal["AtoB", "BtoA"], typer.Option(help="Direction of pix2pix layouts; AtoB: A, or the left half, is RGB.")
     ] = "AtoB",
     index: Annotated[
         Path | None,
-        typer.Option(help="A CSV with the columns name, scene_group (or sequence) and, if known, category."),
+        typer.Option(metavar="FILE", help="CSV with columns name, scene_group or sequence, and optionally category."),
     ] = None,
     split: Annotated[
         str | None,
-        typer.Option(
-            metavar="SHARES", help="Divide the pairs anew, such as train=0.8,val=0.1,test=0.1; sequences stay whole."
-        ),
+        typer.Option(metavar="SHARES", help="Split shares to divide the pairs by: train=0.8,val=0.1,test=0.1."),
     ] = None,
     split_by: Annotated[
         Literal["sequence", "frame"] | None,
-        typer.Option(help="Unit that --split keeps whole; frame cuts sequences.  [default: {pairs.find:Division.by}]"),
+        typer.Option(help="Unit that --split keeps whole.  [default: {pairs.find:Division.by}]"),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Random seed of --split.  [default: {pairs.find:Division.seed}]")
     ] = None,
 ) -> None:
-    """List RGB-NIR pairs, matched by stem, with their sequences, splits and hashes."""
+    """List RGB-NIR pairs with splits, sequences and hashes.
+
+    Matches RGB and NIR images by file stem and writes a CSV for 'nirgen train' and 'nirgen evaluate'.
+
+    \b
+    Examples:
+      nirgen pairs ranus -o pairs.csv
+      nirgen pairs --rgb photos --nir nir --split train=0.9,val=0.1 -o pairs.csv
+    """
     from nirgen.pairs.find import Division, find_pairs, parse_shares
     from nirgen.pairs.layouts import LAYOUTS, recognise
     from nirgen.pairs.matching import Rules
@@ -97,7 +104,7 @@ def list_pairs(
             folders=folders,
             rules=Rules(rgb_suffix, nir_suffix, rgb_first=direction == "AtoB"),
             division=Division(parse_shares(split) if split else {}, **options.given(by=split_by, seed=seed)),
-            progress=partial(report, "hash"),
+            progress=report,
         )
     found.write(out)
     typer.echo(f"{out}: {_counts(found)}; {'two folders' if folders else f'layout {layout}'}")
@@ -109,31 +116,34 @@ def list_pairs(
 
 @app.command("check")
 def check(
-    listing: Annotated[Path, typer.Argument(metavar="LIST", help="The list that 'nirgen pairs' wrote.")],
+    listing: Annotated[Path, typer.Argument(metavar="LIST", help="Pair list of 'nirgen pairs'.")],
     root: options.Root = None,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The Parquet file to write.  [default: LIST.check.parquet]")
+        Path | None,
+        typer.Option("--out", "-o", metavar="FILE", help="Parquet file to write.  [default: LIST.check.parquet]"),
     ] = None,
-    sheet: Annotated[Path | None, typer.Option(metavar="FILE.png", help="Write a picture of the worst pairs.")] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(metavar="FILE.png", help="Contact sheet of the worst pairs to write.")
+    ] = None,
     drop_worse_than: Annotated[
         float | None,
         typer.Option(
-            min=0,
-            metavar="PIXELS",
-            help="Write a list without pairs that lie farther apart, and without unrelated and damaged ones.",
+            min=0, metavar="PX", help="Largest misalignment kept in the clean list, which drops damaged pairs, too."
         ),
     ] = None,
     clean_list: Annotated[
-        Path | None, typer.Option(help="Where --drop-worse-than writes it.  [default: LIST.clean.csv]")
+        Path | None,
+        typer.Option(metavar="FILE", help="Clean list of --drop-worse-than.  [default: LIST.clean.csv]"),
     ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: up to 4]")] = None,
 ) -> None:
-    """Measure each pair: misalignment, swapped partners, mutual information, clipping, copies across splits.
+    """Check RGB-NIR pairs for misalignment and other faults.
 
-    Exit code 3: some images could not be read; the report says why. Suspect pairs alone leave it 0.
+    Measures misalignment, swapped partners, mutual information, clipping and copies across splits; writes a row per
+    pair and prints the suspect ones.
     """
-    from nirgen.pairs import PairList
-    from nirgen.pairs.check import TOLERANCE, check_pairs, clean_pairs
+    from nirgen.pairs import PairList, check_pairs, clean_pairs
+    from nirgen.pairs.check import TOLERANCE
     from nirgen.pairs.report import write_report, write_sheet
 
     if clean_list is not None and drop_worse_than is None:
@@ -146,7 +156,7 @@ def check(
     pairs = PairList.read(listing, root, missing_ok=True)
     tolerance = TOLERANCE if drop_worse_than is None else drop_worse_than
     with progress("nothing was written") as report:
-        rows = check_pairs(pairs, tolerance=tolerance, workers=workers, progress=partial(report, "check"))
+        rows = check_pairs(pairs, tolerance=tolerance, workers=workers, progress=report)
     write_report(out, rows)
     _print_suspects(rows)
     typer.echo(f"report: {out}")

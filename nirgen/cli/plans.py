@@ -32,19 +32,18 @@ def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
         typer.echo(_matched(matched))
     for line in _remarks(summary):
         typer.echo(line)
-    _print_curation(summary["curation"])
+    if summary["curation"] is not None:
+        print_curation(summary["curation"])
     _print_leaks(summary)
 
 
-def _print_curation(curation: Mapping[str, Any] | None) -> None:
-    """What a curator's decisions come to."""
-    if curation is None:
-        return
+def print_curation(curation: Mapping[str, Any]) -> None:
+    """Show the effect of decisions, as `Curated.described` gives it."""
     typer.echo(f"decisions: {counted(curation['applied'])} of {curation['decisions']} carried out")
     if curation["idle"]:
         typer.echo(f"{curation['idle']} decisions about boxes have no effect, for their images are rejected")
-    print_noted("gone", curation["gone"])
-    print_noted("changed", curation["changed"])
+    _print_noted("gone", curation["gone"])
+    _print_noted("changed", curation["changed"])
 
 
 def counted(counts: Mapping[str, int]) -> str:
@@ -57,8 +56,7 @@ def counted(counts: Mapping[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
 
 
-def print_noted(what: str, decisions: Sequence[Mapping[str, Any]]) -> None:
-    """Decisions of which something is to be known, a line each."""
+def _print_noted(what: str, decisions: Sequence[Mapping[str, Any]]) -> None:
     for each in decisions[:_NOTED]:
         typer.echo(f"{what}: {each['action']} {each['key']}: {each['why']}")
     if len(decisions) > _NOTED:

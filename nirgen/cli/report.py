@@ -1,4 +1,4 @@
-"""`nirgen report`: a dataset on one HTML page that needs no other file."""
+"""`nirgen report`: write an HTML page about a dataset."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from nirgen.cli.output import announce, progress
 
 def report(
     folder: Annotated[
-        Path,
-        typer.Argument(metavar="D", help="A dataset of 'nirgen build-dataset', or a folder of 'nirgen translate'."),
+        Path, typer.Argument(metavar="D", help="Folder of 'nirgen build-dataset' or 'nirgen translate'.")
     ],
-    out: Annotated[
-        Path,
-        typer.Option("--out", "-o", metavar="FILE", help="The page to write, outside of D; an old one is replaced."),
-    ] = Path("report.html"),
-    title: Annotated[str | None, typer.Option(help="Of the page.  [default: D's name]", show_default=False)] = None,
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="HTML file to write, outside of D.")] = Path(
+        "report.html"
+    ),
+    title: Annotated[
+        str | None, typer.Option(help="Title of the page.  [default: D's name]", show_default=False)
+    ] = None,
     images: Annotated[
         int | None,
         typer.Option(
@@ -54,10 +54,10 @@ def report(
     sources: options.Sources = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Write a page about a dataset for people without FiftyOne: counts, statistics, the worst and the best, sliders.
+    """Write an HTML report of a dataset.
 
-    The page is one file that opens from disk and loads nothing. Scores are computed first where they are missing, and
-    kept in D. docs/report.md says how the numbers are made.
+    Writes one file that opens without a server or network: counts, statistics, the worst and best images and boxes,
+    and RGB-NIR sliders. Missing scores are computed and stored in D. docs/report.md defines the numbers.
     """
     announce("reading the dataset", quiet=as_json)
     from nirgen.report import ReportOptions, write_report

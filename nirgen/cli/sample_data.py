@@ -1,4 +1,4 @@
-"""`nirgen sample-data`: made images to try things on."""
+"""`nirgen sample-data`: write synthetic data to try commands on."""
 
 from __future__ import annotations
 
@@ -11,18 +11,23 @@ from nirgen.cli import options
 
 
 def sample_data(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="The folder to write; new, or empty.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; new or empty.")],
     frames: Annotated[
         int | None,
-        typer.Option(min=2, max=1000, help="Frames per recording.  [default: {recipe.sample:write_sample.frames}]"),
+        typer.Option(
+            min=2,
+            max=1000,
+            help="Frames per recording; there are three.  [default: {recipe.sample:write_sample.frames}]",
+        ),
     ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, help="Random seed of the scenes.  [default: {recipe.sample:write_sample.seed}]")
     ] = None,
 ) -> None:
-    """Write made RGB-NIR pairs, labelled RGB frames and labelled NIR frames, the same every time.
+    """Write synthetic sample data.
 
-    They are to try commands and recipes on, and teach a network nothing of use.
+    Writes RGB-NIR pairs, labelled RGB frames and labelled NIR frames to try commands and recipes on; the same every
+    time. They are too simple to train a useful network.
     """
     from nirgen.recipe.sample import write_sample
 

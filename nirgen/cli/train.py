@@ -18,31 +18,39 @@ if TYPE_CHECKING:
 
 def train(
     config: Annotated[
-        str, typer.Argument(help="YAML file of settings, or a preset: paper, released, compact.", show_default=False)
+        str,
+        typer.Argument(metavar="CONFIG", help="YAML file, or a preset: paper, released, compact.", show_default=False),
     ],
-    out: Annotated[Path, typer.Argument(help="Run folder to write or to resume.")],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="Run folder to write or resume.")],
     pairs: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Pair list that 'nirgen pairs' wrote.  [default: data.pairs of CONFIG]"),
+        Path | None, typer.Option(metavar="FILE", help="Pair list of 'nirgen pairs'.  [default: data.pairs of CONFIG]")
     ] = None,
     root: options.Root = None,
     changes: options.Changes = None,
     max_minutes: Annotated[
-        float | None, typer.Option(min=0.05, help="Time budget for the schedule, without the final evaluation.")
+        float | None, typer.Option(min=0.05, help="Time budget for the training schedule, in minutes.")
     ] = None,
     device: options.Device = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of the weights, for the model's header.")] = None,
-    seed: Annotated[int | None, typer.Option(min=0, help="Random seed for weights, data order and crops.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the weights, stored in the model file.")] = None,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Random seed for weights, data order and crops.  [default: CONFIG's]")
+    ] = None,
     allow_changes: Annotated[
-        bool, typer.Option("--allow-changes", help="Resume although settings or pairs changed.")
+        bool, typer.Option("--allow-changes", help="Resume although settings or pairs have changed.")
     ] = False,
     dry_run: options.DryRun = False,
 ) -> None:
-    """Train a generator; the run folder is then a model.
+    """Train a generator on RGB-NIR pairs.
 
-    The same command resumes a stopped run. Ctrl-C finishes the step and saves a checkpoint; a second one exits at once.
-    The finished model is evaluated on the split 'val', as by 'nirgen evaluate'. On several GPUs: torchrun
-    --nproc-per-node=4 -m nirgen train...
+    Reads a pair list and writes a run folder: checkpoints, logs, samples, and a model that other commands take by the
+    folder's name. The finished model is evaluated on the split 'val'. The same command resumes a stopped run. Ctrl-C
+    finishes the step and saves; a second Ctrl-C stops at once.
+
+    \b
+    Examples:
+      nirgen train compact runs/a --pairs pairs.csv
+      nirgen train paper runs/b --pairs pairs.csv --set losses.ssim=5
+      torchrun --nproc-per-node=4 -m nirgen train paper runs/c --pairs pairs.csv
     """
     from nirgen.errors import ConfigError
     from nirgen.pairs import PairList

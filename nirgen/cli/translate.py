@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -14,226 +13,197 @@ from nirgen.cli import options
 from nirgen.cli.output import announce, bars, show, stoppable
 
 if TYPE_CHECKING:
-    from nirgen.devices import Wanted
-    from nirgen.translate.job import Engine
-    from nirgen.translate.options import RunOptions, Shard, TranslateOptions
+    from nirgen.translate.run import Request
     from nirgen.translate.summary import Profile, Summary
     from nirgen.translate.url import Place
 
+Paths = Annotated[
+    list[str],
+    typer.Argument(
+        metavar="SRC OUT",
+        help="Input folder or image, and output folder; paths or URLs (s3://). --list makes SRC optional.",
+    ),
+]
+Model = Annotated[str, typer.Option(metavar="MODEL", help="Embedded model, model file or run folder.")]
+Listing = Annotated[
+    Path | None,
+    typer.Option(
+        "--list", metavar="FILE", help="Text file of images, one per line, relative to SRC or to FILE's folder."
+    ),
+]
+Format = Annotated[
+    Literal["png", "jpg", "tif"] | None,
+    typer.Option("--format", help="Output image format.  [default: {translate.options:TranslateOptions.format}]"),
+]
+BitDepth = Annotated[
+    Literal["8", "16"] | None,
+    typer.Option(
+        help="Output bits per channel; 16 needs one channel and png or tif.  "
+        "[default: {translate.options:TranslateOptions.bit_depth}]"
+    ),
+]
+Channels = Annotated[
+    Literal["1", "3"] | None,
+    typer.Option(help="Output channels; 3 are equal copies.  [default: {translate.options:TranslateOptions.channels}]"),
+]
+Size = Annotated[
+    str | None,
+    typer.Option(metavar="HxW", help="Height and width to resize inputs to, in pixels.  [default: their own]"),
+]
+Tile = Annotated[
+    int | None,
+    typer.Option(
+        min=0, metavar="PX", help="Tile side in pixels; 0 disables tiling.  [default: only where memory is short]"
+    ),
+]
+ShardText = Annotated[
+    str | None,
+    typer.Option(metavar="I/N", help="Shard to process, such as 1/4; join with 'nirgen manifest merge'."),
+]
+Batch = Annotated[int | None, typer.Option(min=1, help="Batch size.  [default: 1; more on a GPU]")]
+WorkerCount = Annotated[
+    int | None,
+    typer.Option(min=1, help="Threads that read and write images.  [default: one per processor, up to 16]"),
+]
+Devices = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAMES",
+        help="Device, such as cpu or cuda:1; cuda:0,cuda:1 or all for several.  [default: best available]",
+    ),
+]
+EngineName = Annotated[Literal["local", "ray"], typer.Option(help="Execution engine: this machine or a Ray cluster.")]
+RayAddress = Annotated[
+    str | None,
+    typer.Option(metavar="HOST:PORT", help="Address of the Ray cluster.  [default: start one for this run]"),
+]
+RayWorkers = Annotated[
+    int | None, typer.Option(min=1, help="Ray workers.  [default: one per GPU, else one per machine]")
+]
+PrecisionName = Annotated[
+    Literal["auto", "fp32", "bf16", "fp16"],
+    typer.Option(help="Inference precision; auto: bf16 on GPUs with hardware for it, else fp32."),
+]
+OnError = Annotated[
+    Literal["continue", "stop"] | None,
+    typer.Option(help="Action at a bad image.  [default: {translate.options:RunOptions.on_error}]"),
+]
+MaxPixels = Annotated[
+    int | None, typer.Option(min=1, help="Largest accepted image.  [default: {images.decoder:PIXEL_LIMIT}]")
+]
+Redo = Annotated[bool, typer.Option("--redo", help="Translate images again that are done already.")]
+Preview = Annotated[
+    Path | None, typer.Option(metavar="FILE.png", help="Contact sheet of the first inputs and outputs to write.")
+]
+WithProfile = Annotated[bool, typer.Option("--profile", help="Print time per stage and the bottleneck.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
+
 
 def translate(
-    paths: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="SRC OUT",
-            help="A folder or an image, and the folder to write; or URLs (s3://). With --list, SRC may be left out.",
-        ),
-    ],
-    model: Annotated[str, typer.Option(help="Embedded model, model file or run folder.")] = "compact",
-    listing: Annotated[
-        Path | None,
-        typer.Option(
-            "--list",
-            metavar="FILE",
-            help="Translate the files named there, one a line, relative to SRC or else to FILE's folder.",
-        ),
-    ] = None,
-    image_format: Annotated[
-        Literal["png", "jpg", "tif"] | None,
-        typer.Option("--format", help="Output image format.  [default: {translate.options:TranslateOptions.format}]"),
-    ] = None,
-    bit_depth: Annotated[
-        Literal["8", "16"] | None,
-        typer.Option(
-            help="Bits per output channel; 16 with one channel and png or tif only.  "
-            "[default: {translate.options:TranslateOptions.bit_depth}]"
-        ),
-    ] = None,
-    channels: Annotated[
-        Literal["1", "3"] | None,
-        typer.Option(
-            help="Output channels; 3 are equal copies.  [default: {translate.options:TranslateOptions.channels}]"
-        ),
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Resize sources to this height and width.  [default: their own]")
-    ] = None,
-    tile: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            metavar="PX",
-            help="Cut every image into tiles of that side; 0: never.  [default: where memory is short]",
-        ),
-    ] = None,
-    shard: Annotated[
-        str | None,
-        typer.Option(metavar="I/N", help="Only part I of N, the same on every machine; see 'nirgen manifest merge'."),
-    ] = None,
-    batch: Annotated[
-        int | None,
-        typer.Option(min=1, help="Images of one size that the model gets at once.  [default: 1; more on a GPU]"),
-    ] = None,
-    workers: Annotated[
-        int | None, typer.Option(min=1, help="Threads that read and write.  [default: one a processor, up to 16]")
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAMES",
-            help="cpu, cuda, cuda:1; cuda:0,cuda:1 or all: a process for each.  [default: the best there is]",
-        ),
-    ] = None,
-    engine: Annotated[
-        Literal["local", "ray"], typer.Option(help="What does the work: this machine, or a cluster of Ray.")
-    ] = "local",
-    ray_address: Annotated[
-        str | None,
-        typer.Option(metavar="HOST:PORT", help="Of the cluster.  [default: one on this machine, for this run]"),
-    ] = None,
-    ray_workers: Annotated[
-        int | None, typer.Option(min=1, help="Workers of the cluster.  [default: one a GPU, or else one a machine]")
-    ] = None,
-    precision: Annotated[
-        Literal["auto", "fp32", "bf16", "fp16"],
-        typer.Option(help="What the model computes in; auto is bf16 on GPUs made for it, else fp32."),
-    ] = "auto",
-    on_error: Annotated[
-        Literal["continue", "stop"] | None,
-        typer.Option(help="Action at a bad image.  [default: {translate.options:RunOptions.on_error}]"),
-    ] = None,
-    max_pixels: Annotated[
-        int | None, typer.Option(min=1, help="Largest image accepted.  [default: {images.decoder:PIXEL_LIMIT}]")
-    ] = None,
-    redo: Annotated[
-        bool, typer.Option("--redo", help="Translate these sources again, whatever OUT holds of them.")
-    ] = False,
+    paths: Paths,
+    model: Model = "compact",
+    listing: Listing = None,
+    image_format: Format = None,
+    bit_depth: BitDepth = None,
+    channels: Channels = None,
+    size: Size = None,
+    tile: Tile = None,
+    shard: ShardText = None,
+    batch: Batch = None,
+    workers: WorkerCount = None,
+    device: Devices = None,
+    engine: EngineName = "local",
+    ray_address: RayAddress = None,
+    ray_workers: RayWorkers = None,
+    precision: PrecisionName = "auto",
+    on_error: OnError = None,
+    max_pixels: MaxPixels = None,
+    redo: Redo = False,
     dry_run: options.DryRun = False,
-    preview: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Write one picture of the first sources and outputs.")
-    ] = None,
-    profile: Annotated[bool, typer.Option("--profile", help="Print where the time went, and what would help.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", help="Print errors only.")] = False,
+    preview: Preview = None,
+    profile: WithProfile = False,
+    quiet: Quiet = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Translate RGB images to NIR images.
 
-    OUT mirrors SRC's tree (a/b.jpg becomes a/b.png) and has manifest.parquet, with a row for each source. A second run
-    does only what is not done yet. Exit code 0: every source is done; 3: some failed, and the manifest says why; 130:
-    stopped by Ctrl-C, after what was in flight (a second one stops at once).
+    Reads SRC and writes one image per input at the same relative path in OUT, and OUT/manifest.parquet with a row per
+    input: status, error, hashes and provenance. Running the command again translates only what is missing or changed.
+    Ctrl-C finishes the images in flight; a second Ctrl-C stops at once.
+
+    \b
+    Examples:
+      nirgen translate photos nir
+      nirgen translate photos nir --format jpg --device cuda:0,cuda:1
+      nirgen translate s3://bucket/photos s3://bucket/nir --shard 1/4
     """
     source, out = _source_and_out(paths, listing)
-    pixels, run = _options(
-        options.given(
-            format=image_format,
-            bit_depth=bit_depth and int(bit_depth),
-            channels=channels and int(channels),
-            size=options.parse_size(size),
-            tile=tile or None,
-        ),
-        options.given(
-            batch_size=batch,
-            workers=workers,
-            on_error=on_error,
-            redo=redo,
-            pixel_limit=max_pixels,
-            no_tiles=tile == 0,
-        ),
+    pixels = options.given(
+        format=image_format,
+        bit_depth=bit_depth and int(bit_depth),
+        channels=channels and int(channels),
+        size=options.parse_size(size),
+        tile=tile or None,
     )
-    where, working = _engine(model, device, precision, engine, {"address": ray_address, "workers": ray_workers})
-    arguments: dict[str, Any] = {
-        "options": pixels,
-        "run": run,
-        "listing": listing,
-        "shard": _parse_shard(shard),
-        **where,
-    }
-    announce("reading sources", quiet=quiet or as_json)
+    course = options.given(batch_size=batch, workers=workers, on_error=on_error, pixel_limit=max_pixels)
+    on_cluster = options.given(ray_address=ray_address, ray_workers=ray_workers)
+    if on_cluster and engine != "ray":
+        raise typer.BadParameter(f"--{next(iter(on_cluster)).replace('_', '-')} goes with --engine ray")
+    silent = quiet or as_json
+    announce("reading sources", quiet=silent)
     from nirgen.devices import keep_freed_memory
-    from nirgen.translate.run import check_preview, translate_folder
+    from nirgen.translate.engines import choose_engine
+    from nirgen.translate.options import RunOptions, Shard, TranslateOptions
+    from nirgen.translate.preview import check_preview
+    from nirgen.translate.run import Request, execute
 
+    request = Request(
+        source,
+        out,
+        choose_engine(engine, model, device, precision, **on_cluster),
+        options=TranslateOptions.read(pixels, where="the command line"),
+        run=RunOptions.read({**course, "redo": redo, "no_tiles": tile == 0}, where="the command line"),
+        listing=listing,
+        shard=None if shard is None else Shard.parse(shard),
+    )
     if preview is not None:
-        check_preview(preview, source, out)
+        check_preview(preview, request)
     if dry_run:
-        _print_plan(source, out, arguments, as_json=as_json)
+        _print_plan(request, as_json=as_json)
         return
     keep_freed_memory()
-    kept, silent = "what is done stays; run the same command again to go on", quiet or as_json
-    with stoppable(kept, second="exit", quiet=silent) as stopped, bars(final="translate", hidden=silent) as bar:
-        summary = translate_folder(
-            source,
-            out,
-            **arguments,
-            engine=working,
-            progress=lambda at: bar(at.phase, at.done, at.total),
-            stopped=stopped,
-        )
-    if as_json:
-        typer.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
-    elif not quiet:
-        _print_summary(summary)
-    if profile and not as_json:
-        _print_profile(summary.profile)
-    if summary.failed and not as_json:
-        _print_failures(summary)
+    kept = "what is done stays; run the same command again to go on"
+    with stoppable(kept, second="exit", quiet=silent) as stopped, bars(final="translate", hidden=silent) as report:
+        summary = execute(request, progress=report, stopped=stopped)
+    _print_results(summary, quiet=quiet, as_json=as_json, profile=profile)
     if preview is not None:
-        _write_preview(source, out, arguments, preview, quiet=quiet or as_json)
+        _write_preview(preview, request, quiet=silent)
     raise typer.Exit(summary.exit_code)
 
 
 def _source_and_out(names: list[str], listing: Path | None) -> tuple[Place | None, Place]:
     from nirgen.translate.url import to_place
 
-    paths = [to_place(name) for name in names]
-    if len(paths) == 2:
-        return paths[0], paths[1]
-    if len(paths) == 1 and listing is not None:
-        return None, paths[0]
+    places = [to_place(name) for name in names]
+    if len(places) == 2:
+        return places[0], places[1]
+    if len(places) == 1 and listing is not None:
+        return None, places[0]
     raise typer.BadParameter("give SRC and OUT (SRC may be left out with --list)")
 
 
-def _parse_shard(text: str | None) -> Shard | None:
-    from nirgen.translate.options import Shard
-
-    return None if text is None else Shard.parse(text)
-
-
-def _engine(
-    model: str, device: str | None, precision: Wanted, name: str, cluster: dict[str, Any]
-) -> tuple[dict[str, Any], Engine | None]:
-    """Which model runs where, as arguments of `translate_folder`, and what does the work."""
-    if name != "ray":
-        given = [f"--ray-{option}" for option, value in cluster.items() if value is not None]
-        if given:
-            raise typer.BadParameter(f"{given[0]} goes with --engine ray")
-    if name == "local" and (device is None or ("," not in device and device != "all")):
-        return {"model": model, "device": device, "precision": precision}, None
-    from nirgen.devices import list_devices
-    from nirgen.translate.worker import ModelLoader
-
-    if name == "ray":
-        # Before Ray is imported: it sends nothing home, and its C++ parts keep to themselves what it mends itself.
-        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
-        from nirgen.translate.cluster import Cluster
-
-        if precision == "auto":  # the same on all machines, whatever this one has
-            precision = "bf16" if device == "cuda" else "fp32"
-        on_cluster = Cluster(ModelLoader(model, precision), device=device, **cluster)
-        return {"model": on_cluster.describe()}, on_cluster
-    devices = list_devices(device or "")
-    if len(devices) == 1:
-        return {"model": model, "device": devices[0], "precision": precision}, None
-    from nirgen.translate.workers import Workers
-
-    workers = Workers(ModelLoader(model, precision), devices)
-    return {"model": workers.describe()}, workers
-
-
-def _options(pixels: dict[str, Any], run: dict[str, Any]) -> tuple[TranslateOptions, RunOptions]:
-    from nirgen.translate.options import RunOptions, TranslateOptions
-
-    where = "the command line"
-    return TranslateOptions.read(pixels, where=where), RunOptions.read(run, where=where)
+def _print_results(summary: Summary, *, quiet: bool, as_json: bool, profile: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
+        return
+    if not quiet:
+        _print_summary(summary)
+    if profile:
+        _print_profile(summary.profile)
+    for _, error in summary.failures:
+        typer.echo(f"failed: {error}", err=True)
+    if summary.failed:
+        typer.echo(f"{summary.failed} of {summary.sources} failed; the manifest has every error", err=True)
 
 
 def _print_summary(summary: Summary) -> None:
@@ -255,18 +225,11 @@ def _print_summary(summary: Summary) -> None:
 
 
 def _print_profile(profile: Profile) -> None:
-    """A table of the stages, and what it says of the run."""
     columns = ("stage", "images", "seconds", "images/s of one thread", "share of the wall time")
-    rows = [
-        (
-            stage.name,
-            str(stage.images),
-            f"{stage.seconds:.1f}",
-            f"{stage.rate:.1f}" if stage.images else "",
-            f"{stage.share:.0%}",
-        )
-        for stage in profile.stages
-    ]
+    rows = []
+    for stage in profile.stages:
+        rate = f"{stage.rate:.1f}" if stage.images else ""
+        rows.append((stage.name, str(stage.images), f"{stage.seconds:.1f}", rate, f"{stage.share:.0%}"))
     show(columns, rows, right=range(1, 5), ruled=True)
     typer.echo(
         f"{profile.images_per_second:.2f} images/s; the device was busy {profile.device_busy:.0%} of the time, waited "
@@ -276,35 +239,25 @@ def _print_profile(profile: Profile) -> None:
     typer.echo(f"bottleneck: {profile.remedy}")
 
 
-def _print_failures(summary: Summary) -> None:
-    for _, error in summary.failures:
-        typer.echo(f"failed: {error}", err=True)
-    typer.echo(f"{summary.failed} of {summary.sources} failed; the manifest has every error", err=True)
+def _write_preview(preview: Path, request: Request, *, quiet: bool) -> None:
+    from nirgen.translate.preview import write_preview
 
-
-def _write_preview(source: Place | None, out: Place, arguments: dict[str, Any], preview: Path, *, quiet: bool) -> None:
-    from nirgen.translate.plan import make_plan
-    from nirgen.translate.run import write_preview
-
-    pixels, run = arguments["options"], arguments["run"]
-    plan = make_plan(source, out, f".{pixels.format}", listing=arguments["listing"], shard=arguments["shard"])
-    shown = write_preview(plan, out, preview, pixel_limit=run.pixel_limit)
-    if not shown:
+    if not write_preview(preview, request):
         typer.echo(f"warning: there is nothing to show side by side; {str(preview)!r} was not written", err=True)
     elif not quiet:
         typer.echo(f"side by side: {preview}")
 
 
-def _print_plan(source: Place | None, out: Place, arguments: dict[str, Any], *, as_json: bool) -> None:
+def _print_plan(request: Request, *, as_json: bool) -> None:
     from nirgen.translate.run import look_ahead
 
-    plan, states = look_ahead(source, out, **arguments)
+    states = look_ahead(request)
     if as_json:
         items = [
             {"source": item.source, "output": item.output, "state": state, "problem": item.problem or None}
             for item, state in states
         ]
-        typer.echo(json.dumps({"root": str(plan.root), "items": items}))
+        typer.echo(json.dumps({"root": str(request.plan.root), "items": items}))
         return
     for item, state in states:
         what = item.problem or f"{_one_line(item.source)} -> {_one_line(item.output)}"

@@ -1,4 +1,4 @@
-"""`nirgen validate`: whether a detection dataset is sound, and what loaders make of it."""
+"""`nirgen validate`: check a detection dataset."""
 
 from __future__ import annotations
 
@@ -26,41 +26,39 @@ _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 def validate(
     paths: Annotated[
         list[Path],
-        typer.Argument(
-            metavar="D | ANNOTATIONS.json...", help="A dataset of 'nirgen build-dataset', or COCO files, one a split."
-        ),
+        typer.Argument(metavar="D|FILE...", help="Dataset of 'nirgen build-dataset', or COCO files, one per split."),
     ],
     images: Annotated[
         list[Path] | None,
-        typer.Option(help="The images' folder, for COCO files; or one for each file.  [default: the files' own]"),
+        typer.Option(
+            metavar="DIR", help="Image folder of the COCO files, or one per file; repeatable.  [default: their own]"
+        ),
     ] = None,
     train_ready: Annotated[
         bool,
-        typer.Option("--train-ready", help="Load all with pycocotools, torchvision and transformers, and count."),
+        typer.Option("--train-ready", help="Load the dataset with pycocotools, torchvision and transformers as well."),
     ] = False,
     decode: Annotated[
-        bool, typer.Option("--decode/--no-decode", help="Decode every image, or read the headers only.")
+        bool, typer.Option("--decode/--no-decode", help="Decode every image, or read headers only.")
     ] = True,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A generator's file or run folder, for training pairs D lacks; more than once for more."),
+        typer.Option(metavar="MODEL", help="Generator whose training pairs D doesn't record; repeatable."),
     ] = None,
     as_json: options.AsJson = False,
 ) -> None:
-    """Look for all that makes detectors fail, or look better than they are.
+    """Check a detection dataset for errors and leaks.
 
-    Exit code 1: there are errors. Warnings and notes alone leave it 0. docs/validation.md lists the checks.
+    Reads annotations, images and provenance; prints each finding with its effect, examples and the remedy.
+    docs/validation.md lists the checks.
     """
-    folder = _folder_of(paths, images or [], model or [])
+    _check_usage(paths, images or [], model or [])
     announce("reading annotations", quiet=as_json)
-    from nirgen.validate import Options, validate_coco, validate_dataset
+    from nirgen import validate as library
 
-    how = Options(decode=decode, train_ready=train_ready, models=tuple(model or ()))
+    how = library.Options(decode=decode, train_ready=train_ready, models=tuple(model or ()))
     with progress("nothing was changed") as bar:
-        if folder is not None:
-            report = validate_dataset(folder, how, progress=bar)
-        else:
-            report = validate_coco(paths, images or [], how, progress=bar)
+        report = library.validate(paths, images or [], how, progress=bar)
     if as_json:
         typer.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:
@@ -68,8 +66,7 @@ def validate(
     raise typer.Exit(report.exit_code)
 
 
-def _folder_of(paths: Sequence[Path], images: Sequence[Path], models: Sequence[str]) -> Path | None:
-    """The dataset's folder; None if annotation files are named."""
+def _check_usage(paths: Sequence[Path], images: Sequence[Path], models: Sequence[str]) -> None:
     folders = [path for path in paths if path.is_dir()]
     if folders and len(paths) > 1:
         raise typer.BadParameter("name one dataset, or COCO files, not both")
@@ -77,7 +74,6 @@ def _folder_of(paths: Sequence[Path], images: Sequence[Path], models: Sequence[s
         raise typer.BadParameter("--images goes with COCO files; a dataset has its images")
     if models and not folders:
         raise typer.BadParameter("--model goes with a dataset of 'nirgen build-dataset'")
-    return folders[0] if folders else None
 
 
 def _print(report: Report) -> None:
@@ -97,11 +93,10 @@ def _print_findings(findings: Sequence[Finding]) -> None:
         (_text(each.about.severity, _COLOURS[each.about.severity]), each.check, str(each.count), _details(each))
         for each in findings
     ]
-    show(("", "check", "count", "what was found, where for example, and the remedy"), rows, right=(2,))
+    show(("", "check", "count", "finding, examples and remedy"), rows, right=(2,))
 
 
 def _details(finding: Finding) -> Text:
-    """What was found, what breaks otherwise, examples, the remedy; a line each."""
     from rich.text import Text
 
     about = finding.about
@@ -124,7 +119,7 @@ def _print_loaded(loaded: Sequence[Loaded]) -> None:
             rows.append([each.split, what, str(expected), *cells])
     typer.echo()
     show(("split", "what", "expected", *loaders), rows, right=range(2, 3 + len(loaders)))
-    typer.echo("Images reach transformers as RGB, as torchvision makes them; regions to ignore it drops by design.")
+    typer.echo("transformers gets images as RGB, as torchvision converts them; it drops regions to ignore by design.")
 
 
 def _print_checked(report: Report) -> None:

@@ -4,64 +4,48 @@ from __future__ import annotations
 
 import heapq
 import warnings
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from pycocotools import mask as rle_tools
 
-from nirgen.dataset.decisions import Editing
-from nirgen.labels.file import annotation
+from nirgen.curation import DECIMALS
+from nirgen.dataset.decisions import Subject, SubjectBox
+from nirgen.labels.file import annotation, box_counts
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
+    from nirgen.dataset.decisions import Change
     from nirgen.dataset.plan import Plan, PlannedImage
 
 
 @dataclass(frozen=True, slots=True)
-class Box:
-    """An annotation of the dataset.
-
-    Attributes:
-        coco: Its COCO keys.
-        source_key: What its label file calls it.
-        steps: What was done since the source, in words.
-        added: Whether a curator added it; its label file doesn't have it then.
-    """
+class Annotation:
+    """An annotation of the dataset."""
 
     coco: dict[str, Any]
-    source_key: str
-    steps: tuple[str, ...]
-    added: bool = False
+    source_key: str  # its name in the source labels
+    steps: tuple[str, ...]  # since the source
+    added: bool = False  # by a curator
 
 
 @dataclass(frozen=True, slots=True)
 class Labelled:
-    """An image of the dataset with what is on it.
+    """An image of the dataset with its annotations."""
 
-    Attributes:
-        id: From 1, in the order of the keys, over all splits; rejected images keep theirs.
-        image: The image.
-        boxes: In the order of their keys; their ids are from 1 over all splits as well. Deleted ones keep theirs, and
-            added ones come after all others.
-        dropped: The keys of those that had no width or height left after scaling.
-    """
-
-    id: int
+    id: int  # from 1 in the order of the keys, over all splits; a rejected image keeps its id
     image: PlannedImage
-    boxes: list[Box] = field(default_factory=list)
-    dropped: list[str] = field(default_factory=list)
+    boxes: list[Annotation] = field(default_factory=list)  # sorted by key; ids from 1 over all splits
+    dropped: list[str] = field(default_factory=list)  # keys of boxes without width or height after scaling
 
 
 def label_images(plan: Plan) -> Iterator[Labelled]:
-    """Number the images of a plan and their annotations, one image at a time.
+    """Yield the images of a plan in the order of their keys, numbered, with their annotations.
 
-    Args:
-        plan: The plan.
-
-    Yields:
-        The images, in the order of their keys, without the rejected ones.
+    Deleted annotations and those of rejected images leave gaps; added ones are numbered after all others.
     """
     names = {category.id: category.name for category in plan.categories}
     ids = {name: number for number, name in names.items()}
@@ -72,40 +56,97 @@ def label_images(plan: Plan) -> Iterator[Labelled]:
             continue
         labelled = Labelled(identifier, image)
         scaling = Scaling.of(image)
-        editing = Editing(image, ids) if image.decisions else None
+        changes = image.outcome.changes if image.outcome else {}
         for key, values in _by_key(image):
             scaled = values if scaling.identity else scaling.annotation(values)
             if scaled is None:
                 labelled.dropped.append(f"{image.key}#{key}")
                 continue
             number += 1
-            edited, decided = editing.apply(key, scaled) if editing else (scaled, ())
-            if edited is None:
-                continue
-            coco = _coco(edited, number, identifier, f"{image.key}#{key}")
-            labelled.boxes.append(Box(coco, key, (*_steps(values, names[values["category_id"]], scaling), *decided)))
-        for key, values, decided in editing.added() if editing else ():
-            last += 1
-            labelled.boxes.append(Box(_coco(values, last, identifier, f"{image.key}#{key}"), key, decided, added=True))
+            edited, decided = _edit(scaled, changes.get(key, ()), ids)
+            if edited is not None:
+                coco = _coco(edited, number, identifier, f"{image.key}#{key}")
+                steps = (*_steps(values, names[values["category_id"]], scaling), *decided)
+                labelled.boxes.append(Annotation(coco, key, steps))
+        for key, added in image.outcome.added if image.outcome else ():
+            edited, decided = _edit({}, added, ids)
+            if edited is not None:
+                last += 1
+                coco = _coco(edited, last, identifier, f"{image.key}#{key}")
+                labelled.boxes.append(Annotation(coco, key, decided, added=True))
         labelled.boxes.sort(key=lambda box: box.source_key)
         yield labelled
 
 
 def image_entries(plan: Plan, split: str, licences: Mapping[tuple[int, Any], int]) -> Iterator[dict[str, Any]]:
-    """The COCO `images` of a split; keys of the source that nirgen doesn't own stay.
+    """Yield the COCO `images` of a split; foreign keys of the source pass through.
 
     Args:
         plan: The plan.
-        split: Which split of it.
-        licences: The new ids of licences that have one, by the position of their label file and their id there.
+        split: Name of the split.
+        licences: New ids of renumbered licences, by position of their label file and old id.
     """
     for identifier, image, rejected in _numbered(plan):
         if image.split == split and not rejected:
             yield _image_entry(identifier, image, licences)
 
 
+def subject_of(image: PlannedImage, names: Mapping[int, str]) -> Subject:
+    """Return an image as decisions are about it.
+
+    Args:
+        image: The image, without decisions.
+        names: Category names by id.
+    """
+    scaling, boxes, dropped = Scaling.of(image), dict[str, SubjectBox](), set[str]()
+    for key, values in _by_key(image):
+        scaled = values if scaling.identity else scaling.annotation(values)
+        if scaled is None:
+            dropped.add(key)
+        else:
+            x, y, width, height = scaled["bbox"]
+            boxes[key] = SubjectBox(names[values["category_id"]], (x, y, width, height))
+    return Subject(image.sha256, (image.width, image.height), boxes, frozenset(dropped))
+
+
+def count_boxes(image: PlannedImage, ids: Mapping[str, int]) -> tuple[Counter[int], int]:
+    """Count the boxes of an image by category id, and its regions to ignore; decisions are applied, no scaling is."""
+    raws = image.labels.annotations if image.labels else ()
+    if image.outcome is None:
+        boxes = box_counts(image.labels) if image.labels else Counter[int]()
+        return boxes, len(raws) - boxes.total()
+    boxes, ignored = Counter[int](), 0
+    edits = [(values, image.outcome.changes.get(values["source_key"], ())) for values in map(annotation, raws)]
+    for values, changes in (*edits, *(({}, changes) for _, changes in image.outcome.added)):
+        edited, _ = _edit(values, changes, ids)
+        if edited is not None and edited["iscrowd"]:
+            ignored += 1
+        elif edited is not None:
+            boxes[edited["category_id"]] += 1
+    return boxes, ignored
+
+
+def _edit(
+    values: dict[str, Any], changes: Sequence[Change], ids: Mapping[str, int]
+) -> tuple[dict[str, Any] | None, tuple[str, ...]]:
+    """Return COCO values after changes, None for a deleted annotation, and the steps."""
+    for change in changes:
+        action, box = change.decision.action, change.after
+        if box is None:
+            return None, ()
+        if action == "add":
+            source_key = change.decision.key.rpartition("#")[2]
+            values = {"iscrowd": 0, "source_key": source_key, "source_category": box.category}
+        if action in {"add", "relabel"}:
+            values = values | {"category_id": ids[box.category]}
+        if action in {"add", "move"}:
+            values = {name: value for name, value in values.items() if name != "segmentation"}
+            values |= {"bbox": list(box.bbox), "area": round(box.bbox[2] * box.bbox[3], DECIMALS)}
+    return values, tuple(map(str, changes))
+
+
 def _numbered(plan: Plan) -> Iterator[tuple[int, PlannedImage, bool]]:
-    """The images with their ids, and whether they are rejected, sorted by key."""
+    """Yield (id, image, rejected), sorted by key."""
     kept, rejected = ((image, False) for image in plan.images), ((image, True) for image in plan.rejected)
     merged = heapq.merge(kept, rejected, key=lambda pair: pair[0].key)
     for identifier, (image, is_rejected) in enumerate(merged, start=1):
@@ -113,14 +154,14 @@ def _numbered(plan: Plan) -> Iterator[tuple[int, PlannedImage, bool]]:
 
 
 def _count_all(plan: Plan) -> int:
-    """How many annotations there would be without decisions; 0 if none is added, for then nobody needs to know."""
-    if not any(decision.action == "add" for image in plan.images for decision in image.decisions):
+    """Count all annotations without decisions; 0 if none is added, because then nobody needs the count."""
+    if not any(True for image in plan.images if image.outcome for _ in image.outcome.added):
         return 0
     return sum(_count(image) for image in (*plan.images, *plan.rejected))
 
 
 def _count(image: PlannedImage) -> int:
-    """How many annotations of an image there would be without decisions."""
+    """Count the annotations of an image without decisions."""
     scaling = Scaling.of(image)
     if image.labels is None or scaling.identity:
         return 0 if image.labels is None else len(image.labels.annotations)
@@ -151,7 +192,7 @@ def _image_entry(identifier: int, image: PlannedImage, licences: Mapping[tuple[i
 
 
 def _by_key(image: PlannedImage) -> Sequence[tuple[str, dict[str, Any]]]:
-    """The annotations of an image's label entry with their keys, sorted by these."""
+    """Return (source key, COCO values) of the label entry, sorted by key."""
     if image.labels is None:
         return []
     values = [annotation(raw) for raw in image.labels.annotations]
@@ -159,7 +200,7 @@ def _by_key(image: PlannedImage) -> Sequence[tuple[str, dict[str, Any]]]:
 
 
 def _coco(values: dict[str, Any], identifier: int, image_id: int, key: str) -> dict[str, Any]:
-    """The keys of an annotation in the dataset: COCO's first, the source's own last."""
+    """Return an annotation of the dataset: COCO's keys first, the source's last."""
     own = {
         "id": identifier,
         "image_id": image_id,
@@ -173,7 +214,6 @@ def _coco(values: dict[str, Any], identifier: int, image_id: int, key: str) -> d
 
 
 def _steps(values: dict[str, Any], category: str, scaling: Scaling) -> tuple[str, ...]:
-    """What was done to an annotation, in words."""
     steps = []
     if values.get("derived"):
         steps.append(f"box from {values['derived']}")
@@ -188,28 +228,18 @@ def _steps(values: dict[str, Any], category: str, scaling: Scaling) -> tuple[str
     return tuple(steps)
 
 
-DECIMALS = 3
-
-
 @dataclass(frozen=True, slots=True)
 class Scaling:
-    """From the frame that was labelled to the image.
+    """From the frame that was labelled to the image."""
 
-    Attributes:
-        x: Width of the image divided by that of the frame.
-        y: The same of the heights.
-        width: Of the image, in pixels.
-        height: The same.
-    """
-
-    x: float
-    y: float
-    width: int
+    x: float  # width of the image divided by that of the frame
+    y: float  # height likewise
+    width: int  # of the image, in pixels
     height: int
 
     @classmethod
     def of(cls, image: PlannedImage) -> Self:
-        """That of an image with its label entry; an image without one has its own frame."""
+        """Return the scaling of an image with its label entry; the identity without one."""
         if image.labels is None:
             return cls(1, 1, image.width, image.height)
         labels = image.labels
@@ -217,7 +247,7 @@ class Scaling:
 
     @property
     def identity(self) -> bool:
-        """Whether labels stay as they are."""
+        """Return True if labels stay as they are."""
         return self.x == self.y == 1
 
     def __str__(self) -> str:
@@ -226,14 +256,14 @@ class Scaling:
     def annotation(self, values: dict[str, Any]) -> dict[str, Any] | None:
         """Scale box, outline, keypoints and area of an annotation.
 
-        The area of a box is that of the box as written, that of a mask the mask's as written, that of polygons grows
-        with them. A mask that has no pixel left leaves its box behind.
+        The area of a box is that of the scaled box, the area of a mask that of the scaled mask; the area of polygons is
+        multiplied. A mask without pixels is dropped, and its box stays.
 
         Args:
-            values: COCO keys.
+            values: COCO values.
 
         Returns:
-            The keys with what was scaled; None if the box has no width or no height left.
+            The scaled values; None if the box has no width or no height left.
 
         Example:
             >>> half = Scaling(0.5, 0.5, 640, 360)
@@ -258,7 +288,7 @@ class Scaling:
         return scaled
 
     def _box(self, bbox: list[float]) -> list[float] | None:
-        """A box, inside the image; None if nothing is left of it that decimals can say."""
+        """Scale a box and cut it at the image; None if nothing remains after rounding."""
         x, y, width, height = bbox
         left, top = round(x * self.x, DECIMALS), round(y * self.y, DECIMALS)
         right = min(round((x + width) * self.x, DECIMALS), self.width)
@@ -267,7 +297,7 @@ class Scaling:
         return [left, top, *size] if min(size) > 0 and round(size[0] * size[1], DECIMALS) > 0 else None
 
     def _points(self, flat: list[float], step: int) -> list[float]:
-        """Scale x and y by turns, each two followed by what isn't scaled if `step` is over 2."""
+        """Scale groups of `step` numbers that begin with x and y."""
         factors = (self.x, self.y)
         return [
             round(value * factors[position % step], DECIMALS) if position % step < 2 else value
@@ -275,7 +305,7 @@ class Scaling:
         ]
 
     def _mask(self, rle: dict[str, Any]) -> dict[str, Any]:
-        """A mask in COCO's RLE, sampled at the nearest pixels, with its area."""
+        """Sample a COCO RLE at the nearest pixels; return it with its area."""
         height, width = rle["size"]
         if isinstance(rle["counts"], list):
             rle = rle_tools.frPyObjects(rle, height, width)

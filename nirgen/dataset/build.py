@@ -2,117 +2,105 @@
 
 from __future__ import annotations
 
-import json
-import platform
 import shutil
-import socket
 import time
 from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from nirgen._version import __version__
 from nirgen.curation import encode
-from nirgen.dataset import folder
-from nirgen.dataset import writers as yolo
+from nirgen.dataset import folder, writers
 from nirgen.dataset.annotations import label_images
 from nirgen.dataset.card import Examples, write_card
+from nirgen.dataset.config import PLACES
 from nirgen.dataset.contents import Contents, check_licence, parts_of
-from nirgen.dataset.leaks import refuse_leaks
 from nirgen.dataset.provenance import provenance_file, write_pairs
 from nirgen.dataset.store import Store, place_all, site_for
-from nirgen.dataset.writers import coco_files, huggingface_files, rfdetr_files, write_configs
-from nirgen.errors import ConfigError, OutputError
+from nirgen.errors import ConfigError, NirgenError, OutputError
 from nirgen.files import safe_path
+from nirgen.labels.policy import BUILT_IN
+from nirgen.runlog import environment, write_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
     from contextlib import AbstractContextManager
-    from pathlib import Path
 
     from nirgen.dataset.annotations import Labelled
-    from nirgen.dataset.config import GeneratedInput, RealInput
     from nirgen.dataset.plan import Plan
     from nirgen.dataset.store import Placed
     from nirgen.progress import Progress
 
 
 FORMATS: Mapping[str, Callable[[Store, Plan], AbstractContextManager[Callable[[Labelled], None]]]] = {
-    "yolo": yolo.yolo_files,
-    "hf": huggingface_files,
-    "rfdetr": rfdetr_files,
+    "yolo": writers.yolo_files,
+    "hf": writers.huggingface_files,
+    "rfdetr": writers.rfdetr_files,
 }
-"""What writes the formats besides COCO."""
-
-NOT_DESCRIBED = {"generated", "real", "policy", "curation"}
-"""Settings that `dataset.json` doesn't have, because they say where inputs lay."""
+"""Writers of the formats besides COCO."""
 
 _REPORT_EVERY = 100
 
 
 @dataclass(frozen=True)
 class Built:
-    """What a build did.
+    """Result of a build."""
 
-    Attributes:
-        out: The dataset, absolute.
-        already: Whether it was there already, from the same plan and intact; nothing was written then.
-        images: How many it holds.
-        annotations: How many it holds, regions to ignore included.
-        dropped: Annotations that were too small after scaling.
-        placed: Images by what their files are: `hardlink`, `symlink`, `copy`, `encoded`; empty if `already`.
-        seconds: How long it took.
-    """
-
-    out: Path
-    already: bool
+    out: Path  # the dataset, absolute
+    already: bool  # it existed, from the same plan and intact; nothing was written
     images: int
-    annotations: int
-    dropped: int
-    placed: Mapping[str, int]
+    annotations: int  # regions to ignore included
+    dropped: int  # annotations that were too small after scaling
+    placed: Mapping[str, int]  # images by `hardlink`, `symlink`, `copy` and `encoded`; empty if `already`
     seconds: float
 
 
 def build(plan: Plan, out: Path, *, replace: bool = False, progress: Progress | None = None) -> Built:
     """Write the dataset of a plan.
 
-    It appears whole or not at all: it is written beside `out`, whose place it takes when it is complete. The same plan
-    gives the same bytes, but for `run.json`.
+    It is written beside `out` and takes its place when it is complete. The same plan gives the same bytes, except for
+    `run.json`.
 
     Args:
-        plan: What to write.
+        plan: The plan.
         out: The dataset's folder.
-        replace: Whether another dataset of nirgen's that is there may be replaced.
-        progress: Told how far the work has come.
-
-    Returns:
-        What was done.
+        replace: Replace another dataset of nirgen in `out`.
+        progress: Progress callback.
 
     Raises:
-        NirgenError: The plan has leaks that aren't allowed, or a licence that one of its parts forbids; an image
-            changed since it was made; a name leads out of the dataset; or `out` is something else, or can't be written.
-            What was there is there still.
+        NirgenError: The plan must not be built (`check_plan`), an image changed since it was made, or `out` is
+            something else or can't be written. What was in `out` stays.
     """
     started = time.monotonic()
-    _check(plan, out)
+    check_plan(plan)
+    for given in plan.config.inputs:
+        if given.folder.resolve().is_relative_to(out.resolve()):
+            raise OutputError(f"{out}: holds the images of '{given.origin}' ({given.folder}); name another folder")
     with site_for(out) as site:
         found = _existing(site.out, plan, replace=replace, progress=progress)
         if found is not None:
             return _built(site.out, found.values, Counter(), started, already=True)
         site.new.mkdir()
         values, placed = _write(plan, Store(site.new), progress)
-        _keep_scores(site.out, site.new)
+        if (site.out / folder.SCORES).is_file():  # their reader knows which of them still hold
+            shutil.copyfile(site.out / folder.SCORES, site.new / folder.SCORES)
         _write_run_json(site.new, plan, started)
         site.change_places()
     return _built(site.out, values, Counter(each.how for each in placed), started)
 
 
-def _check(plan: Plan, out: Path) -> None:
-    """Refuse a plan that must not be carried out, before anything is written."""
+def check_plan(plan: Plan) -> None:
+    """Refuse a plan that must not be carried out.
+
+    Raises:
+        NirgenError: It has no images; leaks that aren't allowed; a licence that one of its parts forbids; unsafe
+            paths; or YOLO label files that several images would share.
+    """
     refuse_leaks(plan)
     if not plan.images:
         raise ConfigError("the plan has no images; see what it leaves out, and why")
@@ -120,22 +108,31 @@ def _check(plan: Plan, out: Path) -> None:
     for image in plan.images:
         safe_path(image.target, image.key)
     if "yolo" in plan.config.formats:
-        yolo.check_names(plan)
-    for given in _inputs(plan):
-        if given.folder.resolve().is_relative_to(out.resolve()):
-            raise OutputError(f"{out}: holds the images of '{given.origin}' ({given.folder}); name another folder")
+        writers.check_names(plan)
 
 
-def _inputs(plan: Plan) -> list[GeneratedInput | RealInput]:
-    return [*plan.config.generated, *plan.config.real]
+def refuse_leaks(plan: Plan) -> None:
+    """Refuse a plan whose validation or test images were seen in training, unless the user allows it.
+
+    Raises:
+        NirgenError: An image was seen; the first leak is named.
+    """
+    if not plan.leaks or plan.config.allow_leak:
+        return
+    count = len({leak.key for leak in plan.leaks})
+    first = plan.leaks[0]
+    raise NirgenError(
+        f"{count} image(s) in validation or test were seen in training, such as '{first.key}' ({first.kind}: "
+        f"{first.other}); remove them, put them into train, or give --allow-leak, which the dataset's card states"
+    )
 
 
 def _existing(out: Path, plan: Plan, *, replace: bool, progress: Progress | None) -> folder.DatasetInfo | None:
-    """The dataset that is there already, if it is the plan's own and intact; one that may be replaced isn't."""
+    """Return the dataset in `out` if it is the plan's own and intact; None if `out` is free or may be replaced."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
     if not folder.is_dataset(out):
-        raise OutputError(f"{out}: there, and no dataset of nirgen's; name another folder")
+        raise OutputError(f"{out}: exists, and is no dataset of nirgen's; name another folder")
     info = folder.read_dataset(out)
     same = (info.digest, info.nirgen_version) == (plan.digest, __version__)
     changed = next(folder.altered(info, progress), None) if same else None
@@ -143,7 +140,7 @@ def _existing(out: Path, plan: Plan, *, replace: bool, progress: Progress | None
         return info
     if not replace:
         what = f"this dataset, but {changed!r} is missing or altered" if same else "another dataset"
-        raise OutputError(f"{out}: holds {what}; say --replace to build it anew, or name another folder")
+        raise OutputError(f"{out}: holds {what}; give --replace to build it anew, or name another folder")
     strangers = [name for name in folder.foreign(info) if not _is_given(out / name, plan)]
     if strangers:
         raise OutputError(
@@ -152,30 +149,24 @@ def _existing(out: Path, plan: Plan, *, replace: bool, progress: Progress | None
         )
     if folder.CURATION in info.files and plan.curation is None and (out / folder.CURATION).exists():
         raise OutputError(
-            f"{out}: was built with decisions, which would be lost; say --curation {out / folder.CURATION}, or move "
+            f"{out}: was built with decisions, which would be lost; give --curation {out / folder.CURATION}, or move "
             "that file away"
         )
     return None
 
 
 def _is_given(path: Path, plan: Plan) -> bool:
-    """Whether a file is that of the plan's decisions, all of which the new dataset will have."""
+    """Return True for the plan's own file of decisions, which the new dataset will have."""
     given = plan.config.curation
     return given is not None and path.name == folder.CURATION and path.resolve() == given.resolve()
 
 
-def _keep_scores(old: Path, new: Path) -> None:
-    """Carry scores over from the dataset that is replaced; their reader knows which of them still hold."""
-    if (old / folder.SCORES).is_file():
-        shutil.copyfile(old / folder.SCORES, new / folder.SCORES)
-
-
 def _write(plan: Plan, store: Store, progress: Progress | None) -> tuple[dict[str, Any], list[Placed]]:
-    """Write all files but `run.json`; what `dataset.json` says, and how the images came."""
+    """Write all files but `run.json`; return the values of `dataset.json` and the placed images."""
     placed = place_all(plan.images, store, plan.config, progress)
     contents, examples = Contents(), Examples.of(plan)
     with ExitStack() as stack:
-        takers = [stack.enter_context(coco_files(store, plan))]
+        takers = [stack.enter_context(writers.coco_files(store, plan))]
         takers += [stack.enter_context(FORMATS[name](store, plan)) for name in sorted(plan.config.formats)]
         add_provenance = stack.enter_context(provenance_file(store, plan))
         for done, (labelled, each) in enumerate(zip(label_images(plan), placed, strict=True), start=1):
@@ -189,7 +180,7 @@ def _write(plan: Plan, store: Store, progress: Progress | None) -> tuple[dict[st
     write_pairs(store, plan.training)
     if plan.curation is not None:
         store.write(folder.CURATION, encode(plan.curation.decisions))
-    write_configs(store, plan)
+    writers.write_configs(store, plan)
     write_card(store, plan, contents, examples)
     values = _described(plan, contents, store)
     (store.root / folder.DATASET_JSON).write_bytes(msgspec.json.format(msgspec.json.encode(values), indent=1) + b"\n")
@@ -197,12 +188,12 @@ def _write(plan: Plan, store: Store, progress: Progress | None) -> tuple[dict[st
 
 
 def _described(plan: Plan, contents: Contents, store: Store) -> dict[str, Any]:
-    """What `dataset.json` says."""
+    """Return the values of `dataset.json`."""
     return {
         "schema": folder.SCHEMA,
         "nirgen": __version__,
         "digest": plan.digest,
-        "config": plan.config.model_dump(mode="json", exclude=NOT_DESCRIBED),
+        "config": plan.config.model_dump(mode="json", exclude=PLACES),
         "categories": [asdict(category) for category in plan.categories],
         **contents.described(plan),
         "labels": [asdict(labels) for labels in plan.label_files],
@@ -220,7 +211,7 @@ def _described(plan: Plan, contents: Contents, store: Store) -> dict[str, Any]:
 def _built(
     out: Path, values: Mapping[str, Any], placed: Mapping[str, int], started: float, *, already: bool = False
 ) -> Built:
-    splits: Sequence[Mapping[str, Any]] = list(values["splits"].values())
+    splits = list(values["splits"].values())
     return Built(
         out=out,
         already=already,
@@ -233,23 +224,22 @@ def _built(
 
 
 def _write_run_json(root: Path, plan: Plan, started: float) -> None:
-    """Clocks, host and absolute paths: all that must not be in the other files."""
-    seconds = time.monotonic() - started
+    """Write clock, host and absolute paths, which the other files must not contain."""
+    seconds, config = time.monotonic() - started, plan.config
+    policy = config.policy if config.policy in BUILT_IN else str(Path(config.policy).absolute())
     values = {
         "schema": folder.SCHEMA,
         "started": datetime.fromtimestamp(time.time() - seconds, UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
-        "host": socket.gethostname(),
-        "platform": platform.platform(),
-        "python": platform.python_version(),
-        "nirgen": __version__,
+        **environment(),
         "inputs": {
             given.origin: {
                 name: None if value is None else str(value.absolute())
                 for name, value in given.model_dump(exclude={"origin"}).items()
             }
-            for given in _inputs(plan)
+            for given in config.inputs
         },
-        "curation": None if plan.config.curation is None else str(plan.config.curation.absolute()),
+        "policy": policy,
+        "curation": None if config.curation is None else str(config.curation.absolute()),
     }
-    (root / folder.RUN_JSON).write_bytes(json.dumps(values, indent=2).encode() + b"\n")
+    write_run(root, values)

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.figure import Figure
 from PIL import Image, ImageDraw
 
 from nirgen import images
+from nirgen.config import SPLITS
 from nirgen.dataset.contents import UNKNOWN, parts_of, splits_in
 from nirgen.dataset.folder import CARD
 from nirgen.dataset.plan import REASONS
-from nirgen.dataset.writers import cell, render
-from nirgen.labels.frames import SPLITS
+from nirgen.dataset.writers import render_text
+from nirgen.templates import cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -36,20 +36,13 @@ NAMES_SHOWN = 15
 
 
 def write_card(store: Store, plan: Plan, contents: Contents, examples: Examples) -> None:
-    """Write the card and its pictures.
-
-    Args:
-        store: The dataset, whose images are there.
-        plan: What it is made by.
-        contents: What it holds.
-        examples: The images to show.
-    """
+    """Write the card and its pictures; the images are in the store already."""
     described = contents.described(plan)
     splits = splits_in(plan)
     if examples.chosen:
         store.write("card/examples.png", examples.draw(store.root, plan.categories))
     store.write("card/classes.png", draw_classes(contents, plan.categories))
-    text = render(
+    text = render_text(
         "README.md.j2",
         plan,
         splits=splits,
@@ -77,7 +70,7 @@ def write_card(store: Store, plan: Plan, contents: Contents, examples: Examples)
 
 
 def _by_origin(contents: Contents, splits: list[str]) -> dict[tuple[str, str], dict[str, int]]:
-    """Images by input and kind, then by split."""
+    """Return image counts by (input, kind) and split."""
     rows: dict[tuple[str, str], dict[str, int]] = {}
     for (origin, kind, split), count in sorted(contents.origins.items()):
         rows.setdefault((origin, kind), dict.fromkeys(splits, 0))[split] = count
@@ -85,7 +78,7 @@ def _by_origin(contents: Contents, splits: list[str]) -> dict[tuple[str, str], d
 
 
 def _merged(contents: Contents, plan: Plan) -> Mapping[str, str]:
-    """By class, and for regions to ignore: the names in the sources, with how many boxes each gave."""
+    """Return the source classes with their counts, for each class and for regions to ignore."""
     names = {category.id: category.name for category in plan.categories}
     counts: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for name in names.values():
@@ -96,19 +89,17 @@ def _merged(contents: Contents, plan: Plan) -> Mapping[str, str]:
 
 
 def _dropped(labels: LabelInput) -> str:
-    """The names of a label file whose labels are in no dataset, with how many there were."""
+    """Return the dropped names of a label file with their counts."""
     names: list[dict[str, Any]] = labels.counts.get("names", [])
     return _counts((each["name"], each["labels"]) for each in names if "dropped" in each["became"])
 
 
 def _listed(keys: Sequence[str]) -> str:
-    """Keys, of many the first few."""
     more = f" and {len(keys) - NAMES_SHOWN} more" if len(keys) > NAMES_SHOWN else ""
     return ", ".join(cell(key) for key in keys[:NAMES_SHOWN]) + more
 
 
 def _counts(items: Iterable[tuple[str, int]]) -> str:
-    """Names with counts, the greatest first; of many names the first few."""
     ranked = sorted(items, key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{cell(name)} ({count:,})" for name, count in ranked[:NAMES_SHOWN])
     others = ranked[NAMES_SHOWN:]
@@ -116,14 +107,14 @@ def _counts(items: Iterable[tuple[str, int]]) -> str:
 
 
 BOX = (211, 375)
-"""(height, width) in pixels that each example is fitted into."""
+"""(height, width) of an example, in pixels."""
 
 COLUMNS = 4
 EACH = 4
-"""Examples of each kind, generated and real."""
+"""Examples of each kind."""
 
 GAP = 20
-"""White between the examples, in pixels, which the captions are written on."""
+"""White pixels between the examples, with the captions."""
 
 COLOURS = ((230, 60, 60), (255, 190, 0), (40, 130, 255), (60, 190, 90), (200, 80, 220), (0, 190, 190))
 IGNORED = (150, 150, 150)
@@ -131,19 +122,14 @@ IGNORED = (150, 150, 150)
 
 @dataclass
 class Examples:
-    """Images to show, spread evenly over those that have annotations.
+    """Example images, spread evenly over those with annotations."""
 
-    Attributes:
-        wanted: The keys of the images to show.
-        chosen: These images with what is on them, as they came by.
-    """
-
-    wanted: frozenset[str]
+    wanted: frozenset[str]  # keys
     chosen: list[Labelled] = field(default_factory=list)
 
     @classmethod
     def of(cls, plan: Plan) -> Examples:
-        """Choose the examples of a plan: up to `EACH` generated ones and as many real ones."""
+        """Choose up to `EACH` generated and as many real images of a plan."""
         wanted: list[str] = []
         for kind in ("generated", "real"):
             keys = [
@@ -154,17 +140,12 @@ class Examples:
         return cls(frozenset(wanted))
 
     def add(self, labelled: Labelled) -> None:
-        """Keep an image that is to be shown."""
+        """Keep an image if it was chosen."""
         if labelled.image.key in self.wanted:
             self.chosen.append(labelled)
 
     def draw(self, folder: Path, categories: Sequence[Category]) -> bytes:
-        """The chosen images in rows, generated ones first, as a PNG.
-
-        Args:
-            folder: The dataset.
-            categories: Of the dataset.
-        """
+        """Return a PNG of the chosen images in rows, generated ones first."""
         colours = {category.id: COLOURS[category.id % len(COLOURS)] for category in categories}
         rows = [
             chosen[start : start + COLUMNS]
@@ -183,12 +164,9 @@ class Examples:
 
 
 def draw_classes(contents: Contents, categories: Sequence[Category]) -> bytes:
-    """How many boxes each class has in each split, generated and real, as a PNG.
+    """Return a PNG of the boxes by class and split, generated and real."""
+    from matplotlib.figure import Figure
 
-    Args:
-        contents: Of the dataset.
-        categories: Of the dataset.
-    """
     splits = [split for split in SPLITS if split in contents.splits]
     figure = Figure(figsize=(3.6 * len(splits), 3.4), layout="constrained")
     plots = np.atleast_1d(figure.subplots(1, len(splits)))
@@ -212,7 +190,7 @@ def draw_classes(contents: Contents, categories: Sequence[Category]) -> bytes:
 
 
 def _draw_boxes(folder: Path, labelled: Labelled, colours: dict[int, tuple[int, int, int]]) -> NDArray[np.uint8]:
-    """An image at the size that it is shown at, with its boxes: (H, W, 3) uint8."""
+    """Return an image with its boxes at the size of an example: (H, W, 3) uint8."""
     rgb = images.read(folder / labelled.image.target)
     scale = min(BOX[0] / rgb.shape[0], BOX[1] / rgb.shape[1])
     rgb = images.resize(rgb, (max(1, round(rgb.shape[0] * scale)), max(1, round(rgb.shape[1] * scale))))
@@ -237,5 +215,4 @@ def _draw_legend(
 
 
 def _shortened(text: str, length: int = 52) -> str:
-    """The end of a text that is too long to show."""
     return text if len(text) <= length else f"...{text[-length:]}"

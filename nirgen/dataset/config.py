@@ -1,4 +1,4 @@
-"""What goes into a dataset, and how."""
+"""Settings of a dataset."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
-from nirgen.config import FrozenConfig
-from nirgen.labels.frames import SPLITS
+from nirgen.config import SPLITS, FrozenConfig
 from nirgen.labels.policy import BUILT_IN
+
+PLACES = {"generated", "real", "policy", "curation"}
+"""Settings that are paths of inputs: plans and datasets record the hashes of these instead."""
 
 _FORBIDDEN = set('/\\:*?"<>|#\0')
 
@@ -26,90 +28,56 @@ Origin = Annotated[str, AfterValidator(_check_origin)]
 
 
 class _Input(FrozenConfig):
-    origin: Origin
+    origin: Origin  # name in keys and folders of the dataset
     folder: Path
-    labels: Path
+    labels: Path  # output of `nirgen labels`, or any file that it reads
 
     def moved(self, move: Callable[[Path], Path]) -> Self:
-        """The same with other paths."""
+        """Return a copy with each path replaced by `move(path)`."""
         return self.model_copy(update={name: move(value) for name, value in self if isinstance(value, Path)})
 
 
 class GeneratedInput(_Input):
-    """Images that `nirgen translate` wrote.
+    """A translation folder; its labels are those of the RGB sources."""
 
-    Attributes:
-        origin: Their name in keys and folders of the dataset.
-        folder: The translation folder.
-        labels: The labels of the RGB sources: what `nirgen labels` wrote, or any file that it reads.
-        sources: The folder of the RGB sources; by default the one that `run.json` names.
-    """
-
-    sources: Path | None = None
+    sources: Path | None = None  # folder of the RGB sources; by default that of the translation's run.json
 
 
 class RealInput(_Input):
-    """Images of a NIR camera.
+    """A folder of images of a NIR camera."""
 
-    Attributes:
-        origin: Their name in keys and folders of the dataset.
-        folder: The folder of the images.
-        labels: Their labels: what `nirgen labels` wrote, or any file that it reads.
-        pairs: A list by `nirgen pairs`, whose NIR images these are: it tells splits, sequences and RGB partners.
-    """
-
-    pairs: Path | None = None
+    pairs: Path | None = None  # list of `nirgen pairs` with splits, sequences and RGB partners of the images
 
 
 class DatasetConfig(FrozenConfig):
-    """A dataset to be made.
+    """Settings of a dataset."""
 
-    Attributes:
-        generated: Translation folders; their images go to training only.
-        real: Folders of real NIR images.
-        policy: The class policy for labels that `nirgen labels` has not converted yet: a name, or a file.
-        splits: The share of each split in the real images that have none of their own; None where all have.
-        split_by: What a split keeps whole; `frame` cuts sequences.
-        seed: Of the division into splits and of the sampling.
-        limit: Generated images at most.
-        generated_per_real: Generated images at most, for each real training image.
-        balance: What sampling evens out: the boxes of the classes, or the images of each value of an attribute.
-        include_unlabelled: Whether images without a label entry are taken, as images without objects.
-        allow_leak: Whether to go on where training has seen what validation or test holds; the dataset's card says it.
-        near_duplicates: Whether near copies are sought by perceptual hash, besides copies of equal bytes.
-        files: How images come into the dataset; `hardlink` copies where the file system is another.
-        codec: Encode all images anew, real and generated alike; None leaves the files as they are.
-        channels: The same for the number of channels; 3 are equal copies.
-        formats: What is written besides COCO.
-        licence: Of the dataset, as its card states it; None derives it from the parts.
-        curation: A file of a curator's decisions; None without any.
-    """
-
-    generated: tuple[GeneratedInput, ...] = ()
+    generated: tuple[GeneratedInput, ...] = ()  # translation folders; their images go to train only
     real: tuple[RealInput, ...] = ()
-    policy: str = "default"
-    splits: Mapping[str, Annotated[float, Field(gt=0, le=1)]] | None = None
-    split_by: Literal["sequence", "frame"] = "sequence"
-    seed: int = Field(default=0, ge=0)
-    limit: int | None = Field(default=None, ge=0)
-    generated_per_real: float | None = Field(default=None, ge=0, allow_inf_nan=False)
-    balance: Literal["class", "weather", "timeofday", "scene"] | None = None
-    include_unlabelled: bool = False
-    allow_leak: bool = False
-    near_duplicates: bool = True
-    files: Literal["hardlink", "symlink", "copy"] = "hardlink"
-    codec: Literal["png", "jpg"] | None = None
-    channels: Literal[1, 3] | None = None
-    formats: tuple[Literal["yolo", "hf", "rfdetr"], ...] = ()
-    licence: str | None = None
-    curation: Path | None = None
+    policy: str = "default"  # class policy, a name or a file, for labels that `nirgen labels` has not converted
+    splits: Mapping[str, Annotated[float, Field(gt=0, le=1)]] | None = None  # shares for real images without a split
+    split_by: Literal["sequence", "frame"] = "sequence"  # unit that a split keeps whole
+    seed: int = Field(default=0, ge=0)  # of splits and sampling
+    limit: int | None = Field(default=None, ge=0)  # maximum of generated images
+    generated_per_real: float | None = Field(default=None, ge=0, allow_inf_nan=False)  # per real training image
+    balance: Literal["class", "weather", "timeofday", "scene"] | None = None  # what sampling evens out
+    include_unlabelled: bool = False  # take images without a label entry as images without objects
+    allow_leak: bool = False  # build although training has seen images of validation or test
+    near_duplicates: bool = True  # search leaks by perceptual hash, too
+    files: Literal["hardlink", "symlink", "copy"] = "hardlink"  # hardlink copies across file systems
+    codec: Literal["png", "jpg"] | None = None  # re-encode all images; None keeps the files
+    channels: Literal[1, 3] | None = None  # re-encode with this number of (equal) channels
+    formats: tuple[Literal["yolo", "hf", "rfdetr"], ...] = ()  # besides COCO
+    licence: str | None = None  # of the dataset; None leaves it to the parts
+    curation: Path | None = None  # file of a curator's decisions
+
+    @property
+    def inputs(self) -> tuple[GeneratedInput | RealInput, ...]:
+        """Return all inputs, generated ones first."""
+        return (*self.generated, *self.real)
 
     def moved(self, move: Callable[[Path], Path]) -> Self:
-        """The same with other paths.
-
-        Args:
-            move: Gives each path its new place.
-        """
+        """Return a copy with each path replaced by `move(path)`."""
         inputs = {kind: tuple(each.moved(move) for each in getattr(self, kind)) for kind in ("generated", "real")}
         policy = self.policy if self.policy in BUILT_IN else str(move(Path(self.policy)))
         curation = None if self.curation is None else move(self.curation)
@@ -129,11 +97,10 @@ class DatasetConfig(FrozenConfig):
 
     @model_validator(mode="after")
     def _need_inputs_of_their_own_names(self) -> Self:
-        inputs: list[_Input] = [*self.generated, *self.real]
-        if not inputs:
+        if not self.inputs:
             raise ValueError("a dataset needs images; give --generated with --labels, or --real with --real-labels")
         seen = set[str]()
-        for each in inputs:
+        for each in self.inputs:
             folded = unicodedata.normalize("NFC", each.origin).casefold()
             if folded in seen:
                 raise ValueError(f"two inputs are named {each.origin!r}; name one of them anew with NAME=FOLDER")

@@ -7,13 +7,14 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nirgen.dataset.decisions import count_boxes
+from nirgen.config import SPLITS
+from nirgen.dataset.annotations import count_boxes, label_images
 from nirgen.dataset.plan import EXAMPLES
 from nirgen.errors import ConfigError
-from nirgen.labels.frames import SPLITS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+    from typing import Self
 
     from nirgen.dataset.annotations import Labelled
     from nirgen.dataset.plan import LabelInput, Plan, PlannedImage
@@ -24,70 +25,55 @@ KEYS_SHOWN = 5
 
 
 def splits_in(plan: Plan) -> list[str]:
-    """The splits that have images, in their usual order."""
+    """Return the splits that have images, train first."""
     used = {image.split for image in plan.images}
     return [split for split in SPLITS if split in used]
 
 
 def class_numbers(plan: Plan) -> dict[int, int]:
-    """What readers that count classes from 0 call each category id: its position in the list of categories."""
+    """Return the class number from 0 by category id: its position in the list of categories."""
     return {category.id: number for number, category in enumerate(plan.categories)}
 
 
 @dataclass
 class SplitContents:
-    """What a split holds.
+    """Contents of a split."""
 
-    Attributes:
-        images: By kind, `generated` or `real`.
-        empty: Images with nothing on them, by their label entry.
-        unlabelled: Images that are taken for empty although nobody has labelled them.
-        only_ignored: The keys of images that have regions to ignore and no boxes.
-        boxes: By category id and kind.
-        ignored: Regions to ignore, the same.
-    """
-
-    images: Counter[str] = field(default_factory=Counter)
-    empty: int = 0
-    unlabelled: int = 0
-    only_ignored: list[str] = field(default_factory=list)
-    boxes: Counter[tuple[int, str]] = field(default_factory=Counter)
-    ignored: Counter[tuple[int, str]] = field(default_factory=Counter)
-
-    def of(self, category: int) -> int:
-        """How many boxes of a category there are."""
-        return sum(count for (each, _), count in self.boxes.items() if each == category)
+    images: Counter[str] = field(default_factory=Counter)  # by kind, `generated` or `real`
+    empty: int = 0  # images whose label entry has no annotation
+    unlabelled: int = 0  # images without a label entry, taken as empty
+    only_ignored: list[str] = field(default_factory=list)  # keys of images with regions to ignore and no boxes
+    boxes: Counter[tuple[int, str]] = field(default_factory=Counter)  # by category id and kind
+    ignored: Counter[tuple[int, str]] = field(default_factory=Counter)  # regions to ignore, likewise
 
 
 class Contents:
-    """What a dataset holds.
-
-    Attributes:
-        splits: By name.
-        origins: Images by input, kind and split.
-        merged: Annotations by input, name of the class in the source, category id, and whether they only tell what to
-            ignore.
-        dropped: The keys of annotations that were too small after scaling.
-        encoded: Images that were encoded anew, by how.
-        size_bytes: Of all images.
-    """
+    """Counts of a dataset."""
 
     def __init__(self) -> None:
         self.splits: dict[str, SplitContents] = defaultdict(SplitContents)
-        self.origins: Counter[tuple[str, str, str]] = Counter()
-        self.merged: Counter[tuple[str, str, int, bool]] = Counter()
-        self.dropped: list[str] = []
-        self.encoded: Counter[str] = Counter()
-        self.size_bytes = 0
+        self.origins: Counter[tuple[str, str, str]] = Counter()  # images by input, kind and split
+        self.merged: Counter[tuple[str, str, int, bool]] = Counter()  # by input, source class, category id, ignored
+        self.dropped: list[str] = []  # keys of annotations that were too small after scaling
+        self.encoded: Counter[str] = Counter()  # re-encoded images by description
+        self.size_bytes = 0  # of all images
 
-    def add(self, labelled: Labelled, placed: Placed) -> None:
-        """Count an image and what is on it."""
+    @classmethod
+    def of(cls, plan: Plan) -> Self:
+        """Count what a plan would write, without its files."""
+        contents = cls()
+        for labelled in label_images(plan):
+            contents.add(labelled)
+        return contents
+
+    def add(self, labelled: Labelled, placed: Placed | None = None) -> None:
+        """Count an image, its annotations and its file."""
         image, split = labelled.image, self.splits[labelled.image.split]
         split.images[image.kind] += 1
         self.origins[image.origin, image.kind, image.split] += 1
         self.dropped += labelled.dropped
-        self.size_bytes += placed.size_bytes
-        if placed.encoded is not None:
+        self.size_bytes += placed.size_bytes if placed else 0
+        if placed and placed.encoded is not None:
             self.encoded[placed.encoded] += 1
         for box in labelled.boxes:
             category, ignored = box.coco["category_id"], bool(box.coco["iscrowd"])
@@ -99,7 +85,7 @@ class Contents:
             split.only_ignored.append(image.key)
 
     def described(self, plan: Plan) -> dict[str, Any]:
-        """The counts as plain values, as `dataset.json` has them."""
+        """Return plain values, as in `dataset.json`."""
         names = {category.id: category.name for category in plan.categories}
         return {
             "splits": {split: _described(self.splits[split], names) for split in splits_in(plan)},
@@ -114,6 +100,9 @@ class Contents:
 
 
 def _described(split: SplitContents, names: dict[int, str]) -> dict[str, Any]:
+    boxes = Counter[int]()
+    for (category, _), count in split.boxes.items():
+        boxes[category] += count
     return {
         "images": split.images.total(),
         "generated": split.images["generated"],
@@ -121,22 +110,13 @@ def _described(split: SplitContents, names: dict[int, str]) -> dict[str, Any]:
         "empty": split.empty,
         "unlabelled": split.unlabelled,
         "only_ignored": len(split.only_ignored),
-        "boxes": {name: split.of(category) for category, name in names.items()},
+        "boxes": {name: boxes[category] for category, name in names.items()},
         "ignored": split.ignored.total(),
     }
 
 
 def summarise(plan: Plan) -> dict[str, Any]:
-    """Count what a plan holds.
-
-    Args:
-        plan: The plan.
-
-    Returns:
-        Plain values: `digest`; `splits` by name, with images, boxes by class, regions to ignore, and bytes; `classes`,
-        what became of each name in the labels; `matched`, `collisions`, `scaled`, `left_out`, `leaks`, `notes`,
-        `curation` (docs/formats.md).
-    """
+    """Return a plan in numbers as plain values (docs/formats.md)."""
     ids = {category.name: category.id for category in plan.categories}
     by_split = {split: [image for image in plan.images if image.split == split] for split in SPLITS}
     return {
@@ -155,7 +135,6 @@ def summarise(plan: Plan) -> dict[str, Any]:
 
 
 def _split(images: Sequence[PlannedImage], ids: dict[str, int]) -> dict[str, Any]:
-    """What a split holds; boxes and regions to ignore are told apart by `iscrowd`."""
     boxes = Counter[int]()
     ignored = empty = 0
     for image in images:
@@ -177,7 +156,6 @@ def _split(images: Sequence[PlannedImage], ids: dict[str, int]) -> dict[str, Any
 
 
 def _class_map(labels: LabelInput) -> dict[str, Any]:
-    """What became of the labels of one input, by their names in the source."""
     return {
         "origin": labels.origin,
         "file": labels.name,
@@ -189,7 +167,7 @@ def _class_map(labels: LabelInput) -> dict[str, Any]:
 
 
 def _collisions(images: Iterable[PlannedImage]) -> dict[str, Any]:
-    """Paths that images of several inputs share; each keeps its own place, in the folder of its input."""
+    """Return the paths that several inputs share; each has its own folder."""
     origins: dict[str, set[str]] = defaultdict(set)
     for image in images:
         origins[image.target.split("/", 2)[2]].add(image.origin)
@@ -211,24 +189,19 @@ _RESTRICTING = re.compile(
 
 @dataclass(frozen=True)
 class Part:
-    """A part of a dataset that has a licence of its own.
-
-    Attributes:
-        what: The part, in words.
-        licence: As the part states it; `unknown` where it doesn't.
-    """
+    """A part of a dataset with its own licence."""
 
     what: str
-    licence: str
+    licence: str  # as the part states it; `unknown` if it doesn't
 
     @property
     def restricted(self) -> bool:
-        """Whether the licence names a use that it doesn't allow, such as a commercial one."""
+        """Return True if the licence restricts the use."""
         return is_restricted(self.licence)
 
 
 def is_restricted(licence: str) -> bool:
-    """Whether a licence, going by its words, doesn't allow every use.
+    """Return True if the words of a licence restrict the use.
 
     Example:
         >>> is_restricted("CC BY-NC 4.0"), is_restricted("research only"), is_restricted("CC BY 4.0")
@@ -238,7 +211,7 @@ def is_restricted(licence: str) -> bool:
 
 
 def parts_of(plan: Plan) -> list[Part]:
-    """The parts of a dataset with their licences: models first, then labels and the images that they describe."""
+    """Return the parts of a dataset with their licences: models, then labels with their images."""
     parts = [Part(f"model {each.model_id[:8]}, which made '{each.origin}'", each.licence) for each in plan.generators]
     for labels in plan.label_files:
         stated = [" ".join(filter(None, (entry.get("name"), entry.get("url")))) for entry in labels.licenses]
@@ -248,10 +221,10 @@ def parts_of(plan: Plan) -> list[Part]:
 
 
 def check_licence(plan: Plan) -> None:
-    """Refuse a licence for the dataset that allows what one of its parts doesn't.
+    """Refuse a licence for the dataset that is wider than that of a part.
 
-    The rule is simple: if the licence of any part names a restriction (non-commercial, research, education, no
-    derivatives), so must the dataset's.
+    If the licence of any part names a restriction (non-commercial, research, education, no derivatives), the dataset's
+    must name one too.
 
     Raises:
         ConfigError: It doesn't.

@@ -1,9 +1,8 @@
-"""Label entries matched with images by path, never by position; names of images in the dataset.
+"""Match label entries with images by path, never by position; name images in the dataset.
 
-Label files and image folders rarely agree on where paths begin. So two paths match if they are equal; else if one is
-a suffix of the other, `b1c66a42/0001.jpg` of `train/b1c66a42/0001.jpg`; else by the name alone, where no second image
-and no second entry has it. Entries without an extension, as BDD100K's files of 2018 have them, are compared with the
-images' paths without theirs.
+Two paths match if they are equal; else if one is a suffix of the other, `b1c66a42/0001.jpg` of
+`train/b1c66a42/0001.jpg`; else by name alone, if the name is unique among images and entries. Entries without an
+extension, as in BDD100K's files of 2018, are compared with the images' paths without theirs.
 """
 
 from __future__ import annotations
@@ -26,19 +25,14 @@ if TYPE_CHECKING:
 
 
 ASPECT_TOLERANCE = 0.01
-"""By how much of itself the ratio of width to height may differ between an image and its label entry."""
+"""Relative difference in aspect ratio that an image and its label entry may have."""
 
 
 @dataclass(frozen=True)
 class Entries:
-    """Which images have which entry.
+    """Label entries of images."""
 
-    Attributes:
-        of: The entry of each image that has one.
-        matched: How they were found.
-    """
-
-    of: Mapping[str, LabelledImage]
+    of: Mapping[str, LabelledImage]  # by image; images without an entry are missing
     matched: Matched
 
 
@@ -49,13 +43,10 @@ def find_entries(origin: str, images: Sequence[str], labels: LabelFile, tally: T
         origin: The input.
         images: POSIX paths.
         labels: Their labels.
-        tally: Where entries without an image are counted.
-
-    Returns:
-        The entries.
+        tally: Takes entries without an image.
 
     Raises:
-        NirgenError: An entry fits several images or an image several entries; or no entry fits any image.
+        NirgenError: A match is ambiguous, or no entry matches any image.
     """
     entries = {entry.file_name: entry for entry in labels.images}
     matches = match_names(images, list(entries), str(labels.path))
@@ -71,16 +62,7 @@ def find_entries(origin: str, images: Sequence[str], labels: LabelFile, tally: T
 
 
 def misfit(entry: LabelledImage, width: int, height: int) -> str | None:
-    """Why boxes of a label entry can't be put on an image.
-
-    Args:
-        entry: The label entry.
-        width: Of the image that was labelled, as it is now, in pixels.
-        height: The same.
-
-    Returns:
-        A remark of both sizes, or None if the image is the labelled one, at its size or another one.
-    """
+    """Return a remark if the aspect ratios of a label entry and its image (in pixels) differ, else None."""
     expected = height * entry.width
     if expected > 0 and abs(width * entry.height - expected) <= ASPECT_TOLERANCE * expected:
         return None
@@ -92,18 +74,15 @@ How = Literal["exact", "trailing", "name", "stem"]
 
 
 def match_names(images: Sequence[str], entries: Sequence[str], where: str) -> dict[str, tuple[str, How]]:
-    """Match images with label entries.
+    """Return (entry, kind of match) for each image that has an entry.
 
     Args:
         images: Distinct POSIX paths.
         entries: Distinct POSIX paths.
-        where: What the entries are in, for the error.
-
-    Returns:
-        For each image that has an entry the entry, and how it was found.
+        where: Label file, for the error.
 
     Raises:
-        NirgenError: An image fits several entries, or an entry several images.
+        NirgenError: An image matches several entries, or an entry several images.
 
     Example:
         >>> match_names(["train/a.jpg", "train/b.jpg"], ["a.jpg", "x/c.jpg"], "labels.json")
@@ -123,10 +102,10 @@ def match_names(images: Sequence[str], entries: Sequence[str], where: str) -> di
 
 
 def _by_trailing(images: Mapping[str, Sequence[str]], entries: Sequence[str]) -> list[tuple[str, str]]:
-    """Images and entries of which one's path is what the other's ends in; of several the longest.
+    """Return (image, entry) where one's path is a suffix of the other's, the longest of several.
 
     Args:
-        images: By what their entries' paths are compared with.
+        images: Images by the path to compare.
         entries: Paths.
     """
     there = set(entries)
@@ -144,7 +123,7 @@ def _by_trailing(images: Mapping[str, Sequence[str]], entries: Sequence[str]) ->
 def _by_name(
     images: Iterable[str], entries: Iterable[str], matches: Mapping[str, tuple[str, How]]
 ) -> dict[str, tuple[str, How]]:
-    """Images and entries that are left and share a name that nothing else has, in folders that differ."""
+    """Return unmatched images whose name is unique, with the entry of that name in another folder."""
     image_names, entry_names = (Counter(map(_name, paths)) for paths in (images, entries))
     left = {_name(entry): entry for entry in _rest(entries, _taken(matches))}
     return {
@@ -155,7 +134,7 @@ def _by_name(
 
 
 def _one_each(pairs: Iterable[tuple[str, str]], how: How, where: str) -> dict[str, tuple[str, How]]:
-    """Pairs as matches, once no image and no entry is in two of them."""
+    """Return (image, entry) pairs as matches, and refuse ambiguous ones."""
     entry_of: dict[str, str] = {}
     image_of: dict[str, str] = {}
     for image, entry in pairs:
@@ -174,7 +153,7 @@ def _one_each(pairs: Iterable[tuple[str, str]], how: How, where: str) -> dict[st
 
 
 def _tails(path: str) -> Iterator[str]:
-    """A path, and what is left of it as its first folders are taken off.
+    """Yield a path and its suffixes, without its first folders.
 
     Example:
         >>> list(_tails("a/b/c.jpg"))
@@ -203,15 +182,12 @@ def _has_ending(path: str) -> bool:
 
 
 def name_targets(origin: str, names: Sequence[str], codec: str | None) -> list[str]:
-    """Where the images of an input go.
+    """Return the distinct POSIX paths of an input's images in the dataset.
 
     Args:
         origin: The input.
         names: Distinct POSIX paths in its folder.
-        codec: What they will be encoded in anew, or None; the endings follow it, by the rule of translation folders.
-
-    Returns:
-        As many distinct POSIX paths in the dataset, in the same order.
+        codec: Format of re-encoded images, or None; extensions follow it, by the rule of translation folders.
 
     Example:
         >>> name_targets("ranus", ["01/a.tif", "01/b.png", "01/b.tif"], "png")

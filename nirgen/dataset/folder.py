@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import os
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import msgspec
 
+from nirgen import images
 from nirgen.errors import ImageError, NirgenError
-from nirgen.files import safe_path
+from nirgen.files import check_schema, safe_path, sha256_of
 from nirgen.labels.file import Category
+from nirgen.progress import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -30,17 +31,15 @@ LINEAGE = "lineage.parquet"
 CARD = "README.md"
 IMAGES = "images"
 CURATION = "curation.jsonl"
-"""The decisions that the dataset was built with, if there were any."""
+"""Decisions that the dataset was built with, if any."""
 SCORES = "scores.parquet"
-"""Scores of what the dataset holds, computed after it was built."""
+"""Scores computed after the build."""
 UNHASHED = frozenset({DATASET_JSON, RUN_JSON, SCORES})
-"""The files of a dataset whose hashes `dataset.json` doesn't have."""
-
-THREADS = 4
+"""Files whose hashes `dataset.json` lacks."""
 
 
 def annotations_name(split: str) -> str:
-    """The COCO file of a split.
+    """Return the COCO file of a split.
 
     Example:
         >>> annotations_name("val")
@@ -51,54 +50,38 @@ def annotations_name(split: str) -> str:
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """What `dataset.json` says.
-
-    Attributes:
-        folder: The dataset.
-        nirgen_version: Of the package that wrote it.
-        digest: Of the plan that it was made by.
-        categories: In the order of their ids.
-        splits: What each split holds, as plain values.
-        files: The sha256 of each file, by its name; `UNHASHED` ones aren't there.
-        values: All of it, as plain values (docs/formats.md).
-    """
+    """Content of `dataset.json`."""
 
     folder: Path
-    nirgen_version: str
-    digest: str
-    categories: tuple[Category, ...]
-    splits: Mapping[str, Mapping[str, Any]]
-    files: Mapping[str, str]
-    values: Mapping[str, Any]
+    nirgen_version: str  # that wrote the dataset
+    digest: str  # of the plan
+    categories: tuple[Category, ...]  # in the order of their ids
+    splits: Mapping[str, Mapping[str, Any]]  # counts as plain values
+    files: Mapping[str, str]  # sha256 by name; `UNHASHED` ones are missing
+    values: Mapping[str, Any]  # all of it (docs/formats.md)
 
     @property
     def curation(self) -> Mapping[str, Any] | None:
-        """What it says of the decisions that it was built with; None without any."""
+        """Return its record of the decisions that it was built with; None without any."""
         found: Mapping[str, Any] | None = self.values.get("curation")
         return found
 
 
 def is_dataset(folder: Path) -> bool:
-    """Whether a folder was written by `nirgen build-dataset`."""
+    """Return True if `nirgen build-dataset` wrote a folder."""
     return (folder / DATASET_JSON).is_file()
 
 
 def read_dataset(folder: Path) -> DatasetInfo:
-    """Read what a dataset says of itself.
-
-    Args:
-        folder: The dataset.
+    """Read the `dataset.json` of a dataset.
 
     Raises:
-        NirgenError: It is no dataset of nirgen's, one of another schema, or its `dataset.json` is damaged.
+        NirgenError: The folder is no dataset, or `dataset.json` is damaged or of another schema.
     """
     path = folder / DATASET_JSON
     try:
         values = msgspec.json.decode(path.read_bytes())
-        if values["schema"] != SCHEMA:
-            raise NirgenError(
-                f"{path}: has schema {values['schema']}, and this nirgen reads {SCHEMA}; build the dataset again"
-            )
+        check_schema(path, values["schema"], SCHEMA, "build the dataset again")
         return DatasetInfo(
             folder=folder,
             nirgen_version=values["nirgen"],
@@ -118,29 +101,16 @@ def read_dataset(folder: Path) -> DatasetInfo:
 
 
 def altered(info: DatasetInfo, report: Progress | None = None) -> Iterator[str]:
-    """The files of a dataset that are missing, or aren't any more what they were when it was built.
-
-    Args:
-        info: The dataset.
-        report: Told after each file.
-
-    Yields:
-        Their names.
-    """
+    """Yield the names of a dataset's files that are missing or changed since the build."""
     names = sorted(info.files)
-    threads = ThreadPoolExecutor(THREADS)
-    try:
-        for done, found in enumerate(threads.map(partial(_sha256, info.folder), names), start=1):
-            if report is not None:
-                report("check", done, len(names))
-            if found != info.files[names[done - 1]]:
-                yield names[done - 1]
-    finally:
-        threads.shutdown(cancel_futures=True)
+    found = in_threads(partial(_sha256, info.folder), names, "check", report)
+    for name, sha256 in zip(names, found, strict=True):
+        if sha256 != info.files[name]:
+            yield name
 
 
 def foreign(info: DatasetInfo) -> Iterator[str]:
-    """The files in a dataset's folder that nirgen didn't write, by name."""
+    """Yield the names of files in a dataset's folder that nirgen didn't write."""
     for folder, folders, names in os.walk(info.folder):
         relative = os.path.relpath(folder, info.folder)
         links = [name for name in folders if os.path.islink(os.path.join(folder, name))]  # noqa: PTH114, PTH118
@@ -151,46 +121,20 @@ def foreign(info: DatasetInfo) -> Iterator[str]:
 
 
 def _sha256(folder: Path, name: str) -> str | None:
-    """The hash of a file; None if it can't be read."""
     try:
-        with (folder / name).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
+        return sha256_of(folder / name)
     except OSError:
         return None
 
 
+S = TypeVar("S")
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Looked:
-    """What a file is, without its pixels.
-
-    Attributes:
-        sha256: Of its bytes.
-        size_bytes: How many they are.
-        size: (height, width) in pixels, upright; None if that wasn't asked for.
-    """
-
-    sha256: str
-    size_bytes: int
-    size: tuple[int, int] | None = None
 
 
 def read_all(
     work: Callable[[Path], T], paths: Sequence[Path], *, what: str, report: Progress | None = None
 ) -> list[T | ImageError]:
-    """Do the same for each of many files, in threads.
-
-    Args:
-        work: What to do; an ImageError is a result as well.
-        paths: The files.
-        what: What the report calls it.
-        report: Told after each file.
-
-    Returns:
-        What came of each file, in order.
-    """
+    """Return the results of `work` on many files, in order; an ImageError is a result, too."""
 
     def attempt(path: Path) -> T | ImageError:
         try:
@@ -198,30 +142,31 @@ def read_all(
         except ImageError as error:
             return error
 
-    results: list[T | ImageError] = []
-    threads = ThreadPoolExecutor(THREADS)
-    try:
-        for result in threads.map(attempt, paths):
-            results.append(result)
-            if report is not None:
-                report(what, len(results), len(paths))
-    finally:
-        threads.shutdown(cancel_futures=True)
-    return results
+    return list(in_threads(attempt, paths, what, report))
 
 
-def hash_file(path: Path) -> Looked:
-    """Hash a file.
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """A file without its pixels."""
+
+    sha256: str
+    size_bytes: int
+    size: tuple[int, int] | None = None  # (height, width) in pixels, upright; None if not asked for
+
+
+def look_at(path: Path, *, with_size: bool = True) -> Looked:
+    """Hash an image, and read its size in pixels from its header if `with_size`.
 
     Raises:
-        ImageError: It can't be read.
+        ImageError: It can't be read, or is no image.
     """
     data = read_bytes(path)
-    return Looked(hashlib.sha256(data).hexdigest(), len(data))
+    size = images.size_of(data, str(path)) if with_size else None
+    return Looked(hashlib.sha256(data).hexdigest(), len(data), size)
 
 
 def read_bytes(path: Path) -> bytes:
-    """The whole of a file.
+    """Return the content of a file.
 
     Raises:
         ImageError: It can't be read.
@@ -229,10 +174,4 @@ def read_bytes(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ImageError(f"{str(path)!r} can't be read: {error.strerror}; bring it back") from error
-
-
-def hash_input(path: Path) -> str:
-    """The sha256 of a file that isn't an image, in pieces."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
+        raise ImageError(f"{str(path)!r} can't be read: {error.strerror}; restore it") from error

@@ -1,58 +1,58 @@
-"""Inputs of a dataset: translation folders, real images, and their labels."""
+"""Inputs of a dataset: translation folders and folders of real NIR images, with their labels."""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
+from nirgen.config import SPLITS
 from nirgen.dataset.entries import find_entries, misfit, name_targets
-from nirgen.dataset.folder import hash_file, hash_input, read_all
+from nirgen.dataset.folder import Looked, look_at, read_all
 from nirgen.dataset.plan import Generator, LabelInput, Matched, PlannedImage, TrainingPair
 from nirgen.dataset.provenance import pairs_of
-from nirgen.dataset.real import find_real
+from nirgen.dataset.read import find_rgb, translated_from
 from nirgen.errors import ImageError, NirgenError
-from nirgen.files import safe_path
+from nirgen.files import safe_path, sha256_of
 from nirgen.labels import open_labels
 from nirgen.labels.policy import BUILT_IN
-from nirgen.translate.journal import journal_path
-from nirgen.translate.manifest import NAME, read_manifest
+from nirgen.pairs.listing import file_of, read_rows
+from nirgen.pairs.matching import list_images
+from nirgen.translate.journal import FOLDER, journal_path
+from nirgen.translate.manifest import NAME, is_manifest, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nirgen.dataset.config import DatasetConfig, GeneratedInput, RealInput
     from nirgen.dataset.plan import Tally
-    from nirgen.dataset.real import RealImage
     from nirgen.labels import Category
     from nirgen.labels.file import LabelFile, LabelledImage
+    from nirgen.pairs.listing import Pair
     from nirgen.progress import Progress
     from nirgen.translate.items import Row
     from nirgen.translate.manifest import Manifest
 
 
+_SPLIT_NAMES = {**{split: split for split in SPLITS}, "training": "train", "valid": "val", "validation": "val"}
+
+
 @dataclass(frozen=True)
 class Translation:
-    """A translation folder whose run has ended.
-
-    Attributes:
-        given: The input.
-        manifest: What it holds.
-        sources: The folder of the RGB sources; None if it isn't known, or gone.
-    """
+    """A finished translation folder."""
 
     given: GeneratedInput
     manifest: Manifest
-    sources: Path | None
+    sources: Path | None  # folder of the RGB sources; None if unknown or missing
 
     @classmethod
     def read(cls, given: GeneratedInput) -> Self:
         """Read the manifest of a translation folder.
 
         Raises:
-            NirgenError: It is none, its run hasn't ended, or a path in its manifest leads out of it.
+            NirgenError: It is none or unfinished, or a path in its manifest is unsafe.
         """
         folder = given.folder
         if journal_path(folder).exists():
@@ -64,11 +64,14 @@ class Translation:
             for name in (row.source, row.output):
                 if name is not None and safe_path(name, str(folder / NAME)) != name:
                     raise NirgenError(f"{folder / NAME}: the name {name!r} isn't in its shortest form; translate anew")
-        return cls(given, manifest, _sources(given))
+        if given.sources is not None and not given.sources.is_dir():
+            raise NirgenError(f"{given.sources}: no folder; name that of the RGB sources of '{given.origin}'")
+        sources = given.sources or translated_from(folder)
+        return cls(given, manifest, sources if sources is not None and sources.is_dir() else None)
 
     @property
     def generator(self) -> Generator:
-        """What made its images."""
+        """Return the translator of its images."""
         header, first = self.manifest.model, self.manifest.rows[0]
         training = header.get("training") or {}
         pairs = training.get("pairs")
@@ -86,46 +89,91 @@ class Translation:
 
     @property
     def training(self) -> tuple[TrainingPair, ...]:
-        """The pairs that its generator was trained on; none if the model's header has no list."""
+        """Return the pairs that its generator was trained on; empty if the model's header has no list."""
         return pairs_of(self.manifest.model, self.manifest.rows[0].model_id)
+
+
+@dataclass(frozen=True, slots=True)
+class RealImage:
+    """A real NIR image that has no split yet."""
+
+    origin: str
+    name: str  # POSIX path in the input's folder
+    path: Path
+    file: Looked
+    target: str  # path in the dataset
+    labels: LabelledImage | None
+    label_file: int  # index in the plan
+    pair: Pair | None  # whose NIR image it is
+    rgb: Path | None  # RGB partner; None if unknown or missing
+
+    @property
+    def key(self) -> str:
+        """Return the stable key."""
+        return f"{self.origin}/{self.name}"
+
+    @property
+    def sequences(self) -> tuple[str, ...]:
+        """Return the names of its recording: by its labels, then by its pair."""
+        known = (self.labels.sequence if self.labels else None, self.pair.sequence if self.pair else None)
+        return tuple(dict.fromkeys(name for name in known if name))
+
+    @property
+    def split(self) -> str | None:
+        """Return the split by its labels, or else by its pair."""
+        return _SPLIT_NAMES.get(_own_split(self.labels, self.pair))
+
+    def planned(self, split: str) -> PlannedImage:
+        """Return the image as a part of the dataset."""
+        height, width = self.file.size or (0, 0)
+        return PlannedImage(
+            key=self.key,
+            origin=self.origin,
+            kind="real",
+            split=split,
+            path=self.path.absolute(),
+            sha256=self.file.sha256,
+            size_bytes=self.file.size_bytes,
+            width=width,
+            height=height,
+            target=self.target,
+            labels=self.labels,
+            label_file=self.label_file,
+            source=self.pair.rgb if self.pair else None,
+            source_sha256=self.pair.rgb_sha256 if self.pair else None,
+            sequence=next(iter(self.sequences), None),
+        )
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """What was read.
+    """All inputs of a dataset."""
 
-    Attributes:
-        config: What was asked for, with the folders of RGB sources that were found.
-        translations: One for each of `config.generated`.
-        labels: One for each input, generated ones first.
-        generated: The images of all translation folders that can go into a dataset.
-        reals: The same of all folders of real images, sorted by key.
-        matched: How the images of each input found their labels.
-    """
-
-    config: DatasetConfig
-    translations: tuple[Translation, ...]
-    labels: tuple[LabelFile, ...]
-    generated: tuple[PlannedImage, ...]
-    reals: tuple[RealImage, ...]
-    matched: tuple[Matched, ...]
+    config: DatasetConfig  # with the RGB source folders that were found
+    translations: tuple[Translation, ...]  # one for each of `config.generated`
+    labels: tuple[LabelFile, ...]  # one for each input, generated ones first
+    generated: tuple[PlannedImage, ...]  # usable images of all translation folders
+    reals: tuple[RealImage, ...]  # usable real images, sorted by key
+    matched: tuple[Matched, ...]  # one for each input
 
     @classmethod
     def read(cls, config: DatasetConfig, tally: Tally, report: Progress | None = None) -> Self:
         """Read all inputs.
 
         Args:
-            config: What is asked for.
-            tally: Where what stays out is counted.
-            report: Told as files are read.
+            config: Settings of the dataset.
+            tally: Takes what is left out.
+            report: Progress of reading files.
 
         Raises:
             NirgenError: One can't be used, or their labels have different classes.
         """
         translations = tuple(Translation.read(given) for given in config.generated)
-        labels = [open_labels(each.given.labels, config.policy, images=each.sources) for each in translations] + [
-            open_labels(given.labels, config.policy, images=given.folder) for given in config.real
-        ]
+        folders = [*(each.sources for each in translations), *(given.folder for given in config.real)]
+        labels = tuple(
+            open_labels(given.labels, config.policy, images=folder)
+            for given, folder in zip(config.inputs, folders, strict=True)
+        )
         _refuse_other_classes(config, labels)
         generated: list[PlannedImage] = []
         reals: list[RealImage] = []
@@ -141,54 +189,50 @@ class Inputs:
         reals.sort(key=lambda image: image.key)
         found = tuple(each.given.model_copy(update={"sources": each.sources}) for each in translations)
         config = config.model_copy(update={"generated": found})
-        return cls(config, translations, tuple(labels), tuple(generated), tuple(reals), tuple(matched))
+        return cls(config, translations, labels, tuple(generated), tuple(reals), tuple(matched))
 
     @property
     def categories(self) -> tuple[Category, ...]:
-        """The classes, which all labels have in common."""
+        """Return the classes, which all labels have in common."""
         return self.labels[0].categories
 
     @property
     def training(self) -> tuple[TrainingPair, ...]:
-        """The pairs that trained the generators."""
+        """Return the pairs that trained the generators."""
         return tuple(pair for translation in self.translations for pair in translation.training)
 
     def label_inputs(self) -> tuple[LabelInput, ...]:
-        """What a plan says of the files of labels."""
+        """Return the records of the label files."""
         return tuple(
             LabelInput(given.origin, file.path.name, file.sha256, file.policy, file.counts, file.licenses)
-            for given, file in zip(_all(self.config), self.labels, strict=True)
+            for given, file in zip(self.config.inputs, self.labels, strict=True)
         )
 
     def digests(self) -> dict[str, str]:
-        """The sha256 of each thing that was read, by the input and what it is."""
+        """Return the sha256 of everything that was read, by name."""
         digests = {}
-        for given, file in zip(_all(self.config), self.labels, strict=True):
+        for given, file in zip(self.config.inputs, self.labels, strict=True):
             digests[f"{given.origin}: labels"] = file.sha256
             digests[f"{given.origin}: images"] = self._images_digest(given.origin)
         for generated in self.config.generated:
-            digests[f"{generated.origin}: {NAME}"] = hash_input(generated.folder / NAME)
+            digests[f"{generated.origin}: {NAME}"] = sha256_of(generated.folder / NAME)
         for real in self.config.real:
             if real.pairs is not None:
-                digests[f"{real.origin}: pairs"] = hash_input(real.pairs)
+                digests[f"{real.origin}: pairs"] = sha256_of(real.pairs)
         if self.config.policy not in BUILT_IN:
-            digests["policy"] = hash_input(Path(self.config.policy))
+            digests["policy"] = sha256_of(Path(self.config.policy))
         return digests
 
     def _images_digest(self, origin: str) -> str:
-        """Of a line for each image: its sha256 and key."""
+        """Return the sha256 of a line for each image: its sha256 and key."""
         files = [(image.key, image.sha256) for image in self.generated if image.origin == origin]
         files += [(image.key, image.file.sha256) for image in self.reals if image.origin == origin]
         listing = "".join(f"{sha256}  {key}\n" for key, sha256 in sorted(files))
         return hashlib.sha256(listing.encode()).hexdigest()
 
 
-def _all(config: DatasetConfig) -> list[GeneratedInput | RealInput]:
-    return [*config.generated, *config.real]
-
-
-def _refuse_other_classes(config: DatasetConfig, labels: list[LabelFile]) -> None:
-    for given, file in zip(_all(config), labels, strict=True):
+def _refuse_other_classes(config: DatasetConfig, labels: tuple[LabelFile, ...]) -> None:
+    for given, file in zip(config.inputs, labels, strict=True):
         if file.categories != labels[0].categories:
             ours, others = (", ".join(each.name for each in one.categories) for one in (labels[0], file))
             raise NirgenError(
@@ -206,28 +250,25 @@ def find_generated(
     tally: Tally,
     report: Progress | None = None,
 ) -> tuple[list[PlannedImage], Matched]:
-    """The images of a translation folder that can go into a dataset.
+    """Return the usable images of a translation folder, and how they were matched with labels.
 
     Args:
         translation: The folder.
-        labels: Of its RGB sources.
-        number: The position of the input, which is that of its labels and of its generator in the plan.
-        config: What was asked for.
-        tally: Where what stays out is counted.
-        report: Told as outputs are hashed.
-
-    Returns:
-        The images, and how they found their labels.
+        labels: Labels of its RGB sources.
+        number: Position of the input, also of its labels and its generator in the plan.
+        config: Settings of the dataset.
+        tally: Takes what is left out.
+        report: Progress of hashing.
 
     Raises:
-        NirgenError: Labels and sources don't fit each other, or not in one way only.
+        NirgenError: Labels and sources don't match, or match ambiguously.
     """
     origin = translation.given.origin
     rows = {row.source: row for row in translation.manifest.rows}
     entries = find_entries(origin, list(rows), labels, tally)
     usable = _usable(origin, rows, entries.of, config.include_unlabelled, tally)
     paths = [translation.given.folder / str(row.output) for row in usable]
-    looked = read_all(hash_file, paths, what=f"hash {origin}", report=report)
+    looked = read_all(partial(look_at, with_size=False), paths, what=f"hash {origin}", report=report)
     targets = name_targets(origin, [str(row.output) for row in usable], config.codec)
     found = []
     for row, path, file, target in zip(usable, paths, looked, targets, strict=True):
@@ -269,7 +310,7 @@ def _usable(
     include_unlabelled: bool,
     tally: Tally,
 ) -> list[Row]:
-    """The rows whose images the labels fit, going by the manifest."""
+    """Return the rows whose images fit their labels, by the sizes in the manifest."""
     usable = []
     for row in rows.values():
         entry = entries.get(row.source)
@@ -285,18 +326,102 @@ def _usable(
     return usable
 
 
-def _sources(given: GeneratedInput) -> Path | None:
-    """The folder of the RGB sources, as given or as `run.json` names it; None if it isn't there."""
-    folder = given.sources or _recorded_sources(given.folder / "run.json")
-    if given.sources is not None and not given.sources.is_dir():
-        raise NirgenError(f"{given.sources}: no folder; name that of the RGB sources of '{given.origin}'")
-    return folder if folder is not None and folder.is_dir() else None
+class Partners:
+    """Pairs of a list by their NIR images.
+
+    Args:
+        given: The input.
+
+    Raises:
+        NirgenError: The list can't be read, or has images side by side in one file.
+    """
+
+    def __init__(self, given: RealInput) -> None:
+        rows = read_rows(given.pairs) if given.pairs is not None else ()
+        if any(file_of(pair.nir) != pair.nir for pair in rows):
+            raise NirgenError(
+                f"{given.pairs}: its NIR images are halves of files; list them cut into files of their own"
+            )
+        self._roots = (given.pairs.parent, given.folder) if given.pairs is not None else ()
+        self._by_path = {(root / pair.nir).resolve(): pair for pair in rows for root in self._roots}
+        self._by_hash = {pair.nir_sha256: pair for pair in reversed(rows)}
+
+    def of(self, path: Path, sha256: str) -> Pair | None:
+        """Return the pair of a NIR image: by its path in the list, or by its bytes."""
+        return self._by_path.get(path.resolve()) or self._by_hash.get(sha256)
+
+    def rgb(self, pair: Pair) -> Path | None:
+        """Return the RGB file of a pair, if it exists."""
+        return find_rgb(self._roots, pair.rgb)
 
 
-def _recorded_sources(path: Path) -> Path | None:
-    try:
-        run: Any = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    source = run.get("source") if isinstance(run, dict) else None
-    return Path(source) if isinstance(source, str) else None
+def find_real(
+    given: RealInput,
+    labels: LabelFile,
+    number: int,
+    *,
+    config: DatasetConfig,
+    tally: Tally,
+    report: Progress | None = None,
+) -> tuple[list[RealImage], Matched]:
+    """Return the usable images of a folder, sorted by name, and how they were matched with labels.
+
+    Args:
+        given: The input.
+        labels: Labels of its images.
+        number: Index of the labels in the plan.
+        config: Settings of the dataset.
+        tally: Takes what is left out.
+        report: Progress of reading files.
+
+    Raises:
+        NirgenError: The folder has no images or is a translation folder; or labels and images don't match, or match
+            ambiguously.
+    """
+    files = _list(given)
+    entries = find_entries(given.origin, list(files), labels, tally)
+    partners = Partners(given)
+    names = [name for name in files if name in entries.of or config.include_unlabelled]
+    tally.add(given.origin, "unlabelled", files.keys() - names)
+    looked = read_all(look_at, [files[name] for name in names], what=f"hash {given.origin}", report=report)
+    targets = name_targets(given.origin, names, config.codec)
+    found = []
+    for name, file, target in zip(names, looked, targets, strict=True):
+        entry = entries.of.get(name)
+        if isinstance(file, ImageError):
+            tally.add(given.origin, "damaged", [name])
+            continue
+        pair = partners.of(files[name], file.sha256)
+        problem = _problem(entry, pair, file)
+        if problem is not None:
+            tally.add(given.origin, problem[0], [f"{name} {problem[1]}"])
+        else:
+            rgb = partners.rgb(pair) if pair else None
+            found.append(RealImage(given.origin, name, files[name], file, target, entry, number, pair, rgb))
+    return found, entries.matched
+
+
+def _list(given: RealInput) -> dict[str, Path]:
+    """Return the images of the folder by name."""
+    if (given.folder / FOLDER).is_dir() or is_manifest(given.folder / NAME):
+        raise NirgenError(f"{given.folder}: a translation folder, whose images are not real; give it with --generated")
+    files = {path.relative_to(given.folder).as_posix(): path for path in list_images(given.folder)}
+    if not files:
+        raise NirgenError(f"{given.folder}: no folder with images; name that of the real NIR images")
+    for name in files:
+        safe_path(name, str(given.folder))
+    return files
+
+
+def _problem(entry: LabelledImage | None, pair: Pair | None, file: Looked) -> tuple[str, str] | None:
+    """Return why an image is left out: a key of `REASONS` and a remark."""
+    own = _own_split(entry, pair)
+    if own and own not in _SPLIT_NAMES:
+        return "other-split", f"is of '{own}'"
+    height, width = file.size or (0, 0)
+    remark = misfit(entry, width, height) if entry else None
+    return None if remark is None else ("size", remark)
+
+
+def _own_split(entry: LabelledImage | None, pair: Pair | None) -> str:
+    return (entry.split if entry else None) or (pair.split if pair else "")

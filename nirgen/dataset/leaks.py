@@ -1,7 +1,6 @@
-"""Images of validation or test that training has seen: the same file, the same recording, or a near duplicate.
+"""Leaks: images of validation or test that training has seen, by file, by recording or as a near duplicate.
 
-A model's header lists the pairs that its weights were trained on. A detector's validation images must not be among
-them: what such a model translated carries what it learnt of them.
+The pairs that trained a generator count as training, because its translations carry what it has learnt from them.
 """
 
 from __future__ import annotations
@@ -13,34 +12,34 @@ from typing import TYPE_CHECKING, Self, TypeVar
 from nirgen import images
 from nirgen.dataset.folder import read_all, read_bytes
 from nirgen.dataset.plan import Leak
-from nirgen.errors import ImageError, NirgenError
+from nirgen.errors import ImageError
 from nirgen.pairs.duplicates import Fingerprint, find_near_copies, fingerprint
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
-    from nirgen.dataset.plan import Plan, PlannedImage, TrainingPair
-    from nirgen.dataset.real import RealImage
+    from nirgen.dataset.inputs import RealImage
+    from nirgen.dataset.plan import PlannedImage, TrainingPair
     from nirgen.progress import Progress
 
 
 K = TypeVar("K")
 
 SMALL_SIDE = 64
-"""Pixels that an image has each way, if it has as many, when its fingerprint is taken."""
+"""Side in pixels of the reduced image that a fingerprint is computed from."""
 
 
 def find_leaks(planned: Sequence[PlannedImage], reals: Iterable[RealImage], lineage: LeakRule) -> list[Leak]:
-    """Find images in validation and test whose file or recording is in training, the generators' included.
+    """Find validation and test images whose file or recording is in training, the generators' training included.
 
     Args:
         planned: The images of the dataset, sorted by key.
-        reals: The real ones, with what is known of their partners.
-        lineage: What trained the generators.
+        reals: Its real images with their partners.
+        lineage: Training of the generators.
 
     Returns:
-        The leaks in the order of the images, at most one for each: by file rather than by recording.
+        At most one leak for each image, in their order: by file rather than by recording.
     """
     known = {image.key: image for image in reals}
     train = [image for image in planned if image.split == "train"]
@@ -76,17 +75,15 @@ def find_leaks(planned: Sequence[PlannedImage], reals: Iterable[RealImage], line
 def find_near_duplicates(
     planned: Sequence[PlannedImage], rgb: Mapping[str, Path], *, report: Progress | None = None
 ) -> list[Leak]:
-    """Find images in validation and test that show what an image in training shows.
-
-    RGB files are compared with RGB files, real NIR files with real NIR files.
+    """Find validation and test images that look like a training image, RGB and real NIR files each among themselves.
 
     Args:
         planned: The images of the dataset, sorted by key.
-        rgb: The RGB files of images by their keys, as far as there are any.
-        report: Told as images are read.
+        rgb: RGB files by image key, where known.
+        report: Progress of reading images.
 
     Returns:
-        The leaks, at most one for each image.
+        At most one leak for each image.
     """
     train = [image for image in planned if image.split == "train"]
     judging = [image for image in planned if image.split != "train"]
@@ -97,22 +94,6 @@ def find_near_duplicates(
     return [Leak("near-duplicate", image.key, image.split, other) for image, other in found if other]
 
 
-def refuse_leaks(plan: Plan) -> None:
-    """Make sure that nothing in validation and test was seen in training, or that the user allows it.
-
-    Raises:
-        NirgenError: Something was seen; the first leak is named.
-    """
-    if not plan.leaks or plan.config.allow_leak:
-        return
-    count = len({leak.key for leak in plan.leaks})
-    first = plan.leaks[0]
-    raise NirgenError(
-        f"{count} image(s) in validation or test were seen in training, such as '{first.key}' ({first.kind}: "
-        f"{first.other}); take them out or put them into train, or say --allow-leak, which the dataset's card tells"
-    )
-
-
 def _near(
     judging: Sequence[PlannedImage],
     train: Sequence[PlannedImage],
@@ -120,7 +101,7 @@ def _near(
     what: str,
     report: Progress | None,
 ) -> dict[str, str]:
-    """The nearest copy in training of each image that has one, in words, going by some files of both."""
+    """Return the nearest training image, as text, for each image that has a near copy among `files`."""
     sought, others = ([image.key for image in group if image.key in files] for group in (judging, train))
     if not sought or not others:
         return {}
@@ -138,7 +119,6 @@ def _fingerprint(path: Path) -> Fingerprint:
 
 
 def _first(pairs: Iterable[tuple[K, str]]) -> dict[K, str]:
-    """The first of the values of each key."""
     found: dict[K, str] = {}
     for key, value in pairs:
         found.setdefault(key, value)
@@ -147,21 +127,15 @@ def _first(pairs: Iterable[tuple[K, str]]) -> dict[K, str]:
 
 @dataclass(frozen=True)
 class TrainingList:
-    """The pairs that a generator was trained on.
-
-    Attributes:
-        model_id: Of the generator.
-        files: The pair's name by the sha256 of each of its images.
-        sequences: The first pair's name of each sequence.
-    """
+    """Training pairs of a generator."""
 
     model_id: str
-    files: Mapping[str, str]
-    sequences: Mapping[str, str]
+    files: Mapping[str, str]  # name of the pair by the sha256 of its images
+    sequences: Mapping[str, str]  # name of the first pair by sequence
 
     @classmethod
     def each_of(cls, pairs: Iterable[TrainingPair]) -> list[Self]:
-        """The lists of the generators that some pairs trained."""
+        """Return a list for each generator that the pairs trained."""
         files: defaultdict[str, dict[str, str]] = defaultdict(dict)
         sequences: defaultdict[str, dict[str, str]] = defaultdict(dict)
         for pair in pairs:
@@ -174,12 +148,12 @@ class TrainingList:
 
 
 class LeakRule:
-    """Says of a real image what of it training data has.
+    """Training data that contains real images or their recordings.
 
     Args:
-        lists: Of all generators.
+        lists: Training pairs of all generators.
         images: All real images.
-        generated: The generated images, whose RGB sources may be partners of real images.
+        generated: Generated images; their RGB sources may be partners of real images.
     """
 
     def __init__(
@@ -196,7 +170,7 @@ class LeakRule:
                     self._translated.setdefault((image.origin, sequence), sources[image.pair.rgb_sha256])
 
     def file(self, image: RealImage) -> str | None:
-        """What has this very image, or its RGB partner, in words; None if nothing has."""
+        """Return the training data that contains an image or its RGB partner, as text, or None."""
         for each in self._lists:
             pair = self._seen_file(each, image)
             if pair is not None:
@@ -205,7 +179,7 @@ class LeakRule:
         return None if source is None else f"'{source}', translated from its RGB partner"
 
     def sequence(self, image: RealImage) -> str | None:
-        """What has another image of its recording, in words; None if nothing has."""
+        """Return the training data that contains another image of its recording, as text, or None."""
         for each, origins in zip(self._lists, self._known, strict=True):
             for sequence in image.sequences or _folder(image.name):
                 telling = image.origin in origins or (image.sequences and any(map(str.isalpha, sequence)))
@@ -223,6 +197,6 @@ class LeakRule:
 
 
 def _folder(name: str) -> tuple[str, ...]:
-    """What may be the recording of an image of unknown recording: its folder."""
+    """Return the folder of an image, which may be its recording."""
     folder = name.rpartition("/")[0]
     return (folder,) if folder else ()

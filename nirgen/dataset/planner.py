@@ -11,43 +11,43 @@ from typing import TYPE_CHECKING, Any
 
 from nirgen._version import __version__
 from nirgen.curation import read_decisions
-from nirgen.dataset.annotations import Scaling
-from nirgen.dataset.config import DatasetConfig
+from nirgen.dataset.annotations import subject_of
+from nirgen.dataset.config import PLACES, DatasetConfig
 from nirgen.dataset.contents import summarise
-from nirgen.dataset.decisions import Target, TargetBox, check_categories, judge
+from nirgen.dataset.decisions import Curated, apply_decisions, assign, check_categories, explain_unknown
+from nirgen.dataset.folder import DATASET_JSON, RUN_JSON
 from nirgen.dataset.inputs import Inputs
 from nirgen.dataset.leaks import LeakRule, TrainingList, find_leaks, find_near_duplicates
-from nirgen.dataset.plan import REASONS, Curated, Plan, PlannedImage, Tally
+from nirgen.dataset.plan import REASONS, Plan, PlannedImage, Tally
+from nirgen.dataset.read import recorded_inputs
 from nirgen.dataset.splits import assign_splits, sample
 from nirgen.errors import NirgenError
-from nirgen.files import output_file
-from nirgen.labels.file import annotation
+from nirgen.files import check_schema, output_file
+from nirgen.labels.policy import BUILT_IN
+from nirgen.runlog import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
-    from nirgen.curation import Decision, Decisions
+    from nirgen.curation import Decisions
+    from nirgen.dataset.folder import DatasetInfo
     from nirgen.dataset.plan import Leak
     from nirgen.labels.file import Category
     from nirgen.progress import Progress
-
-
-_PLACES = {"generated", "real", "policy", "curation"}
-"""Settings that say where things are; what lies there has hashes of its own."""
 
 
 def make_plan(config: DatasetConfig, report: Progress | None = None) -> Plan:
     """Plan a dataset.
 
     Args:
-        config: What is asked for.
-        report: Told how far the reading of files is.
+        config: Settings of the dataset.
+        report: Progress of reading files.
 
     Returns:
-        The plan. Its leaks are named and not refused: `leaks.refuse_leaks` does that.
+        The plan. Its leaks are listed and not refused: `build` refuses them.
 
     Raises:
-        NirgenError: An input or a file of decisions can't be used, inputs don't fit each other, or no image is left.
+        NirgenError: An input or the file of decisions can't be used, inputs don't fit together, or no image is left.
     """
     tally = Tally()
     decisions = None if config.curation is None else read_decisions(config.curation)
@@ -75,25 +75,26 @@ def make_plan(config: DatasetConfig, report: Progress | None = None) -> Plan:
 
 
 def _choose(inputs: Inputs, tally: Tally) -> tuple[PlannedImage, ...]:
-    """The images of the dataset with their splits, sorted by key."""
+    """Return the images of the dataset with their splits, sorted by key."""
+    config = inputs.config
     lineage = LeakRule(TrainingList.each_of(inputs.training), inputs.reals, inputs.generated)
     locked = [lineage.file(image) is not None or lineage.sequence(image) is not None for image in inputs.reals]
-    splits = assign_splits(inputs.reals, locked, inputs.config)
-    chosen = sample(inputs.generated, splits.count("train"), inputs.config)
+    splits = assign_splits(inputs.reals, locked, config)
+    chosen = sample(inputs.generated, splits.count("train"), config)
     taken = {image.key for image in chosen}
     for image in inputs.generated:
         if image.key not in taken:
             tally.add(image.origin, "not-sampled", [str(image.source)])
     real = [image.planned(split) for image, split in zip(inputs.reals, splits, strict=True)]
     if not chosen and not real:
-        raise NirgenError("no image is left for the dataset; raise --limit, or see that labels and images fit")
+        raise NirgenError("no image is left for the dataset; raise --limit, or check that labels and images match")
     return tuple(sorted((*chosen, *real), key=lambda image: image.key))
 
 
 def _leaks(
     inputs: Inputs, images: Sequence[PlannedImage], rgb: dict[str, Path], report: Progress | None
 ) -> tuple[Leak, ...]:
-    """The leaks, sorted by key, each image once."""
+    """Return the leaks sorted by key, each image once."""
     chosen = [image for image in images if image.kind == "generated"]
     leaks = find_leaks(images, inputs.reals, LeakRule(TrainingList.each_of(inputs.training), inputs.reals, chosen))
     if inputs.config.near_duplicates:
@@ -103,7 +104,7 @@ def _leaks(
 
 
 def _rgb_files(inputs: Inputs, images: Sequence[PlannedImage]) -> dict[str, Path]:
-    """The RGB files of images by their keys, as far as they are there; none if no image judges a detector."""
+    """Return the existing RGB files of images by key; empty if everything is in train."""
     if all(image.split == "train" for image in images):
         return {}
     roots = {translation.given.origin: translation.sources for translation in inputs.translations}
@@ -116,9 +117,9 @@ def _rgb_files(inputs: Inputs, images: Sequence[PlannedImage]) -> dict[str, Path
 
 
 def _digest(plan: Plan) -> str:
-    """The sha256 of all that decides what the dataset holds."""
+    """Return the sha256 of all that decides what the dataset holds."""
     values: dict[str, Any] = {
-        "config": plan.config.model_dump(mode="json", exclude=_PLACES),
+        "config": plan.config.model_dump(mode="json", exclude=PLACES),
         "categories": [asdict(category) for category in plan.categories],
         "label_files": [asdict(each) for each in plan.label_files],
         "generators": [asdict(each) for each in plan.generators],
@@ -137,100 +138,60 @@ def _digest(plan: Plan) -> str:
 
 
 def _image_values(image: PlannedImage) -> list[Any]:
-    """What decides how an image is written; labels and decisions are those of their files, by hash and name."""
-    names = [field.name for field in fields(PlannedImage) if field.name not in {"path", "labels", "decisions"}]
+    """Return what decides how an image is written; labels and decisions are covered by the hashes of their files."""
+    names = [field.name for field in fields(PlannedImage) if field.name not in {"path", "labels", "outcome"}]
     return [*(getattr(image, name) for name in names), image.labels and image.labels.file_name]
 
 
 @dataclass(frozen=True)
 class Chosen:
-    """The images of a dataset.
+    """The images of a dataset after decisions."""
 
-    Attributes:
-        images: Those that it holds, with the decisions about them, sorted by key.
-        rejected: Those that a curator took out, sorted by key.
-        curation: What the decisions came to; None without any.
-    """
-
-    images: tuple[PlannedImage, ...]
-    rejected: tuple[PlannedImage, ...] = ()
-    curation: Curated | None = None
+    images: tuple[PlannedImage, ...]  # sorted by key
+    rejected: tuple[PlannedImage, ...] = ()  # sorted by key
+    curation: Curated | None = None  # None without decisions
 
 
 def curate(
     images: Sequence[PlannedImage], decisions: Decisions | None, categories: Sequence[Category], tally: Tally
 ) -> Chosen:
-    """Carry decisions out on the images that were divided and sampled.
+    """Apply decisions to images that have their splits and are sampled.
 
     Args:
         images: Sorted by key.
         decisions: A curator's; None without any.
-        categories: The classes of the dataset.
-        tally: Knows why other images stay out; rejected ones are counted there.
+        categories: Classes of the dataset.
+        tally: Has the reasons of images that are left out; rejected ones are added.
 
     Raises:
-        NirgenError: A decision names a class that there isn't, or no image is left.
+        NirgenError: A decision names an unknown class, or no image is left.
     """
     if decisions is None:
         return Chosen(tuple(images))
     check_categories(decisions.all, [category.name for category in categories], decisions.path)
     names = {category.id: category.name for category in categories}
     by_key = {image.key: image for image in images}
-    reasons = tally.reasons()
-
-    def why(key: str) -> str | None:
-        reason = reasons.get(key)
-        return reason and f"its image is among what stays out: {REASONS[reason]}"
-
-    judged = judge(decisions.all, by_key, lambda key: _target(by_key[key], names), why)
-    decided = [_decided(image, judged.applied.get(image.key, ())) for image in images]
-    rejected = tuple(image for image in decided if _is_rejected(image))
+    reasons = {key: f"its image is among what stays out: {REASONS[reason]}" for key, reason in tally.reasons().items()}
+    by_image, unknown = assign(decisions.all, by_key)
+    outcomes = {key: apply_decisions(key, subject_of(by_key[key], names), group) for key, group in by_image.items()}
+    decided = [replace(image, outcome=outcomes.get(image.key)) for image in images]
+    kept = tuple(image for image in decided if not (image.outcome and image.outcome.rejected))
+    rejected = tuple(image for image in decided if image.outcome and image.outcome.rejected)
     for image in rejected:
         tally.add(image.origin, "rejected", [image.key.removeprefix(f"{image.origin}/")])
-    kept = tuple(image for image in decided if not _is_rejected(image))
     if not kept:
         raise NirgenError(f"{decisions.path}: rejects every image of the dataset; keep some")
-    curation = Curated(
-        sha256=decisions.sha256,
-        decisions=decisions.all,
-        applied=dict(sorted(judged.counts.items())),
-        idle=judged.idle,
-        gone=tuple(judged.gone),
-        changed=tuple(judged.changed),
-    )
+    curation = Curated.of(decisions, outcomes.values(), [explain_unknown(each, reasons.get) for each in unknown])
     return Chosen(kept, rejected, curation)
 
 
-def _decided(image: PlannedImage, decisions: Sequence[Decision]) -> PlannedImage:
-    """An image with the decisions about it."""
-    return replace(image, decisions=tuple(sorted(decisions, key=lambda each: each.order))) if decisions else image
-
-
-def _is_rejected(image: PlannedImage) -> bool:
-    return any(each.action == "reject" and each.key == image.key for each in image.decisions)
-
-
-def _target(image: PlannedImage, names: Mapping[int, str]) -> Target:
-    """An image as decisions are about it."""
-    scaling, boxes, dropped = Scaling.of(image), dict[str, TargetBox](), set[str]()
-    for raw in image.labels.annotations if image.labels else ():
-        values = annotation(raw)
-        scaled = values if scaling.identity else scaling.annotation(values)
-        if scaled is None:
-            dropped.add(values["source_key"])
-        else:
-            x, y, width, height = scaled["bbox"]
-            boxes[values["source_key"]] = TargetBox(names[values["category_id"]], (x, y, width, height))
-    return Target(image.sha256, (image.width, image.height), boxes, frozenset(dropped))
-
-
 def note(inputs: Inputs, images: Sequence[PlannedImage], rgb: Collection[str]) -> Iterator[str]:
-    """Say what isn't as one may expect, one line each, without absolute paths.
+    """Yield remarks on a plan, one line each, without absolute paths.
 
     Args:
-        inputs: All that was read.
+        inputs: The inputs.
         images: The images of the dataset.
-        rgb: The keys of those whose RGB file is known and there.
+        rgb: Keys of images whose RGB file exists.
     """
     judging = [image for image in images if image.split != "train"]
     if not inputs.config.real:
@@ -243,22 +204,16 @@ def note(inputs: Inputs, images: Sequence[PlannedImage], rgb: Collection[str]) -
     for matched in inputs.matched:
         if matched.name:
             yield f"{matched.origin}: {matched.name} image(s) found labels by name alone, in folders that differ"
-    if judging:
-        yield from _unknown_lineage(inputs)
-        if inputs.config.near_duplicates:
-            yield from _uncompared(images, rgb)
-
-
-def _unknown_lineage(inputs: Inputs) -> Iterator[str]:
-    for translation in inputs.translations:
-        if not translation.training:
-            generator = translation.generator
-            name = generator.model_id[:12]
-            yield f"{generator.origin}: its generator {name} has no list of what trained it: leaks by it can't be told"
+    if not judging:
+        return
+    for generator in (each.generator for each in inputs.translations if not each.training):
+        name = generator.model_id[:12]
+        yield f"{generator.origin}: its generator {name} has no list of what trained it: leaks by it can't be told"
+    if inputs.config.near_duplicates:
+        yield from _uncompared(images, rgb)
 
 
 def _uncompared(images: Sequence[PlannedImage], rgb: Collection[str]) -> Iterator[str]:
-    """Of images whose RGB side couldn't be compared with that of others."""
     for origin in sorted({image.origin for image in images}):
         ours = [image for image in images if image.origin == origin]
         sought = [image for image in ours if image.kind == "generated" or image.split != "train"]
@@ -292,17 +247,14 @@ def write_plan(path: Path, plan: Plan) -> None:
 
 
 def apply_plan(path: Path, report: Progress | None = None) -> Plan:
-    """Make the plan of a file anew, and see that it is the same.
+    """Make the plan of a file again.
 
     Args:
-        path: What `write_plan` wrote.
-        report: Told how far the reading of files is.
-
-    Returns:
-        The plan.
+        path: Output of `write_plan`.
+        report: Progress of reading files.
 
     Raises:
-        NirgenError: The file is no plan, or its inputs have changed since; the message names them.
+        NirgenError: The file is no plan, or the plan has changed; the message names the inputs that differ.
     """
     recorded = _read_plan_file(path)
     folder = path.absolute().parent
@@ -310,7 +262,7 @@ def apply_plan(path: Path, report: Progress | None = None) -> Plan:
     plan = make_plan(config.moved(lambda place: Path(os.path.normpath(folder / place))), report)
     if plan.digest != recorded["digest"]:
         changes = ", ".join(_changes(recorded, plan)) or f"nirgen (planned with {recorded.get('nirgen')})"
-        raise NirgenError(f"{path}: not what it was any more: {changes}; plan again with --plan, and look at it")
+        raise NirgenError(f"{path}: the plan has changed since: {changes}; plan again with --plan, and check it")
     return plan
 
 
@@ -322,14 +274,13 @@ def _read_plan_file(path: Path) -> dict[str, Any]:
     except ValueError:
         values = None
     if not isinstance(values, dict) or not {"schema", "digest", "config", "inputs", "summary"} <= values.keys():
-        raise NirgenError(f"{path}: no plan of nirgen's; '--plan FILE' writes one")
-    if values["schema"] != PLAN_SCHEMA:
-        raise NirgenError(f"{path}: has schema {values['schema']}, and this nirgen reads {PLAN_SCHEMA}; plan again")
+        raise NirgenError(f"{path}: not a plan of nirgen; '--plan FILE' writes one")
+    check_schema(path, values["schema"], PLAN_SCHEMA, "plan again")
     return values
 
 
 def _changes(recorded: Mapping[str, Any], plan: Plan) -> list[str]:
-    """What is another than it was, by name: inputs, else what stays out of them, else what is noted."""
+    """Return what differs: names of inputs, else inputs with other images left out, else notes."""
     names = sorted(recorded["inputs"].keys() | plan.inputs.keys())
     changed = [name for name in names if recorded["inputs"].get(name) != plan.inputs.get(name)]
     if changed:
@@ -341,5 +292,37 @@ def _changes(recorded: Mapping[str, Any], plan: Plan) -> list[str]:
         if each not in before["left_out"] or each not in now["left_out"]
     ]
     if differing:
-        return sorted({f"{each['origin']}: what stays out" for each in differing})
+        return sorted({f"{each['origin']}: what is left out" for each in differing})
     return [note for note in now["notes"] if note not in before["notes"]]
+
+
+def plan_again(info: DatasetInfo, curation: Path, report: Progress | None = None) -> Plan:
+    """Plan a dataset again from its own inputs with other decisions.
+
+    Near duplicates are not sought.
+
+    Args:
+        info: The dataset.
+        curation: The file of decisions.
+        report: Progress of reading files.
+
+    Raises:
+        NirgenError: An input that the dataset was built from is missing, or can't be used; or as `make_plan`.
+    """
+    remedy = "restore it, or name all inputs: nirgen build-dataset ... --curation FILE --dry-run"
+    recorded = recorded_inputs(info.folder)
+    if not recorded:
+        raise NirgenError(f"{info.folder / RUN_JSON}: lacks the paths of the dataset's inputs; {remedy}")
+    inputs: dict[str, list[dict[str, str | None]]] = {"generated": [], "real": []}
+    generated = {each["origin"] for each in info.values["generators"]}
+    for origin, given in recorded.items():
+        if given.get("sources") and not Path(str(given["sources"])).is_dir():
+            given["sources"] = None  # only near duplicates need them
+        for name, place in given.items():
+            if place is not None and not Path(place).exists():
+                raise NirgenError(f"{place}: missing, the {name} of the input '{origin}' of {info.folder}; {remedy}")
+        inputs["generated" if origin in generated else "real"].append({"origin": origin, **given})
+    policies = (each["policy"] for each in info.values["labels"])
+    policy = read_run(info.folder).get("policy") or next((name for name in policies if name in BUILT_IN), "default")
+    settings = info.values["config"] | inputs | {"policy": policy, "curation": curation, "near_duplicates": False}
+    return make_plan(DatasetConfig.read(settings, where=str(info.folder / DATASET_JSON)), report)

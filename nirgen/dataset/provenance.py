@@ -12,23 +12,24 @@ import pyarrow.parquet as pq
 
 from nirgen._version import __version__
 from nirgen.dataset.annotations import Scaling
-from nirgen.dataset.decisions import image_steps
+from nirgen.dataset.decisions import by
 from nirgen.dataset.folder import LINEAGE, PROVENANCE
 from nirgen.dataset.plan import TrainingPair
-from nirgen.errors import NirgenError
+from nirgen.errors import NirgenError, one_line
+from nirgen.files import check_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping
     from pathlib import Path
 
-    from nirgen.dataset.annotations import Box, Labelled
+    from nirgen.dataset.annotations import Annotation, Labelled
     from nirgen.dataset.plan import Plan, PlannedImage
     from nirgen.dataset.store import Placed, Store
 
 
 SCHEMA = 1
 ROWS = 65_536
-"""Of a row group, at least."""
+"""Smallest row group."""
 
 COLUMNS = pa.schema(
     [
@@ -61,35 +62,31 @@ METADATA = {"nirgen.schema": str(SCHEMA), "nirgen.version": __version__}
 def open_provenance(folder: Path) -> Generator[pq.ParquetFile]:
     """Open the provenance of a dataset folder for reading.
 
-    Args:
-        folder: The dataset.
-
-    Yields:
-        The file, of this schema.
-
     Raises:
         NirgenError: It can't be read, or is of another schema.
     """
-    path = folder / PROVENANCE
+    with _open(folder / PROVENANCE, SCHEMA) as file:
+        yield file
+
+
+@contextmanager
+def _open(path: Path, schema: int) -> Generator[pq.ParquetFile]:
+    remedy = "build the dataset again"
     try:
         with pq.ParquetFile(path, memory_map=True) as file:
-            schema = (file.schema_arrow.metadata or {}).get(b"nirgen.schema", b"none").decode()
-            if schema != str(SCHEMA):
-                raise NirgenError(
-                    f"{path}: has schema {schema}, and this nirgen reads {SCHEMA}; build the dataset again"
-                )
+            found = (file.schema_arrow.metadata or {}).get(b"nirgen.schema", b"none").decode()
+            check_schema(path, found, schema, remedy)
             yield file
     except (pa.ArrowException, OSError, KeyError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise NirgenError(f"{path}: can't be read ({reason}); build the dataset again") from None
+        raise NirgenError(f"{path}: can't be read ({one_line(error, 100)}); {remedy}") from None
 
 
 class Rows:
-    """The rows of a dataset's provenance, gathered until there are enough for a row group.
+    """Rows of a dataset's provenance, collected into row groups.
 
     Args:
-        plan: What they come from.
-        writer: Takes them.
+        plan: The plan.
+        writer: Output file.
     """
 
     def __init__(self, plan: Plan, writer: pq.ParquetWriter) -> None:
@@ -99,7 +96,7 @@ class Rows:
         self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
 
     def add(self, labelled: Labelled, placed: Placed) -> None:
-        """Add the row of an image, and those of its annotations."""
+        """Add the row of an image and those of its annotations."""
         image = labelled.image
         common = self._common(image, placed)
         source_id = None if image.labels is None else image.labels.extra.get("source_id")
@@ -121,13 +118,12 @@ class Rows:
             self.flush()
 
     def flush(self) -> None:
-        """Write the rows that are waiting as a row group."""
+        """Write the collected rows as a row group."""
         if self._columns["id"]:
             self._writer.write_table(pa.table(self._columns, schema=COLUMNS))
             self._columns = {name: [] for name in COLUMNS.names}
 
     def _common(self, image: PlannedImage, placed: Placed) -> dict[str, Any]:
-        """What the rows of an image and of its annotations share."""
         labels = None if image.labels is None else self._labels[image.label_file]
         return {
             "split": image.split,
@@ -145,8 +141,7 @@ class Rows:
             "options_id": image.options_id,
         }
 
-    def _of_box(self, box: Box) -> dict[str, Any]:
-        """What the row of an annotation has of its own."""
+    def _of_box(self, box: Annotation) -> dict[str, Any]:
         unlabelled = {"label_file": None, "label_sha256": None} if box.added else {}
         return unlabelled | {
             "kind": "annotation",
@@ -165,14 +160,10 @@ class Rows:
 
 @contextmanager
 def provenance_file(store: Store, plan: Plan) -> Generator[Callable[[Labelled, Placed], None]]:
-    """Write `provenance.parquet`: a row for each image, in the order of their keys, each followed by its annotations'.
-
-    Args:
-        store: The dataset.
-        plan: What it is made by.
+    """Write `provenance.parquet`: a row for each image in the order of the keys, followed by those of its annotations.
 
     Yields:
-        What takes an image with its annotations, and how it came into the dataset.
+        Callback that takes an image with its annotations and its placed file.
     """
     with (
         store.stream(PROVENANCE) as file,
@@ -184,7 +175,6 @@ def provenance_file(store: Store, plan: Plan) -> Generator[Callable[[Labelled, P
 
 
 def _steps(image: PlannedImage, placed: Placed) -> tuple[str, ...]:
-    """What was done to an image since its source, in words."""
     steps = []
     if image.model_id is not None:
         steps.append(f"translated by model {image.model_id[:8]}")
@@ -193,7 +183,8 @@ def _steps(image: PlannedImage, placed: Placed) -> tuple[str, ...]:
         steps.append(str(scaling))
     if placed.encoded is not None:
         steps.append(placed.encoded)
-    return (*steps, *image_steps(image))
+    own = image.outcome.own if image.outcome else ()
+    return (*steps, *(f"decision: {decision.action}{by(decision)}" for decision in own))
 
 
 LINEAGE_SCHEMA = 1
@@ -211,7 +202,7 @@ LINEAGE_METADATA = {"nirgen.schema": str(LINEAGE_SCHEMA), "nirgen.version": __ve
 
 
 def pairs_of(header: Mapping[str, Any], model_id: str) -> tuple[TrainingPair, ...]:
-    """The pairs that a model's header lists, in its order; none if it has no list."""
+    """Return the training pairs in a model's header; empty if it has no list."""
     pairs = (header.get("training") or {}).get("pairs") or ()
     return tuple(
         TrainingPair(model_id, *(str(pair.get(name) or "") for name in LINEAGE_COLUMNS.names[1:])) for pair in pairs
@@ -219,12 +210,7 @@ def pairs_of(header: Mapping[str, Any], model_id: str) -> tuple[TrainingPair, ..
 
 
 def write_pairs(store: Store, pairs: Iterable[TrainingPair]) -> None:
-    """Write `lineage.parquet`: each pair once, sorted. There is no file if there are no pairs.
-
-    Args:
-        store: The dataset.
-        pairs: Of all its generators.
-    """
+    """Write `lineage.parquet`: each training pair once, sorted. There is no file without pairs."""
     rows = sorted(set(pairs), key=astuple)
     if rows:
         file = io.BytesIO()
@@ -236,23 +222,10 @@ def write_pairs(store: Store, pairs: Iterable[TrainingPair]) -> None:
 
 
 def read_pairs(folder: Path) -> tuple[TrainingPair, ...]:
-    """Read the pairs that trained the generators of a dataset.
-
-    Args:
-        folder: The dataset, which has a `lineage.parquet`.
+    """Read the pairs that trained the generators of a dataset, which has a `lineage.parquet`.
 
     Raises:
         NirgenError: The file can't be read, or is of another schema.
     """
-    path = folder / LINEAGE
-    try:
-        table = pq.read_table(path, partitioning=None)
-        schema = (table.schema.metadata or {}).get(b"nirgen.schema", b"none").decode()
-        if schema != str(LINEAGE_SCHEMA):
-            raise NirgenError(
-                f"{path}: has schema {schema}, and this nirgen reads {LINEAGE_SCHEMA}; build the dataset again"
-            )
-        return tuple(TrainingPair(**row) for row in table.select(LINEAGE_COLUMNS.names).to_pylist())
-    except (pa.ArrowException, OSError, KeyError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise NirgenError(f"{path}: can't be read ({reason}); build the dataset again") from None
+    with _open(folder / LINEAGE, LINEAGE_SCHEMA) as file:
+        return tuple(TrainingPair(**row) for row in file.read().select(LINEAGE_COLUMNS.names).to_pylist())

@@ -14,28 +14,25 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from nirgen.dataset.config import DatasetConfig
+    from nirgen.dataset.inputs import RealImage
     from nirgen.dataset.plan import PlannedImage
-    from nirgen.dataset.real import RealImage
 
 
 def assign_splits(images: Sequence[RealImage], locked: Sequence[bool], config: DatasetConfig) -> list[str]:
-    """Choose a split for each real image.
+    """Return the split of each real image.
 
-    What labels or a list of pairs say stays. The others are dealt by whole recordings: into `train` where one has
-    trained a generator, into the split of its other images where these have one, else so that the shares in all
-    images to be dealt are near to those asked.
+    Splits by labels or a list of pairs stay. Other images are assigned by whole recordings: to `train` if the recording
+    has trained a generator, to the split of its other images if these have one, else so that the shares come near to
+    `config.splits`.
 
     Args:
         images: In any order.
-        locked: Of each image, whether it or its recording has trained a generator.
-        config: What was asked for.
-
-    Returns:
-        The split of each image.
+        locked: For each image, True if it or its recording has trained a generator.
+        config: Settings of the dataset.
 
     Raises:
-        NirgenError: An image has no split, and no shares were asked for; or no known recording, and recordings are to
-            stay whole; or there are fewer recordings than splits to be filled.
+        NirgenError: An image has no split and no shares are given; a recording is unknown; or there are fewer
+            recordings than splits.
     """
     splits = [image.split for image in images]
     lone = [image for image in images if image.split is None]
@@ -54,7 +51,7 @@ def assign_splits(images: Sequence[RealImage], locked: Sequence[bool], config: D
 
 
 def _unit(image: RealImage, split_by: str) -> str:
-    """What a split keeps whole, with its input: the recording that the image is of, or the image."""
+    """Return the unit that a split keeps whole: the recording with its input, or the image."""
     if split_by == "frame":
         return image.key
     sequence = next(iter(image.sequences), "") or image.name.rpartition("/")[0]
@@ -67,7 +64,7 @@ def _unit(image: RealImage, split_by: str) -> str:
 
 
 def _deal(units: Sequence[str], settled: Mapping[str, str], config: DatasetConfig) -> dict[str, str]:
-    """The splits of units that have none yet, one unit for each image to be dealt."""
+    """Return the splits of units that have none; `units` has one entry for each image."""
     rest = sorted(unit for unit in units if unit not in settled)
     given = Counter(settled[unit] for unit in units if unit in settled)
     shares = config.splits or {}
@@ -85,25 +82,22 @@ def _deal(units: Sequence[str], settled: Mapping[str, str], config: DatasetConfi
 
 
 UNKNOWN = "unknown"
-"""The stratum of images without the attribute."""
+"""Stratum of images without the attribute."""
 
 
 def sample(images: Sequence[PlannedImage], real_training: int, config: DatasetConfig) -> list[PlannedImage]:
-    """Choose generated images.
+    """Sample generated images, and return them sorted by key.
 
-    Images are put into an order of their own, by the sha256 of seed and key, so that the choice doesn't depend on the
-    order of inputs, and a larger limit only adds to a smaller one.
+    Images are ordered by the sha256 of seed and key: the sample doesn't depend on the order of inputs, and a larger
+    limit only adds images.
 
     Args:
         images: All generated images.
-        real_training: How many real images the training split has.
-        config: What was asked for.
-
-    Returns:
-        The chosen ones, sorted by key.
+        real_training: Number of real training images.
+        config: Settings of the dataset.
 
     Raises:
-        ConfigError: They are to be balanced by an attribute that none of them has.
+        ConfigError: No image has the attribute to balance by.
     """
     limit = _limit(len(images), real_training, config)
     ordered = sorted(images, key=lambda image: _rank(config.seed, image.key))
@@ -128,7 +122,7 @@ def _rank(seed: int, key: str) -> bytes:
 
 
 def _by_attribute(ordered: Sequence[PlannedImage], attribute: str) -> list[PlannedImage]:
-    """Images so that the values of an attribute take turns, as long as they last."""
+    """Order images so that the values of an attribute take turns."""
     strata: dict[str, deque[PlannedImage]] = defaultdict(deque)
     for image in ordered:
         attributes: Mapping[str, object] = image.labels.attributes if image.labels else {}
@@ -145,7 +139,7 @@ def _by_attribute(ordered: Sequence[PlannedImage], attribute: str) -> list[Plann
 
 
 def _by_class(ordered: Sequence[PlannedImage], limit: int) -> list[PlannedImage]:
-    """Images so that the class with the fewest boxes so far is always served next; those without boxes come last."""
+    """Order images so that the class with the fewest boxes so far comes next; images without boxes come last."""
     counts = {image.key: box_counts(image.labels) if image.labels else Counter[int]() for image in ordered}
     queues: dict[int, deque[PlannedImage]] = defaultdict(deque)
     for image in ordered:

@@ -10,7 +10,6 @@ import errno
 import hashlib
 import os
 import shutil
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -20,9 +19,10 @@ from typing import IO, TYPE_CHECKING, Literal
 import numpy as np
 
 from nirgen import images
-from nirgen.dataset.folder import THREADS, read_bytes
+from nirgen.dataset.folder import read_bytes
 from nirgen.errors import NirgenError, OutputError
 from nirgen.files import locked, make_folder, safe_path
+from nirgen.progress import in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping, Sequence
@@ -37,29 +37,22 @@ BUFFER_BYTES = 1 << 20
 
 
 class Store:
-    """The folder that becomes a dataset. All its files are made here, so that none lies outside and none lacks a hash.
+    """Folder that becomes a dataset; all its files are made here, inside of it and hashed.
 
     Args:
-        root: The folder, which exists and is empty.
-
-    Attributes:
-        root: The same.
-        hashes: The sha256 of each file, by its name.
+        root: An empty folder.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self.hashes: dict[str, str] = {}
+        self.hashes: dict[str, str] = {}  # sha256 by name
         self._folders = {root}
 
     def claim(self, name: str) -> Path:
-        """The path of a new file, whose folders are made.
-
-        Args:
-            name: POSIX path in the dataset.
+        """Reserve a name, a POSIX path in the dataset, make its folders and return the path.
 
         Raises:
-            NirgenError: The name leads out of the dataset, or another file has it already.
+            NirgenError: The name leads out of the dataset, or is taken.
         """
         path = self.root / safe_path(name, "the plan")
         if self.hashes.setdefault(name, "") or path.exists():
@@ -70,12 +63,12 @@ class Store:
         return path
 
     def write(self, name: str, data: bytes) -> None:
-        """Make a file of these bytes."""
+        """Write a file."""
         self.claim(name).write_bytes(data)
         self.hashes[name] = hashlib.sha256(data).hexdigest()
 
     def link(self, name: str, to: str) -> None:
-        """Give a file of the dataset a second name, or copy it where the file system has no hard links."""
+        """Hard-link a file of the dataset to a second name, or copy it if the file system has no links."""
         path = self.claim(name)
         try:
             os.link(self.root / to, path, follow_symlinks=False)
@@ -85,14 +78,7 @@ class Store:
 
     @contextmanager
     def stream(self, name: str) -> Generator[Stream]:
-        """Make a file piece by piece.
-
-        Args:
-            name: POSIX path in the dataset.
-
-        Yields:
-            What takes the pieces; the file is complete when the block ends.
-        """
+        """Write a file piece by piece; it is complete when the block ends."""
         with self.claim(name).open("wb", buffering=BUFFER_BYTES) as file:
             stream = Stream(file)
             yield stream
@@ -100,14 +86,7 @@ class Store:
 
 
 class Stream:
-    """A binary file that is hashed as it is written.
-
-    Args:
-        file: Where the pieces go.
-
-    Attributes:
-        sha256: Of what was written so far.
-    """
+    """Binary file that is hashed as it is written."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
@@ -115,16 +94,16 @@ class Stream:
 
     @property
     def closed(self) -> bool:
-        """Whether the file is closed, which pyarrow asks."""
+        """Return True if the file is closed; pyarrow asks."""
         return self._file.closed
 
     def write(self, data: bytes) -> int:
-        """Append a piece."""
+        """Append bytes."""
         self.sha256.update(data)
         return self._file.write(data)
 
     def flush(self) -> None:
-        """Hand over what is buffered."""
+        """Flush the buffer."""
         self._file.flush()
 
 
@@ -135,60 +114,30 @@ _NO_LINKS = {errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP, errno.EAC
 
 @dataclass(frozen=True, slots=True)
 class Placed:
-    """An image that has come into the dataset.
-
-    Attributes:
-        sha256: Of its file.
-        size_bytes: Of its file.
-        how: What it is to the file that it came from.
-        encoded: How it was encoded anew, in words; None if it has the bytes of the file that it came from.
-    """
+    """An image file in the dataset."""
 
     sha256: str
     size_bytes: int
     how: Literal["hardlink", "symlink", "copy", "encoded"]
-    encoded: str | None = None
+    encoded: str | None = None  # description of a re-encoding; None if the bytes are those of the source file
 
 
 def place_all(
     planned: Sequence[PlannedImage], store: Store, config: DatasetConfig, report: Progress | None = None
 ) -> list[Placed]:
-    """Bring all images into the dataset, in threads.
-
-    Args:
-        planned: The images.
-        store: The dataset.
-        config: How they are brought there.
-        report: Told after each image.
-
-    Returns:
-        What became of each, in order.
+    """Place all images in the dataset, in threads, and return them in order.
 
     Raises:
         NirgenError: An image changed since the plan was made, can't be read, or its name leads out of the dataset.
     """
-    placed: list[Placed] = []
-    threads = ThreadPoolExecutor(THREADS)
-    try:
-        for result in threads.map(partial(place, store=store, config=config), planned):
-            placed.append(result)
-            if report is not None:
-                report("images", len(placed), len(planned))
-    finally:
-        threads.shutdown(cancel_futures=True)
-    return placed
+    return list(in_threads(partial(place, store=store, config=config), planned, "images", report))
 
 
 def place(image: PlannedImage, store: Store, config: DatasetConfig) -> Placed:
-    """Bring an image into the dataset.
+    """Place an image in the dataset.
 
-    It is encoded anew if `config` asks for a codec or a number of channels, or if it isn't stored upright: not every
-    reader knows of EXIF, and boxes are those of the upright image.
-
-    Args:
-        image: The image.
-        store: The dataset.
-        config: How it is brought there.
+    It is re-encoded if `config` asks for a codec or a number of channels, or if it isn't stored upright: some readers
+    ignore EXIF, and boxes refer to the upright image.
 
     Raises:
         NirgenError: As for `place_all`.
@@ -217,7 +166,7 @@ def place(image: PlannedImage, store: Store, config: DatasetConfig) -> Placed:
 
 
 def _link(source: Path, path: Path) -> bool:
-    """Make a hard link; False where the file system has none to this file."""
+    """Make a hard link; return False if the file system can't."""
     try:
         os.link(source.resolve(), path)
     except OSError as error:
@@ -228,7 +177,7 @@ def _link(source: Path, path: Path) -> bool:
 
 
 def _encode(data: bytes, header: images.Header, image: PlannedImage, channels: int | None) -> tuple[bytes, str]:
-    """The bytes of an image in the format of its target's ending, and what was done to it in words."""
+    """Return an image in the format of its target's extension, and a description."""
     suffix = PurePosixPath(image.target).suffix.lower()
     if suffix not in FORMATS:
         raise NirgenError(f"{image.path}: no image is encoded as {suffix or 'a file without ending'}; say --codec png")
@@ -244,20 +193,14 @@ def _encode(data: bytes, header: images.Header, image: PlannedImage, channels: i
 
 @dataclass(frozen=True)
 class Site:
-    """Where a dataset is built.
+    """Folders of a build."""
 
-    Attributes:
-        out: The folder that it will be.
-        new: The folder to write; it takes `out`'s place.
-        old: Where `out`, as it was, waits for its removal.
-    """
-
-    out: Path
-    new: Path
-    old: Path
+    out: Path  # the dataset
+    new: Path  # to write; replaces `out`
+    old: Path  # the replaced dataset until its removal
 
     def clear(self) -> None:
-        """Remove what killed builds left, after bringing back an old dataset that lost its place to no new one."""
+        """Restore a dataset that a killed build has moved away, and remove leftovers."""
         if self.old.exists() and not self.out.exists():
             self.old.rename(self.out)
         for leftover in (self.old, self.new):
@@ -265,8 +208,8 @@ class Site:
                 shutil.rmtree(leftover)
 
     def change_places(self) -> None:
-        """Let the new folder take the old one's place, and remove the old one."""
-        # One sync for all: as many calls of fsync as a dataset has files would take longer than all the rest.
+        """Replace `out` by the new folder, and remove the old one."""
+        # one sync for all files: fsync for each would take longer than the whole build
         os.sync()
         try:
             if self.out.exists():
@@ -282,16 +225,10 @@ class Site:
 
 @contextmanager
 def site_for(out: Path) -> Generator[Site]:
-    """Have the place around a dataset for oneself.
-
-    Args:
-        out: The folder that it will be; those above it are made.
-
-    Yields:
-        The site, cleared. What is still in its `new` when the block ends is removed.
+    """Lock and clear the folders of a build of `out`; `new` is removed when the block ends.
 
     Raises:
-        OutputError: Another build is at work here, or the disk is full or can't be written.
+        OutputError: Another process builds `out`, or the disk is full or can't be written.
     """
     out = out.resolve()
     make_folder(out.parent)
@@ -314,7 +251,6 @@ def site_for(out: Path) -> Generator[Site]:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Make names in a folder last."""
     handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)

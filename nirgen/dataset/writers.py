@@ -1,28 +1,26 @@
 """Writers of label files: COCO, YOLO, Hugging Face, rfdetr, and settings for detectors.
 
-YOLO and Hugging Face number classes by their position, from 0. YOLO has no regions to ignore: they are left out, and
-what is in them counts as background.
+Writers are context managers that yield a callback, which takes the images with their annotations. YOLO and Hugging Face
+number classes by position, from 0. YOLO has no regions to ignore: they become background.
 """
 
 from __future__ import annotations
 
-import json
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict
-from importlib import resources
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-import jinja2
 import msgspec
 
 from nirgen._version import __version__
+from nirgen.config import SPLITS
 from nirgen.dataset.annotations import image_entries
 from nirgen.dataset.contents import class_numbers, splits_in
 from nirgen.dataset.folder import IMAGES, annotations_name
 from nirgen.errors import NirgenError
 from nirgen.labels.file import Licences
-from nirgen.labels.frames import SPLITS
+from nirgen.templates import render
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -38,30 +36,14 @@ RFDETR_FOLDERS = {"train": "train", "val": "valid", "test": "test"}
 
 @contextmanager
 def coco_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled], None]]:
-    """Write `annotations/SPLIT.json`; names of images are relative to the dataset.
-
-    Args:
-        store: The dataset.
-        plan: What it is made by.
-
-    Yields:
-        What takes the images with their annotations.
-    """
+    """Write `annotations/SPLIT.json`; names of images are relative to the dataset."""
     with _split_files(store, plan, annotations_name, str) as take:
         yield take
 
 
 @contextmanager
 def rfdetr_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled], None]]:
-    """Give each image a second name below its split's `_annotations.coco.json`.
-
-    Args:
-        store: The dataset, whose images are there.
-        plan: What it is made by.
-
-    Yields:
-        What takes the images with their annotations.
-    """
+    """Give each image a second name below its split's `_annotations.coco.json`."""
 
     def folder(split: str) -> str:
         return f"rfdetr/{RFDETR_FOLDERS[split]}"
@@ -83,14 +65,7 @@ def rfdetr_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled], Non
 def _split_files(
     store: Store, plan: Plan, name: Callable[[str], str], image_name: Callable[[str], str]
 ) -> Generator[Callable[[Labelled], None]]:
-    """A COCO file for each split.
-
-    Args:
-        store: The dataset.
-        plan: What it is made by.
-        name: Of the file of a split.
-        image_name: Of an image, by its place in the dataset.
-    """
+    """Write a COCO file for each split; `name` gives its file, `image_name` that of an image by its target."""
     licences, licence_ids = merge_licences(plan.label_files)
 
     def renamed(entry: dict[str, Any]) -> dict[str, Any]:
@@ -133,13 +108,13 @@ def coco_file(
 
     Args:
         store: The dataset.
-        name: Of the file.
-        categories: In the order of their ids.
+        name: Name of the file.
+        categories: Sorted by id.
         licences: COCO entries.
         images: COCO entries.
 
     Yields:
-        What takes the annotations, one at a time.
+        Callback that takes an annotation.
     """
     encode = msgspec.json.Encoder().encode
     with store.stream(name) as file:
@@ -156,7 +131,7 @@ def coco_file(
 
 @contextmanager
 def _array(file: Stream, name: str) -> Generator[Callable[[bytes], None]]:
-    """A key whose value is an array with a line for each item."""
+    """Write a key with an array of encoded items, one a line."""
     before = b"\n"
 
     def put(item: bytes) -> None:
@@ -170,7 +145,7 @@ def _array(file: Stream, name: str) -> Generator[Callable[[bytes], None]]:
 
 
 def label_name(target: str) -> str:
-    """Where YOLO's readers look for an image's labels: the last folder `images` becomes `labels`.
+    """Return the YOLO label file of an image: the last folder `images` becomes `labels`.
 
     Example:
         >>> label_name("images/ranus/01/a.png"), label_name("images/bdd100k/images/b.jpg")
@@ -181,10 +156,10 @@ def label_name(target: str) -> str:
 
 
 def check_names(plan: Plan) -> None:
-    """Refuse images that would share a file of labels.
+    """Refuse images that would share a YOLO label file.
 
     Raises:
-        NirgenError: Two images differ in their ending alone.
+        NirgenError: Two images differ in their extension alone.
     """
     owners: dict[str, str] = {}
     for image in plan.images:
@@ -198,26 +173,18 @@ def check_names(plan: Plan) -> None:
 
 @contextmanager
 def yolo_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled], None]]:
-    """Write a text file of boxes for each image, and the lists of images.
-
-    Args:
-        store: The dataset, whose images are there.
-        plan: What it is made by.
-
-    Yields:
-        What takes the images with their annotations.
-    """
+    """Write a text file of boxes for each image, and the lists of images."""
     numbers = class_numbers(plan)
     yield lambda labelled: store.write(label_name(labelled.image.target), _lines(labelled, numbers).encode())
     splits = splits_in(plan)
     for split in splits:
         names = [f"./{image.target}\n" for image in plan.images if image.split == split]
         store.write(f"{split}.txt", "".join(names).encode())
-    store.write("dataset.yaml", render("dataset.yaml.j2", plan, splits=splits))
+    store.write("dataset.yaml", render_text("dataset.yaml.j2", plan, splits=splits))
 
 
 def _lines(labelled: Labelled, numbers: Mapping[int, int]) -> str:
-    """A line for each box: class, then middle and size as shares of the image's."""
+    """Return a line for each box: class, centre and size relative to the image."""
     width, height = labelled.image.width, labelled.image.height
     lines = []
     for box in labelled.boxes:
@@ -233,15 +200,7 @@ def _lines(labelled: Labelled, numbers: Mapping[int, int]) -> str:
 
 @contextmanager
 def huggingface_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled], None]]:
-    """Give each image a second name beside its split's `metadata.jsonl`.
-
-    Args:
-        store: The dataset, whose images are there.
-        plan: What it is made by.
-
-    Yields:
-        What takes the images with their annotations.
-    """
+    """Give each image a second name beside its split's `metadata.jsonl`."""
     numbers = class_numbers(plan)
     encode = msgspec.json.Encoder().encode
     with ExitStack() as stack:
@@ -257,7 +216,7 @@ def huggingface_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled]
 
 
 def _row(labelled: Labelled, numbers: Mapping[int, int]) -> dict[str, Any]:
-    """An image and its objects; numbers that may have decimals always have some, for readers that guess types."""
+    """Return an image and its objects; floats always have decimals, for readers that guess types."""
     boxes = [box.coco for box in labelled.boxes]
     return {
         "image_id": labelled.id,
@@ -278,66 +237,34 @@ TRANSFORMERS = {
     "transformers_rtdetr_v2.yaml": ("RT-DETRv2", "PekingU/rtdetr_v2_r50vd"),
     "transformers_dfine.yaml": ("D-FINE", "ustc-community/dfine-medium-coco"),
 }
-"""By file: the detector, and the weights that training starts from."""
+"""(detector, pretrained weights) by file."""
 
 
 def write_configs(store: Store, plan: Plan) -> None:
-    """Write `configs/`; that of rfdetr only where its folder is written too.
-
-    Args:
-        store: The dataset.
-        plan: What it is made by.
-    """
+    """Write `configs/`: mmdetection, transformers and, if its folder is written, rfdetr."""
     splits = splits_in(plan)
     loaders = {split: split if split in splits else None for split in SPLITS}
     loaders["test"] = loaders["test"] or loaders["val"]
-    store.write("configs/mmdet_co_dino.py", render("mmdet_co_dino.py.j2", plan, loaders=loaders))
+    store.write("configs/mmdet_co_dino.py", render_text("mmdet_co_dino.py.j2", plan, loaders=loaders))
     for name, (title, checkpoint) in TRANSFORMERS.items():
-        text = render("transformers.yaml.j2", plan, name=name, title=title, checkpoint=checkpoint, splits=splits)
+        text = render_text("transformers.yaml.j2", plan, name=name, title=title, checkpoint=checkpoint, splits=splits)
         store.write(f"configs/{name}", text)
     if "rfdetr" in plan.config.formats:
-        store.write("configs/rfdetr.yaml", render("rfdetr.yaml.j2", plan, splits=splits))
+        store.write("configs/rfdetr.yaml", render_text("rfdetr.yaml.j2", plan, splits=splits))
 
 
-def render(template: str, plan: Plan, /, **values: Any) -> bytes:
-    """Fill a template.
-
-    Args:
-        template: The name of its file in `templates/`.
-        plan: What the dataset is made by; its `categories` and `config` are there as well.
-        values: What else it needs.
-
-    Returns:
-        The text, in UTF-8; the same values give the same bytes.
-    """
-    environment = jinja2.Environment(
-        autoescape=False,  # noqa: S701 - no HTML: settings and Markdown, whose names are quoted by the filters below
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    environment.filters["quoted"] = json.dumps  # valid in Python, JSON and YAML
-    environment.filters["cell"] = cell
-    source = resources.files("nirgen.dataset").joinpath("templates", template).read_text(encoding="utf-8")
-    text = environment.from_string(source).render(plan=plan, categories=plan.categories, config=plan.config, **values)
-    return text.encode()
-
-
-def cell(value: object) -> str:
-    """A value for a cell of a Markdown table: one line, whose signs mean nothing."""
-    if isinstance(value, int):
-        return f"{value:,}"
-    text = " ".join(str(value).split())
-    return "".join(f"\\{letter}" if letter in "|`*_<>[]\\" else letter for letter in text)
+def render_text(template: str, plan: Plan, /, **values: Any) -> bytes:
+    """Render a template of `templates/` in UTF-8; it reads `plan`, `categories`, `config` and `values`."""
+    name = f"templates/{template}"
+    values |= {"plan": plan, "categories": plan.categories, "config": plan.config}
+    return render("nirgen.dataset", name, **values).encode()
 
 
 def merge_licences(label_files: Sequence[LabelInput]) -> tuple[list[dict[str, Any]], dict[tuple[int, Any], int]]:
-    """The COCO `licenses` of several label files as one list.
+    """Merge the COCO `licenses` of several label files.
 
     Returns:
-        The list, and the ids in it of licences that lost theirs to another one, by the position of their label file and
-        their id there.
+        The merged list, and the new ids of renumbered licences by (position of the label file, old id).
     """
     merged = Licences()
     renumbered: dict[tuple[int, Any], int] = {}

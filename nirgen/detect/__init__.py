@@ -1,1 +1,37 @@
-"""Detection: a detector fine-tuned on a dataset of nirgen's, and whether generated images help it."""
+"""Object detectors: training on a dataset, evaluation, and comparison with and without generated images."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from nirgen.detect.arms import plan_comparison
+    from nirgen.detect.config import BootstrapConfig, CompareConfig, DetectConfig
+    from nirgen.detect.detector import load_detector
+    from nirgen.detect.evaluation import evaluate
+    from nirgen.detect.loop import train
+    from nirgen.detect.runs import compare
+
+_HOMES = {
+    "BootstrapConfig": "config",
+    "CompareConfig": "config",
+    "DetectConfig": "config",
+    "compare": "runs",
+    "evaluate": "evaluation",
+    "load_detector": "detector",
+    "plan_comparison": "arms",
+    "train": "loop",
+}
+__all__ = [
+    "BootstrapConfig", "CompareConfig", "DetectConfig", "compare", "evaluate", "load_detector", "plan_comparison",
+    "train",
+]  # fmt: skip
+
+
+def __getattr__(name: str) -> Any:
+    """Import the public names at their first use, so that reading settings needs no torch."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'nirgen.detect' has no attribute '{name}'")
+    from importlib import import_module
+
+    return getattr(import_module(f"nirgen.detect.{_HOMES[name]}"), name)

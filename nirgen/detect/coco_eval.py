@@ -1,19 +1,17 @@
 """COCO average precision: matches by pycocotools, and AP over bootstrap draws of images.
 
-COCOeval goes over detections by falling score and sums up which of them were found. Precision at a recall level is the
-best one reached at that recall or a higher one, and improves at found detections only. So it is enough to know, at each
-found detection, how many were found and how many counted up to it. Both are sums over images, weighted by how often an
-image was drawn.
+COCOeval goes over detections by falling score and counts the found ones. Precision at a recall level is the best one at
+that recall or a higher one, and rises at found detections only. So it is enough to know, at each found detection, how
+many were found and how many counted up to it: sums over images, weighted by how often an image was drawn.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import math
 from dataclasses import dataclass
-from importlib import import_module
-from importlib.metadata import PackageNotFoundError, version
-from importlib.util import find_spec
+from importlib.metadata import version
 from itertools import count
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -25,69 +23,67 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.detect.config import BootstrapConfig
-    from nirgen.detect.data import Truth
+    from nirgen.detect.data import Split
 
 
-AREAS = ("all", "small", "medium", "large")
-"""Of boxes: below 32² square pixels small, from 96² on large, as COCO has it."""
-THRESHOLDS = tuple(float(value) for value in np.linspace(0.5, 0.95, 10))
-"""Of the overlap (IoU) from which on a detection counts as found: 0.5, 0.55... 0.95."""
-MOST_DETECTIONS = 100
-"""Of an image and class that are judged, those of the highest scores."""
+AREAS = ("all", "small", "medium", "large")  # of boxes: below 32² square pixels small, from 96² on large
+THRESHOLDS = tuple(float(value) for value in np.linspace(0.5, 0.95, 10))  # overlaps (IoU): 0.5, 0.55... 0.95
+RECALLS = np.linspace(0.0, 1.0, 101)
+MOST_DETECTIONS = 100  # of an image and class that count, those of the highest scores
+
+_AT_75 = THRESHOLDS.index(0.75)
+_NONE = np.zeros((len(THRESHOLDS), 0), bool)
+_BLOCK = 100_000  # numbers of an array that stays in a processor's cache
+
+
+class Result(NamedTuple):
+    """A detection."""
+
+    image_id: int  # of the split's COCO file
+    category_id: int  # of the dataset
+    bbox: tuple[float, float, float, float]  # COCO xywh in pixels of the image as stored
+    score: float
 
 
 @dataclass(frozen=True, slots=True)
 class Matched:
-    """The detections of one class, and of one range of areas, over all images, by falling score.
+    """The detections of a class and a range of areas over all N images, by falling score: D of them."""
 
-    D is detections, T thresholds of overlap, N images.
-
-    Attributes:
-        image: (D,) the position of the image that each is on.
-        found: (T, D) whether it is an object's.
-        counted: (T, D) whether it counts at all: not if it is a region's to ignore, or of another size.
-        objects: (N,) how many objects of that class and size are on each image.
-    """
-
-    image: NDArray[np.intp]
-    found: NDArray[np.bool_]
-    counted: NDArray[np.bool_]
-    objects: NDArray[np.int64]
+    image: NDArray[np.intp]  # (D,) position of its image
+    found: NDArray[np.bool_]  # (T, D) matched with an object, by `THRESHOLDS`
+    counted: NDArray[np.bool_]  # (T, D) False in regions to ignore and for other sizes
+    objects: NDArray[np.int64]  # (N,) objects of that class and size on each image
 
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What came of all detections.
-
-    Attributes:
-        images: How many images there are.
-        parts: By class and by `AREAS`.
-        precision: (T, 101, K, A) of COCOeval: at 101 levels of recall; -1 where a class has no object of that size.
-        recall: (T, K, A) of COCOeval; -1 likewise.
-        library: What matched, and its version.
-    """
+    """Matches of detections with objects; COCOeval's numbers are -1 for a class without an object of that size."""
 
     images: int
-    parts: tuple[tuple[Matched, ...], ...]
-    precision: NDArray[np.float64]
-    recall: NDArray[np.float64]
-    library: str
+    parts: tuple[tuple[Matched, ...], ...]  # by class and by `AREAS`
+    precision: NDArray[np.float64]  # (T, 101, K, A) of COCOeval, at `RECALLS`
+    recall: NDArray[np.float64]  # (T, K, A) of COCOeval
+    library: str  # name and version
 
 
-def match(truth: Truth, results: Sequence[Result]) -> Matches:
-    """Match detections with objects, the surest first.
+def match(split: Split, results: Sequence[Result]) -> Matches:
+    """Match detections with objects by pycocotools, those of the highest scores first.
 
     Args:
-        truth: What is on the images; regions to ignore are those of `iscrowd`.
-        results: Detections on any of these images; others are left aside.
+        split: Images with their boxes.
+        results: Detections; those on other images are left out.
     """
+    from pycocotools.cocoeval import COCOeval
+
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
-        judge = _judge("pycocotools", truth, results)
+        judge: Any = COCOeval(_as_coco(split, _objects(split)), _as_coco(split, _detections(split, results)), "bbox")
+        judge.params.imgIds = list(split.ids)
+        judge.params.catIds = [category.id for category in split.categories]
+        judge.params.maxDets = [MOST_DETECTIONS]
         judge.evaluate()
         judge.accumulate()
-    images = len(truth.entries)
-    places = np.argsort([entry.image.id for entry in truth.entries]).tolist()  # COCOeval goes by rising ids
+    images = len(split.images)
+    places = np.argsort(split.ids).tolist()  # COCOeval sorts by id
     table = iter(judge.evalImgs)
 
     def of_images() -> list[dict[str, Any] | None]:
@@ -96,89 +92,49 @@ def match(truth: Truth, results: Sequence[Result]) -> Matches:
             found[place] = next(table)
         return found
 
-    parts = tuple(tuple(_join(of_images()) for _ in AREAS) for _ in range(len(truth.categories)))
+    parts = tuple(tuple(_join(of_images()) for _ in AREAS) for _ in range(len(split.categories)))
     precision, recall = judge.eval["precision"][..., 0], judge.eval["recall"][..., 0]
     return Matches(images, parts, precision, recall, f"pycocotools {version('pycocotools')}")
 
 
-def numbers_only(truth: Truth, results: Sequence[Result]) -> Matches:
-    """As `match`, but without the parts, which only intervals need; by faster-coco-eval where it is installed."""
-    if find_spec("faster_coco_eval") is None:
-        return match(truth, results)
-    judge = _judge("faster_coco_eval", truth, results)
-    judge.evaluate()
-    judge.accumulate()
-    precision, recall = (np.asarray(judge.eval[name])[..., 0] for name in ("precision", "recall"))
-    return Matches(len(truth.entries), (), precision, recall, f"faster-coco-eval {_version('faster-coco-eval')}")
+def _as_coco(split: Split, annotations: Iterator[dict[str, Any]]) -> Any:
+    from pycocotools.coco import COCO
 
-
-def _judge(library: str, truth: Truth, results: Sequence[Result]) -> Any:
-    """COCOeval of a library, set up as for COCO's own numbers of boxes."""
-    if library == "faster_coco_eval":
-        faster = import_module("faster_coco_eval")
-        coco = _as_coco(faster.COCO, truth, _objects(truth))
-        judge = faster.COCOeval_faster(coco, None, "bbox", print_function=_silent)
-        judge.cocoDt = _as_coco(faster.COCO, truth, _detections(truth, results))
-    else:
-        from pycocotools.coco import COCO
-        from pycocotools.cocoeval import COCOeval
-
-        judge = COCOeval(
-            _as_coco(COCO, truth, _objects(truth)), _as_coco(COCO, truth, _detections(truth, results)), "bbox"
-        )
-    judge.params.imgIds = [entry.image.id for entry in truth.entries]
-    judge.params.catIds = [category.id for category in truth.categories]
-    judge.params.maxDets = [MOST_DETECTIONS]
-    return judge
-
-
-def _silent(*_texts: object) -> None:
-    """Print nothing."""
-
-
-def _as_coco(kind: Any, truth: Truth, annotations: Iterator[dict[str, Any]]) -> Any:
-    """A `COCO` of either library."""
-    coco = kind()
+    coco: Any = COCO()
     coco.dataset = {
-        "images": [
-            {"id": entry.image.id, "width": entry.image.width, "height": entry.image.height} for entry in truth.entries
-        ],
-        "categories": [{"id": category.id, "name": category.name} for category in truth.categories],
+        "images": [{"id": image.id, "width": image.width, "height": image.height} for image in split.images],
+        "categories": [{"id": category.id, "name": category.name} for category in split.categories],
         "annotations": list(annotations),
     }
     coco.createIndex()
     return coco
 
 
-def _objects(truth: Truth) -> Iterator[dict[str, Any]]:
-    ids = {category.name: category.id for category in truth.categories}
-    numbers = count(1)  # COCOeval takes an object of the id 0 for none
-    for entry in truth.entries:
-        for box in entry.boxes:
+def _objects(split: Split) -> Iterator[dict[str, Any]]:
+    ids = {category.name: category.id for category in split.categories}
+    numbers = count(1)  # COCOeval takes the id 0 for no object
+    for image in split.images:
+        for box in image.boxes:
             yield {
                 "id": next(numbers),
-                "image_id": entry.image.id,
+                "image_id": image.id,
                 "category_id": ids[box.category],
                 "bbox": list(box.bbox),
                 "area": box.area,
-                "iscrowd": int(box.iscrowd),
+                "iscrowd": int(box.ignored),
             }
 
 
-def _detections(truth: Truth, results: Sequence[Result]) -> Iterator[dict[str, Any]]:
-    judged = {entry.image.id for entry in truth.entries}
+def _detections(split: Split, results: Sequence[Result]) -> Iterator[dict[str, Any]]:
+    judged = set(split.ids)
     for number, result in enumerate(results, start=1):
         if result.image_id in judged:
-            yield result._asdict() | {
-                "id": number,
-                "bbox": list(result.bbox),
-                "area": result.bbox[2] * result.bbox[3],
-                "iscrowd": 0,
-            }
+            area = result.bbox[2] * result.bbox[3]
+            yield result._asdict() | {"id": number, "bbox": list(result.bbox), "area": area, "iscrowd": 0}
 
 
 def _join(found: Sequence[dict[str, Any] | None]) -> Matched:
-    """What COCOeval found on each image, as one list by falling score; equal scores stay in the order of the images."""
+    """Join COCOeval's results of all images by falling score; equal scores stay in the order of the images."""
     objects = np.zeros(len(found), np.int64)
     scores, images, hits, ignored = [np.empty(0)], [np.empty(0, np.intp)], [_NONE], [_NONE]
     for position, one in enumerate(found):
@@ -194,41 +150,15 @@ def _join(found: Sequence[dict[str, Any] | None]) -> Matched:
     return Matched(np.concatenate(images)[order], np.concatenate(hits, axis=1)[:, order] & counted, counted, objects)
 
 
-_NONE = np.zeros((len(THRESHOLDS), 0), bool)
-
-
-def _version(package: str) -> str:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return "of unknown version"
-
-
-RECALLS = np.linspace(0.0, 1.0, 101)
-_BLOCK = 100_000
-"""Numbers of an array that is worked on: few enough to stay in a processor's cache."""
-
-
 @dataclass(frozen=True, slots=True)
 class Precisions:
-    """Average precision and recall of many draws.
+    """Average precision and recall of R draws; NaN for a class without an object of that size in the draw."""
 
-    R is draws, K classes, A `AREAS`, T `THRESHOLDS`; NaN where a draw has no object of that class and size.
-
-    Attributes:
-        average: (R, K, A, T) mean of precision over the levels of recall.
-        recall: (R, K, A, T) share of objects that were found.
-    """
-
-    average: NDArray[np.float64]
-    recall: NDArray[np.float64]
+    average: NDArray[np.float64]  # (R, K, A, T) mean of precision over `RECALLS`
+    recall: NDArray[np.float64]  # (R, K, A, T) share of objects that were found
 
     def numbers(self, names: tuple[str, ...]) -> dict[str, NDArray[np.float64]]:
-        """COCO's numbers, each (R,), NaN where a draw has none; those of single classes are called `ap/NAME`.
-
-        Args:
-            names: Of the K classes.
-        """
+        """Return COCO's numbers by name, (R,) each; AP of single classes, whose `names` are given, is `ap/NAME`."""
         everywhere = self.average[:, :, 0]
         found = {
             "ap": _mean(everywhere),
@@ -240,23 +170,15 @@ class Precisions:
         return found | {f"ap/{name}": _mean(everywhere[:, place]) for place, name in enumerate(names)}
 
 
-_AT_75 = THRESHOLDS.index(0.75)
-
-
 def official(matches: Matches) -> Precisions:
-    """COCOeval's own numbers, as one draw."""
+    """Return COCOeval's own numbers, as one draw."""
     average = np.where(matches.precision > -1, matches.precision, np.nan).mean(axis=1)
     recall = np.where(matches.recall > -1, matches.recall, np.nan)
     return Precisions(*(np.transpose(values, (1, 2, 0))[np.newaxis] for values in (average, recall)))
 
 
 def precisions(matches: Matches, drawn: NDArray[np.integer]) -> Precisions:
-    """Average precision where images count as often as they were drawn.
-
-    Args:
-        matches: What came of all detections.
-        drawn: (R, N) how often each image was drawn.
-    """
+    """Return average precision over bootstrap draws of the images, (R, N): how often each image was drawn."""
     shape = (len(drawn), len(matches.parts), len(AREAS), len(THRESHOLDS))
     average, recall = np.full(shape, np.nan), np.full(shape, np.nan)
     for k, of_class in enumerate(matches.parts):
@@ -273,15 +195,10 @@ def precisions(matches: Matches, drawn: NDArray[np.integer]) -> Precisions:
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """The found detections of a part at one threshold, P of them by falling score.
+    """The P found detections of a part at one threshold, by falling score."""
 
-    Attributes:
-        image: (P,) the image that each is on.
-        counted: (P, N) how many detections of each image count from the step before, up to this one.
-    """
-
-    image: NDArray[np.intp]
-    counted: sparse.csr_array
+    image: NDArray[np.intp]  # (P,)
+    counted: sparse.csr_array  # (P, N) detections of each image that count, after the step before up to this one
 
     @classmethod
     def of(cls, part: Matched, threshold: int) -> _Steps:
@@ -297,11 +214,11 @@ class _Steps:
     def average(
         self, weights: NDArray[np.float64], objects: NDArray[np.int64]
     ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Average precision and recall of R draws, each (R,).
+        """Return average precision and recall of R draws, (R,) each.
 
         Args:
-            weights: (N, R) how often each image counts.
-            objects: (N,) how many objects are on each.
+            weights: (N, R), how often each image was drawn.
+            objects: (N,), objects on each image.
         """
         total = objects @ weights
         there = total > 0
@@ -317,16 +234,16 @@ class _Steps:
 
 
 def _sample(found: NDArray[np.float64], best: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Precision at the levels of recall, (R, 101): 0 beyond the highest recall.
+    """Return precision at `RECALLS`, (R, 101): 0 beyond the highest recall.
 
     Args:
         found: (R, P) objects found up to each step.
-        best: (R, P) the best precision from each step on.
+        best: (R, P) best precision from each step on.
         total: (R,) objects.
     """
     rows, steps = found.shape
     wanted = _least(total)
-    apart = (np.arange(rows) * (total.max() + 2))[:, np.newaxis]  # makes one rising list of all rows
+    apart = (np.arange(rows) * (total.max() + 2))[:, np.newaxis]  # offsets make one rising list of all rows
     place = np.searchsorted((found + apart).ravel(), (wanted + apart).ravel()).reshape(wanted.shape)
     place -= np.arange(rows)[:, np.newaxis] * steps
     reached = place < steps
@@ -334,10 +251,9 @@ def _sample(found: NDArray[np.float64], best: NDArray[np.float64], total: NDArra
 
 
 def _least(total: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The least number of found objects whose share of `total` is each level of recall or more, (R, 101).
+    """Return the least number of found objects whose share of `total` reaches each of `RECALLS`, (R, 101).
 
-    The share is compared as COCOeval does it, after rounding: 29 of 100 reach the level 0.29, though 0.29 times 100 is
-    29 or more only by chance.
+    The rounded share is compared, as in COCOeval: 29 of 100 reach 0.29, whichever way 0.29 * 100 is rounded.
     """
     near = np.rint(RECALLS * total[:, np.newaxis])
     share = np.maximum(total, 1)[:, np.newaxis]
@@ -346,54 +262,9 @@ def _least(total: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The mean over all but the first axis, of what is there."""
-    flat = values.reshape(len(values), -1)
+    """Return the mean over all but the first axis without NaN; NaN if nothing is left."""
+    flat = values.reshape(len(values), math.prod(values.shape[1:]))
     there = ~np.isnan(flat)
     count = there.sum(axis=1)
     with np.errstate(invalid="ignore"):
         return np.where(count > 0, np.where(there, flat, 0).sum(axis=1) / count, np.nan)
-
-
-_ROWS = 256
-
-
-def draw(groups: Sequence[str], config: BootstrapConfig) -> NDArray[np.int32]:
-    """Draw images.
-
-    Args:
-        groups: For each of N images what is drawn with it: a name of its own, or its recording.
-        config: How often, and the seed.
-
-    Returns:
-        (R, N) how often each draw has each image; no draws of fewer than two groups, for then nothing varies.
-
-    Example:
-        >>> draw(["a", "a", "b"], BootstrapConfig(resamples=3)).tolist()
-        [[1, 1, 1], [1, 1, 1], [0, 0, 2]]
-    """
-    numbers = np.unique(np.asarray(groups), return_inverse=True)[1]
-    count = int(numbers.max()) + 1
-    if count < 2:
-        return np.empty((0, len(groups)), np.int32)
-    random = np.random.default_rng(config.seed)
-    drawn = np.empty((config.resamples, len(groups)), np.int32)
-    for first in range(0, config.resamples, _ROWS):
-        rows = min(_ROWS, config.resamples - first)
-        drawn[first : first + rows] = random.multinomial(count, np.full(count, 1 / count), size=rows)[:, numbers]
-    return drawn
-
-
-class Result(NamedTuple):
-    """A detection.
-
-    Attributes:
-        image_id: Of the image in the split's COCO file.
-        category_id: Of the dataset.
-        bbox: COCO xywh in pixels of the image as stored.
-        score: The higher, the surer.
-    """
-
-    image_id: int
-    category_id: int
-    bbox: tuple[float, float, float, float]
-    score: float

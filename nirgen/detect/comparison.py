@@ -1,10 +1,10 @@
-"""What generated images do to a detector: the arms' numbers, their differences, and whether these exceed the noise.
+"""The effect of generated images on a detector: numbers of the training sets (arms), and their differences.
 
-The rule: test images are drawn anew, and of each arm its seeds, both with replacement and many times; if 95 % of the
-differences of the mean AP lie on one side of 0, it is a gain or a loss, else it is within the noise. The images of a
-draw are the same for all arms (a paired comparison); the seeds are each arm's own, for two runs of one seed on other
-images have little in common. Drawing from S seeds shows (S - 1) / S of their variance only, so deviations from their
-mean are stretched to make up for it.
+The rule: test images are drawn anew and, for each arm, its seeds, both with replacement and many times; if 95 % of the
+differences of the mean AP lie on one side of 0, it is a gain or a loss, else it is within the noise. All arms share the
+images of a draw (a paired comparison); the seeds are each arm's own, since two runs of one seed on other images have
+little in common. Draws from S seeds have (S - 1) / S of their variance, so deviations from their mean are stretched to
+make up for it.
 """
 
 from __future__ import annotations
@@ -14,26 +14,36 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nirgen.detect.coco_eval import draw, match, numbers_only, official, precisions
-from nirgen.detect.runs import PRETRAINED, REAL
-from nirgen.stats import Estimate, estimate
+from nirgen.detect.arms import PRETRAINED, REAL
+from nirgen.detect.coco_eval import match, official, precisions
+from nirgen.stats import Estimate, draw_images, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
+    from nirgen.detect.arms import Arm, Run
+    from nirgen.detect.coco_eval import Result
     from nirgen.detect.config import CompareConfig
-    from nirgen.detect.data import Truth
-    from nirgen.detect.runs import Arm, Judged
+    from nirgen.detect.data import Split
 
 
 Verdict = Literal["gain", "loss", "noise", "unknown"]
 
 
 @dataclass(frozen=True)
+class Judged:
+    """A finished run."""
+
+    run: Run
+    model_id: str
+    results: tuple[Result, ...]  # its detections on the test images
+
+
+@dataclass(frozen=True)
 class OfRun:
-    """The numbers of a run, by their names; None where there is nothing to find."""
+    """The numbers of a run, by name; None if undefined."""
 
     seed: int | None
     model_id: str
@@ -42,38 +52,25 @@ class OfRun:
 
 @dataclass(frozen=True)
 class OfArm:
-    """What became of an arm.
-
-    Attributes:
-        arm: Which.
-        runs: One a seed.
-        numbers: Means over seeds, with intervals over images and seeds.
-        spread: Standard deviation over seeds, by name; None with one seed.
-    """
+    """The numbers of an arm, by name."""
 
     arm: Arm
-    runs: tuple[OfRun, ...]
-    numbers: dict[str, Estimate]
-    spread: dict[str, float | None]
+    runs: tuple[OfRun, ...]  # one a seed
+    numbers: dict[str, Estimate]  # means over seeds, with intervals over images and seeds
+    spread: dict[str, float | None]  # standard deviations over seeds; None with one seed
 
 
 @dataclass(frozen=True)
 class Difference:
-    """What an arm has more than another.
-
-    Attributes:
-        arm: Its name.
-        minus: The other's.
-        numbers: Differences of the means, with intervals of the paired comparison.
-    """
+    """The numbers of an arm minus those of another."""
 
     arm: str
     minus: str
-    numbers: dict[str, Estimate]
+    numbers: dict[str, Estimate]  # differences of the means, with intervals of the paired comparison
 
     @property
     def verdict(self) -> Verdict:
-        """By the interval of AP."""
+        """The verdict on AP, by its interval."""
         ap = self.numbers["ap"]
         if ap.low is None or ap.high is None:
             return "unknown"
@@ -82,38 +79,34 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All of it.
+    """The numbers of all arms and their differences."""
 
-    Attributes:
-        truth: The real images that runs were judged on.
-        config: What was asked for.
-        arms: Results, as pretrained first, then by growing share of generated images.
-        differences: Of each arm after `pretrained` from it, and of those with generated images from `real`.
-        library: What computed the numbers.
-    """
-
-    truth: Truth
+    split: Split  # real test images
     config: CompareConfig
-    arms: tuple[OfArm, ...]
-    differences: tuple[Difference, ...]
-    library: str
+    arms: tuple[OfArm, ...]  # pretrained first, then by growing share of generated images
+    differences: tuple[Difference, ...]  # of each arm from `pretrained`, and of those after `real` from it
+    library: str  # name and version
+
+    def of(self, arm: str) -> OfArm:
+        """Return the numbers of an arm."""
+        return next(each for each in self.arms if each.arm.name == arm)
 
     def difference(self, arm: str, minus: str) -> Difference:
-        """That of two arms."""
+        """Return the difference of two arms."""
         return next(each for each in self.differences if (each.arm, each.minus) == (arm, minus))
 
 
 @dataclass(frozen=True)
 class _Numbers:
-    """Of an arm: (S,) values and (R,) draws of their mean, by name."""
+    """The numbers of an arm, by name."""
 
-    values: dict[str, NDArray[np.float64]]
-    draws: dict[str, NDArray[np.float64]]
+    values: dict[str, NDArray[np.float64]]  # (S,), of each seed
+    draws: dict[str, NDArray[np.float64]]  # (R,), means over seeds in each draw
 
 
 def sum_up(
     judged: Sequence[Judged],
-    truth: Truth,
+    split: Split,
     config: CompareConfig,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Comparison:
@@ -121,11 +114,12 @@ def sum_up(
 
     Args:
         judged: All runs, arm by arm.
-        truth: What is on the images.
-        config: What was asked for.
-        progress: Told how many runs are done, of how many.
+        split: The test images.
+        config: The comparison.
+        progress: Progress callback: (runs done, total).
     """
-    drawn = draw(truth.groups(config.bootstrap.draw), config.bootstrap)
+    bootstrap = config.bootstrap
+    drawn = draw_images(split.groups(bootstrap.draw), resamples=bootstrap.resamples, seed=bootstrap.seed)
     numbers: dict[str, _Numbers] = {}
     arms: dict[str, list[Judged]] = {}
     for each in judged:
@@ -134,12 +128,12 @@ def sum_up(
     for place, (name, of_arm) in enumerate(arms.items()):
         values, draws = [], []
         for each in of_arm:
-            matches = match(truth, each.results) if len(drawn) else numbers_only(truth, each.results)
-            values.append(official(matches).numbers(truth.names))
-            draws.append(precisions(matches, drawn).numbers(truth.names) if len(drawn) else {})
+            matches = match(split, each.results)
+            values.append(official(matches).numbers(split.names))
+            draws.append(precisions(matches, drawn).numbers(split.names))
             done, library = done + 1, matches.library
             progress(done, len(judged))
-        random = np.random.default_rng((config.bootstrap.seed, place))
+        random = np.random.default_rng((bootstrap.seed, place))
         chosen = random.integers(0, len(of_arm), (len(drawn), len(of_arm)))
         numbers[name] = _Numbers(
             {key: np.concatenate([one[key] for one in values]) for key in values[0]},
@@ -148,18 +142,18 @@ def sum_up(
     results = tuple(_of_arm(of_arm, numbers[name]) for name, of_arm in arms.items())
     pairs = [(name, minus) for minus in (PRETRAINED, REAL) for name in list(arms)[list(arms).index(minus) + 1 :]]
     differences = tuple(_difference(name, minus, numbers[name], numbers[minus]) for name, minus in pairs)
-    return Comparison(truth, config, results, differences, library)
+    return Comparison(split, config, results, differences, library)
 
 
 def over_seeds(draws: NDArray[np.float64], chosen: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Means over seeds that are drawn as well, their deviations stretched by sqrt(S / (S - 1)).
+    """Return means over drawn seeds, their deviations stretched by sqrt(S / (S - 1)).
 
     Args:
-        draws: (S, R) the number of each seed in each draw of images.
-        chosen: (R, S) which seeds each draw has.
+        draws: (S, R), the number of each seed in each draw of images.
+        chosen: (R, S), the seeds of each draw.
 
     Returns:
-        (R,) the mean of each draw.
+        (R,).
 
     Example:
         >>> over_seeds(np.array([[0.0], [1.0]]), np.array([[1, 1]])).round(3).tolist()
@@ -183,7 +177,7 @@ def _of_arm(judged: Sequence[Judged], numbers: _Numbers) -> OfArm:
         judged[0].run.arm,
         runs,
         {
-            key: estimate(float(values.mean()), np.clip(_draws(numbers, key), 0, 1))
+            key: estimate(float(values.mean()), np.clip(numbers.draws[key], 0, 1))
             for key, values in numbers.values.items()
         },
         {key: _number(values.std(ddof=1)) if len(values) > 1 else None for key, values in numbers.values.items()},
@@ -191,25 +185,13 @@ def _of_arm(judged: Sequence[Judged], numbers: _Numbers) -> OfArm:
 
 
 def _difference(arm: str, minus: str, ours: _Numbers, theirs: _Numbers) -> Difference:
-    return Difference(
-        arm,
-        minus,
-        {
-            key: estimate(float(values.mean() - theirs.values[key].mean()), _difference_draws(ours, theirs, key))
-            for key, values in ours.values.items()
-        },
-    )
-
-
-def _difference_draws(ours: _Numbers, theirs: _Numbers, key: str) -> NDArray[np.float64]:
-    """Draws of a difference; none where neither arm found anything, for there an interval would be 0 to 0."""
-    if not (ours.values[key].any() or theirs.values[key].any()):
-        return np.empty(0)
-    return _draws(ours, key) - _draws(theirs, key)
-
-
-def _draws(numbers: _Numbers, key: str) -> NDArray[np.float64]:
-    return numbers.draws.get(key, np.empty(0))
+    numbers = {}
+    for key, values in ours.values.items():
+        draws = ours.draws[key] - theirs.draws[key]
+        if not (values.any() or theirs.values[key].any()):
+            draws = np.empty(0)  # neither arm found anything: an interval would be 0 to 0
+        numbers[key] = estimate(float(values.mean() - theirs.values[key].mean()), draws)
+    return Difference(arm, minus, numbers)
 
 
 def _number(value: np.floating[Any]) -> float | None:

@@ -1,4 +1,4 @@
-"""A detector: images in, boxes of the dataset's categories out."""
+"""Detectors: images in, boxes of given categories out."""
 
 from __future__ import annotations
 
@@ -26,22 +26,21 @@ if TYPE_CHECKING:
     from nirgen.detect.networks import Network
 
 
-_POLICIES = ("default", "bdd100k")
-"""Their tables say what else a category is called, the first that knows a label and has its category."""
+KEEP = 100  # most boxes of an image, as in COCO's evaluation
+BATCH = 8
+MODEL_FOLDER = "model"  # in a run folder
+ABOUT = "nirgen.json"  # in the model's folder: its training
+_POLICIES = ("default", "bdd100k")  # label policies that map labels to categories, in order of preference
 
 
 def find_sources(labels: Sequence[str], categories: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Find the labels that each category is made of.
+    """Map the labels of a detector to categories.
 
-    A label belongs to the category of its own name; else to the one that the built-in policies take it for, such as
-    `truck` for `car`; else to none.
-
-    Args:
-        labels: Of a detector, in its order.
-        categories: Ours.
+    A label belongs to the category of its own name; else to the one that the built-in policies map it to, such as
+    `truck` to `car`; else to none.
 
     Returns:
-        For each category the positions of its labels, that of its own name first; empty where none is.
+        For each category the positions of its labels, that of its own name first; possibly none.
 
     Example:
         >>> find_sources(["person", "bicycle", "car", "motorbike", "aeroplane", "bus"], ["person", "bicycle", "car"])
@@ -62,13 +61,7 @@ def find_sources(labels: Sequence[str], categories: Sequence[str]) -> tuple[tupl
 def refuse_unknown(
     name: str, labels: Sequence[str], categories: Sequence[str], sources: Sequence[Sequence[int]]
 ) -> None:
-    """Refuse categories that none of a detector's labels is.
-
-    Args:
-        name: Of the detector, for the error.
-        labels: Its own.
-        categories: Ours.
-        sources: What `find_sources` gave for them.
+    """Refuse categories without a label of the detector; `sources` are those of `find_sources`.
 
     Raises:
         ConfigError: A category has no label.
@@ -82,55 +75,32 @@ def refuse_unknown(
         )
 
 
-KEEP = 100
-"""Most boxes of an image, as COCO counts."""
-BATCH = 8
-"""Images that the network sees at once."""
-MODEL_FOLDER = "model"
-"""In a run folder: what was trained, as transformers and `load_detector` read it."""
-ABOUT = "nirgen.json"
-"""In that folder: what trained it."""
-
-
 @dataclass(frozen=True, slots=True)
 class Detections:
-    """What was found on one image.
+    """The n boxes found on an image, by falling score."""
 
-    Attributes:
-        boxes: (n, 4) float64, COCO xywh in pixels of the image as it was given, inside of it.
-        scores: (n,) float64 in [0, 1], falling.
-        categories: (n,) int64, positions in the detector's `names`.
-    """
-
-    boxes: NDArray[np.float64]
-    scores: NDArray[np.float64]
-    categories: NDArray[np.int64]
+    boxes: NDArray[np.float64]  # (n, 4) COCO xywh in pixels of the given image, inside of it
+    scores: NDArray[np.float64]  # (n,) in [0, 1]
+    categories: NDArray[np.int64]  # (n,) positions in the detector's `names`
 
 
 @dataclass(frozen=True)
 class Detector:
-    """A network of transformers', and how its labels become our categories.
-
-    Attributes:
-        network: With the labels that it was trained to tell apart.
-        names: Our categories.
-        sources: For each of them the positions of the network's labels that are it; its score is the highest of theirs.
-        size: S, in pixels: images are squashed to it.
-    """
+    """A network of transformers whose labels are mapped to categories."""
 
     network: Network
-    names: tuple[str, ...]
-    sources: tuple[tuple[int, ...], ...]
-    size: int
+    names: tuple[str, ...]  # categories
+    sources: tuple[tuple[int, ...], ...]  # positions of each category's labels; their highest score counts
+    size: int  # S: side in pixels of the square that images are resized to
 
     @property
     def model(self) -> nn.Module:
-        """Takes (N, 3, S, S) float; gives `logits` (N, queries, labels) and `pred_boxes` (N, queries, 4), cxcywh."""
+        """(N, 3, S, S) float -> `logits` (N, queries, labels) and `pred_boxes` (N, queries, 4), cxcywh as shares."""
         return self.network.model
 
     @property
     def id(self) -> str:
-        """Sha256 of the model's kind and its tensors as they are now."""
+        """Hash of the model's kind and tensors."""
         return model_id(self.model.state_dict(), {"kind": str(self._config.model_type)})
 
     @property
@@ -143,14 +113,11 @@ class Detector:
         return self.model.config
 
     def predict(self, pictures: Sequence[NDArray[np.uint8]], *, keep: int = KEEP) -> list[Detections]:
-        """Find what is on images.
+        """Detect objects on images; the model stays in evaluation mode.
 
         Args:
             pictures: Each (H, W, 3) uint8, of any size.
             keep: Most boxes of an image; those with the highest scores stay.
-
-        Returns:
-            What was found, an entry an image. The model is left in evaluation mode.
         """
         self.model.eval()
         found = []
@@ -165,19 +132,12 @@ class Detector:
         return found
 
     def pixels(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
-        """Images as the model takes them.
-
-        Args:
-            pictures: Each (H, W, 3) uint8.
-
-        Returns:
-            (N, 3, S, S) float32 on the model's device.
-        """
+        """Convert images, (H, W, 3) uint8 each, to the model's input: (N, 3, S, S) float32 on its device."""
         squashed = [images.resize(picture, (self.size, self.size), resample="bilinear") for picture in pictures]
         return self.network.normalise(torch.from_numpy(np.stack(squashed)).to(self.device))
 
     def _scores(self, logits: Tensor) -> NDArray[np.float64]:
-        """(N, queries, labels) as (N, queries, categories) in [0, 1]."""
+        """(N, queries, labels) -> (N, queries, categories) in [0, 1]."""
         scores = logits.cpu().double().sigmoid()
         return torch.stack([scores[..., list(which)].amax(-1) for which in self.sources], dim=-1).numpy()
 
@@ -190,23 +150,20 @@ def load_detector(
     size: int | None = None,
     seed: int = 0,
 ) -> Detector:
-    """Load a detector that knows our categories, such as one that COCO trained, as it is.
+    """Load a detector of given categories, such as one that was trained on COCO, in evaluation mode.
 
     Args:
-        name: A run folder of `nirgen detect train`, a folder that transformers wrote, an id of the hub's, or `fresh` or
-            `fresh-tiny` for random weights.
-        categories: Ours, by name.
-        device: `cpu`, `cuda`...; the best there is by default.
-        size: Side that images are squashed to, in pixels; the model's own by default.
-        seed: Of fresh weights.
-
-    Returns:
-        The detector, in evaluation mode.
+        name: A run folder of `nirgen detect train`, a folder of transformers, a hub id, or `fresh` or `fresh-tiny` for
+            random weights.
+        categories: Names of the categories.
+        device: `cpu`, `cuda`...; the best available one by default.
+        size: Side that images are resized to, in pixels; the model's own by default.
+        seed: Random seed of fresh weights.
 
     Raises:
-        ConfigError: It doesn't know a category, the size is no multiple of 32, there is no such device, or transformers
-            isn't installed.
-        ModelError: It can't be had or read.
+        ConfigError: It doesn't know a category, the size is no multiple of 32, the device does not exist, or
+            transformers isn't installed.
+        ModelError: It can't be loaded.
     """
     if size is not None and (size < 32 or size % 32):
         raise ConfigError(f"size {size}: these networks take multiples of 32; give such as 640")
@@ -218,7 +175,7 @@ def load_detector(
 
 
 def model_folder(name: str | Path) -> str | Path:
-    """The folder of the model where a run folder is named; else the name itself.
+    """Return the model's folder in a run folder, or any other name as it is.
 
     Raises:
         ModelError: The run has no model yet.
@@ -232,7 +189,7 @@ def model_folder(name: str | Path) -> str | Path:
 
 
 def read_about(name: str | Path) -> dict[str, Any] | None:
-    """What trained a model, as `nirgen.json` beside it says; None of a model that isn't nirgen's."""
+    """Return the `nirgen.json` of a model; None for a model of another program."""
     path = Path(model_folder(name)) / ABOUT
     if not path.is_file():
         return None
@@ -246,14 +203,14 @@ def read_about(name: str | Path) -> dict[str, Any] | None:
 
 
 def _best(shares: NDArray[np.float64], scores: NDArray[np.float64], height: int, width: int, keep: int) -> Detections:
-    """The boxes of the highest scores, in pixels; a query may give one of each category.
+    """Return the boxes of the highest scores, in pixels; a query may give one of each category.
 
     Args:
         shares: (queries, 4) cxcywh as shares of the image.
         scores: (queries, categories) in [0, 1].
-        height: Of the image, in pixels.
-        width: The same.
-        keep: At most so many.
+        height: Height of the image, in pixels.
+        width: Width of the image, in pixels.
+        keep: Most boxes.
     """
     order = np.argsort(-scores, axis=None, kind="stable")[:keep]
     queries, categories = np.unravel_index(order, scores.shape)

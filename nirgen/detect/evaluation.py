@@ -1,4 +1,4 @@
-"""Detection metrics of a split with intervals, and COCO result files."""
+"""Evaluation of a detector on a split: COCO's numbers with intervals, and files of COCO results."""
 
 from __future__ import annotations
 
@@ -6,41 +6,243 @@ import hashlib
 import json
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
-import numpy as np
 
 from nirgen import images
 from nirgen._version import __version__
-from nirgen.detect.coco_eval import MOST_DETECTIONS, Result, draw, match, numbers_only, official, precisions
+from nirgen.detect.coco_eval import MOST_DETECTIONS, Result, match, official, precisions
+from nirgen.detect.config import BootstrapConfig
+from nirgen.detect.data import read_split
 from nirgen.errors import NirgenError
 from nirgen.files import output_file
-from nirgen.stats import Estimate, estimate
+from nirgen.stats import Estimate, draw_images, estimate, note_on_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
-    from nirgen.detect.config import BootstrapConfig
-    from nirgen.detect.data import Truth
+    from nirgen.detect.data import Split
     from nirgen.detect.detector import Detector
+    from nirgen.progress import Progress
 
 
-def read_results(path: Path, truth: Truth) -> tuple[list[Result], str]:
-    """Read detections that were made elsewhere.
+SCHEMA = 1
+METRICS = "metrics.json"
+DETECTIONS = "detections.json"
+TITLES = {
+    "ap": "AP",
+    "ap50": "AP50",
+    "ap75": "AP75",
+    "ap_small": "AP small",
+    "ap_medium": "AP medium",
+    "ap_large": "AP large",
+    "ar100": "AR100",
+}
+_BATCH = 8
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The numbers of a detector on a split."""
+
+    split: Split
+    results: tuple[Result, ...]
+    judged: Mapping[str, str | int]  # `model`, `model_id` and `size`, or `detections_sha256`
+    settings: BootstrapConfig
+    library: str  # name and version
+    numbers: dict[str, Estimate]  # by the names of `TITLES`; AP of a class is `ap/CLASS`
+
+    @property
+    def objects(self) -> dict[str, int]:
+        """Number of objects of each class, without regions to ignore."""
+        boxes = [box.category for image in self.split.images for box in image.boxes if not box.ignored]
+        return {name: boxes.count(name) for name in self.split.names}
+
+    def notes(self) -> list[str]:
+        """Return the caveats on the numbers."""
+        found = []
+        if self.split.generated:
+            found.append(
+                f"{self.split.generated} of {len(self.split.images)} images are generated; what a detector does on "
+                "real ones they don't tell"
+            )
+        if self.split.unlabelled:
+            found.append(
+                f"{self.split.unlabelled} images of the split are left out, for nobody has labelled them: what is on "
+                "them is unknown"
+            )
+        groups = len(set(self.split.groups(self.settings.draw)))
+        if self.settings.resamples and groups < 2:
+            found.append(f"no intervals: there is one of the {self.settings.draw} that the bootstrap draws")
+        elif self.settings.resamples:
+            found += note_on_groups(groups, self.settings.draw)
+        missing = [name for name, count in self.objects.items() if not count]
+        if missing:
+            found.append(f"no {' and no '.join(missing)} is on these images, so AP is over the other classes")
+        return found
+
+
+def evaluate(
+    dataset: Path,
+    model: str | None = None,
+    *,
+    detections: Path | None = None,
+    split: Literal["test", "val"] = "test",
+    real: bool = False,
+    bootstrap: BootstrapConfig | None = None,
+    device: str | None = None,
+    size: int | None = None,
+    out: Path | None = None,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Evaluate a detector, or detections that another tool made, on a split of a dataset.
 
     Args:
-        path: A JSON list of objects with `image_id`, `category_id`, `bbox`, `score`; other keys are left aside.
-        truth: The images that they are of.
-
-    Returns:
-        The detections in their order, without those on images of the split that are left out; and the sha256 of the
-        file.
+        dataset: Output of `nirgen build-dataset`.
+        model: A run of `nirgen detect train`, a hub id or a folder of transformers; or give `detections`.
+        detections: A file of COCO results.
+        split: `test` or `val`.
+        real: Leave generated images out.
+        bootstrap: Bootstrap of the intervals.
+        device: `cpu`, `cuda`...; the best available one by default.
+        size: Side that images are resized to, in pixels; the model's own by default.
+        out: A folder to write `detections.json` and `metrics.json` to.
+        progress: Progress callback.
 
     Raises:
-        NirgenError: It isn't such a list, or has an image or a category that the split doesn't have, or a box or a
-            score that is no number.
+        ConfigError: The detector doesn't know a category, or transformers isn't installed.
+        NirgenError: The dataset or the detections can't be read, or the detector was trained on the split.
+    """
+    chosen = read_split(dataset, split)
+    chosen = chosen.real() if real else chosen
+    settings = bootstrap or BootstrapConfig()
+    if detections is not None:
+        results, sha256 = read_results(detections, chosen)
+        found = score(chosen, results, settings, {"detections_sha256": sha256})
+    elif model is not None:
+        from nirgen.detect.detector import load_detector, read_about
+
+        refuse_trained_on(chosen, read_about(model), model)
+        detector = load_detector(model, categories=chosen.names, device=device, size=size)
+        results = detect(detector, chosen, progress and (lambda done, total: progress("detecting", done, total)))
+        if progress is not None:
+            progress("judging", 0, None)
+        shown = Path(model).resolve().name if Path(model).exists() else model
+        found = score(chosen, results, settings, {"model": shown, "model_id": detector.id, "size": detector.size})
+    else:
+        raise NirgenError("nothing to evaluate: give a model, or detections")
+    if out is not None:
+        write(found, out)
+    return found
+
+
+def detect(detector: Detector, split: Split, progress: Callable[[int, int], None] | None = None) -> list[Result]:
+    """Run a detector on the images of a split.
+
+    Args:
+        detector: Its names are the categories of the split, in their order.
+        split: The images.
+        progress: Progress callback: (images done, total).
+
+    Returns:
+        The detections, rounded as in files.
+
+    Raises:
+        ImageError: An image can't be read.
+    """
+    ids = [category.id for category in split.categories]
+    found: list[Result] = []
+    for first in range(0, len(split.images), _BATCH):
+        part = slice(first, first + _BATCH)
+        pictures = [images.read(image.path) for image in split.images[part]]
+        for image_id, detections in zip(split.ids[part], detector.predict(pictures), strict=True):
+            for box, score, category in zip(
+                detections.boxes.tolist(), detections.scores.tolist(), detections.categories.tolist(), strict=True
+            ):
+                found.append(rounded(Result(image_id, ids[category], tuple(box), score)))
+        if progress is not None:
+            progress(min(first + _BATCH, len(split.images)), len(split.images))
+    return found
+
+
+def score(
+    split: Split, results: Sequence[Result], settings: BootstrapConfig, judged: Mapping[str, str | int]
+) -> Evaluation:
+    """Compute COCO's numbers of detections; `judged` names the detector."""
+    drawn = draw_images(split.groups(settings.draw), resamples=settings.resamples, seed=settings.seed)
+    matches = match(split, results)
+    draws = precisions(matches, drawn).numbers(split.names)
+    numbers = {
+        name: estimate(float(value[0]), draws[name]) for name, value in official(matches).numbers(split.names).items()
+    }
+    return Evaluation(split, tuple(results), judged, settings, matches.library, numbers)
+
+
+def refuse_trained_on(split: Split, about: Mapping[str, Any] | None, name: str) -> None:
+    """Refuse a detector that was trained on the split; `about` is its `nirgen.json`.
+
+    Raises:
+        NirgenError: It was.
+    """
+    dataset = (about or {}).get("dataset")
+    if isinstance(dataset, dict) and (dataset.get("sha256"), dataset.get("split")) == (split.sha256, split.name):
+        raise NirgenError(f"{name}: was trained on the split '{split.name}' of this dataset; judge it on another split")
+
+
+def as_dict(evaluation: Evaluation) -> dict[str, Any]:
+    """Return the values of `metrics.json` (docs/detect.md)."""
+    split, objects = evaluation.split, evaluation.objects
+    return {
+        "schema": SCHEMA,
+        "nirgen": __version__,
+        "judged": dict(evaluation.judged),
+        "dataset_sha256": split.sha256,
+        "split": split.name,
+        "images": {
+            "count": len(split.images),
+            "generated": split.generated,
+            "unlabelled": split.unlabelled,
+            "empty": sum(all(box.ignored for box in image.boxes) for image in split.images),
+        },
+        "ignored_regions": sum(box.ignored for image in split.images for box in image.boxes),
+        "detections": len(evaluation.results),
+        "library": evaluation.library,
+        "most_detections": MOST_DETECTIONS,
+        "bootstrap": evaluation.settings.model_dump(mode="json"),
+        "numbers": {name: evaluation.numbers[name].as_dict() for name in TITLES},
+        "classes": {
+            name: {"objects": objects[name], "ap": evaluation.numbers[f"ap/{name}"].as_dict()} for name in split.names
+        },
+        "notes": evaluation.notes(),
+    }
+
+
+def write(evaluation: Evaluation, out: Path) -> None:
+    """Write `detections.json`, then `metrics.json`; those of an earlier evaluation are replaced.
+
+    Raises:
+        OutputError: A file can't be written.
+    """
+    write_results(out / DETECTIONS, evaluation.results)
+    with output_file(out / METRICS) as temporary:
+        temporary.write_text(json.dumps(as_dict(evaluation), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+
+
+def read_results(path: Path, split: Split) -> tuple[list[Result], str]:
+    """Read a file of COCO results.
+
+    Args:
+        path: A JSON list of objects with `image_id`, `category_id`, `bbox`, `score`; other keys are ignored.
+        split: The images that they are of.
+
+    Returns:
+        The detections in their order, without those on images that the split leaves out; and the file's sha256.
+
+    Raises:
+        NirgenError: The file isn't such a list, or has an image or a category that the split lacks, or a box or a score
+            that is not finite.
     """
     try:
         data = path.read_bytes()
@@ -51,18 +253,19 @@ def read_results(path: Path, truth: Truth) -> tuple[list[Result], str]:
     except ValueError as error:
         raise NirgenError(f"{path}: no JSON ({error}); write COCO results, a list of detections") from None
     if not isinstance(values, list):
-        what = "has 'annotations', so it is a COCO file of labels" if _is_coco(values) else f"a {type(values).__name__}"
+        labels = isinstance(values, dict) and "annotations" in values
+        what = "has 'annotations', so it is a COCO file of labels" if labels else f"a {type(values).__name__}"
         raise NirgenError(f"{path}: no list but {what}; write COCO results, a list of detections with their scores")
-    images = {entry.image.id for entry in truth.entries}
-    categories = {category.id: category.name for category in truth.categories}
+    ids = set(split.ids)
+    categories = {category.id: category.name for category in split.categories}
     results = []
     for number, value in enumerate(values):
         where = f"{path}: detection {number}"
         result = _read_one(value, where)
-        if result.image_id not in images and result.image_id not in truth.left_out:
+        if result.image_id not in ids and result.image_id not in split.left_out:
             raise NirgenError(
-                f"{where} is on image {result.image_id}, which the split '{truth.split}' doesn't have; detect on the "
-                f"images of {truth.folder.name}/annotations/{truth.split}.json, by their ids"
+                f"{where} is on image {result.image_id}, which the split '{split.name}' doesn't have; detect on the "
+                f"images of {split.folder.name}/annotations/{split.name}.json, by their ids"
             )
         if result.category_id not in categories:
             known = ", ".join(f"{key} {name}" for key, name in categories.items())
@@ -70,38 +273,24 @@ def read_results(path: Path, truth: Truth) -> tuple[list[Result], str]:
                 f"{where} is of category {result.category_id}, which the dataset doesn't have (it has {known}); map "
                 "the detector's classes to these ids"
             )
-        if result.image_id in images:
+        if result.image_id in ids:
             results.append(result)
     return results, hashlib.sha256(data).hexdigest()
 
 
 def write_results(path: Path, results: Sequence[Result]) -> None:
-    """Write detections as COCO results, in their order.
-
-    Args:
-        path: The file; its folders are made.
-        results: Boxes are rounded to 3 decimals, scores to 8.
+    """Write detections as COCO results, in their order; boxes have 3 decimals, scores 8.
 
     Raises:
-        OutputError: It can't be written.
+        OutputError: The file can't be written.
     """
-    lines = [
-        msgspec.json.encode(
-            {
-                "image_id": result.image_id,
-                "category_id": result.category_id,
-                "bbox": result.bbox,
-                "score": result.score,
-            }
-        )
-        for result in map(rounded, results)
-    ]
+    lines = [msgspec.json.encode(rounded(result)._asdict()) for result in results]
     with output_file(path) as temporary:
         temporary.write_bytes(b"[" + b",\n".join(lines) + b"]\n")
 
 
 def rounded(result: Result) -> Result:
-    """A detection as it stands in a file: what is judged is what is written.
+    """Return a detection as files have it, so that the numbers are those of the file.
 
     Example:
         >>> rounded(Result(1, 3, (0.12345, 2.0, 3.0, 4.0), 0.123456789))
@@ -109,10 +298,6 @@ def rounded(result: Result) -> Result:
     """
     x, y, width, height = (round(value, 3) for value in result.bbox)
     return result._replace(bbox=(x, y, width, height), score=round(result.score, 8))
-
-
-def _is_coco(value: Any) -> bool:
-    return isinstance(value, dict) and "annotations" in value
 
 
 def _read_one(value: Any, where: str) -> Result:
@@ -135,182 +320,3 @@ def _read_one(value: Any, where: str) -> Result:
 
 def _is_whole(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
-
-
-SCHEMA = 1
-METRICS = "metrics.json"
-DETECTIONS = "detections.json"
-TITLES = {
-    "ap": "AP",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap_small": "AP small",
-    "ap_medium": "AP medium",
-    "ap_large": "AP large",
-    "ar100": "AR100",
-}
-"""What tables call COCO's numbers."""
-_BATCH = 8
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """What came of judging a detector.
-
-    Attributes:
-        truth: The images.
-        results: What it found on them.
-        judged: What was judged: `model`, `model_id` and `size`, or `detections_sha256`.
-        settings: Of the intervals.
-        library: What computed the numbers, with its version.
-        numbers: By the names of `TITLES`, and `ap/CLASS` of single classes.
-    """
-
-    truth: Truth
-    results: tuple[Result, ...]
-    judged: Mapping[str, str | int]
-    settings: BootstrapConfig
-    library: str
-    numbers: dict[str, Estimate]
-
-    @property
-    def objects(self) -> dict[str, int]:
-        """How many objects of each class there are to find; regions to ignore aren't counted."""
-        boxes = [box.category for entry in self.truth.entries for box in entry.boxes if not box.iscrowd]
-        return {name: boxes.count(name) for name in self.truth.names}
-
-    def notes(self) -> list[str]:
-        """What is to be known of the numbers."""
-        found = []
-        if self.truth.generated:
-            found.append(
-                f"{self.truth.generated} of {len(self.truth.entries)} images are generated; what a detector does on "
-                "real ones they don't tell"
-            )
-        if self.truth.unlabelled:
-            found.append(
-                f"{self.truth.unlabelled} images of the split are left out, for nobody has labelled them: what is on "
-                "them is unknown"
-            )
-        groups = len(set(self.truth.groups(self.settings.draw)))
-        if self.settings.resamples and groups < 2:
-            found.append(f"no intervals: there is one of the {self.settings.draw} that the bootstrap draws")
-        elif self.settings.resamples and groups < 10:
-            found.append(f"intervals of {groups} {self.settings.draw} are rough, and rather too narrow")
-        missing = [name for name, count in self.objects.items() if not count]
-        if missing:
-            found.append(f"no {' and no '.join(missing)} is on these images, so AP is over the other classes")
-        return found
-
-
-def detect(detector: Detector, truth: Truth, progress: Callable[[int, int], None] | None = None) -> list[Result]:
-    """Find what is on the images of a split.
-
-    Args:
-        detector: Its names are the dataset's categories, in their order.
-        truth: The images; their boxes aren't looked at.
-        progress: Told how many images are done, of how many.
-
-    Returns:
-        The detections, as they are written in files.
-
-    Raises:
-        ImageError: An image can't be read.
-    """
-    ids = [category.id for category in truth.categories]
-    paths = truth.paths()
-    found: list[Result] = []
-    for first in range(0, len(paths), _BATCH):
-        part = slice(first, first + _BATCH)
-        pictures = [images.read(path) for path in paths[part]]
-        for entry, detections in zip(truth.entries[part], detector.predict(pictures), strict=True):
-            for box, score, category in zip(
-                detections.boxes.tolist(), detections.scores.tolist(), detections.categories.tolist(), strict=True
-            ):
-                found.append(rounded(Result(entry.image.id, ids[category], tuple(box), score)))
-        if progress is not None:
-            progress(min(first + _BATCH, len(paths)), len(paths))
-    return found
-
-
-def evaluate(
-    truth: Truth, results: Sequence[Result], settings: BootstrapConfig, judged: Mapping[str, str | int]
-) -> Evaluation:
-    """Judge detections.
-
-    Args:
-        truth: What is on the images.
-        results: What was found on them.
-        settings: Of the intervals.
-        judged: What found it.
-    """
-    drawn = draw(truth.groups(settings.draw), settings)
-    matches = match(truth, results) if len(drawn) else numbers_only(truth, results)
-    values = official(matches).numbers(truth.names)
-    draws = precisions(matches, drawn).numbers(truth.names) if len(drawn) else dict.fromkeys(values, np.empty(0))
-    numbers = {name: estimate(float(value[0]), draws[name]) for name, value in values.items()}
-    return Evaluation(truth, tuple(results), judged, settings, matches.library, numbers)
-
-
-def refuse_trained_on(truth: Truth, about: Mapping[str, Any] | None, name: str) -> None:
-    """Refuse a detector that was trained on the split that is to judge it.
-
-    Args:
-        truth: The images.
-        about: What `read_about` says of the detector.
-        name: What errors call it.
-
-    Raises:
-        NirgenError: It was.
-    """
-    dataset = (about or {}).get("dataset")
-    if isinstance(dataset, dict) and (dataset.get("sha256"), dataset.get("split")) == (
-        truth.dataset_sha256,
-        truth.split,
-    ):
-        raise NirgenError(
-            f"{name}: was trained on the split '{truth.split}' of this dataset; judge it on another split"
-        )
-
-
-def as_dict(evaluation: Evaluation) -> dict[str, Any]:
-    """What `metrics.json` holds (docs/detect.md)."""
-    truth, objects = evaluation.truth, evaluation.objects
-    return {
-        "schema": SCHEMA,
-        "nirgen": __version__,
-        "judged": dict(evaluation.judged),
-        "dataset_sha256": truth.dataset_sha256,
-        "split": truth.split,
-        "images": {
-            "count": len(truth.entries),
-            "generated": truth.generated,
-            "unlabelled": truth.unlabelled,
-            "empty": sum(not any(not box.iscrowd for box in entry.boxes) for entry in truth.entries),
-        },
-        "ignored_regions": sum(box.iscrowd for entry in truth.entries for box in entry.boxes),
-        "detections": len(evaluation.results),
-        "library": evaluation.library,
-        "most_detections": MOST_DETECTIONS,
-        "bootstrap": evaluation.settings.model_dump(mode="json"),
-        "numbers": {name: evaluation.numbers[name].as_dict() for name in TITLES},
-        "classes": {
-            name: {"objects": objects[name], "ap": evaluation.numbers[f"ap/{name}"].as_dict()} for name in truth.names
-        },
-        "notes": evaluation.notes(),
-    }
-
-
-def write(evaluation: Evaluation, out: Path) -> None:
-    """Write `detections.json`, then `metrics.json`; those of an earlier evaluation are replaced.
-
-    Args:
-        evaluation: What came of judging.
-        out: The folder; it is made.
-
-    Raises:
-        OutputError: A file can't be written.
-    """
-    write_results(out / DETECTIONS, evaluation.results)
-    with output_file(out / METRICS) as temporary:
-        temporary.write_text(json.dumps(as_dict(evaluation), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,15 +1,10 @@
-"""Training of a detector: run folder, checkpoints and training loop."""
+"""Training of a detector: run folder and training loop."""
 
 from __future__ import annotations
 
 import json
-import math
-import platform
 import shutil
-import socket
-import time
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,60 +12,57 @@ import torch
 import yaml
 
 from nirgen._version import __version__
-from nirgen.detect.config import DetectConfig
-from nirgen.detect.data import read_examples
+from nirgen.config import differences
+from nirgen.detect.config import PLAIN, DetectConfig
+from nirgen.detect.data import Split, read_split, refuse_without_boxes
 from nirgen.detect.detector import ABOUT, MODEL_FOLDER, find_sources, model_folder
 from nirgen.detect.networks import FRESH, KINDS, Network, give_heads, read_network, write_network
-from nirgen.detect.state import NotFiniteError, State
+from nirgen.detect.state import State
 from nirgen.detect.views import Batches
 from nirgen.devices import choose_device
 from nirgen.errors import ConfigError, OutputError
-from nirgen.files import is_temporary, make_folder, write_whole
+from nirgen.files import make_folder, write_whole
 from nirgen.models.checkpoint import model_id
-from nirgen.train.folder import Checkpoints, alone, full_disk_is_one_line, last_good
-from nirgen.train.loop import Outcome, StepReport
-from nirgen.train.monitor import Log
+from nirgen.train.folder import BaseFolder, alone, full_disk_is_one_line, last_good
+from nirgen.train.loop import Clock, Outcome
+from nirgen.train.state import NotFiniteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
-    from nirgen.detect.data import Examples
+    from nirgen.train.loop import StepReport
+    from nirgen.train.monitor import Log
 
 
-SCHEMA = 1
-"""Of `nirgen.json`."""
+SCHEMA = 1  # of nirgen.json
 _BUILDING, _OLD = ".model.nirgen-building", ".model.nirgen-old"
 _KIND = "detector"
 
 
-class RunFolder:
-    """What a training writes (docs/detect.md says all of it).
+class RunFolder(BaseFolder):
+    """Folder of a detector's training (docs/detect.md describes its files).
 
     Args:
-        out: The folder; it exists, and no other process trains in it.
+        out: An existing folder, in which no other process trains.
         config: The run.
-        examples: What it trains on.
-
-    Attributes:
-        model: The folder of the model.
-        checkpoints: Those in the folder.
+        dataset: Path of the dataset.
+        trained_on: `Split.about` of the training set.
 
     Raises:
-        OutputError: It holds something else than a training of a detector.
+        OutputError: The folder holds something else than a training of a detector.
     """
 
-    def __init__(self, out: Path, config: DetectConfig, examples: Examples) -> None:
-        self.out = out
+    def __init__(self, out: Path, config: DetectConfig, dataset: Path, trained_on: dict[str, Any]) -> None:
+        super().__init__(out, config, config.keep)
         self.config = config
-        self.examples = examples
         self.model = out / MODEL_FOLDER
-        self.checkpoints = Checkpoints(out / "checkpoints", config.keep)
-        self.start: dict[str, Any] = {}
-        self._started = datetime.now(UTC)
+        self.start: dict[str, Any] = {}  # the model that the run started from
+        self._dataset = dataset
+        self._trained_on = trained_on
         _refuse_foreign(out)
 
     def last(self) -> dict[str, Any] | None:
-        """What the newest checkpoint holds, if it is of this run; None without any.
+        """Return the values of the newest checkpoint; None without a checkpoint.
 
         Raises:
             ConfigError: It is of a run with other settings, another dataset or other images.
@@ -83,10 +75,10 @@ class RunFolder:
         if values.get("kind") != _KIND:
             raise ConfigError(f"{path}: not of a detector; name a new folder")
         old = DetectConfig.read(json.loads(values["config"]), where=f"{path} (config)")
-        changes = old.differences(self.config)
-        if values["dataset_sha256"] != self.examples.dataset_sha256:
+        changes = differences(old, self.config, ignored=PLAIN)
+        if values["dataset_sha256"] != self._trained_on["sha256"]:
             changes.append("another dataset")
-        elif values["keys_sha256"] != self.examples.keys_sha256:
+        elif values["keys_sha256"] != self._trained_on["keys_sha256"]:
             changes.append("other images of the dataset")
         if changes:
             raise ConfigError(f"{self.out}: holds a run of other settings ({'; '.join(changes)}); name a new folder")
@@ -94,75 +86,47 @@ class RunFolder:
         return values
 
     def begin(self, step: int) -> Log:
-        """Write what is known before the first step of a sitting."""
-        for folder in (self.out, self.checkpoints.folder):
-            for path in folder.iterdir() if folder.is_dir() else ():
-                if is_temporary(path.name):
-                    path.unlink(missing_ok=True)
-        self._put_model_right()
-        text = yaml.safe_dump(self.config.model_dump(mode="json"), sort_keys=False)
-        write_whole(self.out / "config.yaml", text.encode())
-        return Log(self.out, step)
+        """Clean up after a killed run, write `config.yaml`, and open the log at a step."""
+        if (self.out / _OLD).exists() and not self.model.exists():
+            (self.out / _OLD).rename(self.model)
+        for name in (_OLD, _BUILDING):
+            shutil.rmtree(self.out / name, ignore_errors=True)
+        return super().begin(step)
 
     def save(self, state: State) -> None:
-        """Write the model so far, then a checkpoint: what is resumed is never newer than what can be used."""
+        """Write the model, then a checkpoint: a resumed run is never ahead of the model."""
         self._write_model(state)
         about = {
             "kind": _KIND,
             "best_step": state.step,
             "config": self.config.model_dump_json(),
-            "dataset_sha256": self.examples.dataset_sha256,
-            "keys_sha256": self.examples.keys_sha256,
+            "dataset_sha256": self._trained_on["sha256"],
+            "keys_sha256": self._trained_on["keys_sha256"],
             "start": self.start,
         }
         self.checkpoints.write(state.dump() | about)
 
     def write_run_json(self, state: State, *, ended: bool) -> None:
-        """Clocks, host and versions: all that must not be in the other files."""
+        """Write `run.json`: clock, host and versions."""
         import transformers
 
-        device = state.device
-        about = {
-            "schema": 1,
-            "state": "ended" if ended else "running",
-            "dataset": str(self.examples.folder.resolve()),
-            "started": self._started.isoformat(timespec="seconds"),
-            "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 1),
-            "steps": state.step,
-            "minutes": round(state.minutes, 2),
-            "host": socket.gethostname(),
-            "platform": platform.platform(),
-            "python": platform.python_version(),
-            "torch": torch.__version__,
-            "transformers": transformers.__version__,
-            "nirgen": __version__,
-            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        }
-        write_whole(self.out / "run.json", (json.dumps(about, indent=2) + "\n").encode())
+        about = {"dataset": str(self._dataset.resolve())}
+        self.write_run(state, about, ended=ended, transformers=transformers.__version__)
 
     def _write_model(self, state: State) -> None:
-        """Write the average beside its place, then exchange the two."""
+        """Write the averaged model beside its place, then exchange the two folders."""
         building, old = self.out / _BUILDING, self.out / _OLD
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir()
-        model = state.average.module
-        write_network(building, model, state.network, self.config.size)
+        write_network(building, state.average.module, state.network, self.config.size)
         write_whole(building / ABOUT, (json.dumps(self._about(state), indent=2) + "\n").encode())
         if self.model.exists():
             self.model.rename(old)
         building.rename(self.model)
         shutil.rmtree(old, ignore_errors=True)
 
-    def _put_model_right(self) -> None:
-        """Take back the model that a run was exchanging when it was killed."""
-        old = self.out / _OLD
-        if old.exists() and not self.model.exists():
-            old.rename(self.model)
-        for path in (old, self.out / _BUILDING):
-            shutil.rmtree(path, ignore_errors=True)
-
     def _about(self, state: State) -> dict[str, Any]:
-        """What trained the model, as plain values that are the same for the same training."""
+        """Return the values of `nirgen.json`, the same for the same training."""
         model: Any = state.average.module
         kind = str(model.config.model_type)
         assert kind in KINDS
@@ -178,18 +142,12 @@ class RunFolder:
             "seed": self.config.seed,
             "config": self.config.model_dump(mode="json", exclude={"model", "workers"}),
             "start": self.start,
-            "dataset": {
-                "digest": self.examples.dataset_digest,
-                "sha256": self.examples.dataset_sha256,
-                "keys_sha256": self.examples.keys_sha256,
-                "split": self.examples.split,
-                **self.examples.counts(),
-            },
+            "dataset": self._trained_on,
         }
 
 
 def _refuse_foreign(out: Path) -> None:
-    """Refuse a folder that holds something, and no training of a detector."""
+    """Refuse a folder that holds something else than a detector's training."""
     path = out / "config.yaml"
     if not path.is_file():
         strangers = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
@@ -202,59 +160,65 @@ def _refuse_foreign(out: Path) -> None:
         raise OutputError(f"{out}: holds a run of another kind (config.yaml); name a new folder") from None
 
 
-def train_detector(
-    dataset: Path,
+def train(
+    dataset: Path | Split,
     run: Path,
     config: DetectConfig,
     *,
     images: Collection[str] | None = None,
     device: str | None = None,
     progress: Callable[[StepReport], None] | None = None,
-    stopped: Callable[[], bool] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
 ) -> Outcome:
-    """Train a detector, or go on where a run stopped.
+    """Train a detector, or resume a run.
 
     Args:
-        dataset: The folder that `nirgen build-dataset` wrote.
-        run: The run folder, new or of the same run (docs/detect.md says what is in it).
+        dataset: Output of `nirgen build-dataset`, or the training set read from it.
+        run: The run folder, new or of the same run (docs/detect.md describes its files).
         config: The run.
-        images: Keys of the images to train on; by default all of the split.
-        device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best there is by default.
+        images: Keys of the images to train on; all of the split by default.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best available one by default.
         progress: Called after each step.
-        stopped: Asked after each step whether to save and leave.
+        stopped: Called after each step; True saves and ends the sitting.
 
     Returns:
-        The folder of the model, and whether the run is at its end.
+        The folder of the model, and whether the run is finished.
 
     Raises:
-        ConfigError: Transformers isn't installed; there is no such device, or it has not enough memory; the loss became
+        ConfigError: Transformers isn't installed; the device does not exist, or has too little memory; the loss became
             NaN or infinite; or the run in the folder has other settings or another dataset.
         ImageError: An image can't be read.
-        ModelError: The model or a checkpoint can't be had or read.
-        NirgenError: The dataset can't be read, or has nothing to learn from.
+        ModelError: The model or a checkpoint can't be read.
+        NirgenError: The dataset can't be read, or has no boxes.
         OutputError: Another process trains here, or the folder can't be written, or holds something else.
     """
     where = choose_device(device)
-    examples = read_examples(dataset, config.split, images)
-    first = None if (run / "checkpoints").is_dir() else _first_network(config, examples)  # before there is a folder
+    split = dataset if isinstance(dataset, Split) else read_split(dataset, config.split)
+    split = split if images is None else split.only(images)
+    refuse_without_boxes(split)
+    names = split.names
+    first = None if (run / "checkpoints").is_dir() else _first_network(config, names)  # fails before RUN is made
     make_folder(run)
     with ExitStack() as stack:
         stack.enter_context(alone(run))
         stack.enter_context(torch.random.fork_rng([where] if where.type == "cuda" else []))
-        folder = RunFolder(run, config, examples)
+        folder = RunFolder(run, config, split.folder, split.about())
         last = folder.last()
         if last is None:
-            network, folder.start = first or _first_network(config, examples)
+            network, folder.start = first or _first_network(config, names)
             state = State(config, network, where)
         else:
-            network = _own_network(folder, config, examples)
+            own = (folder.model / "config.json").is_file()  # then a resumed run needs no hub
+            network = read_network(str(folder.model), categories=names) if own else _first_network(config, names)[0]
             state = State(config, network, where)
-            state.restore(last, str(folder.checkpoints.newest()))
+            state.restore(last, folder.checkpoints.newest())
         stack.enter_context(full_disk_is_one_line(run, folder.checkpoints))
         log = stack.enter_context(folder.begin(state.step))
         folder.write_run_json(state, ended=False)
+        began = state.step
         try:
-            made = _loop(state, folder, log, progress, stopped or (lambda: False))
+            with Batches(split, config, state.step) as batches:
+                _loop(state, folder, batches, log, progress=progress, stopped=stopped)
         except NotFiniteError as error:
             raise ConfigError(
                 f"step {state.step + 1}: {error}; {last_good(folder.checkpoints)}; lower learning_rate, or use "
@@ -265,11 +229,11 @@ def train_detector(
                 f"step {state.step + 1}: {where} has not enough memory for {config.batch} images of {config.size} "
                 f"pixels; {last_good(folder.checkpoints)}; lower batch or size, in a new folder"
             ) from None
-        finished = state.step >= config.steps
-        if not folder.model.exists():  # a run that was at its end, and lost it
+        if not folder.model.exists():  # a finished run whose model was removed
             folder.save(state)
-        if made:
+        if state.step > began:
             log.draw()
+        finished = state.step >= config.steps
         folder.write_run_json(state, ended=finished)
     return Outcome(folder.model, state.step, finished)
 
@@ -277,68 +241,49 @@ def train_detector(
 def _loop(
     state: State,
     folder: RunFolder,
+    batches: Batches,
     log: Log,
+    *,
     progress: Callable[[StepReport], None] | None,
     stopped: Callable[[], bool],
-) -> int:
-    """Make steps until the end of the run, or until asked to stop; how many."""
+) -> None:
+    """Make steps until the end of the run, or until stopped."""
     config = state.config
-    began, before, first = time.monotonic(), state.minutes, state.step
-    with Batches(folder.examples, config, state.step) as batches:
-        asked = False
-        while state.step < config.steps and not asked:
-            factor = state.factor
-            terms = state.update(*batches.next())
-            seconds = time.monotonic() - began
-            state.minutes = before + seconds / 60
-            asked = stopped()
-            over = state.step >= config.steps or asked
+    clock = Clock(state, state.step / config.steps)
+    asked = False
+    while state.step < config.steps and not asked:
+        factor = state.factor
+        terms = state.update(*batches.next())
+        state.minutes = clock.minutes()
+        asked = stopped()
+        over = state.step >= config.steps or asked
+        share = state.step / config.steps
 
-            # say so
-            if state.step % config.log_steps == 0 or over or state.step == 1:
-                log.write(state.step, _line(state, factor, terms))
-            if progress is not None:
-                rate = (state.step - first) / seconds
-                left = (config.steps - state.step) / rate / 60
-                progress(StepReport(state.step, state.step / config.steps, rate, left, terms))
+        # log
+        if state.step % config.log_steps == 0 or over or state.step == 1:
+            log.write_step(state, share, config.learning_rate * factor, terms)
+        if progress is not None:
+            progress(clock.report(share, terms))
 
-            # save
-            if state.step % config.checkpoint_steps == 0 or over:
-                folder.save(state)
-    return state.step - first
+        # save
+        if state.step % config.checkpoint_steps == 0 or over:
+            folder.save(state)
 
 
-def _first_network(config: DetectConfig, examples: Examples) -> tuple[Network, dict[str, Any]]:
-    """What a run starts from, with heads for the dataset's categories, and what is told of it."""
+def _first_network(config: DetectConfig, categories: tuple[str, ...]) -> tuple[Network, dict[str, Any]]:
+    """Return the network that a run starts from, with heads for the categories, and a description of its start."""
     name = config.model
-    network = read_network(str(model_folder(name)), categories=examples.names, seed=config.seed)
+    network = read_network(str(model_folder(name)), categories=categories, seed=config.seed)
     model: Any = network.model
-    sources = find_sources(network.labels, examples.names)
+    kind = str(model.config.model_type)
+    sources = find_sources(network.labels, categories)
     about = {
         "model": Path(name).name if Path(name).is_dir() else name,
-        "kind": str(model.config.model_type),
-        "id": model_id(network.model.state_dict(), {"kind": str(model.config.model_type)}),
+        "kind": kind,
+        "id": model_id(network.model.state_dict(), {"kind": kind}),
         "rows": {
-            category: network.labels[which[0]] if which else None
-            for category, which in zip(examples.names, sources, strict=True)
+            category: network.labels[which[0]] if which and name not in FRESH else None
+            for category, which in zip(categories, sources, strict=True)
         },
     }
-    if name in FRESH:
-        return network, about | {"rows": dict.fromkeys(examples.names)}
-    return give_heads(network, examples.names, sources), about
-
-
-def _own_network(folder: RunFolder, config: DetectConfig, examples: Examples) -> Network:
-    """The network of a run that goes on: its own model, so that nothing is asked of a hub; its weights come after."""
-    if (folder.model / "config.json").is_file():
-        return read_network(str(folder.model), categories=examples.names)
-    return _first_network(config, examples)[0]
-
-
-def _line(state: State, factor: float, terms: dict[str, float]) -> dict[str, Any]:
-    about = {
-        "minutes": round(state.minutes, 2),
-        "progress": round(state.step / state.config.steps, 5),
-        "learning_rate": float(f"{state.config.learning_rate * factor:.4g}"),
-    }
-    return about | {name: float(f"{value:.5g}") if math.isfinite(value) else None for name, value in terms.items()}
+    return network if name in FRESH else give_heads(network, categories, sources), about

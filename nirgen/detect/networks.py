@@ -1,4 +1,4 @@
-"""The networks of transformers': had by name, from a folder or fresh, and given heads for our categories."""
+"""Detection networks of transformers: loaded by name, from a folder or fresh, with heads for given categories."""
 
 from __future__ import annotations
 
@@ -23,39 +23,24 @@ if TYPE_CHECKING:
 
 
 FRESH = ("fresh", "fresh-tiny")
-KINDS = ("rt_detr_v2", "d_fine", "rt_detr")
-"""As transformers calls them: detectors whose labels are sigmoids and whose boxes are shares of a squashed image."""
+KINDS = ("rt_detr_v2", "d_fine", "rt_detr")  # detectors with a sigmoid per label, and boxes as shares of a square
 _SIZE = 640
 _WEIGHTS = "model.safetensors"
+_HEADS = re.compile(r"\b(class_embed\.\d+|enc_score_head|denoising_class_embed)$")
 
 
 @dataclass(frozen=True)
 class Network:
-    """A network of transformers' with what it was trained to see.
+    """A network of transformers, and its preprocessing."""
 
-    Attributes:
-        model: On the CPU.
-        labels: Its own, in their order.
-        size: Side of the square images that it was trained on, in pixels.
-        mean: Taken off each channel of [0, 1].
-        std: By which what is left is divided.
-    """
-
-    model: nn.Module
-    labels: tuple[str, ...]
-    size: int = _SIZE
-    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    std: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    model: nn.Module  # on the CPU
+    labels: tuple[str, ...]  # its own, in their order
+    size: int = _SIZE  # side of the square training images, in pixels
+    mean: tuple[float, float, float] = (0.0, 0.0, 0.0)  # subtracted from each channel in [0, 1]
+    std: tuple[float, float, float] = (1.0, 1.0, 1.0)  # divides the result
 
     def normalise(self, pixels: Tensor) -> Tensor:
-        """Images as the model takes them.
-
-        Args:
-            pixels: (N, S, S, 3) uint8.
-
-        Returns:
-            (N, 3, S, S) float32, on the same device.
-        """
+        """Convert images to the model's input: (N, S, S, 3) uint8 -> (N, 3, S, S) float32, on the same device."""
         shares = pixels.permute(0, 3, 1, 2).float().div(255)
         mean, std = (shares.new_tensor(values).view(1, 3, 1, 1) for values in (self.mean, self.std))
         return (shares - mean) / std
@@ -65,15 +50,16 @@ def read_network(name: str, *, categories: Sequence[str], seed: int = 0) -> Netw
     """Load a network, or make a fresh one.
 
     Args:
-        name: A folder that transformers wrote, an id of the hub's, or one of `FRESH`.
-        categories: The labels of a fresh one; any other keeps its own.
-        seed: Of fresh weights.
+        name: A folder of transformers, a hub id, or one of `FRESH`.
+        categories: The labels of a fresh network; any other keeps its own.
+        seed: Random seed of fresh weights.
 
     Raises:
         ConfigError: Transformers isn't installed.
-        ModelError: It can't be had, lacks tensors, or is of a kind that isn't known.
+        ModelError: It can't be loaded, lacks tensors, or is of an unknown kind.
     """
-    require_transformers()
+    if importlib.util.find_spec("transformers") is None:
+        raise ConfigError("detection needs transformers, which isn't installed; pip install 'nirgen[detect]'")
     if name in FRESH:
         return _fresh(tiny=name == "fresh-tiny", categories=categories, seed=seed)
     try:
@@ -81,19 +67,13 @@ def read_network(name: str, *, categories: Sequence[str], seed: int = 0) -> Netw
             return _read(name)
     except ModelError:
         raise
-    except Exception as error:  # a hub, a file or a library of another version: what they raise is not told
-        raise _not_had(name, error) from error
-
-
-def require_transformers() -> None:
-    """Raise a ConfigError where transformers isn't installed."""
-    if importlib.util.find_spec("transformers") is None:
-        raise ConfigError("detection needs transformers, which isn't installed; pip install 'nirgen[detect]'")
+    except Exception as error:  # the hub's, the file's or transformers' own, which aren't documented
+        raise _not_loaded(name, error) from error
 
 
 @contextmanager
 def quiet() -> Generator[None]:
-    """Keep transformers from drawing bars, and it and the hub's client from talking below errors."""
+    """Silence progress bars and warnings of transformers and of the hub's client."""
     import huggingface_hub.utils
     import transformers.utils
 
@@ -113,18 +93,15 @@ def quiet() -> Generator[None]:
 
 
 def give_heads(network: Network, categories: Sequence[str], sources: Sequence[Sequence[int]]) -> Network:
-    """A network whose labels are our categories.
+    """Return a copy of a network whose labels are the given categories.
 
     A category takes the rows of its first label in every head: of the encoder's scores, of each decoder layer's, and of
-    the embedding that denoising begins from. One that no label is starts from the mean of all labels' rows.
+    the embedding that denoising starts from. A category without a label starts from the mean of all labels' rows.
 
     Args:
-        network: It isn't changed.
-        categories: Ours.
-        sources: For each of them the positions of its labels, as `find_sources` has them.
-
-    Returns:
-        A copy with other heads.
+        network: The network.
+        categories: The new labels.
+        sources: Positions of the labels of each category, from `find_sources`.
     """
     model: Any = copy.deepcopy(network.model)
     count = len(network.labels)
@@ -149,13 +126,13 @@ def write_network(folder: Path, model: nn.Module, network: Network, size: int) -
     """Write a folder that transformers reads.
 
     Args:
-        folder: It exists.
-        model: Of the kind of the network's, with its labels.
-        network: Says how images are normalised.
-        size: Side of the square images that it was trained on, in pixels.
+        folder: An existing folder.
+        model: A model of the network's kind and labels.
+        network: The network, for the normalisation of images.
+        size: Side of the square training images, in pixels.
 
     Raises:
-        OSError: It can't be written.
+        OSError: The folder can't be written.
     """
     from transformers import RTDetrImageProcessor
 
@@ -169,14 +146,11 @@ def write_network(folder: Path, model: nn.Module, network: Network, size: int) -
             image_std=list(network.std),
         ).save_pretrained(folder)
     permissions = (folder / "config.json").stat().st_mode
-    (folder / _WEIGHTS).chmod(stat.S_IMODE(permissions))  # it is written for its owner alone
-
-
-_HEADS = re.compile(r"\b(class_embed\.\d+|enc_score_head|denoising_class_embed)$")
+    (folder / _WEIGHTS).chmod(stat.S_IMODE(permissions))  # transformers lets its owner alone read it
 
 
 def _rows(rows: Tensor, sources: Sequence[Sequence[int]], count: int) -> Tensor:
-    """The rows of the categories, from those of `count` labels."""
+    """Return the rows of the categories, from those of `count` labels."""
     mean = rows[:count].mean(0)
     return torch.stack([rows[which[0]] if which else mean for which in sources])
 
@@ -191,7 +165,7 @@ def _smaller_linear(head: nn.Linear, sources: Sequence[Sequence[int]]) -> nn.Lin
 
 @torch.no_grad()
 def _smaller_embedding(head: nn.Embedding, sources: Sequence[Sequence[int]]) -> nn.Embedding:
-    """The last row stands for no object, and stays."""
+    """Keep the last row, which stands for no object."""
     count = head.num_embeddings - 1
     smaller = nn.Embedding(len(sources) + 1, head.embedding_dim, padding_idx=len(sources), device=head.weight.device)
     smaller.weight.copy_(torch.cat([_rows(head.weight, sources, count), head.weight[count:]]))
@@ -199,7 +173,7 @@ def _smaller_embedding(head: nn.Embedding, sources: Sequence[Sequence[int]]) -> 
 
 
 def _read(name: str) -> Network:
-    """Load from a folder; or from the hub's cache, and only if it isn't there from the hub."""
+    """Load from a folder, the hub's cache or the hub, in this order."""
     if not Path(name).is_dir():
         try:
             return _read_files(name, here=True)
@@ -211,18 +185,14 @@ def _read(name: str) -> Network:
 
 
 def _read_files(name: str, *, here: bool) -> Network:
-    """Load a model; `here` asks no hub.
-
-    Raises:
-        OSError: A file isn't there, among others.
-    """
+    """Load a model; `here` asks no hub, and raises an OSError for a missing file."""
     from transformers import AutoConfig, AutoModelForObjectDetection
 
     safe = {"local_files_only": here, "trust_remote_code": False}
     config = AutoConfig.from_pretrained(name, **safe)
     if config.model_type not in KINDS:
         raise ModelError(f"{name}: a model of the kind '{config.model_type}'; nirgen takes {', '.join(KINDS)}")
-    config.anchor_image_size = None  # of one size only, where it is set
+    config.anchor_image_size = None  # it would fix the input size
     config.eval_size = None
     model, found = AutoModelForObjectDetection.from_pretrained(
         name, config=config, use_safetensors=True, dtype=torch.float32, output_loading_info=True, **safe
@@ -235,7 +205,7 @@ def _read_files(name: str, *, here: bool) -> Network:
 
 
 def _preprocessing(name: str, *, here: bool) -> tuple[int, tuple[float, float, float], tuple[float, float, float]]:
-    """Size, means and deviations that a model's preprocessor_config.json states; the usual ones where it has none."""
+    """Return size, mean and std of a model's preprocessor_config.json; the defaults if it has none."""
     from transformers import RTDetrImageProcessor
 
     try:
@@ -251,8 +221,7 @@ def _preprocessing(name: str, *, here: bool) -> tuple[int, tuple[float, float, f
     return size, mean, std  # type: ignore[return-value]
 
 
-def _not_had(name: str, error: Exception) -> ModelError:
-    """Why a model can't be had, in one line."""
+def _not_loaded(name: str, error: Exception) -> ModelError:
     reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:160].rstrip(". ")
     if Path(name).is_dir():
         return ModelError(f"{name}: can't be read ({reason}); get its config.json and {_WEIGHTS} again")
@@ -263,12 +232,12 @@ def _not_had(name: str, error: Exception) -> ModelError:
 
 
 def _fresh(*, tiny: bool, categories: Sequence[str], seed: int) -> Network:
-    """An RT-DETRv2 with random weights: that with a ResNet-18, or one of 150,000 weights to try things with."""
+    """Build an RT-DETRv2 with random weights: with a ResNet-18, or a tiny one of 150,000 weights."""
     from transformers import RTDetrResNetConfig, RTDetrV2Config, RTDetrV2ForObjectDetection
 
     widths = [8, 16, 24, 32] if tiny else [64, 128, 256, 512]
     of_backbone: dict[str, Any] = {"embedding_size": widths[0], "hidden_sizes": widths, "out_indices": [2, 3, 4]}
-    alike: dict[str, Any] = {"dtype": "float32"}  # as a model that was read has it
+    alike: dict[str, Any] = {"dtype": "float32"}  # as in a loaded model
     backbone = RTDetrResNetConfig(depths=[1] * 4 if tiny else [2] * 4, layer_type="basic", **of_backbone, **alike)
     sizes: dict[str, Any] = {"hidden_expansion": 0.5, "decoder_layers": 3}
     if tiny:
@@ -288,13 +257,13 @@ def _fresh(*, tiny: bool, categories: Sequence[str], seed: int) -> Network:
     config = RTDetrV2Config(
         backbone_config=backbone,
         encoder_in_channels=widths[1:],
-        freeze_backbone_batch_norms=False,  # they know nothing yet that could be kept
+        freeze_backbone_batch_norms=False,  # their statistics are random
         id2label=dict(enumerate(categories)),
         label2id={name: position for position, name in enumerate(categories)},
         **sizes,
         **alike,
     )
-    with torch.random.fork_rng([]):  # of no GPU, for the weights are made on the CPU
+    with torch.random.fork_rng([]):  # weights are drawn on the CPU
         torch.default_generator.manual_seed(seed)
         model = RTDetrV2ForObjectDetection(config)
     return Network(model, tuple(categories))

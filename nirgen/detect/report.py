@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from matplotlib.figure import Figure
-
 from nirgen._version import __version__
-from nirgen.detect.runs import PRETRAINED, REAL
+from nirgen.detect.arms import PRETRAINED, REAL
 from nirgen.files import make_folder, output_file
+from nirgen.stats import note_on_groups
+from nirgen.templates import markdown_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -19,13 +19,23 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
+FILES = ("comparison.json", "table7.md", "curve.png")
 FEW_SEEDS = 3
+NOTHING = "-"
+PAPER: tuple[tuple[str, dict[str, float]], ...] = (
+    ("RGB-pretrained", {"ap": 0.2724, "ap/person": 0.1551, "ap/bicycle": 0.1745, "ap/car": 0.4874}),
+    ("+ RANUS", {"ap": 0.3149, "ap/person": 0.1682, "ap/bicycle": 0.2143, "ap/car": 0.5622}),
+    ("+ RANUS + generated", {"ap": 0.3347, "ap/person": 0.1704, "ap/bicycle": 0.2829, "ap/car": 0.5507}),
+)  # Table 7 of Jin et al., Technologies 13(4):154, 2025
+CAVEAT = (
+    "The paper's rows are of Co-DETR on RANUS, with boxes of its authors' own: they show the size of the effect that "
+    "was found there, and are no goal for another detector or other images."
+)
 
 
 def notes_on(comparison: Comparison) -> list[str]:
-    """What is to be known of the numbers."""
-    config = comparison.config
-    groups = len(set(comparison.truth.groups(config.bootstrap.draw)))
+    """Return the caveats on the numbers."""
+    config, split = comparison.config, comparison.split
     notes = [
         (
             f"every trained arm made {config.train.steps} steps of {config.train.batch} images: equal budgets, so an "
@@ -36,35 +46,28 @@ def notes_on(comparison: Comparison) -> list[str]:
         notes.append("one seed: how much chance in training changes the numbers is unknown, and in no interval")
     elif len(config.seeds) < FEW_SEEDS:
         notes.append(f"{len(config.seeds)} seeds are few: intervals know little of the chance in training")
-    if comparison.truth.unlabelled:
-        notes.append(
-            f"{comparison.truth.unlabelled} images of '{comparison.truth.split}' are left out, for nobody has labelled "
-            "them"
-        )
-    if groups < 10:
-        notes.append(f"intervals of {groups} {config.bootstrap.draw} are rough, and rather too narrow")
+    if split.unlabelled:
+        notes.append(f"{split.unlabelled} images of '{split.name}' are left out, for nobody has labelled them")
+    notes += note_on_groups(len(set(split.groups(config.bootstrap.draw))), config.bootstrap.draw)
     if config.train.model.startswith("fresh"):
         notes.append("the model began from random weights, so 'as pretrained' is what chance gives")
     return notes
 
 
 def sentence(comparison: Comparison) -> str:
-    """Whether the gain of generated images exceeds the noise; of the arm that has the most."""
+    """Return the verdict on the arm with the most generated images: whether their gain exceeds the noise."""
     last, bootstrap = comparison.arms[-1], comparison.config.bootstrap
     found = comparison.difference(last.arm.name, REAL)
     difference = found.numbers["ap"]
-    images, seeds = len(comparison.truth.entries), len(comparison.config.seeds)
-    on = (
-        f"{images} test image{'s' * (images != 1)}" if comparison.truth.split == "test" else f"{images} images of 'val'"
-    )
+    images, seeds = len(comparison.split.images), len(comparison.config.seeds)
+    on = f"{images} test image{'s' * (images != 1)}" if comparison.split.name == "test" else f"{images} images of 'val'"
     told = f"{on}, {seeds} seed{'s' * (seeds != 1)}"
     if seeds == 1:
         told += ", so the spread over seeds is unknown"
     what = f"{last.arm.generated} generated images beside {last.arm.real} real ones"
     if difference.value is None:
         return f"Whether {what} help can't be said: there is nothing to find on the images that judge ({told})."
-    real = next(each for each in comparison.arms if each.arm.name == REAL)
-    if last.numbers["ap"].value == real.numbers["ap"].value == 0:
+    if last.numbers["ap"].value == comparison.of(REAL).numbers["ap"].value == 0:
         return f"Whether {what} help can't be said: neither arm found anything ({told})."
     change = f"{what} change mAP by {difference.value:+.4f}"
     if difference.low is None or difference.high is None:
@@ -80,15 +83,15 @@ def sentence(comparison: Comparison) -> str:
 
 
 def as_dict(comparison: Comparison) -> dict[str, Any]:
-    """What `comparison.json` holds (docs/detect.md)."""
-    truth, config = comparison.truth, comparison.config
+    """Return the values of `comparison.json` (docs/detect.md)."""
+    split, config = comparison.split, comparison.config
     return {
         "schema": SCHEMA,
         "nirgen": __version__,
         "sentence": sentence(comparison),
-        "dataset_sha256": truth.dataset_sha256,
-        "split": truth.split,
-        "images": len(truth.entries),
+        "dataset_sha256": split.sha256,
+        "split": split.name,
+        "images": len(split.images),
         "library": comparison.library,
         "config": config.model_dump(mode="json", exclude={"train": {"seed"}}),
         "arms": [
@@ -117,37 +120,18 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def as_json(comparison: Comparison) -> str:
-    """The text of `comparison.json`."""
-    return json.dumps(as_dict(comparison), indent=2, ensure_ascii=False) + "\n"
-
-
-FILES = ("comparison.json", "table7.md", "curve.png")
-NOTHING = "-"
-PAPER: tuple[tuple[str, dict[str, float]], ...] = (
-    ("RGB-pretrained", {"ap": 0.2724, "ap/person": 0.1551, "ap/bicycle": 0.1745, "ap/car": 0.4874}),
-    ("+ RANUS", {"ap": 0.3149, "ap/person": 0.1682, "ap/bicycle": 0.2143, "ap/car": 0.5622}),
-    ("+ RANUS + generated", {"ap": 0.3347, "ap/person": 0.1704, "ap/bicycle": 0.2829, "ap/car": 0.5507}),
-)
-"""Table 7 of Jin et al., Technologies 13(4):154, 2025."""
-CAVEAT = (
-    "The paper's rows are of Co-DETR on RANUS, with boxes of its authors' own: they show the size of the effect that "
-    "was found there, and are no goal for another detector or other images."
-)
-
-
 def columns(comparison: Comparison) -> dict[str, str]:
-    """What the table shows: headings by the names of numbers."""
-    return {"ap": "mAP"} | {f"ap/{name}": name for name in comparison.truth.names}
+    """Return the headings of the table by the names of numbers."""
+    return {"ap": "mAP"} | {f"ap/{name}": name for name in comparison.split.names}
 
 
 def lines(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """The measured rows: a title, and each number with its interval."""
+    """Return the rows of the arms: a title, and each number with its interval."""
     return [(each.arm.title, [shown(each.numbers[key]) for key in columns(comparison)]) for each in comparison.arms]
 
 
 def published(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """The paper's rows, in the same columns."""
+    """Return the paper's rows, in the same columns."""
     return [
         (f"paper: {title}", [f"{row[key]:.4f}" if key in row else NOTHING for key in columns(comparison)])
         for title, row in PAPER
@@ -155,7 +139,7 @@ def published(comparison: Comparison) -> list[tuple[str, list[str]]]:
 
 
 def shown(number: Estimate) -> str:
-    """A number with its interval, as in `0.3149 (0.3012 to 0.3290)`.
+    """Return a number with its interval, as in `0.3149 (0.3012 to 0.3290)`.
 
     Example:
         >>> from nirgen.stats import Estimate
@@ -168,7 +152,7 @@ def shown(number: Estimate) -> str:
 
 
 def as_markdown(comparison: Comparison) -> str:
-    """The text of `table7.md`."""
+    """Return the text of `table7.md`."""
     headings = ["trained on", *columns(comparison).values()]
     rows = [[title, *cells] for title, cells in (*lines(comparison), *published(comparison))]
     counts = [
@@ -178,17 +162,15 @@ def as_markdown(comparison: Comparison) -> str:
     ]
     seeds = ", ".join(map(str, comparison.config.seeds))
     about = (
-        f"AP at overlaps of 0.50 to 0.95 on {len(comparison.truth.entries)} real images of the split "
-        f"'{comparison.truth.split}'; means over the seeds {seeds}, with 95 % intervals."
+        f"AP at overlaps of 0.50 to 0.95 on {len(comparison.split.images)} real images of the split "
+        f"'{comparison.split.name}'; means over the seeds {seeds}, with 95 % intervals."
     )
     text = [
         "# Detection with and without generated images",
         "",
         sentence(comparison),
         "",
-        _row(headings),
-        _row(["---"] * len(headings)),
-        *map(_row, rows),
+        *markdown_table(headings, rows),
         "",
         about,
         "",
@@ -199,17 +181,10 @@ def as_markdown(comparison: Comparison) -> str:
     return "\n".join(text) + "\n"
 
 
-def _row(cells: list[str]) -> str:
-    return f"| {' | '.join(cells)} |"
-
-
 def draw_curve(comparison: Comparison, path: Path) -> None:
-    """Draw mAP over the number of generated images: means with intervals, and a dot for each seed.
+    """Draw mAP over the number of generated images as a PNG: means with intervals, and a dot for each seed."""
+    from matplotlib.figure import Figure
 
-    Args:
-        comparison: With at least two trained arms.
-        path: The PNG file; its folder exists.
-    """
     trained = [each for each in comparison.arms if each.arm.trained and each.numbers["ap"].value is not None]
     figure = Figure(figsize=(6.4, 4.0), layout="constrained", dpi=120)
     axes = figure.subplots()
@@ -223,7 +198,7 @@ def draw_curve(comparison: Comparison, path: Path) -> None:
         values = [run.values["ap"] or 0.0 for run in each.runs]
         axes.scatter([place] * len(values), values, s=14, color="#c05a1a", zorder=3, label="_seeds")
     axes.scatter([], [], s=14, color="#c05a1a", label="a seed")
-    base = next(each for each in comparison.arms if each.arm.name == PRETRAINED).numbers["ap"].value
+    base = comparison.of(PRETRAINED).numbers["ap"].value
     if base is not None:
         axes.axhline(base, color="#777777", linewidth=1.0, linestyle="--", label="as pretrained")
     axes.set_xlabel(f"generated images beside {trained[0].arm.real} real ones" if trained else "generated images")
@@ -242,7 +217,8 @@ def write(comparison: Comparison, out: Path) -> None:
         OutputError: A file can't be written.
     """
     make_folder(out)
-    for name, text in (("comparison.json", as_json(comparison)), ("table7.md", as_markdown(comparison))):
+    values = json.dumps(as_dict(comparison), indent=2, ensure_ascii=False) + "\n"
+    for name, text in (("comparison.json", values), ("table7.md", as_markdown(comparison))):
         with output_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
     with output_file(out / "curve.png") as temporary:

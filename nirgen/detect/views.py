@@ -1,8 +1,7 @@
-"""Augmented training views of images, and reproducible batches of them.
+"""Augmented views of training images, and reproducible batches of them.
 
-These networks know no regions to ignore: everything outside a box is background. Such a region is filled with the mean
-colour of the view before the network sees it, so nothing in it is learnt or punished. Boxes that overlap it stay as
-they are.
+The networks know no regions to ignore: all outside of the boxes is background. So such a region gets the mean colour of
+the view, and is neither learnt nor punished. Boxes that overlap it stay as they are.
 """
 
 from __future__ import annotations
@@ -16,31 +15,72 @@ import numpy as np
 import torch
 
 from nirgen import images
+from nirgen.detect.data import learnable
+from nirgen.errors import ImageError
 from nirgen.train.batches import Order
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from concurrent.futures import Future
+    from pathlib import Path
 
     from numpy.typing import NDArray
     from torch import Tensor
 
+    from nirgen.dataset.read import Box, Image
     from nirgen.detect.config import AugmentConfig, DetectConfig
-    from nirgen.detect.data import Example, Examples
+    from nirgen.detect.data import Split
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """A training image with its boxes as arrays."""
+
+    path: Path
+    size: tuple[int, int]  # (height, width) in pixels
+    boxes: NDArray[np.float64]  # (n, 4) COCO xywh in pixels
+    categories: NDArray[np.int64]  # (n,) positions in the names of the categories
+    ignored: NDArray[np.float64]  # (m, 4) regions to ignore, as `boxes`
+
+    def read(self) -> NDArray[np.uint8]:
+        """Decode the image: (H, W, 3) uint8, three equal channels if it is grey.
+
+        Raises:
+            ImageError: It can't be read, or has another size than its annotations.
+        """
+        pixels = images.read(self.path)
+        if pixels.shape[:2] != self.size:
+            raise ImageError(
+                f"{self.path}: {pixels.shape[1]}x{pixels.shape[0]}, but its annotations are of "
+                f"{self.size[1]}x{self.size[0]}; build the dataset again"
+            )
+        return pixels
+
+
+def to_example(image: Image, names: Sequence[str]) -> Example:
+    """Return an image with its boxes as arrays; `names` are the categories."""
+    boxes = learnable(image)
+    objects = [box for box in boxes if not box.ignored]
+    return Example(
+        path=image.path,
+        size=(image.height, image.width),
+        boxes=_array(objects),
+        categories=np.array([names.index(box.category) for box in objects], np.int64),
+        ignored=_array([box for box in boxes if box.ignored]),
+    )
+
+
+def _array(boxes: Sequence[Box]) -> NDArray[np.float64]:
+    return np.array([box.bbox for box in boxes], np.float64).reshape(-1, 4)
 
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """A square that the network sees.
+    """An augmented image as the network sees it."""
 
-    Attributes:
-        pixels: (S, S, 3) uint8.
-        boxes: (n, 4) float64: x and y of the middle, width and height, as shares of the square.
-        categories: (n,) int64.
-    """
-
-    pixels: NDArray[np.uint8]
-    boxes: NDArray[np.float64]
-    categories: NDArray[np.int64]
+    pixels: NDArray[np.uint8]  # (S, S, 3)
+    boxes: NDArray[np.float64]  # (n, 4) cxcywh as shares of the square
+    categories: NDArray[np.int64]  # (n,)
 
 
 def draw_view(example: Example, size: int, config: AugmentConfig, random: np.random.Generator) -> View:
@@ -49,8 +89,8 @@ def draw_view(example: Example, size: int, config: AugmentConfig, random: np.ran
     Args:
         example: The image.
         size: S, in pixels.
-        config: How it is drawn.
-        random: Where all that is random comes from.
+        config: Augmentation.
+        random: Generator of all randomness.
 
     Raises:
         ImageError: The image can't be read.
@@ -60,15 +100,15 @@ def draw_view(example: Example, size: int, config: AugmentConfig, random: np.ran
     left, top, width, height = _window(example.size, config, random)
     pixels = pixels[top : top + height, left : left + width]
 
-    # boxes of the window, and what of them it cuts off
+    # clip boxes to the window; mask out regions to ignore and boxes that are mostly cut off
     window = np.array([left, top, left + width, top + height], np.float64)
     boxes = clip(example.boxes, window)
     visible = boxes[:, 2:].prod(1) >= config.smallest_visible * example.boxes[:, 2:].prod(1)
     kept = visible & (boxes[:, 2:] > 0).all(1)
     hidden = np.concatenate([clip(example.ignored, window), boxes[~kept]])
-    pixels = blot(pixels, hidden, boxes[kept])
+    pixels = mask_out(pixels, hidden, boxes[kept])
 
-    # square
+    # resize to a square
     pixels = images.resize(pixels, (size, size), resample="bilinear")
     shares = boxes[kept] / np.array([width, height, width, height], np.float64)
     shares[:, :2] += shares[:, 2:] / 2
@@ -78,30 +118,30 @@ def draw_view(example: Example, size: int, config: AugmentConfig, random: np.ran
 
 
 def clip(boxes: NDArray[np.float64], window: NDArray[np.float64]) -> NDArray[np.float64]:
-    """What of boxes lies in a window.
+    """Clip boxes to a window.
 
     Args:
         boxes: (n, 4) xywh in pixels.
-        window: Its left, top, right and lower border, in the same pixels.
+        window: Left, top, right and bottom, in the same pixels.
 
     Returns:
-        (n, 4) xywh from the window's corner; width or height is 0 where a box lies outside.
+        (n, 4) xywh from the window's corner; width or height is 0 for a box outside.
     """
     start = np.clip(boxes[:, :2], window[:2], window[2:])
     end = np.clip(boxes[:, :2] + boxes[:, 2:], window[:2], window[2:])
     return np.concatenate([start - window[:2], end - start], axis=1)
 
 
-def blot(pixels: NDArray[np.uint8], regions: NDArray[np.float64], kept: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Give regions the mean colour of an image, but for what is in boxes.
+def mask_out(pixels: NDArray[np.uint8], regions: NDArray[np.float64], kept: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Fill regions with the mean colour of an image, except for their overlap with boxes.
 
     Args:
-        pixels: (H, W, 3) uint8; it isn't changed.
+        pixels: (H, W, 3) uint8.
         regions: (n, 4) xywh in pixels, inside of the image.
         kept: (m, 4) of the boxes, the same.
 
     Returns:
-        (H, W, 3) uint8; the very input where there are no regions.
+        (H, W, 3) uint8, a copy unless there is nothing to fill.
     """
     hidden = np.zeros(pixels.shape[:2], bool)
     for values, boxes in ((True, regions), (False, kept)):
@@ -112,14 +152,14 @@ def blot(pixels: NDArray[np.uint8], regions: NDArray[np.float64], kept: NDArray[
                 hidden[rows, columns] = values
     if not hidden.any():
         return pixels
-    blotted = pixels.copy()
+    filled = pixels.copy()
     sums = pixels.sum(0, dtype=np.uint32).sum(0, dtype=np.uint64)  # by rows, a tenth of the time of a mean
-    blotted[hidden] = (sums / hidden.size).round().astype(np.uint8)
-    return blotted
+    filled[hidden] = (sums / hidden.size).round().astype(np.uint8)
+    return filled
 
 
 def _window(size: tuple[int, int], config: AugmentConfig, random: np.random.Generator) -> tuple[int, int, int, int]:
-    """Left, top, width and height of what is seen, in pixels; its shape is the image's."""
+    """Draw left, top, width and height of a view, in pixels, in the image's proportions."""
     height, width = size
     crop, share, across, down = random.random(4)
     if crop >= config.crop:
@@ -129,23 +169,21 @@ def _window(size: tuple[int, int], config: AugmentConfig, random: np.random.Gene
     return int(across * (width - columns + 1)), int(down * (height - rows + 1)), columns, rows
 
 
-_VIEW = 3  # what a draw's random numbers are for
-_AHEAD = 4  # views that each thread is ahead of the training
+_VIEW = 3  # key of the views' random numbers
+_AHEAD = 4  # views that each thread decodes ahead
 
 
 class Batches:
-    """Endless batches from a step on; each image is drawn once an epoch.
-
-    Use it as a context: its end ends the threads that decode.
+    """Endless batches; each image is drawn once an epoch. The context's end ends the threads that decode.
 
     Args:
-        examples: What is drawn.
-        config: Of the run.
+        split: The training set.
+        config: The run.
         step: Steps that are done.
     """
 
-    def __init__(self, examples: Examples, config: DetectConfig, step: int = 0) -> None:
-        self._examples = examples.examples
+    def __init__(self, split: Split, config: DetectConfig, step: int = 0) -> None:
+        self._examples = [to_example(image, split.names) for image in split.images]
         self._config = config
         self._order = Order(None, len(self._examples), config.seed)
         self._next = step * config.batch
@@ -155,7 +193,7 @@ class Batches:
         self._ahead = config.batch + _AHEAD * workers
 
     def __enter__(self) -> Batches:
-        """The batches themselves."""
+        """Return the batches."""
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -164,7 +202,7 @@ class Batches:
             self._threads.shutdown(cancel_futures=True)
 
     def next(self) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """The next batch.
+        """Return the next batch.
 
         Returns:
             (N, S, S, 3) uint8; and for each image `boxes` (n, 4) float32, cxcywh as shares, and `class_labels` (n,).
@@ -184,7 +222,7 @@ class Batches:
         return pixels, labels
 
     def draw(self, number: int) -> View:
-        """One view by the number of its draw."""
+        """Return the view of a draw."""
         random = np.random.default_rng((self._config.seed, _VIEW, number))
         return draw_view(self._examples[self._order[number]], self._config.size, self._config.augment, random)
 

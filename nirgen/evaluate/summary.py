@@ -10,6 +10,7 @@ import numpy as np
 from nirgen.config import FrozenConfig
 from nirgen.evaluate import methods as by
 from nirgen.evaluate.measures import MEASURES, OF_SETS, PIXEL_MEASURES
+from nirgen.metrics import mean_psnr
 from nirgen.stats import Estimate, differences, estimate_means, note_on_groups
 
 if TYPE_CHECKING:
@@ -240,7 +241,7 @@ class Score:
     method: str  # `model`, or a baseline: `luma`, `red`, `linear`
     subset: str  # `all`, `urban-like` or `not urban-like`
     images: int
-    psnr: float  # dB
+    psnr: float  # `metrics.mean_psnr`, in dB
     ssim: float  # in [-1, 1]
 
 
@@ -280,8 +281,8 @@ def evaluate(
     for method in methods:
         values = found.values[method.name]
         for subset, mask in subsets_of(cases, "urban").items():
-            psnr, ssim = (float(np.mean(values[name][mask])) for name in ("psnr", "ssim"))
-            scores.append(Score(method.name, subset, int(mask.sum()), psnr, ssim))
+            psnr = mean_psnr(values["psnr"][mask].tolist())
+            scores.append(Score(method.name, subset, int(mask.sum()), psnr, float(np.mean(values["ssim"][mask]))))
     return scores
 
 
@@ -296,5 +297,4 @@ def as_metrics(scores: list[Score], split: str, size: int = 256) -> list[dict[st
         for score in scores
         if score.method == "model"
         for name, value in (("PSNR dB", score.psnr), ("SSIM", score.ssim))
-        if np.isfinite(value)
     ]

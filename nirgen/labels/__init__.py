@@ -1,4 +1,4 @@
-"""Labels of RGB and NIR images: reading what data sets have, choosing classes, the labels file."""
+"""Labels of RGB and NIR images: readers of data sets, class policies, the labels file."""
 
 from nirgen.labels.convert import convert, open_labels
 from nirgen.labels.file import Category, LabelFile, LabelledImage, annotation, box_counts

@@ -1,4 +1,4 @@
-"""Annotations of a labels file, made from frames: policy applied, boxes clipped, duplicates found, all counted."""
+"""Annotations of a labels file: policy applied, boxes clipped, duplicates found, everything counted."""
 
 from __future__ import annotations
 
@@ -19,24 +19,25 @@ if TYPE_CHECKING:
     from nirgen.labels.policy import Fate, Policy
 
     _Found = tuple[str, str, dict[str, Any]]
-    """An annotation, behind the source's name and the class that it has."""
+    """Class name of the source, class name of the policy, annotation."""
 
 
-SCALE = 1000
-"""Into how many parts of a pixel boxes and areas are rounded: 3 decimals."""
+SCALE = 1000  # boxes and areas are rounded to 1 / SCALE
+LIMIT = 0.9  # intersection over union above which two boxes of a class are duplicates
+EXAMPLES = 5  # largest number of examples of each kind
+BECAME = {"take": "{}", "ignore": "{}, ignored", "drop": "dropped", "unknown": "unknown, dropped"}
 
 _HALF = 0.5 / SCALE
-
 _ENCODER = msgspec.json.Encoder()
 
 
 class AnnotationWriter:
-    """Makes entries of frames, and counts what becomes of each label.
+    """Converter of frames to entries.
 
     Args:
-        policy: What becomes of each name.
-        tally: Where to count.
-        drop_duplicates: Whether to leave out the later of two boxes of a class that lie on each other.
+        policy: Maps class names.
+        tally: Counts every label.
+        drop_duplicates: Leave out the later of two boxes of a class that overlap by more than `LIMIT`.
     """
 
     def __init__(self, policy: Policy, tally: Tally, *, drop_duplicates: bool) -> None:
@@ -45,14 +46,16 @@ class AnnotationWriter:
         self._drop_duplicates = drop_duplicates
 
     def entry(self, frame: Frame) -> Entry:
-        """The entry of an image.
+        """Convert a frame.
 
         Raises:
             NirgenError: The image has no width or no height.
         """
         if frame.width < 1 or frame.height < 1:
-            raise NirgenError(f"'{frame.file_name}' is {frame.width}x{frame.height} pixels in its labels; correct that")
-        image = _ENCODER.encode(_image(frame))
+            raise NirgenError(f"'{frame.file_name}' is {frame.width}x{frame.height} pixels in its labels; correct them")
+        keys = ("file_name", "width", "height", "source_id", "sequence", "split", "attributes")
+        own = {key: getattr(frame, key) for key in keys} | {"attributes": frame.attributes or None}
+        image = _ENCODER.encode({key: value for key, value in own.items() if value is not None} | dict(frame.extra))
         if frame.labels is None:
             self._tally.unlabelled += 1
             return Entry(frame.file_name, image, None)
@@ -63,7 +66,6 @@ class AnnotationWriter:
         return Entry(frame.file_name, image, annotations, tuple(category for _, category, _ in found))
 
     def _annotations(self, frame: Frame, labels: Sequence[Label]) -> list[_Found]:
-        """A frame's labels, as far as they become annotations."""
         tally = self._tally
         tally.labels.update([label.category for label in labels])
         found: list[_Found] = []
@@ -73,7 +75,7 @@ class AnnotationWriter:
                 annotation = self._annotation(label, key, fate, frame)
                 if annotation is not None:
                     found.append((label.category, fate.category, annotation))
-        removed = self._copies(frame, found)
+        removed = self._duplicates(frame, found)
         if removed:
             found = [one for position, one in enumerate(found) if position not in removed]
         tally.written.update([name for name, _, _ in found])
@@ -86,14 +88,14 @@ class AnnotationWriter:
         return self._tally.fates[name]
 
     def _keys(self, labels: Sequence[Label]) -> list[str]:
-        """What the source calls each label; its position, from 0, where that is nothing or not one thing alone."""
+        """Return the source's key of each label, or `@POSITION` where it is missing or repeated."""
         keys = ["" if label.key is None else str(label.key) for label in labels]
         counts = Counter(keys)
         self._tally.repeated += sum(count for key, count in counts.items() if key and count > 1)
         return [key if key and counts[key] == 1 else f"@{position}" for position, key in enumerate(keys)]
 
     def _annotation(self, label: Label, key: str, fate: Fate, frame: Frame) -> dict[str, Any] | None:
-        """The annotation of a label; None if it has no box in the frame."""
+        """Return the annotation of a label; None if it has no box in the image."""
         if label.bbox is None:
             self._lose(label.lost or "no box", label, key, frame)
             return None
@@ -134,8 +136,8 @@ class AnnotationWriter:
         self._tally.lost[reason] += 1
         self._tally.example(reason, _name(label, key, frame))
 
-    def _copies(self, frame: Frame, found: Sequence[_Found]) -> set[int]:
-        """The positions of annotations to leave out; regions to ignore are no copies."""
+    def _duplicates(self, frame: Frame, found: Sequence[_Found]) -> set[int]:
+        """Count duplicates, regions to ignore aside, and return the positions of those to leave out."""
         single = [position for position, (_, _, annotation) in enumerate(found) if not annotation["iscrowd"]]
         boxes, classes = [found[one][2]["bbox"] for one in single], [found[one][1] for one in single]
         pairs = overlapping(boxes, classes)
@@ -149,15 +151,10 @@ class AnnotationWriter:
 
 
 def clip(box: Box, width: int, height: int) -> tuple[list[float], bool]:
-    """Cut a box at the border of its image, and round it.
-
-    Args:
-        box: COCO's x, y, width, height in pixels.
-        width: Of the image.
-        height: The same.
+    """Clip a box to its image, and round it.
 
     Returns:
-        The box, whose width or height is 0 or less if nothing of it is in the image; whether something was cut off.
+        The box, of width or height 0 or less if it lies outside of the image; True if something was cut off.
 
     Example:
         >>> clip((-1, 2, 5, 30.0004), 100, 20)
@@ -173,49 +170,25 @@ def clip(box: Box, width: int, height: int) -> tuple[list[float], bool]:
 
 
 def _rounded(value: float) -> float:
-    """A value with as many decimals as are written; several times as fast as `round`.
-
-    Example:
-        >>> _rounded(214.2704), _rounded(0.0009996)
-        (214.27, 0.001)
-    """
-    return floor(value * SCALE + 0.5) / SCALE
+    return floor(value * SCALE + 0.5) / SCALE  # several times as fast as `round`
 
 
 def _name(label: Label, key: str, frame: Frame) -> str:
-    """A label for people."""
     return f"{frame.file_name}#{key} ({label.category})"
 
 
-def _image(frame: Frame) -> dict[str, Any]:
-    own = {
-        "file_name": frame.file_name,
-        "width": frame.width,
-        "height": frame.height,
-        "source_id": frame.source_id,
-        "sequence": frame.sequence,
-        "split": frame.split,
-        "attributes": frame.attributes or None,
-    }
-    return {key: value for key, value in own.items() if value is not None} | dict(frame.extra)
-
-
-LIMIT = 0.9
-"""The intersection over union above which two boxes count as one."""
-
-
 def overlapping(boxes: Sequence[Sequence[float]], classes: Sequence[str]) -> list[tuple[int, int]]:
-    """The pairs of boxes of one class that overlap by more than `LIMIT`.
+    """Find the pairs of boxes of one class whose intersection over union exceeds `LIMIT`.
 
-    Boxes are swept from left to right: one that begins farther right of another than `1 - LIMIT` of that one's width
-    can't overlap it enough.
+    Boxes are swept from left to right: a box that starts farther right of another than `1 - LIMIT` of its width can't
+    overlap it enough.
 
     Args:
-        boxes: COCO's x, y, width, height in pixels.
-        classes: The class of each.
+        boxes: COCO xywh in pixels.
+        classes: Class of each box.
 
     Returns:
-        Their positions, the smaller one first; sorted.
+        Sorted pairs of positions, the smaller one first.
 
     Example:
         >>> overlapping([(0, 0, 10, 10), (0, 0, 10, 9.5), (0, 0, 10, 10)], ["car", "car", "person"])
@@ -234,7 +207,7 @@ def overlapping(boxes: Sequence[Sequence[float]], classes: Sequence[str]) -> lis
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """The intersection over union of two boxes."""
+    """Return the intersection over union of two boxes."""
     across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
     down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
     shared = max(across, 0) * max(down, 0)
@@ -242,7 +215,7 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def later_copies(pairs: Sequence[tuple[int, int]]) -> set[int]:
-    """The boxes to remove so that no overlapping pair is left: the later of two, if the earlier one stays.
+    """Return the boxes to remove so that no overlapping pair is left: the later of two, if the earlier one stays.
 
     Example:
         >>> later_copies([(0, 1), (1, 2)])
@@ -255,78 +228,55 @@ def later_copies(pairs: Sequence[tuple[int, int]]) -> set[int]:
     return removed
 
 
-EXAMPLES = 5
-"""How many of each kind are named."""
-
-BECAME = {"take": "{}", "ignore": "{}, ignored", "drop": "dropped", "unknown": "unknown, dropped"}
-"""What became of a name's labels, in words."""
-
-
 @dataclass
 class Tally:
-    """Counts while labels are converted.
+    """Counts of a conversion."""
 
-    Attributes:
-        images: Labelled ones, those with nothing on them included.
-        empty: Labelled images without any annotation.
-        unlabelled: Images without a label entry.
-        labels: By the source's name.
-        written: The same, of those that became annotations.
-        fates: What the policy says of each name.
-        boxes: By class, without regions to ignore.
-        ignored: Regions to ignore, by class.
-        crowds: Regions that the source itself marks as crowds.
-        derived: Boxes that the source doesn't have, by what they were computed from.
-        clipped: Boxes cut at the image's border.
-        repeated: Labels whose key is another's in the same image; they go by their position.
-        duplicates: Pairs of boxes that lie on each other.
-        removed: Boxes left out for that.
-        lost: Labels that could have no box, by reason.
-        examples: The first of each kind.
-        notes: What was assumed.
-    """
-
-    images: int = 0
-    empty: int = 0
+    images: int = 0  # labelled ones, empty ones included
+    empty: int = 0  # labelled images without an annotation
     unlabelled: int = 0
-    labels: Counter[str] = field(default_factory=Counter)
-    written: Counter[str] = field(default_factory=Counter)
-    fates: dict[str, Fate] = field(default_factory=dict)
-    boxes: Counter[str] = field(default_factory=Counter)
-    ignored: Counter[str] = field(default_factory=Counter)
-    crowds: int = 0
-    derived: Counter[str] = field(default_factory=Counter)
+    labels: Counter[str] = field(default_factory=Counter)  # by class name of the source
+    written: Counter[str] = field(default_factory=Counter)  # labels that became annotations, likewise
+    fates: dict[str, Fate] = field(default_factory=dict)  # of each class name of the source
+    boxes: Counter[str] = field(default_factory=Counter)  # by class, without regions to ignore
+    ignored: Counter[str] = field(default_factory=Counter)  # regions to ignore, by class
+    crowds: int = 0  # regions that the source marks as crowds
+    derived: Counter[str] = field(default_factory=Counter)  # computed boxes, by their origin
     clipped: int = 0
-    repeated: int = 0
-    duplicates: int = 0
-    removed: int = 0
-    lost: Counter[str] = field(default_factory=Counter)
+    repeated: int = 0  # labels whose key is repeated in their image
+    duplicates: int = 0  # pairs of boxes
+    removed: int = 0  # boxes left out as duplicates
+    lost: Counter[str] = field(default_factory=Counter)  # labels without a box, by reason
     examples: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
-    notes: list[str] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)  # assumptions
 
     def example(self, kind: str, text: str) -> None:
-        """Keep one of the first of a kind."""
+        """Keep one of the first examples of a kind."""
         if len(self.examples[kind]) < EXAMPLES:
             self.examples[kind].append(text)
 
     def note(self, text: str) -> None:
-        """Keep what was assumed, once."""
+        """Keep an assumption once."""
         if text not in self.notes:
             self.notes.append(text)
 
     def values(self, classes: list[str]) -> dict[str, Any]:
-        """The counts as plain values, for the labels file and `--json`.
-
-        Args:
-            classes: In the order of their ids; those without a box are counted too.
-        """
+        """Return the counts for the labels file and `--json`; `classes` are in the order of their ids."""
         return {
             "images": self.images,
             "empty": self.empty,
             "unlabelled": self.unlabelled,
             "annotations": self.boxes.total() + self.ignored.total(),
             "classes": {name: {"boxes": self.boxes[name], "ignored": self.ignored[name]} for name in classes},
-            "names": [self._name(name, count) for name, count in sorted(self.labels.items(), key=_most_first)],
+            "names": [
+                {
+                    "name": name,
+                    "labels": count,
+                    "became": BECAME[self.fates[name].kind].format(self.fates[name].category),
+                    "written": self.written[name],
+                }
+                for name, count in sorted(self.labels.items(), key=lambda item: (-item[1], item[0]))
+            ],
             "crowds": self.crowds,
             "derived": dict(sorted(self.derived.items())),
             "clipped": self.clipped,
@@ -337,12 +287,3 @@ class Tally:
             "examples": dict(sorted(self.examples.items())),
             "notes": self.notes,
         }
-
-    def _name(self, name: str, count: int) -> dict[str, Any]:
-        fate = self.fates[name]
-        became = BECAME[fate.kind].format(fate.category)
-        return {"name": name, "labels": count, "became": became, "written": self.written[name]}
-
-
-def _most_first(item: tuple[str, int]) -> tuple[int, str]:
-    return -item[1], item[0]

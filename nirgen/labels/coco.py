@@ -1,6 +1,6 @@
-"""COCO JSON, also as other tools write it: string ids, id 0, gaps, missing areas, keys of their own.
+"""COCO JSON, including the variants of other tools: string ids, id 0, gaps, missing areas, keys of their own.
 
-A labels file of nirgen's is read as well: its unlabelled images stay apart, and its source keys stay.
+A labels file of nirgen keeps its unlabelled images and its source keys.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import msgspec
 
 from nirgen.errors import NirgenError
 from nirgen.files import safe_path
-from nirgen.labels.frames import OWN_KEYS, Frame, Label, Reading, Sizes
+from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading
 from nirgen.labels.masks import polygons_box, rle_box
 
 if TYPE_CHECKING:
@@ -66,28 +66,23 @@ _IMAGE_KEYS = frozenset({*_Image.__struct_fields__, "source_id"})
 
 
 def fits(document: Json) -> bool:
-    """Whether a JSON document is COCO."""
+    """Return True if a JSON document is COCO."""
     return isinstance(document, dict) and "images" in document and bool({"annotations", "categories"} & document.keys())
 
 
 def read(path: Path, options: ReadOptions, document: Mapping[str, msgspec.Raw]) -> Reading:
-    """Read a file.
-
-    Args:
-        path: The file.
-        options: What the user says.
-        document: What is in it.
+    """Read a file whose top level is decoded.
 
     Raises:
-        NirgenError: Ids of images or categories are repeated, an annotation refers to what isn't there, or an entry
-            isn't as COCO has it.
+        NirgenError: Ids of images or categories are repeated, an annotation refers to something missing, or an entry
+            violates COCO's format.
     """
 
     def part(key: str, kind: Any) -> Any:
         try:
             return msgspec.json.decode(document[key], type=kind | None) if key in document else None
         except msgspec.ValidationError as error:
-            raise NirgenError(f"{path}: '{key}' isn't as COCO has it ({error}); correct it") from None
+            raise NirgenError(f"{path}: '{key}' violates COCO's format ({error}); correct it") from None
 
     categories: list[dict[str, Any]] = part("categories", list[dict[str, Any]]) or []
     raw_images: list[msgspec.Raw] = part("images", list[msgspec.Raw]) or []
@@ -99,8 +94,10 @@ def read(path: Path, options: ReadOptions, document: Mapping[str, msgspec.Raw]) 
         images = _by_id(raw_images, path)
         annotations = _by_image(raw_annotations or [], images, path)
     except msgspec.ValidationError as error:
-        raise NirgenError(f"{path}: an entry isn't as COCO has it ({error}); correct it") from None
-    builder = _Builder(path, names, Sizes(options), own="nirgen" in info, labelled=raw_annotations is not None)
+        raise NirgenError(f"{path}: an entry violates COCO's format ({error}); correct it") from None
+    builder = _FrameBuilder(
+        path, names, ImageLookup(options), own="nirgen" in info, labelled=raw_annotations is not None
+    )
 
     def frames() -> Iterator[Frame]:
         for number, raw in images.items():
@@ -118,7 +115,6 @@ def read(path: Path, options: ReadOptions, document: Mapping[str, msgspec.Raw]) 
 
 
 def _names(categories: Sequence[Mapping[str, Any]], path: Path) -> dict[Id, str]:
-    """The categories' names by their ids."""
     names: dict[Id, str] = {}
     for category in msgspec.convert(categories, list[_Category]):
         if category.id in names:
@@ -128,7 +124,6 @@ def _names(categories: Sequence[Mapping[str, Any]], path: Path) -> dict[Id, str]
 
 
 def _by_id(raws: Sequence[msgspec.Raw], path: Path) -> dict[Id, msgspec.Raw]:
-    """The images by their ids."""
     images: dict[Id, msgspec.Raw] = {}
     for raw in raws:
         number = _IMAGE.decode(raw).id
@@ -140,53 +135,52 @@ def _by_id(raws: Sequence[msgspec.Raw], path: Path) -> dict[Id, msgspec.Raw]:
 
 
 def _by_image(raws: Sequence[msgspec.Raw], images: Mapping[Id, msgspec.Raw], path: Path) -> dict[Id, list[msgspec.Raw]]:
-    """The annotations of each image, in the file's order."""
     found: dict[Id, list[msgspec.Raw]] = defaultdict(list)
     for raw in raws:
         image = _OWNER.decode(raw).image_id
         if image not in images:
             number = msgspec.json.decode(raw).get("id")
             raise NirgenError(
-                f"{path}: annotation {number!r} is of image {image!r}, which isn't there; add the image, or take it out"
+                f"{path}: annotation {number!r} refers to the missing image {image!r}; add the image, or remove it"
             )
         found[image].append(raw)
     return found
 
 
-class _Builder:
-    """Makes frames of a file's entries.
+class _FrameBuilder:
+    """Builder of frames from the entries of a file.
 
     Args:
         path: The file.
-        names: Of the categories, by id.
-        sizes: For images that state none.
-        own: Whether nirgen wrote the file; then what it says of its sources stays.
-        labelled: Whether the file has annotations at all; else its images are unlabelled.
+        names: Class names by category id.
+        lookup: Sizes of images that state none.
+        own: nirgen wrote the file, so what it says about its sources is kept.
+        labelled: The file has annotations; otherwise its images are unlabelled.
     """
 
-    def __init__(self, path: Path, names: Mapping[Id, str], sizes: Sizes, *, own: bool, labelled: bool) -> None:
-        self._path, self._names, self._sizes, self._own, self._labelled = path, names, sizes, own, labelled
+    def __init__(self, path: Path, names: Mapping[Id, str], lookup: ImageLookup, *, own: bool, labelled: bool) -> None:
+        self._path, self._names, self._lookup, self._own, self._labelled = path, names, lookup, own, labelled
 
     def frame(self, raw: msgspec.Raw, annotations: Sequence[msgspec.Raw]) -> Frame:
-        """A labelled image; one without annotations has nothing on it."""
+        """Build the frame of an image with its annotations."""
         entry = _IMAGE.decode(raw)
         frame = self._frame(raw, entry, entry.id)
         frame.labels = [self._label(one, frame.file_name) for one in annotations] if self._labelled else None
         return frame
 
     def unlabelled(self, raw: msgspec.Raw) -> Frame:
-        """An image that nirgen put apart."""
+        """Build the frame of an unlabelled image of a labels file."""
         try:
             return self._frame(raw, _UNLABELLED.decode(raw), None)
         except msgspec.ValidationError as error:
-            raise NirgenError(f"{self._path}: 'unlabelled' has an entry that is no image ({error})") from None
+            raise NirgenError(f"{self._path}: an entry of 'unlabelled' is no image ({error}); correct it") from None
 
     def _frame(self, raw: msgspec.Raw, entry: _Unlabelled, number: Id | None) -> Frame:
         keys = msgspec.json.decode(raw)
         where = f"{self._path}: image {number!r}" if number is not None else str(self._path)
-        name = self._sizes.name(safe_path(entry.file_name, where))
+        name = self._lookup.complete(safe_path(entry.file_name, where))
         if entry.height is None or entry.width is None:
-            height, width = self._sizes.find(name, where, [])
+            height, width = self._lookup.size(name, where)
         else:
             height, width = entry.height, entry.width
         return Frame(
@@ -210,7 +204,7 @@ class _Builder:
             raise NirgenError(f"{where}: {error}; correct it") from None
         if entry.category_id not in self._names:
             raise NirgenError(
-                f"{where}: is of category {entry.category_id!r}, which isn't there; add it, or take it out"
+                f"{where}: refers to the missing category {entry.category_id!r}; add it, or remove the annotation"
             )
         bbox, derived = _box(entry, where)
         return Label(
@@ -230,7 +224,7 @@ class _Builder:
 
 
 def _box(entry: _Annotation, where: str) -> tuple[Box | None, str | None]:
-    """The box, and what it was derived from if the file has none."""
+    """Return the box, and the kind of outline that it was derived from."""
     if entry.bbox:
         if len(entry.bbox) != 4:
             raise NirgenError(f"{where}: its bbox has {len(entry.bbox)} numbers; write x, y, width, height")
@@ -243,5 +237,5 @@ def _box(entry: _Annotation, where: str) -> tuple[Box | None, str | None]:
         if outline:
             return polygons_box(msgspec.convert(outline, list[list[float]])), "polygon"
     except (ValueError, msgspec.ValidationError) as error:
-        raise NirgenError(f"{where}: has no bbox, and its segmentation can't be understood ({error})") from None
+        raise NirgenError(f"{where}: has no bbox, and its segmentation is invalid ({error}); correct it") from None
     return None, None

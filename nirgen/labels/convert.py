@@ -1,27 +1,26 @@
-"""Convert labels of any known format into a labels file, and open labels of any format for later stages."""
+"""Conversion of labels of any known format into a labels file."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 from nirgen.errors import NirgenError, nearest
 from nirgen.labels import coco, masks, scalabel, voc
-from nirgen.labels import masks as polygons
 from nirgen.labels.annotations import AnnotationWriter, Tally
 from nirgen.labels.file import Document, LabelFile, Licences, is_label_file
 from nirgen.labels.frames import ReadOptions, Source, read_bytes, read_json
 from nirgen.labels.policy import Policy, policy_categories, source_categories
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from nirgen.labels.file import Entry
     from nirgen.labels.frames import Frame, Reading
+    from nirgen.progress import Progress
 
 
-_STEP = 100
-"""After how many images progress is told."""
+_STEP = 100  # images between two calls of the progress callback
 
 
 def convert(
@@ -33,25 +32,25 @@ def convert(
     bdd_inclusive: bool = False,
     images: Path | None = None,
     size: tuple[int, int] | None = None,
-    progress: Callable[[int, int], None] = lambda _done, _total: None,
+    progress: Progress | None = None,
 ) -> Document:
     """Convert labels; several sources are joined.
 
     Args:
         sources: Files and folders of labels.
-        policy: What becomes of each name.
-        unknown: What to do about names that the policy doesn't know: `stop`, or `drop` their labels.
-        drop_duplicates: Whether to leave out the later of two boxes of a class that lie on each other.
-        bdd_inclusive: Whether a BDD100K box is `x2 - x1 + 1` wide, as the official converter has it.
-        images: The folder of the images, for sizes that labels don't state and endings that names lack.
-        size: (height, width) of images whose size nothing states.
-        progress: Is told how many images are done, of how many.
+        policy: Maps class names.
+        unknown: Action at names that the policy doesn't know: stop, or drop their labels.
+        drop_duplicates: Leave out the later of two boxes of a class that overlap by more than `annotations.LIMIT`.
+        bdd_inclusive: Make BDD100K boxes `x2 - x1 + 1` wide, as the official converter does.
+        images: Folder to look up sizes and suffixes that labels omit.
+        size: (height, width) of images whose size is unknown.
+        progress: Progress callback, in images.
 
     Returns:
-        The labels file, not written yet.
+        The labels file, not yet written.
 
     Raises:
-        NirgenError: A source can't be read; an image is in two of them; there is none; or the policy doesn't know a
+        NirgenError: A source can't be read, an image is in two of them, there is none, or the policy doesn't know a
             name.
     """
     tally = Tally()
@@ -64,10 +63,10 @@ def convert(
     total = sum(reading.total for _, reading, _ in readings)
     for done, frame in enumerate(frames, start=1):
         entries[frame.file_name] = writer.entry(frame)
-        if done % _STEP == 0 or done == total:
-            progress(done, total)
+        if progress is not None and (done % _STEP == 0 or done == total):
+            progress("read", done, total)
     if not entries:
-        raise NirgenError(f"{', '.join(str(source.path) for source in sources)}: no images; name labels of some")
+        raise NirgenError(f"{', '.join(str(source.path) for source in sources)}: no images; give labels of images")
     if unknown == "stop":
         _refuse_unknown(policy, tally)
     if policy.keep:
@@ -75,9 +74,14 @@ def convert(
     else:
         categories = policy_categories(policy)
     alone = len(readings) == 1
+    inputs = [
+        {"file": source.path.name, "sha256": source.digest(files)}
+        | ({"extra": reading.extra} if reading.extra and not alone else {})
+        for source, reading, files in readings
+    ]
     return Document(
         policy=policy.name,
-        inputs=[_input(*one, with_extra=not alone) for one in readings],
+        inputs=inputs,
         counts=tally.values([category["name"] for category in categories]),
         categories=categories,
         licenses=licences.all,
@@ -86,14 +90,8 @@ def convert(
     )
 
 
-def _input(source: Source, reading: Reading, files: list[Path], *, with_extra: bool) -> dict[str, Any]:
-    """What a labels file says of a source."""
-    extra = {"extra": reading.extra} if with_extra and reading.extra else {}
-    return {"file": source.path.name, "sha256": source.digest(files), **extra}
-
-
 def _frames(readings: Sequence[tuple[Source, Reading]], licences: Licences) -> Iterator[Frame]:
-    """The frames of all sources, each image once, with the split that the user says and licences of one numbering."""
+    """Yield the frames of all sources, with the user's splits and with licences numbered alike."""
     places: dict[str, Path] = {}
     for source, reading in readings:
         renumbered = licences.add(reading.licenses)
@@ -101,7 +99,7 @@ def _frames(readings: Sequence[tuple[Source, Reading]], licences: Licences) -> I
             place = places.get(frame.file_name)
             if place is not None:
                 where = f"twice in {place}" if place == source.path else f"in {place} and in {source.path}"
-                raise NirgenError(f"'{frame.file_name}' is {where}; take it out of one")
+                raise NirgenError(f"'{frame.file_name}' is {where}; remove it from one")
             places[frame.file_name] = source.path
             frame.split = source.split or frame.split
             if renumbered and frame.extra.get("license") in renumbered:
@@ -118,8 +116,8 @@ def _refuse_unknown(policy: Policy, tally: Tally) -> None:
             for name in sorted(names, key=lambda name: (-tally.labels[name], name))
         )
         raise NirgenError(
-            f"policy '{policy.name}' doesn't know {len(names)} name(s): {listed}; write a policy that does (see "
-            "docs/formats.md), or leave their labels out with --unknown drop"
+            f"policy '{policy.name}' doesn't know {len(names)} name(s): {listed}; write a policy that knows them (see "
+            "docs/formats.md), or drop their labels with --unknown drop"
         )
 
 
@@ -130,73 +128,51 @@ KNOWN = (
 
 
 def read_source(source: Source, options: ReadOptions) -> tuple[Reading, list[Path]]:
-    """Read a file or folder, whatever format it has.
-
-    Args:
-        source: What the user named.
-        options: What else the user says.
+    """Read a file or folder of any known format.
 
     Returns:
         Its frames, and the files that they are read from.
 
     Raises:
-        NirgenError: It has none of the known formats, or isn't as its format says.
+        NirgenError: Its format is unknown, or the file violates it.
     """
-    if source.path.is_dir():
-        return _read_folder(source, options)
-    files = [source.path]
-    if source.path.suffix.lower() == ".xml":
+    files, folder = [source.path], source.path.is_dir()
+    gt = [path for path in source.files(*masks.MASK_SUFFIXES) if path.stem.endswith(masks.MASK_MARK)]
+    if folder:
+        kinds = {"XML": source.files(".xml"), "JSON": source.files(".json"), "masks": gt}
+        there = [kind for kind, found in kinds.items() if found]
+        if len(there) > 1:
+            raise NirgenError(f"{source.path}: holds {' and '.join(there)}; give the folder of one of them")
+        files = kinds[there[0]] if there else []
+    if files and files[0].suffix.lower() == ".xml":
         return voc.read(source, files, options), files
-    if source.path.stem.endswith(masks.STEM_END) and source.path.suffix.lower() in masks.MASK_ENDINGS:
+    if gt and files[0].suffix.lower() in masks.MASK_SUFFIXES:
         return masks.read_masks(source, files, options), files
-    document = read_json(source.path)
-    if polygons.are_polygons(document):
-        return polygons.read_polygons(source, files, options), files
-    if isinstance(document, dict) and coco.fits(document):
+    document = read_json(files[0]) if files else []  # the first file of a folder stands for all
+    if masks.are_polygons(document):
+        return masks.read_polygons(source, files, options), files
+    if isinstance(document, dict) and coco.fits(document) and not folder:
         return coco.read(source.path, options, document), files
     if scalabel.fits(document):
         return scalabel.read(files, options, document), files
-    raise NirgenError(f"{source.path}: no labels that are known; known are {KNOWN}")
-
-
-def _read_folder(source: Source, options: ReadOptions) -> tuple[Reading, list[Path]]:
-    """The files of the first kind that is there; of JSON files the first says what all are."""
-    gt = [path for path in source.files(*masks.MASK_ENDINGS) if path.stem.endswith(masks.STEM_END)]
-    kinds = {"XML": source.files(".xml"), "JSON": source.files(".json"), "masks": gt}
-    there = [kind for kind, files in kinds.items() if files]
-    if len(there) > 1:
-        raise NirgenError(f"{source.path}: holds {' and '.join(there)}; name the folder of one of them")
-    if kinds["XML"]:
-        return voc.read(source, kinds["XML"], options), kinds["XML"]
-    if gt:
-        return masks.read_masks(source, gt, options), gt
-    files = kinds["JSON"]
-    document = read_json(files[0]) if files else []
-    if polygons.are_polygons(document):
-        return polygons.read_polygons(source, files, options), files
-    if scalabel.fits(document):
-        return scalabel.read(files, options), files
     if coco.fits(document):
-        raise NirgenError(f"{source.path}: a folder of COCO files; name the files, each with its split: train=FILE")
-    raise NirgenError(f"{source.path}: no labels that are known; known are {KNOWN}")
+        raise NirgenError(f"{source.path}: a folder of COCO files; give the files, each with its split: train=FILE")
+    raise NirgenError(f"{source.path}: unknown format of labels; known are {KNOWN}")
 
 
 def open_labels(path: Path, policy: str | Path = "default", *, images: Path | None = None) -> LabelFile:
-    """Read a labels file, or labels of any other known format.
+    """Open a labels file, or convert labels of any other known format in memory.
 
     Args:
-        path: What `nirgen labels` wrote, which stays as it is; or a file or folder of another format.
-        policy: What chooses the classes of the latter.
-        images: The folder of the images, for sizes that labels don't state and endings that names lack.
-
-    Returns:
-        The labels.
+        path: Labels file, which is read as it is, or a file or folder of another format.
+        policy: Name or file of the policy of the latter.
+        images: Folder to look up sizes and suffixes that labels omit.
 
     Raises:
-        NirgenError: There is nothing, nothing known, or a name that the policy doesn't know.
+        NirgenError: The path doesn't exist, its format is unknown, or the policy doesn't know a name.
     """
     if not path.exists():
-        raise NirgenError(f"{path}: not there; name a file or folder of labels")
+        raise NirgenError(f"{path}: doesn't exist; give a file or folder of labels")
     if path.is_file():
         data = read_bytes(path)
         if is_label_file(data):

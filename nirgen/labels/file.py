@@ -1,7 +1,6 @@
-"""The labels file of `nirgen labels`: COCO in which nothing is left to guess, written and read as a stream.
+"""Labels file of `nirgen labels`: normalised COCO, written and read as a stream; docs/formats.md lists its keys.
 
-Annotations stay raw JSON until they are needed, so that 1.3 million of them fit into memory. docs/formats.md lists
-the keys of the file.
+Annotations stay raw JSON until they are needed, so that 1.3 million of them fit into memory.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ import msgspec
 
 from nirgen._version import __version__
 from nirgen.errors import NirgenError
-from nirgen.files import output_file, safe_path
+from nirgen.files import check_schema, output_file, safe_path
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -23,111 +22,75 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
+DESCRIPTION = "Labels for detection, converted by nirgen"
 
 
 @dataclass(frozen=True, slots=True)
 class Category:
-    """A class of a labels file.
+    """Class of a labels file."""
 
-    Attributes:
-        id: From 1 in the order of the classes; with gaps only where the source's classes and their ids were kept.
-        name: What detectors call it.
-        supercategory: What groups it; empty if the source, whose classes were kept, says nothing.
-    """
-
-    id: int
+    id: int  # from 1 in the order of the classes; with gaps only if the policy kept the source's ids
     name: str
     supercategory: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class LabelledImage:
-    """An image that somebody has labelled, maybe with nothing on it.
+    """Image that was labelled, perhaps with nothing on it."""
 
-    Attributes:
-        file_name: POSIX path relative to the images' folder, as the source names it.
-        width: In pixels, upright.
-        height: The same.
-        sequence: The recording that it is a frame of, if known.
-        split: The split that it came in, if known.
-        attributes: Of the whole image, such as `weather`.
-        extra: Every other key of its entry but `id`, `source_id` among them.
-        annotations: Raw JSON in the order of the source; `annotation` decodes one.
-    """
-
-    file_name: str
-    width: int
+    file_name: str  # POSIX path relative to the folder of the images, as in the source
+    width: int  # pixels, upright
     height: int
     sequence: str | None
     split: str | None
-    attributes: Mapping[str, Any]
-    extra: Mapping[str, Any]
-    annotations: tuple[msgspec.Raw, ...]
+    attributes: Mapping[str, Any]  # of the whole image, such as weather
+    extra: Mapping[str, Any]  # all other keys but `id`, `source_id` among them
+    annotations: tuple[msgspec.Raw, ...]  # raw JSON in the order of the source; see `annotation`
 
 
 @dataclass(frozen=True, slots=True)
 class LabelFile:
-    """A labels file in memory.
+    """Labels file in memory."""
 
-    Attributes:
-        path: Where it, or the source that it was converted from, lies.
-        sha256: Of that file.
-        categories: In the order of their ids.
-        images: Sorted by file name.
-        unlabelled: The names of images without a label entry; they are never negatives.
-        policy: What chose the classes.
-        counts: What became of the source's labels.
-        inputs: `file` and `sha256` of each source.
-        licenses: As in the sources.
-    """
-
-    path: Path
+    path: Path  # of the file, or of the source that was converted
     sha256: str
     categories: tuple[Category, ...]
-    images: tuple[LabelledImage, ...]
-    unlabelled: tuple[str, ...]
+    images: tuple[LabelledImage, ...]  # sorted by file name
+    unlabelled: tuple[str, ...]  # names of images without a label entry; they are no negatives
     policy: str
-    counts: Mapping[str, Any]
-    inputs: tuple[Mapping[str, Any], ...]
+    counts: Mapping[str, Any]  # see `Tally.values`
+    inputs: tuple[Mapping[str, Any], ...]  # file and sha256 of each source
     licenses: tuple[Mapping[str, Any], ...]
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a file that `nirgen labels` wrote.
-
-        Args:
-            path: The file.
-
-        Returns:
-            The file, its annotations still raw.
+        """Read a file written by `nirgen labels`.
 
         Raises:
-            NirgenError: It can't be read, wasn't written by `nirgen labels`, or was damaged since: an annotation
-                refers to no image or no category, or a name leads out of the images' folder.
+            NirgenError: It can't be read or wasn't written by `nirgen labels`, an annotation refers to a missing image
+                or category, or a name leads out of the folder of the images.
         """
         try:
             data = path.read_bytes()
         except OSError as error:
-            raise NirgenError(f"{path}: can't be read ({error.strerror}); name a file of 'nirgen labels'") from None
+            raise NirgenError(f"{path}: can't be read ({error.strerror}); give a file of 'nirgen labels'") from None
         return cls.parse(data, path)
 
     @classmethod
     def parse(cls, data: bytes, path: Path, sha256: str | None = None) -> Self:
-        """`read` of what is in memory.
+        """Parse the content of a labels file.
 
         Args:
-            data: The content of a labels file.
-            path: What errors call it.
-            sha256: Of the file at that path, if `data` is not its content.
+            data: The content.
+            path: Name of the file in errors.
+            sha256: Hash of the file at that path, if `data` is not its content.
 
         Raises:
-            NirgenError: As for `read`.
+            NirgenError: As `read`.
         """
         try:
             document = _DOCUMENT.decode(data)
-            schema = document.info.nirgen.schema
-            if schema != SCHEMA:
-                raise NirgenError(f"{path}: has schema {schema}, and this nirgen reads {SCHEMA}; write it again")
+            check_schema(path, document.info.nirgen.schema, SCHEMA, "write it again with 'nirgen labels'")
             images = _images(document, path)
         except msgspec.ValidationError:
             raise NirgenError(
@@ -150,31 +113,26 @@ class LabelFile:
 
 
 def annotation(raw: msgspec.Raw) -> dict[str, Any]:
-    """The keys of an annotation."""
+    """Decode an annotation."""
     return cast("dict[str, Any]", msgspec.json.decode(raw))
 
 
 def box_counts(image: LabelledImage) -> Counter[int]:
-    """How many boxes of each category id an image has, without those that only mark a region to ignore."""
+    """Count the boxes of each category id, without regions to ignore."""
     boxes = (_BOX.decode(raw) for raw in image.annotations)
     return Counter(box.category_id for box in boxes if not box.iscrowd)
 
 
 def is_label_file(data: bytes) -> bool:
-    """Whether bytes are a file of `nirgen labels`, of whatever schema."""
+    """Return True if the content is a file of `nirgen labels`, of any schema."""
     try:
-        _MARK.decode(data)
+        return isinstance(_MARK.decode(data).info.get("nirgen"), dict)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
-    return True
-
-
-class _MarkedInfo(msgspec.Struct):
-    nirgen: dict[str, Any]
 
 
 class _Marked(msgspec.Struct):
-    info: _MarkedInfo
+    info: dict[str, Any]
 
 
 class _Head(msgspec.Struct):
@@ -224,7 +182,6 @@ _BOX = msgspec.json.Decoder(_Box)
 
 
 def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
-    """The images with their annotations."""
     entries = [(_IMAGE.decode(raw), raw) for raw in document.images]
     annotations: dict[int, list[msgspec.Raw]] = {}
     for entry, _ in entries:
@@ -236,72 +193,50 @@ def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
         box = _BOX.decode(raw)
         if box.image_id not in annotations or box.category_id not in categories:
             raise NirgenError(
-                f"{path}: annotation {annotation(raw).get('id')} is of image {box.image_id} and category "
-                f"{box.category_id}, which aren't both there; write it again with 'nirgen labels'"
+                f"{path}: annotation {annotation(raw).get('id')} refers to image {box.image_id} and category "
+                f"{box.category_id}, one of which is missing; write it again with 'nirgen labels'"
             )
         annotations[box.image_id].append(raw)
-    images = [_image(entry, raw, annotations[entry.id], path) for entry, raw in entries]
+    images = [
+        LabelledImage(
+            file_name=safe_path(entry.file_name, f"{path}: image {entry.id}"),
+            width=entry.width,
+            height=entry.height,
+            sequence=entry.sequence,
+            split=entry.split,
+            attributes=entry.attributes,
+            extra={key: value for key, value in annotation(raw).items() if key not in _Image.__struct_fields__},
+            annotations=tuple(annotations[entry.id]),
+        )
+        for entry, raw in entries
+    ]
     return tuple(sorted(images, key=lambda image: image.file_name))
-
-
-def _image(entry: _Image, raw: msgspec.Raw, annotations: Sequence[msgspec.Raw], path: Path) -> LabelledImage:
-    keys = msgspec.json.decode(raw)
-    return LabelledImage(
-        file_name=safe_path(entry.file_name, f"{path}: image {entry.id}"),
-        width=entry.width,
-        height=entry.height,
-        sequence=entry.sequence,
-        split=entry.split,
-        attributes=entry.attributes,
-        extra={key: value for key, value in keys.items() if key not in _Image.__struct_fields__},
-        annotations=tuple(annotations),
-    )
-
-
-DESCRIPTION = "Labels for detection, converted by nirgen"
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One image and what is on it, as JSON objects that lack their ids yet.
-
-    Attributes:
-        file_name: What entries are sorted by.
-        image: The entry of the image.
-        annotations: In the order of the source; None if nobody has labelled the image.
-        classes: The name of each annotation's class.
-    """
+    """Image and its annotations as JSON objects, still without ids."""
 
     file_name: str
     image: bytes
-    annotations: tuple[bytes, ...] | None
-    classes: tuple[str, ...] = ()
+    annotations: tuple[bytes, ...] | None  # in the order of the source; None if the image is unlabelled
+    classes: tuple[str, ...] = ()  # class name of each annotation
 
 
 @dataclass(frozen=True)
 class Document:
-    """A labels file before it is written.
-
-    Attributes:
-        policy: The name of the policy.
-        inputs: `file` and `sha256` of each source; of several, their own `extra`.
-        counts: What became of the source's labels.
-        categories: In their order; `id`, `name` and whatever else they have.
-        licenses: As in the sources.
-        entries: Sorted by file name.
-        extra: Every other key at the top of the source, such as COCO's `info`.
-    """
+    """Labels file before it is written."""
 
     policy: str
-    inputs: Sequence[Mapping[str, Any]]
-    counts: Mapping[str, Any]
-    categories: Sequence[Mapping[str, Any]]
+    inputs: Sequence[Mapping[str, Any]]  # file and sha256 of each source; of several also their `extra`
+    counts: Mapping[str, Any]  # see `Tally.values`
+    categories: Sequence[Mapping[str, Any]]  # id, name and any other keys
     licenses: Sequence[Mapping[str, Any]]
-    entries: Sequence[Entry]
-    extra: Mapping[str, Any] = field(default_factory=dict)
+    entries: Sequence[Entry]  # sorted by file name
+    extra: Mapping[str, Any] = field(default_factory=dict)  # all other keys at the top of the source
 
     def write(self, path: Path) -> None:
-        """Write the labels file, whole or not at all.
+        """Write the file atomically.
 
         Raises:
             OutputError: It can't be written.
@@ -310,7 +245,7 @@ class Document:
             file.writelines(self.chunks())
 
     def chunks(self) -> Iterator[bytes]:
-        """The labels file in pieces: JSON with a line for each image and each annotation, which get their ids here."""
+        """Yield the file as JSON with a line for each image and each annotation, which receive their ids here."""
         head = {
             "schema": SCHEMA,
             "version": __version__,
@@ -328,7 +263,7 @@ class Document:
             yield (b",\n" if number else b"{") + msgspec.json.encode(key) + b": " + msgspec.json.encode(value)
         labelled = [entry for entry in self.entries if entry.annotations is not None]
         yield b',\n"images": '
-        yield from _array(_numbered(number, entry.image) for number, entry in enumerate(labelled, start=1))
+        yield from _array(b'{"id":%d,%b' % (number, entry.image[1:]) for number, entry in enumerate(labelled, start=1))
         yield b',\n"annotations": '
         ids = {category["name"]: category["id"] for category in self.categories}
         yield from _array(_annotations(labelled, ids))
@@ -345,13 +280,8 @@ def _annotations(labelled: Iterable[Entry], ids: Mapping[str, int]) -> Iterator[
             yield b'{"id":%d,"image_id":%d,"category_id":%d,%b' % (number, image, ids[name], body[1:])
 
 
-def _numbered(number: int, body: bytes) -> bytes:
-    """A JSON object, which has keys, with its id before them."""
-    return b'{"id":%d,%b' % (number, body[1:])
-
-
 def _array(items: Iterable[bytes]) -> Iterator[bytes]:
-    """A JSON array with a line for each item."""
+    """JSON array with a line for each item."""
     before = b"[\n"
     for item in items:
         yield before + item
@@ -360,21 +290,13 @@ def _array(items: Iterable[bytes]) -> Iterator[bytes]:
 
 
 class Licences:
-    """The licences of several sources under one numbering.
-
-    Attributes:
-        all: As the sources have them, but for the ids of those that clash.
-    """
+    """Licences of several sources, numbered alike."""
 
     def __init__(self) -> None:
-        self.all: list[dict[str, Any]] = []
+        self.all: list[dict[str, Any]] = []  # as in the sources, but for ids that clash
 
     def add(self, licences: Sequence[Mapping[str, Any]]) -> dict[Any, int]:
-        """Add those of a source.
-
-        Returns:
-            The new ids of licences whose own id stands for another one already.
-        """
+        """Add the licences of a source, and map the ids that clash to new ones."""
         renumbered: dict[Any, int] = {}
         for licence in licences:
             taken = {other.get("id"): other for other in self.all}
@@ -386,7 +308,7 @@ class Licences:
         return renumbered
 
     def _number_of(self, licence: Mapping[str, Any]) -> int:
-        """The id of a licence that was renumbered before, or a free one."""
+        """Return the id of an equal licence that was renumbered before, or a free one."""
         for other in self.all:
             if {**other, "id": None} == {**licence, "id": None}:
                 return int(other["id"])

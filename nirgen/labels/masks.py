@@ -1,4 +1,4 @@
-"""Outlines and masks: Cityscapes-like polygons, RANUS's colour-coded masks, and the boxes around both."""
+"""Outlines and masks: Cityscapes-like polygons, colour-coded masks of RANUS, and the boxes around both."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ import numpy as np
 from pycocotools import mask as rle_tools
 
 from nirgen import images
+from nirgen.config import SPLITS
 from nirgen.errors import NirgenError
 from nirgen.files import safe_path
-from nirgen.labels.frames import SPLITS, Frame, Label, Reading, Sizes, read_bytes
+from nirgen.labels.frames import Frame, ImageLookup, Label, Reading, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -23,22 +24,18 @@ if TYPE_CHECKING:
     from nirgen.labels.frames import Box, Json, ReadOptions, Source
 
 
-CURVE_POINTS = 8
-"""Into how many straight pieces a curve is cut."""
+CURVE_POINTS = 8  # straight segments of a flattened curve
 
 
 def flatten(vertices: Sequence[Sequence[float]], types: str) -> list[float]:
-    """A closed outline of BDD100K's as a COCO polygon.
+    """Convert a closed BDD100K outline to a COCO polygon: x and y in turn, curves cut into `CURVE_POINTS` segments.
 
     A vertex of type `C` is the first of two control points of a cubic Bézier curve, which starts at the vertex before
-    and ends at the one behind them, whatever the type of that; behind the last vertex comes the first again.
+    and ends at the one after them, whatever its type; the last vertex is followed by the first.
 
     Args:
-        vertices: x and y of each.
+        vertices: x and y of each vertex.
         types: `L` or `C` for each vertex.
-
-    Returns:
-        x and y by turns, curves cut into `CURVE_POINTS` straight pieces.
 
     Example:
         >>> flatten([(0, 0), (4, 0), (4, 4)], "LLL")
@@ -60,7 +57,7 @@ def flatten(vertices: Sequence[Sequence[float]], types: str) -> list[float]:
 
 
 def _curve(points: Sequence[Sequence[float]]) -> list[float]:
-    """Points, x and y by turns, along a cubic Bézier curve of four points, without the first."""
+    """Return points (x and y in turn) on a cubic Bézier curve of four points, without the first."""
     flat = []
     for step in range(1, CURVE_POINTS + 1):
         t = step / CURVE_POINTS
@@ -71,7 +68,7 @@ def _curve(points: Sequence[Sequence[float]]) -> list[float]:
 
 
 def polygons_box(polygons: Sequence[Sequence[float]]) -> Box:
-    """The box around COCO polygons.
+    """Return the box around COCO polygons.
 
     Example:
         >>> polygons_box([[1, 2, 5, 2, 5, 8]])
@@ -83,10 +80,10 @@ def polygons_box(polygons: Sequence[Sequence[float]]) -> Box:
 
 
 def rle_box(rle: dict[str, Any]) -> Box:
-    """The box around a mask in COCO's RLE, compressed or not.
+    """Return the box around a mask in COCO's RLE, compressed or not.
 
     Raises:
-        ValueError: It is no RLE.
+        ValueError: The mask is no RLE.
     """
     counts, size = rle.get("counts"), rle.get("size")
     if not (isinstance(size, list) and len(size) == 2 and isinstance(counts, (str, list))):
@@ -96,16 +93,14 @@ def rle_box(rle: dict[str, Any]) -> Box:
     return x, y, width, height
 
 
-POLYGON_ENDINGS = {
+# Ends of the stems of label files, and of their images instead.
+POLYGON_MARKS = {
     "_gtFine_polygons": "_leftImg8bit",
     "_gtCoarse_polygons": "_leftImg8bit",
     "_polygons": "",
     "_mask": "",
 }
-"""What the stem of a label file ends in, and that of its image in its stead."""
-
-FOLDERS = ("gtFine", "gtCoarse", "gtSeg")
-"""What the folder is called that all labels are in; the last one is IDD-AW's."""
+FOLDERS = ("gtFine", "gtCoarse", "gtSeg")  # folders that hold all labels; the last one is IDD-AW's
 
 
 class _Object(msgspec.Struct):
@@ -126,27 +121,22 @@ _OBJECT_KEYS = frozenset({"label", "polygon", "deleted", "id"})
 
 
 def are_polygons(document: Json) -> bool:
-    """Whether a JSON document is one of these."""
+    """Return True if a JSON document is a Cityscapes-like file of polygons."""
     return isinstance(document, dict) and {"imgHeight", "imgWidth", "objects"} <= document.keys()
 
 
 def read_polygons(source: Source, files: Sequence[Path], options: ReadOptions) -> Reading:
-    """Read one or several files.
-
-    Args:
-        source: The file, or the folder of them.
-        files: All of them.
-        options: What the user says.
+    """Read files of polygons.
 
     Raises:
-        NirgenError: A file isn't one of these.
+        NirgenError: A file has another format.
     """
-    sizes = Sizes(options)
-    return Reading((_polygon_frame(path, source.name_of(path), sizes) for path in files), len(files))
+    lookup = ImageLookup(options)
+    return Reading((_polygon_frame(path, source.name_of(path), lookup) for path in files), len(files))
 
 
 def image_name(relative: str) -> str:
-    """The name of the image, without ending, that a label file is of.
+    """Return the image name, without suffix, of a label file.
 
     Example:
         >>> image_name("train/bonn/bonn_000000_000019_gtFine_polygons.json")
@@ -155,14 +145,14 @@ def image_name(relative: str) -> str:
         '12/frame0001'
     """
     path = PurePosixPath(relative).with_suffix("")
-    for ending, other in POLYGON_ENDINGS.items():
+    for ending, other in POLYGON_MARKS.items():
         if path.name.endswith(ending):
             return path.with_name(path.name.removesuffix(ending) + other).as_posix()
     return path.as_posix()
 
 
 def nir_name(name: str) -> str:
-    """The name of IDD-AW's NIR image, where its labels lie in `gtSeg`; any other name stays.
+    """Return the NIR image name of IDD-AW labels, which lie in `gtSeg`; other names stay.
 
     Example:
         >>> nir_name("train/FOG/gtSeg/12/a")
@@ -175,33 +165,28 @@ def nir_name(name: str) -> str:
     return "/".join(parts) + "_nir.png"
 
 
-def folder_facts(relative: str) -> tuple[str | None, str | None]:
-    """The sequence and the split that the folders of a file tell.
-
-    Returns:
-        The folders but for that of all labels, None if there are none; and the one named as a split is, or None.
+def sequence_and_split(relative: str) -> tuple[str | None, str | None]:
+    """Return sequence and split of a label file, from the names of its folders.
 
     Example:
-        >>> folder_facts("val/FOG/gtSeg/12/a.json")
+        >>> sequence_and_split("val/FOG/gtSeg/12/a.json")
         ('val/FOG/12', 'val')
-        >>> folder_facts("a.json")
+        >>> sequence_and_split("a.json")
         (None, None)
     """
     folders = [part for part in PurePosixPath(relative).parent.parts if part not in FOLDERS]
     return "/".join(folders) or None, next((part for part in folders if part in SPLITS), None)
 
 
-def _polygon_frame(path: Path, relative: str, sizes: Sizes) -> Frame:
+def _polygon_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
     try:
         file = _FILE.decode(read_bytes(path))
         labels = [_polygon_label(raw) for raw in file.objects]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NirgenError(
-            f"{path}: no polygons in the manner of Cityscapes ({error}); correct it, or take it out"
-        ) from None
-    sequence, split = folder_facts(relative)
+        raise NirgenError(f"{path}: no Cityscapes-like polygons ({error}); correct it, or remove it") from None
+    sequence, split = sequence_and_split(relative)
     bare = safe_path(image_name(relative), str(path))
-    found = sizes.name(bare)
+    found = lookup.complete(bare)
     return Frame(
         file_name=found if found != bare else nir_name(bare),
         width=file.width,
@@ -232,41 +217,30 @@ def _polygon_label(raw: msgspec.Raw) -> Label | None:
     )
 
 
+# sRGB of the classes that have boxes; the other classes of RANUS are ground and background.
 COLOURS = {"vehicle": (0, 0, 128), "human": (64, 0, 128)}
-"""sRGB of the classes that have boxes; RANUS's others are ground and background."""
-
-TOLERANCE = 10
-"""By how much a colour may be off, the differences of its channels added up."""
-
-SMALLEST = 20
-"""Pixels that a piece needs, to be more than a fray."""
-
-STEM_END, MASK_ENDINGS = "_gt", (".png",)
+TOLERANCE = 10  # largest deviation from a colour, as the sum over channels
+SMALLEST = 20  # smallest number of pixels of a piece
+MASK_MARK, MASK_SUFFIXES = "_gt", (".png",)
 
 
 def read_masks(source: Source, files: Sequence[Path], options: ReadOptions) -> Reading:
-    """Read one or several masks.
+    """Read masks.
 
-    A mask `01/x_gt.png` is taken for that of `01/x_nir.png`; with a folder of images, for that of the one in it. The
-    folder is the sequence.
-
-    Args:
-        source: The mask, or the folder of them.
-        files: All of them.
-        options: What the user says.
+    The image of `01/x_gt.png` is `01/x_nir.png`, or the one found in the folder of images. The folder is the sequence.
 
     Raises:
         ImageError: A mask can't be read.
     """
-    sizes = Sizes(options)
-    return Reading((_mask_frame(path, source.name_of(path), sizes) for path in files), len(files))
+    lookup = ImageLookup(options)
+    return Reading((_mask_frame(path, source.name_of(path), lookup) for path in files), len(files))
 
 
-def _mask_frame(path: Path, relative: str, sizes: Sizes) -> Frame:
+def _mask_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
     pixels = images.read(path)
     name = PurePosixPath(relative)
-    bare = name.with_name(name.stem.removesuffix(STEM_END)).as_posix()
-    found = sizes.name(bare)
+    bare = name.with_name(name.stem.removesuffix(MASK_MARK)).as_posix()
+    found = lookup.complete(bare)
     folder = name.parent
     return Frame(
         file_name=safe_path(found if found != bare else f"{bare}_nir.png", str(path)),
@@ -278,8 +252,8 @@ def _mask_frame(path: Path, relative: str, sizes: Sizes) -> Frame:
 
 
 def _pieces(pixels: NDArray[np.uint8], category: str, colour: tuple[int, int, int]) -> Iterator[Label]:
-    """The connected pieces of one colour in an (H, W, 3) mask, diagonal neighbours among them."""
-    from scipy import ndimage  # takes seconds to import, and masks are rare
+    """Yield the connected pieces (diagonal neighbours included) of one colour in an (H, W, 3) mask."""
+    from scipy import ndimage  # slow to import
 
     near = np.abs(pixels.astype(np.int16) - colour).sum(axis=2) <= TOLERANCE
     pieces, _ = ndimage.label(near, structure=np.ones((3, 3)))

@@ -1,6 +1,6 @@
-"""BDD100K's labels, in Scalabel's format, of every vintage.
+"""BDD100K labels in Scalabel's format, of every year.
 
-A file is a list of frames, or an object with `frames` and `config`; of 2018 also an object for one image, with `frames`
+A file is a list of frames, or an object with `frames` and `config`; in 2018 also an object for one image, with `frames`
 that have `objects`. A folder of such files is one source.
 """
 
@@ -12,7 +12,7 @@ import msgspec
 
 from nirgen.errors import NirgenError
 from nirgen.files import safe_path
-from nirgen.labels.frames import OWN_KEYS, Frame, Label, Reading, Sizes, read_json
+from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading, read_json
 from nirgen.labels.masks import flatten, polygons_box, rle_box
 
 if TYPE_CHECKING:
@@ -22,8 +22,7 @@ if TYPE_CHECKING:
     from nirgen.labels.frames import Json, ReadOptions
 
 
-SIZE = (720, 1280)
-"""(height, width) of all images of BDD100K."""
+SIZE = (720, 1280)  # (height, width) of all BDD100K images
 
 
 class _Size(msgspec.Struct):
@@ -78,11 +77,12 @@ class _Frame(msgspec.Struct):
 _FRAME = msgspec.json.Decoder(_Frame)
 _CONFIG = msgspec.json.Decoder(_Config | None)
 _FRAME_KEYS = frozenset({*_Frame.__struct_encode_fields__, "id", "file_name", "width", "height", "sequence", "split"})
+_NAMES = {name.title(): name for name in ("occluded", "truncated", "crowd")}  # attributes that some files capitalise
 _LABEL_KEYS = frozenset({*_Label.__struct_fields__, *OWN_KEYS})
 
 
 def fits(document: Json) -> bool:
-    """Whether a JSON document is one of these."""
+    """Return True if a JSON document is in Scalabel's format."""
     if isinstance(document, list):
         frames = document
     elif {"name", "frames"} <= document.keys():
@@ -99,17 +99,17 @@ def fits(document: Json) -> bool:
 
 
 def read(files: Sequence[Path], options: ReadOptions, document: Json | None = None) -> Reading:
-    """Read one or several files.
+    """Read the files of a source.
 
     Args:
-        files: All those of the source.
-        options: What the user says.
-        document: What is in the only file, if it has been read already.
+        files: All files of the source.
+        options: Options of all readers.
+        document: Content of the first file.
 
     Raises:
-        NirgenError: A file isn't one of these.
+        NirgenError: A file has another format.
     """
-    sizes = Sizes(options, SIZE)
+    lookup = ImageLookup(options, SIZE)
     if options.bdd_inclusive:
         options.note("boxes are x2 - x1 + 1 wide, as BDD100K's own converter makes them")
     read_before = {files[0]: document} if document is not None else {}
@@ -121,13 +121,13 @@ def read(files: Sequence[Path], options: ReadOptions, document: Json | None = No
         for path in files:
             raws, size = raw_frames(path)
             for raw in raws:
-                yield _frame(raw, path, size, sizes, options)
+                yield _frame(raw, path, size, lookup, options)
 
     return Reading(frames(), total=sum(len(raw_frames(path)[0]) for path in files))
 
 
 def _raw_frames(document: Json, path: Path) -> tuple[list[msgspec.Raw], _Size | None]:
-    """The frames of a document, and the size that it states for all."""
+    """Return the frames of a document, and the size that it states for all."""
     if isinstance(document, list):
         return document, None
     try:
@@ -136,28 +136,27 @@ def _raw_frames(document: Json, path: Path) -> tuple[list[msgspec.Raw], _Size | 
         config = _CONFIG.decode(document.get("config", b"null"))
         frames = msgspec.json.decode(document.get("frames", b"null"), type=list[msgspec.Raw])
     except msgspec.ValidationError as error:
-        raise NirgenError(f"{path}: no labels of BDD100K's ({error}); name a file or folder of these alone") from None
+        raise NirgenError(f"{path}: no BDD100K labels ({error}); give a file or folder of these only") from None
     return frames, config.size if config else None
 
 
-def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, sizes: Sizes, options: ReadOptions) -> Frame:
-    """One frame; decoded by its type, and once more as it stands, for the keys that the type lacks."""
+def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, lookup: ImageLookup, options: ReadOptions) -> Frame:
     try:
         frame = _FRAME.decode(raw)
     except msgspec.ValidationError as error:
         start = bytes(raw)[:40].decode(errors="replace")
-        raise NirgenError(f"{path}: the frame {start!r}...: {error}; correct it, or take it out") from None
+        raise NirgenError(f"{path}: the frame {start!r}...: {error}; correct it, or remove it") from None
     where = f"{path}: frame '{frame.name}'"
-    keys = msgspec.json.decode(raw)
+    keys = msgspec.json.decode(raw)  # with the keys that `_Frame` lacks
     if frame.frames is not None:
         _open_2018(frame, keys, where)
-    name = sizes.name(safe_path(frame.name, where))
+    name = lookup.complete(safe_path(frame.name, where))
     size = frame.size or stated
     if size is not None:
         height, width = size.height, size.width
     else:
         corners = [(label.box2d.x2, label.box2d.y2) for label in frame.labels or () if label.box2d]
-        height, width = sizes.find(name, where, corners)
+        height, width = lookup.size(name, where, corners)
     labels = None
     if frame.labels is not None:
         labels = [_label(*both, options, where) for both in zip(frame.labels, keys["labels"], strict=True)]
@@ -173,10 +172,10 @@ def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, sizes: Sizes, opt
 
 
 def _open_2018(frame: _Frame, keys: dict[str, Any], where: str) -> None:
-    """Put what is in the only one of `frames` where it is in later files."""
+    """Move the content of the only one of `frames` to where later files have it."""
     inner = frame.frames or []
     if len(inner) > 1:
-        raise NirgenError(f"{where}: has {len(inner)} frames, but one name; give each frame its own")
+        raise NirgenError(f"{where}: has {len(inner)} frames, but one name; give each frame a name")
     for one, entry in zip(inner, keys["frames"], strict=True):
         frame.labels = one.objects
         keys |= {"labels": entry.get("objects"), "timestamp": entry.get("timestamp")}
@@ -197,7 +196,7 @@ def _label(label: _Label, keys: dict[str, Any], options: ReadOptions, where: str
         try:
             bbox, derived = rle_box(label.rle), "rle"
         except ValueError as error:
-            raise NirgenError(f"{where}: label {label.id}: its rle is {error}; correct it, or take it out") from None
+            raise NirgenError(f"{where}: label {label.id}: its rle is {error}; correct it, or remove it") from None
     else:
         lost = "no box and no closed outline"
     return Label(
@@ -214,34 +213,27 @@ def _label(label: _Label, keys: dict[str, Any], options: ReadOptions, where: str
 
 
 def _others(keys: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """The keys that say something, beside those known."""
+    """Return the unknown keys that aren't null."""
     if keys.keys() <= known:
         return {}
     return {key: value for key, value in keys.items() if key not in known and value is not None}
 
 
-_NAMES = {name.title(): name for name in ("occluded", "truncated", "crowd")}
-"""Attributes that some files write with a capital."""
-
-
 def _polygons(label: _Label, where: str) -> list[list[float]]:
-    """The closed outlines of a label, as COCO polygons."""
+    """Return the closed outlines of a label as COCO polygons."""
     outlines = label.poly2d or []
     shapes = [shape for shape in outlines if isinstance(shape, _Poly)]
     points = [shape for shape in outlines if not isinstance(shape, _Poly)]
-    if points:  # of 2018: one outline without a mark whether it is closed; those of lanes aren't
-        shapes.append(_Poly([[x, y] for x, y, _ in points], "".join(kind for _, _, kind in points), _is_area(label)))
+    if points:  # of 2018: one outline, which is closed except for lanes
+        closed = not label.category.startswith("lane")
+        shapes.append(_Poly([[x, y] for x, y, _ in points], "".join(kind for _, _, kind in points), closed))
     polygons = []
     for shape in shapes:
         types = shape.types or "L" * len(shape.vertices)
         if len(types) != len(shape.vertices) or any(len(vertex) != 2 for vertex in shape.vertices):
             raise NirgenError(
-                f"{where}: label {label.id}: its poly2d doesn't have a type and two coordinates for each vertex"
+                f"{where}: label {label.id}: its poly2d lacks a type or two coordinates for a vertex; correct it"
             )
         if shape.closed and len(shape.vertices) > 2:
             polygons.append(flatten(shape.vertices, types))
     return polygons
-
-
-def _is_area(label: _Label) -> bool:
-    return not label.category.startswith("lane")

@@ -1,7 +1,6 @@
-"""Pascal VOC: an XML file for each image, as the aligned copy of FLIR has them.
+"""Pascal VOC: an XML file for each image.
 
-A box is as wide as `xmax - xmin`, and starts at `xmin`: the files differ in whether their pixels start at 0 or 1, and
-nothing in them says which.
+A box is `xmax - xmin` wide and starts at `xmin`: files count pixels from 0 or from 1, and don't state which.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from xml.parsers import expat
 from nirgen import images
 from nirgen.errors import NirgenError
 from nirgen.files import safe_path
-from nirgen.labels.frames import Frame, Label, Reading, Sizes, read_bytes
+from nirgen.labels.frames import Frame, ImageLookup, Label, Reading, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -30,46 +29,36 @@ _FLIR_LISTS = {"train": "align_train.txt", "val": "align_validation.txt"}
 
 
 def read(source: Source, files: Sequence[Path], options: ReadOptions) -> Reading:
-    """Read one or several files.
+    """Read XML files; FLIR's lists in their folder give the splits.
 
-    The stem of the XML file names the image; the ending is that of `filename`, if it has this stem, else the one in the
-    folder of images, else it is left out. A folder with FLIR's lists has its splits from them.
-
-    Args:
-        source: The file, the folder of them, or the folder that holds `Annotations`.
-        files: All of them.
-        options: What the user says.
+    The stem of a file names its image. The suffix is that of `filename` if it has the same stem, else that of the image
+    in the folder of images, else it is left out.
 
     Raises:
         NirgenError: A file is damaged, or isn't VOC.
     """
-    sizes = Sizes(options)
-    splits = _flir_splits(source.path)
-    return Reading((_frame(path, source.name_of(path), sizes, splits) for path in files), len(files))
-
-
-def _flir_splits(root: Path) -> dict[str, str]:
-    """The split of each stem that FLIR's lists have."""
-    return {
+    lookup = ImageLookup(options)
+    splits = {
         stem.strip(): split
         for split, name in _FLIR_LISTS.items()
-        if (root / name).is_file()
-        for stem in (root / name).read_text(encoding="utf-8").splitlines()
+        if (source.path / name).is_file()
+        for stem in (source.path / name).read_text(encoding="utf-8").splitlines()
     }
+    return Reading((_frame(path, source.name_of(path), lookup, splits) for path in files), len(files))
 
 
-def _frame(path: Path, relative: str, sizes: Sizes, splits: Mapping[str, str]) -> Frame:
+def _frame(path: Path, relative: str, lookup: ImageLookup, splits: Mapping[str, str]) -> Frame:
     root = _parse(path)
     inner = PurePosixPath(relative).with_suffix("")
     name = PurePosixPath(*inner.parts[1:]) if inner.parts[0] == _FOLDER and len(inner.parts) > 1 else inner
     stated = PurePosixPath((root.findtext("filename") or "").strip())
     if stated.stem == name.name and stated.suffix.lower() in images.SUFFIXES:
         name = name.with_name(stated.name)
-    file_name = sizes.name(safe_path(name.as_posix(), str(path)))
+    file_name = lookup.complete(safe_path(name.as_posix(), str(path)))
     labels = [_label(element, path) for element in root.iter("object")]
     height, width = (_number(root.find("size"), key, path) for key in ("height", "width"))
     if not (height and width):
-        height, width = sizes.find(file_name, str(path), [])
+        height, width = lookup.size(file_name, str(path))
     return Frame(file_name, int(width), int(height), labels, split=splits.get(inner.name))
 
 
@@ -78,7 +67,7 @@ def _parse(path: Path) -> ET.Element:
     guard = expat.ParserCreate()
 
     def refuse(*_declaration: object) -> None:
-        raise NirgenError(f"{path}: declares a document type, of which labels have no need; remove the declaration")
+        raise NirgenError(f"{path}: declares a document type, which labels don't need; remove the declaration")
 
     guard.StartDoctypeDeclHandler = refuse
     try:
@@ -87,14 +76,14 @@ def _parse(path: Path) -> ET.Element:
     except (expat.ExpatError, ET.ParseError, ValueError, LookupError) as error:
         raise NirgenError(f"{path}: damaged, or no XML ({error}); copy it again") from None
     if root.tag != "annotation":
-        raise NirgenError(f"{path}: begins with <{root.tag}>, and Pascal VOC with <annotation>; take it out")
+        raise NirgenError(f"{path}: starts with <{root.tag}> instead of Pascal VOC's <annotation>; remove the file")
     return root
 
 
 def _label(element: ET.Element, path: Path) -> Label:
     category = (element.findtext("name") or "").strip()
     if not category:
-        raise NirgenError(f"{path}: an object has no name; add it, or take the object out")
+        raise NirgenError(f"{path}: an object has no name; add it, or remove the object")
     flags = {flag: (element.findtext(flag) or "").strip() for flag in FLAGS}
     pose = (element.findtext("pose") or "").strip()
     attributes = {flag: value not in {"0", "false", "False"} for flag, value in flags.items() if value}
@@ -109,12 +98,11 @@ def _box(element: ET.Element | None, path: Path) -> Box:
     corners = [_number(element, key, path) for key in ("xmin", "ymin", "xmax", "ymax")]
     x1, y1, x2, y2 = (corner if corner is not None else math.nan for corner in corners)
     if not all(map(math.isfinite, (x1, y1, x2, y2))):
-        raise NirgenError(f"{path}: an object has no bndbox of four numbers; correct it, or take the object out")
+        raise NirgenError(f"{path}: an object has no bndbox of four numbers; correct it, or remove the object")
     return x1, y1, x2 - x1, y2 - y1
 
 
 def _number(element: ET.Element | None, key: str, path: Path) -> float | None:
-    """A number in an element; None if it isn't there."""
     text = element.findtext(key) if element is not None else None
     try:
         return float(text) if text is not None else None

@@ -1,11 +1,10 @@
-"""How far a NIR image lies off its RGB partner, and whether it shows the same scene at all.
+"""Shift between a NIR image and its RGB partner, and whether both show one scene.
 
-Foliage is dark in RGB and bright in NIR, so intensities say little. What both spectra share is where edges lie and
-which way they run. Each image becomes a field of edges: at each pixel a complex number whose angle is twice the
-gradient's, so that dark-to-bright and bright-to-dark are the same, and whose magnitude is the gradient's strength
-relative to its surroundings. The two fields are correlated over all shifts within a range by Fourier transform, each
-shift normalised by the edges that overlap; a parabola through the highest value and its neighbours gives fractions of a
-pixel.
+Foliage is dark in RGB and bright in NIR, so intensities say little; the position and direction of edges agree. Each
+image becomes a field of edges: a complex number a pixel, whose angle is twice that of the gradient (which makes dark to
+bright equal bright to dark) and whose magnitude is the gradient relative to its surroundings. Both fields are
+correlated over all shifts within a range by Fourier transform, each shift normalised by the edges that overlap. A
+parabola through the maximum and its neighbours gives fractions of a pixel.
 """
 
 from __future__ import annotations
@@ -27,52 +26,35 @@ if TYPE_CHECKING:
 
 Field = NDArray[np.complex64]
 
-LONGEST_SIDE = 1024
-"""Larger images are measured at a whole fraction of their size."""
-
-LARGEST_SHIFT = 32
-"""Pixels, at the size measured; smaller images allow a quarter of their shorter side."""
-
-SMALLEST_SIDE = 16
-"""Of an image that anything can be said of."""
-
-SIGMA = 1.0
-"""Of the Gaussian that gradients are taken at, in pixels."""
-
-SURROUNDINGS = 17
-"""Side of the square that an edge's strength is relative to, in pixels."""
-
+LONGEST_SIDE = 1024  # pixels; larger images are measured at a whole fraction of their size
+LARGEST_SHIFT = 32  # pixels at the measured size; a quarter of the shorter side in smaller images
+SMALLEST_SIDE = 16  # pixels
+SIGMA = 1.0  # pixels, of the Gaussian under the gradients
+SURROUNDINGS = 17  # pixels, side of the square that an edge's strength is relative to
 STRENGTH_LIMIT = 3.0
-NOISE_FLOOR = 1.0
-"""Gradient in levels a pixel, below which surroundings count as flat."""
+NOISE_FLOOR = 1.0  # levels a pixel; surroundings of a smaller gradient count as flat
+PEAK_RADIUS = 6  # pixels around the best shift that belong to its peak
 
-PEAK_RADIUS = 6
-"""Shifts as near to the best as this belong to its peak, in pixels."""
-
+# Images below both at their best shift show different scenes.
 SIGNIFICANCE = 6.0
 CORRELATION = 0.25
-"""Images whose edges stay below both at the best shift show different scenes, or no shift puts one on the other."""
+
+PARTNER_SIDE = 192  # pixels that images are reduced to in the search for swapped partners
+MOST_UNRELATED = 300  # pairs that are compared with each other; the first ones of more
 
 
 @dataclass(frozen=True)
 class Alignment:
-    """Where a NIR image fits its RGB partner best.
+    """Best shift of a NIR image against its RGB partner."""
 
-    Attributes:
-        shift_x: By how many pixels of the image what NIR shows lies right of where RGB shows it.
-        shift_y: The same downwards.
-        correlation: Of the edges at that shift, in [-1, 1].
-        significance: By how many standard deviations this correlation stands above that of other shifts.
-    """
-
-    shift_x: float
-    shift_y: float
-    correlation: float
-    significance: float
+    shift_x: float  # pixels of the image by which NIR lies to the right of RGB
+    shift_y: float  # pixels of the image by which NIR lies below RGB
+    correlation: float  # of the edges at that shift, in [-1, 1]
+    significance: float  # standard deviations above the correlation at other shifts
 
     @property
     def shows_one_scene(self) -> bool:
-        """Whether the edges agree by more than chance."""
+        """True if the edges agree by more than chance."""
         return self.significance >= SIGNIFICANCE or self.correlation >= CORRELATION
 
     @property
@@ -89,7 +71,7 @@ def measure_alignment(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> Alignme
         nir: (H, W) uint8.
 
     Returns:
-        The alignment; None if an image is smaller than `SMALLEST_SIDE` or has no edges.
+        None if an image is smaller than `SMALLEST_SIDE` or has no edges.
     """
     height, width = nir.shape
     if min(height, width) < SMALLEST_SIDE:
@@ -102,15 +84,7 @@ def measure_alignment(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> Alignme
 
 
 def align_fields(first: Field, second: Field) -> Alignment | None:
-    """Find the shift at which two fields agree best.
-
-    Args:
-        first: (H, W), what lies right.
-        second: (H, W), what may be shifted.
-
-    Returns:
-        The alignment; None if a field is empty.
-    """
+    """Find the shift of the second (H, W) field at which both agree best; None if a field is empty."""
     reach = min(LARGEST_SHIFT, min(first.shape) // 4)
     surface = correlate(first, second, reach)
     if not surface.any():
@@ -127,13 +101,10 @@ def align_fields(first: Field, second: Field) -> Alignment | None:
 
 
 def edge_field(image: NDArray[np.uint8]) -> Field:
-    """Edges with their directions, whichever side of them is the brighter.
+    """Return the edge field of an image, (H, W) of magnitude up to `STRENGTH_LIMIT`.
 
     Args:
-        image: (H, W, C) uint8; the gradients of the channels are added, so that an edge of colour alone counts.
-
-    Returns:
-        (H, W) complex64 of magnitude up to `STRENGTH_LIMIT`.
+        image: (H, W, C) uint8. The gradients of the channels are added, so edges between colours of one luma count.
     """
     squared = squared_gradient(image)
     energy = np.abs(squared)
@@ -142,7 +113,7 @@ def edge_field(image: NDArray[np.uint8]) -> Field:
 
 
 def squared_gradient(image: NDArray[np.uint8]) -> Field:
-    """The sum over the channels of the squared gradient, taken as a complex number: (H, W) of an (H, W, C) image."""
+    """Return the sum over channels of the squared complex gradient of an (H, W, C) image: (H, W)."""
     squared = np.zeros(image.shape[:2], np.complex64)
     for channel in range(image.shape[2]):
         gradient_y, gradient_x = np.gradient(_blur(image[..., channel].astype(np.float32)))
@@ -151,15 +122,15 @@ def squared_gradient(image: NDArray[np.uint8]) -> Field:
 
 
 def correlate(first: Field, second: Field, reach: int) -> NDArray[np.float64]:
-    """Normalised correlation of two fields over all shifts of the second within a range.
+    """Return the normalised correlation of two (H, W) fields over all shifts of the second.
 
     Args:
         first: (H, W).
         second: (H, W).
-        reach: The largest shift each way, in pixels; under H and W.
+        reach: Largest shift in each direction, in pixels; smaller than H and W.
 
     Returns:
-        (2 * reach + 1, 2 * reach + 1) in [-1, 1]; [reach + y, reach + x] is for second(p + (y, x)) against first(p).
+        (2 * reach + 1, 2 * reach + 1) in [-1, 1]; [reach + y, reach + x] compares second(p + (y, x)) with first(p).
     """
     height, width = first.shape
     padded = (_round_up(height + reach), _round_up(width + reach))
@@ -172,13 +143,13 @@ def correlate(first: Field, second: Field, reach: int) -> NDArray[np.float64]:
 
 
 def _overlap_energy(field: Field, shifts: NDArray[np.int64]) -> NDArray[np.float64]:
-    """The energy of the part of a field that overlaps with another one, for each shift down and right."""
+    """Energy of the part of a field that overlaps with another one, for each shift down and right: (S, S)."""
     (top, bottom), (left, right) = ((np.maximum(0, shifts), np.minimum(side, side + shifts)) for side in field.shape)
     return _box_sums(np.abs(field) ** 2, (top, bottom), (left, right))
 
 
 def _local_mean(values: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Mean over a square of `SURROUNDINGS`, as far as it lies inside."""
+    """Mean over the part of a square of `SURROUNDINGS` that lies inside the image."""
     half = SURROUNDINGS // 2
     (top, bottom), (left, right) = (
         (np.maximum(np.arange(side) - half, 0), np.minimum(np.arange(side) + half + 1, side)) for side in values.shape
@@ -193,16 +164,7 @@ def _box_sums(
     rows: tuple[NDArray[np.int64], NDArray[np.int64]],
     columns: tuple[NDArray[np.int64], NDArray[np.int64]],
 ) -> NDArray[np.float64]:
-    """Sums over boxes, of values that aren't negative.
-
-    Args:
-        values: (H, W).
-        rows: First row of each of R boxes, and the row behind its last.
-        columns: The same of C boxes.
-
-    Returns:
-        (R, C).
-    """
+    """Sums of (H, W) nonnegative values over R x C boxes, each given by its first row or column and the one behind."""
     table = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
     np.cumsum(values, axis=0, dtype=np.float64, out=table[1:, 1:])
     np.cumsum(table[1:, 1:], axis=1, out=table[1:, 1:])
@@ -212,7 +174,7 @@ def _box_sums(
 
 
 def _blur(image: NDArray[np.float32]) -> NDArray[np.float32]:
-    """A Gaussian of `SIGMA`, the borders repeated."""
+    """Gaussian of `SIGMA` with repeated borders."""
     radius = int(4 * SIGMA)
     weights = np.exp(-0.5 * (np.arange(-radius, radius + 1) / SIGMA) ** 2).astype(np.float32)
     weights /= weights.sum()
@@ -225,7 +187,7 @@ def _blur(image: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _vertex(values: NDArray[np.float64], index: int) -> float:
-    """Where a parabola through a maximum and its neighbours is highest, from -0.5 to 0.5; 0 at the border."""
+    """Offset of the vertex of a parabola through a maximum and its neighbours, in [-0.5, 0.5]; 0 at the border."""
     if not 0 < index < len(values) - 1:
         return 0.0
     before, highest, after = (float(value) for value in values[index - 1 : index + 2])
@@ -234,30 +196,22 @@ def _vertex(values: NDArray[np.float64], index: int) -> float:
 
 
 def _round_up(length: int) -> int:
-    """A length that the Fourier transform is quick at."""
-    return -(-length // 64) * 64
+    return -(-length // 64) * 64  # a fast length for the Fourier transform
 
 
-PARTNER_SIDE = 192
-"""Pixels that images are reduced to: enough to know a scene by."""
-
-MOST_STRANGERS = 300
-"""Pairs that are compared, each with each; of more, the first."""
-
-
-def find_partners(pairs: PairList, strangers: Sequence[int]) -> dict[int, int]:
-    """Find, among pairs whose images don't fit, those whose RGB image fits another one's NIR image.
+def find_partners(pairs: PairList, unrelated: Sequence[int]) -> dict[int, int]:
+    """Find swapped partners among pairs whose images don't fit.
 
     Args:
         pairs: The list.
-        strangers: The positions of the pairs whose images don't fit.
+        unrelated: Positions of the pairs whose images don't fit.
 
     Returns:
-        For the position of each pair that was swapped the position of the one that has its NIR image.
+        Maps the position of each swapped pair to the position of the pair that has its NIR image.
     """
-    if len(strangers) < 2:
+    if len(unrelated) < 2:
         return {}
-    fields = {position: _fields(*read_pair(pairs, pairs.pairs[position])) for position in strangers[:MOST_STRANGERS]}
+    fields = {position: _fields(*read_pair(pairs, pairs.pairs[position])) for position in unrelated[:MOST_UNRELATED]}
     partners: dict[int, int] = {}
     for position, (rgb, _) in fields.items():
         best = 0.0
@@ -271,7 +225,7 @@ def find_partners(pairs: PairList, strangers: Sequence[int]) -> dict[int, int]:
 
 
 def _fields(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> tuple[Field, Field]:
-    """The edges of a pair, reduced."""
+    """Edge fields of a pair at reduced size."""
     scale = min(1, PARTNER_SIDE / max(nir.shape))
     size = (max(1, round(nir.shape[0] * scale)), max(1, round(nir.shape[1] * scale)))
     rgb, nir = (images.resize(image, size, resample="bilinear") for image in (rgb, nir))

@@ -1,4 +1,4 @@
-"""Check every pair of a list: alignment, exposure, copies; a bad image becomes a row."""
+"""Check of every pair of a list: alignment, exposure, copies. A damaged image becomes a row with an error."""
 
 from __future__ import annotations
 
@@ -8,57 +8,42 @@ import signal
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from nirgen.errors import ImageError
 from nirgen.pairs.alignment import Alignment, find_partners, measure_alignment
 from nirgen.pairs.duplicates import Fingerprint, find_duplicates, find_leaks, fingerprint
-from nirgen.pairs.listing import PairList, read_pair
+from nirgen.pairs.listing import PairList, read_pair, size_problem
 from nirgen.pairs.report import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from nirgen.pairs.listing import Pair
+    from nirgen.progress import Progress
 
 
-TOLERANCE = 3.0
-"""Pixels that partners may lie apart without being suspect."""
-
-CLIPPED_SHARE = 0.25
-"""Of the samples of an image at 0, or at 255, that makes it suspect."""
-
+TOLERANCE = 3.0  # largest shift in pixels of a pair that isn't suspect
+CLIPPED_SHARE = 0.25  # largest share of samples at 0, or at 255, in an image of a pair that isn't suspect
+LEVELS = 32  # bins of each image in the joint histogram
 _CHUNK = 4
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What one pair's pixels tell; None for what can't be measured.
+class Measurement:
+    """Measurements of one pair."""
 
-    Attributes:
-        size: (height, width) in pixels.
-        alignment: Where NIR fits RGB best.
-        information: Mutual information in bits, and normalised.
-        rgb_clipped: Shares of the samples at 0 and at 255.
-        nir_clipped: The same.
-        fingerprint: Of the RGB image.
-        error: Why the pair can't be measured, in one line.
-    """
-
-    size: tuple[int, int] | None = None
+    error: str | None = None  # one line
+    fingerprint: Fingerprint | None = None  # of the RGB image
     alignment: Alignment | None = None
-    information: tuple[float, float] | None = None
-    rgb_clipped: tuple[float, float] | None = None
-    nir_clipped: tuple[float, float] | None = None
-    fingerprint: Fingerprint | None = None
-    error: str | None = None
+    numbers: Mapping[str, float] = field(default_factory=dict)  # columns of `Row`
 
 
 def check_pairs(
@@ -66,80 +51,82 @@ def check_pairs(
     *,
     tolerance: float = TOLERANCE,
     workers: int | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> list[Row]:
-    """Check all pairs of a list.
+    """Check all pairs of a list; the rows are sorted by split and name.
 
     Args:
         pairs: The list.
-        tolerance: Pixels that partners may lie apart.
-        workers: Processes; by default as many as there are processors, but not over 4. 1 works in this process.
-        progress: Called with (done, total) after each pair.
-
-    Returns:
-        A row for each pair, sorted by split and name.
+        tolerance: Largest shift in pixels of a pair that isn't suspect.
+        workers: Processes; by default one a processor, at most 4. 1 works in this process.
+        progress: Progress callback, in pairs.
     """
     ordered = sorted(pairs.pairs, key=lambda pair: (pair.split, pair.name))
-    measured: list[Measured] = []
-    with _mapping(min(workers or _default_workers(), len(ordered))) as map_pairs:
+    measured: list[Measurement] = []
+    with _mapping(min(workers or min(4, os.cpu_count() or 1), len(ordered))) as map_pairs:
         for result in map_pairs(partial(measure_pair, pairs.root), ordered):
             measured.append(result)
             if progress is not None:
-                progress(len(measured), len(ordered))
-    strangers = [
+                progress("check", len(measured), len(ordered))
+    unrelated = [
         position for position, each in enumerate(measured) if each.alignment and not each.alignment.shows_one_scene
     ]
-    partners = find_partners(PairList(pairs.root, tuple(ordered)), strangers)
+    partners = find_partners(PairList(pairs.root, tuple(ordered)), unrelated)
     copies = find_duplicates(ordered)
     leaks = find_leaks(ordered, [result.fingerprint for result in measured])
+
+    def label(position: int | None) -> str | None:
+        return None if position is None else f"{ordered[position].split}/{ordered[position].name}"
+
     rows = []
     for position, (pair, result) in enumerate(zip(ordered, measured, strict=True)):
-        leak = leaks.get(position)
+        leak, distance = leaks.get(position, (None, None))
+        others = {
+            "fits_nir_of": label(partners.get(position)),
+            "duplicate_of": label(copies.get(position)),
+            "leak_of": label(leak),
+        }
         rows.append(
-            _row(
-                pair,
-                result,
-                partner=_label(ordered[partners[position]]) if position in partners else None,
-                duplicate_of=_label(ordered[copies[position]]) if position in copies else None,
-                leak_of=_label(ordered[leak[0]]) if leak else None,
-                leak_distance=leak[1] if leak else None,
-                tolerance=tolerance,
+            Row(
+                **{name: getattr(pair, name) for name in ("split", "name", "sequence", "rgb", "nir")},
+                **dict[str, Any](result.numbers),
+                **dict[str, Any](others),
+                leak_distance=distance,
+                suspect=_reasons(result, others, tolerance),
+                error=result.error,
             )
         )
     return rows
 
 
-def measure_pair(root: Path, pair: Pair) -> Measured:
-    """Measure one pair; what can't be read or compared is an error in the result, with paths relative to the root."""
+def measure_pair(root: Path, pair: Pair) -> Measurement:
+    """Measure one pair; an unreadable or unfitting image becomes an error, with paths relative to the root."""
     try:
         rgb, nir = read_pair(PairList(root, (pair,)), pair)
     except ImageError as error:
-        return Measured(error=str(error).replace(f"{root}{os.sep}", ""))
-    size = (nir.shape[0], nir.shape[1])
-    if rgb.shape[:2] != size:
-        return Measured(
-            fingerprint=fingerprint(rgb),
-            error=f"{pair.nir}: {size[1]}x{size[0]}, but its RGB partner is {rgb.shape[1]}x{rgb.shape[0]}; "
-            "align and crop them alike",
-        )
-    return Measured(
-        size,
-        measure_alignment(rgb, nir),
-        mutual_information(rgb, nir),
-        clipped_shares(rgb),
-        clipped_shares(nir),
-        fingerprint(rgb),
-    )
+        return Measurement(str(error).replace(f"{root}{os.sep}", ""))
+    problem = size_problem(pair.nir, nir.shape, rgb.shape)
+    if problem:
+        return Measurement(problem, fingerprint(rgb))
+    information, normalised = mutual_information(rgb, nir)
+    numbers = {
+        "width": nir.shape[1],
+        "height": nir.shape[0],
+        "mutual_information": information,
+        "normalised_mutual_information": normalised,
+    }
+    numbers["rgb_black"], numbers["rgb_white"] = clipped_shares(rgb)
+    numbers["nir_black"], numbers["nir_white"] = clipped_shares(nir)
+    alignment = measure_alignment(rgb, nir)
+    for name in ("shift_x", "shift_y", "shift", "correlation", "significance") if alignment else ():
+        numbers[name] = getattr(alignment, name)
+    return Measurement(None, fingerprint(rgb), alignment, numbers)
 
 
 def clean_pairs(pairs: PairList, rows: Iterable[Row], worse_than: float) -> PairList:
-    """The pairs that are worth training on.
+    """Return the list without damaged and unrelated pairs, and without those shifted by more than `worse_than` pixels.
 
-    Args:
-        pairs: The list.
-        rows: What `check_pairs` found of it.
-        worse_than: Pairs that lie farther apart than so many pixels are left out, and so are damaged pairs and those
-            whose images show different scenes. Copies and leaks stay: which one should go is not for a machine.
+    Copies and leaks stay: which of them to remove is for the user to decide.
     """
     bad = {
         (row.split, row.name)
@@ -149,72 +136,27 @@ def clean_pairs(pairs: PairList, rows: Iterable[Row], worse_than: float) -> Pair
     return PairList(pairs.root, tuple(pair for pair in pairs.pairs if (pair.split, pair.name) not in bad))
 
 
-def _row(
-    pair: Pair,
-    result: Measured,
-    *,
-    partner: str | None,
-    duplicate_of: str | None,
-    leak_of: str | None,
-    leak_distance: int | None,
-    tolerance: float,
-) -> Row:
+def _reasons(result: Measurement, others: Mapping[str, str | None], tolerance: float) -> tuple[str, ...]:
     found = result.alignment
+    clipped = (result.numbers.get(f"{kind}_{end}", 0) for kind in ("rgb", "nir") for end in ("black", "white"))
     reasons = {
         "damaged": result.error is not None,
-        "swapped": partner is not None,
+        "swapped": others["fits_nir_of"] is not None,
         "unrelated": found is not None and not found.shows_one_scene,
         "misaligned": found is not None and found.shows_one_scene and found.shift > tolerance,
         "unmeasured": result.error is None and found is None,
-        "clipped": any(share > CLIPPED_SHARE for share in (*(result.rgb_clipped or ()), *(result.nir_clipped or ()))),
-        "duplicate": duplicate_of is not None,
-        "leak": leak_of is not None,
+        "clipped": any(share > CLIPPED_SHARE for share in clipped),
+        "duplicate": others["duplicate_of"] is not None,
+        "leak": others["leak_of"] is not None,
     }
-    rgb_black, rgb_white = result.rgb_clipped or (None, None)
-    nir_black, nir_white = result.nir_clipped or (None, None)
-    information, normalised_information = result.information or (None, None)
-    height, width = result.size or (None, None)
-    return Row(
-        split=pair.split,
-        name=pair.name,
-        sequence=pair.sequence,
-        rgb=pair.rgb,
-        nir=pair.nir,
-        width=width,
-        height=height,
-        shift_x=found.shift_x if found else None,
-        shift_y=found.shift_y if found else None,
-        shift=found.shift if found else None,
-        correlation=found.correlation if found else None,
-        significance=found.significance if found else None,
-        mutual_information=information,
-        normalised_mutual_information=normalised_information,
-        rgb_black=rgb_black,
-        rgb_white=rgb_white,
-        nir_black=nir_black,
-        nir_white=nir_white,
-        fits_nir_of=partner,
-        duplicate_of=duplicate_of,
-        leak_of=leak_of,
-        leak_distance=leak_distance,
-        suspect=tuple(reason for reason, holds in reasons.items() if holds),
-        error=result.error,
-    )
-
-
-def _label(pair: Pair) -> str:
-    return f"{pair.split}/{pair.name}"
-
-
-def _default_workers() -> int:
-    return min(4, os.cpu_count() or 1)
+    return tuple(reason for reason, holds in reasons.items() if holds)
 
 
 @contextmanager
 def _mapping(
     workers: int,
-) -> Generator[Callable[[Callable[[Pair], Measured], list[Pair]], Iterator[Measured]]]:
-    """`map`, in this process or in several."""
+) -> Generator[Callable[[Callable[[Pair], Measurement], list[Pair]], Iterator[Measurement]]]:
+    """Yield `map`, in this process or in several."""
     if workers <= 1:
         yield map
         return
@@ -227,25 +169,19 @@ def _mapping(
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the process that asked for the work, and odd metadata unmentioned."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent handles Ctrl-C
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 
 
-LEVELS = 32
-"""Into how many levels each image is divided for their joint histogram."""
-
-
 def mutual_information(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> tuple[float, float]:
-    """How much the RGB image's luma says of the NIR image, pixel by pixel.
+    """Return the mutual information of RGB luma and NIR, from their joint histogram.
 
     Args:
         rgb: (H, W, 3) uint8.
         nir: (H, W) uint8.
 
     Returns:
-        Mutual information in bits, from the joint histogram of `LEVELS` levels each; and the same divided by the mean
-        of both entropies, in [0, 1].
+        Mutual information in bits, and the same divided by the mean of both entropies, in [0, 1].
 
     Example:
         >>> ramp = np.arange(256, dtype=np.uint8).reshape(16, 16)
@@ -262,7 +198,7 @@ def mutual_information(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> tuple[
 
 
 def clipped_shares(image: NDArray[np.uint8]) -> tuple[float, float]:
-    """The shares of samples that are 0 and 255.
+    """Return the shares of samples that are 0 and 255.
 
     Example:
         >>> clipped_shares(np.array([[0, 1], [255, 255]], np.uint8))
@@ -272,6 +208,6 @@ def clipped_shares(image: NDArray[np.uint8]) -> tuple[float, float]:
 
 
 def _entropy(shares: NDArray[np.float64]) -> float:
-    """Entropy of a distribution, in bits."""
+    """Return the entropy of a distribution in bits."""
     some = shares[shares > 0]
     return float(-(some * np.log2(some)).sum())

@@ -1,4 +1,4 @@
-"""Pairs that show the same photograph: exact copies, and near copies across splits."""
+"""Copies of an image among pairs: exact ones, and near ones across splits."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
 
 from nirgen import images
 
@@ -17,47 +16,31 @@ if TYPE_CHECKING:
 
     from nirgen.pairs.listing import Pair
 
-HASH_DISTANCE = 10
-"""Bits of 64 in which the perceptual hashes of near copies may differ."""
-
-LIKENESS = 0.98
-"""Correlation that the thumbnails of near copies have at least."""
-
+HASH_DISTANCE = 10  # largest number of bits of 64 in which the perceptual hashes of near copies differ
+LIKENESS = 0.98  # smallest correlation of the thumbnails of near copies
 THUMBNAIL = (16, 16)
 _BLOCK = 256
 
 
 @dataclass(frozen=True)
 class Fingerprint:
-    """What is kept of an RGB image to know its copies by.
+    """Perceptual hash and thumbnail of an RGB image."""
 
-    Attributes:
-        code: Perceptual hash (pHash), 64 bits.
-        thumbnail: (16, 16, 3) uint8.
-    """
-
-    code: int
-    thumbnail: NDArray[np.uint8]
+    code: int  # pHash, 64 bits
+    thumbnail: NDArray[np.uint8]  # (16, 16, 3)
 
 
 def fingerprint(rgb: NDArray[np.uint8]) -> Fingerprint:
-    """Take an image's fingerprint.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-    """
+    """Return the fingerprint of an (H, W, 3) image."""
     import imagehash
+    from PIL import Image
 
     bits = imagehash.phash(Image.fromarray(rgb)).hash
     return Fingerprint(int("".join("1" if bit else "0" for bit in bits.ravel()), 2), images.resize(rgb, THUMBNAIL))
 
 
 def find_duplicates(pairs: Sequence[Pair]) -> dict[int, int]:
-    """Exact copies: pairs whose RGB file, or whose NIR file, has the bytes of an earlier pair's.
-
-    Returns:
-        For the position of each copy that of the first pair which has the same file.
-    """
+    """Map each pair whose RGB or NIR file has the bytes of an earlier pair's to the first such pair, by position."""
     first: dict[tuple[str, str], int] = {}
     copies: dict[int, int] = {}
     for position, pair in enumerate(pairs):
@@ -69,17 +52,15 @@ def find_duplicates(pairs: Sequence[Pair]) -> dict[int, int]:
 
 
 def find_leaks(pairs: Sequence[Pair], prints: Sequence[Fingerprint | None]) -> dict[int, tuple[int, int]]:
-    """Pairs of which another split holds a copy or a near copy.
-
-    Near copies are sought by their RGB images: the hashes are near, and the thumbnails are alike as well.
+    """Find pairs of which another split holds an exact or near copy.
 
     Args:
         pairs: All pairs.
-        prints: The fingerprint of each pair's RGB image; None if it can't be read.
+        prints: Fingerprint of the RGB image of each pair; None if it can't be read.
 
     Returns:
-        For the position of each such pair the position of the nearest one in another split, and how many bits their
-        hashes differ in: 0 for exact copies.
+        Maps the position of each such pair to the position of the nearest copy in another split, and to the bits in
+        which their hashes differ: 0 for exact copies.
     """
     leaks: dict[int, tuple[int, int]] = {}
     for kind in ("rgb_sha256", "nir_sha256"):
@@ -104,17 +85,16 @@ def find_leaks(pairs: Sequence[Pair], prints: Sequence[Fingerprint | None]) -> d
 def find_near_copies(
     prints: Sequence[Fingerprint | None], others: Sequence[Fingerprint | None]
 ) -> dict[int, tuple[int, int]]:
-    """Images of which there is a near copy among others: the hashes are near, and the thumbnails are alike as well.
+    """Find images that have a near copy among others: both hashes and thumbnails are alike.
 
-    Args:
-        prints: Of the images; None if one can't be read.
-        others: Of the images that copies are sought among.
+    None stands for an unreadable image.
 
     Returns:
-        For the position of each such image that of the nearest other one, and how many bits their hashes differ in.
+        Maps the position of each such image to the position of its nearest copy, and to the bits in which their hashes
+        differ.
     """
-    places, codes, thumbnails = _readable(prints)
-    other_places, other_codes, other_thumbnails = _readable(others)
+    positions, codes, thumbnails = _readable(prints)
+    other_positions, other_codes, other_thumbnails = _readable(others)
     copies: dict[int, tuple[int, int]] = {}
     for start in range(0, len(codes), _BLOCK):
         distances = np.bitwise_count(codes[start : start + _BLOCK, np.newaxis] ^ other_codes)
@@ -124,24 +104,20 @@ def find_near_copies(
             alike = found[other_thumbnails[found] @ thumbnails[start + row] >= LIKENESS]
             if len(alike):
                 best = alike[np.argmin(distances[row, alike])]
-                copies[places[start + row]] = (other_places[best], int(distances[row, best]))
+                copies[positions[start + row]] = (other_positions[best], int(distances[row, best]))
     return copies
 
 
 def _readable(
     prints: Sequence[Fingerprint | None],
 ) -> tuple[list[int], NDArray[np.uint64], NDArray[np.float32]]:
-    """Positions, (N,) hashes and (N, 768) thumbnails of the N prints that there are."""
-    places = [position for position, each in enumerate(prints) if each is not None]
-    there = [each for each in prints if each is not None]
-    thumbnails = np.array([each.thumbnail.ravel() for each in there], np.uint8).reshape(
-        len(there), 3 * THUMBNAIL[0] * THUMBNAIL[1]
-    )
-    return places, np.array([each.code for each in there], np.uint64), _normalised(thumbnails)
+    """Return the positions, (N,) hashes and (N, 768) thumbnails, of mean 0 and length 1, of the N prints not None.
 
-
-def _normalised(thumbnails: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Rows of mean 0 and length 1; a row without contrast is 0 and like no other."""
+    A thumbnail without contrast is 0, and so correlates with none.
+    """
+    there = [(position, each) for position, each in enumerate(prints) if each is not None]
+    thumbnails = np.array([each.thumbnail.ravel() for _, each in there], np.uint8)
+    thumbnails = thumbnails.reshape(len(there), 3 * THUMBNAIL[0] * THUMBNAIL[1])
     centred = thumbnails - thumbnails.mean(axis=1, keepdims=True, dtype=np.float32)
     rows: NDArray[np.float32] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
-    return rows
+    return [position for position, _ in there], np.array([each.code for _, each in there], np.uint64), rows

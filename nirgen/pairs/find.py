@@ -1,12 +1,10 @@
-"""Make a list of the pairs on disk: layout, sizes, sequences, splits and hashes."""
+"""Search for pairs on disk: layout, sizes, sequences, splits and hashes."""
 
 from __future__ import annotations
 
-import csv
 import hashlib
 import os
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -16,31 +14,26 @@ import numpy as np
 from nirgen import images
 from nirgen.errors import ConfigError, ImageError, NirgenError
 from nirgen.pairs.layouts import find_matches, find_two_folders
-from nirgen.pairs.listing import Pair, PairList
+from nirgen.pairs.listing import Pair, PairList, read_csv, size_problem
 from nirgen.pairs.matching import Rules
+from nirgen.progress import in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from nirgen.pairs.matching import Match
+    from nirgen.progress import Progress
 
 
-READERS = 4
-"""Threads that read files to hash them."""
+ATTEMPTS = 50  # deals of sequences, of which the best is taken
 
 
 @dataclass(frozen=True)
 class Division:
-    """How to divide pairs into splits.
+    """Division of pairs into splits."""
 
-    Attributes:
-        shares: The share of each split in the pairs; empty keeps the splits of the layout.
-        by: `sequence` never cuts one; `frame` does.
-        seed: Another one gives another division.
-    """
-
-    shares: Mapping[str, float] = field(default_factory=dict)
-    by: Literal["sequence", "frame"] = "sequence"
+    shares: Mapping[str, float] = field(default_factory=dict)  # of the pairs; empty keeps the layout's splits
+    by: Literal["sequence", "frame"] = "sequence"  # frame cuts sequences
     seed: int = 0
 
 
@@ -52,27 +45,23 @@ def find_pairs(
     folders: tuple[Path, Path] | None = None,
     rules: Rules | None = None,
     division: Division | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> PairList:
-    """Find pairs on disk, matched by folder and stem, never by position.
+    """Find pairs on disk, matched by folder and stem, sorted by split and name.
 
     Args:
-        root: The folder that the layout is in, and the list's paths are relative to; with `folders` by default the
-            folder that holds both.
-        index: A CSV with the columns `name` and `scene_group` (or `sequence`) and, if known, `category`; without it
-            and where the layout tells none, each pair is a sequence of its own, `<split>/<name>`.
+        root: Folder of the layout, and root of the list's paths; with `folders` by default their common folder.
+        index: CSV with the columns `name`, `scene_group` (or `sequence`) and optionally `category`. A pair without
+            a sequence is its own sequence, `<split>/<name>`.
         layout: A name in `layouts.LAYOUTS`, or `auto`.
-        folders: The folder of the RGB images and that of the NIR images, in place of a layout.
-        rules: How names tell the spectra apart.
-        division: How to divide the pairs anew; by default the layout's splits stay, and all is `train` without any.
-        progress: Called with (done, total) as files are hashed.
-
-    Returns:
-        All pairs, sorted by split and name.
+        folders: Folder of the RGB images and folder of the NIR images, instead of a layout.
+        rules: Naming rules.
+        division: New splits; by default those of the layout, and `train` without any.
+        progress: Progress callback, in files.
 
     Raises:
-        NirgenError: No layout is recognised; an image lacks its partner, has two, or is of another size; the index
-            lacks a pair; one sequence lies in two splits, or there are fewer sequences than splits.
+        NirgenError: No layout is recognised; an image has no partner, two, or one of another size; the index lacks a
+            pair; a sequence lies in two splits, or there are fewer sequences than splits.
     """
     rules, division = rules or Rules(), division or Division()
     if folders is not None:
@@ -108,7 +97,7 @@ def find_pairs(
 
 
 def _names(matches: Sequence[Match], splits: Sequence[str | None]) -> list[str]:
-    """A name for each match: its stem, or as much of its path as makes all names unique in their splits."""
+    """Return stems, or as much of the paths as makes them unique in their splits."""
     candidates = (
         [match.key.rpartition("/")[2] for match in matches],
         [match.key for match in matches],
@@ -122,16 +111,14 @@ def _names(matches: Sequence[Match], splits: Sequence[str | None]) -> list[str]:
 
 
 def _with_index(matches: Sequence[Match], path: Path) -> list[Match]:
-    """Matches with the sequences and categories of an index."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            known = {row["name"]: row for row in csv.DictReader(file)}
-    except (OSError, KeyError, UnicodeDecodeError, csv.Error) as error:
-        raise NirgenError(f"{path}: not an index with a column 'name' ({error}); name a CSV that has one") from None
+    rows = read_csv(path, "give a CSV with the columns name and sequence")
+    if not rows or "name" not in rows[0]:
+        raise NirgenError(f"{path}: no column 'name' in the index; give a CSV with the columns name and sequence")
+    known = {row["name"]: row for row in rows}
     found = []
     for match, name in zip(matches, _names(matches, [match.split for match in matches]), strict=True):
         if name not in known:
-            raise NirgenError(f"{path}: no row for '{name}' ({match.rgb}); add it, or leave the index out")
+            raise NirgenError(f"{path}: no row for '{name}' ({match.rgb}); add it, or omit the index")
         row = known[name]
         sequence = row.get("scene_group") or row.get("sequence") or match.sequence
         found.append(replace(match, sequence=sequence, category=row.get("category") or match.category))
@@ -139,36 +126,29 @@ def _with_index(matches: Sequence[Match], path: Path) -> list[Match]:
 
 
 def _splits(matches: Sequence[Match], division: Division) -> list[str]:
-    """A split for each match: a new one if asked for, else the layout's, else `train`."""
     if not division.shares:
         lone = [match for match in matches if match.split is None]
         if lone and len(lone) < len(matches):
-            raise NirgenError(f"{lone[0].rgb}: has no split, while other pairs have; give it one, or use --split")
+            raise NirgenError(f"{lone[0].rgb}: has no split, but other pairs have; give it one, or use --split")
         return [match.split or "train" for match in matches]
     if division.by == "frame":
         return divide([f"{match.split}/{match.key}" for match in matches], division.shares, seed=division.seed)
     unknown = [match for match in matches if match.sequence is None]
     if unknown:
         raise NirgenError(
-            f"{unknown[0].rgb}: of no known sequence, and splits don't cut sequences; name them in an --index with the "
-            "columns name and sequence, or ask for a frame-wise split with --split-by frame"
+            f"{unknown[0].rgb}: its sequence is unknown, and splits don't cut sequences; give an --index with the "
+            "columns name and sequence, or split by frame with --split-by frame"
         )
     return divide([str(match.sequence) for match in matches], division.shares, seed=division.seed)
 
 
-def _check_files(matches: Sequence[Match], progress: Callable[[int, int], None] | None) -> dict[Path, str]:
-    """The sha256 of every file, once all have images of fitting sizes."""
+def _check_files(matches: Sequence[Match], progress: Progress | None) -> dict[Path, str]:
+    """Return the sha256 of every file, once all are known to be images of fitting sizes."""
     files = sorted({path for match in matches for path in (match.rgb, match.nir)})
     hashes: dict[Path, str] = {}
     sizes: dict[Path, tuple[int, int]] = {}
-    threads = ThreadPoolExecutor(READERS)
-    try:
-        for path, (digest, size) in zip(files, threads.map(_look_at, files), strict=True):
-            hashes[path], sizes[path] = digest, size
-            if progress is not None:
-                progress(len(hashes), len(files))
-    finally:
-        threads.shutdown(cancel_futures=True)  # after a bad file the others needn't be read
+    for path, (digest, size) in zip(files, in_threads(_hash_and_size, files, "hash", progress), strict=True):
+        hashes[path], sizes[path] = digest, size
     problems = [problem for match in matches if (problem := _size_problem(match, sizes))]
     if problems:
         more = f" ({len(problems) - 1} more pairs don't fit)" if len(problems) > 1 else ""
@@ -176,8 +156,8 @@ def _check_files(matches: Sequence[Match], progress: Callable[[int, int], None] 
     return hashes
 
 
-def _look_at(path: Path) -> tuple[str, tuple[int, int]]:
-    """The sha256 of a file, and the (height, width) of its image."""
+def _hash_and_size(path: Path) -> tuple[str, tuple[int, int]]:
+    """Return the sha256 of a file, and the (height, width) of its image."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -186,27 +166,22 @@ def _look_at(path: Path) -> tuple[str, tuple[int, int]]:
 
 
 def _size_problem(match: Match, sizes: Mapping[Path, tuple[int, int]]) -> str:
-    """What is wrong with a pair's sizes; empty if nothing."""
-    (height, width), (nir_height, nir_width) = sizes[match.rgb], sizes[match.nir]
-    if match.halves[0]:
-        if width % 2 == 0:
-            return ""
-        return f"{match.rgb}: {width}x{height} has no two equal halves; give files that hold RGB and NIR side by side"
-    if (height, width) == (nir_height, nir_width):
+    height, width = sizes[match.rgb]
+    if not match.halves[0]:
+        return size_problem(match.nir, sizes[match.nir], sizes[match.rgb])
+    if width % 2 == 0:
         return ""
-    return f"{match.nir}: {nir_width}x{nir_height}, but its RGB partner is {width}x{height}; align and crop them alike"
+    return f"{match.rgb}: {width}x{height} has no two equal halves; give files that hold RGB and NIR side by side"
 
 
 def _relative(path: Path, root: Path) -> str:
-    """A path as the list has it."""
     try:
         return path.relative_to(root).as_posix()
     except ValueError:
-        raise NirgenError(f"{path}: not inside {root}; name a ROOT that holds all images") from None
+        raise NirgenError(f"{path}: not inside {root}; give a ROOT that holds all images") from None
 
 
 def _refuse_cut_sequences(pairs: Iterable[Pair]) -> None:
-    """A sequence in two splits would let the network see what it is judged on."""
     splits: dict[str, str] = {}
     for pair in pairs:
         other = splits.setdefault(pair.sequence, pair.split)
@@ -217,20 +192,11 @@ def _refuse_cut_sequences(pairs: Iterable[Pair]) -> None:
             )
 
 
-ATTEMPTS = 50
-
-
 def parse_shares(text: str) -> dict[str, float]:
-    """Read the shares of splits.
-
-    Args:
-        text: Such as `train=0.8,val=0.1,test=0.1`; the shares are positive and add up to 1.
-
-    Returns:
-        The share of each split.
+    """Parse shares of splits, which are positive and add up to 1.
 
     Raises:
-        ConfigError: It isn't of that form.
+        ConfigError: The text has another form, or the shares another sum.
 
     Example:
         >>> parse_shares("train=0.8,val=0.2")
@@ -245,7 +211,7 @@ def parse_shares(text: str) -> dict[str, float]:
         except ValueError:
             raise ConfigError(f"split {text!r}: {part!r} is no share; {example}") from None
         if not name or name in shares or not 0 < share <= 1:
-            raise ConfigError(f"split {text!r}: {part!r} needs a name of its own and a share over 0; {example}")
+            raise ConfigError(f"split {text!r}: {part!r} needs a unique name and a share over 0; {example}")
         shares[name] = share
     if abs(sum(shares.values()) - 1) > 1e-6:
         raise ConfigError(f"split {text!r}: the shares add up to {sum(shares.values()):g} and not to 1; {example}")
@@ -253,17 +219,15 @@ def parse_shares(text: str) -> dict[str, float]:
 
 
 def divide(sequences: Sequence[str], shares: Mapping[str, float], *, seed: int = 0) -> list[str]:
-    """Choose a split for each pair, so that no sequence is cut and the shares in pairs are near to those asked.
+    """Choose a split for each pair without cutting a sequence.
 
-    Sequences are dealt in random order, each to the split that lacks most; the best of `ATTEMPTS` deals is taken.
+    Sequences are dealt in random order, each to the split that lacks most pairs. Of `ATTEMPTS` deals the one nearest
+    to the shares is taken.
 
     Args:
-        sequences: The sequence of each pair.
-        shares: The share of each split.
-        seed: Another seed gives another division.
-
-    Returns:
-        The split of each pair.
+        sequences: Sequence of each pair.
+        shares: Share of each split in the pairs.
+        seed: Random seed of the order.
 
     Raises:
         NirgenError: There are fewer sequences than splits.
@@ -272,8 +236,8 @@ def divide(sequences: Sequence[str], shares: Mapping[str, float], *, seed: int =
     if len(sizes) < len(shares):
         raise NirgenError(
             f"{len(sizes)} sequence(s) of {len(sequences)} pair(s) can't fill the {len(shares)} splits "
-            f"{', '.join(shares)}; ask for fewer, or add sequences (--split-by frame cuts them, which lets the network "
-            "see what it is judged on)"
+            f"{', '.join(shares)}; ask for fewer splits, or add sequences (--split-by frame cuts them, which leaks "
+            "training scenes into validation)"
         )
     random = np.random.default_rng(seed)
     names = sorted(sizes)
@@ -284,12 +248,11 @@ def divide(sequences: Sequence[str], shares: Mapping[str, float], *, seed: int =
 
 
 def _deal(names: Sequence[str], sizes: Mapping[str, int], wanted: Mapping[str, float]) -> dict[str, str]:
-    """Give each sequence to the split that lacks most; the last ones go to splits that have none yet."""
     lacking = dict(wanted)
     deal: dict[str, str] = {}
     empty = list(wanted)
     for number, name in enumerate(names):
-        open_to = empty if len(names) - number <= len(empty) else list(wanted)
+        open_to = empty if len(names) - number <= len(empty) else list(wanted)  # the last ones fill empty splits
         split = max(open_to, key=lambda split: lacking[split])
         deal[name] = split
         lacking[split] -= sizes[name]
@@ -298,7 +261,7 @@ def _deal(names: Sequence[str], sizes: Mapping[str, int], wanted: Mapping[str, f
 
 
 def _distance(deal: Mapping[str, str], sizes: Mapping[str, int], wanted: Mapping[str, float]) -> float:
-    """By how many pairs the splits miss what was asked for."""
+    """Return the number of pairs by which the splits differ from `wanted`."""
     got = Counter[str]()
     for name, split in deal.items():
         got[split] += sizes[name]

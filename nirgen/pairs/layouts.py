@@ -1,75 +1,64 @@
-"""How data sets lay their pairs out on disk: a function for each layout, and the recognition of one.
-
-What is known of the data sets, and which layout takes what for sequence and split, stands in docs/formats.md.
-"""
+"""Folder layouts of paired data sets, each with its recognition; docs/formats.md describes them."""
 
 from __future__ import annotations
 
-import csv
 import re
 from dataclasses import dataclass
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from nirgen import images
+from nirgen.config import SPLITS
 from nirgen.errors import ImageError, NirgenError, nearest
-from nirgen.pairs.listing import GREY_TOLERANCE, HALVES, colour_difference, cut_half
+from nirgen.pairs.listing import GREY_TOLERANCE, HALVES, colour_difference, cut_half, read_csv
 from nirgen.pairs.matching import Match, Rules, frame_sequences, list_images, match_files, match_folders
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable
     from pathlib import Path
 
 
-SPLITS = ("train", "val", "test")
 WEATHERS = ("FOG", "RAIN", "LOWLIGHT", "SNOW")
 
 
 @dataclass(frozen=True)
 class Layout:
-    """One way to lay out pairs.
+    """One layout of pairs on disk."""
 
-    Attributes:
-        looks_for: What is on disk, for people.
-        recognises: Whether a folder (or a file) is laid out so.
-        find: Its pairs.
-        note: What a user should know of such data.
-    """
-
-    looks_for: str
+    pattern: str  # expected files, as messages describe them
     recognises: Callable[[Path], bool]
     find: Callable[[Path, Rules], list[Match]]
-    note: str = ""
+    note: str = ""  # warning to users of such data
 
 
 def find_matches(root: Path, layout: str, rules: Rules) -> tuple[str, list[Match]]:
-    """The pairs of a folder.
+    """Find the pairs of a folder.
 
     Args:
-        root: The folder, or the CSV of the layout `csv`.
+        root: Folder, or the CSV file of the layout `csv`.
         layout: A name in `LAYOUTS`, or `auto`.
-        rules: How names tell the spectra apart.
+        rules: Naming rules.
 
     Returns:
-        The layout's name and its pairs.
+        Name of the layout, and its pairs.
 
     Raises:
-        NirgenError: The layout is unknown, not there, or has no pairs; or none or several are recognised.
+        NirgenError: The layout is unknown or has no pairs, or `auto` recognises none or several.
     """
     if not root.exists():
-        raise NirgenError(f"{root}: not there; name the folder of the pairs")
+        raise NirgenError(f"{root}: doesn't exist; give the folder of the pairs")
     if layout == "auto":
         layout = recognise(root)
     elif layout not in LAYOUTS:
-        raise NirgenError(f"no layout '{layout}'{nearest(layout, LAYOUTS)} (there are: auto, {', '.join(LAYOUTS)})")
+        raise NirgenError(f"no layout '{layout}'{nearest(layout, LAYOUTS)} (known: auto, {', '.join(LAYOUTS)})")
     matches = LAYOUTS[layout].find(root, rules)
     if not matches:
-        raise NirgenError(f"{root}: no pairs; expected {LAYOUTS[layout].looks_for}, for layout '{layout}'")
+        raise NirgenError(f"{root}: no pairs; expected {LAYOUTS[layout].pattern}, for layout '{layout}'")
     return layout, matches
 
 
 def recognise(root: Path) -> str:
-    """The one layout that a folder has.
+    """Return the one layout that a folder has.
 
     Raises:
         NirgenError: It has none, or several.
@@ -79,32 +68,30 @@ def recognise(root: Path) -> str:
         return fitting[0]
     if fitting:
         raise NirgenError(f"{root}: fits several layouts ({', '.join(fitting)}); choose one with --layout")
-    known = "; ".join(f"{name}: {layout.looks_for}" for name, layout in LAYOUTS.items())
+    known = "; ".join(f"{name}: {layout.pattern}" for name, layout in LAYOUTS.items())
     raise NirgenError(
-        f"{root}: no pairs; expected one of these layouts, or name two folders with --rgb and --nir ({known})"
+        f"{root}: no pairs; expected one of these layouts, or two folders given by --rgb and --nir ({known})"
     )
 
 
 def find_two_folders(rgb: Path, nir: Path, rules: Rules) -> list[Match]:
-    """The pairs of two folders, which have no splits; a subfolder is a sequence.
+    """Find the pairs of two folders, without splits; a subfolder is a sequence.
 
     Raises:
-        NirgenError: There are none; an image lacks its partner, or has two candidates.
+        NirgenError: There are none, or an image has no partner or two candidates.
     """
     for folder in (rgb, nir):
         if not folder.is_dir():
-            raise NirgenError(f"{folder}: no folder; name the one that holds the images")
+            raise NirgenError(f"{folder}: no folder; give the folder of the images")
     found = match_folders(rgb, nir, rules)
     if not found:
-        raise NirgenError(
-            f"{rgb} and {nir}: no pairs; give folders that hold images, and the suffixes that tell the spectra apart"
-        )
+        raise NirgenError(f"{rgb} and {nir}: no pairs; give folders of images, and the suffixes of both spectra")
     sequences = frame_sequences([key for key, _, _ in found])
     return [Match(rgb, nir, key, sequence=sequences[key]) for key, rgb, nir in found]
 
 
 def _folder(root: Path, name: str) -> Path:
-    """A subfolder by its name in any case; the path with the very name if there is none."""
+    """Return the subfolder of that name in any case; without one, the path with the exact name."""
     there = sorted(path for path in root.iterdir() if path.is_dir()) if root.is_dir() else []
     return next((path for path in there if path.name.lower() == name.lower()), root / name)
 
@@ -114,7 +101,6 @@ def _holds_both(root: Path) -> bool:
 
 
 def _find_split_folders(root: Path, rules: Rules) -> list[Match]:
-    """`<split>/rgb/NAME.*` and `<split>/nir/NAME.*`; a sequence is not told, but for subfolders."""
     return [
         Match(rgb, nir, key, folder.name, f"{folder.name}/{key.rpartition('/')[0]}" if "/" in key else None)
         for folder in _split_folders(root)
@@ -127,7 +113,6 @@ def _split_folders(root: Path) -> list[Path]:
 
 
 def _find_plain_folders(root: Path, rules: Rules) -> list[Match]:
-    """`rgb/NAME.*` and `nir/NAME.*`."""
     return find_two_folders(_folder(root, "rgb"), _folder(root, "nir"), rules) if _holds_both(root) else []
 
 
@@ -137,7 +122,6 @@ def _is_ranus(root: Path) -> bool:
 
 
 def _find_pix2pix(root: Path, rules: Rules) -> list[Match]:
-    """`train_A` and `train_B`, `trainA` and `trainB`, or `A/train` and `B/train`."""
     found = []
     for split, a, b in _pix2pix_folders(root):
         rgb, nir = (a, b) if rules.rgb_first else (b, a)
@@ -147,7 +131,7 @@ def _find_pix2pix(root: Path, rules: Rules) -> list[Match]:
 
 
 def _pix2pix_folders(root: Path) -> list[tuple[str, Path, Path]]:
-    """Split, A and B; the partner of a folder that lies alone is named, but not there."""
+    """Return split, A and B of `train_A`, `trainA` or `A/train`; A or B may be missing on disk."""
     splits = set[str]()
     for path in root.iterdir() if root.is_dir() else ():
         match = re.fullmatch(r"(train|val|test)_?[AB]", path.name)
@@ -164,7 +148,6 @@ def _pix2pix_folders(root: Path) -> list[tuple[str, Path, Path]]:
 
 
 def _find_side_by_side(root: Path, rules: Rules) -> list[Match]:
-    """`<split>/NAME.*`, each file holding both images."""
     left, right = HALVES
     halves = (left, right) if rules.rgb_first else (right, left)
     found = [
@@ -177,7 +160,7 @@ def _find_side_by_side(root: Path, rules: Rules) -> list[Match]:
 
 
 def _is_side_by_side(root: Path) -> bool:
-    """Whether the first image lies in a split's folder, one half of it in colour and the other grey."""
+    """Return True if one half of the first image is in colour and the other is grey."""
     path = next((path for split in SPLITS for path in list_images(root / split) if path.parent == root / split), None)
     if path is None:
         return False
@@ -192,7 +175,6 @@ def _is_side_by_side(root: Path) -> bool:
 
 
 def _find_idd_aw(root: Path, rules: Rules) -> list[Match]:
-    """`<split>/<weather>/{rgb,nir}/<sequence>/`; the weather is the category."""
     return [
         Match(rgb, nir, f"{weather}/{key}", split, f"{split}/{weather}/{key.rpartition('/')[0]}", weather)
         for split in SPLITS
@@ -206,33 +188,26 @@ def _is_idd_aw(root: Path) -> bool:
 
 
 def _find_flir(root: Path, rules: Rules) -> list[Match]:
-    """`JPEGImages/*_RGB.jpg` and `*_PreviewData.jpeg`, as far as `align_train.txt` and `align_validation.txt` say."""
+    """Pair `*_RGB.jpg` and `*_PreviewData.jpeg` as far as the lists of FLIR name them."""
     folder = root / "JPEGImages"
     files = {path.stem: path for path in list_images(folder)}
     found = []
     for split, name in (("train", "align_train.txt"), ("val", "align_validation.txt")):
         if not (root / name).is_file():
-            raise NirgenError(f"{root / name}: not there; the layout 'flir' takes its splits from it")
+            raise NirgenError(f"{root / name}: missing; the layout 'flir' needs it for its splits")
         stems = [line.strip() for line in (root / name).read_text(encoding="utf-8").splitlines() if line.strip()]
         missing = [stem for stem in stems if stem not in files]
         if missing:
             raise NirgenError(f"{root / name}: '{missing[0]}' isn't in {folder}; add the image or remove the line")
         keys = {stem.removesuffix("_PreviewData") for stem in stems}
         rgb = [path for stem, path in files.items() if stem.removesuffix("_RGB") in keys and stem not in stems]
-        found += [
-            Match(rgb, nir, key, split)
-            for key, rgb, nir in match_files(rgb, [files[stem] for stem in stems], folder, folder, rules)
-        ]
+        nir = [files[stem] for stem in stems]
+        found += [Match(rgb, nir, key, split) for key, rgb, nir in match_files(rgb, nir, folder, folder, rules)]
     return found
 
 
-def _find_csv(path: Path, rules: Rules) -> list[Match]:  # noqa: ARG001 - it names both files itself
-    """A CSV with the columns `rgb` and `nir`, relative to its folder."""
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise NirgenError(f"{path}: can't be read as CSV ({error}); give a CSV with the columns rgb and nir") from None
+def _find_csv(path: Path, rules: Rules) -> list[Match]:  # noqa: ARG001 - the file names both images itself
+    rows = read_csv(path, "give a CSV with the columns rgb and nir")
     if rows and not {"rgb", "nir"} <= rows[0].keys():
         raise NirgenError(f"{path}: has the columns {', '.join(rows[0])}; it needs rgb and nir")
     found = []
@@ -240,30 +215,24 @@ def _find_csv(path: Path, rules: Rules) -> list[Match]:  # noqa: ARG001 - it nam
         absent = next((row[kind] for kind in ("rgb", "nir") if not (path.parent / (row[kind] or "")).is_file()), None)
         if absent is not None or not (row["rgb"] and row["nir"]):
             raise NirgenError(f"{path}, line {line}: {absent!r} isn't in {path.parent}; correct the path")
-        found.append(_match_of(row, path.parent))
-    _refuse_listed_twice(found, path)
-    return found
-
-
-def _match_of(row: dict[str, str], folder: Path) -> Match:
-    return Match(
-        folder / row["rgb"],
-        folder / row["nir"],
-        row.get("name") or PurePath(row["rgb"]).with_suffix("").as_posix(),
-        row.get("split") or None,
-        row.get("scene_group") or row.get("sequence") or None,
-        row.get("category") or "",
-    )
-
-
-def _refuse_listed_twice(matches: Iterable[Match], path: Path) -> None:
+        found.append(
+            Match(
+                path.parent / row["rgb"],
+                path.parent / row["nir"],
+                row.get("name") or PurePath(row["rgb"]).with_suffix("").as_posix(),
+                row.get("split") or None,
+                row.get("scene_group") or row.get("sequence") or None,
+                row.get("category") or "",
+            )
+        )
     seen: dict[Path, Path] = {}
-    for match in matches:
+    for match in found:
         for image, partner in ((match.rgb, match.nir), (match.nir, match.rgb)):
             if seen.setdefault(image, partner) != partner:
                 raise NirgenError(
                     f"{path}: '{image.name}' has two partners, {seen[image].name} and {partner.name}; keep one"
                 )
+    return found
 
 
 LAYOUTS: dict[str, Layout] = {
@@ -287,4 +256,3 @@ LAYOUTS: dict[str, Layout] = {
     ),
     "csv": Layout("a CSV file with the columns rgb and nir", lambda root: root.is_file(), _find_csv),
 }
-"""Every layout by its name."""

@@ -1,4 +1,4 @@
-"""Pair lists as CSV files, and reading the images of a pair."""
+"""Pair lists as CSV files, and the images of a pair."""
 
 from __future__ import annotations
 
@@ -13,38 +13,29 @@ from nirgen.errors import ImageError, NirgenError
 from nirgen.files import output_file
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     import numpy as np
     from numpy.typing import NDArray
 
 
-HALVES = ("#left", "#right")
-"""What a path ends in where one file holds both images side by side."""
+HALVES = ("#left", "#right")  # suffixes of paths whose file holds both images side by side
+GREY_TOLERANCE = 8  # largest difference between the channels of a grey image after lossy compression, in levels of 255
+SEAM = 16  # columns beside the seam of two halves that blocks of JPEG chroma may reach over
 
 
 @dataclass(frozen=True)
 class Pair:
-    """One scene in both spectra.
+    """An RGB image and the NIR image of the same scene; paths are POSIX and relative to the root of the list."""
 
-    Attributes:
-        name: The stem that both files share, with the folders above it where stems repeat; unique in its split.
-        rgb: Path of the RGB image, POSIX, relative to the list's root; `#left` or `#right` behind it says which half.
-        nir: Path of the NIR image, likewise.
-        sequence: The recording session or scene; a split never cuts one.
-        split: `train`, `val` or `test`.
-        category: What the scene shows, or an empty string.
-        rgb_sha256: Of the file's bytes.
-        nir_sha256: Of the file's bytes.
-    """
-
-    name: str
-    rgb: str
-    nir: str
-    sequence: str
-    split: str
-    category: str
-    rgb_sha256: str
+    name: str  # stem that both files share, with its folders where stems repeat; unique in its split
+    rgb: str  # path; ends in one of `HALVES` if the file holds both images
+    nir: str  # likewise
+    sequence: str  # recording session or scene; a split never cuts one
+    split: str  # train, val or test
+    category: str  # kind of scene; may be empty
+    rgb_sha256: str  # of the whole file
     nir_sha256: str
 
 
@@ -57,24 +48,21 @@ class PairList:
 
     @classmethod
     def read(cls, path: Path, root: Path | None = None, *, missing_ok: bool = False) -> Self:
-        """Read a list that `nirgen pairs` wrote.
+        """Read a list written by `nirgen pairs`, in the file's order.
 
         Args:
-            path: The CSV file.
-            root: The folder of the images; the CSV's own by default.
-            missing_ok: Whether to let pass an image that isn't there, as long as others are.
-
-        Returns:
-            The list, in the file's order.
+            path: CSV file.
+            root: Folder of the images; by default that of the CSV file.
+            missing_ok: Accept missing images, unless all are missing.
 
         Raises:
-            NirgenError: The file is missing or empty, lacks a column, or names an image that isn't there.
+            NirgenError: The file is missing, empty or lacks a column, or an image is missing.
         """
         pairs = read_rows(path)
         root = root if root is not None else path.parent
         absent = [image for pair in pairs for image in (pair.rgb, pair.nir) if not (root / file_of(image)).is_file()]
         if absent and not (missing_ok and len(absent) < 2 * len(pairs)):
-            raise NirgenError(f"{path}: '{file_of(absent[0])}' isn't in {root}; name its folder with --root")
+            raise NirgenError(f"{path}: '{file_of(absent[0])}' isn't in {root}; give its folder with --root")
         return cls(root, pairs)
 
     def write(self, path: Path) -> None:
@@ -91,10 +79,10 @@ class PairList:
                 temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
     def split(self, name: str) -> Self:
-        """The pairs of one split.
+        """Return the pairs of one split.
 
         Raises:
-            NirgenError: There are none; the message names the splits there are.
+            NirgenError: The split has no pairs.
         """
         pairs = tuple(pair for pair in self.pairs if pair.split == name)
         if not pairs:
@@ -104,36 +92,38 @@ class PairList:
 
 
 def read_rows(path: Path) -> tuple[Pair, ...]:
-    """Read the rows of a list, whether or not its images are anywhere.
-
-    Args:
-        path: The CSV file.
-
-    Returns:
-        The pairs, in the file's order.
+    """Read the rows of a list without looking for its images.
 
     Raises:
         NirgenError: The file is missing or empty, or lacks a column.
     """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise NirgenError(f"{path}: can't be read ({error}); 'nirgen pairs' writes such a list") from None
+    rows = read_csv(path, "write the list with 'nirgen pairs'")
     columns = [field.name for field in fields(Pair)]
     missing = [name for name in columns if rows and name not in rows[0]]
     if not rows or missing:
-        raise NirgenError(
-            f"{path}: {'no rows' if not rows else f'no column {missing[0]!r}'}; 'nirgen pairs' writes such a list"
-        )
+        problem = f"no column {missing[0]!r}" if missing else "no rows"
+        raise NirgenError(f"{path}: {problem}; write the list with 'nirgen pairs'")
     for line, row in enumerate(rows, start=2):
         if any(row[name] is None for name in columns):
             raise NirgenError(f"{path}, line {line}: too few columns; write the list again with 'nirgen pairs'")
     return tuple(Pair(**{name: row[name] for name in columns}) for row in rows)
 
 
+def read_csv(path: Path, remedy: str) -> list[dict[str, str]]:
+    """Read the rows of a CSV file.
+
+    Raises:
+        NirgenError: The file can't be read.
+    """
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            return list(csv.DictReader(file))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise NirgenError(f"{path}: can't be read as CSV ({error}); {remedy}") from None
+
+
 def file_of(image: str) -> str:
-    """The path of the file that holds an image of a list.
+    """Return the path of the file that holds an image of a list.
 
     Example:
         >>> file_of("train/a.jpg#left"), file_of("train/rgb/a#1.jpg")
@@ -144,26 +134,15 @@ def file_of(image: str) -> str:
     return image
 
 
-GREY_TOLERANCE = 8
-"""Levels of 255 by which the channels of a grey image may differ, as lossy compression makes them."""
-
-SEAM = 16
-"""Columns beside the seam of two halves that JPEG's blocks of colour may reach over."""
-
-
 def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-    """Decode a pair of a list, after making sure that it is still the one that was listed.
-
-    Args:
-        pairs: The list.
-        pair: One of its pairs.
+    """Decode a pair after checking the hashes of its files.
 
     Returns:
         RGB (H, W, 3) and NIR (h, w), uint8 in [0, 255], upright.
 
     Raises:
-        ImageError: A file can't be read, or was changed since it was listed; or the NIR image is in colour, its
-            channels differing by more than `GREY_TOLERANCE`.
+        ImageError: A file can't be read or has changed since it was listed, or the channels of the NIR image differ by
+            more than `GREY_TOLERANCE`.
     """
     rgb = _read_unchanged(pairs.root, pair.rgb, pair.rgb_sha256)
     nir = _read_unchanged(pairs.root, pair.nir, pair.nir_sha256)
@@ -171,18 +150,26 @@ def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[n
     if difference > GREY_TOLERANCE:
         raise ImageError(
             f"{pairs.root / pair.nir}: a NIR image in colour (its channels differ by {difference} levels of 255); save "
-            "its intensity as a grey image, and make sure that 'rgb' and 'nir' aren't swapped"
+            "its intensity as a grey image, and check that 'rgb' and 'nir' aren't swapped"
         )
-    # of a half, luma is what JPEG keeps of its intensity free of its neighbour's colour
+    # In a half, JPEG's luma is the only channel without colour from the other half.
     return rgb, nir[..., 0] if file_of(pair.nir) == pair.nir else images.to_grey(nir)
 
 
+def size_problem(nir: object, nir_shape: Sequence[int], rgb_shape: Sequence[int]) -> str:
+    """Return a message if the shapes (H, W, ...) of two partners differ in size, or an empty string."""
+    (height, width), (rgb_height, rgb_width) = nir_shape[:2], rgb_shape[:2]
+    if (height, width) == (rgb_height, rgb_width):
+        return ""
+    return f"{nir}: {width}x{height}, but its RGB partner is {rgb_width}x{rgb_height}; align and crop them alike"
+
+
 def colour_difference(pixels: NDArray[np.uint8], image: str = "") -> int:
-    """By how many levels the channels of an image differ at most.
+    """Return the largest difference between the channels of an image, in levels.
 
     Args:
         pixels: (H, W, 3) uint8.
-        image: The image's path; that of a half says at which side to leave out what colour JPEG spreads over the seam.
+        image: Path of the image; if it names a half, the columns at the seam don't count.
     """
     seam = min(SEAM, pixels.shape[1] // 4)
     left, right = seam * image.endswith("#right"), seam * image.endswith("#left")
@@ -191,7 +178,7 @@ def colour_difference(pixels: NDArray[np.uint8], image: str = "") -> int:
 
 
 def cut_half(pixels: NDArray[np.uint8], image: str) -> NDArray[np.uint8]:
-    """The half of an (H, W, 3) image that a path asks for; all of it if none."""
+    """Return the half of an (H, W, 3) image that its path names, or all of it."""
     middle = pixels.shape[1] // 2
     if image.endswith("#left"):
         return pixels[:, :middle]
@@ -199,12 +186,11 @@ def cut_half(pixels: NDArray[np.uint8], image: str) -> NDArray[np.uint8]:
 
 
 def _read_unchanged(root: Path, image: str, sha256: str) -> NDArray[np.uint8]:
-    """Decode an image of a list whose file has a hash: (H, W, 3) uint8."""
     path = root / file_of(image)
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ImageError(f"{path}: can't be read ({error.strerror}); bring it back, or list the pairs again") from error
+        raise ImageError(f"{path}: can't be read ({error.strerror}); restore it, or list the pairs again") from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ImageError(f"{path}: changed since it was listed; run 'nirgen pairs' again")
     return cut_half(images.decode(data, str(path)), image)

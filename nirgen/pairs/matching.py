@@ -1,4 +1,4 @@
-"""Which RGB file belongs to which NIR file: by folder and stem, never by position."""
+"""Matching of RGB files to NIR files by folder and stem, never by position."""
 
 from __future__ import annotations
 
@@ -21,58 +21,37 @@ NIR_SUFFIXES = ("_nir", "-nir", "_ir", "-ir", "_infrared", "_thermal", "_preview
 
 @dataclass(frozen=True)
 class Rules:
-    """How names and folders tell the spectra apart.
+    """Naming rules of the two spectra."""
 
-    Attributes:
-        rgb_suffix: What the stems of RGB files end in; None tries `RGB_SUFFIXES`, in any case.
-        nir_suffix: The same for NIR files and `NIR_SUFFIXES`.
-        rgb_first: Whether RGB is the A of pix2pix, and the left half of a file that holds both.
-    """
-
-    rgb_suffix: str | None = None
+    rgb_suffix: str | None = None  # suffix of RGB stems; None tries `RGB_SUFFIXES`, in any case
     nir_suffix: str | None = None
-    rgb_first: bool = True
+    rgb_first: bool = True  # RGB is A of pix2pix, and the left half of a file that holds both
 
 
 @dataclass(frozen=True)
 class Match:
-    """Two files of one scene.
+    """Two files of one scene, with what the layout says about them."""
 
-    Attributes:
-        rgb: The RGB file; of both images, if they lie side by side.
-        nir: The NIR file.
-        key: Their common path without suffix and ending, POSIX, relative to the folder that was searched.
-        split: The split that the layout puts it into, or None.
-        sequence: The recording session that the layout tells, or None.
-        category: What the scene shows, if the layout tells.
-        halves: What to write behind the paths of RGB and NIR.
-    """
-
-    rgb: Path
+    rgb: Path  # holds both images if they lie side by side
     nir: Path
-    key: str
+    key: str  # common POSIX path without suffix and ending, relative to the searched folder
     split: str | None = None
     sequence: str | None = None
     category: str = ""
-    halves: tuple[str, str] = ("", "")
+    halves: tuple[str, str] = ("", "")  # appended to the paths of RGB and NIR
 
 
 def match_folders(rgb: Path, nir: Path, rules: Rules) -> list[tuple[str, Path, Path]]:
-    """Match the images of two folders, or of one that holds both kinds.
+    """Match the images of two folders and their subfolders, or of one folder that holds both kinds.
 
-    Partners lie in the same subfolder and have the same stem, or the same once `_rgb`, `_nir` and the like are taken
-    off. Where a suffix is given, or both kinds lie in one folder, only files with the suffix count.
-
-    Args:
-        rgb: The folder of the RGB images; its subfolders count.
-        nir: That of the NIR images.
-        rules: The suffixes.
+    Partners lie in the same subfolder and have the same stem once `_rgb`, `_nir` and the like are removed. Where a
+    suffix is given, or both kinds lie in one folder, only files with the suffix count.
 
     Returns:
         Key, RGB file and NIR file of each pair, sorted by key.
 
     Raises:
-        NirgenError: An image lacks its partner, or has two candidates.
+        NirgenError: An image has no partner, or two candidates.
     """
     return match_files(list_images(rgb), list_images(nir), rgb, nir, rules)
 
@@ -80,27 +59,27 @@ def match_folders(rgb: Path, nir: Path, rules: Rules) -> list[tuple[str, Path, P
 def match_files(
     rgb_files: Iterable[Path], nir_files: Iterable[Path], rgb_root: Path, nir_root: Path, rules: Rules
 ) -> list[tuple[str, Path, Path]]:
-    """`match_folders` for files that are listed already."""
+    """Match listed files as `match_folders` does."""
     one_folder = rgb_root == nir_root
     rgb = _by_stem(rgb_files, rgb_root, rules.rgb_suffix, RGB_SUFFIXES if one_folder else None)
     nir = _by_stem(nir_files, nir_root, rules.nir_suffix, NIR_SUFFIXES if one_folder else None)
     same = rgb.keys() & nir.keys()
     rgb = _without_suffix(rgb, same, (rules.rgb_suffix,) if rules.rgb_suffix else RGB_SUFFIXES)
     nir = _without_suffix(nir, same, (rules.nir_suffix,) if rules.nir_suffix else NIR_SUFFIXES)
-    lonely = sorted((rgb[key], "NIR", nir_root) for key in rgb.keys() - nir.keys())
-    lonely += sorted((nir[key], "RGB", rgb_root) for key in nir.keys() - rgb.keys())
-    if lonely:
-        path, kind, folder = lonely[0]
-        more = f" ({len(lonely) - 1} more lack theirs)" if len(lonely) > 1 else ""
+    alone = sorted((rgb[key], "NIR", nir_root) for key in rgb.keys() - nir.keys())
+    alone += sorted((nir[key], "RGB", rgb_root) for key in nir.keys() - rgb.keys())
+    if alone:
+        path, kind, folder = alone[0]
+        more = f" ({len(alone) - 1} more without a partner)" if len(alone) > 1 else ""
         raise NirgenError(
-            f"{path}: no {kind} partner of the same stem in {str(folder)!r}{more}; add or remove it, or name what the "
-            "stems end in with --rgb-suffix and --nir-suffix"
+            f"{path}: no {kind} partner of the same stem in {str(folder)!r}{more}; add or remove it, or give the "
+            "suffixes of the stems with --rgb-suffix and --nir-suffix"
         )
     return [(key, rgb[key], nir[key]) for key in sorted(rgb)]
 
 
 def list_images(folder: Path) -> list[Path]:
-    """The images of a folder and its subfolders, sorted; names that begin with a dot are left aside."""
+    """Return the images of a folder and its subfolders, sorted, without hidden ones."""
     if not folder.is_dir():
         return []
     return sorted(
@@ -113,13 +92,9 @@ def list_images(folder: Path) -> list[Path]:
 
 
 def frame_sequences(keys: Sequence[str]) -> dict[str, str | None]:
-    """The sequence that each key tells: its folder, or the session in `01_0357`, as flattened RANUS names have it.
+    """Return the sequence of each key: its folder, or the session of flattened RANUS names such as `01_0357`.
 
-    Args:
-        keys: Keys of one layout; the names of sessions count only if all keys have that form.
-
-    Returns:
-        A sequence, or None where none is told, for each key.
+    Session numbers count only if all keys have that form.
 
     Example:
         >>> frame_sequences(["01_0357", "02_0001"])
@@ -134,7 +109,6 @@ def frame_sequences(keys: Sequence[str]) -> dict[str, str | None]:
 
 
 def _by_stem(files: Iterable[Path], root: Path, suffix: str | None, known: Sequence[str] | None) -> dict[str, Path]:
-    """Files by their relative path without ending; of those that must have a suffix, only these."""
     required = (suffix,) if suffix else known
     found: dict[str, Path] = {}
     for path in files:
@@ -148,7 +122,7 @@ def _by_stem(files: Iterable[Path], root: Path, suffix: str | None, known: Seque
 
 
 def _without_suffix(files: Mapping[str, Path], matched: set[str], suffixes: Sequence[str]) -> dict[str, Path]:
-    """Files by their keys, those that are matched already as they are, the others without the suffix they have."""
+    """Remove the suffix from each key that is not in `matched`."""
     found: dict[str, list[Path]] = defaultdict(list)
     for key, path in files.items():
         suffix = next((each for each in suffixes if key.lower().endswith(each.lower())), "")
@@ -160,4 +134,4 @@ def _without_suffix(files: Mapping[str, Path], matched: set[str], suffixes: Sequ
 
 
 def _two_candidates(path: Path, other: Path) -> NirgenError:
-    return NirgenError(f"{path}: {other.name} has the same stem; a pair needs exactly one of each, so remove one")
+    return NirgenError(f"{path}: {other.name} has the same stem, and a pair needs one image of each kind; remove one")

@@ -1,15 +1,12 @@
-"""Report of `nirgen pairs check` as a Parquet file (columns in docs/formats.md), and a sheet of the worst pairs."""
+"""Report of `nirgen pairs check` as Parquet (columns in docs/formats.md), and a contact sheet of the worst pairs."""
 
 from __future__ import annotations
 
 import io
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-from PIL import Image, ImageDraw
 
 from nirgen import images
 from nirgen._version import __version__
@@ -28,102 +25,49 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
-
-_TEXT = ("split", "name", "sequence", "rgb", "nir")
-_NUMBERS = (
-    "shift_x",
-    "shift_y",
-    "shift",
-    "correlation",
-    "significance",
-    "mutual_information",
-    "normalised_mutual_information",
-    "rgb_black",
-    "rgb_white",
-    "nir_black",
-    "nir_white",
-)
-_COLUMNS = pa.schema(
-    [
-        *(pa.field(name, pa.string(), nullable=False) for name in _TEXT),
-        *(pa.field(name, pa.int32()) for name in ("width", "height")),
-        *(pa.field(name, pa.float32()) for name in _NUMBERS),
-        pa.field("fits_nir_of", pa.string()),
-        pa.field("duplicate_of", pa.string()),
-        pa.field("leak_of", pa.string()),
-        pa.field("leak_distance", pa.int32()),
-        pa.field("suspect", pa.list_(pa.string()), nullable=False),
-        pa.field("error", pa.string()),
-    ]
-)
+BOX = (270, 400)  # (height, width) in pixels that each image of a sheet is fitted into
+WHITE_QUANTILE = 0.97  # quantile of the gradients that is drawn white
+GAP = 22  # pixels between the images, for the captions
 
 
 @dataclass(frozen=True)
 class Row:
-    """What was found of one pair; None for what can't be measured.
-
-    Attributes:
-        split: As in the list, and so are `name`, `sequence`, `rgb` and `nir`.
-        name: See `split`.
-        sequence: See `split`.
-        rgb: See `split`.
-        nir: See `split`.
-        width: In pixels.
-        height: In pixels.
-        shift_x: By how many pixels NIR lies to the right of RGB.
-        shift_y: The same downwards.
-        shift: Length of both, in pixels.
-        correlation: Of the edges at that shift, in [-1, 1].
-        significance: Standard deviations by which it stands above the correlation at other shifts.
-        mutual_information: Of luma and NIR, in bits.
-        normalised_mutual_information: In [0, 1].
-        rgb_black: Share of the samples that are 0.
-        rgb_white: Share of the samples that are 255.
-        nir_black: As `rgb_black`.
-        nir_white: As `rgb_white`.
-        fits_nir_of: `<split>/<name>` of the pair whose NIR image the RGB image fits, if it doesn't fit its own.
-        duplicate_of: `<split>/<name>` of the first pair with the same RGB or NIR file.
-        leak_of: `<split>/<name>` of the nearest copy in another split.
-        leak_distance: Bits of 64 in which the hashes of both differ.
-        suspect: Reasons to look at the pair, of `damaged`, `swapped`, `unrelated`, `misaligned`, `unmeasured`,
-            `clipped`, `duplicate`, `leak`.
-        error: Why it can't be measured, in one line.
-    """
+    """Findings on one pair; None for what couldn't be measured."""
 
     split: str
     name: str
     sequence: str
     rgb: str
     nir: str
-    width: int | None
-    height: int | None
-    shift_x: float | None
-    shift_y: float | None
-    shift: float | None
-    correlation: float | None
-    significance: float | None
-    mutual_information: float | None
-    normalised_mutual_information: float | None
-    rgb_black: float | None
-    rgb_white: float | None
-    nir_black: float | None
-    nir_white: float | None
-    fits_nir_of: str | None
-    duplicate_of: str | None
-    leak_of: str | None
-    leak_distance: int | None
-    suspect: tuple[str, ...]
-    error: str | None
+    width: int | None = None  # pixels
+    height: int | None = None
+    shift_x: float | None = None  # pixels by which NIR lies to the right of RGB
+    shift_y: float | None = None  # pixels by which NIR lies below RGB
+    shift: float | None = None  # length of both
+    correlation: float | None = None  # of the edges at that shift, in [-1, 1]
+    significance: float | None = None  # standard deviations above the correlation at other shifts
+    mutual_information: float | None = None  # of luma and NIR, in bits
+    normalised_mutual_information: float | None = None  # in [0, 1]
+    rgb_black: float | None = None  # share of samples that are 0
+    rgb_white: float | None = None  # share of samples that are 255
+    nir_black: float | None = None
+    nir_white: float | None = None
+    fits_nir_of: str | None = None  # SPLIT/NAME of another pair whose NIR image fits this RGB image
+    duplicate_of: str | None = None  # SPLIT/NAME of the first pair with the same RGB or NIR file
+    leak_of: str | None = None  # SPLIT/NAME of the nearest copy in another split
+    leak_distance: int | None = None  # bits of 64 in which the perceptual hashes differ
+    suspect: tuple[str, ...] = ()  # damaged, swapped, unrelated, misaligned, unmeasured, clipped, duplicate, leak
+    error: str | None = None  # one line
 
     @property
     def badness(self) -> tuple[bool, bool, bool, float]:
-        """Orders pairs by how badly their images fit together; the greatest is the worst."""
+        """Sort key; the greatest is the worst."""
         damaged, swapped, unrelated = (reason in self.suspect for reason in ("damaged", "swapped", "unrelated"))
         return damaged, swapped, unrelated, self.shift or 0.0
 
 
 def worst_first(rows: Iterable[Row]) -> list[Row]:
-    """Rows from the worst pair to the best: damaged, swapped and unrelated ones, then by their shift."""
+    """Sort rows: damaged, swapped and unrelated pairs, then the others by their shift."""
     return sorted(rows, key=lambda row: row.badness, reverse=True)
 
 
@@ -133,42 +77,41 @@ def write_report(path: Path, rows: Iterable[Row]) -> None:
     Raises:
         OutputError: The file can't be written.
     """
-    metadata = {"nirgen.schema": str(SCHEMA), "nirgen.version": __version__}
-    table = pa.Table.from_pylist([asdict(row) for row in rows], schema=_COLUMNS.with_metadata(metadata))
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    types = {"str": pa.string(), "int": pa.int32(), "float": pa.float32(), "tuple[str, ...]": pa.list_(pa.string())}
+    columns = [
+        pa.field(field.name, types[str(field.type).removesuffix(" | None")], "None" in str(field.type))
+        for field in fields(Row)
+    ]
+    schema = pa.schema(columns, {"nirgen.schema": str(SCHEMA), "nirgen.version": __version__})
     file = io.BytesIO()
-    pq.write_table(table, file, compression="zstd")
+    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema), file, compression="zstd")
     with output_file(path) as temporary:
         temporary.write_bytes(file.getvalue())
 
 
-BOX = (270, 400)
-"""(height, width) in pixels that each image is fitted into."""
-
-WHITE_QUANTILE = 0.97
-"""Share of the pixels whose gradients are drawn weaker than the strongest."""
-
-GAP = 22
-"""White between the images, in pixels, which the captions are written on."""
-
-
 def write_sheet(path: Path, pairs: PairList, rows: Iterable[Row], *, count: int = 12) -> int:
-    """Write a picture of the worst pairs, a row for each: RGB, NIR, edges (RGB's red, NIR's cyan, of both white).
+    """Draw the worst pairs, one a row: RGB, NIR, and their edges as `overlay` draws them.
 
     Args:
-        path: The file to write, PNG or JPEG by its ending.
+        path: PNG or JPEG file, by its suffix.
         pairs: The list.
-        rows: What was found of it.
-        count: How many pairs to show at most.
+        rows: Findings on all of its pairs.
+        count: Largest number of pairs.
 
     Returns:
-        How many are shown; those that can't be read are skipped. If 0, nothing is written.
+        Number of pairs drawn, without unreadable ones. If 0, no file is written.
 
     Raises:
-        OutputError: The file can't be written, or has another ending.
+        OutputError: The file can't be written, or has another suffix.
     """
+    from PIL import Image, ImageDraw
+
     kinds: dict[str, images.Format] = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg"}
     if path.suffix.lower() not in kinds:
-        raise OutputError(f"{path}: a sheet is a picture; give it a name that ends in .png or .jpg")
+        raise OutputError(f"{path}: the sheet is an image; give it a name that ends in .png or .jpg")
     by_name = {(pair.split, pair.name): pair for pair in pairs.pairs}
     shown: list[tuple[str, list[NDArray[np.uint8]]]] = []
     for row in worst_first(rows):
@@ -192,21 +135,13 @@ def write_sheet(path: Path, pairs: PairList, rows: Iterable[Row], *, count: int 
 
 
 def overlay(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The edges of a pair: those of RGB in red, those of NIR in cyan, where both lie in white.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        nir: (H, W) uint8.
-
-    Returns:
-        (H, W, 3) uint8.
-    """
+    """Draw the edges of RGB (H, W, 3) in red and of NIR (H, W) in cyan, of both in white: (H, W, 3) uint8."""
     red, cyan = (_edges(image) for image in (rgb, nir[..., np.newaxis]))
     return np.stack([red, cyan, cyan], axis=2)
 
 
 def _edges(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Gradients of an (H, W, C) image: (H, W), the strongest of them white."""
+    """(H, W, C) -> gradients (H, W)."""
     strength = np.sqrt(np.abs(squared_gradient(image)))
     white = max(float(np.quantile(strength, WHITE_QUANTILE)), 1e-6)
     levels: NDArray[np.uint8] = np.rint(np.minimum(strength / white, 1) * 255).astype(np.uint8)

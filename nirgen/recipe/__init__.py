@@ -1,1 +1,1 @@
-"""Recipes: commands of nirgen as named stages in a file, run in the order of what they need of each other."""
+"""Recipes: stages of commands, their dependencies, and which of them have to run."""

@@ -14,44 +14,35 @@ _NOT_IN_RECIPES = {"help", "version", "dry-run", "json", "plan", "apply", "quiet
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option or an argument of a command.
+    """An option or an argument of a command."""
 
-    Attributes:
-        name: The option without its dashes, or the argument's name.
-        flags: How the option is written, and how it is written to say no; empty strings for arguments and for none.
-        kind: The type of a value, such as `int`; a `Literal` has its choices.
-        several: Whether it takes a list.
-        smallest: Of numbers.
-        largest: Of numbers.
-        required: Whether the command can't do without it.
-    """
-
-    name: str
-    flags: tuple[str, str]
-    kind: Any
+    name: str  # the option without its dashes, or the argument's name
+    flags: tuple[str, str]  # the option and its negation; empty for arguments, and where there is no negation
+    kind: Any  # the type of one value, such as `int`, or a `Literal` of its choices
     several: bool
     smallest: float | None = None
     largest: float | None = None
     required: bool = False
 
-    def texts(self, value: Any, where: str) -> list[str]:
-        """A value as the command line takes it.
+    def words(self, value: Any, where: str) -> list[str]:
+        """Return the option with its value as words of the command line; an argument without a flag.
 
         Args:
             value: A plain value, or a list of them where the option takes several.
-            where: Stands before an error.
-
-        Returns:
-            The words behind the flag, one for each time that it is given.
+            where: Prefix of errors.
 
         Raises:
             ConfigError: The value is of the wrong type, none of the choices, or out of range.
         """
-        if isinstance(value, list):
-            if not self.several:
-                raise ConfigError(f"{where}: a list, but '{self.name}' takes one value")
-            return [self._text(one, where) for one in value]
-        return [self._text(value, where)]
+        if self.kind is bool:
+            if not isinstance(value, bool):
+                raise ConfigError(f"{where}: {value!r} is neither true nor false; write one of them")
+            flag = self.flags[0] if value else self.flags[1]
+            return [flag] if flag else []
+        if isinstance(value, list) and not self.several:
+            raise ConfigError(f"{where}: a list, but '{self.name}' takes one value")
+        texts = [self._text(one, where) for one in (value if isinstance(value, list) else [value])]
+        return [word for text in texts for word in (self.flags[0], text)] if self.flags[0] else texts
 
     def _text(self, value: Any, where: str) -> str:
         if get_origin(self.kind) is Literal:
@@ -59,45 +50,26 @@ class Option:
             if str(value) not in choices:
                 raise ConfigError(f"{where}: {value!r} is none of {', '.join(choices)}{nearest(str(value), choices)}")
             return str(value)
-        if isinstance(value, (dict, bool)) or value is None:
-            raise ConfigError(f"{where}: {value!r} is no {self._expected()}; write one")
-        if self.kind in {int, float}:
-            if not isinstance(value, int if self.kind is int else (int, float)):
-                raise ConfigError(f"{where}: {value!r} is no {self._expected()}; write one")
-            if self.smallest is not None and value < self.smallest:
-                raise ConfigError(f"{where}: {value} is less than {self.smallest:g}, the smallest that is taken")
-            if self.largest is not None and value > self.largest:
-                raise ConfigError(f"{where}: {value} is more than {self.largest:g}, the largest that is taken")
+        kinds: dict[Any, tuple[str, Any]] = {int: ("whole number", int), float: ("number", (int, float))}
+        wanted, types = kinds.get(self.kind, ("text", object))
+        if isinstance(value, (dict, bool)) or value is None or not isinstance(value, types):
+            raise ConfigError(f"{where}: {value!r} is no {wanted}; write one")
+        if self.smallest is not None and value < self.smallest:
+            raise ConfigError(f"{where}: {value} is less than {self.smallest:g}, the smallest that is taken")
+        if self.largest is not None and value > self.largest:
+            raise ConfigError(f"{where}: {value} is more than {self.largest:g}, the largest that is taken")
         return str(value)
-
-    def _expected(self) -> str:
-        return {int: "whole number", float: "number"}.get(self.kind, "text")
-
-    def words(self, value: Any, where: str) -> list[str]:
-        """The option with its value as words of the command line; an argument without a flag."""
-        if self.kind is bool:
-            if not isinstance(value, bool):
-                raise ConfigError(f"{where}: {value!r} is neither true nor false; write one of them")
-            flag = self.flags[0] if value else self.flags[1]
-            return [flag] if flag else []
-        texts = self.texts(value, where)
-        return texts if not self.flags[0] else [word for text in texts for word in (self.flags[0], text)]
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """A command that a stage may run.
+    """A command that a stage may run."""
 
-    Attributes:
-        name: Its words, such as `pairs list`.
-        options: By name, in the order of the help.
-    """
-
-    name: str
-    options: dict[str, Option]
+    name: str  # its words, such as `pairs list`
+    options: dict[str, Option]  # by name, in the order of the help
 
     def option(self, name: str, where: str) -> Option:
-        """The option of a name.
+        """Return the option of a name.
 
         Raises:
             ConfigError: There is none; the nearest is named.
@@ -107,21 +79,19 @@ class Command:
         return self.options[name]
 
 
-def commands_of(tree: Any) -> dict[str, Command]:
-    """The commands of a command line, by their words.
+def commands_of(tree: Any, words: tuple[str, ...] = ()) -> dict[str, Command]:
+    """Return the commands of a command line by their words.
 
     Args:
-        tree: What `typer.main.get_command` gives.
+        tree: From `typer.main.get_command`.
+        words: Names of the groups that hold `tree`.
     """
-    return dict(_walk(tree, ()))
-
-
-def _walk(command: Any, words: tuple[str, ...]) -> list[tuple[str, Command]]:
-    if hasattr(command, "commands"):
-        return [found for name, child in command.commands.items() for found in _walk(child, (*words, name))]
-    options = [_option(parameter) for parameter in command.params]
+    if hasattr(tree, "commands"):
+        groups = [commands_of(child, (*words, name)) for name, child in tree.commands.items()]
+        return {name: command for group in groups for name, command in group.items()}
+    options = [_option(parameter) for parameter in tree.params]
     name = " ".join(words)
-    return [(name, Command(name, {one.name: one for one in options if one.name not in _NOT_IN_RECIPES}))]
+    return {name: Command(name, {one.name: one for one in options if one.name not in _NOT_IN_RECIPES})}
 
 
 def _option(parameter: Any) -> Option:
@@ -140,7 +110,7 @@ def _option(parameter: Any) -> Option:
 
 
 def _kind(annotation: Any) -> tuple[Any, bool]:
-    """The type of one value, and whether there may be several."""
+    """Return the type of one value, and True if the option takes several."""
     if get_origin(annotation) in {UnionType, Union}:
         return _kind(next(part for part in get_args(annotation) if part is not NoneType))
     if get_origin(annotation) is list:
@@ -150,58 +120,37 @@ def _kind(annotation: Any) -> tuple[Any, bool]:
 
 @dataclass(frozen=True, slots=True)
 class Roles:
-    """What the options of a command are to a recipe.
+    """Meaning of a command's options for a recipe."""
 
-    Attributes:
-        inputs: Options that name files or folders to read, perhaps with a name in front, `bdd=FOLDER`.
-        outputs: Options that name what is written, with the name in the stage's folder where the recipe says none;
-            None: not written unless the recipe names it.
-        keeps: Who takes up what an earlier attempt left: one with the same `options`, one with the `same` options and
-            inputs, or nobody (`never`).
-        fixed: What a recipe can't change, since nobody is there to be asked.
-        before: Arguments that one variadic argument of the command is made of, in their order.
-        instead: The option with which the first of `before` may be left out.
-        hubs: Those of `inputs` that may name a model of a hub instead, which looks like a path.
-    """
-
-    inputs: tuple[str, ...] = ()
+    inputs: tuple[str, ...] = ()  # options that name files or folders to read, perhaps as `NAME=PATH`
+    # Options that name what is written, each with the name that it has by default; None: not written by default.
     outputs: dict[str, str | None] = field(default_factory=dict)
+    # A new run resumes in the old one's folder if its `options` are the same, if inputs are the `same` too, or `never`.
     keeps: str = "never"
-    fixed: dict[str, Any] = field(default_factory=dict)
-    before: tuple[str, ...] = ()
-    instead: str = ""
-    hubs: tuple[str, ...] = ()
+    fixed: dict[str, Any] = field(default_factory=dict)  # given always, such as answers to questions
+    before: tuple[str, ...] = ()  # arguments that the command takes as one variadic argument, in their order
+    instead: str = ""  # the option with which the first of `before` may be left out
+    hubs: tuple[str, ...] = ()  # those of `inputs` that may also name a model of a hub, which looks like a path
 
 
+# fmt: off
 ROLES: dict[str, Roles] = {
     "sample-data": Roles(outputs={"out": "data"}),
     "pairs list": Roles(("root", "rgb", "nir", "index"), {"out": "pairs.csv"}),
     "pairs check": Roles(("listing", "root"), {"out": "check.parquet", "sheet": "worst.png", "clean-list": None}),
     "train": Roles(("config", "pairs", "root"), {"out": "model"}, "same"),
     "evaluate": Roles(("folders", "model", "pairs", "root", "rgb", "weights"), {"out": "judged"}),
-    "translate": Roles(
-        ("source", "model", "list"),
-        {"out": "nir", "preview": None},
-        "options",
-        before=("source", "out"),
-        instead="list",
-    ),
+    "translate": Roles(("source", "model", "list"), {"out": "nir", "preview": None}, "options",
+                       before=("source", "out"), instead="list"),
     "manifest merge": Roles(("parts", "source"), {"out": "nir"}),
     "labels": Roles(("inputs", "policy", "images"), {"out": "labels.json"}),
     "build-dataset": Roles(
         ("generated", "labels", "sources", "real", "real-labels", "real-pairs", "policy", "curation"),
-        {"out": "dataset"},
-        fixed={"yes": True},
-    ),
+        {"out": "dataset"}, fixed={"yes": True}),
     "validate": Roles(("paths", "images", "model")),
     "detect train": Roles(("dataset", "config", "model"), {"run": "detector"}, "same", hubs=("model",)),
-    "detect evaluate": Roles(
-        ("model", "dataset", "detections"),
-        {"out": "judged"},
-        before=("model", "dataset"),
-        instead="detections",
-        hubs=("model",),
-    ),
+    "detect evaluate": Roles(("model", "dataset", "detections"), {"out": "judged"},
+                             before=("model", "dataset"), instead="detections", hubs=("model",)),
     "detect compare": Roles(("dataset", "config", "model"), {"out": "comparison"}, "same", hubs=("model",)),
     "browse": Roles(("dataset", "sources")),
     "report": Roles(("folder", "sources"), {"out": "report.html"}),
@@ -212,3 +161,4 @@ ROLES: dict[str, Roles] = {
     "curation import": Roles(("dataset", "file")),
     "curation export": Roles(("dataset",), {"out": "curation.jsonl"}),
 }
+# fmt: on

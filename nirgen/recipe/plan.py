@@ -1,4 +1,4 @@
-"""Plan of a recipe run: fingerprints of stages, their recorded state, and which stages run, and why."""
+"""Plan of a recipe run: fingerprints of stages, their recorded state, which stages run, and why."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 
 import nirgen
 from nirgen.errors import ConfigError, nearest
-from nirgen.files import write_whole
+from nirgen.files import sha256_of, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,31 +19,23 @@ if TYPE_CHECKING:
     from nirgen.recipe.resolve import Stage
 
 
-Parts = dict[str, Any]
-
-
+Parts = dict[str, Any]  # what a stage's result depends on; see `parts_of`
 Status = Literal["started", "done", "partial", "failed", "interrupted"]
+_SCHEMA = 1
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The last attempt at a stage.
+    """The last attempt at a stage."""
 
-    Attributes:
-        status: How it ended; `started` is one that is running, or was killed.
-        parts: What its result depends on (see `fingerprint.parts_of`).
-        seconds: How long it took.
-        files: Size in bytes and time of change in nanoseconds of each file written, by output and path.
-    """
-
-    status: Status
-    parts: dict[str, Any]
+    status: Status  # `started`: running, or killed
+    parts: Parts
     seconds: float = 0.0
-    files: dict[str, list[int]] = field(default_factory=dict)
+    files: dict[str, list[int]] = field(default_factory=dict)  # the files written; see `listing`
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
-        """The state that a file holds; None if there is none, or one of another schema."""
+        """Read a state file; None if there is none, or one of another schema."""
         try:
             values = json.loads(path.read_bytes())
             return cls(**values) if values.pop("schema") == _SCHEMA else None
@@ -56,34 +48,25 @@ class State:
         write_whole(path, json.dumps({"schema": _SCHEMA, **asdict(self)}, sort_keys=True).encode())
 
     @property
-    def ended_well(self) -> bool:
-        """Whether its result may be used."""
+    def succeeded(self) -> bool:
+        """True if the result may be used."""
         return self.status in {"done", "partial"}
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What is to become of a stage.
-
-    Attributes:
-        stage: The stage.
-        parts: What its result depends on.
-        runs: Whether it is to run.
-        why: The reason for that.
-        resumes: Whether it takes up what its last attempt left.
-        before: The last attempt.
-    """
+    """A stage in the plan."""
 
     stage: Stage
     parts: Parts
     runs: bool
     why: str
-    resumes: bool
-    before: State | None
+    resumes: bool  # continues in the folder of the last attempt
+    before: State | None  # the last attempt
 
 
 def state_file(out: Path, stage: str) -> Path:
-    """Where the state of a stage is kept."""
+    """Return the file of a stage's state."""
     return out / "state" / f"{stage}.json"
 
 
@@ -96,18 +79,18 @@ def make_plan(
     only: str | None = None,
     any_code: bool = False,
 ) -> list[Step]:
-    """Compare stages with what the run folder has of them.
+    """Compare stages with the states in the run folder.
 
     Args:
         stages: In their order.
         out: The run folder.
         hashes: Of files.
-        start: A stage that runs again, with all that need it, whatever is there.
+        start: A stage to run again, with all that need it, even if it is done.
         only: The one stage that may run.
-        any_code: Take results of another version of nirgen for those of this one.
+        any_code: Accept results of other versions of nirgen.
 
     Raises:
-        ConfigError: There is no such stage, or what the one stage needs isn't done.
+        ConfigError: There is no such stage, or a stage that `only` needs isn't done.
     """
     known = [stage.name for stage in stages]
     for option, name in (("--from", start), ("--only", only)):
@@ -115,26 +98,25 @@ def make_plan(
             raise ConfigError(f"{option} {name}: no such stage{nearest(name, known)} (there are {', '.join(known)})")
     code = "any" if any_code else code_hash()
     steps: dict[str, Step] = {}
-    prints: dict[str, str] = {}
+    fingerprints: dict[str, str] = {}
     for stage in stages:
-        parts = parts_of(stage, prints, hashes, code)
+        parts = parts_of(stage, fingerprints, hashes, code)
         before = State.read(state_file(out, stage.name))
         if any_code and before is not None:
             parts = {**parts, "code": before.parts.get("code", code)}
-        prints[stage.name] = fingerprint({**parts, "code": ""})
+        fingerprints[stage.name] = fingerprint({**parts, "code": ""})
         again = [name for name in stage.needs if steps[name].runs]
         why = _why(stage, parts, before, again, forced=stage.name == start)
-        runs = bool(why) and (only is None or only == stage.name)
+        runs = bool(why) and only in {None, stage.name}
         if only is not None and only != stage.name and why and only in _dependants(stages, stage.name):
             raise ConfigError(f"--only {only}: it needs '{stage.name}', which isn't done ({why}); run that first")
-        steps[stage.name] = Step(
-            stage, parts, runs, why or "done and unchanged", runs and _resumes(stage, parts, before), before
-        )
+        resumes = runs and _resumes(stage, parts, before)
+        steps[stage.name] = Step(stage, parts, runs, why or "done and unchanged", resumes, before)
     return list(steps.values())
 
 
 def _dependants(stages: list[Stage], name: str) -> set[str]:
-    """The stages that need one, directly or not."""
+    """Return the stages that need one, directly or not."""
     found = {name}
     for stage in stages:
         if found.intersection(stage.needs):
@@ -143,22 +125,20 @@ def _dependants(stages: list[Stage], name: str) -> set[str]:
 
 
 def _why(stage: Stage, parts: Parts, before: State | None, again: list[str], *, forced: bool) -> str:
-    """Why a stage is to run; an empty string if it isn't."""
+    """Return the reason to run a stage; empty if there is none."""
     if before is None:
-        why = "never run"
-    elif forced:
-        why = "asked for by --from"
-    elif again:
-        why = f"stage '{again[0]}' runs"
-    elif not before.ended_well:
-        why = {"started": "was killed", "failed": "has failed"}.get(before.status, "was interrupted")
-    else:
-        why = difference(before.parts, parts) or _altered(stage, before)
-    return why
+        return "never run"
+    if forced:
+        return "asked for by --from"
+    if again:
+        return f"stage '{again[0]}' runs"
+    if not before.succeeded:
+        return {"started": "was killed", "failed": "has failed"}.get(before.status, "was interrupted")
+    return difference(before.parts, parts) or _altered(stage, before)
 
 
 def _altered(stage: Stage, before: State) -> str:
-    """What became of the files that a stage wrote; those that others added, such as scores, are no matter."""
+    """Return the first output that changed since; files added by others, such as scores, don't count."""
     now = listing(stage.outputs)
     for name, written in sorted(before.files.items()):
         if now.get(name) != written:
@@ -169,23 +149,18 @@ def _altered(stage: Stage, before: State) -> str:
 
 
 def _resumes(stage: Stage, parts: Parts, before: State | None) -> bool:
-    """Whether what the last attempt left may be taken up."""
     if before is None or stage.keeps == "never":
         return False
     if stage.keeps == "options":
         return bool(before.parts.get("options") == parts["options"])
-    return not before.ended_well and fingerprint(before.parts) == fingerprint(parts)
+    return not before.succeeded and fingerprint(before.parts) == fingerprint(parts)
 
 
 class Hashes:
-    """SHA-256 of files, remembered by path, size, time of change and inode."""
+    """SHA-256 of files, cached by path, size, time of change and inode."""
 
     def __init__(self, file: Path) -> None:
-        """Read what is remembered.
-
-        Args:
-            file: Where it is kept; none there, or a damaged one, is an empty memory.
-        """
+        """Read the cache's file; a missing or damaged one is empty."""
         self._file = file
         try:
             self._known: dict[str, list[Any]] = json.loads(file.read_bytes())
@@ -193,7 +168,7 @@ class Hashes:
             self._known = {}
 
     def of(self, path: Path) -> str:
-        """The hash of a file, or of a folder's sorted listing with the hashes of its files, hidden ones aside."""
+        """Return the hash of a file, or of a folder's sorted names and hashes, hidden files left out."""
         if not path.is_dir():
             return self._of_file(path)
         lines = [f"{self._of_file(path / name)} {name}\n" for name in files_of(path)]
@@ -203,20 +178,17 @@ class Hashes:
         status = path.stat()
         key = [status.st_size, status.st_mtime_ns, status.st_ino]
         known = self._known.get(str(path))
-        if known is not None and known[:3] == key:
-            return str(known[3])
-        with path.open("rb") as file:
-            digest = hashlib.file_digest(file, "sha256").hexdigest()
-        self._known[str(path)] = [*key, digest]
-        return digest
+        if known is None or known[:3] != key:
+            known = self._known[str(path)] = [*key, sha256_of(path)]
+        return str(known[3])
 
     def save(self) -> None:
-        """Keep it for the next run."""
+        """Write the cache's file."""
         write_whole(self._file, json.dumps(self._known, sort_keys=True).encode())
 
 
 def files_of(folder: Path) -> list[str]:
-    """The files below a folder, sorted, as POSIX paths; hidden files and folders are left out."""
+    """Return the files below a folder, sorted, as POSIX paths; hidden files and folders are left out."""
     found = []
     for place, folders, names in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
@@ -225,7 +197,7 @@ def files_of(folder: Path) -> list[str]:
 
 
 def code_hash() -> str:
-    """Of nirgen's version and all of its modules."""
+    """Return the hash of nirgen's version and modules."""
     root = Path(nirgen.__file__).parent
     digest = hashlib.sha256(nirgen.__version__.encode())
     for path in sorted(root.rglob("*.py")):
@@ -234,16 +206,13 @@ def code_hash() -> str:
 
 
 def parts_of(stage: Stage, upstream: Mapping[str, str], hashes: Hashes, code: str) -> Parts:
-    """What a stage's result depends on.
+    """Return what a stage's result depends on: command, options, hashes of inputs, upstream stages and code.
 
     Args:
         stage: The stage.
         upstream: Fingerprints of the stages that it needs.
         hashes: Of files.
-        code: Of the program.
-
-    Returns:
-        Plain values by what they are of: command, options, inputs, upstream, code.
+        code: From `code_hash`.
     """
     return {
         "command": stage.command,
@@ -255,12 +224,12 @@ def parts_of(stage: Stage, upstream: Mapping[str, str], hashes: Hashes, code: st
 
 
 def fingerprint(parts: Parts) -> str:
-    """One hash of all parts."""
+    """Return one hash of all parts."""
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
 def difference(old: Parts, new: Parts) -> str:
-    """Why a result isn't that of the present recipe: the first part that differs, or an empty string."""
+    """Describe the first part that differs; empty if none does."""
     names = {
         "options": "option '{}' changed",
         "inputs": "input {} changed",
@@ -276,11 +245,8 @@ def difference(old: Parts, new: Parts) -> str:
     return "nirgen itself changed" if old.get("code") != new["code"] else ""
 
 
-_SCHEMA = 1
-
-
 def listing(outputs: Mapping[str, Path]) -> dict[str, list[int]]:
-    """Size and time of change of every file of some outputs, by output and path; one that isn't there has none."""
+    """Return [size in bytes, time of change in ns] of every file of the outputs, by `option:path in the folder`."""
     found = {}
     for option, path in outputs.items():
         paths = {name: path / name for name in files_of(path)} if path.is_dir() else {"": path}

@@ -23,47 +23,31 @@ _REFERENCE = re.compile(r"\$\{([^}]*)\}")
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage that could start.
-
-    Attributes:
-        name: Of the stage.
-        command: Its words, such as `pairs list`.
-        words: The command line behind `nirgen`.
-        options: The options as the recipe has them, references unresolved; with those that are always given.
-        inputs: Files and folders to read that no stage writes, by the text that names them in `options`.
-        outputs: Files and folders to write, by option.
-        needs: Stages whose results it reads, sorted.
-        folder: The stage's own folder.
-        keeps: See `Roles`.
-        partial: Whether exit code 3 lets the recipe go on.
-    """
+    """A stage that can run."""
 
     name: str
-    command: str
-    words: tuple[str, ...]
-    options: dict[str, Any]
-    inputs: dict[str, Path]
-    outputs: dict[str, Path]
-    needs: tuple[str, ...]
-    folder: Path
-    keeps: str
-    partial: bool
+    command: str  # its words, such as `pairs list`
+    words: tuple[str, ...]  # the command line after `nirgen`
+    options: dict[str, Any]  # of the recipe, references unresolved, and the fixed ones of the command's `Roles`
+    inputs: dict[str, Path]  # to read, written by no stage; by their text in `options`
+    outputs: dict[str, Path]  # to write, by option
+    needs: tuple[str, ...]  # names of the stages whose results it reads, sorted
+    folder: Path  # for its outputs alone
+    keeps: str  # see `Roles`
+    partial: bool  # exit code 3 does not stop the run
 
 
 def resolve(
     recipe: Recipe, commands: Mapping[str, Command], out: Path, data: Mapping[str, Path], *, look: bool = True
 ) -> list[Stage]:
-    """Check a recipe and resolve it.
+    """Check a recipe and return its stages, each after those that it needs, else in the order of the file.
 
     Args:
         recipe: The recipe.
-        commands: The commands that there are.
-        out: The folder of the run.
-        data: The roots that the user gives.
-        look: Whether inputs must be there.
-
-    Returns:
-        The stages, each behind those that it needs, else in the order of the file.
+        commands: All commands.
+        out: The run folder.
+        data: Paths of the recipe's data.
+        look: Require that inputs exist.
 
     Raises:
         ConfigError: A command, option, root or reference is unknown, a value is wrong, an input is missing, or stages
@@ -76,33 +60,30 @@ def resolve(
         if name not in data:
             raise ConfigError(f"{recipe.name}: its data '{name}' ({root.about}) isn't given; say --data {name}=PATH")
     outputs = {name: _outputs(recipe, name, commands, out) for name in recipe.stages}
-    stages = {name: _stage(recipe, name, commands, out, data, outputs) for name in recipe.stages}
-    graph = {name: stage.needs for name, stage in stages.items()}
+    stages = {}
+    for name in recipe.stages:
+        names = _Names(recipe, data, outputs, f"{recipe.name}: stage '{name}'")
+        stages[name] = _stage(name, commands, out / "stages" / name, names)
     try:
-        TopologicalSorter(graph).prepare()
+        TopologicalSorter({name: stage.needs for name, stage in stages.items()}).prepare()
     except CycleError as error:
         raise ConfigError(f"{recipe.name}: stages need each other: {' -> '.join(reversed(error.args[1]))}") from None
     if look:
-        for stage in stages.values():
-            for text, path in stage.inputs.items():
-                if not path.exists():
-                    why = (
-                        "recipes read local files; copy it to a folder first"
-                        if "://" in text
-                        else "no such file or folder"
-                    )
-                    raise ConfigError(f"{recipe.name}: stage '{stage.name}': {path}: {why} ({text})")
-    return _ordered(stages)
-
-
-def _ordered(stages: dict[str, Stage]) -> list[Stage]:
-    """Each behind those that it needs, else as they are."""
+        _check_inputs(recipe, stages)
     order: list[Stage] = []
-    left = dict(stages)
-    while left:
+    while stages:
         done = {stage.name for stage in order}
-        order.append(left.pop(next(name for name, stage in left.items() if done.issuperset(stage.needs))))
+        order.append(stages.pop(next(name for name, stage in stages.items() if done.issuperset(stage.needs))))
     return order
+
+
+def _check_inputs(recipe: Recipe, stages: Mapping[str, Stage]) -> None:
+    for stage in stages.values():
+        for text, path in stage.inputs.items():
+            if not path.exists():
+                remote = "recipes read local files; copy it to a folder first"
+                why = remote if "://" in text else "no such file or folder"
+                raise ConfigError(f"{recipe.name}: stage '{stage.name}': {path}: {why} ({text})")
 
 
 def _outputs(recipe: Recipe, name: str, commands: Mapping[str, Command], out: Path) -> dict[str, Path]:
@@ -124,82 +105,62 @@ def _outputs(recipe: Recipe, name: str, commands: Mapping[str, Command], out: Pa
     return result
 
 
-def _stage(  # noqa: PLR0917 - what a recipe is resolved against
-    recipe: Recipe,
-    name: str,
-    commands: Mapping[str, Command],
-    out: Path,
-    data: Mapping[str, Path],
-    outputs: Mapping[str, Mapping[str, Path]],
-) -> Stage:
-    config = recipe.stages[name]
+def _stage(name: str, commands: Mapping[str, Command], folder: Path, names: _Names) -> Stage:
+    config, where, outputs = names.recipe.stages[name], names.where, names.outputs[name]
     command, roles = commands[config.run], ROLES[config.run]
-    where = f"{recipe.name}: stage '{name}'"
-    given = _given(config.options, command, roles, where)
-    names = _Names(recipe, data, outputs, where)
+    given = {**config.options, **roles.fixed}
+    _check_options(config.options, command, roles, where)
+    texts = {option: str(path) for option, path in outputs.items()}
+    values = {option: names.resolved(value) for option, value in given.items()} | texts
     words: list[str] = []
     arguments: dict[str, list[str]] = {}
-    inputs: dict[str, Path] = {}
-    for option, value in given.items():
-        resolved = str(outputs[name][option]) if option in outputs[name] else names.resolved(value)
-        if option in roles.inputs:
-            inputs |= _inputs(value, resolved, names, hub=option in roles.hubs)
+    for option in [*given, *sorted(texts.keys() - given.keys())]:
         spec = command.options.get(option)
-        if spec is None:
-            arguments[option] = [str(resolved)]
-        elif spec.flags[0]:
-            words += spec.words(resolved, f"{where}: {option}")
-        else:
-            arguments[option] = spec.words(resolved, f"{where}: {option}")
-    for output in outputs[name].keys() - given.keys():
-        spec = command.options.get(output)
-        text = str(outputs[name][output])
+        own = [str(values[option])] if spec is None else spec.words(values[option], f"{where}: {option}")
         if spec is not None and spec.flags[0]:
-            words += [spec.flags[0], text]
+            words += own
         else:
-            arguments[output] = [text]
+            arguments[option] = own
     order = roles.before or [option for option, spec in command.options.items() if not spec.flags[0]]
-    there = given.keys() | outputs[name].keys()
-    missing = [option for option in roles.before if option not in there] or [
-        option for option, spec in command.options.items() if spec.required and option not in there and not roles.before
-    ]
+    needed = roles.before or [option for option, spec in command.options.items() if spec.required]
+    missing = [option for option in needed if option not in values]
     if missing and not (missing == list(roles.before[:1]) and roles.instead in given):
         raise ConfigError(f"{where}: '{missing[0]}' is missing; 'nirgen {config.run}' needs it")
+    inputs: dict[str, Path] = {}
+    for option in (option for option in given if option in roles.inputs):
+        inputs |= _inputs(given[option], values[option], names, hub=option in roles.hubs)
     return Stage(
         name=name,
         command=config.run,
         words=(*config.run.split(), *words, *(word for option in order for word in arguments.get(option, []))),
         options=given,
         inputs=inputs,
-        outputs=dict(outputs[name]),
+        outputs=dict(outputs),
         needs=tuple(sorted(names.needs)),
-        folder=out / "stages" / name,
+        folder=folder,
         keeps=roles.keeps,
         partial=config.allow == "partial",
     )
 
 
-def _given(options: Mapping[str, Any], command: Command, roles: Roles, where: str) -> dict[str, Any]:
-    """The options of a stage with the fixed ones, known by their names."""
+def _check_options(options: Mapping[str, Any], command: Command, roles: Roles, where: str) -> None:
     for option in options:
         if option in roles.fixed:
             raise ConfigError(f"{where}: '{option}' is not for recipes; leave it out")
+        if roles.before and option == "paths":
+            raise ConfigError(f"{where}: write '{roles.before[0]}' in place of '{option}'")
         if option not in roles.before:
-            split = {} if not roles.before else {one: command.options[one] for one in command.options if one == "paths"}
-            if option in split:
-                raise ConfigError(f"{where}: write '{roles.before[0]}' in place of '{option}'")
             command.option(option, where)
-    return {**options, **roles.fixed}
 
 
 def _inputs(value: Any, resolved: Any, names: _Names, *, hub: bool) -> dict[str, Path]:
-    """What a value names that is there before the recipe starts, by its text in the recipe.
+    """Return the paths that an option names and no stage writes, by their text in the recipe.
 
     Args:
         value: As the recipe has it.
-        resolved: With references followed.
-        names: What references stand for.
-        hub: Whether a path that isn't there may be the name of a model of a hub.
+        resolved: With references resolved.
+        names: Of the recipe.
+        hub: A path that does not exist may be the name of a model of a hub.
     """
     found = {}
     texts = value if isinstance(value, list) else [value]
@@ -209,14 +170,14 @@ def _inputs(value: Any, resolved: Any, names: _Names, *, hub: bool) -> dict[str,
             continue
         before, equals, behind = full.partition("=")
         path = Path(behind if equals and "/" not in before else full)
-        looks_like_one = not hub and ("/" in text or path.suffix)
-        if "${data." in text or looks_like_one or path.exists():  # else a name, such as a preset's
+        like_a_path = not hub and ("/" in text or path.suffix)
+        if "${data." in text or like_a_path or path.exists():  # else a name, such as a preset's
             found[text] = path
     return found
 
 
 class _Names:
-    """What references stand for; it notes the stages that are referred to."""
+    """Resolves the references of one stage; records in `needs` the stages that they name."""
 
     def __init__(
         self, recipe: Recipe, data: Mapping[str, Path], outputs: Mapping[str, Mapping[str, Path]], where: str

@@ -1,4 +1,4 @@
-"""Run stages as processes, one after the other, and summarise the run as Markdown."""
+"""Run stages as processes, one after the other, and write the run's record and summary."""
 
 from __future__ import annotations
 
@@ -12,90 +12,135 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
+from urllib.parse import quote
 
 from nirgen.errors import OutputError
-from nirgen.files import write_whole
-from nirgen.recipe.plan import State, Status, Step, listing, state_file
+from nirgen.files import locked, make_folder, write_whole
+from nirgen.recipe.plan import Hashes, State, Step, listing, make_plan, state_file
 from nirgen.recipe.recipe import NOT_MEASURED
+from nirgen.recipe.resolve import resolve
+from nirgen.runlog import write_run
+from nirgen.templates import markdown_table
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
+    from nirgen.recipe.commands import Command
     from nirgen.recipe.recipe import Expectation, Recipe
+    from nirgen.recipe.resolve import Stage
 
 
 Phase = Literal["waiting", "running", "skipped", "done", "partial", "failed", "interrupted"]
+SUMMARY = "summary.md"
+_HASHES = "hashes.json"
 _PARTIAL, _INTERRUPTED = 3, 130
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a stage stands.
-
-    Attributes:
-        step: The stage and its plan.
-        phase: Its state.
-        seconds: How long it has run, now or, if skipped, when it ran.
-    """
+class StageProgress:
+    """Progress of a stage."""
 
     step: Step
     phase: Phase
-    seconds: float
+    seconds: float  # it has run; of a skipped stage, that it ran
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """The end of a run.
+    """The end of a run."""
 
-    Attributes:
-        exit_code: 0; 3 if something was done in part; 130 if interrupted; else that of the stage that failed.
-        progress: Each stage.
-        problem: What went wrong, in one line; or an empty string.
+    exit_code: int  # 0; 3 if a stage did a part only; 130 if interrupted; else that of the stage that failed
+    progress: list[StageProgress]
+    problem: str  # one line; empty if there is none
+
+
+@dataclass(frozen=True, slots=True)
+class RecipeRun:
+    """A recipe and its run folder."""
+
+    recipe: Recipe
+    commands: Mapping[str, Command]
+    out: Path  # the run folder
+    data: Mapping[str, Path]  # paths of the recipe's data
+    start: str | None = None  # a stage to run again, with all that need it
+    only: str | None = None  # the one stage that may run
+    any_code: bool = False  # accept results of other versions of nirgen
+
+
+def plan_recipe(run: RecipeRun) -> list[Step]:
+    """Check the recipe, and return which stages would run, and why.
+
+    Raises:
+        ConfigError: The recipe, its data or an option is wrong.
     """
+    return _plan(run, resolve(run.recipe, run.commands, run.out, run.data), Hashes(run.out / _HASHES))
 
-    exit_code: int
-    progress: list[Progress]
-    problem: str
+
+def run_recipe(run: RecipeRun, watch: Callable[[list[StageProgress]], None]) -> Outcome:
+    """Run the stages that are not done, up to the first that fails; write `run.json` and `summary.md`.
+
+    Args:
+        run: The recipe and its folder.
+        watch: Called several times a second with the progress of all stages.
+
+    Raises:
+        ConfigError: The recipe, its data or an option is wrong; nothing has started.
+        OutputError: Another run uses the folder, or it can't be written.
+        KeyboardInterrupt: Ctrl-C before the first stage.
+    """
+    stages = resolve(run.recipe, run.commands, run.out, run.data)
+    make_folder(run.out)
+    began = datetime.now(UTC).isoformat(timespec="seconds")
+    with locked(run.out / ".lock", busy=f"{run.out}: another 'nirgen run' is at work there; wait for it"):
+        hashes = Hashes(run.out / _HASHES)
+        steps = _plan(run, stages, hashes)
+        hashes.save()
+        outcome = _run_steps(steps, run.out, watch)
+        rows = [
+            {"stage": one.step.stage.name, "phase": one.phase, "seconds": round(one.seconds, 3), "why": one.step.why}
+            | {"command": command_line(one.step)}
+            for one in outcome.progress
+        ]
+        record = {"schema": 1, "recipe": run.recipe.name, "began": began, "exit_code": outcome.exit_code}
+        write_run(run.out, {**record, "stages": rows})
+        write_whole(run.out / SUMMARY, summary(run.recipe, outcome, run.out).encode())
+    return outcome
+
+
+def _plan(run: RecipeRun, stages: list[Stage], hashes: Hashes) -> list[Step]:
+    return make_plan(stages, run.out, hashes, start=run.start, only=run.only, any_code=run.any_code)
 
 
 def command_line(step: Step) -> str:
-    """A stage's command as one can paste it into a shell."""
+    """Return a stage's command, to paste into a shell."""
     return shlex.join(["python", "-m", "nirgen", *step.stage.words])
 
 
 def log_file(out: Path, stage: str) -> Path:
-    """Where the texts of a stage's command go."""
+    """Return the file that takes the output of a stage's command."""
     return out / "logs" / f"{stage}.log"
 
 
-def run_steps(steps: list[Step], out: Path, watch: Callable[[list[Progress]], None]) -> Outcome:
-    """Run what a plan says, up to the first stage that fails.
-
-    Args:
-        steps: In their order.
-        out: The run folder; the caller holds its lock.
-        watch: Is told often where the stages stand.
-
-    Raises:
-        OutputError: The folder can't be written.
-    """
-    progress = [Progress(step, "waiting", 0.0) for step in steps]
+def _run_steps(steps: list[Step], out: Path, watch: Callable[[list[StageProgress]], None]) -> Outcome:
+    progress = [StageProgress(step, "waiting", 0.0) for step in steps]
     code, problem = 0, ""
     for position, step in enumerate(steps):
         if not step.runs:
             partial = step.before is not None and step.before.status == "partial"
             code = _PARTIAL if partial else code
-            progress[position] = Progress(step, "skipped", step.before.seconds if step.before else 0.0)
+            progress[position] = StageProgress(step, "skipped", step.before.seconds if step.before else 0.0)
             watch(progress)
             continue
 
         def tick(phase: Phase, seconds: float, position: int = position, step: Step = step) -> None:
-            progress[position] = Progress(step, phase, seconds)
+            progress[position] = StageProgress(step, phase, seconds)
             watch(progress)
 
         ended = _run(step, out, tick)
@@ -108,22 +153,20 @@ def run_steps(steps: list[Step], out: Path, watch: Callable[[list[Progress]], No
 
 
 def _problem(step: Step, out: Path, code: int) -> str:
-    log = log_file(out, step.stage.name)
     if code == _INTERRUPTED:
         return f"stage '{step.stage.name}' was interrupted; the same command goes on from there"
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines()
-    last = lines[-1] if lines else ""
+    log = log_file(out, step.stage.name)
+    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
     what = "did a part only" if code == _PARTIAL else "failed"
-    return f"stage '{step.stage.name}' {what} (exit code {code}): {last.removeprefix('error: ')} [{log}]"
+    return f"stage '{step.stage.name}' {what} (exit code {code}): {lines[-1].removeprefix('error: ')} [{log}]"
 
 
 def _run(step: Step, out: Path, tick: Callable[[Phase, float], None]) -> int:
-    """Run one stage; its exit code."""
+    """Run one stage and return its exit code."""
     stage, began = step.stage, time.monotonic()
     state = state_file(out, stage.name)
     if not step.resumes:
-        # The old state goes first, so that nothing takes what is half removed for a result.
-        state.unlink(missing_ok=True)
+        state.unlink(missing_ok=True)  # before the results: half of them must not count as done
         _clear(step, out)
     log = log_file(out, stage.name)
     try:
@@ -136,21 +179,17 @@ def _run(step: Step, out: Path, tick: Callable[[Phase, float], None]) -> int:
             code = _wait(_start(stage.words, file.fileno()), lambda: tick("running", time.monotonic() - began))
     except OSError as error:
         raise OutputError(f"{out}: can't be written ({error.strerror or error}); name another folder") from error
-    endings: dict[int, Status] = {0: "done", _PARTIAL: "partial" if stage.partial else "failed"}
-    status: Status = endings.get(code, "interrupted" if code == _INTERRUPTED else "failed")
+    endings: dict[int, Literal["done", "partial", "failed", "interrupted"]] = {0: "done", _INTERRUPTED: "interrupted"}
+    status = "partial" if code == _PARTIAL and stage.partial else endings.get(code, "failed")
     seconds = time.monotonic() - began
     files = listing(stage.outputs) if status in {"done", "partial"} else {}
     State(status, step.parts, seconds, files).write(state)
-    tick("failed" if status == "failed" else _phase(status), seconds)
+    tick(status, seconds)
     return code
 
 
-def _phase(status: Status) -> Phase:
-    return "running" if status == "started" else status
-
-
 def _clear(step: Step, out: Path) -> None:
-    """Make room for a new attempt; a trained model is costly, so the last one is put aside."""
+    """Remove the last attempt; a trained model, which is costly, is moved to `earlier/`."""
     folder = step.stage.folder
     if not folder.is_dir():
         return
@@ -164,7 +203,7 @@ def _clear(step: Step, out: Path) -> None:
 
 
 def _start(words: tuple[str, ...], log: int) -> subprocess.Popen[bytes]:
-    """Start a command out of reach of the terminal's Ctrl-C, which this process passes on once."""
+    """Start a command in a session of its own: the terminal's Ctrl-C reaches this process alone, which passes it on."""
     return subprocess.Popen(  # noqa: S603 - our own program, and no shell
         [sys.executable, "-m", "nirgen", *words],
         stdin=subprocess.DEVNULL,
@@ -176,12 +215,12 @@ def _start(words: tuple[str, ...], log: int) -> subprocess.Popen[bytes]:
 
 
 def _die_with_parent() -> None:
-    """Have the system kill this process when the one that started it is killed: two attempts must not overlap."""
+    """Have the kernel kill this process with its parent: two attempts must not overlap."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
-    """Wait for a command; on Ctrl-C it is asked to stop, and told to on the second."""
+    """Wait for a command; the first Ctrl-C interrupts it, the second kills it."""
     asked = False
     while True:
         try:
@@ -200,80 +239,49 @@ def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
         return _INTERRUPTED if asked else code
 
 
-def write_record(out: Path, recipe: str, outcome: Outcome, began: str) -> None:
-    """Write `run.json`: what was run when, how long it took, and how it ended."""
-    stages = [
-        {"stage": one.step.stage.name, "phase": one.phase, "seconds": round(one.seconds, 3), "why": one.step.why}
-        | {"command": command_line(one.step)}
-        for one in outcome.progress
-    ]
-    record = {"schema": 1, "recipe": recipe, "began": began, "exit_code": outcome.exit_code, "stages": stages}
-    write_whole(out / "run.json", json.dumps(record, indent=2).encode() + b"\n")
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """An expected number beside the measured one, as words.
-
-    Attributes:
-        what: The number, and where the expectation is from.
-        expected: Its value and how far off it may be.
-        measured: What this run has.
-        agrees: `-` where one of the two is not known.
-    """
-
-    what: str
-    expected: str
-    measured: str
-    agrees: Literal["yes", "no", "-"]
-
-
-def summary(recipe: Recipe, outcome: Outcome) -> str:
-    """The summary as Markdown."""
-    lines = [f"# {recipe.name}", "", recipe.about, "", "| stage | state | seconds | why |", "| --- | --- | --- | --- |"]
-    lines += [
-        f"| {one.step.stage.name} | {one.phase} | {one.seconds:.1f} | {one.step.why} |" for one in outcome.progress
-    ]
-    if recipe.expect:
-        lines += ["", "| number | expected | measured here | agrees |", "| --- | --- | --- | --- |"]
-        lines += [
-            f"| {one.what} | {one.expected} | {one.measured} | {one.agrees} |" for one in comparisons(recipe, outcome)
-        ]
-    lines += ["", "## Commands", "", "```sh", *(command_line(one.step) for one in outcome.progress), "```", ""]
-    lines += ["## Results", ""]
-    lines += [f"- `${{{name}}}`: {path}" for name, path in outputs_of(outcome).items() if path.exists()]
-    return "\n".join([*lines, *(["", f"**{outcome.problem}**"] if outcome.problem else []), ""])
-
-
-def outputs_of(outcome: Outcome) -> dict[str, Path]:
-    """Files and folders that stages write, by `stage.output`."""
-    return {
+def summary(recipe: Recipe, outcome: Outcome, out: Path) -> str:
+    """Return the summary of a run as Markdown, with links to results and logs relative to the run folder."""
+    stages = [(one.step.stage.name, one.phase, f"{one.seconds:.1f}", one.step.why) for one in outcome.progress]
+    lines = [f"# {recipe.name}", "", recipe.about, "", *markdown_table(("stage", "state", "seconds", "why"), stages)]
+    outputs = {
         f"{one.step.stage.name}.{option}": path
         for one in outcome.progress
         for option, path in one.step.stage.outputs.items()
     }
+    if recipe.expect:
+        rows = [_compare(expected, outputs) for expected in recipe.expect]
+        lines += ["", *markdown_table(("number", "expected", "measured here", "agrees"), rows)]
+    lines += ["", "## Commands", "", "```sh", *(command_line(one.step) for one in outcome.progress), "```", ""]
+    lines += ["## Results", ""]
+    for name, path in outputs.items():
+        if path.exists():
+            pages = sorted(path.glob("*.html")) if path.is_dir() else []
+            lines.append(f"- `${{{name}}}`: {', '.join(_link(each, out) for each in (path, *pages))}")
+    logs = [log_file(out, one.step.stage.name) for one in outcome.progress]
+    lines += ["", "## Logs", "", *(f"- {_link(log, out)}" for log in logs if log.exists())]
+    return "\n".join([*lines, *(["", f"**{outcome.problem}**"] if outcome.problem else []), ""])
 
 
-def comparisons(recipe: Recipe, outcome: Outcome) -> list[Comparison]:
-    """What a recipe expects beside what a run has."""
-    outputs = outputs_of(outcome)
-    return [_compare(expected, outputs) for expected in recipe.expect]
+def _link(path: Path, out: Path) -> str:
+    text = os.path.relpath(path, out)
+    return f"[{text}]({quote(text)})"
 
 
-def _compare(expected: Expectation, outputs: dict[str, Path]) -> Comparison:
+def _compare(expected: Expectation, outputs: Mapping[str, Path]) -> tuple[str, str, str, str]:
+    """Return a number's name, the expected and the measured value, and yes or no (`-` if one of them is unknown)."""
     number = measured(expected, outputs)
     wanted = "nothing known" if expected.value is None else f"{expected.value:g}"
     if expected.tolerance is not None:
         wanted += f" ± {expected.tolerance:g}"
-    agrees: Literal["yes", "no", "-"] = "-"
+    agrees = "-"
     if number is not None and expected.value is not None and expected.tolerance is not None:
         agrees = "yes" if abs(number - expected.value) <= expected.tolerance else "no"
     source = f" ({expected.source})" if expected.source else ""
-    return Comparison(f"{expected.what}{source}", wanted, NOT_MEASURED if number is None else f"{number:g}", agrees)
+    return f"{expected.what}{source}", wanted, NOT_MEASURED if number is None else f"{number:g}", agrees
 
 
-def measured(expected: Expectation, outputs: dict[str, Path]) -> float | None:
-    """The number that a run has for an expectation; None if it has none.
+def measured(expected: Expectation, outputs: Mapping[str, Path]) -> float | None:
+    """Return the number that a run has for an expectation; None if there is none.
 
     Args:
         expected: With the file and the place in it.
@@ -282,17 +290,16 @@ def measured(expected: Expectation, outputs: dict[str, Path]) -> float | None:
     if expected.file is None:
         return None
     text = re.sub(r"\$\{([^}]*)\}", lambda match: str(outputs.get(match[1], match[0])), expected.file)
-    try:
+    with suppress(OSError, ValueError, KeyError, TypeError, StopIteration):
         value: Any = json.loads(Path(text).read_bytes())
         for key in expected.at.split(".") if expected.at else []:
             value = _inner(value, key)
         return len(value) if isinstance(value, list) else float(value)
-    except (OSError, ValueError, KeyError, TypeError, StopIteration):
-        return None
+    return None
 
 
 def _inner(value: Any, key: str) -> Any:
-    """The entry of a mapping by its key, or of a list by what one of its keys is."""
+    """Return the entry of a mapping, or of a list by position or by `name=value` of its entry."""
     if not isinstance(value, list):
         return value[key]
     name, equals, wanted = key.partition("=")

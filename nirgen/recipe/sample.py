@@ -1,4 +1,4 @@
-"""Data that a recipe can be tried on: made images, small, and the same every time."""
+"""Small synthetic data to try a recipe on; the same seed gives the same bytes."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ def write_sample(out: Path, *, frames: int = 4, seed: int = 0) -> None:
 
     Args:
         out: The folder to write; new, or empty.
-        frames: Of each recording, and half as many to translate as of all recordings.
-        seed: Of the scenes.
+        frames: Pairs of each of the three recordings; half as many as all pairs are frames to translate.
+        seed: Random seed of the scenes.
 
     Raises:
-        OutputError: The folder holds something, or can't be written.
+        OutputError: The folder is not empty, or can't be written.
     """
     make_folder(out)
     if any(out.iterdir()):
@@ -54,12 +54,11 @@ def write_sample(out: Path, *, frames: int = 4, seed: int = 0) -> None:
                 {"id": len(images) + 1, "file_name": name, "height": _HEIGHT, "width": _WIDTH}
                 | {"sequence": recording, "split": split}
             )
-            for category, (name_of_class, box) in enumerate(boxes.items(), start=1):
+            for category, box in enumerate(boxes.values(), start=1):
                 annotations.append(
                     {"id": len(annotations) + 1, "image_id": len(images), "category_id": category, "bbox": box}
                     | {"area": box[2] * box[3], "iscrowd": 0}
                 )
-                assert name_of_class == tuple(_COLOURS)[category - 1]
     categories = [{"id": number, "name": name} for number, name in enumerate(_COLOURS, start=1)]
     _dump(out / "real.json", {"images": images, "annotations": annotations, "categories": categories})
     entries = []
@@ -71,7 +70,7 @@ def write_sample(out: Path, *, frames: int = 4, seed: int = 0) -> None:
 
 
 def _scene(random: np.random.Generator) -> tuple[NDArray[np.uint8], dict[str, list[int]]]:
-    """A frame (96, 128, 3) and the boxes (x, y, width, height) in it, by class."""
+    """Return a frame (96, 128, 3), and its boxes (x, y, width, height) by class, in the order of `_COLOURS`."""
     horizon = int(random.integers(30, 50))
     rgb = np.empty((_HEIGHT, _WIDTH, 3), np.int16)
     rgb[:horizon] = random.integers((90, 130, 180), (130, 170, 230))
@@ -89,7 +88,7 @@ def _scene(random: np.random.Generator) -> tuple[NDArray[np.uint8], dict[str, li
 
 
 def _nir(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """What a NIR camera might see of a frame: (96, 128), vegetation bright and sky dark."""
+    """Return a NIR-like image (96, 128) of a frame: vegetation bright, sky dark."""
     red, green, blue = (rgb[..., channel].astype(np.float64) for channel in range(3))
     return np.clip(0.5 * red + 0.8 * green - 0.4 * blue + 20, 0, 255).round().astype(np.uint8)
 
@@ -104,7 +103,7 @@ def _label(name: str, box: list[int]) -> dict[str, Any]:
 
 def _save(path: Path, pixels: NDArray[np.uint8]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(pixels).save(path, quality=92)  # PNG takes no notice of it
+    Image.fromarray(pixels).save(path, quality=92)  # PNG ignores it
 
 
 def _dump(path: Path, value: Any) -> None:

@@ -172,7 +172,7 @@ def score_charts(survey: Survey) -> list[Chart]:
         survey.boxes.fidelity,
         survey.generated[survey.boxes.frame],
         np.linspace(0, 1, 26),
-        note="1: what the box promises is as visible in NIR as in RGB; low is bad.",
+        note="1: the object is as visible in NIR as in RGB; low is bad.",
         label="fidelity",
         of="boxes",
     )
@@ -236,5 +236,5 @@ def _edges(values: NDArray[np.float32]) -> NDArray[np.float64]:
 
 def _shared(series: Mapping[str, NDArray[np.float64]]) -> str:
     if len(series) < 2:
-        return f"Of {next(iter(series))} images alone: there are none of the other kind to compare with."
+        return f"Of {next(iter(series))} images only: there are none of the other kind."
     return f"Generated and real share {100 * overlap(*series.values()):.0f} % of this distribution."

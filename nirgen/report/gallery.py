@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from nirgen.collection import Item
     from nirgen.progress import Progress
-    from nirgen.report.pictures import Painter, Picture
+    from nirgen.report.pictures import Painter
     from nirgen.report.survey import Survey
     from nirgen.scores import Scores
 
@@ -183,52 +183,6 @@ def _from_the_middle(ranked: Sequence[int]) -> list[int]:
     return [ranked[place] for place in sorted(range(len(ranked)), key=lambda place: (abs(place - middle), place))]
 
 
-@dataclass(frozen=True, slots=True)
-class ImageCard:
-    """An image of a mosaic."""
-
-    key: str
-    trouble: str
-    because: tuple[str, ...]  # captions of the scores that stand out, worst first
-    about: str
-    picture: Picture | None  # None if its file can't be shown
-
-
-@dataclass(frozen=True, slots=True)
-class BoxCard:
-    """A box with its surroundings."""
-
-    key: str
-    category: str
-    colour: str
-    trouble: float
-    fidelity: float | None  # None if unknown
-    tags: tuple[str, ...]  # suggestions and flags
-    nir: Picture | None
-    rgb: Picture | None
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two pictures of one scene under a slider, each with its name."""
-
-    title: str
-    key: str
-    about: str
-    left: tuple[str, Picture]
-    right: tuple[str, Picture]
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """All pictures of a report."""
-
-    worst: tuple[ImageCard, ...]
-    best: tuple[ImageCard, ...]
-    boxes: tuple[BoxCard, ...]
-    comparisons: tuple[Comparison, ...]
-
-
 def make_gallery(
     survey: Survey,
     choice: Choice,
@@ -237,7 +191,7 @@ def make_gallery(
     painter: Painter,
     *,
     report: Progress | None = None,
-) -> Gallery:
+) -> dict[str, list[dict[str, Any]]]:
     """Draw the chosen images and boxes.
 
     Args:
@@ -247,6 +201,10 @@ def make_gallery(
         scores: Of the images.
         painter: Makes the pictures.
         report: Progress callback.
+
+    Returns:
+        Values for the template: cards of images (`worst`, `best`) and of `boxes`, and `comparisons`, whose `left` and
+        `right` are pairs of a name and a picture. A picture is None if its file is missing or unreadable.
     """
     boxes_of: dict[int, list[int]] = {}
     for box in choice.boxes:
@@ -263,66 +221,71 @@ def make_gallery(
             report("draw", done, total)
 
     badness = badness_of(survey)
-    cards: dict[int, ImageCard] = {}
+    cards: dict[int, dict[str, Any]] = {}
     for number in (*choice.worst, *choice.best):
         item = kept[number]
         because = tuple(
             f"{name} {survey.scores[name][number]:.3g}, {_rank(float(badness[name][number]))}"
             for name in reasons(badness, number)
         )
-        picture = painter.nir(item, MOSAIC_SIDE, _notes(item, scores))
-        cards[number] = ImageCard(item.key, f"{survey.trouble[number]:.2f}", because, describe(item), picture)
+        cards[number] = {
+            "key": item.key,
+            "trouble": f"{survey.trouble[number]:.2f}",
+            "because": because,
+            "about": describe(item),
+            "picture": painter.nir(item, MOSAIC_SIDE, _notes(item, scores)),
+        }
         step()
-    box_cards: dict[int, BoxCard] = {}
+    box_cards: dict[int, dict[str, Any]] = {}
     for frame, boxes in boxes_of.items():
         box_cards |= _box_cards(survey, kept[frame], boxes, scores, painter)
         step()
-    comparisons: list[Comparison] = []
+    comparisons: list[dict[str, Any]] = []
     for number, names in choice.compared.items():
         title = ", ".join(_COMPARED.get(name, f"shows {name}") for name in names)
         comparisons += _compare(kept[number], kept.get(choice.twins.get(number, -1)), title, scores, painter)
         step()
-    return Gallery(
-        worst=tuple(cards[number] for number in choice.worst),
-        best=tuple(cards[number] for number in choice.best),
-        boxes=tuple(box_cards[box] for box in choice.boxes),
-        comparisons=tuple(comparisons),
-    )
+    return {
+        "worst": [cards[number] for number in choice.worst],
+        "best": [cards[number] for number in choice.best],
+        "boxes": [box_cards[box] for box in choice.boxes],
+        "comparisons": comparisons,
+    }
 
 
 def _box_cards(
     survey: Survey, item: Item, boxes: Sequence[int], scores: Scores, painter: Painter
-) -> dict[int, BoxCard]:
+) -> dict[int, dict[str, Any]]:
     """Return the cards of some boxes of one image, which is read once."""
     numbers = [int(survey.boxes.number[box]) for box in boxes]
     scored = scores.of(item).boxes
     cards = {}
     for box, number, (nir, rgb) in zip(boxes, numbers, painter.crops(item, numbers), strict=True):
         category = item.boxes[number].category
-        cards[box] = BoxCard(
-            key=item.boxes[number].key,
-            category=category,
-            colour=painter.colours[category],
-            trouble=float(survey.boxes.trouble[box]),
-            fidelity=scored[number].fidelity,
-            tags=(*scored[number].tags, *item.boxes[number].flags),
-            nir=nir,
-            rgb=rgb,
-        )
+        cards[box] = {
+            "key": item.boxes[number].key,
+            "category": category,
+            "colour": painter.colours[category],
+            "trouble": float(survey.boxes.trouble[box]),
+            "fidelity": scored[number].fidelity,
+            "tags": [*scored[number].tags, *item.boxes[number].flags],
+            "nir": nir,
+            "rgb": rgb,
+        }
     return cards
 
 
-def _compare(item: Item, twin: Item | None, title: str, scores: Scores, painter: Painter) -> Iterator[Comparison]:
+def _compare(item: Item, twin: Item | None, title: str, scores: Scores, painter: Painter) -> Iterator[dict[str, Any]]:
     """Yield an image beside its RGB image, and beside the real NIR image of the same scene if there is one."""
     kind = "generated NIR" if item.generated else "real NIR"
     nir, rgb = painter.nir(item, SLIDER_SIDE, _notes(item, scores)), painter.rgb(item, SLIDER_SIDE)
     if nir is None or rgb is None:
         return
-    yield Comparison(title, item.key, describe(item), ("RGB", rgb), (kind, nir))
+    yield {"title": title, "key": item.key, "about": describe(item), "left": ("RGB", rgb), "right": (kind, nir)}
     real = None if twin is None else painter.nir(twin, SLIDER_SIDE)
     if twin is not None and real is not None:
-        title = "real and generated NIR of one scene"
-        yield Comparison(title, item.key, f"the real one is {twin.key}", ("real NIR", real), (kind, nir))
+        title, about = "real and generated NIR of one scene", f"the real one is {twin.key}"
+        yield {"title": title, "key": item.key, "about": about, "left": ("real NIR", real), "right": (kind, nir)}
 
 
 def _notes(item: Item, scores: Scores) -> list[str]:

@@ -75,7 +75,9 @@ def write_report(
     painter = Painter(class_colours(collection.categories))
     gallery = make_gallery(found, choice, collection.items(), scores, painter, report=report)
     title = options.title or collection.name
-    values = numbers(title, collection, facts, found, choice, gallery=gallery, statistics=statistics)
+    kept = ("key", "category", "trouble", "fidelity", "tags")
+    boxes = [{name: card[name] for name in kept} for card in gallery["boxes"]]
+    values = numbers(title, collection, facts, found, choice, boxes=boxes, statistics=statistics)
     short = tuple(in_short(collection, facts, found, statistics, len(painter.unreadable)))
     page = _render(
         values,

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nirgen.collection import Collection
-    from nirgen.report.gallery import Choice, Gallery
+    from nirgen.report.gallery import Choice
     from nirgen.report.survey import Statistics, Survey
 
 
@@ -121,10 +121,10 @@ def _left_out(origin: str, what: str, count: int, examples: Sequence[str]) -> di
 
 def _leaks(leaks: Sequence[Mapping[str, Any]]) -> Iterator[Fact]:
     if not leaks:
-        yield Fact("Leaks", "none: nothing in val or test is known to be in training")
+        yield Fact("Leaks", "none known between training and val or test")
         return
     count = f"{len(leaks):,} images" if len(leaks) > 1 else "1 image"
-    text = f"{count} of val or test, or the like of which, training has seen; allowed when it was built"
+    text = f"{count} of val or test, or near copies of them, are in training; accepted by --allow-leak"
     yield Fact("Leaks", text, warning=True)
     yield Fact("Leaks", f"such as {', '.join(each['key'] for each in leaks[:EXAMPLES])}")
 
@@ -169,17 +169,16 @@ def in_short(
     judged = int((~np.isnan(survey.boxes.fidelity)).sum())
     if judged:
         parts = [f"{survey.tags[tag]:,} {tag}" for tag in TAGS if survey.tags[tag]]
-        named = f"; look at these first: {', '.join(parts)}" if parts else f", and found none {' or '.join(TAGS)}"
-        yield f"The scores could judge {_count(judged, 'box', 'boxes')}{named}."
+        yield f"{_count(judged, 'box', 'boxes')} scored; suspect: {', '.join(parts) or 'none'}."
     if shared := _shared(statistics):
         yield (
             f"Generated and real NIR share {100 * shared['levels']:.0f} % of their distribution of intensities and "
             f"{100 * shared['slopes']:.0f} % of that of gradients."
         )
     yield from _missing("NIR", survey.no_nir, "These images have no scores and no pictures here.")
-    yield from _missing("RGB", survey.no_rgb, "Scores that need them are unknown, unless made before.")
+    yield from _missing("RGB", survey.no_rgb, "Scores that need them are unknown, unless computed before.")
     if unreadable:
-        yield f"Of {_count(unreadable, 'image')} a file is there and can't be read."
+        yield f"Unreadable files: of {_count(unreadable, 'image')}."
     yield from (f"{fact.name}: {fact.text}." for fact in facts.lines if fact.warning)
 
 
@@ -190,10 +189,10 @@ def numbers(
     survey: Survey,
     choice: Choice,
     *,
-    gallery: Gallery,
+    boxes: Sequence[Mapping[str, Any]],
     statistics: Mapping[bool, Statistics],
 ) -> dict[str, Any]:
-    """Return the whole report as plain values; no clock, host or absolute path is among them."""
+    """Return the whole report as plain values, without clock, host or absolute path; `boxes` are the worst ones."""
     badness = badness_of(survey)
     return {
         "schema": SCHEMA,
@@ -229,14 +228,8 @@ def numbers(
             for name, shown in (("worst", choice.worst), ("best", choice.best))
         },
         "worst_boxes": [
-            {
-                "key": card.key,
-                "category": card.category,
-                "trouble": _rounded(card.trouble),
-                "fidelity": None if card.fidelity is None else _rounded(card.fidelity),
-                "tags": list(card.tags),
-            }
-            for card in gallery.boxes
+            {name: _rounded(value) if isinstance(value, float) else value for name, value in card.items()}
+            for card in boxes
         ],
         "compared": [
             {"key": survey.frames[number].key, "as": list(names)} for number, names in choice.compared.items()

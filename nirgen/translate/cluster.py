@@ -1,8 +1,7 @@
-"""The engine for a cluster: Ray Data hands tasks of some sources to actors, and each actor has a worker process.
+"""Engine for a cluster: Ray Data gives tasks of some sources to actors, and each actor has a worker process.
 
-Ray takes care of machines: it starts actors where there is room, and gives the task of one that died to another. The
-worker process below an actor takes care of images: one that kills its process is told from the others there, as on a
-single machine.
+Ray manages machines: it starts actors where there is room, and gives the task of one that died to another. The worker
+process below an actor manages images: one that kills its process is identified there, as on a single machine.
 """
 
 from __future__ import annotations
@@ -12,15 +11,16 @@ import os
 import pickle
 import socket
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
-from itertools import chain, islice
+from dataclasses import dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nirgen.errors import ConfigError, NirgenError
+from nirgen.errors import ConfigError, NirgenError, one_line
 from nirgen.translate.options import processors
 from nirgen.translate.summary import Stopwatch
-from nirgen.translate.worker import Elsewhere, Setup, describe
+from nirgen.translate.translators import Elsewhere, describe
+from nirgen.translate.worker import Setup
 from nirgen.translate.workers import Crew, WorkerError
 
 if TYPE_CHECKING:
@@ -28,16 +28,15 @@ if TYPE_CHECKING:
 
     import pyarrow as pa
 
-    from nirgen.translate.items import Item, Row, Source, Translator
-    from nirgen.translate.options import RunOptions, TranslateOptions
-    from nirgen.translate.stores import FolderSink, UrlSink
+    from nirgen.translate.items import Item, Row
+    from nirgen.translate.job import Job
     from nirgen.translate.summary import Totals
-    from nirgen.translate.worker import Loader
+    from nirgen.translate.translators import Loader
 
 
-# Sources of a task: what is translated again after an actor died, and what comes back at once.
+# Sources of a task, which come back together, and are translated again after their actor died.
 _SOURCES_IN_TASK = {"cpu": 8, "cuda": 64}
-# Tasks that Ray is given at once; it starts its actors anew for the next ones, and holds all of them in memory.
+# Tasks that Ray gets at once; it holds all of them in memory, and starts its actors anew for the next ones.
 _TASKS_AT_ONCE = 1_000
 _COLUMN = "pickled"
 _CONNECT_SECONDS = 10.0
@@ -51,13 +50,13 @@ class Cluster:
 
     Args:
         loader: Makes the model in each worker.
-        address: Of the cluster, such as `10.0.0.1:6379`; None for one on this machine that ends with the run.
-        workers: How many; None for one a GPU, or else one a machine.
+        address: Address of the cluster, such as `10.0.0.1:6379`; None for one on this machine that ends with the run.
+        workers: Number of workers; None for one a GPU, or else one a machine.
         device: `cpu` or `cuda`; None for `cpu`, if the cluster has no GPUs.
 
     Raises:
         NirgenError: Ray is not installed.
-        ConfigError: The device is another.
+        ConfigError: The device is neither.
     """
 
     def __init__(
@@ -72,53 +71,32 @@ class Cluster:
         self._device = device
 
     def describe(self) -> Elsewhere:
-        """What a run records of the model, which is loaded on this machine's processor for it.
+        """Return the model's description, which a run records.
 
         Raises:
             NirgenError: It can't be loaded.
         """
-        return describe(self._loader("cpu"), "ray")
+        return describe(self._loader, "cpu", "ray")
 
     def __call__(
-        self,
-        items: Iterable[Item],
-        *,
-        source: Source,
-        sink: FolderSink | UrlSink,
-        translator: Translator,
-        options: TranslateOptions,
-        run: RunOptions,
-        stopwatch: Stopwatch | None = None,
-        stopped: Callable[[], bool] = lambda: False,
+        self, items: Iterable[Item], job: Job, stopwatch: Stopwatch, stopped: Callable[[], bool]
     ) -> Generator[Row]:
-        """Translate and store; see `translate_items`. Tasks that are not through when it is to stop are given up.
+        """Translate and store; see `translate_items`. Tasks that are under way when the run is stopped are given up.
 
         Raises:
-            NirgenError: There is no such cluster, a worker can't begin, or nothing can be stored any more.
+            NirgenError: There is no such cluster, a worker can't start, or nothing can be stored any more.
             WorkerError: A bug.
         """
-        waiting, watch = iter(items), stopwatch or Stopwatch()
-        first = next(waiting, None)
-        if first is None:
-            return
         with _connected(self._address):
             place = _Place.choose(self._device, self._workers)
-            watch.devices = place.workers
-            setup = Setup(
-                loader=self._loader,
-                device=place.device,
-                model=describe(translator, "ray"),
-                source=source,
-                sink=sink,
-                options=options,
-                run=run.model_copy(update={"workers": max(1, min(run.workers, place.processors))}),
-                threads=place.processors,
-                memory_share=place.memory_share,
-            )
-            for answer in _answers(chain([first], waiting), setup, place, stopped):
-                sink.images += answer.images
-                sink.bytes += answer.bytes
-                watch.merge(answer.times)
+            stopwatch.devices = place.workers
+            run = job.run.model_copy(update={"workers": max(1, min(job.run.workers, place.processors))})
+            job = replace(job, translator=Elsewhere.of(job.translator, "ray"), run=run, memory_share=place.memory_share)
+            setup = Setup(self._loader, place.device, place.processors, job)
+            for answer in _answers(iter(items), setup, place, stopped):
+                job.sink.images += answer.images
+                job.sink.stored_bytes += answer.bytes
+                stopwatch.merge(answer.times)
                 yield from answer.rows
                 if answer.error is not None:
                     raise answer.error
@@ -126,26 +104,19 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where workers go, by what the cluster has.
+    """The distribution of workers over a cluster."""
 
-    Attributes:
-        device: `cpu` or `cuda`.
-        workers: How many.
-        processors: Of each worker.
-        memory_share: Of a device's memory, what one worker may use.
-    """
-
-    device: str
+    device: str  # `cpu` or `cuda`
     workers: int
-    processors: int
-    memory_share: float
+    processors: int  # of each worker
+    memory_share: float  # of a device's memory, for one worker
 
     @classmethod
     def choose(cls, device: str | None, workers: int | None) -> _Place:
         """Choose for the cluster that this process is connected to.
 
         Raises:
-            ConfigError: It has fewer processors or GPUs than that, or has GPUs and nobody said whether to use them.
+            ConfigError: It has too few processors or GPUs, or has GPUs and no device was named.
         """
         import ray
 
@@ -158,40 +129,27 @@ class _Place:
         workers = workers or wanted
         if not 1 <= workers <= room:
             raise ConfigError(f"the cluster has {room} {of} for {workers} workers; use fewer, or another --device")
-        on_one_machine = -(-workers // machines)
-        return cls(
-            device or "cpu",
-            workers,
-            max(1, cores // max(workers, machines)),
-            1.0 if device == "cuda" else 1 / on_one_machine,
-        )
+        share = 1.0 if device == "cuda" else 1 / -(-workers // machines)
+        return cls(device or "cpu", workers, max(1, cores // max(workers, machines)), share)
 
 
 @dataclass(frozen=True, slots=True)
 class _Answer:
-    """What came of a task.
-
-    Attributes:
-        rows: Of its sources.
-        images: How many outputs were stored.
-        bytes: How large they are together.
-        times: The stopwatch's totals.
-        error: What ended it; None if nothing did.
-    """
+    """The result of a task."""
 
     rows: list[Row]
-    images: int
+    images: int  # outputs that were stored
     bytes: int
     times: Totals
-    error: Exception | None
+    error: Exception | None  # that ended it
 
 
 class _Actor:
     """Translates tasks by a worker process of its own.
 
     Args:
-        setup: Pickled.
-        folder: Which relative paths are relative to.
+        setup: A pickled `Setup`.
+        folder: The working folder of the run, for relative paths.
     """
 
     def __init__(self, setup: bytes, folder: str) -> None:
@@ -200,24 +158,24 @@ class _Actor:
         self._crew: Crew | None = None
 
     def __call__(self, task: pa.Table) -> pa.Table:
-        """Give an answer for a table of sources."""
+        """Translate a table of sources, and return a table of one answer."""
         import pyarrow as pa
 
         answer = self._answer([_unpickled(item) for item in task[_COLUMN].to_pylist()])
         return pa.table({_COLUMN: pa.array([pickle.dumps(answer)], pa.large_binary())})
 
     def _answer(self, items: Sequence[Item]) -> _Answer:
-        sink, stopwatch = self._setup.sink, Stopwatch()
+        sink, stopwatch = self._setup.job.sink, Stopwatch()
         error: Exception | None = None
-        images, size = sink.images, sink.bytes
+        images, size = sink.images, sink.stored_bytes
         rows: list[Row] = []
         try:
             self._enter()
             self._crew = self._crew or Crew([self._setup])
-            rows.extend(self._crew.rows(items, sink=sink, stopwatch=stopwatch))
+            rows.extend(self._crew.rows(items, sink, stopwatch))
         except (NirgenError, WorkerError) as problem:
             error = problem
-        return _Answer(rows, sink.images - images, sink.bytes - size, stopwatch.totals(), error)
+        return _Answer(rows, sink.images - images, sink.stored_bytes - size, stopwatch.totals(), error)
 
     def _enter(self) -> None:
         try:
@@ -230,7 +188,7 @@ class _Actor:
 
 
 def _answers(items: Iterator[Item], setup: Setup, place: _Place, stopped: Callable[[], bool]) -> Generator[_Answer]:
-    """Let Ray Data do tasks, and take their answers as they come."""
+    """Run tasks by Ray Data, and yield their answers as they come."""
     import ray.data
 
     each = _SOURCES_IN_TASK[place.device]
@@ -261,7 +219,7 @@ def _unpickled(data: bytes) -> Any:
 
 @contextmanager
 def _connected(address: str | None) -> Generator[None]:
-    """Be connected to a cluster; one that is begun here ends here."""
+    """Connect to a cluster; one that is started here ends here."""
     ray = _import_ray()
     ours = not ray.is_initialized()
     if ours:
@@ -286,8 +244,7 @@ def _connect(address: str | None) -> None:
         else:
             ray.init(address, **quiet)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
-        reason = " ".join(str(error).split())
-        raise NirgenError(f"no cluster of Ray answers at {address or 'local'!r}: {reason}") from error
+        raise NirgenError(f"no cluster of Ray answers at {address or 'local'!r}: {one_line(error)}") from error
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False

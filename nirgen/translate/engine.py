@@ -1,65 +1,50 @@
 """Engine of translation: items, a translator and a sink in, one row a source out.
 
-Images are read and decoded in threads, translated in the calling thread, encoded and written in threads. What is in
-flight is bounded by the number of workers and the batch size. A batch that does not fit into memory is halved, and an
-image that does not fit is tiled. With batches of one image, rows come in the order of the sources; larger batches
-gather images of one padded size.
+Images are read and decoded in threads, translated in the calling thread, encoded and written in threads; the number of
+workers and the batch size bound the images in flight. A batch that does not fit in memory is halved, an image that does
+not fit is tiled. Batches of one image keep the order of the sources; larger ones gather images of one padded size.
 """
 
 from __future__ import annotations
 
+import hashlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
-from functools import partial
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 
-from nirgen.devices import available_bytes
-from nirgen.errors import ShapeError
-from nirgen.translate.pictures import NO_MEMORY, NOT_FINITE, Picture, Reader, Writer, ahead, behind
-from nirgen.translate.summary import Stopwatch
-from nirgen.translate.tiling import DEFAULT_OVERLAP, DEFAULT_TILE, translate_tiles
+from nirgen import images
+from nirgen.errors import ImageError
+from nirgen.translate.items import Row
+from nirgen.translate.network import NO_MEMORY, NOT_FINITE, Network, Picture
+from nirgen.translate.ordered import ahead, behind
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from torch import Tensor
+    from numpy.typing import NDArray
 
-    from nirgen.translate.items import Item, Row, Sink, Source, Translator
-    from nirgen.translate.options import RunOptions, TranslateOptions
+    from nirgen.translate.items import Item
+    from nirgen.translate.job import Job
+    from nirgen.translate.summary import Stopwatch
 
 
-# How many images may wait for others of their size, in batches.
+# Images that may wait for others of their size, in batches.
 _BATCHES_WAITING = 4
 
 
 def translate_items(
-    items: Iterable[Item],
-    *,
-    source: Source,
-    sink: Sink,
-    translator: Translator,
-    options: TranslateOptions,
-    run: RunOptions,
-    stopwatch: Stopwatch | None = None,
-    stopped: Callable[[], bool] = lambda: False,
-    memory_share: float = 1.0,
+    items: Iterable[Item], job: Job, stopwatch: Stopwatch, stopped: Callable[[], bool]
 ) -> Generator[Row]:
-    """Translate sources and store their outputs.
+    """Translate sources and store their outputs, in this process.
 
     Args:
-        items: What to translate; taken as it is needed.
-        source: Where the images are.
-        sink: Where the outputs go.
-        translator: The model.
-        options: What changes pixels.
-        run: Batch size, workers and pixel limit.
-        stopwatch: Is told where the time goes.
-        stopped: Asked before each batch; once it is true, no other is begun, and what is translated is written.
-        memory_share: Of the device's memory that is available, what may be used, in (0, 1].
+        items: Taken as they are needed.
+        job: Everything else that translation needs.
+        stopwatch: Gets the times of all stages.
+        stopped: Checked before each batch; once True, no other is begun, and translated images are written.
 
     Yields:
         The row of each source, once its output is stored.
@@ -67,16 +52,12 @@ def translate_items(
     Raises:
         OutputError: Nothing can be stored any more.
     """
-    watch = stopwatch or Stopwatch()
-    read = Reader(source, translator, options, run.pixel_limit, watch)
-    write = Writer(sink, options, watch)
-    network = Network(translator, options, run, watch, memory_share=memory_share)
-    depth = 2 * run.workers
-    with ThreadPoolExecutor(run.workers, thread_name_prefix="nirgen") as pool:
+    workers, network = job.run.workers, Network(job, stopwatch)
+    with ThreadPoolExecutor(workers, thread_name_prefix="nirgen") as pool:
         try:
-            pictures = ahead(pool, read, items, depth, watch)
+            pictures = ahead(pool, Reader(job, stopwatch), items, 2 * workers, stopwatch)
             translated = _in_flight(_batches(pictures, network, stopped), network)
-            yield from behind(pool, write, translated, depth, watch)
+            yield from behind(pool, Writer(job, stopwatch), translated, 2 * workers, stopwatch)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -84,7 +65,7 @@ def translate_items(
 def _batches(
     pictures: Iterable[Picture], network: Network, stopped: Callable[[], bool]
 ) -> Iterator[list[Picture] | Picture]:
-    """Gather pictures of one padded size; those that failed pass through."""
+    """Gather pictures of one padded size; failed ones pass through."""
     batches: dict[tuple[int, ...], list[Picture]] = {}
     waiting = 0
     for picture in pictures:
@@ -109,7 +90,7 @@ def _batches(
 
 
 def _in_flight(batches: Iterable[list[Picture] | Picture], network: Network) -> Iterator[Picture]:
-    """Translate batches, with as many begun as the network allows."""
+    """Translate batches, several at once where the network allows it."""
     begun: deque[Callable[[], list[Picture]]] = deque()
     for batch in batches:
         if isinstance(batch, Picture):
@@ -122,235 +103,67 @@ def _in_flight(batches: Iterable[list[Picture] | Picture], network: Network) -> 
         yield from begun.popleft()()
 
 
-# Of the memory that is available, as much is used.
-_USED_SHARE = 0.8
-# A batch on a device holds about as many pixels, and no more images than that.
-_BATCH_PIXELS, _BATCH_IMAGES = 4_000_000, 32
-_SMALLEST_TILE = 64
+@dataclass(frozen=True, slots=True)
+class Reader:
+    """Reads, hashes, decodes, resizes and pads sources, in threads."""
 
+    job: Job
+    stopwatch: Stopwatch
 
-class Network:
-    """The model, and what has been learnt of the memory that it needs.
-
-    Args:
-        translator: The model.
-        options: What changes pixels.
-        run: Batch size, and whether images may be tiled.
-        stopwatch: Counts the model's time.
-        memory_share: Of the memory that is available, what may be used, in (0, 1].
-    """
-
-    def __init__(
-        self,
-        translator: Translator,
-        options: TranslateOptions,
-        run: RunOptions,
-        stopwatch: Stopwatch,
-        *,
-        memory_share: float = 1.0,
-    ) -> None:
-        self._translator = translator
-        self._options = options
-        self._run = run
-        self._stopwatch = stopwatch
-        self._memory_share = _USED_SHARE * memory_share
-        self._on_device = getattr(translator, "translate_on_device", None)
-        self.device = torch.device(getattr(translator, "device", "cpu"))
-        self._fitting: dict[tuple[int, ...], int] = {}
-        self._tiles: dict[tuple[int, ...], int] = {}
-
-    @property
-    def in_flight(self) -> int:
-        """How many batches may be begun before the first is finished: two keep a device busy while one is copied."""
-        return 2 if self._on_device is not None and self.device.type != "cpu" else 1
-
-    def batch_size(self, shape: tuple[int, ...]) -> int:
-        """How many pictures of a padded shape (H, W, 3) to begin together.
-
-        On a CPU, one: batches gain nothing there.
-        """
-        if self._run.batch_size is not None:
-            return self._run.batch_size
-        if self.device.type == "cpu":
-            return 1
-        return max(1, min(_BATCH_IMAGES, _BATCH_PIXELS // (shape[0] * shape[1])))
-
-    def begin(self, batch: Sequence[Picture]) -> Callable[[], list[Picture]]:
-        """Begin to translate pictures of one padded size; where memory does not suffice, in smaller batches or tiles.
-
-        Args:
-            batch: At least one picture that has not failed, all of one padded shape.
-
-        Returns:
-            What gives the pictures, translated or failed, in the same order; it waits for the device.
-        """
-        rest = list(batch)
-        finishes: list[Callable[[], list[Picture]]] = []
-        while rest:
-            fitting = self._fits(_shape(rest[0]))
-            part = rest[: max(1, fitting)]
-            finish = self._tiled(part[0]) if fitting == 0 else self._whole(part)
-            if finish is not None:
-                finishes.append(finish)
-                rest = rest[len(part) :]
-        return lambda: [picture for finish in finishes for picture in finish()]
-
-    def _fits(self, shape: tuple[int, ...]) -> int:
-        """How many images of a shape fit into memory as whole ones; 0 if none does, or tiles are asked for."""
-        if self._options.tile is not None:
-            return 0
-        if shape not in self._fitting:
-            self._fitting[shape] = min(self.batch_size(shape), self._estimate(shape))
-        return self._fitting[shape]
-
-    def _estimate(self, shape: tuple[int, ...]) -> int:
-        """How many images of a shape fit by what the translator says of its needs; many if it says nothing."""
-        needed = getattr(self._translator, "bytes_per_pixel", None)
-        available = available_bytes(self.device)
-        if not needed or available is None:
-            return _BATCH_IMAGES if self._run.batch_size is None else self._run.batch_size
-        return int(self._memory_share * available / (needed * shape[0] * shape[1]))
-
-    def _whole(self, part: list[Picture]) -> Callable[[], list[Picture]] | None:
-        """Begin a batch; None if it didn't fit, which is remembered for this size."""
-        shape = _shape(part[0])
-        launch = self._launch if self._on_device is None else self._launch_on_device
+    def __call__(self, item: Item) -> Picture:
+        """Return a source ready for the model, or failed by its bytes or its name."""
+        job = self.job
+        row = Row(item.source, job.translator.id, job.options.id, "done")
+        if item.problem:
+            return Picture(item, row).failed(item.problem)
         try:
-            with self._stopwatch.timing("model", len(part)):
-                return launch(part)
-        except ShapeError as error:
-            failed = [picture.failed(f"{picture.item.source!r}: {error}") for picture in part]
-            return lambda: failed
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-        self._fitting[shape] = len(part) // 2
-        self._free()
-        return None
+            with self.stopwatch.timing("read"):
+                data = job.source.read(item)
+                row = replace(row, source_sha256=hashlib.sha256(data).hexdigest())
+            with self.stopwatch.timing("decode"):
+                rgb = images.decode(data, item.source, pixel_limit=job.run.pixel_limit)
+                row = replace(row, source_width=rgb.shape[1], source_height=rgb.shape[0])
+                rgb = rgb if job.options.size is None else images.resize(rgb, job.options.size)
+                size = (rgb.shape[0], rgb.shape[1])
+                return Picture(item, row, images.pad_to_stride(rgb, job.translator.stride), size)
+        except ImageError as error:
+            return Picture(item, row).failed(str(error))
+        except MemoryError:
+            return Picture(item, row).failed(f"{item.source!r}: {NO_MEMORY}")
 
-    def _tiled(self, picture: Picture) -> Callable[[], list[Picture]] | None:
-        """One image in tiles; None if a tile didn't fit, and a smaller one is to be tried."""
-        assert picture.rgb is not None
-        shape, (height, width) = picture.rgb.shape, picture.size
-        tile = self._options.tile or self._tiles.get(shape) or self._first_tile(shape)
-        if tile == 0 or (self._run.no_tiles and self._options.tile is None):
-            failed = [picture.failed(f"{picture.item.source!r}: {NO_MEMORY}")]
-            return lambda: failed
-        stride = self._translator.stride
-        overlap = min(DEFAULT_OVERLAP, tile // 4 // stride * stride)
+
+@dataclass(frozen=True, slots=True)
+class Writer:
+    """Quantises, encodes, hashes and stores outputs, in threads."""
+
+    job: Job
+    stopwatch: Stopwatch
+
+    def __call__(self, picture: Picture) -> Row:
+        """Store the output of a picture that has not failed, and return its row."""
+        if picture.pixels is None:
+            return picture.row
         try:
-            with self._stopwatch.timing("model"):
-                tiled = translate_tiles(self._translator, picture.rgb[:height, :width], tile=tile, overlap=overlap)
-        except (MemoryError, RuntimeError) as error:
-            if not _is_out_of_memory(error):
-                raise
-            self._free()
-            smaller = tile // 2 // stride * stride
-            if self._options.tile is not None or smaller < max(stride, _SMALLEST_TILE):
-                failed = [picture.failed(f"{picture.item.source!r}: {NO_MEMORY}")]
-                return lambda: failed
-            self._tiles[shape] = smaller
+            with self.stopwatch.timing("encode"):
+                pixels = self._quantised(picture.pixels)
+                if pixels is None:
+                    return picture.failed(f"{picture.item.source!r}: {NOT_FINITE}").row
+                data = images.encode(pixels, self.job.options.format)
+            with self.stopwatch.timing("write"):
+                digest = hashlib.sha256(data).hexdigest()
+                self.job.sink.write(picture.item, data)
+        except ImageError as error:
+            return picture.failed(str(error)).row
+        except MemoryError:
+            return picture.failed(f"{picture.item.source!r}: {NO_MEMORY}").row
+        height, width = picture.size
+        return replace(picture.row, output=picture.item.output, output_sha256=digest, width=width, height=height)
+
+    def _quantised(self, pixels: NDArray[np.float32] | images.Pixels) -> images.Pixels | None:
+        """Round to levels, if the device has not; None if some values are not finite."""
+        if pixels.dtype != np.float32:
+            return pixels  # type: ignore[return-value]
+        if not np.isfinite(pixels).all():
             return None
-        row = replace(picture.row, method="tiled", tiles=tiled.tiles, seam=float(np.float32(tiled.seam)))
-        done = [replace(picture, rgb=None, pixels=tiled.nir, row=row)]
-        return lambda: done
-
-    def _first_tile(self, shape: tuple[int, ...]) -> int:
-        """The largest tile worth trying: smaller than the image, and within what memory is said to hold; 0 if none."""
-        stride = self._translator.stride
-        tile = DEFAULT_TILE
-        while tile >= max(stride, _SMALLEST_TILE):
-            if tile < max(shape[:2]) and self._estimate((tile, tile)) > 0:
-                return tile // stride * stride
-            tile //= 2
-        return 0
-
-    def _launch(self, part: list[Picture]) -> Callable[[], list[Picture]]:
-        """Translate a batch on the CPU, or by a translator that takes care of its device itself."""
-        arrays = [picture.rgb for picture in part if picture.rgb is not None]
-        stacked = arrays[0][np.newaxis] if len(arrays) == 1 else np.stack(arrays)
-        rgb = torch.from_numpy(stacked).permute(0, 3, 1, 2)
-        nir = self._translator.translate(rgb, [picture.size for picture in part]).numpy()
-        done = [
-            replace(picture, rgb=None, pixels=values[:, : picture.size[0], : picture.size[1]])
-            for picture, values in zip(part, nir, strict=True)
-        ]
-        return lambda: done
-
-    def _launch_on_device(self, part: list[Picture]) -> Callable[[], list[Picture]]:
-        """Copy a batch to the device, translate and round it there, and copy the levels back; all without waiting.
-
-        On a GPU, batches of one size have one shape: what is missing of the last one is filled up.
-        """
-        assert self._on_device is not None
-        gpu = self.device.type == "cuda"
-        count = max(len(part), self._fitting.get(_shape(part[0]), 1)) if gpu else len(part)
-        host = torch.zeros((count, *_shape(part[0])), dtype=torch.uint8, pin_memory=gpu)
-        for place, picture in zip(host.numpy(), part, strict=False):
-            place[...] = picture.rgb
-        sizes = [picture.size for picture in part] + [part[-1].size] * (count - len(part))
-        with torch.inference_mode():
-            rgb = host.to(self.device, non_blocking=True).permute(0, 3, 1, 2)
-            nir = self._on_device(rgb, sizes)[: len(part)]
-            levels = round_levels(nir, self._options.channels, self._options.bit_depth)
-            finite = torch.stack(
-                [torch.isfinite(values[:, :h, :w].sum()) for values, (h, w) in zip(nir, sizes, strict=False)]
-            )
-            copies = [torch.empty(on.shape, dtype=on.dtype, pin_memory=gpu) for on in (levels, finite)]
-            for copy, on in zip(copies, (levels, finite), strict=True):
-                copy.copy_(on, non_blocking=True)
-        event = torch.cuda.Event() if gpu else None
-        if event is not None:
-            event.record(torch.cuda.current_stream(self.device))
-        return partial(self._collect, part, copies[0], copies[1], event)
-
-    def _collect(
-        self, part: list[Picture], levels: Tensor, finite: Tensor, event: torch.cuda.Event | None
-    ) -> list[Picture]:
-        """The pictures of a batch, once the device is done with it."""
-        if event is not None:
-            with self._stopwatch.timing("model", 0):
-                event.synchronize()
-        return [
-            replace(picture, rgb=None, pixels=values[: picture.size[0], : picture.size[1]])
-            if good
-            else picture.failed(f"{picture.item.source!r}: {NOT_FINITE}")
-            for picture, values, good in zip(part, levels.numpy(), finite.tolist(), strict=True)
-        ]
-
-    def _free(self) -> None:
-        """Give back what an attempt that failed has left reserved."""
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)
-            torch.cuda.empty_cache()
-
-
-def round_levels(nir: Tensor, channels: int, bit_depth: int) -> Tensor:
-    """Quantise a batch where it is, with the levels that `images.to_channels` and `images.to_pixels` give.
-
-    Args:
-        nir: (N, C, H, W) float in [0, 1], C being 1 or 3; values that overshoot are clamped.
-        channels: 1 or 3.
-        bit_depth: 8 or 16.
-
-    Returns:
-        (N, H, W) for 1 channel, (N, H, W, 3) for 3; uint8 or uint16.
-    """
-    nir = nir.float()
-    if channels == 1:
-        nir = nir[:, 0] if nir.shape[1] == 1 else (nir[:, 0] + nir[:, 1] + nir[:, 2]) / 3
-    else:
-        nir = nir.expand(-1, 3, -1, -1).permute(0, 2, 3, 1)
-    levels = nir.double().clamp_(0, 1).mul_(2**bit_depth - 1).round_().nan_to_num_(0)
-    return levels.to(torch.uint8 if bit_depth == 8 else torch.int32).to(torch.uint8 if bit_depth == 8 else torch.uint16)
-
-
-def _shape(picture: Picture) -> tuple[int, ...]:
-    assert picture.rgb is not None
-    return picture.rgb.shape
-
-
-def _is_out_of_memory(error: BaseException) -> bool:
-    """Torch says so with a class of its own on a device, and on the CPU only in the text."""
-    texts = ("not enough memory", "can't allocate memory", "out of memory")
-    return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(text in str(error) for text in texts)
+        options = self.job.options
+        return images.to_pixels(images.to_channels(pixels, options.channels), options.bit_depth)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Records and protocols of a translation: item, manifest row, source, sink, translator. Imports nothing heavy."""
+"""Records and protocols of a translation: item, manifest row, source, sink, translator."""
 
 from __future__ import annotations
 
@@ -19,18 +19,19 @@ class Translator(Protocol):
     An implementation computes each image of a batch as if it were alone, so that the same source gives the same bytes
     whatever it shares a batch with.
 
-    It may have more, which is used where it is there:
+    Optional members, used where they exist:
 
     - `device`: Where it runs, a `torch.device` or its name; else `cpu`.
+    - `precision`: `fp32`, `bf16` or `fp16`, which `run.json` records.
     - `bytes_per_pixel`: Memory that one image takes while it is translated, for each of its padded pixels; by it,
       batches and tiles are chosen before memory runs out.
-    - `translate_on_device(rgb, sizes)`: As `translate`, but `rgb` is on `device` in any memory format, and so is what
-      it gives, in any floating type. It doesn't wait for the device, so that copies and other batches go on meanwhile.
+    - `translate_on_device(rgb, sizes)`: As `translate`, but `rgb` is on `device` in any memory format, and so is the
+      result, in any floating type. It doesn't wait for the device, so that copies and other batches go on meanwhile.
     """
 
     @property
     def id(self) -> str:
-        """Sha256 of all that decides what the model computes, as 64 hexadecimal digits."""
+        """Sha256 of everything that decides what the model computes, as 64 hexadecimal digits."""
         ...
 
     @property
@@ -40,7 +41,7 @@ class Translator(Protocol):
 
     @property
     def header(self) -> Mapping[str, Any]:
-        """What the manifest records of the model; plain values that JSON can hold."""
+        """Description of the model for the manifest; plain values that JSON can hold."""
         ...
 
     def translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
@@ -48,89 +49,89 @@ class Translator(Protocol):
 
         Args:
             rgb: (N, 3, H, W) uint8, sRGB, in any memory format; H and W are multiples of `stride`. Each image lies at
-                the top left; what is right of and below it is padding.
+                the top left; the padding is right of and below it.
             sizes: (height, width) of each image without its padding.
 
         Returns:
-            (N, C, H, W) float32 on the CPU: NIR intensity in [0, 1], clamped; C is 1 or 3. What lies outside `sizes` is
-            without meaning.
+            (N, C, H, W) float32 on the CPU: NIR intensity in [0, 1], clamped; C is 1 or 3. Values outside `sizes` are
+            ignored.
         """
         ...
 
 
+def precision_of(translator: Translator) -> str | None:
+    """Return the precision that a translator computes in; None if it doesn't state one."""
+    return getattr(translator, "precision", None)
+
+
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of one source; the columns of the manifest, and a line of the journal.
+    """The result of one source: a row of the manifest and a line of the journal."""
 
-    Attributes:
-        source: POSIX path relative to the root of the sources.
-        model_id: The translator's id.
-        options_id: The id of the options that change pixels.
-        status: `done` or `failed`.
-        source_sha256: Of the file's bytes; None if they could not be read.
-        source_width: In pixels, upright; None if the source could not be decoded.
-        source_height: The same.
-        output: POSIX path relative to the output folder; None if failed.
-        output_sha256: Of the file's bytes; None if failed.
-        width: Of the output, in pixels; None if failed.
-        height: The same.
-        error: Why it failed, in one line; None if done.
-        method: How the network saw the image: `whole` or `tiled`.
-        tiles: Into how many tiles it was cut; None if whole.
-        seam: How much stands out at the tiles' borders; None if whole.
-    """
-
-    source: str
+    source: str  # POSIX path relative to the root of the sources
     model_id: str
-    options_id: str
+    options_id: str  # of the options that change pixels
     status: Literal["done", "failed"]
-    source_sha256: str | None = None
-    source_width: int | None = None
+    source_sha256: str | None = None  # None if the file could not be read
+    source_width: int | None = None  # pixels, upright; None if it could not be decoded
     source_height: int | None = None
-    output: str | None = None
+    output: str | None = None  # POSIX path relative to OUT; None if failed, like the next three
     output_sha256: str | None = None
-    width: int | None = None
+    width: int | None = None  # pixels
     height: int | None = None
-    error: str | None = None
-    method: str = "whole"
-    tiles: int | None = None
-    seam: float | None = None
+    error: str | None = None  # one line; None if done
+    method: str = "whole"  # or `tiled`
+    tiles: int | None = None  # None if whole
+    seam: float | None = None  # see `tiling.seam_meter`; None if whole
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One source and its output.
+    """One source and its output."""
 
-    Attributes:
-        source: POSIX path relative to the plan's root. Names that are not UTF-8 are written with escapes.
-        path: Where the source is.
-        output: POSIX path relative to the output folder.
-        problem: Why this source can't be translated whatever its content, in one line; empty if it can.
-    """
-
-    source: str
-    path: Place
-    output: str
-    problem: str = ""
+    source: str  # POSIX path relative to the root; bytes that are not UTF-8 are escaped
+    output: str  # POSIX path relative to OUT
+    problem: str = ""  # why the name forbids translation, in one line; empty if it doesn't
 
 
 State = Literal["new", "done", "changed", "retry", "missing", "renamed", "fails"]
 
 
 class Source(Protocol):
-    """Gives the bytes of images; called from several threads."""
+    """Reads images below a root; called from several threads."""
+
+    @property
+    def root(self) -> Place:
+        """The folder or URL that names are relative to."""
+        ...
 
     def read(self, item: Item) -> bytes:
-        """The whole file.
+        """Read a source.
 
         Raises:
             ImageError: It can't be read.
         """
         ...
 
+    def has(self, name: str) -> bool:
+        """Return True if a source exists."""
+        ...
+
+    def sha256(self, name: str) -> str | None:
+        """Return the sha256 of a source; None if it does not exist or can't be read."""
+        ...
+
 
 class Sink(Protocol):
-    """Takes the bytes of images; called from several threads."""
+    """Stores images below OUT; called from several threads. Pickled, it counts from 0."""
+
+    images: int  # stored so far
+    stored_bytes: int
+
+    @property
+    def out(self) -> Place:
+        """The folder or URL that outputs are relative to."""
+        ...
 
     def write(self, item: Item, data: bytes) -> None:
         """Store an output, whole or not at all.
@@ -139,4 +140,20 @@ class Sink(Protocol):
             ImageError: This output can't be stored.
             OutputError: No output can be stored.
         """
+        ...
+
+    def has(self, name: str) -> bool:
+        """Return True if OUT has a file of this name."""
+        ...
+
+    def holds(self, output: str, sha256: str) -> bool:
+        """Return True if an output exists with this content."""
+        ...
+
+    def is_empty(self) -> bool:
+        """Return True if OUT has no files or folders."""
+        ...
+
+    def count(self) -> int:
+        """Count the files in OUT, without hidden ones, the manifest and `run.json`."""
         ...

@@ -13,13 +13,14 @@ import hashlib
 import threading
 import unicodedata
 from collections import Counter
-from dataclasses import dataclass, field
+from concurrent.futures import Future, wait
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nirgen.errors import NirgenError
 from nirgen.images import SUFFIXES
 from nirgen.translate.items import Item
-from nirgen.translate.sources import Tally, find_sources
+from nirgen.translate.sources import Tally, find_sources, has_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -30,46 +31,29 @@ if TYPE_CHECKING:
     from nirgen.translate.url import Place
 
 
-# How long a run waits for the sources to be counted before it begins.
+# A run waits this long for the count of its sources before it begins.
 _COUNTING_SECONDS = 1.0
+_NAME_LIMIT_BYTES = 255
 
 
 @dataclass(frozen=True, slots=True)
 class Survey:
-    """What a whole walk found.
+    """The result of a whole walk."""
 
-    Attributes:
-        sources: How many there are, those of other shards included.
-        planned: How many of them are this plan's.
-        listing_sha256: Of the names of all sources, those of other shards included, each followed by a zero byte.
-        tally: What was left aside.
-    """
-
-    sources: int
-    planned: int
-    listing_sha256: str
+    sources: int  # of the listing, other shards included
+    planned: int  # of this plan
+    listing_sha256: str  # of the names of all sources, other shards included, each followed by a zero byte
     tally: Tally
 
 
-@dataclass
-class _Count:
-    """How far a survey is."""
-
-    planned: int = 0
-    sources: int = 0
-    survey: Survey | None = None
-    error: BaseException | None = None
-    done: threading.Event = field(default_factory=threading.Event)
-
-
 class Plan:
-    """The sources of a run in the order of their names, found anew at each iteration.
+    """The sources of a run in the order of their names, walked anew at each iteration.
 
     Args:
         root: The folder that the sources' names are relative to.
         tree: The names.
         suffix: Ending of the outputs, such as `.png`.
-        shard: Which part of the sources is this plan's.
+        shard: The part of the sources that the plan has; None for all.
     """
 
     def __init__(self, root: Place, tree: Tree, suffix: str, shard: Shard | None = None) -> None:
@@ -77,115 +61,77 @@ class Plan:
         self.shard = shard
         self._tree = tree
         self._suffix = suffix
-        self._count: _Count | None = None
+        self._found = 0
+        self._survey: Future[Survey] | None = None
 
     def __iter__(self) -> Iterator[Item]:
-        for item in self._walk("", Tally()):
-            if self.shard is None or self.shard.has(item.source):
-                yield item
-
-    @property
-    def items(self) -> tuple[Item, ...]:
-        """All at once."""
-        return tuple(self)
-
-    @property
-    def other_files(self) -> int:
-        """How many files were left aside because their endings are not those of images."""
-        return self.survey().tally.other_files
-
-    @property
-    def hidden(self) -> int:
-        """How many files and folders were left aside because their names begin with a dot."""
-        return self.survey().tally.hidden
-
-    @property
-    def loops(self) -> tuple[str, ...]:
-        """Symbolic links to a folder above them, which were not followed; relative to the root."""
-        return tuple(self.survey().tally.loops)
+        return (item for item in self._walk("") if self.shard is None or self.shard.has(item.source))
 
     def survey(self) -> Survey:
-        """Count everything, or wait until that is done.
+        """Wait for the count of all sources.
 
         Raises:
             NirgenError: A folder can't be listed, is a translation folder, or leads into OUT.
         """
-        count = self._begin_count()
-        count.done.wait()
-        if count.error is not None:
-            raise count.error
-        assert count.survey is not None
-        return count.survey
+        return self._start_count().result()
 
     def count(self) -> int | None:
-        """How many sources this plan has; None while they are still being counted.
-
-        Raises:
-            NirgenError: As for `survey`.
-        """
-        return self.survey().planned if self._begin_count().done.is_set() else None
+        """Return the number of sources; None while they are being counted. Errors as `survey`."""
+        return self.survey().planned if self._start_count().done() else None
 
     def begin(self) -> None:
-        """Begin to count, and wait until that is done or there is something to begin with.
-
-        Raises:
-            NirgenError: As for `survey`.
-        """
-        count = self._begin_count()
-        count.done.wait(_COUNTING_SECONDS)
-        while not count.done.wait(0.05) and not count.sources:
+        """Start to count, and wait until that is done or there is a source to begin with; errors as `survey`."""
+        survey = self._start_count()
+        wait([survey], timeout=_COUNTING_SECONDS)
+        while not self._found and not wait([survey], timeout=0.05).done:
             pass
         self.count()
 
-    def _begin_count(self) -> _Count:
-        if self._count is None:
-            self._count = _Count()
-            threading.Thread(target=self._run_count, args=(self._count,), name="nirgen-count", daemon=True).start()
-        return self._count
+    def _start_count(self) -> Future[Survey]:
+        if self._survey is None:
+            self._survey = Future()
+            # A daemon thread: an interrupted run does not wait for it.
+            threading.Thread(target=self._count_all, args=(self._survey,), name="nirgen-count", daemon=True).start()
+        return self._survey
 
-    def _run_count(self, count: _Count) -> None:
-        tally, digest = Tally(), hashlib.sha256()
+    def _count_all(self, survey: Future[Survey]) -> None:
+        tally, digest, planned = Tally(), hashlib.sha256(), 0
         try:
             for source in self._names("", tally):
                 digest.update(source.encode() + b"\0")
-                count.sources += 1
-                count.planned += self.shard is None or self.shard.has(source)
-            count.survey = Survey(count.sources, count.planned, digest.hexdigest(), tally)
-        except BaseException as error:  # noqa: BLE001 - it is raised where the count is asked for
-            count.error = error
-        finally:
-            count.done.set()
+                self._found += 1
+                planned += self.shard is None or self.shard.has(source)
+            survey.set_result(Survey(self._found, planned, digest.hexdigest(), tally))
+        except BaseException as error:  # noqa: BLE001 - raised by `survey`
+            survey.set_exception(error)
 
     def _names(self, prefix: str, tally: Tally) -> Iterator[str]:
         """The names of all sources, in order."""
         files, folders = self._tree.entries(prefix, tally)
-        for name, is_folder in in_order(files, folders):
+        for name, is_folder in _in_order(files, folders):
             if is_folder:
                 yield from self._names(f"{prefix}{name}/", tally)
             else:
-                yield utf8(prefix + name)
+                yield _utf8(prefix + name)
 
-    def _walk(self, prefix: str, tally: Tally) -> Iterator[Item]:
+    def _walk(self, prefix: str) -> Iterator[Item]:
         """All sources and their outputs, in order."""
-        files, folders = self._tree.entries(prefix, tally)
+        files, folders = self._tree.entries(prefix, Tally())
         taken = self._taken(prefix, files, folders)
         outputs = dict(zip(files, name_outputs([*files, *(f"{name}/x" for name in taken)], self._suffix), strict=False))
-        for name, is_folder in in_order(files, folders):
+        for name, is_folder in _in_order(files, folders):
             if is_folder:
-                yield from self._walk(f"{prefix}{name}/", tally)
+                yield from self._walk(f"{prefix}{name}/")
                 continue
             source, output = prefix + name, prefix + outputs[name]
-            why = name_problem(source, output, outputs[name] in taken)
-            yield Item(utf8(source), self.root / source, utf8(output), why)
+            yield Item(_utf8(source), _utf8(output), _name_problem(source, output, outputs[name] in taken))
 
     def _taken(self, prefix: str, files: list[str], folders: list[str]) -> set[str]:
-        """The folders that an output could be named as, and that have sources."""
-        ends = {
-            name_key(name) for name in folders if name.endswith(self._suffix) or name_key(name).endswith(self._suffix)
-        }
-        if not ends or not files:
+        """The folders whose names an output could have, and that have sources."""
+        if not files:
             return set()
-        return {name for name in folders if name_key(name) in ends and self._tree.has_sources(f"{prefix}{name}/")}
+        ends = {_key(name) for name in folders if name.endswith(self._suffix) or _key(name).endswith(self._suffix)}
+        return {name for name in folders if _key(name) in ends and has_sources(self._tree, f"{prefix}{name}/")}
 
 
 def make_plan(
@@ -199,10 +145,10 @@ def make_plan(
         out: The output folder, which need not exist.
         suffix: Ending of the outputs, such as `.png`.
         listing: A text file with one path a line, which may be absolute if it lies in the folder.
-        shard: Which part of the sources to take; None for all.
+        shard: The part of the sources to take; None for all.
 
     Returns:
-        The plan. Of a folder that takes long to walk, there is at least one source, and the rest is still being found.
+        A plan of at least one source. A folder that takes long to walk is still being counted.
 
     Raises:
         NirgenError: There is nothing to translate, source and output folders overlap, or the sources are outputs.
@@ -210,26 +156,17 @@ def make_plan(
     root, tree, where = find_sources(source, out, listing)
     plan = Plan(root, tree, suffix, shard)
     plan.begin()
-    if plan.count() == 0:
-        _refuse_nothing(plan, where)
+    if plan.count() == 0 and (shard is None or not plan.survey().sources):
+        tally = plan.survey().tally
+        raise NirgenError(
+            f"no images in {where} ({tally.other_files} other files, {tally.hidden} hidden); "
+            f"known endings: {' '.join(sorted(SUFFIXES))}"
+        )
     return plan
 
 
-def _refuse_nothing(plan: Plan, where: str) -> None:
-    survey = plan.survey()
-    if survey.sources and plan.shard is not None:
-        return
-    raise NirgenError(
-        f"no images in {where} ({survey.tally.other_files} other files, {survey.tally.hidden} hidden); "
-        f"known endings: {' '.join(sorted(SUFFIXES))}"
-    )
-
-
-NAME_LIMIT_BYTES = 255
-
-
 def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
-    """The outputs' names, by the rules of this module.
+    """Name the outputs, by the rules of this module.
 
     Args:
         sources: Distinct POSIX paths.
@@ -242,13 +179,13 @@ def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
         >>> name_outputs(["a/b.jpg", "x.jpg", "X.png"], ".png")
         ['a/b.png', 'x.jpg.png', 'X.png.png']
     """
-    folders = {name_key(folder) for source in sources for folder in _folders(source)}
+    folders = {_key(folder) for source in sources for folder in _folders(source)}
     names = [_short_name(source, suffix) for source in sources]
     while True:
-        takers = Counter(name_key(name) for name in names)
+        takers = Counter(_key(name) for name in names)
         lengthened = False
         for index, (source, name) in enumerate(zip(sources, names, strict=True)):
-            taken = takers[name_key(name)] > 1 or name_key(name) in folders
+            taken = takers[_key(name)] > 1 or _key(name) in folders
             if taken and name != source + suffix:
                 names[index] = source + suffix
                 lengthened = True
@@ -257,15 +194,15 @@ def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
 
 
 def _folders(source: str) -> Iterator[str]:
-    """The folders that a path lies in, as far as it names them."""
+    """All folders above a path."""
     while "/" in source:
         source = source.rpartition("/")[0]
         yield source
 
 
-def in_order(files: list[str], folders: list[str]) -> list[tuple[str, bool]]:
-    """A folder's names in the order of the paths that begin with them, and whether each is a folder."""
-    named = [(utf8(name), name, False) for name in files] + [(f"{utf8(name)}/", name, True) for name in folders]
+def _in_order(files: list[str], folders: list[str]) -> list[tuple[str, bool]]:
+    """(name, is folder) in the order of the paths that begin with the names."""
+    named = [(_utf8(name), name, False) for name in files] + [(f"{_utf8(name)}/", name, True) for name in folders]
     return [(name, is_folder) for _, name, is_folder in sorted(named)]
 
 
@@ -276,24 +213,23 @@ def _short_name(source: str, suffix: str) -> str:
     return f"{folder}{slash}{stem}{suffix}"
 
 
-def name_key(path: str) -> str:
-    """What is equal for names that some file system takes for the same; folders are the file system's own matter."""
+def _key(path: str) -> str:
+    """A key that is equal for names that some file system takes for the same; folders keep their own."""
     folder, slash, name = path.rpartition("/")
     return folder + slash + (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
 
 
-def utf8(path: str) -> str:
-    """A path as text that UTF-8 can hold: other bytes become escapes."""
+def _utf8(path: str) -> str:
+    """A path as valid UTF-8 text: other bytes are escaped."""
     return path if path.isascii() else path.encode("utf-8", "backslashreplace").decode()
 
 
-def name_problem(source: str, output: str, is_folder: bool) -> str:
-    """Why a source's name forbids translating it; empty if it doesn't."""
-    if utf8(source) != source:
+def _name_problem(source: str, output: str, is_folder: bool) -> str:
+    if _utf8(source) != source:
         return f"{source!r} has a name that is not UTF-8; rename it"
     length = len(output.rpartition("/")[2].encode())
-    if length > NAME_LIMIT_BYTES:
-        return f"{source!r} gives an output name of {length} bytes, over the limit of {NAME_LIMIT_BYTES}; rename it"
+    if length > _NAME_LIMIT_BYTES:
+        return f"{source!r} gives an output name of {length} bytes, over the limit of {_NAME_LIMIT_BYTES}; rename it"
     if is_folder:
         return f"{source!r} gives an output with the name of the folder {output!r}; rename one of them"
     return ""

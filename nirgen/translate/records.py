@@ -1,128 +1,144 @@
-"""Manifest, journal and run.json of a translation folder, on disk or at a URL.
+"""Manifest, journal and `run.json` of a translation folder, on disk or at a URL.
 
-Those of a URL are copied to a local folder when a run begins, and put back when it ends; the journal's new lines are
-put every few seconds as an object of their own, `.nirgen/journal/00000000.jsonl` and so on, so that a killed run is
-resumed on any machine. `.nirgen/began` marks the folder as nirgen's.
+The records of a URL are copied to a local folder when a run begins, and put back when it ends; new lines of the journal
+are put every few seconds as an object of their own, `.nirgen/journal/00000000.jsonl` and so on, so that a killed run is
+resumed on any machine. `.nirgen/began` marks the URL as a translation folder.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import tempfile
 import time
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import cached_property
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nirgen import runlog
 from nirgen.errors import NirgenError, OutputError
-from nirgen.files import locked
-from nirgen.translate import journal as journals
-from nirgen.translate import manifest as manifests
-from nirgen.translate.journal import FOLDER, Journal, journal_path, merge_rows, sort_lines, to_line
-from nirgen.translate.manifest import NAME, RUN_NAME
+from nirgen.files import check_schema, is_temporary, locked
+from nirgen.translate.journal import FOLDER, Journal, journal_path, merge_rows, read_journal, to_line
+from nirgen.translate.manifest import NAME, RUN_NAME, iter_rows, read_header, write_rows
 from nirgen.translate.stores import unwritable
-from nirgen.translate.url import Url, unreachable
+from nirgen.translate.url import Url, reason, unreachable
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from nirgen.translate.items import Row
+    from nirgen.translate.manifest import Manifest
     from nirgen.translate.url import Place
 
 
 RUN_SCHEMA = 1
-
-
-@dataclass(frozen=True, slots=True)
-class Recorded:
-    """What an output folder says of itself.
-
-    Attributes:
-        out: The folder.
-        run: `run.json` of the last run; empty if there is none, or it is damaged.
-        forgotten: Whether its rows are not to count.
-    """
-
-    out: Path
-    run: Mapping[str, Any]
-    forgotten: bool = False
-
-    def rows(self) -> Iterator[Row]:
-        """One row a source, sorted; the journal's before the manifest's, the later before the earlier.
-
-        They are read anew each time, and never held all at once.
-        """
-        if self.forgotten:
-            return iter(())
-        lines = sort_lines(journals.read_lines(self.out), self.out / journals.FOLDER)
-        return merge_rows(manifests.iter_rows(self.out), lines)
-
-    @property
-    def empty(self) -> bool:
-        """Whether there are no rows."""
-        return next(self.rows(), None) is None
-
-
-def read_recorded(out: Path) -> Recorded:
-    """Read what a folder, which need not exist, says of itself.
-
-    Raises:
-        OutputError: Manifest, journal or run.json are not of this nirgen's making.
-    """
-    manifests.read_header(out)
-    next(journals.read_lines(out), None)
-    return Recorded(out, _read_run(out))
-
-
-def _read_run(out: Path) -> dict[str, Any]:
-    """`run.json`; empty if it is missing or damaged, for then nothing relies on it (see `_other_root`)."""
-    try:
-        run = json.loads((out / RUN_NAME).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    if not isinstance(run, dict) or "schema" not in run:
-        return {}
-    if run["schema"] != RUN_SCHEMA:
-        raise OutputError(
-            f"{str(out / RUN_NAME)!r} has schema {run['schema']}, and this nirgen reads {RUN_SCHEMA}; use another OUT"
-        )
-    return run
-
-
-BEGAN = "began"
-# The journal's lines are put when there are so many, or the first of them has waited so long.
+# Lines of the journal are put when there are so many, or the first of them has waited so long.
 _LINES_IN_PART, _SECONDS_IN_PART = 200, 5.0
 
 
 class Records:
-    """Those of a folder.
+    """The records of a folder, which need not exist.
 
     Args:
-        folder: Where they are.
+        folder: Where manifest, journal and `run.json` are.
     """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @cached_property
+    def run(self) -> Mapping[str, Any]:
+        """`run.json` of the last run; empty if it is missing or damaged.
+
+        Raises:
+            OutputError: It is of another schema.
+        """
+        values = runlog.read_run(self.folder)
+        if "schema" not in values:
+            return {}
+        check_schema(self.folder / RUN_NAME, values["schema"], RUN_SCHEMA, "use another OUT", error=OutputError)
+        return values
+
+    def rows(self) -> Iterator[Row]:
+        """Yield one row a source, sorted: the journal's, else the manifest's. They are never held all at once.
+
+        Raises:
+            OutputError: Manifest or journal are damaged, or of another schema.
+        """
+        return merge_rows(iter_rows(self.folder), read_journal(self.folder), self.folder / FOLDER)
+
+    @property
+    def empty(self) -> bool:
+        """True if there are no rows; errors as `rows`."""
+        return next(self.rows(), None) is None
+
+    @property
+    def exist(self) -> bool:
+        """True if the folder is a translation folder.
+
+        Raises:
+            OutputError: It is no folder, or its manifest is damaged or of another schema.
+        """
+        if self.folder.exists() and not self.folder.is_dir():
+            raise OutputError(f"OUT {str(self.folder)!r} is not a folder; use another OUT")
+        return read_header(self.folder) is not None or (self.folder / FOLDER).is_dir()
+
     def open_journal(self) -> Journal:
-        """The journal of a run that begins.
+        """Open the journal of a run that begins, and remove the temporary files of killed runs.
 
         Raises:
             OutputError: It can't be written, or another run is writing it.
         """
+        with self.writing():
+            self.folder.mkdir(parents=True, exist_ok=True)
         return Journal(self.folder)
 
+    @contextmanager
+    def writing(self) -> Generator[None]:
+        """Turn errors of the system in a block that writes to the folder into one line."""
+        try:
+            yield
+        except OSError as error:
+            raise OutputError(
+                f"OUT {str(self.folder)!r} can't be written: {reason(error)}; what is done stays; mend this or use "
+                "another OUT"
+            ) from error
+
+    def remove_temporary(self) -> None:
+        """Remove the temporary files of killed processes; the caller holds the folder's lock."""
+        for folder, _, names in os.walk(self.folder):
+            for name in names:
+                if is_temporary(name):
+                    (Path(folder) / name).unlink()
+
+    def write_manifest(self, rows: Iterable[Row], header: Manifest) -> None:
+        """Write the manifest, of rows sorted by source."""
+        write_rows(self.folder, rows, header)
+        self.publish(NAME)
+
+    def write_run(self, values: Mapping[str, Any]) -> None:
+        """Write `run.json`."""
+        runlog.write_run(self.folder, {"schema": RUN_SCHEMA, **values})
+        self.publish(RUN_NAME)
+
+    def forget(self, journal: Journal, kept: Collection[str], header: Manifest) -> None:
+        """Remove all rows but those of the sources in `kept`, so that an interrupted redo resumes like any run."""
+        if kept:
+            self.write_manifest((row for row in self.rows() if row.source in kept), header)
+        else:
+            (self.folder / NAME).unlink(missing_ok=True)
+            self.publish(NAME)
+        journal.clear()
+
     def publish(self, name: str) -> None:
-        """Let others see a file that has been written or removed."""
+        """Make a file that was written or removed visible to other machines."""
 
 
 class UrlRecords(Records):
-    """Those of a URL, as copies.
+    """The records of a URL, as copies.
 
     Args:
         url: The translation folder.
@@ -152,20 +168,19 @@ class UrlRecords(Records):
                 file.writelines(part.read_bytes() for part in parts)
 
     def open_journal(self) -> Journal:
-        """The journal of a run that begins.
+        """Open the journal of a run that begins, and mark the URL as a translation folder.
 
         Raises:
             OutputError: It can't be written.
         """
-        began = self._url / FOLDER / BEGAN
         try:
-            began.write_bytes(b"1\n")
+            (self._url / FOLDER / "began").write_bytes(b"1\n")
             return UrlJournal(self._url, self.folder)
         except OSError as error:
             raise unwritable(self._url, error) from error
 
     def publish(self, name: str) -> None:
-        """Put a file, or remove it if there is none any more.
+        """Put a file, or remove its object if there is no such file.
 
         Raises:
             OutputError: The store did not answer, or refused.
@@ -185,7 +200,7 @@ class UrlJournal(Journal):
 
     Args:
         url: The translation folder.
-        folder: Where the journal is.
+        folder: Of the local journal.
     """
 
     def __init__(self, url: Url, folder: Path) -> None:
@@ -201,13 +216,13 @@ class UrlJournal(Journal):
     ) -> None:
         gone = type(error) is OutputError and isinstance(error.__cause__, OSError)
         try:
-            if not gone:  # else the store would be waited for once more
+            if not gone:  # or else the run would wait for the store once more
                 self._put()
         finally:
             super().__exit__(kind, error, trace)
 
     def append(self, row: Row) -> None:
-        """Write a row; it is put with others, soon.
+        """Write a row, which is put together with later ones.
 
         Raises:
             OutputError: It can't be written.
@@ -220,7 +235,7 @@ class UrlJournal(Journal):
             self._put()
 
     def clear(self) -> None:
-        """Remove all rows: the manifest, which is in the store, has them now, or they are not to count any more."""
+        """Remove all rows, in the store too."""
         super().clear()
         self._lines.clear()
         for part in _parts(self._url):
@@ -240,19 +255,19 @@ class UrlJournal(Journal):
 
 
 def _parts(url: Url) -> list[Url]:
-    """The parts of a journal, in the order of writing."""
+    """The objects of a journal, in the order of writing."""
     folder = url / FOLDER / "journal"
     names = sorted(entry.name for entry in folder.entries())
     return [folder / name for name in names if name.partition(".")[0].isdigit()]
 
 
 @contextmanager
-def records_of(out: Place, *, writes: bool) -> Generator[Records]:
-    """The records of a translation folder, for the length of a run.
+def open_records(out: Place, *, writes: bool) -> Generator[Records]:
+    """Open the records of a translation folder for the length of a run.
 
     Args:
         out: The folder.
-        writes: Whether the run will write; then no other run of this machine may do so with the same URL.
+        writes: The run will write; no other run of this machine may write to the same URL meanwhile.
 
     Raises:
         OutputError: Another run is writing there.
@@ -261,28 +276,22 @@ def records_of(out: Place, *, writes: bool) -> Generator[Records]:
     if isinstance(out, Path):
         yield Records(out)
         return
-    with _folder(out) if writes else _passing_folder() as folder:
+    with _locked_folder(out) if writes else tempfile.TemporaryDirectory(prefix="nirgen-") as folder:
         try:
-            yield UrlRecords(out, folder)
+            yield UrlRecords(out, Path(folder))
         except NirgenError as error:
             shown = str(error).replace(str(folder), str(out))
             raise type(error)(shown) from error
 
 
 @contextmanager
-def _passing_folder() -> Generator[Path]:
-    with tempfile.TemporaryDirectory(prefix="nirgen-") as folder:
-        yield Path(folder)
-
-
-@contextmanager
-def _folder(out: Url) -> Generator[Path]:
-    """An empty folder for copies, the same for each run with this URL, so that it can be locked."""
+def _locked_folder(out: Url) -> Generator[Path]:
+    """An empty folder, the same and locked for each run that writes to this URL."""
     base = Path(tempfile.gettempdir()) / f"nirgen-{os.getuid()}"
     try:
         base.mkdir(mode=0o700, exist_ok=True)
         if base.stat().st_uid != os.getuid():
-            raise OutputError(f"{str(base)!r} belongs to somebody else; remove it")
+            raise OutputError(f"{str(base)!r} belongs to another user; remove it")
     except OSError as error:
         raise OutputError(f"{str(base)!r} can't be made: {error.strerror}; make room for temporary files") from error
     key = sha256(str(out).encode()).hexdigest()[:16]

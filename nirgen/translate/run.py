@@ -1,39 +1,66 @@
-"""Translate a folder: `translate_folder`, `look_ahead` and the preview, which the command line calls as well."""
+"""Translate a folder: `translate_folder` for Python, `execute` and `look_ahead` of a `Request` for the command line."""
 
 from __future__ import annotations
 
-import os
 import time
 from contextlib import closing
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from nirgen import images
-from nirgen.errors import FullError, ImageError, OutputError
-from nirgen.files import write_whole
-from nirgen.translate import resume
-from nirgen.translate.engine import translate_items
-from nirgen.translate.job import forget, prepare, settle, states, summarise, write_manifest, write_run, writing
-from nirgen.translate.journal import join
-from nirgen.translate.manifest import iter_rows
-from nirgen.translate.records import Recorded, records_of
-from nirgen.translate.summary import Count, Progress, Stopwatch
+from nirgen._version import __version__
+from nirgen.errors import FullError, ImageError
+from nirgen.runlog import environment
+from nirgen.translate.engines import Here
+from nirgen.translate.items import precision_of
+from nirgen.translate.job import Job
+from nirgen.translate.manifest import Manifest
+from nirgen.translate.options import RunOptions, TranslateOptions
+from nirgen.translate.plan import make_plan
+from nirgen.translate.records import open_records
+from nirgen.translate.resume import check_owned, check_redo, check_unmixed, find_others, find_states
+from nirgen.translate.stores import open_sink, open_source
+from nirgen.translate.summary import Count, Stopwatch, Summary
+from nirgen.translate.translators import ModelLoader
 from nirgen.translate.url import Url, to_place
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    import numpy as np
-    from numpy.typing import NDArray
+    from collections.abc import Callable, Generator, Iterator
 
     from nirgen.devices import Wanted
-    from nirgen.translate.items import Item, State, Translator
-    from nirgen.translate.job import Engine, Job
+    from nirgen.progress import Progress
+    from nirgen.translate.items import Item, Row, State, Translator
+    from nirgen.translate.job import Engine
     from nirgen.translate.journal import Journal
-    from nirgen.translate.options import RunOptions, Shard, TranslateOptions
+    from nirgen.translate.options import Shard
     from nirgen.translate.plan import Plan
-    from nirgen.translate.summary import Summary
+    from nirgen.translate.records import Records
+    from nirgen.translate.resume import Others
+    from nirgen.translate.summary import Profile
     from nirgen.translate.url import Place
+
+
+@dataclass(frozen=True)
+class Request:
+    """A translation that is asked for."""
+
+    source: Place | None  # a folder or an image file; with a listing, the folder of its names, or None
+    out: Place
+    engine: Engine
+    translator: Translator | None = None  # None: as the engine describes it
+    options: TranslateOptions = field(default_factory=TranslateOptions)
+    run: RunOptions = field(default_factory=RunOptions)
+    listing: Path | None = None
+    shard: Shard | None = None
+
+    @cached_property
+    def plan(self) -> Plan:
+        """The sources and the names of their outputs; errors as `make_plan`."""
+        suffix = f".{self.options.format}"
+        return make_plan(self.source, self.out, suffix, listing=self.listing, shard=self.shard)
 
 
 def translate_folder(
@@ -48,230 +75,237 @@ def translate_folder(
     device: str | None = None,
     precision: Wanted = "auto",
     engine: Engine | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: Progress | None = None,
     stopped: Callable[[], bool] | None = None,
 ) -> Summary:
     """Translate the images of a folder, and write them with a manifest to another.
 
-    What is done already is left alone; what a killed run left is taken up. Images that fail become rows of the
-    manifest.
+    Sources that are done already are left alone; a killed run is resumed. Images that fail become rows of the manifest.
 
     Args:
         source: A folder, or an image file; a path or a URL. With a listing: the folder that the listed names are
             relative to, or None.
-        out: The translation folder, by path or URL; made if it does not exist.
+        out: The translation folder, by path or URL; created if missing.
         model: The name of a model, its file or run folder, or a translator.
-        options: What changes pixels.
-        run: What doesn't.
+        options: Options that change pixels.
+        run: Options that don't.
         listing: A text file with one path a line.
         shard: The part of the sources to translate; None for all.
-        device: Where a named model runs, such as `cpu` or `cuda`; None chooses.
-        precision: What a named model computes in: `fp32`, `bf16`, `fp16`, or `auto` (see `nirgen.load_model`).
-        engine: What translates; None for the threads of this process.
-        progress: Called after each source, in the calling thread.
-        stopped: Asked before each batch; once it is true, what is in flight is finished, and KeyboardInterrupt raised.
+        device: Device of a named model, such as `cpu` or `cuda`; None chooses the best one.
+        precision: Precision of a named model: `fp32`, `bf16`, `fp16`, or `auto` (see `nirgen.load_model`).
+        engine: Translates elsewhere than in this process, see `Workers` and `Cluster`.
+        progress: Progress callback, called in the calling thread with (stage, done, total) after each source: stage
+            `check` counts sources that are done already, `translate` the others; total is None while unknown.
+        stopped: Checked before each batch; once True, batches in flight are finished and KeyboardInterrupt is raised.
 
     Returns:
-        What was done; its `exit_code` is 0 only if every source is.
+        The summary; its `exit_code` is 0 only if every source is done.
 
     Raises:
         NirgenError: There is nothing to translate, the folder can't be written or holds something else; or, with
-            `on_error="stop"`, an image failed. The run can be taken up after the remedy.
-        KeyboardInterrupt: It was stopped, and can be taken up.
+            `on_error="stop"`, an image failed. The run can be resumed after the remedy.
+        KeyboardInterrupt: It was stopped, and can be resumed.
     """
-    started = time.monotonic()
-    place = to_place(out)
-    with records_of(place, writes=True) as records:
-        job = prepare(
-            source, place, records, model=model, options=options, run=run, listing=listing, shard=shard, device=device,
-            precision=precision, stopped=stopped, report=progress,
-        )  # fmt: skip
-        with writing(job.out):
-            job.out.mkdir(parents=True, exist_ok=True)
-        with records.open_journal() as journal:
-            return _run(job, journal, engine or translate_items, started)
+    named = isinstance(model, (str, Path))
+    request = Request(
+        source=None if source is None else to_place(source),
+        out=to_place(out),
+        engine=engine or Here(ModelLoader(model, precision) if isinstance(model, (str, Path)) else None, device),
+        translator=None if named else model,  # type: ignore[arg-type]
+        options=options or TranslateOptions(),
+        run=run or RunOptions(),
+        listing=None if listing is None else Path(listing),
+        shard=shard,
+    )
+    return execute(request, progress=progress, stopped=stopped)
 
 
-def _run(job: Job, journal: Journal, engine: Engine, started: float) -> Summary:
-    recorded, others = settle(job)
-    with writing(job.out):
-        resume.remove_temporary(job.out)
-        if job.run.redo:
-            recorded = forget(job, recorded, others, journal)
-        write_run(job, started, state="running")
-    tally, stopwatch = Count(), Stopwatch()
-    _translate(job, recorded, journal, tally, stopwatch, engine=engine)
-    profile = stopwatch.profile()
-    with writing(job.out):
-        if engine is not translate_items:  # processes of another engine may have been killed while they wrote
-            resume.remove_temporary(job.out)
-        outputs = write_manifest(job, others.gone | others.lost)
-        journal.clear()
-        seconds = time.monotonic() - started
-        summary = summarise(job, tally, others, outputs=outputs, seconds=seconds, profile=profile)
-        write_run(job, started, state="ended", summary=summary)
-    return summary
-
-
-def look_ahead(
-    source: str | Path | Url | None,
-    out: str | Path | Url,
-    *,
-    model: str | Path | Translator = "compact",
-    options: TranslateOptions | None = None,
-    run: RunOptions | None = None,
-    listing: str | Path | None = None,
-    shard: Shard | None = None,
-    device: str | None = None,
-    precision: Wanted = "auto",
-) -> tuple[Plan, list[tuple[Item, State]]]:
-    """What `translate_folder` would do with the same arguments; nothing is written.
-
-    Returns:
-        The plan, and for each of its items in order what is to be done with it and why.
+def look_ahead(request: Request) -> list[tuple[Item, State]]:
+    """Return what `execute` would do with each item, and why; nothing is written.
 
     Raises:
         NirgenError: As `translate_folder`.
     """
-    place = to_place(out)
-    with records_of(place, writes=False) as records:
-        job = prepare(
-            source, place, records, model=model, options=options, run=run, listing=listing, shard=shard, device=device,
-            precision=precision,
-        )  # fmt: skip
-        recorded, _ = settle(job)
-        if job.run.redo:
-            recorded = Recorded(job.out, {}, forgotten=True)
-        return job.plan, list(states(job, recorded))
+    with open_records(request.out, writes=False) as records:
+        job = _prepare(request, records)
+        _settle(request, records, job)
+        return list(find_states(request.plan, None if request.run.redo else records, job))
 
 
-def _translate(
-    job: Job, recorded: Recorded, journal: Journal, tally: Count, stopwatch: Stopwatch, *, engine: Engine
-) -> None:
-    """Translate what is to do, and journal each row as it comes."""
-    found = states(job, recorded)
-    rows = engine(
-        _to_do(job, found, tally),
-        source=job.source,
-        sink=job.sink,
-        translator=job.translator,
-        options=job.options,
-        run=job.run,
-        stopwatch=stopwatch,
-        stopped=job.stopped,
-    )
-    with closing(found), closing(rows):
-        try:
-            for row in rows:
-                journal.append(row)
-                tally.add(row)
-                job.report(Progress("translate", tally.through, tally.to_do(job.plan.count()), row))
-                if row.status == "failed" and job.run.on_error == "stop":
-                    of = tally.to_do(job.plan.survey().planned)
-                    raise ImageError(f"{row.error} (stopped there; {tally.through - 1} of {of} were translated)")
-        except FullError as error:
-            raise FullError(f"{error}{_space_needed(job, tally)}") from error
-    if job.stopped():
-        raise KeyboardInterrupt
+def execute(
+    request: Request, *, progress: Progress | None = None, stopped: Callable[[], bool] | None = None
+) -> Summary:
+    """Run a translation; see `translate_folder`."""
+    started = time.monotonic()
+    with open_records(request.out, writes=True) as records:
+        job = _prepare(request, records)
+        if isinstance(request.engine, Here) and (request.run.redo or records.empty):
+            request.engine.load(job.translator)  # a model that can't be loaded leaves no OUT
+        with records.open_journal() as journal:
+            others = _settle(request, records, job)
+            run = _Run(
+                request, records, job, others, started, progress or (lambda *_: None), stopped or (lambda: False)
+            )
+            return run.execute(journal)
 
 
-def _to_do(job: Job, states: Iterator[tuple[Item, State]], tally: Count) -> Iterator[Item]:
-    """The items that are not done yet, for as long as the run is not to stop."""
-    for item, state in states:
-        if job.stopped():
-            return
-        if state == "done":
-            tally.unchanged += 1
-            job.report(Progress("check", tally.unchanged, job.plan.count()))
-            continue
-        if state == "changed":
-            tally.changing.add(item.source)
-        yield item
+def _prepare(request: Request, records: Records) -> Job:
+    """Put the parts of a run together, and refuse what can be refused before the model is read."""
+    sink = open_sink(request.out)
+    check_owned(records, request.plan, sink)
+    translator = request.translator or request.engine.describe()
+    source = open_source(request.plan.root, request.run.pixel_limit)
+    return Job(translator, source, sink, request.options, request.run)
 
 
-def _space_needed(job: Job, tally: Count) -> str:
-    """How much space the images that are left will take, by those that are written."""
-    left = (tally.to_do(job.plan.survey().planned) or 0) - tally.through
-    if not job.sink.images:
-        return f" ({left} images are left)"
-    each = job.sink.bytes / job.sink.images
-    return f" (about {left * each / 1e6:.1f} MB are needed for the {left} images left, at {each / 1e3:.0f} kB each)"
+def _settle(request: Request, records: Records, job: Job) -> Others:
+    """Refuse to mix, and sort the rows of sources that this run is not about."""
+    check = check_redo if request.run.redo else check_unmixed
+    check(records, request.plan, job)
+    return find_others(records, request.plan, job)
 
 
-def check_preview(picture: Path, source: Place | None, out: Place) -> None:
-    """Refuse, before any work, a picture that could not or should not be written after it.
+@dataclass(frozen=True)
+class _Run:
+    """A run that holds the lock of its folder."""
 
-    Args:
-        picture: The file to write.
-        source: The folder of the sources, or the one source, if given.
-        out: The translation folder, which need not exist.
+    request: Request
+    records: Records
+    job: Job
+    others: Others
+    started: float  # seconds of the monotonic clock
+    report: Progress
+    stopped: Callable[[], bool]
+    count: Count = field(default_factory=Count)
 
-    Raises:
-        OutputError: It does not end in `.png`, is a folder, its folder does not exist or can't be written, or lies in
-            OUT or SRC, where it could take an output's or a photo's place.
-    """
-    if isinstance(source, Url) or isinstance(out, Url):
-        raise OutputError("--preview shows folders of this machine, and no URLs; leave it out")
-    folder, target = picture.resolve().parent, out.resolve()
-    if picture.suffix.lower() != ".png":
-        raise OutputError(f"the preview {str(picture)!r} is written as PNG; give it a name that ends in .png")
-    if picture.is_dir():
-        raise OutputError(f"the preview {str(picture)!r} is a folder; name a file")
-    if target in (folder, *folder.parents):
-        raise OutputError(f"the preview {str(picture)!r} lies inside OUT {str(out)!r}; put it outside of it")
-    if source is not None and source.resolve() in (picture.resolve(), folder, *folder.parents):
-        raise OutputError(f"the preview {str(picture)!r} lies inside SRC {str(source)!r}; put it outside of it")
-    if folder in target.parents and not folder.exists():  # made on the way to OUT
-        return
-    if not folder.is_dir():
-        raise OutputError(f"the preview's folder {str(picture.parent)!r} does not exist; make it first")
-    if not os.access(folder, os.W_OK):
-        raise OutputError(f"the preview's folder {str(picture.parent)!r} can't be written; use another")
+    def execute(self, journal: Journal) -> Summary:
+        """Translate and journal what is to do, then write the manifest."""
+        records, others = self.records, self.others
+        with records.writing():
+            records.remove_temporary()
+            if self.job.run.redo:
+                records.forget(journal, others.kept, self._header())
+            self._write_run("running")
+        profile = self._translate(journal)
+        with records.writing():
+            if not isinstance(self.request.engine, Here):  # its processes may have been killed while they wrote
+                records.remove_temporary()
+            named = self._write_manifest()
+            journal.clear()
+            summary = self._summarise(named, profile)
+            self._write_run("ended", summary)
+        return summary
 
+    def _translate(self, journal: Journal) -> Profile:
+        """Translate what is to do."""
+        stopwatch = Stopwatch()
+        with closing(find_states(self.request.plan, self.records, self.job)) as found:
+            items = self._to_do(found)
+            first = next(items, None)
+            if first is not None:
+                rows = self.request.engine(chain([first], items), self.job, stopwatch, self.stopped)
+                self._journal(rows, journal)
+        if self.stopped():
+            raise KeyboardInterrupt
+        return stopwatch.profile()
 
-def write_preview(
-    plan: Plan, out: Place, picture: Path, *, count: int = 4, pixel_limit: int = images.PIXEL_LIMIT
-) -> int:
-    """Write a picture with a row for each of the first images of a run: the source, then the output.
+    def _journal(self, rows: Generator[Row], journal: Journal) -> None:
+        """Journal each row as it comes, count and report it."""
+        count, plan = self.count, self.request.plan
+        with closing(rows):
+            try:
+                for row in rows:
+                    journal.append(row)
+                    count.add(row)
+                    self.report("translate", count.tried, count.to_do(plan.count()))
+                    if row.status == "failed" and self.job.run.on_error == "stop":
+                        of = count.to_do(plan.survey().planned)
+                        raise ImageError(f"{row.error} (stopped there; {count.tried - 1} of {of} were translated)")
+            except FullError as error:
+                raise FullError(f"{error}{self._space_needed()}") from error
 
-    Args:
-        plan: What the run was about.
-        out: The translation folder.
-        picture: The PNG file to write.
-        count: How many images to show at most.
-        pixel_limit: Sources of more pixels are not shown.
+    def _to_do(self, found: Iterator[tuple[Item, State]]) -> Iterator[Item]:
+        """The items that are not done yet, until the run is stopped."""
+        for item, state in found:
+            if self.stopped():
+                return
+            if state == "done":
+                self.count.unchanged += 1
+                self.report("check", self.count.unchanged, self.request.plan.count())
+                continue
+            if state == "changed":
+                self.count.changing.add(item.source)
+            yield item
 
-    Returns:
-        How many are shown: those that failed or can't be read any more are skipped. If 0, nothing is written.
+    def _space_needed(self) -> str:
+        """An estimate of the space that the remaining images take, by the size of those that are written."""
+        sink = self.job.sink
+        left = (self.count.to_do(self.request.plan.survey().planned) or 0) - self.count.tried
+        if not sink.images:
+            return f" ({left} images are left)"
+        each = sink.stored_bytes / sink.images
+        return f" (about {left * each / 1e6:.1f} MB are needed for the {left} images left, at {each / 1e3:.0f} kB each)"
 
-    Raises:
-        OutputError: The picture can't be written.
-    """
-    assert isinstance(out, Path)
-    recorded = join(plan, iter_rows(out))
-    rows: list[tuple[NDArray[np.uint8], NDArray[np.uint8]]] = []
-    for item, row in recorded:
-        if item is None or row is None or row.output != item.output:
-            continue
-        pair = _read_pair(item, out, pixel_limit)
-        rows += [pair] if pair is not None else []
-        if len(rows) == count:
-            break
-    if rows:
-        try:
-            write_whole(picture, images.encode(images.side_by_side(rows), "png"))
-        except OSError as error:
-            raise OutputError(
-                f"the preview {str(picture)!r} can't be written: {error.strerror}; use another"
-            ) from error
-    return len(rows)
+    def _header(self) -> Manifest:
+        shard: dict[str, Any] | None = None
+        if self.request.shard is not None:
+            survey = self.request.plan.survey()
+            shard = asdict(self.request.shard)
+            shard |= {"sources": survey.sources, "listing_sha256": survey.listing_sha256}
+        return Manifest((), __version__, self.job.options.described(), self.job.translator.header, shard)
 
+    def _write_manifest(self) -> int:
+        """Join the old manifest and the journal; return the number of outputs that the new one names."""
+        dropped, outputs = self.others.gone | self.others.lost, 0
 
-def _read_pair(item: Item, out: Path, pixel_limit: int) -> tuple[NDArray[np.uint8], NDArray[np.uint8]] | None:
-    """A source and its output; None if one of them can't be read."""
-    try:
-        assert isinstance(item.path, Path)
-        source = images.read(item.path, pixel_limit=pixel_limit)
-        return source, images.read(out / item.output, pixel_limit=max(pixel_limit, images.PIXEL_LIMIT))
-    except (ImageError, MemoryError):
-        return None
+        def rows() -> Iterator[Row]:
+            nonlocal outputs
+            for row in self.records.rows():
+                if row.source not in dropped:
+                    outputs += row.output is not None
+                    yield row
+
+        self.records.write_manifest(rows(), self._header())
+        return outputs
+
+    def _summarise(self, named: int, profile: Profile) -> Summary:
+        """Join the counts; `named` outputs are in the manifest."""
+        count, plan, tally = self.count, self.request.plan, self.request.plan.survey().tally
+        return Summary(
+            root=str(plan.root),
+            out=str(self.request.out),
+            sources=count.unchanged + count.tried,
+            translated=count.translated,
+            changed=count.changed,
+            unchanged=count.unchanged,
+            failed=count.failed,
+            failures=tuple(count.failures),
+            dropped=0 if self.job.run.redo else len(self.others.gone),
+            lost=len(self.others.lost),
+            stray=max(0, self.job.sink.count() - named),
+            other_files=tally.other_files,
+            hidden=tally.hidden,
+            loops=tuple(tally.loops),
+            seconds=round(time.monotonic() - self.started, 3),
+            profile=profile,
+        )
+
+    def _write_run(self, state: str, summary: Summary | None = None) -> None:
+        """Write what differs from run to run, and so must not be in the manifest."""
+        seconds, translator, shard = time.monotonic() - self.started, self.job.translator, self.request.shard
+        self.records.write_run(
+            {
+                "state": state,
+                "source": str(self.request.plan.root.resolve()),
+                "shard": None if shard is None else str(shard),
+                "started": datetime.fromtimestamp(time.time() - seconds, UTC).isoformat(timespec="seconds"),
+                "seconds": round(seconds, 3),
+                **environment(),
+                "device": str(getattr(translator, "device", "unknown")),
+                "precision": precision_of(translator),
+                "model_id": translator.id,
+                "options": self.job.options.described(),
+                "run_options": self.job.run.model_dump(mode="json"),
+                "summary": None if summary is None else asdict(summary),
+            }
+        )

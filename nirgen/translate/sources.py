@@ -1,7 +1,7 @@
 """Names of sources, folder by folder: from a disk, a store, or a list file.
 
-Only the names of the folders that a walk is in are held at once. What must not be translated (a translation folder, or
-one that lies in OUT) is refused where it is met.
+Only the names in the folders that a walk is in are held at once. What must not be translated (a translation folder, or
+a folder in OUT) is refused where it is met.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ import io
 import os
 import posixpath
 import stat
-from abc import ABC, abstractmethod
 from collections import defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,8 +17,9 @@ from typing import TYPE_CHECKING, Protocol
 
 from nirgen.errors import ImageError, NirgenError, OutputError, nearest
 from nirgen.images import SUFFIXES
-from nirgen.translate import journal, manifest
-from nirgen.translate.url import Url, is_url, lies_in, unreachable
+from nirgen.translate.journal import FOLDER
+from nirgen.translate.manifest import NAME, is_manifest
+from nirgen.translate.url import Url, exists, is_url, lies_in, unreachable
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 
 def find_sources(source: Place | None, out: Place, listing: Path | None) -> tuple[Place, Tree, str]:
-    """Find where the sources' names come from.
+    """Find where the names of the sources come from.
 
     Args:
         source: A folder or an image file. With a listing: the folder that the listed names are relative to; None for
@@ -37,7 +37,7 @@ def find_sources(source: Place | None, out: Place, listing: Path | None) -> tupl
         listing: A text file with one path a line.
 
     Returns:
-        The folder that the names are relative to, the names, and what to call them.
+        The folder that the names are relative to, the names, and a description of both for errors.
 
     Raises:
         NirgenError: There is nothing of that name, source and output folders overlap, or the sources are outputs.
@@ -45,65 +45,41 @@ def find_sources(source: Place | None, out: Place, listing: Path | None) -> tupl
     if listing is not None:
         root = listing.parent if source is None else source
         names = read_listing(listing, root)
-        _require_folder(root)
+        if _kind(root) != "folder":
+            raise NirgenError(
+                f"{str(root)!r} is not a folder; with a list, SRC is the folder that the listed names are relative to"
+            )
         return root, _named(root, names, out), f"the list {str(listing)!r}"
     if source is None:
         raise NirgenError("nothing to translate: give a folder, an image file, or a list of files")
-    if _is_folder(source):
-        _check_apart(source, out)
-        return (
-            source,
-            UrlTree(source) if isinstance(source, Url) else Disk(source, out if isinstance(out, Path) else None),
-            repr(str(source)),
-        )
-    _require_existing(source)
-    return source.parent, _named(source.parent, [source.name], out), repr(str(source))
+    if _kind(source) != "folder":
+        return source.parent, _named(source.parent, [source.name], out), repr(str(source))
+    _check_apart(source, out)
+    tree = UrlTree(source) if isinstance(source, Url) else Disk(source, out if isinstance(out, Path) else None)
+    return source, tree, repr(str(source))
 
 
 def _named(root: Place, names: list[str], out: Place) -> Names:
     tree = Names(root, names, out)
     for folder in tree.folders():
-        if isinstance(folder, Url):
-            _check_url(folder)
-        else:
-            check_no_translation(folder)
+        refuse_translation(folder)
     return tree
 
 
-def _check_url(folder: Url) -> None:
+def _kind(place: Place) -> str:
+    """Return `folder` or another kind; refuse a place that does not exist."""
+    if isinstance(place, Path):
+        if exists(place):
+            return "folder" if place.is_dir() else "file"
+        siblings = os.listdir(place.parent) if place.parent.is_dir() else []  # noqa: PTH208 - names are needed
+        raise NirgenError(f"{str(place)!r} does not exist{nearest(place.name, siblings)}")
     try:
-        refuse_translation(folder, {entry.name for entry in folder.entries()})
+        kind = place.kind()
     except OSError as error:
-        raise unreachable(folder, error) from error
-
-
-def _is_folder(source: Place) -> bool:
-    return _kind(source) == "folder" if isinstance(source, Url) else source.is_dir()
-
-
-def _kind(url: Url) -> str | None:
-    try:
-        return url.kind()
-    except OSError as error:
-        raise unreachable(url, error) from error
-
-
-def _require_existing(source: Place) -> None:
-    if isinstance(source, Url):
-        if _kind(source) is None:
-            raise NirgenError(f"{str(source)!r} does not exist; check the names of bucket and folder")
-        return
-    if not (source.exists() or source.is_symlink()):
-        siblings = os.listdir(source.parent) if source.parent.is_dir() else []  # noqa: PTH208 - names are what is needed
-        raise NirgenError(f"{str(source)!r} does not exist{nearest(source.name, siblings)}")
-
-
-def _require_folder(root: Place) -> None:
-    _require_existing(root)
-    if not _is_folder(root):
-        raise NirgenError(
-            f"{str(root)!r} is not a folder; with a list, SRC is the folder that the listed names are relative to"
-        )
+        raise unreachable(place, error) from error
+    if kind is None:
+        raise NirgenError(f"{str(place)!r} does not exist; check the names of bucket and folder")
+    return kind
 
 
 def _check_apart(root: Place, out: Place) -> None:
@@ -117,35 +93,60 @@ def _check_apart(root: Place, out: Place) -> None:
         raise OutputError(f"SRC {str(root)!r} lies inside OUT {str(out)!r}; use another OUT")
 
 
+def refuse_translation(folder: Place, names: set[str] | None = None) -> None:
+    """Refuse a translation folder: its images are NIR already.
+
+    Args:
+        folder: The folder.
+        names: Its entries, of a URL that was listed already.
+
+    Raises:
+        OutputError: It is a translation folder.
+        NirgenError: The store did not answer, or refused.
+    """
+    if isinstance(folder, Path):
+        ours = (folder / FOLDER).is_dir() or ((folder / NAME).is_file() and is_manifest(folder / NAME))
+    else:
+        try:
+            names = {entry.name for entry in folder.entries()} if names is None else names
+            ours = FOLDER in names or (NAME in names and is_manifest(io.BytesIO((folder / NAME).read_bytes())))
+        except OSError as error:
+            raise unreachable(folder, error) from error
+    if ours:
+        raise OutputError(
+            f"{str(folder)!r} is a translation folder, and its images are NIR already; move it out of the sources"
+        )
+
+
 @dataclass(slots=True)
 class Tally:
-    """What a walk left aside.
+    """Files and folders that a walk skipped."""
 
-    Attributes:
-        other_files: How many files whose endings are not those of images.
-        hidden: How many files and folders whose names begin with a dot.
-        loops: Symbolic links to a folder above them; relative to the root.
-    """
-
-    other_files: int = 0
-    hidden: int = 0
-    loops: list[str] = field(default_factory=list)
+    other_files: int = 0  # whose endings are not those of images
+    hidden: int = 0  # files and folders whose names begin with a dot
+    loops: list[str] = field(default_factory=list)  # links to a folder above them, relative to the root
 
 
-class Folders(ABC):
-    """Sources in a folder and the folders below it, each of which is read when a walk comes to it."""
+class Tree(Protocol):
+    """Names of sources, folder by folder."""
 
-    @abstractmethod
     def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
-        """The names of the sources and of the folders in a folder."""
+        """List the sources and the folders in a folder.
 
-    def has_sources(self, prefix: str) -> bool:
-        """Whether there are sources in a folder, or below it."""
-        files, folders = self.entries(prefix, Tally())
-        return bool(files) or any(self.has_sources(f"{prefix}{name}/") for name in folders)
+        Args:
+            prefix: The folder's path and a slash; empty for the root.
+            tally: Counts skipped entries.
+        """
+        ...
 
 
-class Disk(Folders):
+def has_sources(tree: Tree, prefix: str) -> bool:
+    """Return True if there are sources in a folder or below it."""
+    files, folders = tree.entries(prefix, Tally())
+    return bool(files) or any(has_sources(tree, f"{prefix}{name}/") for name in folders)
+
+
+class Disk:
     """A folder, recursively; symbolic links are followed, except back to a folder that holds them.
 
     Args:
@@ -158,7 +159,7 @@ class Disk(Folders):
         self._out = out
 
     def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
-        """The names of the sources and of the folders in a folder; nothing of one that is gone, or a loop.
+        """List the sources and the folders in a folder; empty if it is gone, or a loop.
 
         Raises:
             ImageError: The folder can't be listed.
@@ -166,16 +167,48 @@ class Disk(Folders):
         """
         folder = self._root / prefix
         identity = _identity(folder)
-        if identity is None or (prefix and _is_loop(self._root, prefix, identity)):
-            if identity is not None:
-                tally.loops.append(prefix.rstrip("/"))
+        if identity is None:
+            return [], []
+        if prefix and self._is_loop(prefix, identity):
+            tally.loops.append(prefix.rstrip("/"))
             return [], []
         if self._out is not None and identity == _identity(self._out):
             raise OutputError(
                 f"a link at {prefix.rstrip('/')!r} leads from the sources into OUT; remove it or use another OUT"
             )
-        check_no_translation(folder)
-        return sort_out(_scan(folder), tally)
+        refuse_translation(folder)
+        return _sort_out(_scan(folder), tally)
+
+    def _is_loop(self, prefix: str, identity: tuple[int, int]) -> bool:
+        """Return True if a folder is one of those above it."""
+        parts = prefix.rstrip("/").split("/")
+        return any(_identity(self._root.joinpath(*parts[:depth])) == identity for depth in range(len(parts)))
+
+
+class UrlTree:
+    """A folder of a store, recursively.
+
+    Args:
+        root: The folder.
+    """
+
+    def __init__(self, root: Url) -> None:
+        self._root = root
+
+    def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
+        """List the sources and the folders in a folder.
+
+        Raises:
+            NirgenError: The store did not answer, or refused.
+            OutputError: It is a translation folder.
+        """
+        folder = self._root / prefix
+        try:
+            found = folder.entries()
+        except OSError as error:
+            raise unreachable(folder, error) from error
+        refuse_translation(folder, {entry.name for entry in found})
+        return _sort_out(((entry.name, entry.is_folder) for entry in found), tally)
 
 
 class Names:
@@ -183,7 +216,7 @@ class Names:
 
     Args:
         root: The folder that the names are relative to.
-        names: POSIX paths; those that come twice count once.
+        names: POSIX paths; duplicates count once.
         out: The output folder, where none of them must lie.
     """
 
@@ -195,77 +228,56 @@ class Names:
         for name in sorted(set(names)):
             folder, slash, stem = name.rpartition("/")
             self._files[folder + slash].append(stem)
-            self._add_folder(folder + slash)
-
-    def _add_folder(self, prefix: str) -> None:
-        while prefix:
-            above, slash, name = prefix.rstrip("/").rpartition("/")
-            self._folders[above + slash].add(name)
-            prefix = above + slash
+            while folder:
+                above, slash, last = folder.rpartition("/")
+                self._folders[above + slash].add(last)
+                folder = above
 
     def folders(self) -> Iterator[Place]:
-        """All folders on the way to the sources, from the root down."""
+        """Yield all folders on the way to the sources, from the root down."""
         yield self._root
-        yield from (
-            self._root / f"{prefix}{name}" for prefix in sorted(self._folders) for name in self._folders[prefix]
-        )
+        for prefix in sorted(self._folders):
+            yield from (self._root / f"{prefix}{name}" for name in self._folders[prefix])
 
-    def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:  # noqa: ARG002 - nothing is left aside
-        """The names of the sources and of the folders in a folder.
+    def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:  # noqa: ARG002 - nothing is skipped
+        """List the sources and the folders in a folder.
 
         Raises:
             OutputError: The sources lie in OUT.
         """
         files = self._files.get(prefix, [])
-        if files:
-            folder = self._root / prefix
-            if lies_in(folder, self._out):
-                raise OutputError(f"the sources in {str(folder)!r} lie inside OUT {str(self._out)!r}; use another OUT")
+        if files and lies_in(self._root / prefix, self._out):
+            raise OutputError(
+                f"the sources in {str(self._root / prefix)!r} lie inside OUT {str(self._out)!r}; use another OUT"
+            )
         return files, sorted(self._folders.get(prefix, ()))
 
-    def has_sources(self, prefix: str) -> bool:  # noqa: ARG002 - no folder is known but for its sources
-        """Whether there are sources in a folder, or below it."""
-        return True
 
-
-def sort_out(found: Iterable[tuple[str, bool]], tally: Tally) -> tuple[list[str], list[str]]:
-    """The sources and the folders among the names in a folder.
-
-    Args:
-        found: Names, and whether each is a folder.
-        tally: Counts what is left aside.
-    """
+def _sort_out(found: Iterable[tuple[str, bool]], tally: Tally) -> tuple[list[str], list[str]]:
+    """Return the sources and the folders among a folder's (name, is folder), and count the rest."""
     files, folders = [], []
     for name, is_folder in found:
         if name.startswith("."):
             tally.hidden += 1
         elif is_folder:
             folders.append(name)
-        elif os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 - a million times faster than paths are
+        elif os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 - much faster than Path
             files.append(name)
         else:
             tally.other_files += 1
     return files, folders
 
 
-def check_no_translation(folder: Path) -> None:
-    """Refuse a folder whose images are NIR already.
-
-    Raises:
-        OutputError: It is a translation folder.
-    """
-    if (folder / journal.FOLDER).is_dir() or manifest.is_manifest(folder / manifest.NAME):
-        raise OutputError(
-            f"{str(folder)!r} is a translation folder, and its images are NIR already; move it out of the sources"
-        )
-
-
 def _scan(folder: Path) -> Iterator[tuple[str, bool]]:
-    """The names in a folder, and whether each is one; nothing of a folder that is gone meanwhile."""
+    """(name, is folder) of a folder's entries; none if it is gone meanwhile."""
     try:
         with os.scandir(folder) as entries:
             for entry in entries:
-                yield entry.name, _entry_is_folder(entry)
+                try:
+                    is_folder = entry.is_dir()
+                except OSError:  # a link to itself: a file that can't be read, which becomes a failed row
+                    is_folder = False
+                yield entry.name, is_folder
     except FileNotFoundError:
         return
     except OSError as error:
@@ -274,22 +286,8 @@ def _scan(folder: Path) -> Iterator[tuple[str, bool]]:
         ) from error
 
 
-def _entry_is_folder(entry: os.DirEntry[str]) -> bool:
-    try:
-        return entry.is_dir()
-    except OSError:  # a link to itself is a file that can't be read, and will be a row that says so
-        return False
-
-
-def _is_loop(root: Path, prefix: str, identity: tuple[int, int]) -> bool:
-    """Whether a folder is one of those that lead to it."""
-    parts = prefix.rstrip("/").split("/")
-    above = (root.joinpath(*parts[:depth]) for depth in range(len(parts)))
-    return any(_identity(folder) == identity for folder in above)
-
-
 def _identity(folder: Path) -> tuple[int, int] | None:
-    """What two paths of one folder have in common; None if there is no such folder."""
+    """Device and inode, equal for all paths of one folder; None if it does not exist."""
     try:
         status = folder.stat()
     except OSError:
@@ -298,7 +296,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 
 
 def read_listing(listing: Path, root: Place) -> list[str]:
-    """The listed paths, relative to the root; blank lines are skipped."""
+    """Return the listed paths relative to the root; blank lines are skipped."""
     try:
         text = listing.read_bytes().decode("utf-8-sig", "surrogateescape")
     except OSError as error:
@@ -311,82 +309,17 @@ def read_listing(listing: Path, root: Place) -> list[str]:
 
 def _relative(line: str, root: Place, listing: Path) -> str:
     if isinstance(root, Url):
-        name = posixpath.normpath(line.removeprefix(f"{root}/"))
-        if is_url(line.removeprefix(f"{root}/")) or name.startswith(("/", "../")) or name in {".", ".."}:
+        rest = line.removeprefix(f"{root}/")
+        name = posixpath.normpath(rest)
+        if is_url(rest) or name.startswith(("/", "../")) or name in {".", ".."}:
             raise NirgenError(
                 f"{line!r} in {str(listing)!r} is not in {str(root)!r}; give the folder that has it as SRC"
             )
         return name
-    base = os.path.abspath(root)  # noqa: PTH100 - resolving would follow links, and names are those that were given
+    base = os.path.abspath(root)  # noqa: PTH100 - resolving would follow links; names stay as given
     path = os.path.normpath(os.path.join(base, line))  # noqa: PTH118
     if os.path.commonpath([base, path]) != base or path == base:
         raise NirgenError(
             f"{line!r} in {str(listing)!r} is not in {base!r}; give the folder that has all of them as SRC"
         )
     return Path(path).relative_to(base).as_posix()
-
-
-class Tree(Protocol):
-    """Names of sources, folder by folder."""
-
-    def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
-        """The names of the sources and of the folders in a folder.
-
-        Args:
-            prefix: The folder's path and a slash; empty for the root.
-            tally: Counts what is left aside.
-        """
-        ...
-
-    def has_sources(self, prefix: str) -> bool:
-        """Whether there are sources in a folder, or below it."""
-        ...
-
-
-class UrlTree(Folders):
-    """A folder of a store, recursively; each folder is listed when a walk comes to it.
-
-    Args:
-        root: The folder.
-    """
-
-    def __init__(self, root: Url) -> None:
-        self._root = root
-
-    def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
-        """The names of the sources and of the folders in a folder.
-
-        Raises:
-            NirgenError: The store did not answer, or refused.
-            OutputError: It is a translation folder.
-        """
-        folder = self._root / prefix
-        try:
-            found = folder.entries()
-        except OSError as error:
-            raise unreachable(folder, error) from error
-        refuse_translation(folder, {entry.name for entry in found})
-        return sort_out(((entry.name, entry.is_folder) for entry in found), tally)
-
-
-def refuse_translation(folder: Url, names: set[str]) -> None:
-    """Refuse a folder whose images are NIR already.
-
-    Args:
-        folder: The folder.
-        names: What lies in it.
-
-    Raises:
-        OutputError: It is a translation folder.
-        NirgenError: The store did not answer, or refused.
-    """
-    ours = journal.FOLDER in names
-    if not ours and manifest.NAME in names:
-        try:
-            ours = manifest.is_manifest(io.BytesIO((folder / manifest.NAME).read_bytes()))
-        except OSError as error:
-            raise unreachable(folder, error) from error
-    if ours:
-        raise OutputError(
-            f"{str(folder)!r} is a translation folder, and its images are NIR already; move it out of the sources"
-        )

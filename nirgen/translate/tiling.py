@@ -1,8 +1,8 @@
-"""An image in overlapping tiles, for images that don't fit into memory as a whole.
+"""An image in overlapping tiles, for images that don't fit in memory as a whole.
 
-The tiles of a row are blended into a band of the image's width, the bands into the image, so that at any time there are
-one batch of tiles, one band and the output. Weights are raised cosines over the whole overlap: where two tiles agree,
-the result is exactly what both say.
+The tiles of a row are blended into a band of the image's width, the bands into the image; memory holds one batch of
+tiles, one band and the output. Weights are raised cosines over the whole overlap: where two tiles agree, the result is
+exactly their value.
 """
 
 from __future__ import annotations
@@ -25,27 +25,20 @@ if TYPE_CHECKING:
     from nirgen.translate.items import Translator
 
 
-# Measured on real frames, see docs/performance.md: the wider a tile sees, the nearer it is to the whole frame.
+# Measured on real frames, see docs/performance.md: the larger a tile, the nearer its values to the whole frame's.
 DEFAULT_TILE = 1024
 DEFAULT_OVERLAP = 256
-# Added to each gradient energy of the seam meter, in grey levels: below it there is nothing to be seen.
+# Added to each gradient energy of the seam meter, in grey levels: smaller differences are invisible.
 _FAINT = 0.25
 
 
 @dataclass(frozen=True, slots=True)
 class TilePlan:
-    """Where the tiles of an image lie.
+    """The tiles of an image, in pixels."""
 
-    Attributes:
-        tops: First row of each row of tiles, in pixels.
-        lefts: First column of each column of tiles, in pixels.
-        height: Of each tile, in pixels; less than asked for where the image is lower.
-        width: Of each tile.
-    """
-
-    tops: tuple[int, ...]
-    lefts: tuple[int, ...]
-    height: int
+    tops: tuple[int, ...]  # first row of each row of tiles
+    lefts: tuple[int, ...]  # first column of each column of tiles
+    height: int  # of each tile; less than requested where the image is lower
     width: int
 
     def __len__(self) -> int:
@@ -54,34 +47,28 @@ class TilePlan:
 
 @dataclass(frozen=True, slots=True)
 class Tiled:
-    """What tiles gave.
+    """A translation in tiles."""
 
-    Attributes:
-        nir: (C, H, W) float32 in [0, 1].
-        tiles: How many there were.
-        seam: See `seam_meter`; 1.0 for a single tile.
-    """
-
-    nir: NDArray[np.float32]
+    nir: NDArray[np.float32]  # (C, H, W) in [0, 1]
     tiles: int
-    seam: float
+    seam: float  # see `seam_meter`; 1.0 for a single tile
 
 
 def plan_tiles(height: int, width: int, tile: int, overlap: int, *, stride: int = 32) -> TilePlan:
     """Cover an image with as few tiles as the overlap allows, evenly spread.
 
-    All tiles are of one size and begin at multiples of the stride, as the whole frame's features do. The last ones end
-    with the image's padding to the stride and are never moved beyond it.
+    All tiles have one size and begin at multiples of the stride, as the whole frame's features do. The last ones end
+    with the image's padding to the stride.
 
     Args:
-        height: Of the image, in pixels.
-        width: Of the image.
+        height: Rows of the image.
+        width: Columns of the image.
         tile: Greatest height and width of a tile, a multiple of the stride.
         overlap: Least overlap of neighbours, a multiple of the stride; less than the tile.
-        stride: Of the translator.
+        stride: Stride of the translator.
 
     Raises:
-        ConfigError: The tile or the overlap is of no use.
+        ConfigError: Tile or overlap are no such multiples, or the tile is no larger than the overlap.
 
     Example:
         >>> plan_tiles(720, 1280, 512, 128)
@@ -99,7 +86,7 @@ def plan_tiles(height: int, width: int, tile: int, overlap: int, *, stride: int 
 
 
 def _spread(length: int, tile: int, overlap: int, stride: int) -> tuple[tuple[int, ...], int]:
-    """Starts of the tiles along one side, and their length."""
+    """Starts and length of the tiles along one side."""
     padded = -(-length // stride) * stride
     if padded <= tile:
         return (0,), padded
@@ -126,7 +113,7 @@ def translate_tiles(
         batch: Tiles that the model gets at once; it changes no value.
 
     Raises:
-        ConfigError: The tile or the overlap is of no use.
+        ConfigError: As `plan_tiles`.
     """
     height, width = rgb.shape[:2]
     plan = plan_tiles(height, width, tile, overlap, stride=translator.stride)
@@ -149,7 +136,7 @@ def _translate_band(
     end = 0
     for left, nir in _translate_row(translator, rgb, plan, top, batch):
         band = np.empty((*nir.shape[:2], rgb.shape[1]), np.float32) if band is None else band
-        # Columns change places with rows, so that one function blends both.
+        # Transposed, so that one function blends rows and columns.
         _blend(band.swapaxes(1, 2), nir.swapaxes(1, 2), left, end)
         end = left + nir.shape[2]
     assert band is not None
@@ -171,7 +158,7 @@ def _translate_row(
 
 
 def _blend(whole: NDArray[np.float32], part: NDArray[np.float32], start: int, end: int) -> None:
-    """Lay a part over a whole from row `start` on; rows up to `end` are there already and fade into it."""
+    """Lay a part over a whole from row `start` on; the existing rows up to `end` fade into it."""
     shared = end - start
     faded = whole[:, start:end]
     weights = _rising(shared)[:, None]
@@ -180,25 +167,25 @@ def _blend(whole: NDArray[np.float32], part: NDArray[np.float32], start: int, en
 
 
 def _rising(length: int) -> NDArray[np.float32]:
-    """The second tile's weights over an overlap: half a cosine from 0 to 1, at the pixels' centres."""
+    """Weights of the second tile over an overlap: half a cosine from 0 to 1, at the pixels' centres."""
     positions = (np.arange(length) + 0.5) / max(length, 1)
     return ((1 - np.cos(np.pi * positions)) / 2).astype(np.float32)
 
 
 def seam_meter(nir: NDArray[np.float32], rgb: NDArray[np.uint8], plan: TilePlan) -> float:
-    """Gradient energy on the lines where tiles meet, divided by that elsewhere in the image: 1 is no seam to be seen.
+    """Return the gradient energy on the lines where tiles meet, divided by that elsewhere: 1 means no visible seam.
 
     The energy E is the mean absolute difference, in grey levels, of neighbours across a line. The lines of a pair of
-    neighbouring tiles are the border of each, and the middle of their overlap. So that an edge of the scene that lies
-    on such a line doesn't count, the ratio is divided by the source's own, Y being its luma:
+    neighbouring tiles are the border of each, and the middle of their overlap. An edge of the scene on such a line
+    must not count, so the ratio is divided by the source's own, Y being its luma:
 
         seam = (E_lines(nir) + f) / (E_elsewhere(nir) + f) * (E_elsewhere(Y) + f) / (E_lines(Y) + f),  f = 1/4
 
-    It sees the steps that an eye sees, and not how far the tiles' brightness drifts over a wide overlap.
+    It measures steps, not the drift of brightness over a wide overlap.
 
     Args:
         nir: (C, H, W) float32 in [0, 1].
-        rgb: (H, W, 3) uint8, what it was made from.
+        rgb: (H, W, 3) uint8, its source.
         plan: The tiles.
     """
     if len(plan) == 1:
@@ -208,13 +195,12 @@ def seam_meter(nir: NDArray[np.float32], rgb: NDArray[np.uint8], plan: TilePlan)
 
 
 def _lines(starts: tuple[int, ...], length: int) -> list[int]:
-    """The differences, counted from 0, that lie on a tile's border or in the middle of an overlap."""
+    """Indices of the differences that lie on a tile's border or in the middle of an overlap."""
     meetings = ((before + length, after) for before, after in pairwise(starts))
     return sorted({line - 1 for end, start in meetings for line in (start, (start + end) // 2, end)})
 
 
 def _contrast(grey: NDArray[np.float32], lines: tuple[list[int], list[int]]) -> float:
-    """Gradient energy on lines, divided by that elsewhere."""
     on: list[float] = []
     elsewhere: list[float] = []
     for axis in range(2):

@@ -1,11 +1,7 @@
-"""Places that are named by URLs: object stores, by fsspec.
+"""Places named by path or URL. URLs are reached through fsspec; a `Url` is its text, so that it can be pickled.
 
-A `Url` has what this package needs of a path. It is no more than its text, so that it may go to another process; the
-connection is made there, and kept by fsspec.
-
-A store that doesn't answer is given up after half a minute at most, and one that says that it is busy after a minute.
-For this, `s3://` is asked once by its library's layers, which else multiply their attempts to a hundred; those of the
-other stores keep theirs.
+A store that does not answer is given up after half a minute, one that reports to be busy after a minute. For this,
+the layers of `s3://` make one attempt each, where the default is a hundred; other stores keep their own retries.
 """
 
 from __future__ import annotations
@@ -17,45 +13,36 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from nirgen.errors import NirgenError
+from nirgen.errors import NirgenError, one_line
 from nirgen.files import retrying
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
-# Stores that put an object whole or not at all.
+# Stores that write an object whole or not at all.
 PROTOCOLS = ("s3", "gs", "gcs", "az", "abfs")
-# So a silent store is asked twice, for 14 s each; one that refuses connections, or errs, five times within 8 s.
+# A silent store gets two attempts of 14 s each; one that refuses connections, or errs, five within 8 s.
 _PAUSES_SECONDS, _PATIENCE_SECONDS = (0.1, 0.5, 2.5, 5.0, 10.0, 10.0, 10.0, 10.0), 15.0
 _CONNECT_SECONDS, _READ_SECONDS = 5.0, 14.0
 _NO_CREDENTIALS = {"NoCredentialsError", "PartialCredentialsError", "DefaultCredentialsError"}
-_WRONG = {"ParamValidationError", "ProfileNotFound", "NoRegionError", "InvalidRegionError", "InvalidConfigError"}
+_INVALID = {"ParamValidationError", "ProfileNotFound", "NoRegionError", "InvalidRegionError", "InvalidConfigError"}
 _Result = TypeVar("_Result")
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What lies in a folder of a store.
+    """A file or folder of a listing."""
 
-    Attributes:
-        name: Its last part.
-        is_folder: Whether it is a folder; else it is an object.
-    """
-
-    name: str
+    name: str  # the last part of its path
     is_folder: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Url:
-    """A folder or an object of a store.
+    """A folder or an object of a store; its methods raise OSError if the store does not answer, or refuses."""
 
-    Attributes:
-        text: Such as `s3://bucket/frames`, without a slash at its end.
-    """
-
-    text: str
+    text: str  # such as `s3://bucket/frames`, without a trailing slash
 
     def __str__(self) -> str:
         return self.text
@@ -70,92 +57,65 @@ class Url:
 
     @property
     def parent(self) -> Url:
-        """The folder that it lies in."""
+        """The folder that holds it."""
         return Url(self.text.rpartition("/")[0])
 
     def resolve(self) -> Url:
-        """Itself, for a URL is absolute."""
+        """Return itself: a URL is absolute."""
         return self
 
     def entries(self) -> list[Entry]:
-        """What lies in this folder; nothing if there is no such folder.
-
-        Raises:
-            OSError: The store did not answer, or refused.
-        """
-        try:
-            found, path = self._ask(lambda files, path: (files.ls(path, detail=True), path))
-        except FileNotFoundError:
-            return []
-        own = path.rstrip("/")
-        names = [(each["name"].rstrip("/"), each["type"] == "directory") for each in found]
-        return [Entry(name.rpartition("/")[2], is_folder) for name, is_folder in names if name != own]
+        """List the folder; empty if it does not exist."""
+        found, path = self._list()
+        names = ((each["name"].rstrip("/"), each["type"] == "directory") for each in found)
+        return [Entry(name.rpartition("/")[2], is_folder) for name, is_folder in names if name != path.rstrip("/")]
 
     def kind(self) -> str | None:
-        """`folder`, `object`, or None if there is nothing.
-
-        Raises:
-            OSError: The store did not answer, or refused.
-        """
-        try:
-            found, path = self._ask(lambda files, path: (files.ls(path, detail=True), path))
-        except FileNotFoundError:
+        """Return `folder`, `object`, or None if there is neither."""
+        found, path = self._list()
+        if not found:
             return None
         alone = len(found) == 1 and found[0]["name"] == path and found[0]["type"] == "file"
         return "object" if alone else "folder"
 
     def exists(self) -> bool:
-        """Whether there is such an object or folder.
-
-        Raises:
-            OSError: The store did not answer, or refused.
-        """
+        """Return True if there is such an object or folder."""
         try:
-            self._ask(lambda files, path: files.info(path))
+            self._ask(lambda store, path: store.info(path))
         except FileNotFoundError:
             return False
         return True
 
     def size(self) -> int | None:
-        """Of an object, in bytes; None for a folder.
-
-        Raises:
-            OSError: There is none, or the store did not answer, or refused.
-        """
-        found = self._ask(lambda files, path: files.info(path))
+        """Return the bytes of an object; None for a folder."""
+        found = self._ask(lambda store, path: store.info(path))
         return int(found["size"]) if found["type"] == "file" else None
 
     def read_bytes(self) -> bytes:
-        """The whole object.
-
-        Raises:
-            OSError: There is none, or the store did not answer, or refused.
-        """
-        return bytes(self._ask(lambda files, path: files.cat_file(path)))
+        """Read the object."""
+        return bytes(self._ask(lambda store, path: store.cat_file(path)))
 
     def write_bytes(self, data: bytes) -> None:
-        """Put an object, whole or not at all.
-
-        Raises:
-            OSError: The store did not answer, or refused.
-        """
-        self._ask(lambda files, path: files.pipe_file(path, data))
+        """Write the object, whole or not at all."""
+        self._ask(lambda store, path: store.pipe_file(path, data))
 
     def unlink(self) -> None:
-        """Remove an object; nothing happens if there is none.
-
-        Raises:
-            OSError: The store did not answer, or refused.
-        """
+        """Remove the object if it exists."""
         try:
-            self._ask(lambda files, path: files.rm_file(path))
+            self._ask(lambda store, path: store.rm_file(path))
         except FileNotFoundError:
             return
 
+    def _list(self) -> tuple[list[dict[str, Any]], str]:
+        try:
+            return self._ask(lambda store, path: (store.ls(path, detail=True), path))
+        except FileNotFoundError:
+            return [], ""
+
     def _ask(self, action: Callable[[Any, str], _Result]) -> _Result:
-        files, path = self._connect()
+        store, path = self._connect()
         return retrying(
-            lambda: _answer(lambda: action(files, path)),
+            lambda: _with_os_errors(lambda: action(store, path)),
             pauses_seconds=_PAUSES_SECONDS,
             patience_seconds=_PATIENCE_SECONDS,
         )
@@ -164,25 +124,29 @@ class Url:
         protocol = self.text.partition("://")[0]
         if protocol not in PROTOCOLS:
             known = " ".join(f"{each}://" for each in PROTOCOLS)
-            raise NirgenError(f"{self.text!r} is a URL of a kind that isn't known; use a folder, or one of {known}")
+            raise NirgenError(f"{self.text!r} is a URL of an unknown kind; use a folder, or one of {known}")
+        options: dict[str, Any] = {}
+        if protocol == "s3":  # a new mapping for each connection: botocore changes it
+            timeouts = {"connect_timeout": _CONNECT_SECONDS, "read_timeout": _READ_SECONDS}
+            options["config_kwargs"] = {**timeouts, "retries": {"total_max_attempts": 1}}
         try:
             from fsspec.core import url_to_fs
 
-            files, path = url_to_fs(self.text, use_listings_cache=False, **_settings(protocol))
+            store, path = url_to_fs(self.text, use_listings_cache=False, **options)
         except ImportError as error:
             raise NirgenError(
-                f"{self.text!r} is a URL, and what reads it is not installed ({error}); pip install 'nirgen[remote]'"
+                f"{self.text!r} is a URL, and its reader is not installed ({error}); pip install 'nirgen[remote]'"
             ) from error
         if protocol == "s3":
-            files.retries = 1
-        return files, path
+            store.retries = 1
+        return store, path
 
 
 Place: TypeAlias = Path | Url
 
 
 def is_url(text: str) -> bool:
-    """Whether something that was named is a URL, and no path.
+    """Return True for a URL, False for a path.
 
     Example:
         >>> is_url("s3://bucket/frames"), is_url("frames/a:b")
@@ -192,24 +156,23 @@ def is_url(text: str) -> bool:
 
 
 def to_place(named: str | Path | Url) -> Place:
-    """A path, or a URL if it is one.
+    """Return the path or URL of a name.
 
     Raises:
-        NirgenError: It is a URL that has become a path, which has lost a slash.
+        NirgenError: It is a URL that was made a Path, and so lost a slash.
     """
     if isinstance(named, Url):
         return named
     text = str(named)
     if is_url(text):
         return Url(text.rstrip("/"))
-    start = text.partition(":/")[0]
-    if isinstance(named, Path) and start in PROTOCOLS:
+    if isinstance(named, Path) and text.partition(":/")[0] in PROTOCOLS:
         raise NirgenError(f"{text!r} was a URL before it was made a Path; give it as text")
     return Path(named)
 
 
 def exists(place: Place) -> bool:
-    """Whether there is something, be it a broken link.
+    """Return True if the path or URL exists, a broken link included.
 
     Raises:
         NirgenError: The store did not answer, or refused.
@@ -223,10 +186,10 @@ def exists(place: Place) -> bool:
 
 
 def sha256_of(place: Place) -> str | None:
-    """Of a file's or object's bytes; None if it is not there, or is a file that can't be read.
+    """Return the sha256 of a file or object; None if it does not exist, or is a file that can't be read.
 
     Raises:
-        NirgenError: A store did not answer, or refused, which says nothing of the object.
+        NirgenError: A store did not answer, or refused.
     """
     try:
         return hashlib.sha256(place.read_bytes()).hexdigest()
@@ -239,36 +202,27 @@ def sha256_of(place: Place) -> str | None:
 
 
 def lies_in(inner: Place, outer: Place) -> bool:
-    """Whether a place is another one, or lies in it; links are followed."""
+    """Return True if a place is the other one, or lies in it; links are followed."""
     if isinstance(inner, Path) and isinstance(outer, Path):
-        below, above = inner.resolve(), outer.resolve()
-        return below == above or above in below.parents
+        return inner.resolve().is_relative_to(outer.resolve())
     if isinstance(inner, Url) and isinstance(outer, Url):
         return f"{inner}/".startswith(f"{outer}/")
     return False
 
 
 def unreachable(place: Place, error: OSError) -> NirgenError:
-    """What to say of a store that did not answer, or refused."""
+    """Return the error of a store that did not answer, or refused."""
     remedy = "check the credentials" if isinstance(error, PermissionError) else "check the name and the connection"
     return NirgenError(f"{str(place)!r} can't be read: {reason(error)}; {remedy}, and run again")
 
 
 def reason(error: OSError) -> str:
-    """What an error says, in one line."""
-    return " ".join(str(error.strerror or error).split())
+    """Return the text of an error as one line, without its number."""
+    return " ".join(error.strerror.split()) if error.strerror else one_line(error)
 
 
-def _settings(protocol: str) -> dict[str, Any]:
-    """What a store's library is to do otherwise than by default; a new one each time, for botocore changes it."""
-    if protocol != "s3":
-        return {}
-    timeouts = {"connect_timeout": _CONNECT_SECONDS, "read_timeout": _READ_SECONDS}
-    return {"config_kwargs": {**timeouts, "retries": {"total_max_attempts": 1}}}
-
-
-def _answer(action: Callable[[], _Result]) -> _Result:
-    """Do something with a store; what its library raises of its own becomes an OSError that may pass."""
+def _with_os_errors(action: Callable[[], _Result]) -> _Result:
+    """Run an action; raise the errors of a store's library as OSError, with EIO where another attempt may help."""
     try:
         return action()
     except OSError as error:
@@ -276,10 +230,9 @@ def _answer(action: Callable[[], _Result]) -> _Result:
             raise OSError(errno.EIO, str(error)) from error
         raise
     except Exception as error:
-        if type(error).__name__ in _NO_CREDENTIALS:
-            raise PermissionError(errno.EACCES, str(error)) from error
-        if type(error).__name__ in _WRONG:
-            raise OSError(errno.EINVAL, str(error)) from error
-        if type(error).__module__ == "builtins":
+        kind = type(error)
+        if kind.__module__ == "builtins":
             raise
-        raise OSError(errno.EIO, str(error)) from error
+        if kind.__name__ in _NO_CREDENTIALS:
+            raise PermissionError(errno.EACCES, str(error)) from error
+        raise OSError(errno.EINVAL if kind.__name__ in _INVALID else errno.EIO, str(error)) from error

@@ -1,7 +1,7 @@
 """Engine for several devices of one machine: a worker process for each.
 
-This process hands sources out as workers ask, gives their rows, and alone writes the journal. A worker that dies loses
-nothing: what it had in flight is given out again, one source at a time, which tells the one that kills its worker.
+This process hands sources out as workers ask, yields their rows, and alone writes the journal. A worker that dies loses
+nothing: the sources that it had in flight are tried again, one at a time, which identifies one that kills its worker.
 """
 
 from __future__ import annotations
@@ -15,27 +15,24 @@ import sys
 import time
 from collections import Counter, deque
 from contextlib import suppress
-from dataclasses import dataclass, field
-from itertools import chain
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
 from nirgen.errors import NirgenError
 from nirgen.translate.items import Row
 from nirgen.translate.options import processors
-from nirgen.translate.summary import Stopwatch
-from nirgen.translate.worker import ASK, FAILED, ROW, STOP, TIMES, Elsewhere, Setup, describe
+from nirgen.translate.translators import Elsewhere, describe
+from nirgen.translate.worker import ASK, FAILED, ROW, STOP, TIMES, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from nirgen.translate.items import Item, Source, Translator
-    from nirgen.translate.options import RunOptions, TranslateOptions
-    from nirgen.translate.stores import FolderSink, UrlSink
-    from nirgen.translate.worker import Loader
+    from nirgen.translate.items import Item, Sink
+    from nirgen.translate.job import Job
+    from nirgen.translate.summary import Stopwatch
+    from nirgen.translate.translators import Loader
 
 
 class Workers:
@@ -57,70 +54,51 @@ class Workers:
         self._devices = list(devices)
 
     def describe(self) -> Elsewhere:
-        """What a run records of the model, which is loaded once for it on the first device.
+        """Return the model's description, which a run records.
 
         Raises:
             NirgenError: It can't be loaded.
         """
-        described = describe(self._loader(self._devices[0]), ",".join(self._devices))
-        if torch.cuda.is_initialized():  # what this process keeps of that GPU, its worker lacks
+        described = describe(self._loader, self._devices[0], ",".join(self._devices))
+        torch = sys.modules.get("torch")
+        if torch is not None and torch.cuda.is_initialized():  # leave that GPU's memory to its worker
             gc.collect()
             torch.cuda.empty_cache()
         return described
 
     def __call__(
-        self,
-        items: Iterable[Item],
-        *,
-        source: Source,
-        sink: FolderSink | UrlSink,
-        translator: Translator,
-        options: TranslateOptions,
-        run: RunOptions,
-        stopwatch: Stopwatch | None = None,
-        stopped: Callable[[], bool] = lambda: False,
+        self, items: Iterable[Item], job: Job, stopwatch: Stopwatch, stopped: Callable[[], bool]
     ) -> Generator[Row]:
         """Translate and store; see `translate_items` and `Crew.rows`."""
-        waiting, watch = iter(items), stopwatch or Stopwatch()
-        first = next(waiting, None)
-        if first is None:  # nothing to start processes for
-            return
-        on_device = Counter(self._devices)
-        watch.devices = len(self._devices)
-        each = run.model_copy(update={"workers": math.ceil(run.workers / len(self._devices))})
-        setups = [
-            Setup(
-                loader=self._loader,
-                device=device,
-                model=describe(translator, ",".join(self._devices)),
-                source=source,
-                sink=sink,
-                options=options,
-                run=each,
-                threads=max(1, processors() // len(self._devices)),
-                memory_share=1 / on_device[device],
-            )
-            for device in self._devices
-        ]
-        crew = Crew(setups)
+        count, on_device = len(self._devices), Counter(self._devices)
+        stopwatch.devices = count
+        run = job.run.model_copy(update={"workers": math.ceil(job.run.workers / count)})
+        job = replace(job, run=run, translator=Elsewhere.of(job.translator, ",".join(self._devices)))
+        threads = max(1, processors() // count)
+        crew = Crew(
+            [
+                Setup(self._loader, device, threads, replace(job, memory_share=1 / on_device[device]))
+                for device in self._devices
+            ]
+        )
         try:
-            yield from crew.rows(chain([first], waiting), sink=sink, stopwatch=watch, stopped=stopped)
+            yield from crew.rows(items, job.sink, stopwatch, stopped)
         finally:
             crew.close()
 
 
 _COMMAND = "import sys; sys.path[:0] = [{path!r}]; from nirgen.translate.worker import main; main({descriptor})"
 _PACKAGE_FOLDER = str(Path(__file__).parents[2])
-# How often to ask whether to stop, and how long workers may take to finish what is in flight.
+# Period of the check for a stop, and the time that workers have to finish batches in flight.
 _POLL_SECONDS, _FINISH_SECONDS = 0.1, 60.0
 
 
 class WorkerError(RuntimeError):
-    """A bug that showed in a worker; the text is the worker's traceback."""
+    """A bug in a worker; the text is the worker's traceback."""
 
 
 class Crew:
-    """Worker processes, which stay for any number of lists of sources.
+    """Worker processes, which serve any number of lists of sources.
 
     Args:
         setups: One for each worker.
@@ -128,39 +106,34 @@ class Crew:
 
     def __init__(self, setups: Sequence[Setup]) -> None:
         self._items: Iterator[Item] = iter(())
-        self._suspects: deque[Item] = deque()
+        self._retry: deque[Item] = deque()  # sources of workers that died
         self._exhausted, self._stopping = True, False
         self._error: Exception | None = None
-        self._lost: list[Setup] = list(setups)  # of workers that are to be started before there is more to do
+        self._missing: list[Setup] = list(setups)  # of workers to start before more sources are given out
         self._workers: list[_Worker] = []
-        self._start_lost()
+        self._start_missing()
 
     def rows(
-        self,
-        items: Iterable[Item],
-        *,
-        sink: FolderSink | UrlSink,
-        stopwatch: Stopwatch,
-        stopped: Callable[[], bool] = lambda: False,
+        self, items: Iterable[Item], sink: Sink, stopwatch: Stopwatch, stopped: Callable[[], bool] = lambda: False
     ) -> Iterator[Row]:
         """Translate sources.
 
         Args:
-            items: What to translate; taken as workers ask.
-            sink: Is told how much the workers have stored.
-            stopwatch: Is told where their time went.
-            stopped: Once it is true, no more sources are handed out, and what is in flight is finished.
+            items: Taken as workers ask.
+            sink: Gets the number and size of the outputs that the workers have stored.
+            stopwatch: Gets their times.
+            stopped: Once True, no more sources are given out, and batches in flight are finished.
 
         Yields:
             The row of each source, as it is stored.
 
         Raises:
-            NirgenError: A worker can't begin, or nothing can be stored any more.
+            NirgenError: A worker can't start, or nothing can be stored any more.
             WorkerError: A bug.
         """
         self._items, self._exhausted = iter(items), False
         if not self._stopping:
-            self._start_lost()
+            self._start_missing()
         while not self._idle():
             if not self._stopping and stopped():
                 self.stop()
@@ -169,13 +142,13 @@ class Crew:
             raise self._error
 
     def stop(self) -> None:
-        """Begin nothing any more."""
+        """Begin no more batches."""
         self._stopping = True
         for worker in self._workers:
             worker.send(STOP)
 
     def close(self) -> None:
-        """End all workers: let them finish what is in flight, and kill those that take too long."""
+        """End all workers: let them finish batches in flight, and kill those that take too long."""
         self.stop()
         for worker in self._workers:
             if worker.asks and not worker.in_round:
@@ -196,12 +169,11 @@ class Crew:
             worker.end()
 
     def _idle(self) -> bool:
-        """Whether nothing is left to do, and nobody does anything."""
-        left = not self._stopping and (self._suspects or not self._exhausted)
+        left = not self._stopping and (self._retry or not self._exhausted)
         return not left and all(not worker.in_round for worker in self._workers)
 
-    def _turn(self, sink: FolderSink | UrlSink, stopwatch: Stopwatch) -> Iterator[Row]:
-        """Answer those who ask, and listen to those who say something."""
+    def _turn(self, sink: Sink, stopwatch: Stopwatch) -> Iterator[Row]:
+        """Answer the workers that ask, and take the messages that have come."""
         for worker in self._workers:
             if worker.asks:
                 self._answer(worker)
@@ -210,10 +182,10 @@ class Crew:
             yield from self._listen(by_connection[connection], sink, stopwatch)  # type: ignore[index]
 
     def _answer(self, worker: _Worker) -> None:
-        """Give a worker a source, or end its round; between rounds, let it wait if there is nothing."""
+        """Give a worker a source, or end its round; between rounds, let it wait if there is none."""
         if not self._stopping and not (worker.in_round and worker.careful):
-            if self._suspects and not worker.in_round:
-                worker.give(self._suspects.popleft(), careful=True)
+            if self._retry and not worker.in_round:
+                worker.give(self._retry.popleft(), careful=True)
                 return
             if (item := self._next()) is not None:
                 worker.give(item)
@@ -226,12 +198,12 @@ class Crew:
         self._exhausted = item is None
         return item
 
-    def _listen(self, worker: _Worker, sink: FolderSink | UrlSink, stopwatch: Stopwatch) -> Iterator[Row]:
+    def _listen(self, worker: _Worker, sink: Sink, stopwatch: Stopwatch) -> Iterator[Row]:
         """Take one message."""
         try:
             message = worker.connection.recv()
         except (EOFError, OSError):
-            yield from self._bury(worker)
+            yield from self._handle_exit(worker)
             return
         word = message[0]
         if word == ASK:
@@ -240,7 +212,7 @@ class Crew:
             _, row, images, size = message
             del worker.in_flight[row.source]
             sink.images += images - worker.stored[0]
-            sink.bytes += size - worker.stored[1]
+            sink.stored_bytes += size - worker.stored[1]
             worker.stored = images, size
             yield row
         elif word == TIMES:
@@ -251,8 +223,8 @@ class Crew:
             self._error = self._error or error or WorkerError(f"in the worker on {worker.setup.device}:\n{text}")
             self.stop()
 
-    def _bury(self, worker: _Worker) -> Iterator[Row]:
-        """Take what a dead worker had in flight, and start another in its place if there is more to do."""
+    def _handle_exit(self, worker: _Worker) -> Iterator[Row]:
+        """Take the sources that a dead worker had in flight, and start another if there is more to do."""
         self._workers.remove(worker)
         how = _ended(worker.end())
         if self._stopping:
@@ -266,50 +238,38 @@ class Crew:
             return
         if worker.careful:
             for item in worker.in_flight.values():
-                yield _killer(item, worker.setup, how)
+                yield _crash_row(item, worker.setup, how)
         else:
-            self._suspects.extend(worker.in_flight.values())
-        self._lost.append(worker.setup)
-        if self._suspects or not self._exhausted:
-            self._start_lost()
+            self._retry.extend(worker.in_flight.values())
+        self._missing.append(worker.setup)
+        if self._retry or not self._exhausted:
+            self._start_missing()
 
-    def _start_lost(self) -> None:
-        while self._lost:
-            self._workers.append(_Worker.start(self._lost.pop(0)))
+    def _start_missing(self) -> None:
+        while self._missing:
+            self._workers.append(_Worker.start(self._missing.pop(0)))
 
 
 @dataclass(eq=False)
 class _Worker:
-    """A worker, as its parent sees it.
-
-    Attributes:
-        setup: What it was started with.
-        process: The process.
-        connection: This end of the pipe.
-        in_flight: The sources that it has, by their names.
-        asks: Whether it waits for a source.
-        in_round: Whether it has got a source and not yet said that it is through with the round.
-        careful: Whether this round is of one source that may have killed a worker.
-        proven: Whether it has loaded the model.
-        stored: Images and bytes that it has stored.
-    """
+    """A worker, as its parent sees it."""
 
     setup: Setup
     process: subprocess.Popen[bytes]
-    connection: Connection
-    in_flight: dict[str, Item] = field(default_factory=dict)
-    asks: bool = False
-    in_round: bool = False
-    careful: bool = False
-    proven: bool = False
-    stored: tuple[int, int] = (0, 0)
+    connection: Connection  # this end of the pipe
+    in_flight: dict[str, Item] = field(default_factory=dict)  # by source
+    asks: bool = False  # it waits for a source
+    in_round: bool = False  # it got a source, and has not ended the round yet
+    careful: bool = False  # the round is of one source that may have killed a worker
+    proven: bool = False  # it has loaded the model
+    stored: tuple[int, int] = (0, 0)  # images and bytes
 
     @classmethod
     def start(cls, setup: Setup) -> _Worker:
-        """Start a process; in a session of its own, so that Ctrl-C reaches the parent alone.
+        """Start a process, in a session of its own: Ctrl-C reaches the parent alone.
 
         Raises:
-            NirgenError: The system allows no other process.
+            NirgenError: The system refuses another process.
         """
         ours, theirs = socket.socketpair()
         with theirs:
@@ -331,12 +291,12 @@ class _Worker:
         return worker
 
     def send(self, message: object) -> None:
-        """Send a message; a worker that is dead is noticed when it is listened to."""
+        """Send a message; the death of a worker is noticed on receiving."""
         with suppress(BrokenPipeError, ConnectionResetError):
             self.connection.send(message)
 
     def give(self, item: Item | None, *, careful: bool = False) -> None:
-        """Answer with a source, or that there is no more in this round."""
+        """Answer with a source, or None: the end of the round."""
         self.asks = False
         if item is not None:
             self.in_round, self.careful = True, careful
@@ -344,29 +304,25 @@ class _Worker:
         self.send(item)
 
     def end(self) -> int:
-        """See that it is dead.
-
-        Returns:
-            Its exit code; below 0, the signal that killed it.
-        """
-        self.connection.close()  # which ends one that lives
+        """End the process, and return its exit code; below 0, the signal that killed it."""
+        self.connection.close()  # a living worker ends by itself
         with suppress(subprocess.TimeoutExpired):
             return self.process.wait(_POLL_SECONDS)
         self.process.kill()
         return self.process.wait()
 
 
-def _killer(item: Item, setup: Setup, how: str) -> Row:
-    """The row of a source that its worker did not survive, twice."""
+def _crash_row(item: Item, setup: Setup, how: str) -> Row:
+    """The row of a source that ended two workers."""
     error = (
         f"{item.source!r}: two workers ended with it; the second had nothing else to do and {how}; "
         "perhaps memory does not suffice: use a smaller --size, or fewer devices"
     )
-    return Row(item.source, setup.model.id, setup.options.id, "failed", error=error)
+    return Row(item.source, setup.job.translator.id, setup.job.options.id, "failed", error=error)
 
 
 def _ended(code: int) -> str:
-    """How a process ended, for an error."""
+    """Say how a process ended, for an error."""
     if code >= 0:
         return f"ended with code {code}"
     with suppress(ValueError):

@@ -25,23 +25,25 @@ if TYPE_CHECKING:
 
 _INT32 = 2**31 - 1
 _WIDE = 1000
+OVERLAP = 0.9  # IoU over which two boxes of a class count as one object twice
+_ROUNDING = 0.011  # pixels beyond the frame that come of rounding to two decimals
+_AREA_TOLERANCE = 0.01
+_STRAYED = 0.5
 
 
-def check_structure(files: Sequence[CocoFile], findings: Findings) -> None:
+def check_annotations(files: Sequence[CocoFile], findings: Findings) -> None:
     """Check each file, and that their categories agree; faults of single entries were found by `read_coco`."""
     for file in files:
         _check_ids(file, findings)
         _check_references(file, findings)
         _check_images(file, findings)
         _check_category_names(file, findings)
-    _check_categories_agree(files, findings)
-    _check_every_category_has_boxes(files, findings)
-
-
-def check_category_ids(files: Sequence[CocoFile], findings: Findings) -> None:
-    """Find files whose category ids are not 1 to N in order."""
-    gapped = [file for file in files if file.categories.ids.tolist() != list(range(1, len(file.categories) + 1))]
-    findings.add_all("category-gaps", gapped, lambda file: f"{file.path.name}: {_classes(file)}")
+        _check_sizes(file, findings)
+        _check_frames(file, findings)
+        _check_areas(file, findings)
+        _check_overlaps(file, findings)
+        _check_segmentations(file, findings)
+    _check_categories(files, findings)
 
 
 def check_classes(
@@ -109,24 +111,19 @@ def _check_category_names(file: CocoFile, findings: Findings) -> None:
             findings.add("shadowed-category", _category(file, position))
 
 
-def _check_categories_agree(files: Sequence[CocoFile], findings: Findings) -> None:
-    if not files:
-        return
-    first = files[0]
-    for file in files[1:]:
-        if _classes(file) != _classes(first):
-            findings.add(
-                "categories-differ", f"{file.path.name}: {_classes(file)}; {first.path.name}: {_classes(first)}"
-            )
-
-
-def _check_every_category_has_boxes(files: Sequence[CocoFile], findings: Findings) -> None:
-    named: dict[str, bool] = {}
+def _check_categories(files: Sequence[CocoFile], findings: Findings) -> None:
+    """Compare the categories of all files; find those without boxes, and files whose ids are not 1 to N in order."""
+    has_boxes: dict[str, bool] = {}
     for file in files:
+        if _classes(file) != _classes(files[0]):
+            shown = f"{file.path.name}: {_classes(file)}; {files[0].path.name}: {_classes(files[0])}"
+            findings.add("categories-differ", shown)
         used = set(file.annotations.categories.tolist())
         for position, name in enumerate(file.categories.names):
-            named[name] = named.get(name, False) or position in used
-    findings.add_all("empty-category", [name for name, has_boxes in named.items() if not has_boxes], repr)
+            has_boxes[name] = has_boxes.get(name, False) or position in used
+    findings.add_all("empty-category", [name for name, found in has_boxes.items() if not found], repr)
+    gapped = [file for file in files if file.categories.ids.tolist() != list(range(1, len(file.categories) + 1))]
+    findings.add_all("category-gaps", gapped, lambda file: f"{file.path.name}: {_classes(file)}")
 
 
 def _repeated(ids: NDArray[np.int64]) -> NDArray[np.intp]:
@@ -153,22 +150,6 @@ def _category(file: CocoFile, position: int) -> str:
 
 def _number(number: Any) -> str:
     return "?" if number == NO_ID else str(number)
-
-
-OVERLAP = 0.9  # IoU over which two boxes of a class count as one object twice
-_ROUNDING = 0.011  # pixels beyond the frame that come of rounding to two decimals
-_AREA_TOLERANCE = 0.01
-_STRAYED = 0.5
-
-
-def check_boxes(files: Sequence[CocoFile], findings: Findings) -> None:
-    """Check all boxes of all files."""
-    for file in files:
-        _check_sizes(file, findings)
-        _check_frames(file, findings)
-        _check_areas(file, findings)
-        _check_overlaps(file, findings)
-        _check_segmentations(file, findings)
 
 
 def _check_sizes(file: CocoFile, findings: Findings) -> None:

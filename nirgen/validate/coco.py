@@ -277,10 +277,7 @@ def _read_image(raw: msgspec.Raw) -> tuple[_Image, Any, tuple[_Fault, ...]]:
 
 
 def _read_annotation(raw: msgspec.Raw) -> tuple[_Annotation, Any, Any, tuple[_Fault, ...]]:
-    """Return the annotation, the ids of its image and category as written, its faults.
-
-    Unusable ids become `NO_ID`; numbers of boxes and areas NaN.
-    """
+    """Return the annotation, the ids of its image and category as written, its faults; unusable are `NO_ID` and NaN."""
     try:
         entry = _ANNOTATION.decode(raw)
     except msgspec.ValidationError:

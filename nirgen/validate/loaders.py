@@ -16,8 +16,8 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from nirgen.dataset.folder import THREADS
 from nirgen.errors import one_line
+from nirgen.progress import THREADS
 from nirgen.validate.findings import CROWD, IMAGES, Counts, Loaded
 
 if TYPE_CHECKING:
@@ -37,10 +37,7 @@ _Given = list[tuple[Any, bool]] | Exception | None
 def load_all(files: Sequence[CocoFile], findings: Findings, report: Progress | None) -> list[Loaded]:
     """Load every image and box of all files with all loaders.
 
-    Args:
-        files: The annotation files.
-        findings: Receives errors of the loaders, and counts that differ from the files'.
-        report: Progress callback.
+    Findings are errors of the loaders, and counts that differ from the files'.
     """
     processor = _processor(findings)
     loaded = [Loaded(file.split, _expected(file), _load(file, findings, processor, report)) for file in files]

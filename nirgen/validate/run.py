@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from nirgen.config import SPLITS
 from nirgen.dataset.folder import annotations_name, read_dataset
 from nirgen.errors import NirgenError
-from nirgen.labels.frames import SPLITS
 from nirgen.labels.policy import BUILT_IN, Policy
 from nirgen.validate import images as image_files
-from nirgen.validate.annotations import check_boxes, check_category_ids, check_classes, check_structure
+from nirgen.validate.annotations import check_annotations, check_classes
 from nirgen.validate.checks import GROUPS
 from nirgen.validate.coco import read_coco
 from nirgen.validate.findings import Extent, Findings, Report
@@ -65,7 +65,7 @@ def validate_dataset(folder: Path, options: Options | None = None, *, progress: 
     options, findings = options or Options(), Findings()
     names = [split for split in SPLITS if split in info.splits]
     files = [read_coco(folder / annotations_name(split), split, folder, findings) for split in names]
-    _check_annotations(files, findings)
+    check_annotations(files, findings)
     check_classes(files, info.categories, _policy_classes(info), findings)
     agreed = agreed_leaks(info, findings)
     _check_images(files, findings, decode=options.decode, progress=progress, info=info, agreed=agreed)
@@ -87,7 +87,7 @@ def validate_coco(
     roots = _roots(paths, images)
     options, findings = options or Options(), Findings()
     files = [read_coco(path, _split_of(path), root, findings) for path, root in zip(paths, roots, strict=True)]
-    _check_annotations(files, findings)
+    check_annotations(files, findings)
     _check_images(files, findings, decode=options.decode, progress=progress, guessed=not images)
     findings.skip("lineage", "only for datasets of 'nirgen build-dataset'")
     return _report(", ".join(map(str, paths)), files, findings, options, progress)
@@ -104,12 +104,6 @@ def _roots(paths: Sequence[Path], images: Sequence[Path]) -> list[Path]:
     return roots if len(roots) == len(paths) else roots * len(paths)
 
 
-def _check_annotations(files: Sequence[CocoFile], findings: Findings) -> None:
-    check_structure(files, findings)
-    check_category_ids(files, findings)
-    check_boxes(files, findings)
-
-
 def _check_images(
     files: Sequence[CocoFile],
     findings: Findings,
@@ -120,17 +114,7 @@ def _check_images(
     agreed: Collection[str] = (),
     guessed: bool = False,
 ) -> None:
-    """Check image files, and those that splits share.
-
-    Args:
-        files: The annotation files.
-        findings: Receives the faults.
-        decode: Decode images.
-        progress: Progress callback.
-        info: The dataset, if it is one of nirgen's.
-        agreed: Keys of its images that were accepted as leaks.
-        guessed: The folders of the images were not named by the user.
-    """
+    """Check image files, and those that splits share; `guessed` if the user did not name the images' folders."""
     several = len(files) > 1
     listed = image_files.list_images(files, findings)
     inspected = image_files.inspect(listed, decode=decode, fingerprints=several, report=progress)

@@ -173,6 +173,52 @@ def dataset_folder(
     return make
 
 
+@dataclass
+class Shared:
+    """A dataset folder and its FiftyOne dataset, which all tests of a process share."""
+
+    folder: Path
+    dataset: Any
+    samples: list[dict[str, Any]]  # documents as they were loaded
+
+
+@pytest.fixture(scope="session")
+def loaded_once() -> dict[bool, Shared]:
+    """What `shared` has loaded, without and with scores."""
+    return {}
+
+
+@pytest.fixture
+def shared(
+    fo: Any,
+    loaded_once: dict[bool, Shared],
+    dataset_inputs: Callable[..., dict[str, Any]],
+    plan_dataset: Callable[..., Any],
+    browse: Callable[..., Any],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Callable[..., Shared]]:
+    """Load a dataset once for all tests that change nothing but its samples; these are put back after each test."""
+    from nirgen.dataset.build import build
+
+    used: list[Shared] = []
+
+    def get(*, scores: bool = True) -> Shared:
+        if scores not in loaded_once:
+            root, name = tmp_path_factory.mktemp("shared"), f"shared-{'with' if scores else 'without'}-scores"
+            build(plan_dataset(dataset_inputs(root)), root / "D")
+            browse(root / "D", scores=scores, named=name)
+            dataset = fo.load_dataset(name)
+            loaded_once[scores] = Shared(root / "D", dataset, list(dataset._sample_collection.find()))
+        used.append(loaded_once[scores])
+        return used[-1]
+
+    yield get
+    for each in used:
+        each.dataset._sample_collection.delete_many({})
+        each.dataset._sample_collection.insert_many(each.samples)
+        each.dataset.reload()
+
+
 @pytest.fixture
 def name(request: pytest.FixtureRequest) -> str:
     """A name for the FiftyOne dataset of a test, which no other test has."""
@@ -182,14 +228,14 @@ def name(request: pytest.FixtureRequest) -> str:
 @pytest.fixture
 def browse(fo: Any, name: str) -> Callable[..., Any]:
     """Load a folder into FiftyOne; what was done, as `nirgen.browse.load.Loaded`."""
-    from nirgen.browse.database import place_for
+    from nirgen.browse.database import target_for
     from nirgen.browse.load import load
     from nirgen.collection import open_collection
     from nirgen.scores import score
 
     def run(folder: Path, *, scores: bool = True, named: str | None = None, **options: Any) -> Any:
         collection = open_collection(folder.resolve(), options.get("sources"))
-        place = place_for(fo, collection, named or name)
-        return load(fo, place, collection, score(collection) if scores else None)
+        target = target_for(fo, collection, named or name)
+        return load(fo, target, collection, score(collection) if scores else None)
 
     return run

@@ -1,4 +1,4 @@
-"""The way of a decision, from a click in FiftyOne's App to the rebuilt dataset, in a real browser."""
+"""Ports of the App, and the link to the plugin."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_a_port_that_is_taken_is_said_to_be_and_a_free_one_named() -> None:
 @pytest.mark.parametrize("address", ["203.0.113.7", "no.such.host.invalid"])
 def test_an_address_of_another_machine_is_refused(address: str) -> None:
     with pytest.raises(
-        NirgenError, match=rf"{address}: can't be listened at \(.*\); --address is one of this machine's"
+        NirgenError, match=rf"{address}: not an address of this machine \(.*\); give one with --address"
     ):
         check_port(address, 5151)
 
@@ -66,7 +66,7 @@ def test_what_the_user_has_put_there_is_left_alone(kind: str, link: Path, tmp_pa
         link.symlink_to(own)
     else:
         link.mkdir()
-    with pytest.raises(OutputError, match=f"^{link} isn't nirgen's; move it away"):
+    with pytest.raises(OutputError, match=f"^{link}: not nirgen's; move it away"):
         install()
     assert link.is_symlink() == (kind == "link")
 

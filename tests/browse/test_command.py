@@ -11,8 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nirgen.curation import Decision, Seen
-from nirgen.curation.file import write_decisions
+from nirgen.curation import Decision, Seen, write_decisions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,6 +77,7 @@ def test_a_database_that_does_not_answer_is_one_line(
     try:
         code, out, said = nirgen("browse", dataset_folder("D"), "--no-launch", "--database-uri", uri)
     finally:
+        monkeypatch.undo()
         open_fiftyone(mongodb)
     assert (code, out) == (1, "")
     assert said.startswith(f"error: {uri}: no MongoDB answers there")

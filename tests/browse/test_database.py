@@ -59,14 +59,14 @@ def test_a_server_that_does_not_answer_is_not_waited_for_long(
 
 
 def test_what_is_no_uri_is_said_to_be_none(fo: Any) -> None:
-    with pytest.raises(NirgenError, match=r"no address of a MongoDB .*; one is mongodb://127\.0\.0\.1:27017"):
+    with pytest.raises(NirgenError, match=r"not the URI of a MongoDB .*; an example is mongodb://127\.0\.0\.1:27017"):
         database._check_server("postgres://localhost:27017", None)
 
 
 def test_a_server_that_is_too_old_is_refused_by_its_version(mongodb: str, fo: Any) -> None:
     from packaging.version import Version
 
-    with pytest.raises(NirgenError, match=r"its MongoDB is 6\.0\.\d+, and FiftyOne needs 99\.0 or later; name another"):
+    with pytest.raises(NirgenError, match=r"runs MongoDB 6\.0\.\d+, and FiftyOne needs 99\.0 or later; name another"):
         database._check_server(mongodb, Version("99.0"))
 
 
@@ -74,6 +74,15 @@ def test_nothing_phones_home_unless_it_is_told_to(mongodb: str, fo: Any) -> None
     assert database.open_fiftyone(mongodb).config.do_not_track is True
     assert database.open_fiftyone(mongodb, track=True).config.do_not_track is False
     assert database.open_fiftyone(mongodb).config.do_not_track is True
+
+
+def test_what_fiftyones_server_imports_of_ours_is_light() -> None:
+    script = (
+        "import sys; from nirgen.browse import app, operators\n"
+        "heavy = {'numpy', 'pyarrow', 'torch', 'fiftyone', 'nirgen.scores'} & sys.modules.keys()\n"
+        "assert 'nirgen.browse.fields' in sys.modules and not heavy, heavy"
+    )
+    subprocess.run([sys.executable, "-c", script], check=True)
 
 
 def test_our_modules_can_be_imported_without_fiftyone() -> None:

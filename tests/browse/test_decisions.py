@@ -16,29 +16,37 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-SEEN_CAR = Seen(category="car", bbox=(1, 2, 10, 5))
-RELABEL = Decision("bdd/b.jpg#0", "relabel", category="person", author="anna", width=30, height=20, seen=SEEN_CAR)
+SIZE = {"width": 30, "height": 20}
+CAR, BICYCLE = Seen(category="car", bbox=(1, 2, 10, 5)), Seen(category="bicycle", bbox=(3, 3, 4, 4))
+RELABEL = Decision("bdd/b.jpg#0", "relabel", category="person", author="anna", seen=CAR, **SIZE)
 REJECT = Decision("bdd/a.jpg", "reject", reason="blurred", author="anna")
 
 
 @pytest.fixture
-def decided(browse: Callable[..., Any], dataset_folder: Callable[..., Path], name: str) -> Callable[[], Path]:
+def loaded(shared: Callable[..., Any]) -> Path:
+    """A dataset that FiftyOne has."""
+    folder: Path = shared().folder
+    return folder
+
+
+@pytest.fixture
+def dataset(shared: Callable[..., Any]) -> Any:
+    """The FiftyOne dataset of `loaded`."""
+    return shared().dataset
+
+
+@pytest.fixture
+def decided(loaded: Path) -> Path:
     """A dataset of which FiftyOne knows two decisions."""
-
-    def make() -> Path:
-        folder = dataset_folder("D")
-        browse(folder)
-        import_decisions(folder, [REJECT, RELABEL], name=name)
-        return folder
-
-    return make
+    import_decisions(loaded, [REJECT, RELABEL])
+    return loaded
 
 
 def test_the_command_writes_what_was_decided(
-    nirgen: Callable[..., tuple[int, str, str]], decided: Callable[[], Path], name: str, tmp_path: Path
+    nirgen: Callable[..., tuple[int, str, str]], decided: Path, dataset: Any, tmp_path: Path
 ) -> None:
     out = tmp_path / "curation.jsonl"
-    code, output, _ = nirgen("curation", "export", decided(), "-o", out, "--name", name, "--json")
+    code, output, _ = nirgen("curation", "export", decided, "-o", out, "--name", dataset.name, "--json")
     assert code == 0
     actions = {"reject": 1, "relabel": 1}
     assert json.loads(output) == {"file": str(out), "decisions": 2, "new": 2, "only_in_file": 0, "actions": actions}
@@ -49,14 +57,14 @@ def test_the_command_writes_what_was_decided(
 
 
 def test_decisions_that_only_the_file_has_stay_and_are_counted_unless_it_is_replaced(
-    nirgen: Callable[..., tuple[int, str, str]], decided: Callable[[], Path], name: str, tmp_path: Path
+    nirgen: Callable[..., tuple[int, str, str]], decided: Path, tmp_path: Path
 ) -> None:
-    folder, out = decided(), tmp_path / "curation.jsonl"
+    folder, out = decided, tmp_path / "curation.jsonl"
     write_decisions(out, [Decision("bdd/night/c.jpg", "reject", author="ben")])
-    assert 'only_in_file": 1' in nirgen("curation", "export", folder, "-o", out, "--name", name, "--json")[1]
-    assert "1 of them FiftyOne doesn't have" in nirgen("curation", "export", folder, "-o", out, "--name", name)[1]
+    assert 'only_in_file": 1' in nirgen("curation", "export", folder, "-o", out, "--json")[1]
+    assert "1 of them FiftyOne doesn't have" in nirgen("curation", "export", folder, "-o", out)[1]
     assert len(read_decisions(out).all) == 3
-    assert nirgen("curation", "export", folder, "-o", out, "--name", name, "--replace")[0] == 0
+    assert nirgen("curation", "export", folder, "-o", out, "--replace")[0] == 0
     assert [each.key for each in read_decisions(out).all] == ["bdd/a.jpg", "bdd/b.jpg#0"]
 
 
@@ -64,11 +72,12 @@ def test_what_is_exported_and_built_in_is_exported_again_from_the_rebuilt_datase
     nirgen: Callable[..., tuple[int, str, str]],
     browse: Callable[..., Any],
     dataset_folder: Callable[..., Path],
-    decided: Callable[[], Path],
     name: str,
     tmp_path: Path,
 ) -> None:
-    folder, first, second = decided(), tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    folder, first, second = dataset_folder("D"), tmp_path / "first.jsonl", tmp_path / "second.jsonl"
+    browse(folder)
+    import_decisions(folder, [REJECT, RELABEL], name=name)
     nirgen("curation", "export", folder, "-o", first, "--name", name)
     dataset_folder("D", curation=first)
     assert browse(folder).changed["removed"] == 2
@@ -97,23 +106,12 @@ def test_a_dataset_deleted_in_fiftyone_is_named_and_leaves_the_file_as_it_was(
     assert sorted(path.name for path in tmp_path.iterdir() if "curation" in path.name) == ["curation.jsonl"]
 
 
-CAR_BBOX = (1.0, 2.0, 10.0, 5.0)
-
-
 @pytest.fixture
-def loaded(browse: Callable[..., Any], dataset_folder: Callable[..., Path]) -> Path:
-    """A dataset that FiftyOne has."""
-    folder = dataset_folder("D")
-    browse(folder)
-    return folder
-
-
-@pytest.fixture
-def edit(fo: Any, name: str) -> Callable[..., None]:
+def edit(fo: Any, dataset: Any) -> Callable[..., None]:
     """Change the sample of a slice by key, as a curator would."""
 
     def run(key: str, change: Callable[[Any], None], slice_: str = "nir") -> None:
-        sample = fo.load_dataset(name).select_group_slices(slice_).match(fo.ViewField("key") == key).first()
+        sample = dataset.select_group_slices(slice_).match(fo.ViewField("key") == key).first()
         change(sample)
         sample.save()
 
@@ -121,9 +119,9 @@ def edit(fo: Any, name: str) -> Callable[..., None]:
 
 
 @pytest.fixture
-def export(loaded: Path, name: str) -> Callable[..., list[Decision]]:
+def export(loaded: Path, dataset: Any) -> Callable[..., list[Decision]]:
     def run(**options: Any) -> list[Decision]:
-        return list(collect_decisions(loaded, name=name, **options))
+        return list(collect_decisions(loaded, name=dataset.name, **options))
 
     return run
 
@@ -205,15 +203,13 @@ def test_what_was_done_to_boxes_is_a_decision(fo: Any, edit: Callable[..., None]
     edit("bdd/b.jpg", change)
     edit("bdd/a.jpg", remove)
     edit("bdd/night/c.jpg", lambda sample: sample.boxes.detections[0].tags.append("kept"))
-    size = {"width": 30, "height": 20}
-    seen = Seen(category="car", bbox=CAR_BBOX)
     new = added_key("bdd/b.jpg", "car", (15, 10, 3, 4), 30, 20)
     assert export() == [
-        Decision("bdd/a.jpg#0", "delete", seen=seen, **size),
-        Decision(new, "add", category="car", bbox=(15, 10, 3, 4), author="anna", **size),
-        Decision("bdd/b.jpg#0", "relabel", category="person", reason="wrong class", author="anna", seen=seen, **size),
-        Decision("bdd/b.jpg#1", "move", bbox=(6, 4, 3, 2), seen=Seen(category="bicycle", bbox=(3, 3, 4, 4)), **size),
-        Decision("bdd/night/c.jpg#0", "keep", seen=seen, **size),
+        Decision("bdd/a.jpg#0", "delete", seen=CAR, **SIZE),
+        Decision(new, "add", category="car", bbox=(15, 10, 3, 4), author="anna", **SIZE),
+        Decision("bdd/b.jpg#0", "relabel", category="person", reason="wrong class", author="anna", seen=CAR, **SIZE),
+        Decision("bdd/b.jpg#1", "move", bbox=(6, 4, 3, 2), seen=BICYCLE, **SIZE),
+        Decision("bdd/night/c.jpg#0", "keep", seen=CAR, **SIZE),
     ]
 
 
@@ -235,19 +231,18 @@ def test_a_class_that_the_dataset_lacks_is_refused(edit: Callable[..., None], ex
         export()
 
 
-def test_images_that_fiftyone_lacks_are_no_decisions(fo: Any, name: str, export: Callable[..., Any]) -> None:
-    dataset = fo.load_dataset(name)
+def test_images_that_fiftyone_lacks_are_no_decisions(dataset: Any, export: Callable[..., Any]) -> None:
     dataset.delete_samples(dataset.first())
     with pytest.raises(NirgenError, match=r"lacks 1 of 6 images, such as 'bdd/a\.jpg'; .*browse --no-launch"):
         export()
 
 
 def test_a_dataset_that_was_built_anew_is_browsed_before_it_is_exported(
-    loaded: Path, dataset_folder: Callable[..., Path], export: Callable[..., Any]
+    browse: Callable[..., Any], dataset_folder: Callable[..., Path], name: str
 ) -> None:
-    dataset_folder("D", limit=1)
+    browse(dataset_folder("D"), scores=False)
     with pytest.raises(NirgenError, match=r"was built anew since .*'nirgen browse --no-launch"):
-        export()
+        collect_decisions(dataset_folder("D", limit=1), name=name)
 
 
 def test_a_dataset_that_fiftyone_does_not_have_is_browsed_first(fo: Any, dataset_folder: Callable[..., Path]) -> None:
@@ -258,7 +253,7 @@ def test_a_dataset_that_fiftyone_does_not_have_is_browsed_first(fo: Any, dataset
         collect_decisions(folder, name="nobody")
 
 
-def test_without_a_name_the_dataset_is_found_by_its_folder(edit: Callable[..., None], loaded: Path, fo: Any) -> None:
+def test_without_a_name_the_dataset_is_found_by_its_folder(edit: Callable[..., None], loaded: Path) -> None:
     edit("bdd/a.jpg", lambda sample: sample.tags.append("kept"))
     assert [each.key for each in collect_decisions(loaded)] == ["bdd/a.jpg"]
 
@@ -286,6 +281,7 @@ def test_a_database_that_goes_away_leaves_no_half_written_file(
         monkeypatch.setattr("nirgen.browse.decisions._read", read_and_stop)
         code, _, said = nirgen("curation", "export", folder, "-o", tmp_path / "curation.jsonl", "--name", name)
     finally:
+        monkeypatch.undo()
         open_fiftyone(mongodb)
     assert code == 1
     assert said.startswith(f"error: FiftyOne's database failed at the dataset '{name}'")
@@ -294,8 +290,6 @@ def test_a_database_that_goes_away_leaves_no_half_written_file(
     assert not list(tmp_path.glob(".nirgen-*"))
 
 
-SIZE = {"width": 30, "height": 20}
-CAR, BICYCLE = Seen(category="car", bbox=(1, 2, 10, 5)), Seen(category="bicycle", bbox=(3, 3, 4, 4))
 ADDED = added_key("bdd/b.jpg", "car", (15, 10, 3, 4), 30, 20)
 DECISIONS = (
     Decision("bdd/a.jpg#0", "delete", reason="vanished", author="anna", seen=CAR, **SIZE),
@@ -307,46 +301,29 @@ DECISIONS = (
 )
 
 
-def test_what_is_imported_is_exported_again(
-    browse: Callable[..., Any], dataset_folder: Callable[..., Path], name: str
-) -> None:
-    folder = dataset_folder("D")
-    browse(folder)
-    assert import_decisions(folder, DECISIONS, name=name) == Imported(6, ())
-    found = collect_decisions(folder, name=name)
+def test_what_is_imported_is_exported_again(loaded: Path) -> None:
+    assert import_decisions(loaded, DECISIONS) == Imported(6, ())
+    found = collect_decisions(loaded)
     assert [each for each in found if each.key != "ranus/02/y.png"] == list(DECISIONS[:5])
     assert (found[5].key, found[5].action, found[5].author) == ("ranus/02/y.png", "keep", "anna")
     assert merge(found, found) == found
 
 
-def test_imported_twice_it_changes_nothing_more(
-    fo: Any, browse: Callable[..., Any], dataset_folder: Callable[..., Path], name: str
-) -> None:
-    folder = dataset_folder("D")
-    browse(folder)
-    import_decisions(folder, DECISIONS, name=name)
-    dataset = fo.load_dataset(name)
+def test_imported_twice_it_changes_nothing_more(loaded: Path, dataset: Any) -> None:
+    import_decisions(loaded, DECISIONS)
     everything = dataset.select_group_slices(dataset.group_slices)
     before = everything.values(["id", "last_modified_at", "boxes.detections.tags", "boxes.detections.id"])
-    assert import_decisions(folder, DECISIONS, name=name).applied == 6
+    assert import_decisions(loaded, DECISIONS).applied == 6
     assert everything.values(["id", "last_modified_at", "boxes.detections.tags", "boxes.detections.id"]) == before
 
 
-def test_another_decision_takes_the_place_of_the_one_that_is_there(
-    fo: Any, browse: Callable[..., Any], dataset_folder: Callable[..., Path], name: str
-) -> None:
-    folder = dataset_folder("D")
-    browse(folder)
-    import_decisions(folder, [Decision("bdd/a.jpg", "reject"), Decision("bdd/a.jpg#0", "keep")], name=name)
-    import_decisions(folder, [Decision("bdd/a.jpg", "keep"), Decision("bdd/a.jpg#0", "delete")], name=name)
-    sample = fo.load_dataset(name).first()
+def test_another_decision_takes_the_place_of_the_one_that_is_there(loaded: Path, dataset: Any) -> None:
+    import_decisions(loaded, [Decision("bdd/a.jpg", "reject"), Decision("bdd/a.jpg#0", "keep")])
+    import_decisions(loaded, [Decision("bdd/a.jpg", "keep"), Decision("bdd/a.jpg#0", "delete")])
+    sample = dataset.first()
     assert (sample.tags, sample["decision"], sample.boxes.detections[0].tags) == (["kept"], "keep", ["rejected"])
 
 
-def test_what_is_not_there_is_said_to_be_gone(
-    browse: Callable[..., Any], dataset_folder: Callable[..., Path], name: str
-) -> None:
-    folder = dataset_folder("D")
-    browse(folder)
+def test_what_is_not_there_is_said_to_be_gone(loaded: Path) -> None:
     decisions = [Decision("bdd/x.jpg", "reject"), Decision("bdd/a.jpg#9", "delete"), Decision("bdd/a.jpg", "keep")]
-    assert import_decisions(folder, decisions, name=name) == Imported(1, ("bdd/a.jpg#9", "bdd/x.jpg"))
+    assert import_decisions(loaded, decisions) == Imported(1, ("bdd/a.jpg#9", "bdd/x.jpg"))

@@ -29,30 +29,26 @@ def main(fo: Any, name: str) -> Callable[[str], Any]:
     return get
 
 
-def test_a_dataset_has_a_group_for_each_image_with_its_rgb_image(
-    fo: Any, browse: Browse, dataset_folder: Build, name: str, tmp_path: Path
-) -> None:
-    browse(dataset_folder("D"))
-    dataset = fo.load_dataset(name)
+def test_a_dataset_has_a_group_for_each_image_with_its_rgb_image(shared: Callable[..., Any]) -> None:
+    dataset, root = shared().dataset, shared().folder.parent
     assert dataset.persistent
     assert (dataset.media_type, dataset.default_group_slice) == ("group", "nir")
     rows = dataset.select_group_slices(dataset.group_slices).values(["key", "group.name", "kind", "split", "filepath"])
     assert sorted(zip(*rows, strict=True)) == [
-        ("bdd/a.jpg", "nir", "generated", "train", f"{tmp_path}/D/images/bdd/a.png"),
-        ("bdd/a.jpg", "rgb", "generated", "train", f"{tmp_path}/bdd/rgb/a.jpg"),
-        ("bdd/b.jpg", "nir", "generated", "train", f"{tmp_path}/D/images/bdd/b.png"),
-        ("bdd/b.jpg", "rgb", "generated", "train", f"{tmp_path}/bdd/rgb/b.jpg"),
-        ("bdd/night/c.jpg", "nir", "generated", "train", f"{tmp_path}/D/images/bdd/night/c.png"),
-        ("bdd/night/c.jpg", "rgb", "generated", "train", f"{tmp_path}/bdd/rgb/night/c.jpg"),
-        ("ranus/01/x.png", "real_nir", "real", "train", f"{tmp_path}/D/images/ranus/01/x.png"),
-        ("ranus/02/y.png", "real_nir", "real", "val", f"{tmp_path}/D/images/ranus/02/y.png"),
-        ("ranus/03/z.png", "real_nir", "real", "test", f"{tmp_path}/D/images/ranus/03/z.png"),
+        ("bdd/a.jpg", "nir", "generated", "train", f"{root}/D/images/bdd/a.png"),
+        ("bdd/a.jpg", "rgb", "generated", "train", f"{root}/bdd/rgb/a.jpg"),
+        ("bdd/b.jpg", "nir", "generated", "train", f"{root}/D/images/bdd/b.png"),
+        ("bdd/b.jpg", "rgb", "generated", "train", f"{root}/bdd/rgb/b.jpg"),
+        ("bdd/night/c.jpg", "nir", "generated", "train", f"{root}/D/images/bdd/night/c.png"),
+        ("bdd/night/c.jpg", "rgb", "generated", "train", f"{root}/bdd/rgb/night/c.jpg"),
+        ("ranus/01/x.png", "real_nir", "real", "train", f"{root}/D/images/ranus/01/x.png"),
+        ("ranus/02/y.png", "real_nir", "real", "val", f"{root}/D/images/ranus/02/y.png"),
+        ("ranus/03/z.png", "real_nir", "real", "test", f"{root}/D/images/ranus/03/z.png"),
     ]
 
 
-def test_a_sample_says_what_is_on_its_image(browse: Browse, dataset_folder: Build, main: Callable[[str], Any]) -> None:
-    browse(dataset_folder("D"))
-    sample = main("bdd/b.jpg")
+def test_a_sample_says_what_is_on_its_image(fo: Any, shared: Callable[..., Any]) -> None:
+    sample = shared().dataset.match(fo.ViewField("key") == "bdd/b.jpg").first()
     assert (sample["objects"], sample["count_person"], sample["count_bicycle"], sample["count_car"]) == (2, 0, 1, 1)
     assert (sample.metadata.width, sample.metadata.height) == (30, 20)
     boxes = {box.key: (box.label, box.source_category, box.iscrowd) for box in sample.boxes.detections}
@@ -62,9 +58,8 @@ def test_a_sample_says_what_is_on_its_image(browse: Browse, dataset_folder: Buil
     assert sample.tags == []
 
 
-def test_the_app_finds_views_colours_and_a_sidebar(fo: Any, browse: Browse, dataset_folder: Build, name: str) -> None:
-    browse(dataset_folder("D"))
-    dataset = fo.load_dataset(name)
+def test_the_app_finds_views_colours_and_a_sidebar(fo: Any, shared: Callable[..., Any]) -> None:
+    dataset = shared().dataset
     sizes = {view: len(dataset.load_saved_view(view)) for view in dataset.list_saved_views()}
     assert sizes.pop("worst images") in range(4)  # those that can be judged
     assert sizes.pop("worst boxes") in range(4)
@@ -274,6 +269,7 @@ def test_a_database_that_goes_away_is_one_line_and_the_next_run_completes(
         start_mongod(own.port)
         assert browse(folder).changed["added"] in {5, 9}  # a server that is killed may forget what it wrote last
     finally:
+        monkeypatch.undo()
         open_fiftyone(mongodb)
 
 

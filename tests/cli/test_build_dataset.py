@@ -93,7 +93,7 @@ def test_a_plan_whose_inputs_changed_is_not_carried_out(command, nirgen, save, t
     save(tmp_path / "ranus/02/y.png", seed=50)
     code, _, err = nirgen("build-dataset", "--apply", tmp_path / "plan.json", "--out", tmp_path / "D")
     assert code == 1
-    assert err.startswith(f"error: {tmp_path / 'plan.json'}: not what it was any more: ranus: images; plan again")
+    assert err.startswith(f"error: {tmp_path / 'plan.json'}: the plan has changed since: ranus: images; plan again")
     assert not (tmp_path / "D").exists()
 
 

@@ -37,26 +37,6 @@ def words(text: str) -> list[str]:
     return [" ".join(line.split()) for line in text.splitlines()]
 
 
-def test_a_difference_is_a_line(nirgen, tmp_path: Path) -> None:
-    first = save(tmp_path / "a.jsonl", REJECT, RELABEL)
-    truck = Decision("bdd/b.jpg#0", "relabel", "person", seen=Seen(category="car"), author="ben")
-    second = save(tmp_path / "b.jsonl", truck, MOVE)
-    code, out, err = nirgen("curation", "diff", first, second)
-    assert (code, err) == (0, "")
-    assert out.splitlines() == [
-        "- reject bdd/a.jpg (anna: blurred)",
-        '~ relabel bdd/b.jpg#0: category "bicycle" -> "person"; author nothing -> "ben"',
-        "+ move bdd/b.jpg#1 at 1,2.5 3x4 of 30x20",
-    ]
-    code, out, _ = nirgen("curation", "diff", first, second, "--json")
-    found = json.loads(out)
-    assert code == 0
-    assert found["removed"] == [{"key": "bdd/a.jpg", "action": "reject", "reason": "blurred", "author": "anna"}]
-    assert [each["after"]["category"] for each in found["changed"]] == ["person"]
-    assert len(found["added"]) == 1
-    assert nirgen("curation", "diff", first, first) == (0, "", "")
-
-
 def test_what_decisions_would_change_is_shown_and_nothing_done(command, nirgen, tmp_path: Path) -> None:
     assert nirgen(*command)[0] == 0
     before = sorted((path, path.stat().st_mtime_ns) for path in (tmp_path / "D").rglob("*"))
@@ -64,7 +44,7 @@ def test_what_decisions_would_change_is_shown_and_nothing_done(command, nirgen, 
     code, out, err = nirgen("curation", "apply", tmp_path / "D", file)
     assert (code, err) == (0, "")
     lines = words(out)
-    assert lines[0] == "3 decisions: 3 are new (1 move, 1 reject, 1 relabel)"
+    assert lines[-1] == "decisions: 1 move, 1 reject, 1 relabel of 3 carried out"
     assert "images 4 -> 3 1 1" in lines
     assert "boxes: bicycle 1 -> 2 0 0" in lines
     assert "boxes: car 4 -> 2 1 1" in lines
@@ -83,7 +63,8 @@ def test_what_isnt_there_is_listed_with_its_own_exit_code(command, nirgen, tmp_p
     ]
     code, out, _ = nirgen("curation", "apply", tmp_path / "D", file, "--json")
     found = json.loads(out)
-    assert (code, found["new"], found["after"]["train"]["boxes"]["car"]) == (3, {"delete": 1}, 3)
+    assert (code, found["applied"], found["after"]["train"]["boxes"]["car"]) == (3, {"delete": 1}, 3)
+    assert found["before"]["train"]["boxes"]["car"] == 4
     assert found["gone"] == [{"key": "bdd/zzz.jpg", "action": "reject", "why": "the dataset has no such image"}]
 
 
@@ -100,9 +81,33 @@ def test_a_rebuild_does_what_was_foreseen(command, nirgen, tmp_path: Path) -> No
     train = json.loads((tmp_path / "D/annotations/train.json").read_text())
     assert [image["id"] for image in train["images"]] == [2, 3, 4]
     code, out, _ = nirgen("curation", "apply", tmp_path / "D", file)
-    assert words(out)[0] == "3 decisions: 3 are in the dataset already"
+    assert "->" not in out  # the dataset is built with these decisions already
     assert code == 3  # for one of them found nothing
-    assert nirgen("curation", "diff", file, tmp_path / "D/curation.jsonl") == (0, "", "")
+    assert (tmp_path / "D/curation.jsonl").read_bytes() == file.read_bytes()
+
+
+def test_rejections_that_are_withdrawn_are_counted(command, nirgen, tmp_path: Path) -> None:
+    file = save(tmp_path / "c.jsonl", REJECT)
+    assert nirgen(*command, "--curation", file)[0] == 0
+    code, out, _ = nirgen("curation", "apply", tmp_path / "D", save(tmp_path / "none.jsonl"))
+    assert code == 0
+    assert "images 3 -> 4 1 1" in words(out)
+
+
+def test_an_input_that_is_missing_is_named_with_the_remedy(command, nirgen, tmp_path: Path) -> None:
+    assert nirgen(*command)[0] == 0
+    file = save(tmp_path / "c.jsonl", REJECT)
+    (tmp_path / "ranus.json").rename(tmp_path / "moved.json")
+    code, out, err = nirgen("curation", "apply", tmp_path / "D", file)
+    assert (code, out) == (1, "")
+    assert err == (
+        f"error: {tmp_path / 'ranus.json'}: missing, the labels of the input 'ranus' of {tmp_path / 'D'}; restore it, "
+        "or name all inputs: nirgen build-dataset ... --curation FILE --dry-run\n"
+    )
+    (tmp_path / "D/run.json").unlink()
+    code, _, err = nirgen("curation", "apply", tmp_path / "D", file)
+    assert code == 1
+    assert "run.json: lacks the paths of the dataset's inputs; " in err
 
 
 @pytest.mark.parametrize("command_", ["apply", "import", "export"])

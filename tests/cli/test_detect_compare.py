@@ -112,9 +112,9 @@ def test_mistakes_end_with_1_and_one_line(
         ((dataset, "--seeds", "0,a"), "seed 'a': no whole number from 0 on"),
         ((dataset, "--seeds", "1,1"), "seeds are whole numbers from 0 on, each once"),
         ((dataset, "--set", "split=test"), "trained and judged on the split 'test'; judge on another one"),
-        ((dataset, "--split", "val"), "has no split 'val'"),
+        ((dataset, "--split", "val"), "the split 'val' has no images"),
         ((dataset, "--size", "65"), "65 is no multiple of 32"),
-        ((untested,), "has no split 'test'"),
+        ((untested,), "the split 'test' has no images"),
         ((tmp_path,), "no dataset of nirgen's"),
     ):
         code, out, err = nirgen("detect", "compare", words[0], tmp_path / "out", *words[1:])

@@ -122,7 +122,7 @@ def test_mistakes_end_with_1_and_one_line(
     for words, said in (
         ((dataset, "--detections", results), "detection 3 is of category 17, which the dataset doesn't have"),
         ((dataset, "--detections", tmp_path / "no.json"), "can't be read"),
-        ((dataset, "--detections", results, "--split", "val"), "has no split 'val' to judge a detector on"),
+        ((dataset, "--detections", results, "--split", "val"), "the split 'val' has no images"),
         ((tmp_path / "nothing", "--detections", results), "no dataset of nirgen's"),
     ):
         code, out, err = nirgen("detect", "evaluate", *words)

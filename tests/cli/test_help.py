@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import runpy
+import shlex
 import subprocess
 import sys
 import tomllib
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
+
+from nirgen.cli import app
 
 ROOT = Path(__file__).parents[2]
 CLI_PAGE = runpy.run_path(str(ROOT / "docs" / "generate_cli.py"))
@@ -63,3 +67,28 @@ def test_the_page_does_not_depend_on_the_terminal(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.setenv("FORCE_COLOR", "1")
     assert CLI_PAGE["render"]() == wide
+
+
+EXAMPLES = [
+    line.strip().removesuffix("\\").strip()
+    for line in (ROOT / "docs" / "cli.md").read_text(encoding="utf-8").replace("\\\n", " ").splitlines()
+    if line.startswith("    nirgen ")
+]
+
+
+def test_there_are_examples_to_parse() -> None:
+    assert len(EXAMPLES) > 20
+
+
+@pytest.mark.parametrize("example", EXAMPLES)
+def test_every_example_is_right_usage(example: str) -> None:
+    command, (_, *words) = get_command(app), shlex.split(example)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0) if words[0] in command.commands else "list"]
+    command.make_context("nirgen", list(words))
+
+
+def test_exit_codes_are_stated_once() -> None:
+    page = (ROOT / "docs" / "cli.md").read_text(encoding="utf-8")
+    assert page.count("Exit codes:") == 1
+    assert "xit code " not in page

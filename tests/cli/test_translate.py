@@ -16,7 +16,7 @@ from nirgen.translate.journal import read_journal
 
 # The command with a small translator in the place of models. Shells start background jobs deaf to Ctrl-C: the handler.
 COMMAND = """
-import signal, sys, time, types
+import signal, sys, time
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
@@ -26,9 +26,8 @@ class Red:
         time.sleep(%f)
         return rgb[:, :1].float() / 255
 
-models = types.ModuleType("nirgen.model")
-models.load_model = lambda name, **_: Red()
-sys.modules["nirgen.model"] = models
+from nirgen.translate import engines
+engines.Here.describe = lambda self: Red()
 from nirgen.cli import main
 main()
 """
@@ -218,7 +217,7 @@ def test_an_interrupted_run_exits_130_and_is_taken_up(tmp_path, save, number):
     for name in range(30):
         save(tmp_path / f"src/{name:02}.png", seed=name)
     process = start(tmp_path / "src", tmp_path / "out", "--quiet", seconds_per_image=0.05)
-    while len(read_journal(tmp_path / "out")) < 3 and process.poll() is None:
+    while len(list(read_journal(tmp_path / "out"))) < 3 and process.poll() is None:
         time.sleep(0.01)
     process.send_signal(number)
     output, errors = process.communicate(timeout=300)

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nirgen.curation import Decision, Seen, encode, read_decisions, write_decisions
-from nirgen.curation.file import parse
+from nirgen.curation import Decision, Seen, encode, parse, read_decisions, write_decisions
 from nirgen.errors import NirgenError, OutputError
 
 if TYPE_CHECKING:
@@ -144,9 +143,9 @@ def test_numbers_may_be_whole_or_not() -> None:
         ('{"key": "bdd/a.jpg", "action": "reject", "reasn": "x"}', "unknown key 'reasn'; did you mean 'reason'?"),
         ('{"key": "bdd/a.jpg", "action": "rejct"}', "no action 'rejct'; did you mean 'reject'?"),
         ('{"key": "bdd/a.jpg"}', r"no action None \(there are add, delete"),
-        ('{"action": "reject"}', "the key None is of no image"),
-        ('{"key": "a.jpg", "action": "reject"}', "the key 'a.jpg' is of no image; write ORIGIN/PATH"),
-        ('{"key": "bdd/a.jpg", "action": "delete"}', "delete is of boxes, and 'bdd/a.jpg' is an image"),
+        ('{"action": "reject"}', "None is no key of image or box"),
+        ('{"key": "a.jpg", "action": "reject"}', "'a.jpg' is no key of image or box; write ORIGIN/PATH"),
+        ('{"key": "bdd/a.jpg", "action": "delete"}', "delete applies to boxes, and 'bdd/a.jpg' is an image"),
     ],
 )
 def test_a_broken_line_is_one_line_of_error(line: str, message: str) -> None:
@@ -163,18 +162,18 @@ def test_a_broken_line_is_one_line_of_error(line: str, message: str) -> None:
         ({"action": "delete", "category": "car"}, "delete takes no category"),
         ({"action": "move"}, "move needs a bbox"),
         ({"action": "keep", **BOX}, "keep takes no bbox"),
-        ({"action": "move", "bbox": [1, 2, 3, 4]}, "a bbox, and width None"),
-        ({"action": "move", **BOX, "width": 30.5}, "a bbox, and width 30.5"),
+        ({"action": "move", "bbox": [1, 2, 3, 4]}, "a bbox with width None"),
+        ({"action": "move", **BOX, "width": 30.5}, "a bbox with width 30.5"),
         ({"action": "keep", "width": 30, "height": 20}, "width without a bbox"),
         ({"action": "move", **BOX, "bbox": [1, 2, 3]}, "isn't four numbers"),
         ({"action": "move", **BOX, "bbox": [1, 2, 3, "4"]}, "isn't four numbers"),
         ({"action": "move", **BOX, "bbox": [1, 2, 0, 4]}, "has no width or no height"),
         ({"action": "move", **BOX, "bbox": [31, 2, 3, 4]}, "outside its image of 30x20"),
-        ({"action": "add", "category": "car", **BOX}, "an added box can't be called 'bdd/a.jpg#7'"),
+        ({"action": "add", "category": "car", **BOX}, "'bdd/a.jpg#7' is no key of an added box"),
         ({"action": "keep", "reason": 7}, "reason 7 is no text"),
         ({"action": "keep", "seen": {"sha256": "zz"}}, "'seen': the sha256 'zz' isn't 64 hex digits"),
         ({"action": "keep", "seen": {"sha": "a"}}, "'seen': unknown key 'sha'; did you mean 'sha256'?"),
-        ({"action": "keep", "seen": {"bbox": [0, 0, 1, 1]}}, "a bbox, and width None"),
+        ({"action": "keep", "seen": {"bbox": [0, 0, 1, 1]}}, "a bbox with width None"),
     ],
 )
 def test_what_an_action_lacks_or_must_not_have_is_named(values: dict[str, Any], message: str) -> None:

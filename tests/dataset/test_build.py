@@ -20,7 +20,8 @@ from torchvision.datasets import CocoDetection
 
 from nirgen.curation import Decision, encode
 from nirgen.dataset.build import build
-from nirgen.dataset.plan import Curated, Leak
+from nirgen.dataset.decisions import Curated
+from nirgen.dataset.plan import Leak
 from nirgen.errors import NirgenError
 
 if TYPE_CHECKING:
@@ -102,11 +103,13 @@ def test_a_dataset_that_is_there_already_is_left_alone(small_plan, tmp_path) -> 
 def test_another_or_a_damaged_dataset_is_replaced_only_when_asked(make_small_plan, small_plan, tmp_path) -> None:
     out = build(small_plan, tmp_path / "d").out
     other = make_small_plan(tmp_path / "inputs", formats=["yolo"])
-    with pytest.raises(NirgenError, match="holds another dataset; say --replace to build it anew"):
+    with pytest.raises(NirgenError, match="holds another dataset; give --replace to build it anew"):
         build(other, out)
     assert build(other, out, replace=True).already is False
     (out / "train.txt").unlink()
-    with pytest.raises(NirgenError, match=r"holds this dataset, but 'train\.txt' is missing or altered; say --replace"):
+    with pytest.raises(
+        NirgenError, match=r"holds this dataset, but 'train\.txt' is missing or altered; give --replace"
+    ):
         build(other, out)
     assert build(other, out, replace=True).already is False
     assert (out / "train.txt").exists()
@@ -118,7 +121,7 @@ def test_a_folder_that_is_no_dataset_is_never_replaced(small_plan, tmp_path) -> 
     build(small_plan, tmp_path / "d")  # an empty one may be filled
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine/thesis.txt").touch()
-    with pytest.raises(NirgenError, match="there, and no dataset of nirgen's; name another folder"):
+    with pytest.raises(NirgenError, match="exists, and is no dataset of nirgen's; name another folder"):
         build(small_plan, tmp_path / "mine", replace=True)
     assert names(tmp_path / "mine") == ["thesis.txt"]
 
@@ -147,7 +150,7 @@ def test_decisions_that_a_dataset_was_built_with_are_not_lost(small_plan, make_s
     )
     out = build(curated, tmp_path / "d").out
     with pytest.raises(
-        NirgenError, match=r"was built with decisions, .*; say --curation \S+/d/curation\.jsonl, or move"
+        NirgenError, match=r"was built with decisions, .*; give --curation \S+/d/curation\.jsonl, or move"
     ):
         build(small_plan, out, replace=True)
     assert (out / "curation.jsonl").read_bytes() == encode([decision])

@@ -11,8 +11,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from nirgen.curation import Decision, Decisions, Seen, added_key, encode, read_decisions, write_decisions
-from nirgen.curation.file import digest
+from nirgen.curation import Decision, Decisions, Seen, added_key, digest, encode, read_decisions, write_decisions
 from nirgen.dataset.build import build
 from nirgen.dataset.contents import summarise
 from nirgen.dataset.plan import Tally
@@ -268,7 +267,7 @@ def test_a_plan_file_names_the_decisions_that_changed_since(dataset_inputs, plan
     assert recorded["inputs"]["curation"] == read_decisions(file).sha256
     assert apply_plan(tmp_path / "plan.json").digest == plan.digest
     save(file, Decision("bdd/a.jpg", "keep"))
-    with pytest.raises(NirgenError, match=r"plan\.json: not what it was any more: curation; plan again"):
+    with pytest.raises(NirgenError, match=r"plan\.json: the plan has changed since: curation; plan again"):
         apply_plan(tmp_path / "plan.json")
 
 
@@ -307,5 +306,5 @@ def test_a_broken_line_stops_the_plan(dataset_inputs, plan_dataset, tmp_path: Pa
     with pytest.raises(NirgenError, match=r"c\.jsonl, line 1: no action 'rejct'; did you mean 'reject'"):
         plan_dataset(dataset_inputs(), curation=tmp_path / "c.jsonl")
     save(tmp_path / "c.jsonl", Decision("bdd/a.jpg#0", "relabel", "bike"))
-    with pytest.raises(NirgenError, match="names the class 'bike', which the dataset hasn't"):
+    with pytest.raises(NirgenError, match="names the class 'bike', which the dataset lacks"):
         plan_dataset(dataset_inputs(), curation=tmp_path / "c.jsonl")

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nirgen.dataset.build import build
-from nirgen.dataset.folder import Looked, altered, foreign, hash_file, is_dataset, read_all, read_dataset
-from nirgen.dataset.real import look_at
+from nirgen.dataset.folder import Looked, altered, foreign, is_dataset, look_at, read_all, read_dataset
 from nirgen.errors import ImageError, NirgenError
 
 if TYPE_CHECKING:
@@ -93,4 +92,4 @@ def test_results_come_in_the_order_of_the_files_and_errors_are_results(save, tmp
 
 def test_a_file_that_is_only_hashed_need_not_be_an_image(tmp_path: Path) -> None:
     (tmp_path / "a").write_bytes(b"abc")
-    assert hash_file(tmp_path / "a") == Looked(hashlib.sha256(b"abc").hexdigest(), 3)
+    assert look_at(tmp_path / "a", with_size=False) == Looked(hashlib.sha256(b"abc").hexdigest(), 3)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nirgen.dataset.leaks import refuse_leaks
+from nirgen.dataset.build import refuse_leaks
 from nirgen.errors import NirgenError
 from nirgen.models.checkpoint import build
 from nirgen.models.checkpoint import save as store
@@ -215,7 +215,7 @@ def test_leaks_are_refused_unless_they_are_allowed(dataset_inputs, plan_dataset,
         refuse_leaks(plan_dataset(inputs))
     assert str(error.value) == (
         "1 image(s) in validation or test were seen in training, such as 'ranus/03/z.png' (file: 'ranus/01/x.png', the "
-        "same file); take them out or put them into train, or say --allow-leak, which the dataset's card tells"
+        "same file); remove them, put them into train, or give --allow-leak, which the dataset's card states"
     )
     plan = plan_dataset(inputs, allow_leak=True)
     refuse_leaks(plan)

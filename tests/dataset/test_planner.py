@@ -308,7 +308,7 @@ def test_a_plan_is_carried_out_where_its_inputs_were_moved_together(planned, tmp
     [
         ("an output", "bdd: images"),
         ("a real image", "ranus: images"),
-        ("another real image", "ranus: what stays out"),
+        ("another real image", "ranus: what is left out"),
         ("labels", "ranus: labels"),
         ("a policy", "policy"),
     ],
@@ -333,15 +333,15 @@ def test_a_plan_whose_inputs_changed_is_refused_naming_them(
         (tmp_path / "own.yaml").write_text("classes: [{name: car, take: [car, van]}]\n")
     with pytest.raises(NirgenError) as error:
         apply_plan(path)
-    assert str(error.value) == (f"{path}: not what it was any more: {named}; plan again with --plan, and look at it")
+    assert str(error.value) == (f"{path}: the plan has changed since: {named}; plan again with --plan, and check it")
 
 
 @pytest.mark.parametrize(
     ("content", "message"),
     [
         (None, "can't be read (No such file or directory); '--plan FILE' writes a plan"),
-        ("{", "no plan of nirgen's; '--plan FILE' writes one"),
-        ("[]", "no plan of nirgen's; '--plan FILE' writes one"),
+        ("{", "not a plan of nirgen; '--plan FILE' writes one"),
+        ("[]", "not a plan of nirgen; '--plan FILE' writes one"),
         (
             '{"schema": 9, "digest": "", "config": {}, "inputs": {}, "summary": {}}',
             "has schema 9, and this nirgen reads 1",

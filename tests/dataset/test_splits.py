@@ -8,8 +8,8 @@ import pytest
 
 from nirgen.dataset.config import DatasetConfig
 from nirgen.dataset.folder import Looked
+from nirgen.dataset.inputs import RealImage
 from nirgen.dataset.plan import PlannedImage
-from nirgen.dataset.real import RealImage
 from nirgen.dataset.splits import assign_splits, sample
 from nirgen.errors import ConfigError, NirgenError
 from nirgen.labels.file import LabelledImage

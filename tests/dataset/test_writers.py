@@ -228,9 +228,11 @@ def test_co_dino_is_tested_on_val_where_there_is_no_test(small_plan, with_image,
 def test_a_single_class_is_still_a_tuple(small_plan, tmp_path) -> None:
     from dataclasses import replace
 
-    from nirgen.dataset.writers import render
+    from nirgen.dataset.writers import render_text
 
-    text = render("mmdet_co_dino.py.j2", replace(small_plan, categories=small_plan.categories[:1]), loaders={}).decode()
+    text = render_text(
+        "mmdet_co_dino.py.j2", replace(small_plan, categories=small_plan.categories[:1]), loaders={}
+    ).decode()
     assert run_mmdet(text)["metainfo"] == {"classes": ("person",)}
 
 

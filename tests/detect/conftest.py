@@ -8,13 +8,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pytest
 
-from nirgen.dataset.read import Box as ItemBox
-from nirgen.dataset.read import Entry, ImageEntry
+from nirgen.dataset.read import Box, Image
+from nirgen.detect.arms import Arm, Run
 from nirgen.detect.coco_eval import Result
-from nirgen.detect.comparison import sum_up
+from nirgen.detect.comparison import Judged, sum_up
 from nirgen.detect.config import BootstrapConfig, CompareConfig
-from nirgen.detect.data import Truth
-from nirgen.detect.runs import Arm, Judged, Run
+from nirgen.detect.data import Split
 from nirgen.labels.file import Category
 
 if TYPE_CHECKING:
@@ -26,35 +25,49 @@ if TYPE_CHECKING:
 NAMES = ("person", "bicycle", "car")
 
 
+def _image(key: str, image_id: int = 1, **others: Any) -> Image:
+    values = {
+        "split": "test", "origin": key.partition("/")[0], "generated": False, "path": Path("D/images", key),
+        "width": 400, "height": 300, "sha256": "", "input_sha256": "", "rgb": None, "rgb_name": None,
+        "rgb_sha256": None, "attributes": {}, "sequence": None, "model_id": None, "boxes": (),
+    }  # fmt: skip
+    return Image(key, image_id, **values | others)  # type: ignore[arg-type]
+
+
 @pytest.fixture
-def make_truth() -> Callable[..., Truth]:
+def make_image() -> Callable[..., Image]:
+    """Make a real image of 400x300 pixels without boxes."""
+    return _image
+
+
+@pytest.fixture
+def make_split() -> Callable[..., Split]:
     """Make images of 400x300 pixels from lists of (class, box) or (class, box, True) for regions to ignore."""
 
-    def make(*images: list[tuple[Any, ...]], sequences: tuple[str | None, ...] = ()) -> Truth:
-        entries, number = [], 0
-        for image_id, on_it in enumerate(images, start=1):
+    def make(*on_images: list[tuple[Any, ...]], sequences: tuple[str | None, ...] = ()) -> Split:
+        images, number = [], 0
+        for image_id, on_it in enumerate(on_images, start=1):
             key = f"ranus/{image_id:03}.png"
             boxes = []
             for position, (name, bbox, *ignored) in enumerate(on_it):
                 number += 1
                 area = float(bbox[2] * bbox[3])
                 boxes.append(
-                    ItemBox(f"{key}#{position}", number, name, tuple(bbox), area, bool(ignored), name, ())  # type: ignore[arg-type]
+                    Box(f"{key}#{position}", number, name, tuple(bbox), area, bool(ignored), name, ())  # type: ignore[arg-type]
                 )
             sequence = sequences[image_id - 1] if sequences else None
-            image = ImageEntry(image_id, f"images/{key}", 400, 300, key, "ranus", "real", sequence)
-            entries.append(Entry("test", image, tuple(boxes)))
+            images.append(_image(key, image_id, sequence=sequence, boxes=tuple(boxes)))
         categories = tuple(Category(number, name, "thing") for number, name in enumerate(NAMES, start=1))
-        return Truth(Path("D"), "d" * 64, "test", categories, tuple(entries))
+        return Split(Path("D"), "0" * 64, "d" * 64, "test", categories, tuple(images))
 
     return make
 
 
 @pytest.fixture
-def scene(make_truth: Callable[..., Truth]) -> Callable[..., tuple[Truth, list[Result]]]:
+def scene(make_split: Callable[..., Split]) -> Callable[..., tuple[Split, list[Result]]]:
     """Make images with objects of all sizes, regions to ignore and empty images, and detections: good, poor, wrong."""
 
-    def make(images: int, seed: int = 0, detections: int = 12) -> tuple[Truth, list[Result]]:
+    def make(images: int, seed: int = 0, detections: int = 12) -> tuple[Split, list[Result]]:
         random = np.random.default_rng(seed)
 
         def box() -> list[float]:
@@ -77,7 +90,7 @@ def scene(make_truth: Callable[..., Truth]) -> Callable[..., tuple[Truth, list[R
                     category = NAMES.index(name) + 1
                     bbox = [float(side) for side in np.abs(np.array(near) + random.normal(0, 4, 4)) + 0.1]
                 results.append(Result(image_id, category, tuple(bbox), float(random.random())))  # type: ignore[arg-type]
-        return make_truth(*on_images), results
+        return make_split(*on_images), results
 
     return make
 
@@ -90,11 +103,11 @@ ARMS = (
 
 
 @pytest.fixture
-def compare(make_truth: Callable[..., Truth]) -> Callable[..., Comparison]:
+def compare(make_split: Callable[..., Split]) -> Callable[..., Comparison]:
     """Compare arms that find the cars of given images: of each arm a list of images for each seed."""
 
     def make(*found: Sequence[set[int]], resamples: int = 400, images: int = 60, **settings: Any) -> Comparison:
-        truth = make_truth(*[[("car", (100, 100, 100, 50))]] * images)
+        truth = make_split(*[[("car", (100, 100, 100, 50))]] * images)
         judged = [
             Judged(
                 Run(arm, seed if arm.trained else None),

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from nirgen.detect.config import DEFAULT_MODEL, DetectConfig, flat
+from nirgen.config import differences, flat
+from nirgen.detect.config import DEFAULT_MODEL, PLAIN, DetectConfig
 from nirgen.errors import ConfigError
 
 
@@ -36,7 +37,11 @@ def test_settings_that_can_not_be_used_are_one_line(values: dict[str, object], m
 
 def test_what_changes_the_weights_differs_and_what_does_not_does_not() -> None:
     old, new = DetectConfig(steps=10, workers=0), DetectConfig(steps=20, workers=3, augment={"flip": 0})
-    assert old.differences(new) == ["steps: 10 -> 20", "augment.flip: 0.5 -> 0.0"]
+    assert differences(old, new, ignored=PLAIN) == ["augment.flip: 0.5 -> 0.0", "steps: 10 -> 20"]
+
+
+def test_the_precision_of_older_files_is_read() -> None:
+    assert DetectConfig.read({"precision": "float32"}, where="here") == DetectConfig(precision="fp32")
 
 
 def test_the_page_has_every_setting_with_its_default() -> None:

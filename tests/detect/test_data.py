@@ -12,14 +12,16 @@ import pyarrow.parquet as pq
 import pytest
 
 from nirgen.dataset.build import build
-from nirgen.detect.data import read_examples, read_truth
+from nirgen.detect.data import read_split, refuse_without_boxes
+from nirgen.detect.views import to_example
 from nirgen.errors import NirgenError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nirgen.detect.data import Truth
+    from nirgen.detect.data import Split
+    from nirgen.detect.views import Example
 
 
 @pytest.fixture
@@ -44,19 +46,20 @@ def change(dataset: Path) -> Callable[..., None]:
 
 
 def test_all_images_of_a_split_come_in_the_order_of_their_keys(dataset: Path) -> None:
-    found = read_examples(dataset)
-    assert [example.key for example in found.examples] == [
+    found = read_split(dataset)
+    assert [image.key for image in found.images] == [
         "bdd/a.jpg",
         "bdd/b.jpg",
         "bdd/night/c.jpg",
         "ranus/01/x.png",
     ]
     assert found.names == ("person", "bicycle", "car")
-    assert [example.generated for example in found.examples] == [True, True, True, False]
-    assert [example.categories.tolist() for example in found.examples] == [[2], [2, 1], [2], [2]]
-    assert found.examples[1].boxes.tolist() == [[1, 2, 10, 5], [3, 3, 4, 4]]
-    assert found.examples[0].size == (20, 30)
-    assert found.examples[0].read().shape == (20, 30, 3)
+    examples = [to_example(image, found.names) for image in found.images]
+    assert [image.generated for image in found.images] == [True, True, True, False]
+    assert [example.categories.tolist() for example in examples] == [[2], [2, 1], [2], [2]]
+    assert examples[1].boxes.tolist() == [[1, 2, 10, 5], [3, 3, 4, 4]]
+    assert examples[0].size == (20, 30)
+    assert examples[0].read().shape == (20, 30, 3)
     assert found.describe() == (
         "4 images of 'train' (1 real, 3 generated, 0 without boxes); boxes: 0 person, 1 bicycle, 4 car; 0 to ignore"
     )
@@ -67,10 +70,10 @@ def test_regions_to_ignore_are_no_boxes_and_an_image_without_boxes_stays(
     dataset: Path, change: Callable[..., None]
 ) -> None:
     change("annotations", 0, iscrowd=1)
-    first = read_examples(dataset).examples[0]
+    first = first_example(dataset)
     assert (first.boxes.shape, first.categories.shape) == ((0, 4), (0,))
     assert first.ignored.tolist() == [[1, 2, 10, 5]]
-    assert read_examples(dataset).counts() == {
+    assert read_split(dataset).counts() == {
         "images": 4,
         "generated": 3,
         "real": 1,
@@ -83,19 +86,24 @@ def test_regions_to_ignore_are_no_boxes_and_an_image_without_boxes_stays(
 
 def test_boxes_without_a_width_are_left_out(dataset: Path, change: Callable[..., None]) -> None:
     change("annotations", 0, bbox=[1, 2, 0, 5])
-    assert read_examples(dataset).examples[0].boxes.shape == (0, 4)
+    assert first_example(dataset).boxes.shape == (0, 4)
+
+
+def first_example(dataset: Path) -> Example:
+    found = read_split(dataset)
+    return to_example(found.images[0], found.names)
 
 
 def test_images_can_be_chosen_by_their_keys(dataset: Path) -> None:
-    found = read_examples(dataset, images=["ranus/01/x.png", "bdd/b.jpg"])
-    assert [example.key for example in found.examples] == ["bdd/b.jpg", "ranus/01/x.png"]
-    everything = read_examples(dataset)
+    everything = read_split(dataset)
+    found = everything.only(["ranus/01/x.png", "bdd/b.jpg"])
+    assert [image.key for image in found.images] == ["bdd/b.jpg", "ranus/01/x.png"]
     assert found.keys_sha256 != everything.keys_sha256
-    assert found.dataset_sha256 == everything.dataset_sha256
+    assert found.sha256 == everything.sha256
     with pytest.raises(
         NirgenError, match=r"D: the split 'train' has no labelled image 'ranus/02/y.png'; take the keys"
     ):
-        read_examples(dataset, images=["ranus/02/y.png", "bdd/b.jpg"])
+        everything.only(["ranus/02/y.png", "bdd/b.jpg"])
 
 
 def test_images_that_nobody_labelled_are_left_out(
@@ -110,20 +118,20 @@ def test_images_that_nobody_labelled_are_left_out(
     build(plan_dataset(inputs, include_unlabelled=True), tmp_path / "D")
     listed = json.loads((tmp_path / "D/annotations/train.json").read_text())["images"]
     assert "bdd/a.jpg" in {image["key"] for image in listed}
-    assert "bdd/a.jpg" not in {example.key for example in read_examples(tmp_path / "D").examples}
+    assert "bdd/a.jpg" not in {image.key for image in read_split(tmp_path / "D").images}
 
 
 def test_what_can_not_be_learnt_from_is_one_line(dataset: Path, tmp_path: Path) -> None:
     with pytest.raises(NirgenError, match=r"no dataset of nirgen's \(dataset.json: No such file"):
-        read_examples(tmp_path)
+        read_split(tmp_path)
     values = json.loads((dataset / "dataset.json").read_text())
     values["splits"]["train"]["images"] = 0
     (dataset / "dataset.json").write_text(json.dumps(values))
     with pytest.raises(NirgenError) as caught:
-        read_examples(dataset)
+        read_split(dataset)
     assert str(caught.value) == (
-        f"{dataset}: the split 'train' has no images (it has val (1), test (1)); build it with "
-        "'nirgen build-dataset --split train=0.8,val=0.2'"
+        f"{dataset}: the split 'train' has no images (it has val (1), test (1)); choose another one, or build it "
+        "with 'nirgen build-dataset --split train=0.8,val=0.1,test=0.1'"
     )
 
 
@@ -133,7 +141,7 @@ def test_a_split_without_boxes_is_one_line(dataset: Path) -> None:
     path.unlink()
     path.write_text(json.dumps(document | {"annotations": []}))
     with pytest.raises(NirgenError) as caught:
-        read_examples(dataset)
+        refuse_without_boxes(read_split(dataset))
     assert str(caught.value) == (
         f"{path}: no boxes on 4 images, so there is nothing to learn; give labels of these images to "
         "'nirgen build-dataset'"
@@ -141,18 +149,18 @@ def test_a_split_without_boxes_is_one_line(dataset: Path) -> None:
 
 
 def test_arrays_are_what_they_say(dataset: Path) -> None:
-    example = read_examples(dataset).examples[0]
+    example = first_example(dataset)
     assert (example.boxes.dtype, example.categories.dtype, example.ignored.shape) == (np.float64, np.int64, (0, 4))
 
 
 def test_all_images_of_the_split_are_read_empty_ones_too(made_dataset: Callable[..., Path], tmp_path: Path) -> None:
     folder = made_dataset(tmp_path / "D", real=1, generated=1, test=3)
-    truth = read_truth(folder, "test")
-    assert [entry.image.key for entry in truth.entries] == [f"ranus/test/0{number}.png" for number in range(3)]
-    assert [len(entry.boxes) for entry in truth.entries] == [2, 1, 0]
+    truth = read_split(folder, "test")
+    assert [image.key for image in truth.images] == [f"ranus/test/0{number}.png" for number in range(3)]
+    assert [len(image.boxes) for image in truth.images] == [2, 1, 0]
     assert truth.names == ("person", "bicycle", "car")
-    assert all(path.is_file() for path in truth.paths())
-    assert truth.dataset_sha256 == hashlib.sha256((folder / "dataset.json").read_bytes()).hexdigest()
+    assert all(image.path.is_file() for image in truth.images)
+    assert truth.sha256 == hashlib.sha256((folder / "dataset.json").read_bytes()).hexdigest()
 
 
 def test_a_dataset_without_the_split_is_refused_with_the_remedy(
@@ -160,46 +168,46 @@ def test_a_dataset_without_the_split_is_refused_with_the_remedy(
 ) -> None:
     folder = made_dataset(tmp_path / "D", real=1, generated=1, test=0)
     with pytest.raises(NirgenError) as error:
-        read_truth(folder, "test")
-    assert "has no split 'test'" in str(error.value)
+        read_split(folder, "test")
+    assert "the split 'test' has no images (it has train (2))" in str(error.value)
     assert "--split train=0.8,val=0.1,test=0.1" in str(error.value)
 
 
 def test_another_split_that_is_there_is_named(made_dataset: Callable[..., Path], tmp_path: Path) -> None:
     folder = made_dataset(tmp_path / "D", real=1, generated=0, test=2)
-    with pytest.raises(NirgenError, match="judge on --split test"):
-        read_truth(folder, "val")
+    with pytest.raises(NirgenError, match=r"has no images \(it has train \(1\), test \(2\)\); choose another one"):
+        read_split(folder, "val")
 
 
 def test_what_is_no_dataset_is_refused(tmp_path: Path) -> None:
     with pytest.raises(NirgenError, match="no dataset of nirgen's"):
-        read_truth(tmp_path, "test")
+        read_split(tmp_path, "test")
 
 
 def test_generated_images_are_left_out_of_the_real_ones(made_dataset: Callable[..., Path], tmp_path: Path) -> None:
     folder = made_dataset(tmp_path / "D", real=1, generated=1, test=3)
     _call_generated(folder, 2)
-    truth = read_truth(folder, "test")
+    truth = read_split(folder, "test")
     assert truth.generated == 2
-    assert [entry.image.key for entry in truth.real().entries] == ["ranus/test/02.png"]
+    assert [image.key for image in truth.real().images] == ["ranus/test/02.png"]
     _call_generated(folder, 3)
     with pytest.raises(NirgenError, match="has no real images to judge detectors on"):
-        read_truth(folder, "test").real()
+        read_split(folder, "test").real()
 
 
 def test_images_that_nobody_has_labelled_are_left_out(
     made_dataset: Callable[..., Path], unlabel: Callable[..., Path], tmp_path: Path
 ) -> None:
     folder = unlabel(made_dataset(tmp_path / "D", real=1, generated=1, test=3), "ranus/test/01.png")
-    truth = read_truth(folder, "test")
-    assert [entry.image.key for entry in truth.entries] == ["ranus/test/00.png", "ranus/test/02.png"]
+    truth = read_split(folder, "test")
+    assert [image.key for image in truth.images] == ["ranus/test/00.png", "ranus/test/02.png"]
     listed = {
         image["key"]: image["id"] for image in json.loads((folder / "annotations/test.json").read_text())["images"]
     }
     assert (truth.unlabelled, truth.left_out) == (1, {listed["ranus/test/01.png"]})
     unlabel(folder, *listed)
-    with pytest.raises(NirgenError, match="nobody has labelled an image of the split 'test'"):
-        read_truth(folder, "test")
+    with pytest.raises(NirgenError, match="the split 'test' has no labelled images; give labels of them"):
+        read_split(folder, "test")
 
 
 def test_names_that_leave_the_dataset_are_refused(made_dataset: Callable[..., Path], tmp_path: Path) -> None:
@@ -209,11 +217,11 @@ def test_names_that_leave_the_dataset_are_refused(made_dataset: Callable[..., Pa
     document["images"][0]["file_name"] = "../photos/00.png"
     path.write_text(json.dumps(document))
     with pytest.raises(NirgenError, match=r"has '\.\.'"):
-        read_truth(folder, "test").paths()
+        read_split(folder, "test")
 
 
-def test_images_of_a_recording_are_drawn_together(make_truth: Callable[..., Truth]) -> None:
-    truth = make_truth([], [], [], sequences=("s1", "s1", None))
+def test_images_of_a_recording_are_drawn_together(make_split: Callable[..., Split]) -> None:
+    truth = make_split([], [], [], sequences=("s1", "s1", None))
     assert len(set(truth.groups("images"))) == 3
     assert truth.groups("sequences")[0] == truth.groups("sequences")[1] != truth.groups("sequences")[2]
 

@@ -9,18 +9,18 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nirgen.detect.arms import Arm, Run
 from nirgen.detect.coco_eval import Result
-from nirgen.detect.comparison import sum_up
+from nirgen.detect.comparison import Judged, sum_up
 from nirgen.detect.config import BootstrapConfig, CompareConfig
 from nirgen.detect.report import as_dict, as_markdown, notes_on, sentence, write
-from nirgen.detect.runs import Arm, Judged, Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from nirgen.detect.comparison import Comparison
-    from nirgen.detect.data import Truth
+    from nirgen.detect.data import Split
 
 
 def first(count: int) -> set[int]:
@@ -56,7 +56,7 @@ def test_one_test_image_gives_no_interval(compare: Callable[..., Comparison]) ->
 def test_images_that_nobody_has_labelled_are_noted(compare: Callable[..., Comparison]) -> None:
     found = compare([set()], [first(1)], [first(2)])
     assert not any("labelled" in note for note in notes_on(found))
-    found = replace(found, truth=replace(found.truth, unlabelled=2))
+    found = replace(found, split=replace(found.split, unlabelled=2))
     assert "2 images of 'test' are left out, for nobody has labelled them" in notes_on(found)
 
 
@@ -83,7 +83,7 @@ ARMS = {
 
 
 @pytest.fixture
-def compared(make_truth: Callable[..., Truth]) -> Comparison:
+def compared(make_split: Callable[..., Split]) -> Comparison:
     """Ten images with a car each, of which the runs find some."""
     judged = [
         Judged(
@@ -95,7 +95,7 @@ def compared(make_truth: Callable[..., Truth]) -> Comparison:
         for seed, found in enumerate(counts)
     ]
     config = CompareConfig(seeds=(0, 1), bootstrap=BootstrapConfig(resamples=100))
-    return sum_up(judged, make_truth(*[[("car", (100, 100, 100, 50))]] * 10), config)
+    return sum_up(judged, make_split(*[[("car", (100, 100, 100, 50))]] * 10), config)
 
 
 def test_rows_are_arms_and_columns_map_and_classes_with_the_papers_rows_marked(compared: Comparison) -> None:

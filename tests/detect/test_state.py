@@ -9,8 +9,9 @@ import torch
 
 from nirgen.detect.config import DetectConfig
 from nirgen.detect.networks import read_network
-from nirgen.detect.state import NotFiniteError, State
+from nirgen.detect.state import State
 from nirgen.errors import ConfigError
+from nirgen.train.state import NotFiniteError
 
 OURS = ("person", "bicycle", "car")
 
@@ -107,5 +108,5 @@ def test_a_state_is_restored_from_plain_values() -> None:
     assert other.step == 1
     assert all(torch.equal(a, b) for a, b in zip(state.model.parameters(), other.model.parameters(), strict=True))
     assert state.update(*batch()) != make(seed=3).update(*batch())
-    with pytest.raises(ConfigError, match="here: of another network"):
+    with pytest.raises(ConfigError, match="here: of other networks than configured"):
         other.restore(state.dump() | {"model": {}}, "here")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,12 +12,15 @@ from PIL import Image
 from transformers import RTDetrImageProcessor
 
 from nirgen.detect.config import AugmentConfig, DetectConfig
-from nirgen.detect.data import Example, Examples
-from nirgen.detect.views import Batches, blot, clip, draw_view
+from nirgen.detect.views import Batches, Example, clip, draw_view, mask_out
 from nirgen.errors import ImageError
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from nirgen.dataset.read import Image as DatasetImage
+    from nirgen.detect.data import Split
 
 
 PLAIN = AugmentConfig(flip=0, crop=0)
@@ -33,7 +37,7 @@ def example(tmp_path: Path) -> Example:
     pixels[30:70, 20:100] = 255
     Image.fromarray(pixels).save(tmp_path / "a.png")
     found = boxes((20, 30, 80, 40))
-    return Example("r/a.png", "r", False, tmp_path / "a.png", (100, 200), found, np.array([2]), boxes())
+    return Example(tmp_path / "a.png", (100, 200), found, np.array([2]), boxes())
 
 
 def white(pixels: np.ndarray) -> list[float]:
@@ -82,7 +86,7 @@ def test_boxes_stay_where_their_pixels_are(example: Example) -> None:
 
 
 def test_regions_to_ignore_get_the_mean_colour_and_boxes_in_them_stay(example: Example) -> None:
-    ignored = Example("a", "r", False, example.path, (100, 200), example.boxes, np.array([2]), boxes((0, 0, 60, 100)))
+    ignored = Example(example.path, (100, 200), example.boxes, np.array([2]), boxes((0, 0, 60, 100)))
     pixels = draw_view(ignored, 64, PLAIN, np.random.default_rng(0)).pixels
     assert pixels[5, 5].tolist() == [41, 41, 41]  # 255 * 80 * 40 / (200 * 100), rounded
     assert pixels[32, 13].tolist() == [255, 255, 255]  # of the box, which begins at 6.4
@@ -90,7 +94,7 @@ def test_regions_to_ignore_get_the_mean_colour_and_boxes_in_them_stay(example: E
 
 
 def test_a_box_of_which_little_is_left_is_blotted_out(example: Example) -> None:
-    cut = Example("a", "r", False, example.path, (100, 200), boxes((20, 30, 400, 40)), np.array([2]), boxes())
+    cut = Example(example.path, (100, 200), boxes((20, 30, 400, 40)), np.array([2]), boxes())
     view = draw_view(cut, 64, AugmentConfig(flip=0, crop=0, smallest_visible=0.5), np.random.default_rng(0))
     assert view.boxes.shape == (0, 4)
     assert view.pixels.max() == 41
@@ -99,14 +103,14 @@ def test_a_box_of_which_little_is_left_is_blotted_out(example: Example) -> None:
 
 
 def test_an_image_without_boxes_is_seen_as_it_is(example: Example) -> None:
-    empty = Example("a", "r", False, example.path, (100, 200), boxes(), np.empty(0, np.int64), boxes())
+    empty = Example(example.path, (100, 200), boxes(), np.empty(0, np.int64), boxes())
     view = draw_view(empty, 64, PLAIN, np.random.default_rng(0))
     assert view.boxes.shape == (0, 4)
     assert white(view.pixels) == pytest.approx([0.3, 0.5, 0.4, 0.4], abs=0.02)
 
 
 def test_an_image_of_another_size_than_its_annotations_is_named(example: Example) -> None:
-    other = Example("a", "r", False, example.path, (50, 200), example.boxes, np.array([2]), boxes())
+    other = Example(example.path, (50, 200), example.boxes, np.array([2]), boxes())
     with pytest.raises(ImageError, match=r"a\.png: 200x100, but its annotations are of 200x50; build the dataset"):
         draw_view(other, 64, PLAIN, np.random.default_rng(0))
 
@@ -118,36 +122,36 @@ def test_clipping_keeps_what_lies_in_the_window() -> None:
 
 def test_nothing_to_ignore_leaves_the_very_pixels() -> None:
     pixels = np.zeros((4, 4, 3), np.uint8)
-    assert blot(pixels, boxes(), boxes((0, 0, 2, 2))) is pixels
-    assert blot(pixels, boxes((1, 1, 0, 3)), boxes()) is pixels
+    assert mask_out(pixels, boxes(), boxes((0, 0, 2, 2))) is pixels
+    assert mask_out(pixels, boxes((1, 1, 0, 3)), boxes()) is pixels
 
 
 @pytest.fixture
-def examples(tmp_path: Path) -> Examples:
+def split(make_split: Callable[..., Split], make_image: Callable[..., DatasetImage], tmp_path: Path) -> Split:
     """Five images of one grey value each, 10 to 50, with one box on the first and none on the others."""
     found = []
     for number in range(5):
         path = tmp_path / f"{number}.png"
         Image.fromarray(np.full((40, 60), 10 + 10 * number, np.uint8)).save(path)
-        boxes = np.array([[6, 4, 30, 20]] * (number == 0), np.float64).reshape(-1, 4)
-        categories = np.full(len(boxes), 1)
-        found.append(Example(path.name, "r", False, path, (40, 60), boxes, categories, np.empty((0, 4))))
-    return Examples(tmp_path, "train", ("a", "b"), tuple(found), "d", "s")
+        found.append(make_image(path.name, number + 1, path=path, width=60, height=40))
+    on_first = make_split([("bicycle", (6, 4, 30, 20))])
+    found[0] = replace(found[0], boxes=on_first.images[0].boxes)
+    return replace(on_first, images=tuple(found))
 
 
 def config(**values: object) -> DetectConfig:
     return DetectConfig.read({"batch": 2, "size": 32, "workers": 0, **values}, where="the test")
 
 
-def test_an_epoch_shows_each_image_once(examples: Examples) -> None:
-    with Batches(examples, config(batch=5)) as batches:
+def test_an_epoch_shows_each_image_once(split: Split) -> None:
+    with Batches(split, config(batch=5)) as batches:
         for _ in range(3):
             pixels, _ = batches.next()
             assert sorted(pixels[:, 0, 0, 0].tolist()) == [10, 20, 30, 40, 50]
 
 
-def test_a_batch_has_pixels_and_labels_of_each_image(examples: Examples) -> None:
-    with Batches(examples, config(batch=5, augment={"crop": 0, "flip": 0})) as batches:
+def test_a_batch_has_pixels_and_labels_of_each_image(split: Split) -> None:
+    with Batches(split, config(batch=5, augment={"crop": 0, "flip": 0})) as batches:
         pixels, labels = batches.next()
     assert (pixels.shape, pixels.dtype) == ((5, 32, 32, 3), torch.uint8)
     first = pixels[:, 0, 0, 0].tolist().index(10)
@@ -158,9 +162,9 @@ def test_a_batch_has_pixels_and_labels_of_each_image(examples: Examples) -> None
     assert {(label["boxes"].dtype, label["class_labels"].dtype) for label in labels} == {(torch.float32, torch.int64)}
 
 
-def test_batches_follow_from_seed_and_step_alone(examples: Examples) -> None:
+def test_batches_follow_from_seed_and_step_alone(split: Split) -> None:
     def drawn(step: int, count: int, **values: object) -> list[tuple[torch.Tensor, list[dict[str, torch.Tensor]]]]:
-        with Batches(examples, config(**values), step) as batches:
+        with Batches(split, config(**values), step) as batches:
             return [batches.next() for _ in range(count)]
 
     straight = drawn(0, 7)
@@ -171,11 +175,11 @@ def test_batches_follow_from_seed_and_step_alone(examples: Examples) -> None:
     assert any(not torch.equal(a, b) for (a, _), (b, _) in zip(drawn(0, 7, seed=1), straight, strict=True))
 
 
-def test_an_image_that_is_gone_stops_the_batch_with_its_name(examples: Examples) -> None:
-    examples.examples[2].path.unlink()
+def test_an_image_that_is_gone_stops_the_batch_with_its_name(split: Split) -> None:
+    split.images[2].path.unlink()
     for workers in (0, 2):
         with (
             pytest.raises(ImageError, match=r"2\.png"),
-            Batches(examples, config(batch=5, workers=workers)) as batches,
+            Batches(split, config(batch=5, workers=workers)) as batches,
         ):
             batches.next()

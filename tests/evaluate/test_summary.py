@@ -13,6 +13,7 @@ from nirgen.evaluate import Score, evaluate, methods
 from nirgen.evaluate.measures import MEASURES, OF_SETS, PIXEL_MEASURES
 from nirgen.evaluate.methods import Case, Method, from_folders
 from nirgen.evaluate.summary import Scores, Settings, notes_on, score, summarise
+from nirgen.metrics import PSNR_CEILING
 from nirgen.pairs import PairList
 
 if TYPE_CHECKING:
@@ -190,10 +191,10 @@ def by_method(scores: list[Score], subset: str = "all") -> dict[str, Score]:
 def test_a_perfect_model_is_above_the_floors(pairs: PairList) -> None:
     scores = by_method(evaluate(Red(), pairs, size=32))
     assert list(scores) == ["model", "luma", "red", "linear"]
-    assert scores["model"] == Score("model", "all", 2, float("inf"), pytest.approx(1))
+    assert scores["model"] == Score("model", "all", 2, PSNR_CEILING, pytest.approx(1))
     assert scores["luma"].psnr < 25
     assert scores["luma"].ssim < 0.9
-    assert scores["red"].psnr == scores["linear"].psnr == float("inf")  # the map found is R
+    assert scores["red"].psnr == scores["linear"].psnr == PSNR_CEILING  # the map found is R
 
 
 def test_the_luma_floor_is_pillows(pairs: PairList) -> None:

@@ -132,10 +132,10 @@ def test_converting_again_with_identity_changes_nothing(save_json, converted, co
         ),
         ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "two categories have the id 1"),
         ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}, "2 categories are named 'a'"),
-        ({"categories": [{"id": 2, "name": "a"}]}, "annotation 11 of 'a.jpg': is of category 1, which isn't there"),
+        ({"categories": [{"id": 2, "name": "a"}]}, "annotation 11 of 'a.jpg': refers to the missing category 1"),
         (
             {"annotations": [{"id": 4, "image_id": "7", "category_id": 1}]},
-            "annotation 4 is of image '7', which isn't there",
+            "annotation 4 refers to the missing image '7'",
         ),
         ({"annotations": [{"id": 4, "category_id": 1}]}, "missing required field `image_id`"),
         (
@@ -145,14 +145,14 @@ def test_converting_again_with_identity_changes_nothing(save_json, converted, co
         ({"annotations": [{"id": 4, "image_id": 7, "category_id": 1, "bbox": "x"}]}, "Expected `array"),
         (
             {"annotations": [{"id": 4, "image_id": 7, "category_id": 1, "segmentation": [1, 2]}]},
-            "has no bbox, and its segmentation can't be understood",
+            "has no bbox, and its segmentation is invalid",
         ),
-        ({"annotations": {}}, "'annotations' isn't as COCO has it"),
+        ({"annotations": {}}, "'annotations' violates COCO's format"),
         (
             {"images": [{"id": 7, "file_name": "a\\b.jpg", "width": 9, "height": 9}]},
             "image 7: the name 'a\\\\b.jpg' has",
         ),
-        ({"images": [{"id": 7, "file_name": "a.jpg"}]}, "states no size; name the images with --images"),
+        ({"images": [{"id": 7, "file_name": "a.jpg"}]}, "states no size; give the folder of the images with --images"),
         ({"images": [{"id": 7, "file_name": "a.jpg", "width": 0, "height": 4}]}, "'a.jpg' is 0x4 pixels"),
     ],
 )

@@ -51,7 +51,7 @@ def test_several_sources_are_joined_with_their_splits(save_json, coco, converted
 
 def test_an_image_in_two_sources_is_refused(save_json, coco, converted) -> None:
     paths = [save_json(coco(("car", [0, 0, 5, 5])), name) for name in ("first.json", "second.json")]
-    with pytest.raises(NirgenError, match=f"'a.jpg' is in {paths[0]} and in {paths[1]}; take it out of one"):
+    with pytest.raises(NirgenError, match=f"'a.jpg' is in {paths[0]} and in {paths[1]}; remove it from one"):
         converted(*paths)
 
 
@@ -80,7 +80,7 @@ def test_unknown_names_stop_with_counts_and_the_nearest_known_ones(save_json, co
         converted(path, policy="default")
     assert str(error.value) == (
         "policy 'default' doesn't know 2 name(s): 'pedestrain' (3 label(s); did you mean 'pedestrian'?), 'unicorn' "
-        "(1 label(s)); write a policy that does (see docs/formats.md), or leave their labels out with --unknown drop"
+        "(1 label(s)); write a policy that knows them (see docs/formats.md), or drop their labels with --unknown drop"
     )
 
 
@@ -102,14 +102,14 @@ def test_an_image_whose_labels_are_all_dropped_is_empty(save_json, coco, convert
 
 
 def test_progress_ends_with_the_number_of_images(save_json, coco) -> None:
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[str, int, int | None]] = []
     path = save_json([{"name": f"{n}.jpg", "labels": []} for n in range(201)])
-    convert([Source(path)], Policy.load("default"), progress=lambda done, total: told.append((done, total)))
-    assert told == [(100, 201), (200, 201), (201, 201)]
+    convert([Source(path)], Policy.load("default"), progress=lambda *numbers: calls.append(numbers))
+    assert calls == [("read", 100, 201), ("read", 200, 201), ("read", 201, 201)]
 
 
 def test_a_source_without_images_is_refused(save_json, coco, converted) -> None:
-    with pytest.raises(NirgenError, match="no images; name labels of some"):
+    with pytest.raises(NirgenError, match="no images; give labels of images"):
         converted(save_json(coco() | {"images": []}))
 
 
@@ -129,7 +129,7 @@ def test_a_file_of_no_known_format_is_refused_with_those_known(save_json, conver
     path = save_json(values)
     with pytest.raises(NirgenError) as error:
         converted(path)
-    assert str(error.value).startswith(f"{path}: no labels that are known; known are BDD100K's JSON")
+    assert str(error.value).startswith(f"{path}: unknown format of labels; known are BDD100K's JSON")
     assert all(name in str(error.value) for name in ("COCO", "Pascal VOC", "Cityscapes", "RANUS"))
 
 
@@ -146,13 +146,13 @@ def test_a_file_that_is_no_json_is_named(converted, tmp_path: Path, text: str, m
 def test_a_folder_is_of_one_kind(save_json, converted, coco, tmp_path: Path) -> None:
     empty = tmp_path / "empty"
     empty.mkdir()
-    with pytest.raises(NirgenError, match="no labels that are known"):
+    with pytest.raises(NirgenError, match="unknown format of labels"):
         converted(empty)
     save_json(coco(("car", [0, 0, 1, 1])), "folder/a.json")
-    with pytest.raises(NirgenError, match="a folder of COCO files; name the files, each with its split: train=FILE"):
+    with pytest.raises(NirgenError, match="a folder of COCO files; give the files, each with its split: train=FILE"):
         converted(tmp_path / "folder")
     (tmp_path / "folder" / "a.xml").touch()
-    with pytest.raises(NirgenError, match="holds XML and JSON; name the folder of one of them"):
+    with pytest.raises(NirgenError, match="holds XML and JSON; give the folder of one of them"):
         converted(tmp_path / "folder")
 
 
@@ -190,5 +190,5 @@ def test_a_folder_is_known_by_the_hashes_of_its_files(save_json, tmp_path: Path)
 
 
 def test_nothing_can_not_be_opened(tmp_path: Path) -> None:
-    with pytest.raises(NirgenError, match="not there"):
+    with pytest.raises(NirgenError, match="doesn't exist"):
         open_labels(tmp_path / "none.json")

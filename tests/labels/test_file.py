@@ -59,7 +59,7 @@ def test_regions_to_ignore_are_not_counted(save_json: Callable[..., Path]) -> No
         ({"images": [{"id": 1, "file_name": "../a", "width": 9, "height": 8}], "annotations": []}, "has '..'"),
         ({"images": labels()["images"][:1] * 2, "annotations": []}, "two images have the id 2"),
         ({"unlabelled": [{"file_name": "/a.jpg"}]}, "is absolute"),
-        ({"categories": []}, "annotation 1 is of image 1 and category 2, which aren't both there"),
+        ({"categories": []}, "annotation 1 refers to image 1 and category 2, one of which is missing"),
     ],
 )
 def test_what_is_no_labels_file_is_refused(save_json: Callable[..., Path], changes, message: str) -> None:

@@ -89,7 +89,7 @@ def test_a_broken_file_is_named(save_json, converted, values, message: str) -> N
     path = save_json(values)
     with pytest.raises(NirgenError) as error:
         converted(path)
-    assert str(error.value).startswith(f"{path}: no polygons in the manner of Cityscapes")
+    assert str(error.value).startswith(f"{path}: no Cityscapes-like polygons")
     assert message in str(error.value)
 
 

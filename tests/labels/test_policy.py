@@ -116,12 +116,12 @@ def test_bdd100k_follows_the_official_mapping(shared_data: Path) -> None:
     [
         ("clases: []", "unknown key 'clases'; did you mean 'classes'?"),
         ("classes: [{name: a, takes: [b]}]", "unknown key 'classes.0.takes'; did you mean 'take'?"),
-        ("classes: [{name: a, take: [B]}]\ndrop: [b]", "'b' is named twice, and can have one fate only"),
+        ("classes: [{name: a, take: [B]}]\ndrop: [b]", "'b' is named twice; name it once"),
         ("classes: [{name: a}, {name: a}]", "'a' is the name of two classes"),
         ("classes: [{name: a, supercategory: b}, {name: b}]", "the supercategory 'b' is the name of a class"),
-        ("about: nothing", "it needs 'classes', or 'keep: true' alone"),
-        ("keep: true\nclasses: [{name: a}]", "it needs 'classes', or 'keep: true' alone"),
-        ("[1]", "no policy; it needs 'classes'"),
+        ("about: nothing", "write 'classes', or 'keep: true' alone"),
+        ("keep: true\nclasses: [{name: a}]", "write 'classes', or 'keep: true' alone"),
+        ("[1]", "no policy; write 'classes'"),
         ("a: [", "no YAML"),
     ],
 )

@@ -70,7 +70,7 @@ def test_the_folder_of_images_knows_size_and_ending(converted, tmp_path: Path, s
     [
         ("<annotation><size>", "damaged, or no XML"),
         ("", "damaged, or no XML"),
-        ("<html/>", "begins with <html>"),
+        ("<html/>", "starts with <html>"),
         ('<!DOCTYPE a [<!ENTITY x "y">]><annotation>&x;</annotation>', "declares a document type"),
         (f"<annotation>{SIZE}<object><name>a</name></object></annotation>", "no bndbox of four numbers"),
         (f"<annotation>{SIZE}{OBJECT.replace('30.5', 'nan')}</annotation>", "no bndbox of four numbers"),

@@ -109,10 +109,10 @@ def test_one_pair_can_be_checked(pairs: PairList) -> None:
 
 
 def test_processes_find_what_one_finds(pairs: PairList) -> None:
-    done: list[tuple[int, int]] = []
+    done: list[tuple[str, int, int | None]] = []
     several = check_pairs(pairs, workers=2, progress=lambda *numbers: done.append(numbers))
     assert several == check_pairs(pairs, workers=1)
-    assert done == [(number, 6) for number in range(1, 7)]
+    assert done == [("check", number, 6) for number in range(1, 7)]
 
 
 def test_independent_images_share_nothing() -> None:

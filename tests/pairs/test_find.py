@@ -92,11 +92,18 @@ def test_a_pair_that_the_index_lacks_is_refused(root: Path) -> None:
         find_pairs(root, index(root, "name,sequence", "a,s1", "c,s2"))
 
 
-@pytest.mark.parametrize("content", [b"title,sequence\na,s1\n", b"\xff\xfe\x00", None])
-def test_what_is_no_index_is_refused(root: Path, content: bytes | None) -> None:
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"title,sequence\na,s1\n", "no column 'name' in the index"),
+        (b"\xff\xfe\x00", "can't be read as CSV"),
+        (None, "can't be read as CSV"),
+    ],
+)
+def test_what_is_no_index_is_refused(root: Path, content: bytes | None, problem: str) -> None:
     if content is not None:
         (root / "index.csv").write_bytes(content)
-    with pytest.raises(NirgenError, match=r"index\.csv: not an index with a column 'name'"):
+    with pytest.raises(NirgenError, match=rf"index\.csv: {problem}.*; give a CSV with the columns name and sequence"):
         find_pairs(root, root / "index.csv")
 
 
@@ -163,16 +170,16 @@ def test_a_csv_may_name_what_lies_outside_of_its_folder_only_if_the_list_can(roo
     (pair,) = find_pairs(path).pairs
     assert (pair.name, pair.rgb, pair.split) == ("a", "../train/rgb/a.jpg", "train")
     path.write_text(f"rgb,nir\n{root}/train/rgb/a.jpg,{root}/train/nir/a.jpg\n")
-    with pytest.raises(NirgenError, match=r"train/rgb/a\.jpg: not inside .*lists; name a ROOT that holds all images"):
+    with pytest.raises(NirgenError, match=r"train/rgb/a\.jpg: not inside .*lists; give a ROOT that holds all images"):
         find_pairs(path)
 
 
 def test_empty_folders_are_refused(tmp_path: Path) -> None:
     for name in ("rgb", "nir"):
         (tmp_path / name).mkdir()
-    with pytest.raises(NirgenError, match="no pairs; give folders that hold images"):
+    with pytest.raises(NirgenError, match="no pairs; give folders of images"):
         find_pairs(tmp_path)
-    with pytest.raises(NirgenError, match="elsewhere: no folder; name the one that holds the images"):
+    with pytest.raises(NirgenError, match="elsewhere: no folder; give the folder of the images"):
         find_pairs(None, folders=(tmp_path / "rgb", tmp_path / "elsewhere"))
 
 
@@ -197,7 +204,7 @@ class TestDivision:
 
     def test_pairs_of_unknown_sequences_are_not_divided_by_them(self, root: Path) -> None:
         shares = {"train": 0.5, "val": 0.5}
-        with pytest.raises(NirgenError, match=r"a\.jpg: of no known sequence.*--index.*--split-by frame"):
+        with pytest.raises(NirgenError, match=r"a\.jpg: its sequence is unknown.*--index.*--split-by frame"):
             find_pairs(root, division=Division(shares))
         known = index(root, "name,sequence", "a,s1", "b,s1", "c,s2")
         found = find_pairs(root, known, division=Division(shares))
@@ -254,8 +261,8 @@ def test_fewer_sequences_than_splits_are_refused() -> None:
     [
         ("train", "'train' is no share"),
         ("train=half", "'train=half' is no share"),
-        ("train=0.5,train=0.5", "'train=0.5' needs a name of its own"),
-        ("train=1.5", "'train=1.5' needs a name of its own and a share over 0"),
+        ("train=0.5,train=0.5", "'train=0.5' needs a unique name"),
+        ("train=1.5", "'train=1.5' needs a unique name and a share over 0"),
         ("train=0.5,val=0.4", "add up to 0.9 and not to 1"),
         ("", "'' is no share"),
     ],

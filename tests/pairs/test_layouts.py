@@ -137,7 +137,7 @@ def test_an_unknown_layout_and_one_that_is_not_there_are_refused(tmp_path: Path)
         find_matches(tmp_path, "ranos", Rules())
     with pytest.raises(NirgenError, match=r"no pairs; expected RGB/<01\.\.50>.*, for layout 'ranus'"):
         find_matches(lay_out(tmp_path, "pix2pix"), "ranus", Rules())
-    with pytest.raises(NirgenError, match="elsewhere: not there; name the folder of the pairs"):
+    with pytest.raises(NirgenError, match="elsewhere: doesn't exist; give the folder of the pairs"):
         find_matches(tmp_path / "elsewhere", "auto", Rules())
 
 

@@ -48,7 +48,7 @@ HEADER = "name,rgb,nir,sequence,split,category,rgb_sha256,nir_sha256"
         ([HEADER, "a,train/rgb/a.jpg,train/nir/a.jpg,a"], "line 2: too few columns"),
         (
             [HEADER, "x,train/rgb/x.jpg,train/nir/x.jpg,x,train,,0,0"],
-            "'train/rgb/x.jpg' isn't in .*; name its folder with --root",
+            "'train/rgb/x.jpg' isn't in .*; give its folder with --root",
         ),
     ],
 )
@@ -59,7 +59,7 @@ def test_a_list_that_can_not_be_used_is_refused(root: Path, lines: list[str], me
 
 
 def test_a_missing_list_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(NirgenError, match=r"pairs\.csv: can't be read .*; 'nirgen pairs' writes such a list"):
+    with pytest.raises(NirgenError, match=r"pairs\.csv: can't be read as CSV .*; write the list with 'nirgen pairs'"):
         PairList.read(tmp_path / "pairs.csv")
 
 
@@ -75,7 +75,7 @@ def test_a_list_may_lack_some_images_where_that_is_asked_for_but_not_all(root: P
     with pytest.raises(NirgenError, match=r"'train/rgb/a\.jpg' isn't in"):
         PairList.read(root / "pairs.csv")
     assert len(PairList.read(root / "pairs.csv", missing_ok=True).pairs) == 3
-    with pytest.raises(NirgenError, match="name its folder with --root"):
+    with pytest.raises(NirgenError, match="give its folder with --root"):
         PairList.read(root / "pairs.csv", root / "train", missing_ok=True)
 
 

@@ -76,5 +76,5 @@ def test_nothing_is_written_where_nothing_can_be_shown(pairs: PairList, tmp_path
 
 
 def test_a_sheet_is_a_picture(pairs: PairList, tmp_path: Path) -> None:
-    with pytest.raises(OutputError, match=r"sheet\.pdf: a sheet is a picture; give it a name that ends in \.png"):
+    with pytest.raises(OutputError, match=r"sheet\.pdf: the sheet is an image; give it a name that ends in \.png"):
         write_sheet(tmp_path / "sheet.pdf", pairs, [])

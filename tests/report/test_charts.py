@@ -90,4 +90,4 @@ def test_what_both_kinds_share_is_said_in_percent() -> None:
     assert levels.caption == "Generated and real share 50 % of this distribution."
     assert slopes.caption == "Generated and real share 100 % of this distribution."
     alone, _ = statistics_charts({True: one})
-    assert alone.caption == "Of generated images alone: there are none of the other kind to compare with."
+    assert alone.caption == "Of generated images only: there are none of the other kind."

@@ -86,7 +86,7 @@ def test_files_that_are_gone_are_said_on_the_page(make_dataset: Callable[[Path],
     text = (tmp_path / "a.html").read_text(encoding="utf-8")
     for sentence in (
         "NIR files missing: 1 (bdd/b.jpg). These images have no scores and no pictures here.",
-        "RGB files missing: 1 (bdd/b.jpg). Scores that need them are unknown, unless made before.",
+        "RGB files missing: 1 (bdd/b.jpg). Scores that need them are unknown, unless computed before.",
     ):
         assert sentence in written.short
         assert sentence in text

@@ -41,14 +41,14 @@ def test_a_dataset_says_what_it_was_made_by_and_that_nothing_is_amiss(dataset: P
     assert lines["Class policy"] == "default (bdd, cam)"
     assert lines["Curator's decisions"] == "none applied"
     assert lines["Digest"] == open_collection(dataset).digest
-    assert lines["Leaks"] == "none: nothing in val or test is known to be in training"
+    assert lines["Leaks"] == "none known between training and val or test"
     assert [fact for fact in facts.lines if fact.warning] == []
 
 
 def test_leaks_that_were_allowed_are_a_warning(changed: Callable[..., Path]) -> None:
     leaks = [{"kind": "file", "key": f"cam/{number}", "split": "val", "other": "x"} for number in range(7)]
     found = [fact for fact in facts_of(open_collection(changed(leaks=leaks))).lines if fact.name == "Leaks"]
-    text = "7 images of val or test, or the like of which, training has seen; allowed when it was built"
+    text = "7 images of val or test, or near copies of them, are in training; accepted by --allow-leak"
     assert found == [Fact("Leaks", text, warning=True), Fact("Leaks", "such as cam/0, cam/1, cam/2, cam/3, cam/4")]
 
 
@@ -104,9 +104,9 @@ def test_totals_are_counted_over_all_places(found: Survey) -> None:
 def test_the_first_sentences_say_how_much_there_is_what_to_look_at_and_what_is_missing(found: Survey) -> None:
     assert sentences(found) == [
         "2 boxes on 2 images: 1 generated, 1 real; without labels: 1.",
-        "The scores could judge 1 box; look at these first: 1 vanished.",
+        "1 box scored; suspect: 1 vanished.",
         "NIR files missing: 2 (a/1, b/1). These images have no scores and no pictures here.",
-        "RGB files missing: 1 (b/1). Scores that need them are unknown, unless made before.",
+        "RGB files missing: 1 (b/1). Scores that need them are unknown, unless computed before.",
     ]
 
 
@@ -117,4 +117,4 @@ def test_what_both_kinds_share_and_what_to_beware_of_is_said(found: Survey) -> N
     assert told[2] == (
         "Generated and real NIR share 100 % of their distribution of intensities and 100 % of that of gradients."
     )
-    assert told[-2:] == ["Of 2 images a file is there and can't be read.", "Leaks: 7 images."]
+    assert told[-2:] == ["Unreadable files: of 2 images.", "Leaks: 7 images."]

@@ -17,7 +17,7 @@ from nirgen.translate.url import Url
 # `nirgen translate` with the translator of the fixture `red`, which waits at its sixth image for a file `go` in the
 # working folder, and with an object for every two lines of a journal.
 COMMAND = """
-import itertools, os, signal, sys, time, types
+import itertools, os, signal, sys, time
 
 class Red:
     id, stride, count = b"red".hex().ljust(64, "0"), 8, itertools.count(1)
@@ -29,9 +29,8 @@ class Red:
                 time.sleep(0.01)
         return rgb[:, :1].float() / 255
 
-models = types.ModuleType("nirgen.model")
-models.load_model = lambda name, **_: Red()
-sys.modules["nirgen.model"] = models
+from nirgen.translate import engines
+engines.Here.describe = lambda self: Red()
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from nirgen.translate import records
 records._LINES_IN_PART = 2

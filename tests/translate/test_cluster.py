@@ -144,7 +144,7 @@ def test_a_run_that_is_to_stop_stops_and_can_be_taken_up(tmp_path, ray, stub, so
     with pytest.raises(KeyboardInterrupt):
         translate_folder(
             source, tmp_path / "out", model=cluster.describe(), engine=cluster,
-            progress=lambda _: stop.set(), stopped=stop.is_set,
+            progress=lambda *_: stop.set(), stopped=stop.is_set,
         )  # fmt: skip
     translate_folder(source, tmp_path / "out", model=stub.Red(tmp_path))
     assert snapshot(tmp_path / "out") == undisturbed

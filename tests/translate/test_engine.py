@@ -5,8 +5,8 @@ import pytest
 import torch
 
 from nirgen import images
-from nirgen.translate.engine import round_levels
 from nirgen.translate.manifest import read_manifest
+from nirgen.translate.network import round_levels
 from nirgen.translate.options import RunOptions, TranslateOptions
 from nirgen.translate.run import translate_folder
 

@@ -12,10 +12,11 @@ import time
 import pytest
 
 from nirgen.errors import ImageError
+from nirgen.translate.items import Item
 from nirgen.translate.journal import read_journal
 from nirgen.translate.manifest import read_manifest
 from nirgen.translate.run import translate_folder
-from nirgen.translate.stores import FileSource
+from nirgen.translate.stores import FolderSource
 
 
 @pytest.fixture
@@ -57,7 +58,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_journals_it(tmp_path, source, und
         "stopping: finishing what is in flight; press Ctrl-C again to stop at once",
         "interrupted: what is done stays; run the same command again to go on",
     ]
-    assert len(read_journal(tmp_path / "out")) == 6
+    assert len(list(read_journal(tmp_path / "out"))) == 6
     assert {row.output for row in read_journal(tmp_path / "out")} == set(snapshot(tmp_path / "out"))
     assert translate_folder(source, tmp_path / "out", model=red).unchanged == 6
     assert snapshot(tmp_path / "out") == undisturbed
@@ -77,7 +78,7 @@ def test_a_second_signal_stops_at_once(tmp_path, source, undisturbed, start, red
 def test_what_a_killed_run_leaves_is_taken_up_and_cleared_away(tmp_path, source, undisturbed, start, red):
     process = start()
     (tmp_path / "go").touch()
-    while len(read_journal(tmp_path / "out")) < 8:
+    while len(list(read_journal(tmp_path / "out"))) < 8:
         time.sleep(0.001)
     process.kill()
     process.communicate()
@@ -133,11 +134,11 @@ def test_a_full_disk_stops_with_what_is_needed_and_is_taken_up(tmp_path, save, o
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "fresh")
 
 
-class Flaky(FileSource):
+class Flaky(FolderSource):
     """Fails at the first attempts at each file, as a network drive does."""
 
-    def __init__(self, failures, number):
-        super().__init__(10**6)
+    def __init__(self, root, failures, number):
+        super().__init__(root, 10**6)
         self.left = failures
         self.number = number
 
@@ -148,31 +149,31 @@ class Flaky(FileSource):
         return super().read_once(item)
 
 
-@pytest.fixture
-def item(tmp_path, save):
-    from nirgen.translate.plan import make_plan
+ITEM = Item("a.png", "a.png")
 
+
+@pytest.fixture
+def folder(tmp_path, save):
     save(tmp_path / "one/a.png")
-    (item,) = make_plan(tmp_path / "one", tmp_path / "none", ".png")
-    return item
+    return tmp_path / "one"
 
 
 @pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT])
-def test_a_read_that_errs_now_and_then_is_tried_again(tmp_path, item, number):
-    assert Flaky(2, number).read(item) == (tmp_path / "one/a.png").read_bytes()
+def test_a_read_that_errs_now_and_then_is_tried_again(folder, number):
+    assert Flaky(folder, 2, number).read(ITEM) == (folder / "a.png").read_bytes()
 
 
-def test_a_read_that_goes_on_erring_is_given_up(item):
-    source = Flaky(99, errno.EIO)
+def test_a_read_that_goes_on_erring_is_given_up(folder):
+    source = Flaky(folder, 99, errno.EIO)
     with pytest.raises(ImageError, match=r"'a\.png' can't be read: Input/output error; mend or remove it"):
-        source.read(item)
+        source.read(ITEM)
     assert source.left == 95
 
 
-def test_a_file_that_is_not_there_is_not_tried_again(item):
-    source = Flaky(99, errno.ENOENT)
+def test_a_file_that_is_not_there_is_not_tried_again(folder):
+    source = Flaky(folder, 99, errno.ENOENT)
     with pytest.raises(ImageError, match="No such file"):
-        source.read(item)
+        source.read(ITEM)
     assert source.left == 98
 
 

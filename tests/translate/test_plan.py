@@ -10,7 +10,7 @@ from nirgen.translate.plan import make_plan, name_outputs
 
 
 def names(plan):
-    return [(item.source, item.output) for item in plan.items]
+    return [(item.source, item.output) for item in plan]
 
 
 def test_a_folder_is_listed_recursively_and_in_order(tmp_path, save):
@@ -32,7 +32,8 @@ def test_other_and_hidden_files_are_counted(tmp_path, save):
     save(tmp_path / "src/.cache/b.jpg")
     (tmp_path / "src/labels.json").write_text("{}")
     plan = make_plan(tmp_path / "src", tmp_path / "out", ".png")
-    assert (len(plan.items), plan.other_files, plan.hidden) == (1, 1, 2)
+    tally = plan.survey().tally
+    assert (len(list(plan)), tally.other_files, tally.hidden) == (1, 1, 2)
 
 
 def test_a_single_file_is_named_as_in_its_folder(tmp_path, save):
@@ -175,7 +176,7 @@ def test_a_translation_folder_among_the_sources_is_refused(tmp_path, save, mark,
 def test_someone_elses_manifest_beside_the_sources_is_another_file(tmp_path, save):
     save(tmp_path / "src/a.png")
     (tmp_path / "src/manifest.parquet").write_bytes(b"PAR1 of someone else's")
-    assert make_plan(tmp_path / "src", tmp_path / "out", ".png").other_files == 1
+    assert make_plan(tmp_path / "src", tmp_path / "out", ".png").survey().tally.other_files == 1
 
 
 def test_links_are_followed_and_loops_are_not(tmp_path, save):
@@ -185,15 +186,15 @@ def test_links_are_followed_and_loops_are_not(tmp_path, save):
     (tmp_path / "src/sub/up").symlink_to(tmp_path / "src")
     (tmp_path / "elsewhere/round").symlink_to(tmp_path / "src")
     plan = make_plan(tmp_path / "src", tmp_path / "out", ".png")
-    assert [item.source for item in plan.items] == ["linked/b.jpg", "sub/a.jpg"]
-    assert plan.loops == ("linked/round", "sub/up")
+    assert [item.source for item in plan] == ["linked/b.jpg", "sub/a.jpg"]
+    assert plan.survey().tally.loops == ["linked/round", "sub/up"]
 
 
 def test_a_link_to_itself_is_a_source_that_will_fail(tmp_path, save):
     save(tmp_path / "src/a.jpg")
     (tmp_path / "src/self.jpg").symlink_to("self.jpg")
     plan = make_plan(tmp_path / "src", tmp_path / "out", ".png")
-    assert [item.source for item in plan.items] == ["a.jpg", "self.jpg"]
+    assert [item.source for item in plan] == ["a.jpg", "self.jpg"]
 
 
 def test_an_output_name_over_the_limit_is_a_problem_of_that_source(tmp_path, save):
@@ -202,17 +203,17 @@ def test_an_output_name_over_the_limit_is_a_problem_of_that_source(tmp_path, sav
     save(tmp_path / f"src/{long}.bmp")
     save(tmp_path / "src" / ("m" * 246 + ".bmp"))
     plan = make_plan(tmp_path / "src", tmp_path / "out", ".png")
-    assert [item.problem for item in plan.items] == ["", "", ""]
-    assert [len(item.output) for item in plan.items] == [250, 255, 255]
+    assert [item.problem for item in plan] == ["", "", ""]
+    assert [len(item.output) for item in plan] == [250, 255, 255]
     save(tmp_path / "src" / ("o" * 251 + ".bmp"))
     save(tmp_path / "src" / ("o" * 251 + ".jpg"))
     plan = make_plan(tmp_path / "src", tmp_path / "out", ".png")
-    assert plan.items[-1].problem.endswith("gives an output name of 259 bytes, over the limit of 255; rename it")
+    assert list(plan)[-1].problem.endswith("gives an output name of 259 bytes, over the limit of 255; rename it")
 
 
 def test_a_name_that_is_not_utf8_is_a_problem_of_that_source(tmp_path, save):
     save(tmp_path / "src/a.jpg")
     (tmp_path / "src/a.jpg").rename(tmp_path / "src" / os.fsdecode(b"caf\xe9.jpg"))
-    (item,) = make_plan(tmp_path / "src", tmp_path / "out", ".png").items
+    (item,) = make_plan(tmp_path / "src", tmp_path / "out", ".png")
     assert item.source == r"caf\udce9.jpg"
     assert item.problem == r"'caf\udce9.jpg' has a name that is not UTF-8; rename it"

@@ -12,10 +12,11 @@ import pytest
 
 from nirgen.errors import NirgenError, OutputError
 from nirgen.translate import url as urls
+from nirgen.translate.engines import Here
 from nirgen.translate.items import Item
 from nirgen.translate.manifest import NAME, read_manifest
 from nirgen.translate.options import RunOptions, Shard
-from nirgen.translate.run import look_ahead, translate_folder
+from nirgen.translate.run import Request, look_ahead, translate_folder
 from nirgen.translate.stores import UrlSink
 
 pytest.importorskip("s3fs", reason="the extra `remote` is not installed")
@@ -70,7 +71,7 @@ def test_changed_sources_and_missing_outputs_are_translated_again(bucket, frames
     translate_folder(frames, bucket / "nir", model=red)
     (frames / "0/00.png").write_bytes((source / "1/01.png").read_bytes())
     (bucket / "nir/2/02.png").unlink()
-    states = {item.source: state for item, state in look_ahead(frames, bucket / "nir", model=red)[1]}
+    states = {item.source: state for item, state in look_ahead(Request(frames, bucket / "nir", Here(None), red))}
     assert {name: state for name, state in states.items() if state != "done"} == {
         "0/00.png": "changed", "2/02.png": "missing",
     }  # fmt: skip
@@ -125,9 +126,9 @@ def test_redo_translates_all_again(bucket, frames, undisturbed, red, objects):
 
 def test_a_sink_goes_to_another_process_as_its_url(bucket):
     sink = pickle.loads(pickle.dumps(UrlSink(bucket / "nir")))
-    sink.write(Item("a.jpg", bucket / "a.jpg", "a.png"), b"nir")
+    sink.write(Item("a.jpg", "a.png"), b"nir")
     assert (bucket / "nir/a.png").read_bytes() == b"nir"
-    assert (sink.images, sink.bytes) == (1, 3)
+    assert (sink.images, sink.stored_bytes) == (1, 3)
 
 
 def test_a_server_that_errs_now_and_then_changes_nothing(bucket, frames, undisturbed, proxy, connect, red, objects):

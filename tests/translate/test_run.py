@@ -15,11 +15,11 @@ from PIL import Image
 
 from nirgen import images
 from nirgen.errors import ImageError, OutputError, ShapeError
+from nirgen.translate.engines import Here
 from nirgen.translate.journal import Journal, journal_path, read_journal
 from nirgen.translate.manifest import NAME, read_manifest
 from nirgen.translate.options import RunOptions, TranslateOptions
-from nirgen.translate.plan import Plan
-from nirgen.translate.run import look_ahead, translate_folder
+from nirgen.translate.run import Request, look_ahead, translate_folder
 
 
 @pytest.fixture
@@ -209,7 +209,7 @@ def test_without_run_json_only_equal_sources_go_on(tmp_path, save, red, damage):
 def test_a_run_json_of_another_schema_is_refused(tmp_path, source, red):
     translate_folder(source, tmp_path / "out", model=red)
     (tmp_path / "out/run.json").write_text('{"schema": 2}')
-    with pytest.raises(OutputError, match=r"run\.json' has schema 2, and this nirgen reads 1; use another OUT"):
+    with pytest.raises(OutputError, match=r"run\.json: has schema 2, and this nirgen reads 1; use another OUT"):
         translate_folder(source, tmp_path / "out", model=red)
 
 
@@ -472,8 +472,7 @@ def test_a_bug_in_a_model_keeps_its_traceback(tmp_path, source, red_type):
 
 
 def test_looking_ahead_tells_what_would_be_done_and_writes_nothing(tmp_path, source, save, red):
-    plan, states = look_ahead(source, tmp_path / "out", model=red)
-    assert isinstance(plan, Plan)
+    states = look_ahead(Request(source, tmp_path / "out", Here(None), red))
     assert {state for _, state in states} == {"new"}
     assert not (tmp_path / "out").exists()
     (source / "a/empty.png").touch()
@@ -482,7 +481,7 @@ def test_looking_ahead_tells_what_would_be_done_and_writes_nothing(tmp_path, sou
     save(source / "b/04.jpg")
     (tmp_path / "out/c/05.png").unlink()
     before = snapshot(tmp_path / "out")
-    _, states = look_ahead(source, tmp_path / "out", model=red)
+    states = look_ahead(Request(source, tmp_path / "out", Here(None), red))
     assert {item.source: state for item, state in states if state != "done"} == {
         "a/00.png": "changed",
         "a/empty.png": "retry",
@@ -502,8 +501,8 @@ def test_run_json_tells_where_and_when(tmp_path, source, red):
 
 
 def interrupt_after(count):
-    def report(progress):
-        if progress.phase == "translate" and progress.done == count:
+    def report(stage, done, _total):
+        if stage == "translate" and done == count:
             raise KeyboardInterrupt
 
     return report
@@ -513,7 +512,7 @@ def interrupt_after(count):
 def test_an_interrupted_run_is_taken_up(tmp_path, source, red, count):
     with pytest.raises(KeyboardInterrupt):
         translate_folder(source, tmp_path / "out", model=red, progress=interrupt_after(count))
-    assert len(read_journal(tmp_path / "out")) == count
+    assert len(list(read_journal(tmp_path / "out"))) == count
     summary = translate_folder(source, tmp_path / "out", model=red)
     assert (summary.translated, summary.unchanged) == (12 - count, count)
     translate_folder(source, tmp_path / "fresh", model=red)
@@ -572,7 +571,7 @@ def test_runs_that_are_killed_end_with_the_bytes_of_an_undisturbed_one(tmp_path,
     assert finish(start_slow_run(tmp_path / "src", tmp_path / "undisturbed")) == (0, "")
     for lines in (3, 15, 30):
         process = start_slow_run(tmp_path / "src", tmp_path / "out")
-        while len(read_journal(tmp_path / "out")) < lines and process.poll() is None:
+        while len(list(read_journal(tmp_path / "out"))) < lines and process.poll() is None:
             time.sleep(0.005)
         process.kill()
         assert finish(process)[0] == -signal.SIGKILL

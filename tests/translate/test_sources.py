@@ -7,7 +7,7 @@ import os
 import pytest
 
 from nirgen.errors import ImageError, OutputError
-from nirgen.translate.sources import Disk, Names, Tally, check_no_translation
+from nirgen.translate.sources import Disk, Names, Tally, has_sources, refuse_translation
 from nirgen.translate.url import Url
 
 
@@ -47,10 +47,10 @@ def test_only_the_folder_that_is_asked_for_is_read(root):
 
 def test_a_folder_has_sources_if_one_below_it_has(root):
     tree = Disk(root, None)
-    assert [tree.has_sources(prefix) for prefix in ("", "sub/", "empty/", "e.png/")] == [True, True, False, False]
+    assert [has_sources(tree, prefix) for prefix in ("", "sub/", "empty/", "e.png/")] == [True, True, False, False]
     (root / "empty/deep/deeper").mkdir(parents=True)
     (root / "empty/deep/deeper/g.png").touch()
-    assert tree.has_sources("empty/")
+    assert has_sources(tree, "empty/")
 
 
 def test_a_folder_that_is_gone_has_nothing(root):
@@ -87,7 +87,7 @@ def test_a_translation_folder_is_refused_where_it_is_met(root):
 
 def test_a_manifest_of_somebody_else_makes_no_translation_folder(root):
     (root / "manifest.parquet").write_bytes(b"PAR1 of somebody else")
-    check_no_translation(root)
+    refuse_translation(root)
 
 
 def test_a_folder_that_cannot_be_listed_is_named(root):
@@ -107,7 +107,7 @@ def test_named_sources_have_the_folders_on_their_way(tmp_path):
     assert entries(tree, "a/") == (["e.png"], ["b"], Tally())
     assert entries(tree, "a/b/") == (["c.png"], [], Tally())
     assert list(tree.folders()) == [tmp_path, tmp_path / "a", tmp_path / "a/b"]
-    assert tree.has_sources("a/b/")
+    assert has_sources(tree, "a/b/")
 
 
 def test_named_sources_in_out_are_refused(tmp_path):

@@ -65,7 +65,7 @@ def test_what_took_most_is_the_bottleneck_and_has_a_remedy(watch, what, remedy):
 
 def test_a_queue_has_its_mean_length(watch):
     for waiting in (0, 3, 6):
-        watch.note_depth("input", waiting)
+        watch.note_length("input", waiting)
     assert (watch.profile().queued_input, watch.profile().queued_output) == (3.0, 0.0)
 
 

@@ -138,7 +138,7 @@ def test_a_name_that_no_bucket_can_have_is_asked_for_once(proxy, connect):
 
 
 def test_unknown_protocols_are_one_line():
-    with pytest.raises(NirgenError, match="'ftp://host/nir' is a URL of a kind that isn't known"):
+    with pytest.raises(NirgenError, match="'ftp://host/nir' is a URL of an unknown kind"):
         Url("ftp://host/nir").exists()
 
 
@@ -150,6 +150,8 @@ def test_a_missing_extra_is_one_line(tmp_path, save):
         capture_output=True, text=True, cwd=tmp_path, check=False,
     )  # fmt: skip
     assert run.returncode == 1
-    assert run.stderr.startswith("error: 's3://bucket/nir' is a URL, and what reads it is not installed")
+    assert run.stderr.startswith(
+        "reading sources ...\nerror: 's3://bucket/nir' is a URL, and its reader is not installed"
+    )
     assert run.stderr.endswith("pip install 'nirgen[remote]'\n")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["src"]

@@ -16,13 +16,15 @@ import torch
 from nirgen.devices import list_devices
 from nirgen.errors import ConfigError, ModelError, NirgenError
 from nirgen.translate.items import Item
+from nirgen.translate.job import Job
 from nirgen.translate.journal import read_journal
 from nirgen.translate.manifest import read_manifest
 from nirgen.translate.options import RunOptions, TranslateOptions, processors
 from nirgen.translate.run import translate_folder
-from nirgen.translate.stores import FileSource, FolderSink
+from nirgen.translate.stores import FolderSink, FolderSource
 from nirgen.translate.summary import Stopwatch
-from nirgen.translate.worker import ModelLoader, Setup, describe
+from nirgen.translate.translators import ModelLoader, describe
+from nirgen.translate.worker import Setup
 from nirgen.translate.workers import Crew, WorkerError, Workers
 
 # A model that a worker can import: it takes the red channel for NIR. A source whose first pixel is `poison` kills its
@@ -62,8 +64,8 @@ COMMAND = """
 import signal, sys
 sys.path.insert(0, sys.argv.pop(1))
 import stub
-import nirgen.translate.worker as loading
-loading.ModelLoader = lambda name, precision: stub.Loader(".")
+from nirgen.translate import engines
+engines.ModelLoader = lambda name, precision: stub.Loader(".")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from nirgen.cli import main
 main()
@@ -252,16 +254,16 @@ def test_a_worker_that_died_at_the_last_source_of_a_list_is_there_for_the_next_l
 
     Image.new("RGB", (64, 64), (13, 13, 13)).save(tmp_path / "poison.png")
     save(tmp_path / "good.png", 64, 64)
-    options, sink = TranslateOptions(), FolderSink(tmp_path / "out")
-    loader = stub.Loader(str(tmp_path))
-    setup = Setup(
-        loader, "cpu", describe(loader("cpu"), "cpu"), FileSource(10_000), sink, options, RunOptions(workers=1), 1, 1.0
+    sink, loader = FolderSink(tmp_path / "out"), stub.Loader(str(tmp_path))
+    job = Job(
+        describe(loader, "cpu", "cpu"), FolderSource(tmp_path, 10_000), sink, TranslateOptions(), RunOptions(workers=1)
     )
+    setup = Setup(loader, "cpu", 1, job)
     crew = Crew([setup])
     try:
         found = [
-            [(row.source, row.status) for row in crew.rows([item], sink=sink, stopwatch=Stopwatch())]
-            for item in (Item(name, tmp_path / name, name) for name in ("poison.png", "good.png"))
+            [(row.source, row.status) for row in crew.rows([item], sink, Stopwatch())]
+            for item in (Item(name, name) for name in ("poison.png", "good.png"))
         ]
     finally:
         crew.close()
@@ -309,7 +311,7 @@ def test_a_bad_image_stops_all_workers_where_that_is_asked_for(tmp_path, stub, s
     (source / "0/00.png").write_bytes(b"no image")
     with pytest.raises(NirgenError, match=r"'0/00\.png'"):
         translate(tmp_path, stub.Loader(str(tmp_path)), run=RunOptions(on_error="stop"))
-    assert len(read_journal(tmp_path / "out")) < 40
+    assert len(list(read_journal(tmp_path / "out"))) < 40
 
 
 def test_a_full_disk_stops_all_workers_with_what_is_needed(tmp_path, stub, save, on_a_small_disk):

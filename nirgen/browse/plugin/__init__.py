@@ -1,7 +1,6 @@
-"""nirgen's plugin for FiftyOne: its commands, as operators of the App.
+"""nirgen's plugin for FiftyOne: its commands as operators of the App.
 
-FiftyOne runs this file by its path, in its own server; `nirgen.browse.app` makes it known there. FiftyOne itself
-is imported only then.
+FiftyOne's server runs this file by its path; `nirgen.browse.app.install` links it there.
 """
 
 from __future__ import annotations
@@ -13,11 +12,7 @@ if TYPE_CHECKING:
 
 
 def register(plugin: Any) -> None:
-    """Register the operators.
-
-    Args:
-        plugin: FiftyOne's context of the plugin.
-    """
+    """Register the operators with FiftyOne's plugin context."""
     from nirgen.browse.operators import COMMANDS
 
     for command in COMMANDS:
@@ -25,13 +20,10 @@ def register(plugin: Any) -> None:
 
 
 def operator_of(command: Command) -> type[Any]:
-    """A command as a class of operators.
+    """Build the operator class of a command.
 
-    A mistake that the user can mend is shown as a notification of one line. An operator that asks nothing, or shows
-    nothing, has no method for it: the App then opens no dialog.
-
-    Args:
-        command: What it asks and does.
+    A NirgenError becomes a notification. Without a form or an output the class lacks `resolve_input` or
+    `resolve_output`, and the App opens no dialog.
     """
     from fiftyone import operators as foo
     from fiftyone.operators import types

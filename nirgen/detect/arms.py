@@ -1,0 +1,182 @@
+"""The training sets of a comparison (`arms` in its files), and its runs: one for each training set and seed."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from nirgen.detect.data import read_split, refuse_without_boxes
+from nirgen.errors import ConfigError, NirgenError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from nirgen.detect.config import CompareConfig
+    from nirgen.detect.data import Split
+
+
+Ratio = float | Literal["all"]
+
+PRETRAINED, REAL = "pretrained", "real"  # names of the arms that are always there
+_USUAL = (0.0, 1.0, 2.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Arm:
+    """A training set."""
+
+    name: str  # `pretrained`, `real`, or such as `real+1x`; also of its folder
+    title: str  # in tables
+    images: tuple[str, ...] = ()  # sorted keys; none of `pretrained`
+    real: int = 0  # number of real images
+    generated: int = 0
+
+    @property
+    def trained(self) -> bool:
+        """False for the pretrained model."""
+        return bool(self.images)
+
+    def epochs(self, steps: int, batch: int) -> float:
+        """Return how often a training sees each image on average."""
+        return steps * batch / len(self.images) if self.images else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A training on an arm with a seed, and its evaluation."""
+
+    arm: Arm
+    seed: int | None  # None if nothing is trained
+
+    @property
+    def name(self) -> str:
+        """Its folder in that of the comparison, such as `runs/real+1x/seed0`."""
+        return f"runs/{self.arm.name}" + ("" if self.seed is None else f"/seed{self.seed}")
+
+
+@dataclass(frozen=True)
+class ComparisonPlan:
+    """The images and arms of a comparison."""
+
+    config: CompareConfig
+    train: Split
+    test: Split  # real images alone
+    arms: tuple[Arm, ...]
+
+    @property
+    def runs(self) -> tuple[Run, ...]:
+        """All runs, arm by arm."""
+        return runs_of(self.arms, self.config.seeds)
+
+
+def plan_comparison(dataset: Path, config: CompareConfig, ratios: Sequence[Ratio] | None = None) -> ComparisonPlan:
+    """Read the images of a comparison and choose its arms (see `make_arms`).
+
+    Raises:
+        NirgenError: The dataset can't be read, or lacks real or generated training images, real test images, or boxes.
+    """
+    test = read_split(dataset, config.split).real()
+    train = read_split(dataset, config.train.split)
+    refuse_without_boxes(train)
+    return ComparisonPlan(config, train, test, make_arms(train, ratios))
+
+
+def make_arms(train: Split, ratios: Sequence[Ratio] | None = None) -> tuple[Arm, ...]:
+    """Choose the images of each arm: all real ones, and more and more generated ones, each arm containing the previous.
+
+    Generated images are taken in the order of the sha256 of their keys, so that the choice is the same for the same
+    dataset, and a larger dataset adds to it.
+
+    Args:
+        train: The training images.
+        ratios: Generated images for each real one; 0 is always included. By default 0, 1 and 2 as far as there are
+            images, or all if there are fewer.
+
+    Returns:
+        `pretrained`, `real`, then the others by growing ratio.
+
+    Raises:
+        NirgenError: There are no real images, no generated ones, or fewer than a ratio needs; or no ratio needs one.
+    """
+    real = [image.key for image in train.images if not image.generated]
+    generated = sorted(
+        (image.key for image in train.images if image.generated),
+        key=lambda key: hashlib.sha256(key.encode()).hexdigest(),
+    )
+    for kind, found in (("real", real), ("generated", generated)):
+        if not found:
+            raise NirgenError(
+                f"{train.folder}: '{train.name}' has no {kind} images, and a comparison needs real and generated ones "
+                f"there; give --{kind} images of '{train.name}' to 'nirgen build-dataset'"
+            )
+    available = len(generated) / len(real)
+    if ratios is None:
+        ratios = [ratio for ratio in _USUAL if ratio <= available]
+        ratios = [*ratios, "all"] if available < 2 else ratios
+    arms = {0: Arm(REAL, "+ real", tuple(sorted(real)), len(real))}
+    for ratio in sorted(ratios, key=lambda each: available if each == "all" else float(each)):
+        count = len(generated) if ratio == "all" else round(float(ratio) * len(real))
+        if count > len(generated):
+            raise NirgenError(
+                f"{train.folder}: ratio {ratio:g} needs {count} generated images for {len(real)} real ones, and "
+                f"'{train.name}' has {len(generated)}; give at most {available:.3g}, or 'all'"
+            )
+        short = "all" if ratio == "all" else f"{ratio:g}x"
+        title = f"+ real + {'all' if ratio == 'all' else f'{ratio:g} x'} generated"
+        images = tuple(sorted([*real, *generated[:count]]))
+        arms.setdefault(count, Arm(f"{REAL}+{short}", title, images, len(real), count))
+    if len(arms) < 2:
+        raise NirgenError(
+            f"ratios {', '.join(map(str, ratios))}: no arm has a generated image, so there is nothing to compare; give "
+            "a larger one, or 'all'"
+        )
+    return (Arm(PRETRAINED, "as pretrained"), *arms.values())
+
+
+def runs_of(arms: Sequence[Arm], seeds: Sequence[int]) -> tuple[Run, ...]:
+    """Return all runs, arm by arm."""
+    return tuple(Run(arm, seed) for arm in arms for seed in (seeds if arm.trained else (None,)))
+
+
+def parse_ratios(text: str) -> tuple[Ratio, ...]:
+    """Parse ratios: numbers from 0 on, or `all`, separated by commas.
+
+    Raises:
+        ConfigError: One is neither.
+
+    Example:
+        >>> parse_ratios("0, 0.5,2,all")
+        (0.0, 0.5, 2.0, 'all')
+    """
+    found: list[Ratio] = []
+    for part in (each.strip() for each in text.split(",")):
+        if part == "all":
+            found.append("all")
+            continue
+        try:
+            ratio = float(part)
+        except ValueError:
+            ratio = math.nan
+        if not 0 <= ratio < math.inf:
+            raise ConfigError(f"ratio {part!r}: no number from 0 on, nor 'all'; give such as --ratios 0,1,2")
+        found.append(ratio)
+    return tuple(found)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Parse seeds: whole numbers separated by commas.
+
+    Raises:
+        ConfigError: One is something else.
+
+    Example:
+        >>> parse_seeds("0, 7")
+        (0, 7)
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if wrong := [part for part in parts if not part.isdecimal()]:
+        raise ConfigError(f"seed {wrong[0]!r}: no whole number from 0 on; give such as --seeds 0,1,2")
+    return tuple(int(part) for part in parts)

@@ -1,0 +1,101 @@
+"""Choice of an engine, and the engine of this process."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import replace
+from typing import TYPE_CHECKING, Literal
+
+from nirgen.translate.translators import Elsewhere, ModelLoader, load_as_described
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Iterable
+    from pathlib import Path
+
+    from nirgen.devices import Wanted
+    from nirgen.translate.items import Item, Row, Translator
+    from nirgen.translate.job import Engine, Job
+    from nirgen.translate.summary import Stopwatch
+
+
+class Here:
+    """The engine of this process, which loads a named model once there is something to translate.
+
+    Args:
+        loader: Loads a named model; None where the run has a translator.
+        device: Of a named model; None for the best one.
+    """
+
+    def __init__(self, loader: ModelLoader | None, device: str | None = None) -> None:
+        self._loader = loader
+        self._device = device
+        self._loaded: Translator | None = None
+
+    def describe(self) -> Elsewhere:
+        """Return the description of a named model.
+
+        Raises:
+            NirgenError: There is no such model or device.
+        """
+        assert self._loader is not None
+        return self._loader.describe(self._device)
+
+    def load(self, described: Translator) -> Translator:
+        """Return the translator of a run, loaded at the first call; errors as `load_as_described`."""
+        if self._loaded is None:
+            self._loaded = described
+            if isinstance(described, Elsewhere) and self._loader is not None:
+                self._loaded = load_as_described(self._loader, described.device, described)
+        return self._loaded
+
+    def __call__(
+        self, items: Iterable[Item], job: Job, stopwatch: Stopwatch, stopped: Callable[[], bool]
+    ) -> Generator[Row]:
+        """Translate and store; see `translate_items`."""
+        from nirgen.translate.engine import translate_items
+
+        translator = self.load(job.translator)
+        stopwatch.restart()
+        yield from translate_items(items, replace(job, translator=translator), stopwatch, stopped)
+
+
+def choose_engine(
+    kind: Literal["local", "ray"],
+    model: str | Path,
+    device: str | None,
+    precision: Wanted,
+    *,
+    ray_address: str | None = None,
+    ray_workers: int | None = None,
+) -> Engine:
+    """Return the engine of a named model.
+
+    Args:
+        kind: This machine, or a cluster of Ray.
+        model: The model's name, file or run folder.
+        device: A device, several with commas between, or `all`; None for the best one.
+        precision: `fp32`, `bf16`, `fp16`, or `auto`.
+        ray_address: Of the cluster, see `Cluster`.
+        ray_workers: Number of its workers.
+
+    Raises:
+        NirgenError: Ray is not installed, or a name of a device is empty.
+    """
+    if kind == "ray":
+        # Set before Ray is imported: no usage statistics, and no messages about what it repairs itself.
+        os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_BACKEND_LOG_LEVEL": "fatal"}
+        from nirgen.translate.cluster import Cluster
+
+        if precision == "auto":  # the same on all machines, whatever this one has
+            precision = "bf16" if device == "cuda" else "fp32"
+        return Cluster(ModelLoader(model, precision), address=ray_address, workers=ray_workers, device=device)
+    loader, devices = ModelLoader(model, precision), [device]
+    if device is not None and ("," in device or device == "all"):
+        from nirgen.devices import list_devices
+
+        devices = [*list_devices(device)]
+    if len(devices) == 1:
+        return Here(loader, devices[0])
+    from nirgen.translate.workers import Workers
+
+    return Workers(loader, [each for each in devices if each is not None])

@@ -1,0 +1,126 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+import pytest
+
+from nirgen.detect.arms import Arm, make_arms, parse_ratios, parse_seeds, runs_of
+from nirgen.errors import ConfigError, NirgenError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from nirgen.dataset.read import Image
+    from nirgen.detect.data import Split
+
+
+@pytest.fixture
+def split(make_split: Callable[..., Split], make_image: Callable[..., Image]) -> Callable[[int, int], Split]:
+    """Make a training set of so many real and generated images."""
+
+    def make(real: int, generated: int) -> Split:
+        keys = [f"ranus/{number}.png" for number in range(real)] + [f"bdd/{number}.jpg" for number in range(generated)]
+        images = tuple(make_image(key, generated=key.startswith("bdd")) for key in sorted(keys))
+        return replace(make_split(), name="train", images=images)
+
+    return make
+
+
+@pytest.fixture
+def counts(split: Callable[[int, int], Split]) -> Callable[..., list[tuple[str, int, int]]]:
+    """Name, real and generated images of the arms of so many real and generated images."""
+
+    def make(real: int, generated: int, ratios: Sequence[float | str] | None = None) -> list[tuple[str, int, int]]:
+        arms = make_arms(split(real, generated), ratios)  # type: ignore[arg-type]
+        return [(arm.name, arm.real, arm.generated) for arm in arms]
+
+    return make
+
+
+def test_ratios_are_generated_images_for_each_real_one(counts) -> None:
+    found = counts(4, 10, [0.5, 2])
+    assert found == [("pretrained", 0, 0), ("real", 4, 0), ("real+0.5x", 4, 2), ("real+2x", 4, 8)]
+
+
+def test_all_takes_all_and_stands_where_its_count_says(counts) -> None:
+    assert counts(4, 10, ["all", 1, 0]) == [
+        ("pretrained", 0, 0),
+        ("real", 4, 0),
+        ("real+1x", 4, 4),
+        ("real+all", 4, 10),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("generated", "names"),
+    [
+        (20, ["real", "real+1x", "real+2x"]),
+        (8, ["real", "real+1x", "real+2x"]),
+        (6, ["real", "real+1x", "real+all"]),
+        (4, ["real", "real+1x"]),
+        (2, ["real", "real+all"]),
+    ],
+)
+def test_without_ratios_there_are_0_1_and_2_or_all_that_there_is(counts, generated: int, names: list[str]) -> None:
+    assert [name for name, _, _ in counts(4, generated)[1:]] == names
+
+
+def test_each_arm_holds_the_one_before(split) -> None:
+    arms = make_arms(split(5, 15), [1, 2, 3])
+    sets = [set(arm.images) for arm in arms[1:]]
+    assert [len(each) for each in sets] == [5, 10, 15, 20]
+    assert all(smaller < larger for smaller, larger in pairwise(sets))
+
+
+def test_generated_images_are_chosen_by_the_hash_of_their_keys_whatever_their_order(split) -> None:
+    given = split(2, 6)
+    turned = replace(given, images=given.images[::-1])
+    assert make_arms(given, [1]) == make_arms(turned, [1])
+    # the hashes begin with 16, e3, 35, 2f, c5, e9
+    assert [key for key in make_arms(given, [1])[-1].images if key.startswith("bdd")] == ["bdd/0.jpg", "bdd/3.jpg"]
+
+
+def test_equal_steps_are_fewer_rounds_of_more_images(split) -> None:
+    arms = make_arms(split(4, 12), [3])
+    assert [arm.epochs(40, 2) for arm in arms] == [0, 20, 5]
+
+
+def test_more_than_there_is_is_refused_with_what_there_is(split) -> None:
+    with pytest.raises(NirgenError) as error:
+        make_arms(split(4, 6), [2])
+    assert "ratio 2 needs 8 generated images for 4 real ones, and 'train' has 6; give at most 1.5, or 'all'" in str(
+        error.value
+    )
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.1])
+def test_ratios_that_take_no_generated_image_are_refused(split, ratio: float) -> None:
+    with pytest.raises(NirgenError, match="no arm has a generated image, so there is nothing to compare"):
+        make_arms(split(4, 6), [ratio])
+
+
+def test_a_comparison_needs_both_kinds_of_images(split) -> None:
+    with pytest.raises(NirgenError, match="'train' has no real images, and a comparison needs real and generated ones"):
+        make_arms(split(0, 6))
+    with pytest.raises(NirgenError, match="'train' has no generated images"):
+        make_arms(split(6, 0))
+
+
+@pytest.mark.parametrize("text", ["x", "1,,2", "-1", "nan", "inf", "1;2", ""])
+def test_a_ratio_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="no number from 0 on, nor 'all'"):
+        parse_ratios(text)
+
+
+@pytest.mark.parametrize("text", ["x", "1,,2", "-1", ""])
+def test_a_seed_that_is_no_number_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="no whole number from 0 on"):
+        parse_seeds(text)
+
+
+def test_an_arm_is_trained_once_a_seed_and_the_pretrained_not_at_all() -> None:
+    arms = (Arm("pretrained", "as pretrained"), Arm("real", "+ real", ("a", "b"), 2))
+    names = [run.name for run in runs_of(arms, (0, 7))]
+    assert names == ["runs/pretrained", "runs/real/seed0", "runs/real/seed7"]
