@@ -86,7 +86,7 @@ def test_a_file_that_computes_something_else_is_refused(exported: Path, path: Pa
     assert onnx_files.check_same(network, data, 32, exported) < 1e-4
     with torch.no_grad():
         generator.output.bias += 0.01  # of 2: half a hundredth of what the file's [0, 1] spans
-    with pytest.raises(ModelError, match=r"model\.onnx: not written, .* differs from torch's by 0\.005 of 1"):
+    with pytest.raises(ModelError, match=r"model\.onnx: not written: .* differs from torch's by 0\.005 of 1"):
         onnx_files.check_same(network, data, 32, exported)
 
 
