@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from nirgen.dataset.folder import DATASET_JSON, is_dataset, read_dataset
 from nirgen.dataset.read import Box as ItemBox
 from nirgen.dataset.read import Image as Item
-from nirgen.dataset.read import find_rgb, read, translated_from
+from nirgen.dataset.read import read, translated_from
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path, sha256_of
+from nirgen.files import find_below, safe_path, sha256_of
 from nirgen.translate.journal import FOLDER, journal_path
 from nirgen.translate.manifest import NAME, read_manifest
 
@@ -130,7 +130,7 @@ def _translated(folder: Path, origin: str, rows: Sequence[Row], roots: Sequence[
             height=row.height or 0,
             sha256=row.output_sha256 or "",
             input_sha256=row.output_sha256 or "",
-            rgb=find_rgb(roots, source),
+            rgb=find_below(roots, source),
             rgb_name=source,
             rgb_sha256=row.source_sha256,
             attributes={},

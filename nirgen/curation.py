@@ -11,6 +11,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, replace
+from itertools import combinations, product
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -35,17 +36,11 @@ ACTIONS: tuple[Action, ...] = ("add", "delete", "flag", "keep", "move", "reject"
 OF_BOXES: frozenset[Action] = frozenset({"add", "delete", "move", "relabel"})
 """Actions on boxes only; `keep` and `flag` apply to images and boxes."""
 
-CONTRADICTIONS: frozenset[frozenset[Action]] = frozenset(
-    frozenset[Action](pair)
+CONTRADICTIONS: frozenset[frozenset[str]] = frozenset(
+    frozenset(pair)
     for pair in (
-        ("reject", "keep"),
-        ("reject", "flag"),
-        ("keep", "flag"),
-        ("delete", "keep"),
-        ("delete", "flag"),
-        ("delete", "relabel"),
-        ("delete", "move"),
-        ("delete", "add"),
+        *combinations(("reject", "keep", "flag"), 2),
+        *product(("delete",), ("keep", "flag", "relabel", "move", "add")),
     )
 )
 """Pairs of actions that exclude each other on one image or box."""
@@ -204,8 +199,17 @@ class Decisions:
     """Content of a file of decisions."""
 
     path: Path
-    sha256: str  # of the decisions as `encode` writes them: order, blank lines and repetitions don't matter
     all: tuple[Decision, ...]  # sorted by key and action
+
+    @property
+    def data(self) -> bytes:
+        """Return the decisions as `encode` writes them: order, blank lines and repetitions of the file don't matter."""
+        return encode(self.all)
+
+    @property
+    def sha256(self) -> str:
+        """Return the sha256 of `data`."""
+        return hashlib.sha256(self.data).hexdigest()
 
 
 def read_decisions(path: Path) -> Decisions:
@@ -235,7 +239,7 @@ def read_decisions(path: Path) -> Decisions:
         lines.setdefault(decision.order, number)
     _refuse_contradictions(decisions, str(path), lines)
     found = tuple(decisions[order] for order in sorted(decisions))
-    return Decisions(path, digest(found), found)
+    return Decisions(path, found)
 
 
 def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
@@ -266,11 +270,6 @@ def encode(decisions: Iterable[Decision]) -> bytes:
     """
     ordered = sorted({decision.rounded() for decision in decisions}, key=lambda decision: decision.order)
     return b"".join(msgspec.json.encode(plain(decision)) + b"\n" for decision in ordered)
-
-
-def digest(decisions: Iterable[Decision]) -> str:
-    """Return the sha256 of decisions as `encode` writes them."""
-    return hashlib.sha256(encode(decisions)).hexdigest()
 
 
 def plain(decision: Decision) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from nirgen.curation import read_decisions
 from nirgen.dataset.decisions import by, image_keys
 from nirgen.dataset.folder import CURATION, PROVENANCE, annotations_name, read_dataset
 from nirgen.dataset.provenance import COLUMNS, open_provenance
-from nirgen.dataset.read import MARKS, find_rgb, recorded_inputs, rgb_roots
+from nirgen.dataset.read import MARKS, recorded_inputs, rgb_roots
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path, sha256_of
+from nirgen.files import find_below, safe_path, sha256_of
 from nirgen.models.catalog import embedded_models
 
 if TYPE_CHECKING:
@@ -301,7 +301,7 @@ def _source(folder: Path, row: Mapping[str, Any]) -> File | None:
     roots = rgb_roots(folder).get(row["origin"], ())
     if not roots:
         return File(row["source"], row["source_sha256"])
-    return _file(row["source"], row["source_sha256"], find_rgb(roots, name) or roots[0] / name)
+    return _file(row["source"], row["source_sha256"], find_below(roots, name) or roots[0] / name)
 
 
 def _file(name: str, sha256: str | None, path: Path) -> File:

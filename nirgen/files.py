@@ -18,7 +18,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from nirgen.errors import NirgenError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from pathlib import Path
 
 
@@ -221,6 +221,12 @@ def retrying(
                 raise
             time.sleep(pause)
     return action()
+
+
+def find_below(roots: Iterable[Path], name: str | None) -> Path | None:
+    """Return the first existing file of a name below `roots`, or None."""
+    places = (root / name for root in roots) if name is not None else ()
+    return next((path for path in places if path.is_file()), None)
 
 
 def sha256_of(path: Path) -> str:

@@ -290,15 +290,16 @@ def find_loaded(fiftyone: Any, collection: Collection, name: str | None = None) 
         NirgenError: There is none, or it shows an older state of the folder.
     """
     target = target_for(fiftyone, collection, name)
-    again = f"run 'nirgen browse --no-launch {collection.folder}'"
+    problem = None
     if target.origin is None:
-        raise NirgenError(f"{collection.folder}: not in FiftyOne as '{target.name}'; {again} first")
-    if target.moved_from is not None:
-        raise NirgenError(f"{collection.folder}: '{target.name}' shows it at {target.moved_from}; {again} first")
-    if target.origin.digest != collection.digest:
-        raise NirgenError(
-            f"{collection.folder}: was built anew since '{target.name}' was loaded; {again} first (decisions are kept)"
-        )
-    if not target.origin.complete:
-        raise NirgenError(f"{collection.folder}: '{target.name}' isn't loaded to its end; {again} first")
+        problem = f"not in FiftyOne as '{target.name}'"
+    elif target.moved_from is not None:
+        problem = f"'{target.name}' shows it at {target.moved_from}"
+    elif target.origin.digest != collection.digest:
+        problem = f"was built anew since '{target.name}' was loaded"
+    elif not target.origin.complete:
+        problem = f"'{target.name}' isn't loaded to its end"
+    if problem:
+        folder = collection.folder
+        raise NirgenError(f"{folder}: {problem}; run 'nirgen browse --no-launch {folder}' first, which keeps decisions")
     return fiftyone.load_dataset(target.name)

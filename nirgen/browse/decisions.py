@@ -85,7 +85,7 @@ def export_decisions(
         NirgenError: `out` is no file of decisions, or see `collect_decisions`.
         OutputError: The file can't be written.
     """
-    own = own_decisions(read_dataset(folder)) if is_dataset(folder) else ()
+    own = _own_decisions(folder)
     there = read_decisions(out).all if out.exists() and not replace else ()
     base = unite(own, there)
     new = collect_decisions(folder, name=name, database=database, author=author, report=report)
@@ -94,7 +94,10 @@ def export_decisions(
     return Written(decisions, len({*decisions} - {*base}), len({*decisions} - {*without}))
 
 
-EXPORTING = "reading decisions"
+def _own_decisions(folder: Path) -> tuple[Decision, ...]:
+    """Return the decisions that a dataset was built with; none of a translation folder."""
+    return own_decisions(read_dataset(folder)) if is_dataset(folder) else ()
+
 
 _IMAGES_AT_ONCE = 500
 _FIELDS = dict.fromkeys(("key", "tags", "decision", "reason", "author", f"{GROUP}.name", BOXES), 1)
@@ -134,7 +137,7 @@ def collect_decisions(
                     missing.append(image.key)
             done += len(batch)
             if report is not None:
-                report(EXPORTING, done, collection.count)
+                report("reading decisions", done, collection.count)
     if missing:
         raise NirgenError(
             f"{dataset.name}: FiftyOne lacks {len(missing)} of {collection.count} images, such as {missing[0]!r}; "
@@ -238,8 +241,6 @@ def _first(name: str, by: Sequence[Mapping[str, Any] | None]) -> str:
     return next((text for one in by if one and (text := str(one.get(name) or "").strip())), "")
 
 
-IMPORTING = "writing decisions"
-
 _DECISIONS_AT_ONCE = 500
 
 
@@ -269,7 +270,7 @@ def import_decisions(
     collection = open_collection(folder.resolve())
     fiftyone = open_fiftyone(database)
     # decisions that the dataset was built with have no target in it any more
-    done = {each.order for each in own_decisions(read_dataset(folder))} if collection.kind == "dataset" else set()
+    done = {each.order for each in _own_decisions(folder)}
     ordered = sorted(decisions, key=lambda each: each.order)
     gone: list[str] = []
     with database_errors(name or collection.name):
@@ -278,7 +279,7 @@ def import_decisions(
             batch = ordered[start : start + _DECISIONS_AT_ONCE]
             gone += [key for key, action in _put(samples, batch) if (key, action) not in done]
             if report is not None:
-                report(IMPORTING, start + len(batch), len(ordered))
+                report("writing decisions", start + len(batch), len(ordered))
     return Imported(len(ordered) - len(gone), tuple(sorted(gone)))
 
 
@@ -288,9 +289,7 @@ def import_own(folder: Path, *, name: str, database: str | None = None) -> Impor
     Raises:
         NirgenError: The decisions can't be read, or the database fails.
     """
-    if open_collection(folder.resolve()).kind != "dataset":
-        return Imported(0, ())
-    own = [each for each in own_decisions(read_dataset(folder)) if each.action in {"keep", "flag"}]
+    own = [each for each in _own_decisions(folder) if each.action in {"keep", "flag"}]
     return import_decisions(folder, own, name=name, database=database) if own else Imported(0, ())
 
 

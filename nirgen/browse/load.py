@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from nirgen.progress import Progress
     from nirgen.scores import Scores
 
-LOADING = "loading"
-
 _BATCH = 250  # images; some thousand boxes
 _OURS = frozenset({"_id", "_rand", "_dataset_id", "_media_type", "filepath", "metadata", "last_modified_at", *TAKEN})
 
@@ -74,7 +72,11 @@ def load_folder(
     track: bool = False,
     report: Progress | None = None,
 ) -> Loaded:
-    """Load a folder into FiftyOne, with its scores and, the first time, the decisions that it was built with.
+    """Load a folder into FiftyOne, or update what is there; an unchanged folder writes nothing.
+
+    The first load adds the decisions that a dataset was built with. Later ones keep tags, decisions and own fields of
+    the curator, and edits of boxes unless the folder has changed the same box. The next load completes one that was
+    cut short.
 
     Args:
         folder: A dataset or a translation folder.
@@ -86,62 +88,44 @@ def load_folder(
         report: Called as scores are computed and images are loaded.
 
     Raises:
-        NirgenError: The folder can't be read, the database fails, or the name belongs to another dataset.
+        NirgenError: The folder can't be read; the database fails or has another dataset of that name; the FiftyOne
+            dataset is deleted meanwhile; or FiftyOne's sample format is not the known one.
     """
     collection = open_collection(folder.resolve(), sources)
     fiftyone = open_fiftyone(database, track=track)
     target = target_for(fiftyone, collection, name)
-    done = load(fiftyone, target, collection, score(collection, report) if scores else None, report)
+    done = _load(fiftyone, target, collection, score(collection, report) if scores else None, report)
     if target.origin is None:
         done.own = import_own(folder, name=done.name, database=database).applied
     return done
 
 
-def load(
-    fiftyone: Any, target: Target, collection: Collection, scores: Scores | None, report: Progress | None = None
+def _load(
+    fiftyone: Any, target: Target, collection: Collection, scores: Scores | None, report: Progress | None
 ) -> Loaded:
-    """Update a FiftyOne dataset to a folder's present state; an unchanged folder writes nothing.
-
-    Tags, decisions and own fields of the curator stay, and so do edits of boxes unless the folder has changed the same
-    box. The next load completes one that was cut short.
-
-    Args:
-        fiftyone: The module, connected.
-        target: The FiftyOne dataset.
-        collection: The folder's.
-        scores: Scores of its images and boxes, if any.
-        report: Called with the number of images loaded.
-
-    Raises:
-        NirgenError: The database fails, the FiftyOne dataset is deleted meanwhile, or FiftyOne's sample format is not
-            the known one.
-    """
     layout = plan_layout(collection)
-    ours = {*layout.attributes.values(), *layout.counts.values()}
+    old = target.origin or Origin("", "", "")
     origin = Origin(
         folder=str(collection.folder.resolve()),
         kind=collection.kind,
         digest=collection.digest,
         state=layout.state,
         scores=_digest(collection) if scores is not None else "",
-        fields=tuple(sorted(ours.union(target.origin.fields if target.origin else ()))),
+        fields=tuple(sorted({*layout.attributes.values(), *layout.counts.values(), *old.fields})),
     )
     done = Loaded(
         target.name, collection.count, layout.samples, moved_from=target.moved_from, not_shown=layout.not_shown
     )
     with database_errors(target.name):
-        if target.origin is None:
-            dataset = _create(fiftyone, target.name)
-        else:
-            dataset = fiftyone.load_dataset(target.name)
-            if _is_current(dataset, target.origin, origin, layout.samples):
-                return done
+        dataset = fiftyone.load_dataset(target.name) if target.origin else _create(fiftyone, target.name)
+        if _is_current(dataset, old, origin, layout.samples):
+            return done
         origin.write(dataset)
         declare(dataset, layout, [category.name for category in collection.categories])
         kept = _Writer(dataset, layout, origin, done).write(collection, scores, target.origin is None, report)
         _remove_others(dataset, kept, done)
         index(dataset)
-        views = arrange(dataset, collection, layout, before=target.origin.views if target.origin else ())
+        views = _arrange(dataset, collection, layout, before=old.views)
         replace(origin, complete=True, views=views).write(dataset)
     return done
 
@@ -203,7 +187,7 @@ class _Writer:
             written.update(document["_id"] for document, _ in pairs)
             images += len(batch)
             if report is not None:
-                report(LOADING, images, collection.count)
+                report("loading", images, collection.count)
         return written
 
     def _update(self, pairs: list[tuple[Document, Item]]) -> None:
@@ -263,18 +247,8 @@ _OF_TAGS = {
 }
 
 
-def arrange(dataset: Any, collection: Collection, layout: Layout, before: tuple[str, ...] = ()) -> tuple[str, ...]:
-    """Set the saved views, sidebar and colours of a FiftyOne dataset.
-
-    Args:
-        dataset: The FiftyOne dataset, loaded.
-        collection: Its folder's.
-        layout: Layout of the collection.
-        before: Views of an earlier load; those that are obsolete are deleted.
-
-    Returns:
-        The names of the views.
-    """
+def _arrange(dataset: Any, collection: Collection, layout: Layout, before: tuple[str, ...]) -> tuple[str, ...]:
+    """Set saved views, sidebar and colours, delete obsolete views of an earlier load, and return the views' names."""
     views = {name: (view, about) for name, view, about in _views(dataset, collection, layout)}
     for name in before:
         if name not in views and dataset.has_saved_view(name):

@@ -67,7 +67,6 @@ def browse(
 
 
 def _sources(values: Sequence[str], folder: Path) -> dict[str, Path]:
-    """Folders of RGB images, by origin."""
     from nirgen.collection import open_collection
 
     named: dict[str, Path] = {}
@@ -87,7 +86,7 @@ def _sources(values: Sequence[str], folder: Path) -> dict[str, Path]:
 
 
 def _tracking_is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
-    """Whether the user has told FiftyOne to send its makers how it is used, which it does if it is told nothing."""
+    """Return True if the user has turned FiftyOne's usage statistics on; FiftyOne's own default is on."""
     given = environment.get("FIFTYONE_DO_NOT_TRACK")
     if given is not None:
         return given.strip().lower() in _OFF
@@ -107,15 +106,15 @@ def _print(loaded: Loaded) -> None:
         f"{loaded.name}: {loaded.images} images, {loaded.samples} samples with RGB; {changed or 'nothing has changed'}"
     )
     if loaded.edits.kept:
-        typer.echo(f"{loaded.edits.kept} edits of boxes that no dataset has yet were kept")
+        typer.echo(f"{loaded.edits.kept} edits of boxes that the dataset lacks were kept")
     if loaded.edits.lost:
         typer.echo(
-            f"warning: {len(loaded.edits.lost)} edits of boxes were given up, for the dataset has changed the same "
+            f"warning: {len(loaded.edits.lost)} edits of boxes were discarded, as the dataset has changed the same "
             f"boxes: {', '.join(loaded.edits.lost[:5])}",
             err=True,
         )
     if loaded.decided:
-        typer.echo(f"{loaded.decided} of the images removed had decisions")
+        typer.echo(f"{loaded.decided} of the removed images had decisions")
     if loaded.not_shown:
         typer.echo(f"warning: {loaded.not_shown} images are TIFF, which browsers don't show", err=True)
     if loaded.own:
@@ -123,7 +122,7 @@ def _print(loaded: Loaded) -> None:
 
 
 def _show(name: str, *, address: str, port: int, remote: bool) -> None:
-    """Serve the App until Ctrl-C or SIGTERM, which are no mistake here."""
+    """Serve the App until Ctrl-C or SIGTERM, with exit code 0."""
     from nirgen.browse.app import install, serving, wait
 
     def stop(_signal: int, _frame: object) -> NoReturn:

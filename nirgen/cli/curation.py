@@ -96,7 +96,7 @@ def apply_decisions(dataset: Dataset, file: File, as_json: options.AsJson = Fals
         typer.echo(json.dumps({**curation, "before": info.splits, "after": after}, ensure_ascii=False))
     else:
         columns = ["", *info.splits]
-        show(columns, list(_compared(info.splits, after)), right=range(1, len(columns)))
+        show(columns, list(_compared(info.splits, after)), right=range(1, len(columns)), ruled=True)
         print_curation(curation)
     if curation["gone"]:
         raise typer.Exit(_IN_PART)

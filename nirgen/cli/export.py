@@ -7,6 +7,8 @@ from typing import Annotated, Literal
 
 import typer
 
+from nirgen.cli.output import announce
+
 
 def export(
     model: Annotated[str, typer.Argument(metavar="MODEL", help="Embedded model, model file or run folder.")],
@@ -18,6 +20,7 @@ def export(
     Input: rgb, (N, 3, H, W) float32 in [0, 1], H and W multiples of the stride in the file's metadata. Output: nir,
     (N, C, H, W) float32 in [0, 1]. The file is kept only if ONNX Runtime reproduces torch's output.
     """
+    announce(f"loading the model {model}")
     from nirgen.errors import ConfigError
     from nirgen.model import load_model
     from nirgen.models.onnx import check_packages, export_onnx

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.output import announce
 
 if TYPE_CHECKING:
     from nirgen.models.config import InternImageConfig
@@ -114,6 +115,7 @@ def import_model(
     Reads tensors only; code in the file is never run. An InternImage classifier becomes a file to initialize the
     extractor from (setting extractor.weights).
     """
+    announce(f"reading {source}")
     from nirgen.models.importing import import_weights
 
     header = import_weights(source, target, layout, **options.given(licence=licence))
@@ -129,6 +131,7 @@ def export_model(
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="The .pt file to write.")],
 ) -> None:
     """Export weights to the layout of the Pix2Next authors."""
+    announce(f"reading {model}")
     from nirgen.models.catalog import find_model
     from nirgen.models.importing import export_weights
 

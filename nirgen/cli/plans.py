@@ -13,16 +13,11 @@ if TYPE_CHECKING:
 
 
 _LEAKS, _NAMES, _NOTED = 20, 12, 20
-"""How many leaks, names of a label file, and decisions to know of are shown one by one."""
+"""Leaks, names of a label file, and decisions that are listed one by one."""
 
 
 def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
-    """Show a plan.
-
-    Args:
-        summary: What `nirgen.dataset.contents.summarise` says of it.
-        how: How images will come into the dataset.
-    """
+    """Show a plan as `nirgen.dataset.contents.summarise` gives it; `how` says how images are placed."""
     _print_splits(summary["splits"])
     sizes = [split["bytes"] for split in summary["splits"].values()]
     typer.echo(f"images: {how}; their files have {_size(sum(sizes))}\n")
@@ -47,7 +42,7 @@ def print_curation(curation: Mapping[str, Any]) -> None:
 
 
 def counted(counts: Mapping[str, int]) -> str:
-    """Counts in words.
+    """Return counts as text.
 
     Example:
         >>> counted({"reject": 2, "relabel": 1}), counted({})
@@ -64,7 +59,6 @@ def _print_noted(what: str, decisions: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
-    """A column for each split."""
     first = next(iter(splits.values()))
     titles = {
         "generated": "generated images",
@@ -82,7 +76,6 @@ def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _print_classes(labels: Mapping[str, Any]) -> None:
-    """What became of the names of a label file."""
     typer.echo(f"labels of {labels['origin']}: {labels['file']}, policy {labels['policy']}")
     names: Sequence[Mapping[str, Any]] = labels["names"]
     kept = [each for each in names if each["written"]]
@@ -114,7 +107,6 @@ def _matched(matched: Mapping[str, Any]) -> str:
 
 
 def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
-    """What stays out, and what else there is to know."""
     from nirgen.dataset.plan import REASONS
 
     for each in summary["left_out"]:
@@ -140,7 +132,7 @@ def _print_leaks(summary: Mapping[str, Any]) -> None:
 
 
 def _size(count: int) -> str:
-    """Bytes in the unit that fits.
+    """Return bytes in a fitting unit.
 
     Example:
         >>> _size(999), _size(1_500_000)

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nirgen._version import __version__
-from nirgen.curation import encode
 from nirgen.dataset import folder, writers
 from nirgen.dataset.annotations import label_images
 from nirgen.dataset.card import Examples, write_card
@@ -179,7 +178,7 @@ def _write(plan: Plan, store: Store, progress: Progress | None) -> tuple[dict[st
                 progress("annotations", done, len(placed))
     write_pairs(store, plan.training)
     if plan.curation is not None:
-        store.write(folder.CURATION, encode(plan.curation.decisions))
+        store.write(folder.CURATION, plan.curation.data)
     writers.write_configs(store, plan)
     write_card(store, plan, contents, examples)
     values = _described(plan, contents, store)

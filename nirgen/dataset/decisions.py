@@ -5,6 +5,7 @@ Planning applies them to label entries, `nirgen.browse` to samples in FiftyOne.
 
 from __future__ import annotations
 
+import hashlib
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -255,8 +256,8 @@ def image_keys(key: str) -> list[str]:
 class Curated:
     """Effect of a curator's decisions on a dataset."""
 
-    sha256: str  # of the decisions, as `nirgen.curation.encode` writes them
-    decisions: tuple[Decision, ...]  # all, sorted by key and action
+    data: bytes  # all decisions, as `nirgen.curation.encode` writes them
+    decisions: int
     applied: Mapping[str, int]  # decisions that had an effect, by action
     idle: int  # decisions about boxes of rejected images
     gone: tuple[Noted, ...]  # without a target
@@ -275,13 +276,13 @@ class Curated:
         gone.sort(key=lambda each: (each.key, each.action))
         changed.sort(key=lambda each: (each.key, each.action))
         applied = dict(sorted(counts.items()))
-        return cls(decisions.sha256, decisions.all, applied, idle, tuple(gone), tuple(changed))
+        return cls(decisions.data, len(decisions.all), applied, idle, tuple(gone), tuple(changed))
 
     def described(self) -> dict[str, Any]:
         """Return plain values, as in `dataset.json`."""
         return {
-            "sha256": self.sha256,
-            "decisions": len(self.decisions),
+            "sha256": hashlib.sha256(self.data).hexdigest(),
+            "decisions": self.decisions,
             "applied": dict(self.applied),
             "idle": self.idle,
             "gone": [asdict(each) for each in self.gone],

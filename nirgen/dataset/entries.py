@@ -96,7 +96,9 @@ def match_names(images: Sequence[str], entries: Sequence[str], where: str) -> di
     by_stem: dict[str, list[str]] = defaultdict(list)
     for image in _rest(images, matches):
         by_stem[str(PurePosixPath(image).with_suffix(""))].append(image)
-    without_ending = [entry for entry in _rest(entries, _taken(matches)) if not _has_ending(entry)]
+    without_ending = [
+        entry for entry in _rest(entries, _taken(matches)) if PurePosixPath(entry).suffix.lower() not in SUFFIXES
+    ]
     matches |= _one_each(_by_trailing(by_stem, without_ending), "stem", where)
     return matches
 
@@ -175,10 +177,6 @@ def _taken(matches: Mapping[str, tuple[str, How]]) -> set[str]:
 
 def _name(path: str) -> str:
     return path.rpartition("/")[2]
-
-
-def _has_ending(path: str) -> bool:
-    return PurePosixPath(path).suffix.lower() in SUFFIXES
 
 
 def name_targets(origin: str, names: Sequence[str], codec: str | None) -> list[str]:

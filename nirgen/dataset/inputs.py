@@ -13,9 +13,9 @@ from nirgen.dataset.entries import find_entries, misfit, name_targets
 from nirgen.dataset.folder import Looked, look_at, read_all
 from nirgen.dataset.plan import Generator, LabelInput, Matched, PlannedImage, TrainingPair
 from nirgen.dataset.provenance import pairs_of
-from nirgen.dataset.read import find_rgb, translated_from
+from nirgen.dataset.read import translated_from
 from nirgen.errors import ImageError, NirgenError
-from nirgen.files import safe_path, sha256_of
+from nirgen.files import find_below, safe_path, sha256_of
 from nirgen.labels import open_labels
 from nirgen.labels.policy import BUILT_IN
 from nirgen.pairs.listing import file_of, read_rows
@@ -352,7 +352,7 @@ class Partners:
 
     def rgb(self, pair: Pair) -> Path | None:
         """Return the RGB file of a pair, if it exists."""
-        return find_rgb(self._roots, pair.rgb)
+        return find_below(self._roots, pair.rgb)
 
 
 def find_real(
@@ -366,13 +366,7 @@ def find_real(
 ) -> tuple[list[RealImage], Matched]:
     """Return the usable images of a folder, sorted by name, and how they were matched with labels.
 
-    Args:
-        given: The input.
-        labels: Labels of its images.
-        number: Index of the labels in the plan.
-        config: Settings of the dataset.
-        tally: Takes what is left out.
-        report: Progress of reading files.
+    The arguments are those of `find_generated`.
 
     Raises:
         NirgenError: The folder has no images or is a translation folder; or labels and images don't match, or match

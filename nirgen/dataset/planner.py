@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,8 +52,10 @@ def make_plan(config: DatasetConfig, report: Progress | None = None) -> Plan:
     tally = Tally()
     decisions = None if config.curation is None else read_decisions(config.curation)
     inputs = Inputs.read(config, tally, report)
-    chosen = curate(_choose(inputs, tally), decisions, inputs.categories, tally)
-    images = chosen.images
+    images, curation = _choose(inputs, tally), None
+    rejected: tuple[PlannedImage, ...] = ()
+    if decisions is not None:
+        images, rejected, curation = curate(images, decisions, inputs.categories, tally)
     rgb = _rgb_files(inputs, images) if config.near_duplicates else {}
     plan = Plan(
         config=inputs.config,
@@ -68,8 +70,8 @@ def make_plan(config: DatasetConfig, report: Progress | None = None) -> Plan:
         notes=tuple(note(inputs, images, rgb)),
         inputs=inputs.digests() | ({} if decisions is None else {"curation": decisions.sha256}),
         digest="",
-        rejected=chosen.rejected,
-        curation=chosen.curation,
+        rejected=rejected,
+        curation=curation,
     )
     return replace(plan, digest=_digest(plan))
 
@@ -143,31 +145,23 @@ def _image_values(image: PlannedImage) -> list[Any]:
     return [*(getattr(image, name) for name in names), image.labels and image.labels.file_name]
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The images of a dataset after decisions."""
-
-    images: tuple[PlannedImage, ...]  # sorted by key
-    rejected: tuple[PlannedImage, ...] = ()  # sorted by key
-    curation: Curated | None = None  # None without decisions
-
-
 def curate(
-    images: Sequence[PlannedImage], decisions: Decisions | None, categories: Sequence[Category], tally: Tally
-) -> Chosen:
+    images: Sequence[PlannedImage], decisions: Decisions, categories: Sequence[Category], tally: Tally
+) -> tuple[tuple[PlannedImage, ...], tuple[PlannedImage, ...], Curated]:
     """Apply decisions to images that have their splits and are sampled.
 
     Args:
         images: Sorted by key.
-        decisions: A curator's; None without any.
+        decisions: A curator's decisions.
         categories: Classes of the dataset.
         tally: Has the reasons of images that are left out; rejected ones are added.
+
+    Returns:
+        The images that are kept, those that are rejected, and the effect of the decisions.
 
     Raises:
         NirgenError: A decision names an unknown class, or no image is left.
     """
-    if decisions is None:
-        return Chosen(tuple(images))
     check_categories(decisions.all, [category.name for category in categories], decisions.path)
     names = {category.id: category.name for category in categories}
     by_key = {image.key: image for image in images}
@@ -182,17 +176,11 @@ def curate(
     if not kept:
         raise NirgenError(f"{decisions.path}: rejects every image of the dataset; keep some")
     curation = Curated.of(decisions, outcomes.values(), [explain_unknown(each, reasons.get) for each in unknown])
-    return Chosen(kept, rejected, curation)
+    return kept, rejected, curation
 
 
 def note(inputs: Inputs, images: Sequence[PlannedImage], rgb: Collection[str]) -> Iterator[str]:
-    """Yield remarks on a plan, one line each, without absolute paths.
-
-    Args:
-        inputs: The inputs.
-        images: The images of the dataset.
-        rgb: Keys of images whose RGB file exists.
-    """
+    """Yield remarks on a plan, one line each, without absolute paths; `rgb` has the keys of images with an RGB file."""
     judging = [image for image in images if image.split != "train"]
     if not inputs.config.real:
         yield "there are no real images: everything is in train, and nothing judges a detector"

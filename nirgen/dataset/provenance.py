@@ -19,10 +19,10 @@ from nirgen.errors import NirgenError, one_line
 from nirgen.files import check_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
     from pathlib import Path
 
-    from nirgen.dataset.annotations import Annotation, Labelled
+    from nirgen.dataset.annotations import Labelled
     from nirgen.dataset.plan import Plan, PlannedImage
     from nirgen.dataset.store import Placed, Store
 
@@ -81,83 +81,6 @@ def _open(path: Path, schema: int) -> Generator[pq.ParquetFile]:
         raise NirgenError(f"{path}: can't be read ({one_line(error, 100)}); {remedy}") from None
 
 
-class Rows:
-    """Rows of a dataset's provenance, collected into row groups.
-
-    Args:
-        plan: The plan.
-        writer: Output file.
-    """
-
-    def __init__(self, plan: Plan, writer: pq.ParquetWriter) -> None:
-        self._labels = plan.label_files
-        self._categories = {category.id: category.name for category in plan.categories}
-        self._writer = writer
-        self._columns: dict[str, list[Any]] = {name: [] for name in COLUMNS.names}
-
-    def add(self, labelled: Labelled, placed: Placed) -> None:
-        """Add the row of an image and those of its annotations."""
-        image = labelled.image
-        common = self._common(image, placed)
-        source_id = None if image.labels is None else image.labels.extra.get("source_id")
-        self._append(
-            common
-            | {
-                "kind": "image",
-                "key": image.key,
-                "id": labelled.id,
-                "source_key": None if source_id is None else str(source_id),
-                "source_category": None,
-                "category": None,
-                "transforms": _steps(image, placed),
-            }
-        )
-        for box in labelled.boxes:
-            self._append(common | self._of_box(box))
-        if len(self._columns["id"]) >= ROWS:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write the collected rows as a row group."""
-        if self._columns["id"]:
-            self._writer.write_table(pa.table(self._columns, schema=COLUMNS))
-            self._columns = {name: [] for name in COLUMNS.names}
-
-    def _common(self, image: PlannedImage, placed: Placed) -> dict[str, Any]:
-        labels = None if image.labels is None else self._labels[image.label_file]
-        return {
-            "split": image.split,
-            "image_key": image.key,
-            "file_name": image.target,
-            "sha256": placed.sha256,
-            "input_sha256": image.sha256,
-            "origin": image.origin,
-            "generated": image.kind == "generated",
-            "source": image.source,
-            "source_sha256": image.source_sha256,
-            "label_file": labels and labels.name,
-            "label_sha256": labels and labels.sha256,
-            "model_id": image.model_id,
-            "options_id": image.options_id,
-        }
-
-    def _of_box(self, box: Annotation) -> dict[str, Any]:
-        unlabelled = {"label_file": None, "label_sha256": None} if box.added else {}
-        return unlabelled | {
-            "kind": "annotation",
-            "key": box.coco["key"],
-            "id": box.coco["id"],
-            "source_key": box.source_key,
-            "source_category": box.coco["source_category"],
-            "category": self._categories[box.coco["category_id"]],
-            "transforms": box.steps,
-        }
-
-    def _append(self, row: dict[str, Any]) -> None:
-        for name, value in row.items():
-            self._columns[name].append(value)
-
-
 @contextmanager
 def provenance_file(store: Store, plan: Plan) -> Generator[Callable[[Labelled, Placed], None]]:
     """Write `provenance.parquet`: a row for each image in the order of the keys, followed by those of its annotations.
@@ -165,26 +88,75 @@ def provenance_file(store: Store, plan: Plan) -> Generator[Callable[[Labelled, P
     Yields:
         Callback that takes an image with its annotations and its placed file.
     """
+    categories = {category.id: category.name for category in plan.categories}
+    rows: list[dict[str, Any]] = []
     with (
         store.stream(PROVENANCE) as file,
         pq.ParquetWriter(file, COLUMNS.with_metadata(METADATA), compression="zstd") as writer,
     ):
-        rows = Rows(plan, writer)
-        yield rows.add
-        rows.flush()
+
+        def flush(least: int) -> None:
+            if len(rows) >= least:
+                writer.write_table(pa.Table.from_pylist(rows, schema=COLUMNS))
+                rows.clear()
+
+        def add(labelled: Labelled, placed: Placed) -> None:
+            rows.extend(_rows(labelled, placed, plan, categories))
+            flush(ROWS)
+
+        yield add
+        flush(1)
 
 
-def _steps(image: PlannedImage, placed: Placed) -> tuple[str, ...]:
-    steps = []
-    if image.model_id is not None:
-        steps.append(f"translated by model {image.model_id[:8]}")
+def _rows(labelled: Labelled, placed: Placed, plan: Plan, categories: Mapping[int, str]) -> Iterator[dict[str, Any]]:
+    """Yield the row of an image, then those of its annotations."""
+    image = labelled.image
+    labels = None if image.labels is None else plan.label_files[image.label_file]
+    source_id = None if image.labels is None else image.labels.extra.get("source_id")
+    common = {
+        "split": image.split,
+        "image_key": image.key,
+        "file_name": image.target,
+        "sha256": placed.sha256,
+        "input_sha256": image.sha256,
+        "origin": image.origin,
+        "generated": image.kind == "generated",
+        "source": image.source,
+        "source_sha256": image.source_sha256,
+        "label_file": labels and labels.name,
+        "label_sha256": labels and labels.sha256,
+        "model_id": image.model_id,
+        "options_id": image.options_id,
+    }
+    yield common | {
+        "kind": "image",
+        "key": image.key,
+        "id": labelled.id,
+        "source_key": None if source_id is None else str(source_id),
+        "transforms": _steps(image, placed),
+    }
+    for box in labelled.boxes:
+        yield common | {
+            "kind": "annotation",
+            "key": box.coco["key"],
+            "id": box.coco["id"],
+            "source_key": box.source_key,
+            "source_category": box.coco["source_category"],
+            "category": categories[box.coco["category_id"]],
+            "transforms": box.steps,
+            **({"label_file": None, "label_sha256": None} if box.added else {}),
+        }
+
+
+def _steps(image: PlannedImage, placed: Placed) -> list[str]:
+    steps = [] if image.model_id is None else [f"translated by model {image.model_id[:8]}"]
     scaling = Scaling.of(image)
     if not scaling.identity:
         steps.append(str(scaling))
     if placed.encoded is not None:
         steps.append(placed.encoded)
     own = image.outcome.own if image.outcome else ()
-    return (*steps, *(f"decision: {decision.action}{by(decision)}" for decision in own))
+    return [*steps, *(f"decision: {decision.action}{by(decision)}" for decision in own)]
 
 
 LINEAGE_SCHEMA = 1

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from nirgen.dataset.folder import PROVENANCE, annotations_name
 from nirgen.dataset.provenance import open_provenance
 from nirgen.errors import NirgenError, one_line
-from nirgen.files import safe_path
+from nirgen.files import find_below, safe_path
 from nirgen.runlog import read_run
 
 if TYPE_CHECKING:
@@ -37,11 +37,6 @@ class Box:
     ignored: bool  # a region to ignore, COCO's iscrowd
     source_category: str  # class in the source labels
     flags: tuple[str, ...]  # `region to ignore`, members of `MARKS`, `clipped` (at the image border), `from mask`
-
-    @property
-    def iscrowd(self) -> bool:
-        """Return `ignored`."""
-        return self.ignored
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +67,7 @@ MARKS = ("occluded", "truncated", "crowd", "difficult")
 """Keys or attributes of an annotation that become flags where they are true."""
 
 
-class ImageEntry(msgspec.Struct):
+class _Entry(msgspec.Struct):
     """An image of a COCO file."""
 
     id: int
@@ -108,21 +103,13 @@ class _OfImage(msgspec.Struct):
 
 
 class _Document(msgspec.Struct):
-    images: list[ImageEntry]
+    images: list[_Entry]
     annotations: list[msgspec.Raw]  # decoded one image at a time: there may be millions
 
 
 _DOCUMENT = msgspec.json.Decoder(_Document)
 _OF_IMAGE = msgspec.json.Decoder(_OfImage)
 _ANNOTATION = msgspec.json.Decoder(_Annotation)
-
-
-class Entry(NamedTuple):
-    """An image of a COCO file with its boxes, sorted by key."""
-
-    split: str
-    image: ImageEntry
-    boxes: tuple[Box, ...]
 
 
 class _Origin(NamedTuple):
@@ -155,8 +142,7 @@ def read(
     used = [split for split in info.splits if info.splits[split].get("images") and (splits is None or split in splits)]
     roots = rgb_roots(info.folder) | {origin: (root,) for origin, root in (sources or {}).items()}
     origins = _read_origins(info.folder, used)
-    names = {category.id: category.name for category in info.categories}
-    entries = heapq.merge(*(read_split(info.folder, split, names) for split in used), key=lambda each: each.image.key)
+    entries = heapq.merge(*(_read_coco(info, split) for split in used), key=lambda each: each[1].key)
     for split, entry, boxes in entries:
         if entry.key not in origins:
             raise NirgenError(f"{info.folder / PROVENANCE}: lacks the image {entry.key!r}; build the dataset again")
@@ -173,7 +159,7 @@ def read(
             height=entry.height,
             sha256=known.sha256,
             input_sha256=known.input_sha256,
-            rgb=find_rgb(roots.get(entry.origin, ()), source),
+            rgb=find_below(roots.get(entry.origin, ()), source),
             rgb_name=source,
             rgb_sha256=known.source_sha256,
             attributes=_as_text(entry.attributes or {}),
@@ -184,15 +170,10 @@ def read(
         )
 
 
-def read_split(folder: Path, split: str, names: Mapping[int, str]) -> Iterator[Entry]:
-    """Read the COCO file of a split, sorted by the keys of the images.
-
-    Args:
-        folder: The dataset.
-        split: Its name.
-        names: Category names by id.
-    """
-    path = folder / annotations_name(split)
+def _read_coco(info: DatasetInfo, split: str) -> Iterator[tuple[str, _Entry, tuple[Box, ...]]]:
+    """Yield (split, image, boxes sorted by key), sorted by the image's key."""
+    path = info.folder / annotations_name(split)
+    names = {category.id: category.name for category in info.categories}
     try:
         with path.open("rb") as file:
             document = _DOCUMENT.decode(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
@@ -203,7 +184,7 @@ def read_split(folder: Path, split: str, names: Mapping[int, str]) -> Iterator[E
         for image in sorted(document.images, key=lambda image: image.key):
             start, end = (int(np.searchsorted(of_image, image.id, side)) for side in ("left", "right"))
             boxes = (_box(_ANNOTATION.decode(raws[position]), names) for position in order[start:end])
-            yield Entry(split, image, tuple(sorted(boxes, key=lambda box: box.key)))
+            yield split, image, tuple(sorted(boxes, key=lambda box: box.key))
     except (OSError, ValueError) as error:  # an empty file can't be mapped; msgspec's errors are ValueErrors
         raise NirgenError(f"{path}: can't be read ({one_line(error, 100)}); build the dataset again") from None
 
@@ -294,10 +275,3 @@ def translated_from(folder: Path) -> Path | None:
     """Return the source folder of a translation folder as its `run.json` has it, or None."""
     source = read_run(folder).get("source")
     return Path(source) if isinstance(source, str) else None
-
-
-def find_rgb(roots: Sequence[Path], name: str | None) -> Path | None:
-    """Return the first existing file of a name below `roots`, or None."""
-    if name is None:
-        return None
-    return next((path for path in (root / name for root in roots) if path.is_file()), None)

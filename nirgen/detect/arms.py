@@ -68,16 +68,12 @@ class ComparisonPlan:
 
     @property
     def runs(self) -> tuple[Run, ...]:
-        """All runs, arm by arm."""
+        """The runs, arm by arm."""
         return runs_of(self.arms, self.config.seeds)
 
 
 def plan_comparison(dataset: Path, config: CompareConfig, ratios: Sequence[Ratio] | None = None) -> ComparisonPlan:
-    """Read the images of a comparison and choose its arms (see `make_arms`).
-
-    Raises:
-        NirgenError: The dataset can't be read, or lacks real or generated training images, real test images, or boxes.
-    """
+    """Read the images of a comparison, and choose its arms by ratios of generated to real images (see `make_arms`)."""
     test = read_split(dataset, config.split).real()
     train = read_split(dataset, config.train.split)
     refuse_without_boxes(train)
@@ -97,9 +93,6 @@ def make_arms(train: Split, ratios: Sequence[Ratio] | None = None) -> tuple[Arm,
 
     Returns:
         `pretrained`, `real`, then the others by growing ratio.
-
-    Raises:
-        NirgenError: There are no real images, no generated ones, or fewer than a ratio needs; or no ratio needs one.
     """
     real = [image.key for image in train.images if not image.generated]
     generated = sorted(
@@ -144,9 +137,6 @@ def runs_of(arms: Sequence[Arm], seeds: Sequence[int]) -> tuple[Run, ...]:
 def parse_ratios(text: str) -> tuple[Ratio, ...]:
     """Parse ratios: numbers from 0 on, or `all`, separated by commas.
 
-    Raises:
-        ConfigError: One is neither.
-
     Example:
         >>> parse_ratios("0, 0.5,2,all")
         (0.0, 0.5, 2.0, 'all')
@@ -168,9 +158,6 @@ def parse_ratios(text: str) -> tuple[Ratio, ...]:
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Parse seeds: whole numbers separated by commas.
-
-    Raises:
-        ConfigError: One is something else.
 
     Example:
         >>> parse_seeds("0, 7")

@@ -36,7 +36,7 @@ class DetectConfig(FrozenConfig):
     batch: int = Field(8, ge=1)  # images a step
     learning_rate: float = Field(1e-4, gt=0)
     backbone_learning_rate: float | None = Field(None, ge=0)
-    """By default a tenth of the learning rate, since the backbone is trained already; the same for fresh weights."""
+    """Default: a tenth of `learning_rate`, since the backbone is trained already; the same for fresh weights."""
     weight_decay: float = Field(1e-4, ge=0)
     warmup: float = Field(0.05, ge=0, le=1)  # share of the steps before the learning rate falls by half a cosine
     gradient_clip: float = Field(0.1, gt=0)  # largest norm of a gradient
@@ -67,7 +67,7 @@ class BootstrapConfig(FrozenConfig):
     """Bootstrap of 95 % intervals."""
 
     resamples: int = Field(1000, ge=0)  # 0: no intervals
-    draw: Literal["images", "sequences"] = "images"  # what is drawn; frames of a sequence are not independent
+    draw: Literal["images", "sequences"] = "images"  # unit drawn; frames of a sequence are not independent
     seed: int = Field(0, ge=0)
 
 

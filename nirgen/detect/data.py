@@ -54,22 +54,14 @@ class Split:
         return hashlib.sha256("".join(f"{image.key}\n" for image in self.images).encode()).hexdigest()
 
     def groups(self, by: str) -> list[str]:
-        """Return the group that the bootstrap draws each image with.
-
-        Args:
-            by: `images`, or `sequences`: the recordings of an origin; an image of none is a group of its own.
-        """
+        """Return the group of each image: the image itself, or by `sequences` its recording, if it has one."""
         return [
             image.key if by == "images" or image.sequence is None else f"{image.origin}/{image.sequence}/"
             for image in self.images
         ]
 
     def real(self) -> Split:
-        """Return the split without its generated images.
-
-        Raises:
-            NirgenError: There is no real image.
-        """
+        """Return the split without its generated images, at least one image."""
         if all(image.generated for image in self.images):
             raise NirgenError(
                 f"{self.folder}: the split '{self.name}' has no real images to judge detectors on; give --real images "
@@ -78,11 +70,7 @@ class Split:
         return self._chosen({image.key for image in self.images if not image.generated})
 
     def only(self, keys: Collection[str]) -> Split:
-        """Return the split with the images of given keys alone.
-
-        Raises:
-            NirgenError: A key is unknown.
-        """
+        """Return the split with the images of given keys alone, which it must have."""
         if lost := set(keys) - {image.key for image in self.images}:
             raise NirgenError(
                 f"{self.folder}: the split '{self.name}' has no labelled image {min(lost)!r}; take the keys of its own"
@@ -127,11 +115,7 @@ def learnable(image: Image) -> list[Box]:
 
 
 def read_split(dataset: Path, name: str = "train") -> Split:
-    """Read a split of a dataset; images without labels are left out.
-
-    Raises:
-        NirgenError: The folder is no dataset, or the split has no images, no labelled ones, or can't be read.
-    """
+    """Read a split of a dataset: at least one image; those without labels are left out."""
     info = read_dataset(dataset)
     if not info.splits.get(name, {}).get("images"):
         held = ", ".join(f"{split} ({given['images']})" for split, given in info.splits.items() if given.get("images"))
@@ -146,24 +130,12 @@ def read_split(dataset: Path, name: str = "train") -> Split:
             f"{dataset}: the split '{name}' has no labelled images; give labels of them to 'nirgen build-dataset'"
         )
     left_out = frozenset(image.id for image in images if not image.labelled and image.id is not None)
-    return Split(
-        dataset,
-        info.digest,
-        sha256_of(dataset / DATASET_JSON),
-        name,
-        info.categories,
-        labelled,
-        left_out,
-        len(left_out),
-    )
+    sha256 = sha256_of(dataset / DATASET_JSON)
+    return Split(dataset, info.digest, sha256, name, info.categories, labelled, left_out, len(left_out))
 
 
 def refuse_without_boxes(split: Split) -> None:
-    """Refuse a training set without boxes.
-
-    Raises:
-        NirgenError: It has none.
-    """
+    """Raise a NirgenError for a training set without boxes."""
     if not any(not box.ignored for image in split.images for box in learnable(image)):
         raise NirgenError(
             f"{split.folder / annotations_name(split.name)}: no boxes on {len(split.images)} images, so there is "

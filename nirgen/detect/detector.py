@@ -61,11 +61,7 @@ def find_sources(labels: Sequence[str], categories: Sequence[str]) -> tuple[tupl
 def refuse_unknown(
     name: str, labels: Sequence[str], categories: Sequence[str], sources: Sequence[Sequence[int]]
 ) -> None:
-    """Refuse categories without a label of the detector; `sources` are those of `find_sources`.
-
-    Raises:
-        ConfigError: A category has no label.
-    """
+    """Raise a ConfigError for categories without a label; `sources` are those of `find_sources`."""
     unknown = [category for category, positions in zip(categories, sources, strict=True) if not positions]
     if unknown:
         shown = ", ".join(labels[:8]) + (", ..." if len(labels) > 8 else "")
@@ -105,7 +101,7 @@ class Detector:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """The model's device."""
         return next(self.model.parameters()).device
 
     @property
@@ -113,11 +109,9 @@ class Detector:
         return self.model.config
 
     def predict(self, pictures: Sequence[NDArray[np.uint8]], *, keep: int = KEEP) -> list[Detections]:
-        """Detect objects on images; the model stays in evaluation mode.
+        """Detect objects on images, (H, W, 3) uint8 each, and keep the boxes with the highest scores.
 
-        Args:
-            pictures: Each (H, W, 3) uint8, of any size.
-            keep: Most boxes of an image; those with the highest scores stay.
+        The model stays in evaluation mode.
         """
         self.model.eval()
         found = []
@@ -175,11 +169,7 @@ def load_detector(
 
 
 def model_folder(name: str | Path) -> str | Path:
-    """Return the model's folder in a run folder, or any other name as it is.
-
-    Raises:
-        ModelError: The run has no model yet.
-    """
+    """Return the model's folder in a run folder, or any other name as it is."""
     folder = Path(name)
     if (folder / MODEL_FOLDER / "config.json").is_file():
         return folder / MODEL_FOLDER
@@ -208,9 +198,9 @@ def _best(shares: NDArray[np.float64], scores: NDArray[np.float64], height: int,
     Args:
         shares: (queries, 4) cxcywh as shares of the image.
         scores: (queries, categories) in [0, 1].
-        height: Height of the image, in pixels.
-        width: Width of the image, in pixels.
-        keep: Most boxes.
+        height: Of the image, in pixels, as `width`.
+        width: Of the image.
+        keep: Largest number of boxes.
     """
     order = np.argsort(-scores, axis=None, kind="stable")[:keep]
     queries, categories = np.unravel_index(order, scores.shape)

@@ -139,19 +139,7 @@ def evaluate(
 
 
 def detect(detector: Detector, split: Split, progress: Callable[[int, int], None] | None = None) -> list[Result]:
-    """Run a detector on the images of a split.
-
-    Args:
-        detector: Its names are the categories of the split, in their order.
-        split: The images.
-        progress: Progress callback: (images done, total).
-
-    Returns:
-        The detections, rounded as in files.
-
-    Raises:
-        ImageError: An image can't be read.
-    """
+    """Run a detector, whose names are the split's categories, on its images; detections are rounded as in files."""
     ids = [category.id for category in split.categories]
     found: list[Result] = []
     for first in range(0, len(split.images), _BATCH):
@@ -181,11 +169,7 @@ def score(
 
 
 def refuse_trained_on(split: Split, about: Mapping[str, Any] | None, name: str) -> None:
-    """Refuse a detector that was trained on the split; `about` is its `nirgen.json`.
-
-    Raises:
-        NirgenError: It was.
-    """
+    """Raise a NirgenError for a detector that was trained on the split; `about` is its `nirgen.json`."""
     dataset = (about or {}).get("dataset")
     if isinstance(dataset, dict) and (dataset.get("sha256"), dataset.get("split")) == (split.sha256, split.name):
         raise NirgenError(f"{name}: was trained on the split '{split.name}' of this dataset; judge it on another split")
@@ -220,11 +204,7 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def write(evaluation: Evaluation, out: Path) -> None:
-    """Write `detections.json`, then `metrics.json`; those of an earlier evaluation are replaced.
-
-    Raises:
-        OutputError: A file can't be written.
-    """
+    """Write `detections.json`, then `metrics.json`; those of an earlier evaluation are replaced."""
     write_results(out / DETECTIONS, evaluation.results)
     with output_file(out / METRICS) as temporary:
         temporary.write_text(json.dumps(as_dict(evaluation), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -239,10 +219,6 @@ def read_results(path: Path, split: Split) -> tuple[list[Result], str]:
 
     Returns:
         The detections in their order, without those on images that the split leaves out; and the file's sha256.
-
-    Raises:
-        NirgenError: The file isn't such a list, or has an image or a category that the split lacks, or a box or a score
-            that is not finite.
     """
     try:
         data = path.read_bytes()
@@ -279,11 +255,7 @@ def read_results(path: Path, split: Split) -> tuple[list[Result], str]:
 
 
 def write_results(path: Path, results: Sequence[Result]) -> None:
-    """Write detections as COCO results, in their order; boxes have 3 decimals, scores 8.
-
-    Raises:
-        OutputError: The file can't be written.
-    """
+    """Write detections as COCO results, in their order; boxes have 3 decimals, scores 8."""
     lines = [msgspec.json.encode(rounded(result)._asdict()) for result in results]
     with output_file(path) as temporary:
         temporary.write_bytes(b"[" + b",\n".join(lines) + b"]\n")

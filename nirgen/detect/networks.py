@@ -123,17 +123,7 @@ def give_heads(network: Network, categories: Sequence[str], sources: Sequence[Se
 
 
 def write_network(folder: Path, model: nn.Module, network: Network, size: int) -> None:
-    """Write a folder that transformers reads.
-
-    Args:
-        folder: An existing folder.
-        model: A model of the network's kind and labels.
-        network: The network, for the normalisation of images.
-        size: Side of the square training images, in pixels.
-
-    Raises:
-        OSError: The folder can't be written.
-    """
+    """Write a model of the network's kind and labels, trained on squares of `size` pixels, as transformers reads it."""
     from transformers import RTDetrImageProcessor
 
     written: Any = model

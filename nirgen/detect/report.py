@@ -211,11 +211,7 @@ def draw_curve(comparison: Comparison, path: Path) -> None:
 
 
 def write(comparison: Comparison, out: Path) -> None:
-    """Write `comparison.json`, `table7.md` and `curve.png`; older ones are replaced.
-
-    Raises:
-        OutputError: A file can't be written.
-    """
+    """Write `comparison.json`, `table7.md` and `curve.png`; older ones are replaced."""
     make_folder(out)
     values = json.dumps(as_dict(comparison), indent=2, ensure_ascii=False) + "\n"
     for name, text in (("comparison.json", values), ("table7.md", as_markdown(comparison))):

@@ -39,7 +39,7 @@ class State(BaseState):
         self.config = config
         self.network = network
         self.model = network.model.to(device)
-        self.average = AveragedModel(self.model, multi_avg_fn=moving_average(config.ema_decay))  # what is kept
+        self.average = AveragedModel(self.model, multi_avg_fn=moving_average(config.ema_decay))  # written as the model
         self.optimizer = torch.optim.AdamW(_groups(config, self.model))
         super().__init__(device, {"model": self.model, "average": self.average, "optimizer": self.optimizer})
         self.passed_over = 0  # steps in a row whose gradient was not finite; they changed no weight
@@ -81,11 +81,7 @@ class State(BaseState):
         return terms | {"gradient_norm": norm}
 
     def loss(self, pixels: Tensor, labels: list[dict[str, Tensor]]) -> tuple[Tensor, dict[str, float]]:
-        """Return the loss as transformers computes it, and its terms.
-
-        Raises:
-            NotFiniteError: The loss is NaN or infinite.
-        """
+        """Return the loss as transformers computes it, and its terms; NotFiniteError if it is NaN or infinite."""
         self.model.train()
         batch = self.network.normalise(pixels.to(self.device))
         on_device = [{name: tensor.to(self.device) for name, tensor in label.items()} for label in labels]

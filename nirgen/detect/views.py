@@ -43,11 +43,7 @@ class Example:
     ignored: NDArray[np.float64]  # (m, 4) regions to ignore, as `boxes`
 
     def read(self) -> NDArray[np.uint8]:
-        """Decode the image: (H, W, 3) uint8, three equal channels if it is grey.
-
-        Raises:
-            ImageError: It can't be read, or has another size than its annotations.
-        """
+        """Decode the image: (H, W, 3) uint8, three equal channels if it is grey."""
         pixels = images.read(self.path)
         if pixels.shape[:2] != self.size:
             raise ImageError(
@@ -91,9 +87,6 @@ def draw_view(example: Example, size: int, config: AugmentConfig, random: np.ran
         size: S, in pixels.
         config: Augmentation.
         random: Generator of all randomness.
-
-    Raises:
-        ImageError: The image can't be read.
     """
     pixels = example.read()
     flip = random.random() < config.flip
@@ -206,9 +199,6 @@ class Batches:
 
         Returns:
             (N, S, S, 3) uint8; and for each image `boxes` (n, 4) float32, cxcywh as shares, and `class_labels` (n,).
-
-        Raises:
-            ImageError: An image can't be read.
         """
         views = self._views()
         pixels = torch.from_numpy(np.stack([view.pixels for view in views]))

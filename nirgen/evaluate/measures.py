@@ -24,7 +24,7 @@ class Measure:
     decimals: int
     limits: str  # range of values, with the unit
     definition: str
-    input: str  # what is compared: size and colours
+    input: str  # size and colours of the compared images
     formula: Callable[[NDArray[np.uint8], NDArray[np.uint8]], float] | None = None  # of (H, W); None: needs a network
 
     @property

@@ -60,11 +60,7 @@ class Frame:
 
 
 def from_pairs(pairs: PairList, split: str) -> tuple[Case, ...]:
-    """Return the cases of a split of a pair list.
-
-    Raises:
-        NirgenError: The split is empty.
-    """
+    """Return the cases of a split of a pair list, at least one."""
     chosen = pairs.split(split)
     return tuple(
         Case(
@@ -81,15 +77,7 @@ def from_pairs(pairs: PairList, split: str) -> tuple[Case, ...]:
 
 
 def from_folders(nir: Path, rgb: Path | None = None) -> tuple[Case, ...]:
-    """Return the images of a folder of real NIR, sorted by key; a subfolder is a sequence.
-
-    Args:
-        nir: The folder.
-        rgb: A folder of photos, matched by relative path without suffix.
-
-    Raises:
-        NirgenError: A folder is missing or empty, an image has no photo, or two images differ in their suffix alone.
-    """
+    """Return the images of a folder of real NIR, sorted by key, with the photos of `rgb`; a subfolder is a sequence."""
     reals = images_by_key(nir)
     photos = {} if rgb is None else partners(rgb, reals)
     return tuple(
@@ -113,9 +101,6 @@ def read_frame(case: Case, size: int | None) -> Frame:
         case: The case.
         size: Height and width in pixels that both images are resized to (bilinear, as in Pillow); None for the size of
             the NIR image, which the photo must share.
-
-    Raises:
-        ImageError: A file can't be read, the NIR image is in colour or too small, or the two sizes differ.
     """
     rgb, nir = case.read()
     if size is not None:
@@ -134,11 +119,7 @@ def read_frame(case: Case, size: int | None) -> Frame:
 
 
 def read_grey(path: Path) -> NDArray[np.uint8]:
-    """Decode a NIR image: (H, W) uint8; 16 bits are scaled to 8, and the first of equal channels is taken.
-
-    Raises:
-        ImageError: It can't be read, or is in colour.
-    """
+    """Decode a NIR image: (H, W) uint8; 16 bits are scaled to 8, and the first of equal channels is taken."""
     pixels = images.read(path)
     difference = int((pixels.max(axis=2) - pixels.min(axis=2)).max())
     if difference > GREY_TOLERANCE:
@@ -150,11 +131,7 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
 
 
 def images_by_key(folder: Path) -> dict[str, Path]:
-    """Return the images under a folder by relative path without suffix, sorted; hidden files are skipped.
-
-    Raises:
-        NirgenError: The folder is missing or holds no images, or two images have one key.
-    """
+    """Return the images under a folder by relative path without suffix, sorted; hidden files are skipped."""
     if not folder.is_dir():
         raise NirgenError(f"{folder}: no such folder; name one of images")
     found: dict[str, Path] = {}
@@ -173,11 +150,7 @@ def images_by_key(folder: Path) -> dict[str, Path]:
 
 
 def partners(folder: Path, reals: dict[str, Path]) -> dict[str, Path]:
-    """Return the images of a folder that belong to real NIR images, by key.
-
-    Raises:
-        NirgenError: As `images_by_key`; or a real image has no partner.
-    """
+    """Return the image of a folder that belongs to each real NIR image, by key."""
     there = images_by_key(folder)
     for key, path in reals.items():
         if key not in there:
@@ -221,19 +194,10 @@ def from_model(model: NirModel, name: str = "model", about: str = "") -> Method:
 
 
 def from_folder(folder: Path, cases: Sequence[Case], size: int | None, name: str) -> tuple[Method, int]:
-    """Return a folder of generated images, matched by relative path without suffix, as a method.
-
-    Args:
-        folder: The folder, such as an output of `nirgen translate`.
-        cases: The cases to evaluate on.
-        size: As for `read_frame`.
-        name: Of the method.
+    """Return a folder of generated images, matched with cases by relative path without suffix, as a method.
 
     Returns:
         The method, and the number of images in the folder that belong to no case.
-
-    Raises:
-        NirgenError: The folder is missing, or an image is missing or there twice.
     """
     files = partners(folder, {case.key: case.nir for case in cases})
 
@@ -263,16 +227,7 @@ def red() -> Method:
 
 
 def linear(training: Sequence[Case], size: int | None, progress: Callable[[int, int], None] | None = None) -> Method:
-    """Return the baseline `linear`, fitted on a training set.
-
-    Args:
-        training: Cases with photos, none of which is evaluated on.
-        size: As for `read_frame`.
-        progress: Progress callback: (cases read, total).
-
-    Raises:
-        ImageError: As `read_frame`.
-    """
+    """Return the baseline `linear`, fitted on cases with photos."""
     products, targets = np.zeros((4, 4)), np.zeros(4)
     for done, case in enumerate(training, start=1):
         frame = read_frame(case, size)
@@ -293,11 +248,7 @@ def linear(training: Sequence[Case], size: int | None, progress: Callable[[int, 
 
 
 def refuse_trained_on(methods: Iterable[Method], cases: Iterable[Case]) -> None:
-    """Refuse to evaluate a method on images that it was trained on.
-
-    Raises:
-        NirgenError: A case is in the training set of a method.
-    """
+    """Raise a NirgenError if a case is in the training set of a method."""
     hashes = {case.nir_sha256: case for case in cases}
     for method in methods:
         for sha256 in sorted(method.trained_on & hashes.keys(), key=lambda sha256: hashes[sha256].key):

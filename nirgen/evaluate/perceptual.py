@@ -41,11 +41,7 @@ class WeightFile:
     fetch: str  # a line of Python that downloads it into torch's cache
 
     def find(self, folder: Path | None) -> Path | None:
-        """Return the path of the file in the given folder, or else in torch's cache; None if it is in neither.
-
-        Raises:
-            NirgenError: The folder is missing.
-        """
+        """Return the path of the file in the given folder, or else in torch's cache; None if it is in neither."""
         if folder is not None and not folder.is_dir():
             raise NirgenError(f"{folder}: no such folder; --weights names the one that holds files such as {self.name}")
         places = [Path(torch.hub.get_dir(), "checkpoints")]
@@ -127,13 +123,7 @@ class Networks:
 
     @torch.inference_mode()
     def measure(self, name: str, generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
-        """Return LPIPS or DISTS of an image.
-
-        Args:
-            name: One of `per_image`.
-            generated: (H, W) uint8.
-            real: The same shape.
-        """
+        """Return LPIPS or DISTS, `name` being one of `per_image`, of an (H, W) uint8 image."""
         network = self._lpips if name == "lpips" else self._dists
         assert network is not None
         return float(network(*(self._batch(image).float().div(255) for image in (generated, real))))
@@ -163,12 +153,7 @@ class Networks:
 
 
 def fid(generated: NDArray[np.float64], real: NDArray[np.float64]) -> float:
-    """Return the Fréchet inception distance of two sets of features.
-
-    Args:
-        generated: (N, D) float64, N at least 2.
-        real: (M, D) float64, M at least 2.
-    """
+    """Return the Fréchet inception distance of two sets of features, (N, D) and (M, D), N and M at least 2."""
     metric = FrechetInceptionDistance(feature=_Given(real.shape[1]))
     metric.update(torch.from_numpy(real), real=True)
     metric.update(torch.from_numpy(generated), real=False)
@@ -176,12 +161,7 @@ def fid(generated: NDArray[np.float64], real: NDArray[np.float64]) -> float:
 
 
 def kid(generated: NDArray[np.float64], real: NDArray[np.float64]) -> float:
-    """Return the kernel inception distance of two sets of features: over all images, or over 100 subsets of 1000.
-
-    Args:
-        generated: (N, D) float64, N at least 2.
-        real: (M, D) float64, M at least 2.
-    """
+    """Return the kernel inception distance of two sets of features: over all images, or over 100 subsets of 1000."""
     count = min(len(generated), len(real))
     with warnings.catch_warnings(action="ignore"):  # it warns each time that it keeps the features
         metric = KernelInceptionDistance(

@@ -188,16 +188,7 @@ def make_report(
     weights: Mapping[str, str],
     published: tuple[str, ...] = (),
 ) -> Report:
-    """Summarise scores.
-
-    Args:
-        scores: Values of single images.
-        settings: Those that they were taken with.
-        on: Name of the images, such as "split 'val' of pairs.csv".
-        notes: Notes by measure or other subject.
-        weights: Name of the weight file by measure.
-        published: Keys of `nirgen.evaluate.measures.TABLES`.
-    """
+    """Summarise scores, taken on images of the name `on`; notes and weight files are by measure."""
     subsets = summarise(scores, settings)
     whole = subsets[0]
     size = "at their own sizes" if settings.size is None else f"squashed to {settings.size}x{settings.size} (bilinear)"
@@ -245,11 +236,7 @@ def as_dict(report: Report) -> dict[str, Any]:
 
 
 def write(report: Report, out: Path) -> None:
-    """Write the files of a report; those of an earlier one are replaced.
-
-    Raises:
-        OutputError: A file can't be written.
-    """
+    """Write the files of a report; those of an earlier one are replaced."""
     import pyarrow.parquet as pq
 
     make_folder(out)

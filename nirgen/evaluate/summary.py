@@ -29,10 +29,10 @@ URBAN = frozenset({"urban", "street", "oldbuilding"})
 
 
 class Settings(FrozenConfig):
-    """What the numbers depend on besides the images."""
+    """Settings of an evaluation that its numbers depend on."""
 
     size: int | None = 256  # height and width that images are resized to; None: their own
-    bootstrap: Literal["images", "sequences"] = "images"  # what is drawn with replacement
+    bootstrap: Literal["images", "sequences"] = "images"  # unit drawn with replacement
     resamples: int = 2000
     seed: int = 0
     by: Literal["category", "urban"] | None = None  # subsets with a table of their own beside `all`
@@ -65,6 +65,8 @@ def score(
 ) -> Scores:
     """Generate each image with each method, and compare it with the real one.
 
+    An image that can't be read or compared is an ImageError: without it, means would be of other images.
+
     Args:
         cases: The images, at least one.
         methods: At least one; their names are unique.
@@ -72,10 +74,6 @@ def score(
         measures: Measures with a formula.
         networks: Networks of the other measures.
         progress: Progress callback: (images done, total).
-
-    Raises:
-        NirgenError: A method was trained on one of the images.
-        ImageError: An image can't be read or compared; none is left out, since means would then be of other images.
     """
     by.refuse_trained_on(methods, cases)
     sizes = []
@@ -269,7 +267,6 @@ def evaluate(
 
     Raises:
         NirgenError: The split is empty, or holds a pair that the model was trained on.
-        ImageError: As `nirgen.pairs.read_pair`.
     """
     cases = by.from_pairs(pairs, split)
     methods = [by.from_model(model), by.luma(), by.red()]

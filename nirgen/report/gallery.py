@@ -298,8 +298,8 @@ def _notes(item: Item, scores: Scores) -> list[str]:
 
 def describe(item: Item) -> str:
     """Return kind, split and contents of an image: `generated, train, night; 12 car, 2 person`."""
-    boxes = Counter(box.category for box in item.boxes if not box.iscrowd)
-    ignored = sum(box.iscrowd for box in item.boxes)
+    boxes = Counter(box.category for box in item.boxes if not box.ignored)
+    ignored = sum(box.ignored for box in item.boxes)
     about = ["generated" if item.generated else "real", item.split or "", "night" if is_night(item) else ""]
     on_it = [f"{count} {name}" for name, count in sorted(boxes.items(), key=lambda entry: (-entry[1], entry[0]))]
     on_it += [f"{ignored} to ignore"] if ignored else []

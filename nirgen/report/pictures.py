@@ -132,8 +132,8 @@ class Painter:
         outlines = []
         for number, box in enumerate(item.boxes):
             title = ", ".join(filter(None, (box.category, *box.flags, notes[number] if notes else "")))
-            colour = _css(IGNORED) if box.iscrowd else self.colours[box.category]
-            outlines.append(Outline(*box.bbox, colour=colour, ignored=box.iscrowd, title=title))
+            colour = _css(IGNORED) if box.ignored else self.colours[box.category]
+            outlines.append(Outline(*box.bbox, colour=colour, ignored=box.ignored, title=title))
         return sorted(outlines, key=lambda each: (-each.width * each.height, each.x, each.y))
 
     def _read(self, path: Path, key: str, *, grey: bool) -> NDArray[np.uint8] | None:

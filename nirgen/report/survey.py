@@ -118,7 +118,7 @@ def survey(collection: Collection, scores: Scores, sampled: int, report: Progres
         scored = scores.of(item)
         for name, column in of_images.items():
             column.append(_or_nan(scored.image[name]))
-        drawn = [(number, box) for number, box in enumerate(item.boxes) if not box.iscrowd]
+        drawn = [(number, box) for number, box in enumerate(item.boxes) if not box.ignored]
         for number, box in drawn:
             boxes["frame"].append(len(frames))
             boxes["number"].append(number)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.collection import Item, ItemBox
+    from nirgen.dataset.read import Box, Image
     from nirgen.scores.planes import Map, Plane
 
 
@@ -186,10 +186,10 @@ def _statistics(nir: Plane) -> tuple[float, ...]:
     )
 
 
-def measure_box(planes: Planes, box: ItemBox) -> BoxMeasures | None:
+def measure_box(planes: Planes, box: Box) -> BoxMeasures | None:
     """Measure a box; None without RGB, for a region to ignore, and for a box that is too small."""
     side = planes.side(box.bbox)
-    if planes.rgb is None or planes.along is None or planes.aligned is None or box.iscrowd or side < SMALLEST_BOX:
+    if planes.rgb is None or planes.along is None or planes.aligned is None or box.ignored or side < SMALLEST_BOX:
         return None
     inside, around = planes.window(box.bbox), planes.window(box.bbox, max(2.0, MARGIN * side) / planes.scale)
     nir, rgb = (_Strengths.of(plane, inside, around) for plane in (planes.nir, planes.rgb))
@@ -221,15 +221,15 @@ class _Strengths:
         )
 
 
-def basis_of(item: Item, *, with_rgb: bool) -> str:
+def basis_of(item: Image, *, with_rgb: bool) -> str:
     """Return a hash of the inputs of an item's measures; `with_rgb` includes its RGB image."""
     rgb = (item.rgb_sha256 or item.rgb_name) if with_rgb else None
-    boxes = [[box.key, box.category, *box.bbox, box.iscrowd] for box in item.boxes]
+    boxes = [[box.key, box.category, *box.bbox, box.ignored] for box in item.boxes]
     values = [VERSION, item.sha256, rgb, item.width, item.height, boxes]
     return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()[:32]
 
 
-def measure(item: Item) -> Measured:
+def measure(item: Image) -> Measured:
     """Measure an item; a problem with its files becomes its note."""
     nothing = Measured(
         key=item.key,

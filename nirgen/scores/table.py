@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
@@ -26,13 +25,17 @@ from nirgen.scores.trouble import (
     image_trouble,
     realism,
 )
+from nirgen.translate.options import processors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from concurrent.futures import Future
     from pathlib import Path
 
-    from nirgen.collection import Collection, Item
+    from numpy.typing import NDArray
+
+    from nirgen.collection import Collection
+    from nirgen.dataset.read import Image
     from nirgen.progress import Progress
     from nirgen.scores.measures import Measured
 
@@ -41,24 +44,17 @@ SCHEMA = 1
 MEASURED = ("structure", "sharpness", "contrast", "clipping", "noise", "banding")  # of an image's own files alone
 SAVE_EVERY = 2000  # images measured
 
+_PLAIN = ("key", "basis", "generated", "beside_rgb", "note")
 _ROWS_AT_ONCE = 256
 # of measured items; `finish` adds the scores that depend on the whole collection
 _COLUMNS = pa.schema(
     [
-        pa.field("key", pa.string(), nullable=False),
-        pa.field("basis", pa.string(), nullable=False),
-        pa.field("generated", pa.bool_(), nullable=False),
-        pa.field("beside_rgb", pa.bool_(), nullable=False),
+        *(pa.field(name, pa.string(), nullable=False) for name in ("key", "basis")),
+        *(pa.field(name, pa.bool_(), nullable=False) for name in ("generated", "beside_rgb")),
         pa.field("note", pa.string(), nullable=False),
         *(pa.field(name, pa.float32()) for name in MEASURED),
         pa.field("statistics", pa.list_(pa.float32())),
-        pa.field(
-            "boxes",
-            pa.list_(
-                pa.struct([pa.field("key", pa.string()), *(pa.field(name, pa.float32()) for name in BOX_MEASURES)])
-            ),
-            nullable=False,
-        ),
+        pa.field("boxes", pa.list_(pa.struct({"key": pa.string()} | dict.fromkeys(BOX_MEASURES, pa.float32()))), False),
     ]
 )
 
@@ -68,15 +64,11 @@ def empty_rows() -> pa.Table:
     return _COLUMNS.empty_table()
 
 
-def to_rows(measured: Sequence[tuple[Item, Measured]]) -> pa.Table:
+def to_rows(measured: Sequence[tuple[Image, Measured]]) -> pa.Table:
     """Return measured items as rows."""
     rows = [
         {
-            "key": each.key,
-            "basis": each.basis,
-            "generated": each.generated,
-            "beside_rgb": each.beside_rgb,
-            "note": each.note,
+            **{name: getattr(each, name) for name in _PLAIN},
             **{name: getattr(each.image, name, None) for name in MEASURED},
             "statistics": None if each.image is None else each.image.statistics,
             "boxes": [
@@ -98,7 +90,7 @@ def finish(rows: pa.Table) -> pa.Table:
     groups = generated * 2 + np.asarray(rows["beside_rgb"].to_numpy(), np.int64)
     columns["trouble"] = image_trouble(columns, groups)
     images = {name: _column(columns[name]) for name in IMAGE_SCORES}
-    kept = {name: rows[name] for name in ("key", "basis", "generated", "beside_rgb", "note")}
+    kept = {name: rows[name] for name in _PLAIN}
     return pa.table(kept | images | {"statistics": rows["statistics"], "boxes": _finish_boxes(rows, generated)})
 
 
@@ -113,11 +105,7 @@ def measured_rows(table: pa.Table) -> pa.Table:
 
 
 def write_scores(folder: Path, table: pa.Table) -> None:
-    """Write the scores of a folder.
-
-    Raises:
-        OutputError: The file can't be written.
-    """
+    """Write the scores of a folder."""
     with output_file(folder / SCORES) as temporary:
         pq.write_table(table.replace_schema_metadata({"nirgen.schema": str(SCHEMA)}), temporary, compression="zstd")
 
@@ -135,7 +123,7 @@ def read_table(folder: Path) -> pa.Table | None:
     return table.combine_chunks()
 
 
-def _finish_boxes(rows: pa.Table, generated: np.ndarray[Any, np.dtype[np.bool_]]) -> pa.ListArray:
+def _finish_boxes(rows: pa.Table, generated: NDArray[np.bool_]) -> pa.ListArray:
     boxes = rows["boxes"].combine_chunks()
     values = boxes.flatten()
     lengths = pc.list_value_length(boxes).to_numpy(zero_copy_only=False).astype(np.int64)
@@ -160,7 +148,7 @@ def _finish_boxes(rows: pa.Table, generated: np.ndarray[Any, np.dtype[np.bool_]]
     return pa.ListArray.from_arrays(pa.array(offsets), inner)
 
 
-def _statistics(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _statistics(rows: pa.Table) -> NDArray[np.float64]:
     """(N, S), NaN for an image without statistics."""
     lists = rows["statistics"].combine_chunks()
     present = np.asarray(pc.is_valid(lists), np.bool_)
@@ -171,12 +159,12 @@ def _statistics(rows: pa.Table) -> np.ndarray[Any, np.dtype[np.float64]]:
     return statistics
 
 
-def _numbers(column: Any) -> np.ndarray[Any, np.dtype[np.float64]]:
+def _numbers(column: Any) -> NDArray[np.float64]:
     """(N,), NaN for null."""
     return np.asarray(column.to_numpy(zero_copy_only=False), np.float64)
 
 
-def _column(values: np.ndarray[Any, np.dtype[np.float64]]) -> pa.Array:
+def _column(values: NDArray[np.float64]) -> pa.Array:
     """float32, null for NaN."""
     return pa.array(values.astype(np.float32), from_pandas=True)
 
@@ -202,7 +190,7 @@ class Scores:
         table = read_table(folder)
         return cls(finish(empty_rows()) if table is None else table)
 
-    def of(self, item: Item) -> ItemScores:
+    def of(self, item: Image) -> ItemScores:
         """Return the scores of an image and its boxes; None if unknown."""
         position = self._positions.get(item.key)
         if position is None:
@@ -249,7 +237,7 @@ def score(collection: Collection, report: Progress | None = None, workers: int |
         NirgenError: The collection can't be read, or the scores can't be written.
     """
     work = _Work(collection)
-    workers = workers or _cores()
+    workers = workers or processors()
     try:
         with ThreadPoolExecutor(workers) as threads:
             try:
@@ -276,12 +264,12 @@ class _Work:
         columns = (self._known[name].to_pylist() for name in ("key", "basis", "note"))
         self._rows = {key: (place, basis, note) for place, (key, basis, note) in enumerate(zip(*columns, strict=True))}
         self._states = np.zeros(len(self._known), np.int8)  # 0 unseen, 1 keep, -1 measure anew
-        self._waiting: list[tuple[Item, Measured]] = []
+        self._waiting: list[tuple[Image, Measured]] = []
         self._parts: list[pa.Table] = []
         self._saved = 0
         self.measured = 0
 
-    def is_known(self, item: Item) -> bool:
+    def is_known(self, item: Image) -> bool:
         place, basis, note = self._rows.get(item.key, (-1, "", ""))
         if place < 0:
             return False
@@ -292,7 +280,7 @@ class _Work:
         self._states[place] = 1 if same else -1
         return same
 
-    def add(self, item: Item, found: Measured | None) -> None:
+    def add(self, item: Image, found: Measured | None) -> None:
         if found is None:
             return
         self._waiting.append((item, found))
@@ -322,26 +310,23 @@ class _Work:
 
 def _in_order(
     threads: ThreadPoolExecutor, collection: Collection, work: _Work, workers: int
-) -> Iterator[tuple[Item, Measured | None]]:
+) -> Iterator[tuple[Image, Measured | None]]:
     """Yield each item with its measures, None if they are known; few items are in flight."""
-    flying: deque[tuple[Item, Future[Measured] | None]] = deque()
+    flying: deque[tuple[Image, Future[Measured] | None]] = deque()
+
+    def landed() -> tuple[Image, Measured | None]:
+        item, future = flying.popleft()
+        return item, None if future is None else future.result()
+
     for item in collection.items():
         flying.append((item, None if work.is_known(item) else threads.submit(measure, item)))
         while len(flying) > 4 * workers:
-            yield _landed(*flying.popleft())
+            yield landed()
     while flying:
-        yield _landed(*flying.popleft())
-
-
-def _landed(item: Item, future: Future[Measured] | None) -> tuple[Item, Measured | None]:
-    return item, None if future is None else future.result()
+        yield landed()
 
 
 def _worst_first(table: pa.Table) -> list[tuple[str, float]]:
     both = zip(table["key"].to_pylist(), table["trouble"].to_pylist(), strict=True)
     known = [(key, trouble) for key, trouble in both if trouble is not None]
     return sorted(known, key=lambda pair: (-pair[1], pair[0]))
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -227,15 +227,10 @@ def name(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def browse(fo: Any, name: str) -> Callable[..., Any]:
-    """Load a folder into FiftyOne; what was done, as `nirgen.browse.load.Loaded`."""
-    from nirgen.browse.database import target_for
-    from nirgen.browse.load import load
-    from nirgen.collection import open_collection
-    from nirgen.scores import score
+    """Load a folder into FiftyOne; return `nirgen.browse.load.Loaded`."""
+    from nirgen.browse.load import load_folder
 
-    def run(folder: Path, *, scores: bool = True, named: str | None = None, **options: Any) -> Any:
-        collection = open_collection(folder.resolve(), options.get("sources"))
-        target = target_for(fo, collection, named or name)
-        return load(fo, target, collection, score(collection) if scores else None)
+    def run(folder: Path, *, scores: bool = True, named: str | None = None) -> Any:
+        return load_folder(folder, scores=scores, name=named or name)
 
     return run

@@ -303,16 +303,20 @@ def test_buttons_are_in_the_toolbar_of_what_is_shown(run: Run, fo: Any, dataset:
 
 
 def test_hundreds_of_images_are_decided_in_a_few_writes(
-    run: Run, fo: Any, dataset: Any, sample: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    run: Run, dataset: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from bson import ObjectId
+    from pymongo.collection import Collection
+
+    image, copy = (dataset._sample_collection.find_one({"key": "bdd/a.jpg", "group.name": n}) for n in ("nir", "rgb"))
     samples = []
     for number in range(300):
-        group = fo.Group()
-        common = {"key": f"bdd/{number}.jpg", "trouble": 0.0}
-        samples.append(fo.Sample(f"/{number}.png", group=group.element("nir"), **common))
-        samples.append(fo.Sample(f"/{number}.jpg", group=group.element("rgb"), **common))
-    ids = dataset.add_samples(samples, progress=False, expand_schema=False, validate=False)
-    from pymongo.collection import Collection
+        group = ObjectId()
+        for one in (image, copy):
+            own = {"_id": ObjectId(), "key": f"bdd/{number}.jpg", "group": one["group"] | {"_id": group}}
+            samples.append(one | own)
+    dataset._sample_collection.insert_many(samples)
+    ids = [str(one["_id"]) for one in samples]
 
     writes: list[int] = []
     write = Collection.bulk_write

@@ -146,7 +146,7 @@ def test_scores_come_along_when_a_dataset_is_replaced(small_plan, make_small_pla
 def test_decisions_that_a_dataset_was_built_with_are_not_lost(small_plan, make_small_plan, tmp_path) -> None:
     decision = Decision("bdd/a.jpg", "keep")
     curated = replace(
-        small_plan, curation=Curated("0" * 64, (decision,), {"keep": 1}, 0, (), ()), digest=small_plan.digest[::-1]
+        small_plan, curation=Curated(encode([decision]), 1, {"keep": 1}, 0, (), ()), digest=small_plan.digest[::-1]
     )
     out = build(curated, tmp_path / "d").out
     with pytest.raises(

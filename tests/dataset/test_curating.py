@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,7 +12,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from nirgen.curation import Decision, Decisions, Seen, added_key, digest, encode, read_decisions, write_decisions
+from nirgen.curation import Decision, Decisions, Seen, added_key, encode, write_decisions
 from nirgen.dataset.build import build
 from nirgen.dataset.contents import summarise
 from nirgen.dataset.plan import Tally
@@ -32,14 +33,15 @@ def decide(plan: Plan, *decisions: Decision) -> Plan:
     """A plan with a curator's decisions."""
     ordered = tuple(sorted(decisions, key=lambda each: each.order))
     tally = Tally()
-    chosen = curate(plan.images, Decisions(Path("c.jsonl"), digest(ordered), ordered), plan.categories, tally)
+    decisions_of_file = Decisions(Path("c.jsonl"), ordered)
+    kept, rejected, curation = curate(plan.images, decisions_of_file, plan.categories, tally)
     return replace(
         plan,
-        images=chosen.images,
-        rejected=chosen.rejected,
-        curation=chosen.curation,
+        images=kept,
+        rejected=rejected,
+        curation=curation,
         left_out=(*plan.left_out, *tally.left_out()),
-        digest=digest(ordered),
+        digest=hashlib.sha256(encode(ordered)).hexdigest(),
     )
 
 
@@ -264,7 +266,7 @@ def test_a_plan_file_names_the_decisions_that_changed_since(dataset_inputs, plan
     write_plan(tmp_path / "plan.json", plan)
     recorded = json.loads((tmp_path / "plan.json").read_text())
     assert recorded["config"]["curation"] == "decisions/c.jsonl"
-    assert recorded["inputs"]["curation"] == read_decisions(file).sha256
+    assert recorded["inputs"]["curation"] == hashlib.sha256(file.read_bytes()).hexdigest()
     assert apply_plan(tmp_path / "plan.json").digest == plan.digest
     save(file, Decision("bdd/a.jpg", "keep"))
     with pytest.raises(NirgenError, match=r"plan\.json: the plan has changed since: curation; plan again"):

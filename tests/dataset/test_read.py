@@ -11,26 +11,10 @@ import pytest
 from nirgen.collection import ItemBox, open_collection
 from nirgen.dataset.build import build
 from nirgen.dataset.folder import read_dataset
-from nirgen.dataset.read import find_rgb, read, read_split, recorded_inputs, rgb_roots
+from nirgen.dataset.read import read, recorded_inputs, rgb_roots
 from nirgen.errors import NirgenError
+from nirgen.files import find_below
 from nirgen.pairs.listing import Pair, PairList
-
-IMAGE = {
-    "id": 7,
-    "file_name": "images/o/a.png",
-    "width": 9,
-    "height": 8,
-    "key": "o/a.jpg",
-    "origin": "o",
-    "kind": "real",
-}
-BOX = {"id": 3, "image_id": 7, "category_id": 1, "bbox": [1, 2, 3, 4], "area": 12, "iscrowd": 0, "key": "o/a.jpg#1"}
-
-
-def write(folder, *boxes) -> None:
-    (folder / "annotations").mkdir()
-    values = {"images": [IMAGE], "annotations": [BOX | box for box in boxes]}
-    (folder / "annotations/train.json").write_text(json.dumps(values))
 
 
 @pytest.mark.parametrize(
@@ -43,29 +27,33 @@ def write(folder, *boxes) -> None:
         ({"clipped": True, "derived": "mask"}, ("clipped", "from mask")),
     ],
 )
-def test_what_else_is_known_of_a_box_becomes_flags(tmp_path, keys, flags) -> None:
-    write(tmp_path, keys)
-    (entry,) = read_split(tmp_path, "train", {1: "car"})
-    assert entry.boxes[0].flags == flags
+def test_marks_of_a_box_become_flags(dataset, keys, flags) -> None:
+    assert next(read(edited(dataset, keys))).boxes[0].flags == flags
 
 
-def test_boxes_come_in_the_order_of_their_keys(tmp_path) -> None:
-    write(tmp_path, {"key": "o/a.jpg#9"}, {"key": "o/a.jpg#10"}, {"key": "o/a.jpg#+0a"})
-    (entry,) = read_split(tmp_path, "train", {1: "car"})
-    assert [box.key for box in entry.boxes] == ["o/a.jpg#+0a", "o/a.jpg#10", "o/a.jpg#9"]
+def test_boxes_come_in_the_order_of_their_keys(dataset) -> None:
+    info = edited(dataset, {"key": "bdd/a.jpg#9"}, {"key": "bdd/a.jpg#10"}, {"key": "bdd/a.jpg#+0a"})
+    assert [box.key for box in next(read(info)).boxes] == ["bdd/a.jpg#+0a", "bdd/a.jpg#10", "bdd/a.jpg#9"]
 
 
-def test_a_class_that_is_not_listed_is_named(tmp_path) -> None:
-    write(tmp_path, {"category_id": 5})
-    with pytest.raises(NirgenError, match=r"annotation 3 is of the class 5, which dataset.json lacks"):
-        list(read_split(tmp_path, "train", {1: "car"}))
+def test_a_class_that_is_not_listed_is_named(dataset) -> None:
+    with pytest.raises(NirgenError, match=r"annotation 1 is of the class 99, which dataset.json lacks"):
+        list(read(edited(dataset, {"category_id": 99})))
 
 
-def test_an_empty_file_is_damaged(tmp_path) -> None:
-    (tmp_path / "annotations").mkdir()
-    (tmp_path / "annotations/train.json").touch()
+def edited(folder, *boxes):
+    """A dataset whose first image has these boxes."""
+    path = folder / "annotations/train.json"
+    coco = json.loads(path.read_bytes())
+    coco["annotations"] = [coco["annotations"][0] | box for box in boxes]
+    path.write_text(json.dumps(coco))
+    return read_dataset(folder)
+
+
+def test_an_empty_file_is_damaged(dataset) -> None:
+    (dataset / "annotations/train.json").write_bytes(b"")
     with pytest.raises(NirgenError, match="can't be read"):
-        list(read_split(tmp_path, "train", {}))
+        list(read(read_dataset(dataset)))
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", '{"inputs": 3}', '{"inputs": {"a": 3}}', "{}"])
@@ -99,9 +87,9 @@ def test_an_image_is_found_in_the_first_folder_that_has_it(tmp_path) -> None:
     (tmp_path / "second").mkdir()
     (tmp_path / "second/a.jpg").touch()
     roots = (tmp_path / "first", tmp_path / "second")
-    assert find_rgb(roots, "a.jpg") == tmp_path / "second/a.jpg"
-    assert find_rgb(roots, "b.jpg") is None
-    assert find_rgb(roots, None) is None
+    assert find_below(roots, "a.jpg") == tmp_path / "second/a.jpg"
+    assert find_below(roots, "b.jpg") is None
+    assert find_below(roots, None) is None
 
 
 @pytest.fixture

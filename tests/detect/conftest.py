@@ -1,4 +1,4 @@
-"""What tests of judging detectors need: images with objects and detections on them, and arms of a comparison."""
+"""Images with objects and detections on them, and arms of a comparison."""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -124,3 +126,9 @@ def test_an_arm_is_trained_once_a_seed_and_the_pretrained_not_at_all() -> None:
     arms = (Arm("pretrained", "as pretrained"), Arm("real", "+ real", ("a", "b"), 2))
     names = [run.name for run in runs_of(arms, (0, 7))]
     assert names == ["runs/pretrained", "runs/real/seed0", "runs/real/seed7"]
+
+
+def test_plans_and_evaluations_of_files_need_no_torch() -> None:
+    modules = "nirgen.detect.arms, nirgen.detect.config, nirgen.detect.evaluation, nirgen.evaluate.summary"
+    code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

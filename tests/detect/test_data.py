@@ -1,4 +1,4 @@
-"""What of a dataset a detector is trained on."""
+"""Splits of a dataset, as detectors are trained and evaluated on them."""
 
 from __future__ import annotations
 

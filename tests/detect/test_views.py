@@ -1,4 +1,4 @@
-"""What a step sees of an image."""
+"""Augmentation and batches."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def example(tmp_path: Path) -> Example:
 
 
 def white(pixels: np.ndarray) -> list[float]:
-    """Where white is: x and y of its middle, width and height, as shares of the image."""
+    """Box of the white pixels: x and y of its middle, width and height, as shares of the image."""
     rows, columns = (np.flatnonzero((pixels[..., 0] > 127).any(axis)) for axis in (1, 0))
     ends = np.array([columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]) / pixels.shape[0]
     return [(ends[0] + ends[2]) / 2, (ends[1] + ends[3]) / 2, ends[2] - ends[0], ends[3] - ends[1]]
