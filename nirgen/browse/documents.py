@@ -1,8 +1,7 @@
 """FiftyOne documents of samples: built from images, merged with a curator's edits.
 
 `Dataset.add_samples` takes minutes for ten thousand images (docs/performance.md), so documents are written to MongoDB
-directly, in FiftyOne's own layout from 1.0 on (seen in 1.22.1). Each load reads its first sample back through the
-public API (`check`), so that another layout raises an error.
+directly, in FiftyOne's own layout from 1.0 on (seen in 1.22.1); `check` reads one back through the public API.
 
 - Sample: `_id`, `_media_type`, `_rand` (shuffle order), `_dataset_id`, `created_at`, `last_modified_at`, and its fields
   by name; a field that is None is left out.
@@ -225,11 +224,11 @@ def _merged_box(old: Document, new: Document, was: LoadedBox | None, size: tuple
         result["tags"] = [*(tag for tag in old.get("tags") or [] if tag not in TAGS), *new["tags"]]
     if was is None:
         return result
-    compared: tuple[tuple[str, Any, Callable[[Any, Any], bool]], ...] = (
-        ("label", was.label, eq),
-        ("bounding_box", was.place, partial(same_place, size=size)),
-    )
-    for name, loaded, same in compared:
+    compared: dict[str, tuple[Any, Callable[[Any, Any], bool]]] = {
+        "label": (was.label, eq),
+        "bounding_box": (was.place, partial(same_place, size=size)),
+    }
+    for name, (loaded, same) in compared.items():
         if same(old[name], loaded) or same(old[name], new[name]):
             continue
         if same(new[name], loaded):
@@ -249,7 +248,11 @@ def _arrived(new: Document, drawn: list[Document], size: tuple[int, int]) -> Doc
     return new
 
 
+def detections_of(document: Document | None) -> list[Document]:
+    """Return the boxes of a sample."""
+    return ((document or {}).get(BOXES) or {}).get("detections") or []
+
+
 def has_decisions(document: Document) -> bool:
     """Return True if a sample or one of its boxes has a tag that is a decision."""
-    boxes = (document.get(BOXES) or {}).get("detections", ())
-    return any(not BOX_ACTIONS.keys().isdisjoint(one.get("tags") or ()) for one in (document, *boxes))
+    return any(BOX_ACTIONS.keys() & (one.get("tags") or ()) for one in (document, *detections_of(document)))

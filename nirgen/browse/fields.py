@@ -42,11 +42,7 @@ _MOST_COUNTED = 30  # classes
 
 
 def field_names(attributes: Iterable[str], taken: Collection[str]) -> dict[str, str]:
-    """Return the field name of each attribute of images, whose own name may be any text.
-
-    Args:
-        attributes: Names of the attributes.
-        taken: Field names that are in use.
+    """Return the field name of each attribute of images, whose own name may be any text; names `taken` are in use.
 
     Example:
         >>> field_names(["weather", "time of day", "key"], ["key"])
@@ -68,16 +64,13 @@ def count_names(classes: Iterable[str]) -> dict[str, str]:
         >>> count_names(["car", "traffic light"])
         {'car': 'count_car', 'traffic light': 'count_traffic_light'}
     """
-    wanted = list(classes)
-    if len(wanted) > _MOST_COUNTED:
-        return {}
     names: dict[str, str] = {}
-    for category in wanted:
+    for category in classes:
         name = "count_" + re.sub(r"\W+", "_", category)
         while name in names.values():
             name += "_"
         names[category] = name
-    return names
+    return names if len(names) <= _MOST_COUNTED else {}
 
 
 Box = tuple[float, float, float, float]  # x, y, width, height
@@ -119,12 +112,7 @@ def to_pixels(place: Sequence[float], width: int, height: int) -> Box:
 
 
 def same_place(one: Sequence[float], other: Sequence[float], size: tuple[int, int]) -> bool:
-    """Return True if two relative boxes differ by less than 0.01 px.
-
-    Args:
-        one: x, y, width, height.
-        other: The same.
-        size: (width, height) of the image in pixels.
+    """Return True if two relative boxes on an image of `size`, (width, height), differ by less than 0.01 px.
 
     Example:
         >>> same_place((0.1, 0.1, 0.2, 0.2), (0.100009, 0.1, 0.2, 0.2), (1000, 1000))

@@ -84,7 +84,7 @@ def load_folder(
         scores: Compute missing scores and load them.
         database: URI of a MongoDB; by default that of FiftyOne's settings, else the mongod that FiftyOne ships.
         track: Let FiftyOne send usage statistics to its makers.
-        report: Called as scores are computed and images are loaded.
+        report: Progress callback.
 
     Raises:
         NirgenError: The folder can't be read; the database fails or has another dataset of that name; the FiftyOne
@@ -117,8 +117,18 @@ def _load(
         target.name, collection.count, layout.samples, moved_from=target.moved_from, not_shown=layout.not_shown
     )
     with database_errors(target.name):
-        dataset = fiftyone.load_dataset(target.name) if target.origin else _create(fiftyone, target.name)
-        if _is_current(dataset, old, origin, layout.samples):
+        if target.origin:
+            dataset = fiftyone.load_dataset(target.name)
+        else:
+            try:
+                dataset = fiftyone.Dataset(target.name, persistent=True)
+            except ValueError as error:
+                raise NirgenError(
+                    f"FiftyOne can't have a dataset '{target.name}' ({one_line(error)}); give another name with --name"
+                ) from None
+        scored = not origin.scores or (old.scores == origin.scores and origin.scores != "not kept")
+        ours_there = dataset._sample_collection.count_documents({"key": {"$type": "string"}})
+        if old.complete and old.state == origin.state and scored and ours_there == layout.samples:
             return done
         origin.write(dataset)
         declare(dataset, layout, [category.name for category in collection.categories])
@@ -129,24 +139,6 @@ def _load(
         views = _arrange(dataset, collection, layout, before=old.views)
         replace(origin, complete=True, views=views).write(dataset)
     return done
-
-
-def _is_current(dataset: Any, old: Origin, new: Origin, samples: int) -> bool:
-    if not old.complete or old.state != new.state:
-        return False
-    if new.scores and (old.scores != new.scores or new.scores == "not kept"):
-        return False
-    ours: int = dataset._sample_collection.count_documents({"key": {"$type": "string"}})
-    return ours == samples
-
-
-def _create(fiftyone: Any, name: str) -> Any:
-    try:
-        return fiftyone.Dataset(name, persistent=True)
-    except ValueError as error:
-        raise NirgenError(
-            f"FiftyOne can't have a dataset '{name}' ({one_line(error)}); give another name with --name"
-        ) from None
 
 
 def _write(
@@ -160,6 +152,7 @@ def _write(
     report: Progress | None,
 ) -> set[ObjectId]:
     """Write all samples in batches and return their ids."""
+    from fiftyone.core.odm import get_db_conn
     from pymongo import InsertOne, ReplaceOne
 
     samples, dataset_id = dataset._sample_collection, dataset._doc.id
@@ -179,7 +172,7 @@ def _write(
         if operations:
             samples.bulk_write(operations, ordered=False)
         done.changed.update(added=len(new) - len(old), updated=len(changed))
-        if not _exists(dataset_id):
+        if get_db_conn().datasets.find_one({"_id": dataset_id}, {"_id": 1}) is None:
             samples.drop()  # writing has made the collection again, without a dataset
             raise gone(done.name)
         if not written and not changed:
@@ -189,12 +182,6 @@ def _write(
         if report is not None:
             report("loading", images, collection.count)
     return written
-
-
-def _exists(dataset_id: ObjectId) -> bool:
-    from fiftyone.core.odm import get_db_conn
-
-    return get_db_conn().datasets.find_one({"_id": dataset_id}, {"_id": 1}) is not None
 
 
 def _remove_others(dataset: Any, kept: set[ObjectId], done: Loaded) -> None:

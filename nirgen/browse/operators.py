@@ -68,14 +68,14 @@ def pointed_at(context: Any) -> Images | Boxes:
     return found
 
 
-def _store() -> Any:
+def _author(given: str | None = None) -> str:
+    """Return the author of the last form, after storing the given one."""
     from fiftyone.operators.store import ExecutionStore
 
-    return ExecutionStore.create("nirgen")
-
-
-def _last_author() -> str:
-    return str(_store().get("author") or "")
+    store = ExecutionStore.create("nirgen")
+    if given is not None:
+        store.set("author", given)
+    return str(store.get("author") or "")
 
 
 def _count(targets: Images | Boxes) -> str:
@@ -101,14 +101,14 @@ def _ask_why(context: Any) -> Any:
     for reason in _REASONS:
         reasons.add_choice(reason, label=reason)
     form.str("reason", label="Reason", description="Why; one of these, or your own words", view=reasons)
-    form.str("author", label="Author", description="Who decides", default=_last_author())
+    form.str("author", label="Author", description="Who decides", default=_author())
     return form
 
 
 def _answers(context: Any) -> dict[str, str]:
     """Return reason and author from the form, and store the author for the next form."""
     answers = {name: str(context.params.get(name) or "").strip() for name in ("reason", "author")}
-    _store().set("author", answers["author"])
+    _author(answers["author"])
     return answers
 
 
@@ -194,23 +194,19 @@ def _ask_file(context: Any) -> Any:
     from fiftyone.operators import types
 
     form = types.Object()
-    folder = _folder(context)
+    default = f"{_folder(context)}-curation.jsonl"
     description = "On the machine that runs FiftyOne; decisions are added to an existing file"
-    form.str("path", label="File", description=description, default=str(_decisions_path(folder)))
-    form.str("author", label="Author", description="Author of decisions without one", default=_last_author())
+    form.str("path", label="File", description=description, default=default)
+    form.str("author", label="Author", description="Author of decisions without one", default=_author())
     return form
-
-
-def _decisions_path(folder: Path) -> Path:
-    return folder.parent / f"{folder.name}-curation.jsonl"
 
 
 def _export(context: Any) -> None:
     from nirgen.browse.decisions import export_decisions
 
     folder, author = _folder(context), str(context.params.get("author") or "").strip()
-    given = str(context.params.get("path") or "").strip()
-    path = folder.parent / Path(given).expanduser() if given else _decisions_path(folder)
+    given = str(context.params.get("path") or "").strip() or f"{folder.name}-curation.jsonl"
+    path = folder.parent / Path(given).expanduser()
     done = export_decisions(folder, path, name=context.dataset.name, author=author)
     context.ops.notify(f"{path}: {len(done.decisions)} decisions, {done.new} of them new", variant="success")
 

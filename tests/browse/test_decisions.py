@@ -267,7 +267,7 @@ def test_a_database_that_goes_away_leaves_no_half_written_file(
 
     folder, own = dataset_folder("D"), start_mongod()
     monkeypatch.setattr("nirgen.browse.database.SECONDS_TO_ANSWER", 1)
-    monkeypatch.setattr("nirgen.browse.decisions._IMAGES_AT_ONCE", 2)
+    monkeypatch.setattr("nirgen.browse.decisions._BATCH", 2)
     read = exporting._read
 
     def read_and_stop(*arguments: Any) -> Any:
