@@ -177,10 +177,9 @@ def _read_rows(folder: Path, column: str, value: Any, columns: list[str] | None 
 
 def _inside(folder: Path, wanted: str) -> str:
     """Return the name in the dataset of a path that lies in it; else the same text."""
-    path = Path(wanted)
-    if path.exists() and path.resolve().is_relative_to(folder.resolve()):
-        return path.resolve().relative_to(folder.resolve()).as_posix()
-    return PurePosixPath(wanted).as_posix()
+    path, root = Path(wanted), folder.resolve()
+    inside = path.exists() and path.resolve().is_relative_to(root)
+    return path.resolve().relative_to(root).as_posix() if inside else PurePosixPath(wanted).as_posix()
 
 
 def _nearest(folder: Path, wanted: str) -> list[str]:
@@ -200,11 +199,8 @@ def _removed_by(info: DatasetInfo, wanted: str) -> str | None:
     if info.curation is None:
         return None
     gone = {(each["key"], each["action"]) for each in info.curation["gone"]}
-    decisions = {
-        each.key: each
-        for each in read_decisions(info.folder / CURATION).all
-        if each.action in {"delete", "reject"} and each.order not in gone
-    }
+    found = [each for each in read_decisions(info.folder / CURATION).all if each.order not in gone]
+    decisions = {each.key: each for each in found if each.action in {"delete", "reject"}}
     if wanted in decisions:
         decision = decisions[wanted]
         return f"{wanted!r} was removed by a decision: {decision.action}{by(decision)}"
@@ -263,11 +259,9 @@ def _coco_entry(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
             border = text.find(b'\n"annotations": [')
             within = (border, len(text)) if row["kind"] == "annotation" else (0, border)
             start = text.find(b'\n{"id":%d,' % row["id"], *within)
-            if min(border, start) < 0:
-                return {}
-            line = text[start + 1 : text.find(b"\n", start + 1)].removesuffix(b",")
-        entry: dict[str, Any] = msgspec.json.decode(line)
-    except (OSError, ValueError, msgspec.DecodeError):
+            line = text[start + 1 : text.find(b"\n", start + 1)] if min(border, start) >= 0 else b"{}"
+        entry: dict[str, Any] = msgspec.json.decode(line.removesuffix(b","))
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
         return {}
     return entry
 

@@ -20,9 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 _SECONDS_TO_START = 300  # for the App's server
-_PORTS_TRIED = 50
 _SECONDS_BETWEEN_CHECKS = 2
-_CHECKS_MISSED = 3
 
 
 def check_port(address: str, port: int) -> None:
@@ -31,7 +29,7 @@ def check_port(address: str, port: int) -> None:
     if problem is None:
         return
     if problem.errno == errno.EADDRINUSE:
-        free = next((other for other in range(port + 1, port + _PORTS_TRIED) if _problem(address, other) is None), None)
+        free = next((other for other in range(port + 1, port + 50) if _problem(address, other) is None), None)
         remedy = f"give another, --port {free} is free" if free else "give another with --port"
         raise NirgenError(f"{address}:{port}: another program listens there; {remedy}")
     if problem.errno == errno.EACCES:
@@ -114,7 +112,7 @@ def _launch(config: Any, address: str, port: int) -> Any:
 def wait(address: str, port: int) -> None:
     """Wait until the App no longer answers, and raise a NirgenError then."""
     missed = 0
-    while missed < _CHECKS_MISSED:
+    while missed < 3:
         time.sleep(_SECONDS_BETWEEN_CHECKS)
         try:
             with socket.create_connection((_local_address(address), port), timeout=_SECONDS_BETWEEN_CHECKS):

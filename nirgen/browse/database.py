@@ -268,11 +268,7 @@ def loaded_as(folder: str) -> str | None:
 
 
 def find_loaded(fiftyone: Any, collection: Collection, name: str | None = None) -> Any:
-    """Return the FiftyOne dataset that shows a folder as it is now; `name` chooses if several show it.
-
-    Raises:
-        NirgenError: There is none, or it shows an older state of the folder.
-    """
+    """Return the FiftyOne dataset that shows a folder as it is now; `name` chooses if several show it."""
     target = target_for(fiftyone, collection, name)
     problem = None
     if target.origin is None:

@@ -25,15 +25,7 @@ from nirgen.browse.fields import (
 )
 from nirgen.collection import open_collection
 from nirgen.curation import Decision, Seen, added_key, merge, read_decisions, unite, write_decisions
-from nirgen.dataset.decisions import (
-    SMALLEST,
-    Subject,
-    SubjectBox,
-    apply_decisions,
-    assign,
-    decide,
-    possible_images,
-)
+from nirgen.dataset.decisions import SMALLEST, Subject, SubjectBox, apply_decisions, assign, decide, possible_images
 from nirgen.dataset.folder import CURATION, is_dataset, read_dataset
 from nirgen.errors import NirgenError, nearest
 

@@ -130,11 +130,7 @@ def _detection(box: Box, scores: BoxScores | None, item: Image, slice_: str) -> 
 
 
 def check(dataset: Any, item: Image) -> None:
-    """Read the sample of an image back through FiftyOne's public API and compare it.
-
-    Raises:
-        NirgenError: FiftyOne doesn't understand the document that was written.
-    """
+    """Read the sample of an image back through FiftyOne's public API; raise a NirgenError if it differs."""
     from fiftyone import __version__
 
     size = (item.width, item.height)
@@ -172,17 +168,10 @@ class Edits:
 
 
 def merged(old: Document, new: Document, item: Image, ours: Collection[str], edits: Edits) -> Document:
-    """Merge a sample of the dataset with the curator's tags, decisions, edits and own fields.
+    """Merge a sample of the dataset, `new`, with the curator's tags, decisions, edits and own fields in `old`.
 
-    Args:
-        old: The sample in FiftyOne.
-        new: The sample as the dataset has it now.
-        item: Its image.
-        ours: Names of the fields that are loaded; all others are the curator's.
-        edits: Updated.
-
-    Returns:
-        The merged sample; `old` itself if nothing changes.
+    `item` is its image, `ours` are the names of the fields that are loaded, and `edits` is updated. If nothing changes,
+    `old` itself is returned.
     """
     result = {name: value for name, value in old.items() if name not in ours or name in DECIDED} | new
     result["tags"] = old.get("tags") or []

@@ -38,7 +38,6 @@ IDENTITY = ("key", "split", "origin", "kind", "model", "sequence")
 OF_BOXES = ("key", "source_category", "flags", "iscrowd", "fidelity", "trouble")  # custom attributes of a box
 
 _RESERVED = {"id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "group", "groups", "frames"}
-_MOST_COUNTED = 30  # classes
 
 
 def field_names(attributes: Iterable[str], taken: Collection[str]) -> dict[str, str]:
@@ -70,7 +69,7 @@ def count_names(classes: Iterable[str]) -> dict[str, str]:
         while name in names.values():
             name += "_"
         names[category] = name
-    return names if len(names) <= _MOST_COUNTED else {}
+    return names if len(names) <= 30 else {}
 
 
 Box = tuple[float, float, float, float]  # x, y, width, height
@@ -105,9 +104,8 @@ def to_pixels(place: Sequence[float], width: int, height: int) -> Box:
         (0.0, 20.0, 20.0, 40.0)
     """
     x, y, w, h = place
-    left, right = max(x, 0.0) * width, min(x + w, 1.0) * width
-    top, bottom = max(y, 0.0) * height, min(y + h, 1.0) * height
-    left, right, top, bottom = (round(value, 6) for value in (left, right, top, bottom))
+    left, right = (round(share * width, 6) for share in (max(x, 0.0), min(x + w, 1.0)))
+    top, bottom = (round(share * height, 6) for share in (max(y, 0.0), min(y + h, 1.0)))
     return left, top, round(right - left, 6), round(bottom - top, 6)
 
 

@@ -82,13 +82,9 @@ def load_folder(
         name: Name of the FiftyOne dataset; by default the one that was loaded from the folder, else the folder's name.
         sources: Folders of RGB images that have moved, by origin.
         scores: Compute missing scores and load them.
-        database: URI of a MongoDB; by default that of FiftyOne's settings, else the mongod that FiftyOne ships.
+        database: As `open_fiftyone` takes it, like `track`.
         track: Let FiftyOne send usage statistics to its makers.
         report: Progress callback.
-
-    Raises:
-        NirgenError: The folder can't be read; the database fails or has another dataset of that name; the FiftyOne
-            dataset is deleted meanwhile; or FiftyOne's sample format is not the known one.
     """
     collection = open_collection(folder.resolve(), sources)
     fiftyone = open_fiftyone(database, track=track)
@@ -188,7 +184,7 @@ def _remove_others(dataset: Any, kept: set[ObjectId], done: Loaded) -> None:
     """Remove samples of images that the folder no longer has."""
     samples = dataset._sample_collection
     found = samples.find({"key": {"$type": "string"}}, {"_id": 1})
-    others = [number for number in (document["_id"] for document in found) if number not in kept]
+    others = [document["_id"] for document in found if document["_id"] not in kept]
     for start in range(0, len(others), _BATCH):
         batch = others[start : start + _BATCH]
         mains = samples.find({"_id": {"$in": batch}, f"{GROUP}.name": {"$ne": RGB}})
@@ -196,8 +192,6 @@ def _remove_others(dataset: Any, kept: set[ObjectId], done: Loaded) -> None:
         dataset.delete_samples([str(number) for number in batch])
     done.changed["removed"] += len(others)
 
-
-_NIGHT = ("timeofday", "night")  # attribute and its value
 
 # Distinguishable by the colour-blind (Okabe and Ito), the strongest first.
 _POOL = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
@@ -220,8 +214,7 @@ def _arrange(dataset: Any, collection: Collection, layout: Layout, before: tuple
     for name, (view, about) in views.items():
         with suppress(ValueError):  # a class whose name can't be a view's, or whose view name is taken
             dataset.save_view(name, view, description=about, overwrite=True)
-    _set_sidebar(dataset, layout)
-    _set_colours(dataset, [category.name for category in collection.categories])
+    _set_appearance(dataset, layout, [category.name for category in collection.categories])
     dataset.save()
     return tuple(name for name in views if dataset.has_saved_view(name))
 
@@ -250,15 +243,15 @@ def _views(dataset: Any, collection: Collection, layout: Layout) -> Iterator[tup
         yield "generated", dataset.match(F("kind") == "generated"), "translated from RGB"
     if REAL_NIR in layout.slices:
         yield "real", dataset.select_group_slices(REAL_NIR), "real NIR, whichever slice is shown"
-    attribute, night = _NIGHT
-    if attribute in layout.attributes:
-        yield "night", dataset.match(F(layout.attributes[attribute]) == night), "taken at night"
+    if "timeofday" in layout.attributes:
+        yield "night", dataset.match(F(layout.attributes["timeofday"]) == "night"), "taken at night"
     for category in collection.categories:
         boxes = dataset.filter_labels(BOXES, F("label") == category.name)
         yield f"class {category.name}", boxes, f"images with a {category.name}, and no other boxes"
 
 
-def _set_sidebar(dataset: Any, layout: Layout) -> None:
+def _set_appearance(dataset: Any, layout: Layout, classes: list[str]) -> None:
+    """Set the App's sidebar and colours."""
     import fiftyone as fo
 
     groups = {
@@ -271,21 +264,15 @@ def _set_sidebar(dataset: Any, layout: Layout) -> None:
         "counts": ["objects", *layout.counts.values()],
     }
     named = {path for paths in groups.values() for path in paths}
-    others = [name for name in dataset.get_field_schema() if name not in named]
-    documents = [
+    groups["other"] = [name for name in dataset.get_field_schema() if name not in named]
+    dataset.app_config.sidebar_groups = [
         fo.SidebarGroupDocument(name=name, paths=paths, expanded=name in {"tags", "boxes", "decision", "scores"})
-        for name, paths in [*groups.items(), ("other", others)]
+        for name, paths in groups.items()
         if paths
     ]
-    dataset.app_config.sidebar_groups = documents
     shown = [BOXES, "trouble", "decision", "kind"]
     dataset.app_config.active_fields = fo.ActiveFields(exclude=False, paths=shown)
-
-
-def _set_colours(dataset: Any, classes: list[str]) -> None:
-    import fiftyone as fo
-
-    of_classes = [{"value": name, "color": _POOL[index]} for index, name in enumerate(classes) if index < len(_POOL)]
+    of_classes = [{"value": name, "color": colour} for name, colour in zip(classes, _POOL, strict=False)]
     tags = [{"value": name, "color": colour} for name, colour in _OF_TAGS.items()]
     dataset.app_config.color_scheme = fo.ColorScheme(
         color_by="value",

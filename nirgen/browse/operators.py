@@ -5,6 +5,7 @@ Each takes FiftyOne's execution context: dataset, view, selection, opened sample
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from nirgen.browse.selection import Verdict
     from nirgen.explain import Explanation
 
-_MOST_EXPLAINED = 5
 _REASONS = ("vanished object", "smeared", "wrong class", "box off", "unreal texture", "artefacts")
 
 
@@ -49,11 +49,7 @@ class Command:
 
 
 def pointed_at(context: Any) -> Images | Boxes:
-    """Return the selected boxes, else the selected images, else the opened image; in a view of patches, boxes.
-
-    Raises:
-        NirgenError: Nothing is selected or open, or it is gone.
-    """
+    """Return the selected boxes, else the selected images, else the opened image; in a view of patches, boxes."""
     from fiftyone.core.patches import PatchesView
 
     labels = [label for label in context.selected_labels if label["field"] == BOXES]
@@ -218,9 +214,9 @@ def _why(context: Any) -> dict[str, str]:
     keys = [key for key in targets.keys if key is not None]
     if not keys:
         raise NirgenError("the box was drawn here and isn't in the dataset yet")
-    parts = [_as_markdown(explain(folder, key)) for key in keys[:_MOST_EXPLAINED]]
-    if len(keys) > _MOST_EXPLAINED:
-        parts.append(f"and {len(keys) - _MOST_EXPLAINED} more")
+    parts = [_as_markdown(explain(folder, key)) for key in keys[:5]]
+    if len(keys) > 5:
+        parts.append(f"and {len(keys) - 5} more")
     return {"text": "\n\n---\n\n".join(parts)}
 
 
@@ -256,18 +252,9 @@ def _as_markdown(found: Explanation) -> str:
 
     paragraphs: list[list[str]] = []
     for name, text in lines(found):
+        escaped = re.sub(r"[\\`*_\[\]<>#|~]", r"\\\g<0>", text)
         if name or not paragraphs:
-            paragraphs.append([f"**{name}** {_escaped(text)}" if name else _escaped(text)])
+            paragraphs.append([f"**{name}** {escaped}" if name else escaped])
         else:
-            paragraphs[-1].append(_escaped(text))
+            paragraphs[-1].append(escaped)
     return "\n\n".join("\\\n".join(paragraph) for paragraph in paragraphs)
-
-
-def _escaped(text: str) -> str:
-    r"""Escape the characters that Markdown would interpret.
-
-    Example:
-        >>> print(_escaped("a_b/*.png"))
-        a\_b/\*.png
-    """
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>#|~" else sign for sign in text)

@@ -59,11 +59,7 @@ class Layout:
 
 
 def plan_layout(collection: Collection) -> Layout:
-    """Read a collection once to lay out its samples.
-
-    Raises:
-        NirgenError: A file of the collection can't be read.
-    """
+    """Read a collection once to lay out its samples."""
     attributes: set[str] = set()
     generated: dict[str, tuple[str, bool]] = {}
     real: dict[str, tuple[str, bool]] = {}
@@ -110,16 +106,6 @@ def declare(dataset: Any, layout: Layout, classes: list[str]) -> None:
         dataset.default_group_slice = default
     dataset.add_sample_field(BOXES, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
     known = dataset.get_field_schema(flat=True)
-    # All at once: add_sample_field reads the whole schema back after each field.
-    dataset._merge_sample_field_schema({name: field for name, field in _fields(layout).items() if name not in known})
-    if classes:
-        dataset.default_classes = classes
-        dataset.classes = {**dataset.classes, BOXES: classes}
-
-
-def _fields(layout: Layout) -> dict[str, Any]:
-    import fiftyone as fo
-
     texts = (*IDENTITY, *layout.attributes.values(), "note", *DECIDED)
     of_boxes = (f"{DETECTIONS}.{name}" for name in ("key", "source_category", "reason", "author"))
     fields: dict[str, Any] = {name: fo.StringField() for name in (*texts, *of_boxes)}
@@ -128,7 +114,11 @@ def _fields(layout: Layout) -> dict[str, Any]:
     fields |= {name: fo.FloatField() for name in (*IMAGE_SCORES, WORST_BOX, *of_boxes)}
     fields[f"{DETECTIONS}.flags"] = fo.ListField(fo.StringField())
     fields[f"{DETECTIONS}.iscrowd"] = fo.BooleanField()
-    return fields
+    # All at once: add_sample_field reads the whole schema back after each field.
+    dataset._merge_sample_field_schema({name: field for name, field in fields.items() if name not in known})
+    if classes:
+        dataset.default_classes = classes
+        dataset.classes = {**dataset.classes, BOXES: classes}
 
 
 def index(dataset: Any) -> None:

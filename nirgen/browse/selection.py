@@ -227,8 +227,8 @@ def _record(
     """Write decision, reason and author; of a box, its tag or its class is the decision."""
     everything = flat(dataset)
     if isinstance(targets, Boxes):
-        _set(everything, _REASON, dict.fromkeys(targets.labels, reason))
-        _set(everything, _AUTHOR, dict.fromkeys(targets.labels, author))
+        for path, text in ((_REASON, reason), (_AUTHOR, author)):
+            _set(everything, path, dict.fromkeys(targets.labels, text))
     elif targets.samples:
         for field, value in (("decision", verdict), ("reason", reason), ("author", author)):
             everything.set_values(field, dict.fromkeys(targets.samples, value), key_field="id")
