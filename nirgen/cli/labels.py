@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.output import progress, show
+from nirgen.cli.output import announce, progress, show
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from nirgen.labels.frames import Source
 
 
-_LISTED = 10
-"""Up to how many classes the last line counts one by one."""
+_LISTED = 10  # largest number of classes that the last line counts one by one
 
 
 def labels(
@@ -68,6 +67,7 @@ def labels(
       nirgen labels train=voc/train val=voc/val -o voc.json --policy identity
     """
     pixels = options.parse_size(size)
+    announce("reading labels", quiet=as_json)
     from nirgen.labels import Policy, Source, convert
 
     sources = [Source.parse(text) for text in inputs]
@@ -100,11 +100,10 @@ def _refuse_input(out: Path, sources: Sequence[Source]) -> None:
     for source in sources:
         place = source.path.resolve()
         if target == place or (place.is_dir() and target.is_relative_to(place)):
-            raise OutputError(f"{out}: is, or lies in, what is to be converted ({source.path}); name another file")
+            raise OutputError(f"{out}: lies in the input {source.path}; name another file")
 
 
 def _print_names(names: Sequence[Mapping[str, Any]]) -> None:
-    """A line for each name of the source: how many labels, what they became, how many were written."""
     dropped = [row for row in names if row["became"] == "dropped"]
     folded = dropped[_LISTED:] if len(dropped) > _LISTED + 1 else []
     rows = [(row["name"], str(row["labels"]), row["became"], str(row["written"])) for row in names if row not in folded]
@@ -114,7 +113,6 @@ def _print_names(names: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _print_events(counts: Mapping[str, Any]) -> None:
-    """What happened to boxes on the way, each with an example."""
     events = {
         "clipped": (counts["clipped"], "boxes cut at the border of their image"),
         **{reason: (count, f"labels left out: {reason}") for reason, count in counts["lost"].items()},

@@ -88,16 +88,14 @@ def read(path: Path, options: ReadOptions, document: Mapping[str, msgspec.Raw]) 
     raw_images: list[msgspec.Raw] = part("images", list[msgspec.Raw]) or []
     unlabelled: list[msgspec.Raw] = part("unlabelled", list[msgspec.Raw]) or []
     raw_annotations: list[msgspec.Raw] | None = part("annotations", list[msgspec.Raw])
-    info: dict[str, Any] = part("info", dict[str, Any]) or {}
     try:
         names = _names(categories, path)
         images = _by_id(raw_images, path)
         annotations = _by_image(raw_annotations or [], images, path)
     except msgspec.ValidationError as error:
         raise NirgenError(f"{path}: an entry violates COCO's format ({error}); correct it") from None
-    builder = _FrameBuilder(
-        path, names, ImageLookup(options), own="nirgen" in info, labelled=raw_annotations is not None
-    )
+    own = "nirgen" in (part("info", dict[str, Any]) or {})
+    builder = _FrameBuilder(path, names, ImageLookup(options), own=own, labelled=raw_annotations is not None)
 
     def frames() -> Iterator[Frame]:
         for number, raw in images.items():

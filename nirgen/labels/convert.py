@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from nirgen.errors import NirgenError, nearest
 from nirgen.labels import coco, masks, scalabel, voc
 from nirgen.labels.annotations import AnnotationWriter, Tally
 from nirgen.labels.file import Document, LabelFile, Licences, is_label_file
-from nirgen.labels.frames import ReadOptions, Source, read_bytes, read_json
+from nirgen.labels.frames import ImageLookup, Reading, ReadOptions, Source, read_bytes, read_json
 from nirgen.labels.policy import Policy, policy_categories, source_categories
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from nirgen.labels.file import Entry
-    from nirgen.labels.frames import Frame, Reading
+    from nirgen.labels.frames import Frame
     from nirgen.progress import Progress
 
 
@@ -145,12 +146,12 @@ def read_source(source: Source, options: ReadOptions) -> tuple[Reading, list[Pat
             raise NirgenError(f"{source.path}: holds {' and '.join(there)}; give the folder of one of them")
         files = kinds[there[0]] if there else []
     if files and files[0].suffix.lower() == ".xml":
-        return voc.read(source, files, options), files
+        return _one_a_file(partial(voc.frame, splits=voc.flir_splits(source.path)), source, files, options)
     if gt and files[0].suffix.lower() in masks.MASK_SUFFIXES:
-        return masks.read_masks(source, files, options), files
+        return _one_a_file(masks.mask_frame, source, files, options)
     document = read_json(files[0]) if files else []  # the first file of a folder stands for all
     if masks.are_polygons(document):
-        return masks.read_polygons(source, files, options), files
+        return _one_a_file(masks.polygon_frame, source, files, options)
     if isinstance(document, dict) and coco.fits(document) and not folder:
         return coco.read(source.path, options, document), files
     if scalabel.fits(document):
@@ -158,6 +159,13 @@ def read_source(source: Source, options: ReadOptions) -> tuple[Reading, list[Pat
     if coco.fits(document):
         raise NirgenError(f"{source.path}: a folder of COCO files; give the files, each with its split: train=FILE")
     raise NirgenError(f"{source.path}: unknown format of labels; known are {KNOWN}")
+
+
+def _one_a_file(
+    read: Callable[[Path, str, ImageLookup], Frame], source: Source, files: list[Path], options: ReadOptions
+) -> tuple[Reading, list[Path]]:
+    lookup = ImageLookup(options)
+    return Reading((read(path, source.name_of(path), lookup) for path in files), len(files)), files
 
 
 def open_labels(path: Path, policy: str | Path = "default", *, images: Path | None = None) -> LabelFile:

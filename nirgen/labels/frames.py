@@ -160,6 +160,13 @@ def read_bytes(path: Path) -> bytes:
         raise NirgenError(f"{path}: can't be read ({error.strerror}); give a file or folder of labels") from None
 
 
+def other_keys(keys: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
+    """Return the keys that aren't known, without null ones."""
+    if keys.keys() <= known:
+        return {}
+    return {key: value for key, value in keys.items() if key not in known and value is not None}
+
+
 MARKS = ("_leftImg8bit", "_rgb", "_nir")  # suffixes of image stems that label files omit
 
 

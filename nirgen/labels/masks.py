@@ -13,7 +13,7 @@ from nirgen import images
 from nirgen.config import SPLITS
 from nirgen.errors import NirgenError
 from nirgen.files import safe_path
-from nirgen.labels.frames import Frame, ImageLookup, Label, Reading, read_bytes
+from nirgen.labels.frames import Frame, Label, other_keys, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.labels.frames import Box, Json, ReadOptions, Source
+    from nirgen.labels.frames import Box, ImageLookup, Json
 
 
 CURVE_POINTS = 8  # straight segments of a flattened curve
@@ -125,16 +125,6 @@ def are_polygons(document: Json) -> bool:
     return isinstance(document, dict) and {"imgHeight", "imgWidth", "objects"} <= document.keys()
 
 
-def read_polygons(source: Source, files: Sequence[Path], options: ReadOptions) -> Reading:
-    """Read files of polygons.
-
-    Raises:
-        NirgenError: A file has another format.
-    """
-    lookup = ImageLookup(options)
-    return Reading((_polygon_frame(path, source.name_of(path), lookup) for path in files), len(files))
-
-
 def image_name(relative: str) -> str:
     """Return the image name, without suffix, of a label file.
 
@@ -178,7 +168,12 @@ def sequence_and_split(relative: str) -> tuple[str | None, str | None]:
     return "/".join(folders) or None, next((part for part in folders if part in SPLITS), None)
 
 
-def _polygon_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
+def polygon_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
+    """Read a file of polygons, whose path relative to the source is `relative`.
+
+    Raises:
+        NirgenError: The file has another format.
+    """
     try:
         file = _FILE.decode(read_bytes(path))
         labels = [_polygon_label(raw) for raw in file.objects]
@@ -213,7 +208,7 @@ def _polygon_label(raw: msgspec.Raw) -> Label | None:
         crowd=crowd,
         derived="polygon",
         lost=None if usable else "an outline of under 3 points",
-        extra={key: value for key, value in keys.items() if key not in _OBJECT_KEYS and value is not None},
+        extra=other_keys(keys, _OBJECT_KEYS),
     )
 
 
@@ -224,19 +219,14 @@ SMALLEST = 20  # smallest number of pixels of a piece
 MASK_MARK, MASK_SUFFIXES = "_gt", (".png",)
 
 
-def read_masks(source: Source, files: Sequence[Path], options: ReadOptions) -> Reading:
-    """Read masks.
+def mask_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
+    """Read a RANUS mask, whose path relative to the source is `relative`.
 
     The image of `01/x_gt.png` is `01/x_nir.png`, or the one found in the folder of images. The folder is the sequence.
 
     Raises:
-        ImageError: A mask can't be read.
+        ImageError: The mask can't be read.
     """
-    lookup = ImageLookup(options)
-    return Reading((_mask_frame(path, source.name_of(path), lookup) for path in files), len(files))
-
-
-def _mask_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
     pixels = images.read(path)
     name = PurePosixPath(relative)
     bare = name.with_name(name.stem.removesuffix(MASK_MARK)).as_posix()

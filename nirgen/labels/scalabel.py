@@ -12,7 +12,7 @@ import msgspec
 
 from nirgen.errors import NirgenError
 from nirgen.files import safe_path
-from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading, read_json
+from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading, other_keys, read_json
 from nirgen.labels.masks import flatten, polygons_box, rle_box
 
 if TYPE_CHECKING:
@@ -98,36 +98,29 @@ def fits(document: Json) -> bool:
         return False
 
 
-def read(files: Sequence[Path], options: ReadOptions, document: Json | None = None) -> Reading:
-    """Read the files of a source.
-
-    Args:
-        files: All files of the source.
-        options: Options of all readers.
-        document: Content of the first file.
+def read(files: Sequence[Path], options: ReadOptions, document: Json) -> Reading:
+    """Read the files of a source; `document` is the content of the first one.
 
     Raises:
         NirgenError: A file has another format.
     """
     lookup = ImageLookup(options, SIZE)
+    first = {files[0]: document}
     if options.bdd_inclusive:
         options.note("boxes are x2 - x1 + 1 wide, as BDD100K's own converter makes them")
-    read_before = {files[0]: document} if document is not None else {}
-
-    def raw_frames(path: Path) -> tuple[list[msgspec.Raw], _Size | None]:
-        return _raw_frames(read_before.get(path) or read_json(path), path)
 
     def frames() -> Iterator[Frame]:
         for path in files:
-            raws, size = raw_frames(path)
+            raws, size = _raw_frames(path, first.get(path))
             for raw in raws:
                 yield _frame(raw, path, size, lookup, options)
 
-    return Reading(frames(), total=sum(len(raw_frames(path)[0]) for path in files))
+    return Reading(frames(), total=sum(len(_raw_frames(path, first.get(path))[0]) for path in files))
 
 
-def _raw_frames(document: Json, path: Path) -> tuple[list[msgspec.Raw], _Size | None]:
+def _raw_frames(path: Path, document: Json | None) -> tuple[list[msgspec.Raw], _Size | None]:
     """Return the frames of a document, and the size that it states for all."""
+    document = document or read_json(path)
     if isinstance(document, list):
         return document, None
     try:
@@ -167,7 +160,7 @@ def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, lookup: ImageLook
         labels=labels,
         sequence=frame.video,
         attributes=frame.attributes or {},
-        extra=_others(keys, _FRAME_KEYS),
+        extra=other_keys(keys, _FRAME_KEYS),
     )
 
 
@@ -208,15 +201,8 @@ def _label(label: _Label, keys: dict[str, Any], options: ReadOptions, where: str
         attributes=attributes,
         derived=derived,
         lost=lost,
-        extra=_others(keys, _LABEL_KEYS),
+        extra=other_keys(keys, _LABEL_KEYS),
     )
-
-
-def _others(keys: dict[str, Any], known: frozenset[str]) -> dict[str, Any]:
-    """Return the unknown keys that aren't null."""
-    if keys.keys() <= known:
-        return {}
-    return {key: value for key, value in keys.items() if key not in known and value is not None}
 
 
 def _polygons(label: _Label, where: str) -> list[list[float]]:

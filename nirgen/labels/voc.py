@@ -14,13 +14,13 @@ from xml.parsers import expat
 from nirgen import images
 from nirgen.errors import NirgenError
 from nirgen.files import safe_path
-from nirgen.labels.frames import Frame, ImageLookup, Label, Reading, read_bytes
+from nirgen.labels.frames import Frame, Label, read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Mapping
     from pathlib import Path
 
-    from nirgen.labels.frames import Box, ReadOptions, Source
+    from nirgen.labels.frames import Box, ImageLookup
 
 
 FLAGS = ("occluded", "truncated", "difficult")
@@ -28,26 +28,25 @@ _FOLDER = "Annotations"
 _FLIR_LISTS = {"train": "align_train.txt", "val": "align_validation.txt"}
 
 
-def read(source: Source, files: Sequence[Path], options: ReadOptions) -> Reading:
-    """Read XML files; FLIR's lists in their folder give the splits.
-
-    The stem of a file names its image. The suffix is that of `filename` if it has the same stem, else that of the image
-    in the folder of images, else it is left out.
-
-    Raises:
-        NirgenError: A file is damaged, or isn't VOC.
-    """
-    lookup = ImageLookup(options)
-    splits = {
+def flir_splits(folder: Path) -> dict[str, str]:
+    """Return the split of each stem in FLIR's lists, if the folder has them."""
+    return {
         stem.strip(): split
         for split, name in _FLIR_LISTS.items()
-        if (source.path / name).is_file()
-        for stem in (source.path / name).read_text(encoding="utf-8").splitlines()
+        if (folder / name).is_file()
+        for stem in (folder / name).read_text(encoding="utf-8").splitlines()
     }
-    return Reading((_frame(path, source.name_of(path), lookup, splits) for path in files), len(files))
 
 
-def _frame(path: Path, relative: str, lookup: ImageLookup, splits: Mapping[str, str]) -> Frame:
+def frame(path: Path, relative: str, lookup: ImageLookup, *, splits: Mapping[str, str]) -> Frame:
+    """Read a file, whose path relative to the source is `relative`; `splits` are by stem.
+
+    The stem names the image. The suffix is that of `filename` if it has the same stem, else that of the image in the
+    folder of images, else it is left out.
+
+    Raises:
+        NirgenError: The file is damaged, or isn't VOC.
+    """
     root = _parse(path)
     inner = PurePosixPath(relative).with_suffix("")
     name = PurePosixPath(*inner.parts[1:]) if inner.parts[0] == _FOLDER and len(inner.parts) > 1 else inner

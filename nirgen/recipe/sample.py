@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from PIL import Image
 
+from nirgen.config import SPLITS
 from nirgen.errors import OutputError
 from nirgen.files import make_folder
 
@@ -19,7 +20,6 @@ if TYPE_CHECKING:
 
 _HEIGHT, _WIDTH = 96, 128
 _RECORDINGS = ("01", "02", "03")
-_SPLITS = ("train", "val", "test")
 _COLOURS = {"person": (200, 60, 60), "bicycle": (60, 160, 60), "car": (60, 80, 190)}
 _SIZES = {"person": (14, 32), "bicycle": (24, 20), "car": (44, 26)}
 
@@ -44,7 +44,7 @@ def write_sample(out: Path, *, frames: int = 4, seed: int = 0) -> None:
     random = np.random.default_rng(seed)
     images: list[dict[str, Any]] = []
     annotations: list[dict[str, Any]] = []
-    for recording, split in zip(_RECORDINGS, _SPLITS, strict=True):
+    for recording, split in zip(_RECORDINGS, SPLITS, strict=True):
         for number in range(frames):
             rgb, boxes = _scene(random)
             name = f"{recording}/{number:04d}.png"

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.collection import Item
+    from nirgen.dataset.read import Image
     from nirgen.progress import Progress
     from nirgen.report.pictures import Painter
     from nirgen.report.survey import Survey
@@ -125,7 +125,7 @@ def _compared(
 def make_gallery(
     survey: Survey,
     choice: Choice,
-    items: Iterable[Item],
+    items: Iterable[Image],
     scores: Scores,
     painter: Painter,
     *,
@@ -186,7 +186,7 @@ def make_gallery(
 
 
 def _box_cards(
-    survey: Survey, item: Item, boxes: Sequence[int], scores: Scores, painter: Painter
+    survey: Survey, item: Image, boxes: Sequence[int], scores: Scores, painter: Painter
 ) -> Iterator[dict[str, Any]]:
     """Yield the cards of some boxes of one image, which is read once."""
     numbers = survey.boxes.number[boxes].tolist()
@@ -205,7 +205,7 @@ def _box_cards(
         }
 
 
-def _notes(item: Item, scores: Scores) -> list[str]:
+def _notes(item: Image, scores: Scores) -> list[str]:
     """Return the titles of an image's boxes: fidelity and tags."""
     return [
         ", ".join(([] if box.fidelity is None else [f"fidelity {box.fidelity:.2f}"]) + [*box.tags])
@@ -213,7 +213,7 @@ def _notes(item: Item, scores: Scores) -> list[str]:
     ]
 
 
-def describe(item: Item) -> str:
+def describe(item: Image) -> str:
     """Return kind, split and contents of an image: `generated, train, night; 12 car, 2 person`."""
     boxes = Counter(box.category for box in item.boxes if not box.ignored)
     ignored = sum(box.ignored for box in item.boxes)

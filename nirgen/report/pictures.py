@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+import PIL.Image
 
 from nirgen import images
 from nirgen.dataset.card import COLOURS, IGNORED
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.collection import Item, ItemBox
+    from nirgen.dataset.read import Box, Image
     from nirgen.labels.file import Category
 
 
@@ -63,7 +63,7 @@ class Painter:
     colours: Mapping[str, str]  # CSS colours by class
     unreadable: set[str] = field(default_factory=set)  # keys of images whose file exists and can't be read
 
-    def nir(self, item: Item, side: int, notes: Sequence[str]) -> Picture | None:
+    def nir(self, item: Image, side: int, notes: Sequence[str]) -> Picture | None:
         """Return the NIR image with its boxes, large ones first, so that small ones can be pointed at."""
         pixels = self._read(item.path, item.key)
         if pixels is None:
@@ -76,18 +76,18 @@ class Painter:
         outlines.sort(key=lambda each: (-each.width * each.height, each.x, each.y))
         return _picture(images.to_grey(pixels), side, (item.height, item.width), outlines)
 
-    def rgb(self, item: Item, side: int) -> Picture | None:
+    def rgb(self, item: Image, side: int) -> Picture | None:
         """Return the RGB image, without boxes."""
         pixels = self._read(item.rgb, item.key)
         return None if pixels is None else _picture(pixels, side, (item.height, item.width))
 
-    def crops(self, item: Item, numbers: Sequence[int]) -> list[tuple[Picture | None, Picture | None]]:
+    def crops(self, item: Image, numbers: Sequence[int]) -> list[tuple[Picture | None, Picture | None]]:
         """Return the boxes at some positions with their surroundings, in NIR and in RGB."""
         nir, rgb = self._read(item.path, item.key), self._read(item.rgb, item.key)
         nir = None if nir is None else images.to_grey(nir)
         return [(self._crop(nir, item, item.boxes[at]), self._crop(rgb, item, item.boxes[at])) for at in numbers]
 
-    def _crop(self, pixels: NDArray[np.uint8] | None, item: Item, box: ItemBox) -> Picture | None:
+    def _crop(self, pixels: NDArray[np.uint8] | None, item: Image, box: Box) -> Picture | None:
         if pixels is None:
             return None
         left, top, right, bottom = window = window_around(box, item)
@@ -108,7 +108,7 @@ class Painter:
             return None
 
 
-def window_around(box: ItemBox, item: Item) -> tuple[float, float, float, float]:
+def window_around(box: Box, item: Image) -> tuple[float, float, float, float]:
     """Return a box with its surroundings: left, top, right and bottom as shares of the image's sides, in [0, 1]."""
     x, y, width, height = box.bbox
     side = max(width, height) * (1 + 2 * _MARGIN)
@@ -140,7 +140,7 @@ def _picture(
     scale = min(1.0, side / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale)))
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(images.resize(pixels, size))).save(file, "JPEG", quality=JPEG_QUALITY)
+    PIL.Image.fromarray(np.ascontiguousarray(images.resize(pixels, size))).save(file, "JPEG", quality=JPEG_QUALITY)
     return Picture(f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}", size, full, outlines)
 
 

@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.collection import Collection, Item
+    from nirgen.collection import Collection
+    from nirgen.dataset.read import Image
     from nirgen.progress import Progress
     from nirgen.scores import Scores
 
@@ -147,7 +148,7 @@ def survey(collection: Collection, scores: Scores, sampled: int, report: Progres
     )
 
 
-def is_night(item: Item) -> bool:
+def is_night(item: Image) -> bool:
     """Return True if an image is labelled as taken at night."""
     return "night" in item.attributes.get("timeofday", "").lower()
 

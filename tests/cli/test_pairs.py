@@ -54,7 +54,7 @@ def test_two_folders_and_a_division(nirgen, pairs: PairList, tmp_path: Path) -> 
         "pairs", *folders, "-o", tmp_path / "l.csv", "--split", "train=0.5,val=0.5", "--split-by", "frame"
     )
     assert (code, out) == (0, f"{tmp_path}/l.csv: 2 train, 2 val; two folders\n")
-    assert error == f"note: its paths are relative to {pairs.root / 'train'}; name it with --root\n"
+    assert error == f"note: paths are relative to {pairs.root / 'train'}; give that folder with --root\n"
 
 
 @pytest.mark.parametrize(
