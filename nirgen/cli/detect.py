@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from nirgen.cli import detect_compare, detect_evaluate, options
-from nirgen.cli.output import bars, step_text, stoppable
+from nirgen.cli.output import announce, bars, step_text, stoppable
 
 app = options.Group(help="Train, evaluate and compare object detectors.")
 
@@ -46,6 +46,7 @@ def train(
       nirgen detect train dataset runs/detector --steps 5000
       nirgen detect train dataset runs/fresh --model fresh --set augment.crop=0
     """
+    announce("reading the dataset")
     import yaml
 
     from nirgen import detect

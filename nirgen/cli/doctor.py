@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.output import show
+from nirgen.cli.output import announce, show
 
 _STYLES = {"ok": "green", "warn": "yellow", "missing": "yellow", "broken": "red"}
 
@@ -29,6 +29,7 @@ def doctor(
     """
     from rich.text import Text
 
+    announce("checking packages and devices", quiet=as_json)
     from nirgen.doctor import examine
 
     checks = list(examine(database_uri))

@@ -1,4 +1,4 @@
-"""`nirgen export`: a model for programs that know nothing of nirgen."""
+"""`nirgen export`: export a model as ONNX."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import Annotated, Literal
 
 import typer
+
+from nirgen.cli.output import announce
 
 
 def export(
@@ -18,6 +20,7 @@ def export(
     Input: rgb, (N, 3, H, W) float32 in [0, 1], H and W multiples of the stride in the file's metadata. Output: nir,
     (N, C, H, W) float32 in [0, 1]. The file is kept only if ONNX Runtime reproduces torch's output.
     """
+    announce(f"loading the model {model}")
     from nirgen.errors import ConfigError
     from nirgen.model import load_model
     from nirgen.models.onnx import check_packages, export_onnx
@@ -28,4 +31,4 @@ def export(
     loaded = load_model(model, device="cpu", precision="fp32")
     difference = export_onnx(loaded.generator, loaded.header, loaded.stride, output)
     typer.echo(f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB")
-    typer.echo(f"sides are multiples of {loaded.stride}; the greatest difference from torch is {difference:.1e} of 1")
+    typer.echo(f"sides are multiples of {loaded.stride}; the largest difference from torch is {difference:.1e}")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.output import progress, show
+from nirgen.cli.output import announce, progress, show
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -67,6 +67,7 @@ def labels(
       nirgen labels train=voc/train val=voc/val -o voc.json --policy identity
     """
     pixels = options.parse_size(size)
+    announce("reading labels", quiet=as_json)
     from nirgen.labels import Policy, Source, convert
 
     sources = [Source.parse(text) for text in inputs]

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.output import progress
+from nirgen.cli.output import announce, progress
 
 app = options.Group(help="Merge translation folders.")
 
@@ -35,6 +35,7 @@ def merge(
     it. All shards must share model, options and input list, and cover it exactly once. Images are hard links where
     possible, else copies.
     """
+    announce("reading manifests", quiet=as_json)
     from nirgen.translate.merge import merge_shards
 
     with progress("the same command goes on") as report:

@@ -1,4 +1,4 @@
-"""`nirgen models`: what models there are, what one is, and weights of other projects in and out."""
+"""`nirgen models`: list, describe, import and export models."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.output import announce
 
 if TYPE_CHECKING:
     from nirgen.models.config import InternImageConfig
@@ -28,7 +29,7 @@ def list_models(as_json: options.AsJson = False) -> None:
         return
     for name, header in headers.items():
         typer.echo(f"{name}  {header['model_id'][:12]}  {header['licence']}")
-    typer.echo("Any .safetensors file that nirgen wrote, and any run folder, is a model too: name its path.")
+    typer.echo("The path of a .safetensors file that nirgen wrote, or of a run folder, names a model too.")
 
 
 @app.command("info")
@@ -79,7 +80,7 @@ def _print_extractor(path: Path, config: InternImageConfig, *, as_json: bool) ->
     _print_rows(
         {
             "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
-            "holds": "weights that a training run starts its extractor from (extractor.weights); no model by itself",
+            "holds": "initial weights of an extractor (extractor.weights of a training); no complete model",
             **{name: str(value) for name, value in config.model_dump().items()},
         }
     )
@@ -114,6 +115,7 @@ def import_model(
     Reads tensors only; code in the file is never run. An InternImage classifier becomes a file to initialize the
     extractor from (setting extractor.weights).
     """
+    announce(f"reading {source}")
     from nirgen.models.importing import import_weights
 
     header = import_weights(source, target, layout, **options.given(licence=licence))
@@ -129,6 +131,7 @@ def export_model(
     target: Annotated[Path, typer.Argument(metavar="TARGET", help="The .pt file to write.")],
 ) -> None:
     """Export weights to the layout of the Pix2Next authors."""
+    announce(f"reading {model}")
     from nirgen.models.catalog import find_model
     from nirgen.models.importing import export_weights
 

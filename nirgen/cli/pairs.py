@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from nirgen.cli import options
-from nirgen.cli.output import progress
+from nirgen.cli.output import announce, progress
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -96,6 +96,7 @@ def list_pairs(
     folders = (rgb, nir) if rgb is not None and nir is not None else None
     if folders is None and root is not None and layout == "auto" and root.exists():
         layout = recognise(root)
+    announce("hashing images")
     with progress("nothing was written") as report:
         found = find_pairs(
             root,
@@ -142,6 +143,7 @@ def check(
     Measures misalignment, swapped partners, mutual information, clipping and copies across splits; writes a row per
     pair and prints the suspect ones.
     """
+    announce("measuring pairs")
     from nirgen.pairs import PairList, check_pairs, clean_pairs
     from nirgen.pairs.check import TOLERANCE
     from nirgen.pairs.report import write_report, write_sheet

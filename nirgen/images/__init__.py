@@ -1,13 +1,12 @@
 """The only place that opens, orients, resizes, rescales or saves pixels.
 
-What decoding gives is always the same kind of array: (H, W, 3) uint8, sRGB in [0, 255], upright. The rules:
+Decoding always gives (H, W, 3) uint8, sRGB in [0, 255], upright. The rules:
 
 - The EXIF orientation is applied; colour profiles are not.
-- 16-bit samples are scaled, never clipped: grey ones by `round(x / 257)`, colour ones by Pillow, which keeps the
-  high byte.
-- Alpha is composited over `BACKGROUND`, black: what is transparent sends no light.
+- 16-bit samples are scaled, never clipped: grey by `round(x / 257)`, colour by Pillow, which keeps the high byte.
+- Alpha is composited over black (`BACKGROUND`).
 - Of several frames or pages the first is taken.
-- The kind of a file is told by its content; its ending only says whether a folder's listing has it.
+- The format is recognised by the content; the file's ending only decides if a folder's listing has it.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nirgen.images.encoder import Pixels
 
 
-# Values that are quantised at once: their float64 stay in a processor's cache.
+# Values that are quantised at once: their float64 fit in a processor's cache.
 _BLOCK = 32768
 
 
@@ -61,13 +61,7 @@ def to_channels(values: NDArray[np.float32], channels: int) -> NDArray[np.float3
 
 
 def to_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """One channel of an image: any of three equal ones, else the luma as JPEG defines it.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-
-    Returns:
-        (H, W) uint8.
+    """Return (H, W) uint8 of (H, W, 3) uint8: any of three equal channels, else the luma as JPEG defines it.
 
     Example:
         >>> to_grey(np.array([[[7, 7, 7], [255, 0, 0]]], np.uint8)).tolist()
@@ -79,7 +73,7 @@ def to_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def pad_to_stride(rgb: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
-    """Reflect an image at its bottom and right edges up to the next multiples of the stride.
+    """Pad an image by reflection at its bottom and right edges to the next multiples of the stride.
 
     An image smaller than its padding is reflected back and forth; a side of one pixel is repeated.
 
@@ -124,15 +118,12 @@ def resize(
 def side_by_side(
     rows: Sequence[Sequence[NDArray[np.uint8]]], *, box: tuple[int, int] = (270, 480), gap: int = 4
 ) -> NDArray[np.uint8]:
-    """Lay out images in rows for one picture to look at.
+    """Lay out images in rows, as one picture.
 
     Args:
         rows: Rows of (H, W, 3) uint8 images of any size; at least one image in all.
         box: (height, width) in pixels that each image is fitted into, keeping its proportions.
         gap: White between and around the boxes, in pixels.
-
-    Returns:
-        (H, W, 3) uint8.
     """
     height, width = box
     columns = max(len(row) for row in rows)

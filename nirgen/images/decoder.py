@@ -1,7 +1,7 @@
 """Image files: headers, and decoding to upright sRGB arrays.
 
-Files are opened by Pillow's classes for the formats below and not by `PIL.Image.open`, for two reasons: no other parser
-ever sees a stranger's bytes, and the pixel limit is ours to set per call (Pillow's is one global variable).
+Files are opened by Pillow's classes for the formats below and not by `PIL.Image.open`: no other parser sees untrusted
+bytes, and the pixel limit is set per call (Pillow's is one global variable).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from nirgen.errors import ImageError
+from nirgen.errors import ImageError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -45,8 +45,8 @@ def decode(data: bytes, name: str, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray
 
     Args:
         data: The whole file.
-        name: What errors call the file.
-        pixel_limit: Images of more pixels are refused from their header, before anything is decoded.
+        name: Name of the file for errors.
+        pixel_limit: Images of more pixels are refused by their header, before anything is decoded.
 
     Returns:
         (H, W, 3) uint8, sRGB in [0, 255], upright.
@@ -55,9 +55,7 @@ def decode(data: bytes, name: str, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray
         ImageError: The bytes are empty, damaged, too many pixels or no image of a known kind; one line with the name
             and the remedy.
     """
-    opener = opener_of(data, name)
-    with damage_as_one_line(name):
-        image = opener(io.BytesIO(data))
+    with _opened(data, name) as image:
         _check_size(image.size, name, pixel_limit)
         rgb = _decode_plain_jpeg(image, data)
         return to_rgb(image, name) if rgb is None else rgb
@@ -67,38 +65,19 @@ def decode_small(data: bytes, name: str, side: int, *, pixel_limit: int = PIXEL_
     """Decode an image at a fraction of its size where its format has a quick way (JPEG), else at its own size.
 
     Args:
-        data: The whole file.
-        name: What errors call the file.
-        side: Both sides of what comes out are at least as long as this, or as the image's own, in pixels.
+        data: As for `decode`, which see for result and errors too.
+        name: As for `decode`.
+        side: Least length of both sides in pixels, unless the image's own are shorter.
         pixel_limit: As for `decode`.
-
-    Returns:
-        (H, W, 3) uint8, sRGB in [0, 255], upright.
-
-    Raises:
-        ImageError: As for `decode`.
     """
-    opener = opener_of(data, name)
-    with damage_as_one_line(name):
-        image = opener(io.BytesIO(data))
+    with _opened(data, name) as image:
         _check_size(image.size, name, pixel_limit)
         image.draft(None, (side, side))
         return to_rgb(image, name)
 
 
 def read(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
-    """Read and decode an image file.
-
-    Args:
-        path: The file.
-        pixel_limit: As for `decode`.
-
-    Returns:
-        (H, W, 3) uint8, sRGB in [0, 255], upright.
-
-    Raises:
-        ImageError: It can't be read or decoded.
-    """
+    """Read and decode an image file; as `decode`, with ImageError if it can't be read."""
     try:
         data = path.read_bytes()
     except OSError as error:
@@ -107,11 +86,11 @@ def read(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
 
 
 def to_rgb(image: Image.Image, name: str = "image") -> NDArray[np.uint8]:
-    """The pixels of a Pillow image, by the rules of this module.
+    """Return the pixels of a Pillow image, by the rules of this package.
 
     Args:
         image: An image of any mode that has a stated range.
-        name: What errors call the image.
+        name: Name of the image for errors.
 
     Returns:
         (H, W, 3) uint8, sRGB in [0, 255], upright.
@@ -122,13 +101,12 @@ def to_rgb(image: Image.Image, name: str = "image") -> NDArray[np.uint8]:
     """
     if 0 in image.size:
         raise ImageError(f"{name!r} has no pixels ({image.width}x{image.height}); give one that has some")
-    with damage_as_one_line(name):
+    with _damage_as_one_line(name):
         image.load()  # Pillow opens files lazily
         return _loaded_to_rgb(image, name)
 
 
 def _loaded_to_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
-    """`to_rgb` of an image that is in memory."""
     if image.mode in {"I", "F"}:
         kind = "floating-point" if image.mode == "F" else "32-bit or signed"
         raise ImageError(f"{name!r} has {kind} samples, whose range nothing states; save it with 8 or 16 bits")
@@ -147,14 +125,13 @@ def _loaded_to_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
 
 
 def _decode_plain_jpeg(image: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
-    """The pixels of an undamaged upright JPEG in YCbCr or grey, in half of Pillow's time.
+    """Decode an undamaged upright JPEG in YCbCr or grey, in half of Pillow's time; None for any other file.
 
-    Both decoders are libjpeg-turbo with its exact transform, and give the same pixels. None for any other file: it is
-    Pillow's to decode, or to refuse.
+    Both decoders are libjpeg-turbo with its exact transform, and give the same pixels.
     """
     if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in {"L", "RGB"} or 0 in image.size:
         return None
-    if image.info.get("adobe_transform", 1) != 1 or orientation_of(image) != 1:
+    if image.info.get("adobe_transform", 1) != 1 or _orientation_of(image) != 1:
         return None
     try:
         if simplejpeg.decode_jpeg_header(data)[2] not in {"YCbCr", "Gray"}:
@@ -175,20 +152,17 @@ def _check_size(size: tuple[int, int], name: str, pixel_limit: int) -> None:
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """Apply the EXIF orientation; EXIF data that can't be read says nothing about it."""
+    """Apply the EXIF orientation, if it can be read."""
     try:
         return ImageOps.exif_transpose(image)
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - EXIF data is a stranger's TIFF file, and its parser may raise anything
+    except Exception:  # noqa: BLE001 - EXIF data is an untrusted TIFF file; its parser may raise anything
         return image
 
 
 def _grey16_range(image: Image.Image) -> tuple[int, int]:
-    """The samples that mean black and white in a 16-bit grey image.
-
-    Pillow gives those of 12-bit and of inverted TIFF files as they are stored.
-    """
+    """Samples of black and white in a 16-bit grey image: Pillow doesn't scale 12-bit and inverted TIFF files."""
     if not isinstance(image, TiffImagePlugin.TiffImageFile):
         return 0, 65535
     bits = image.tag_v2.get(_TIFF_BITS, (16,))
@@ -223,95 +197,77 @@ _EXIF_IN_PNG = (b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
 
 @dataclass(frozen=True)
 class Header:
-    """What an image says of itself before its pixels are decoded.
+    """The header of an image."""
 
-    Attributes:
-        size: (height, width) in pixels, upright.
-        upright: Whether the pixels are stored as they are to be seen, so that readers that know no EXIF agree.
-        grey: Whether they have one channel.
-        codec: Pillow's name of it, such as `JPEG`.
-        channels: As stored; 3 where colours stand in a palette.
-        bits: Of a sample as Pillow gives it, so 16 of grey images only.
-    """
-
-    size: tuple[int, int]
-    upright: bool
-    grey: bool
-    codec: str
-    channels: int
-    bits: int
+    size: tuple[int, int]  # (height, width) in pixels, upright
+    upright: bool  # stored as shown, so that readers without EXIF agree
+    grey: bool  # one channel
+    codec: str  # Pillow's name, such as `JPEG`
+    channels: int  # as stored; 3 for a palette
+    bits: int  # per sample as Pillow gives it: 16 for grey images only
 
 
 def header_of(data: bytes, name: str) -> Header:
-    """Read the header of an image; its pixels aren't decoded.
+    """Read the header of an image, without decoding pixels.
 
     Args:
         data: The whole file.
-        name: What errors call the file.
+        name: Name of the file for errors.
 
     Raises:
         ImageError: The bytes are empty, of no known kind, or their header is damaged.
     """
-    opener = opener_of(data, name)
-    with damage_as_one_line(name):
-        image = opener(io.BytesIO(data))
-    orientation = 1
-    # Pillow would decode a PNG without such marks to look for them.
-    if image.format != "PNG" or any(mark in data for mark in _EXIF_IN_PNG):
-        orientation = orientation_of(image)
-    # Pillow turns the sizes of TIFF files itself
-    turned = orientation in _TURNED and image.format != "TIFF"
-    channels = 3 if image.mode in {"P", "PA"} else len(image.getbands())
-    return Header(
-        size=(image.width, image.height) if turned else (image.height, image.width),
-        upright=orientation not in _ORIENTATIONS,
-        grey=channels == 1,
-        codec=str(image.format),
-        channels=channels,
-        bits=16 if image.mode.startswith("I;16") else 8,
-    )
+    with _opened(data, name) as image:
+        orientation = 1
+        # Pillow would decode a PNG without such marks to look for them.
+        if image.format != "PNG" or any(mark in data for mark in _EXIF_IN_PNG):
+            orientation = _orientation_of(image)
+        turned = orientation in _TURNED and image.format != "TIFF"  # whose sizes Pillow turns itself
+        channels = 3 if image.mode in {"P", "PA"} else len(image.getbands())
+        return Header(
+            size=(image.width, image.height) if turned else (image.height, image.width),
+            upright=orientation not in _ORIENTATIONS,
+            grey=channels == 1,
+            codec=str(image.format),
+            channels=channels,
+            bits=16 if image.mode.startswith("I;16") else 8,
+        )
 
 
-def orientation_of(image: Image.Image) -> int:
-    """The EXIF orientation of an open image; 1, upright, where there is none or it can't be read."""
+def _orientation_of(image: Image.Image) -> int:
+    """EXIF orientation of an open image; 1, upright, where there is none or it can't be read."""
     try:
         return int(image.getexif().get(_EXIF_ORIENTATION, 1))
     except MemoryError:
         raise
-    except Exception:  # noqa: BLE001 - EXIF data is a stranger's TIFF file, and its parser may raise anything
+    except Exception:  # noqa: BLE001 - EXIF data is an untrusted TIFF file; its parser may raise anything
         return 1
 
 
 def size_of(data: bytes, name: str) -> tuple[int, int]:
-    """The size of an image by its header: (height, width) in pixels, upright.
-
-    Raises:
-        ImageError: As for `header_of`.
-    """
+    """Return (height, width) in pixels, upright, by the header; errors as `header_of`."""
     return header_of(data, name).size
 
 
-def opener_of(data: bytes, name: str) -> Callable[[io.BytesIO], Image.Image]:
-    """The class of Pillow's that reads such bytes.
-
-    Raises:
-        ImageError: There are none, or they are no image of a known kind.
-    """
+@contextmanager
+def _opened(data: bytes, name: str) -> Generator[Image.Image]:
+    """Open an image by its content; damage found in the block is an ImageError."""
     if not data:
         raise ImageError(f"{name!r} is empty (0 bytes); copy it again or remove it")
     opener = next((opener for starts, opener in _OPENERS if data.startswith(starts)), None)
     if opener is None:
         raise ImageError(f"{name!r} is no JPEG, PNG, TIFF, WebP, BMP or GIF image; convert or remove it")
-    return opener
+    with _damage_as_one_line(name):
+        yield opener(io.BytesIO(data))
 
 
 @contextmanager
-def damage_as_one_line(name: str) -> Generator[None]:
-    """Turn whatever a decoder raises into an ImageError."""
+def _damage_as_one_line(name: str) -> Generator[None]:
+    """Turn any error of a decoder into an ImageError."""
     try:
         yield
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # given damaged bytes, a decoder may raise anything
-        reason = _ADDRESS.sub("", " ".join(str(error).split())) or type(error).__name__
+        reason = _ADDRESS.sub("", one_line(error))
         raise ImageError(f"{name!r} is damaged ({reason}); copy it again or remove it") from error

@@ -1,7 +1,7 @@
 """Encoding of pixels as PNG, JPEG or TIFF.
 
-PNG is written here and not by Pillow, at a few milliseconds a megapixel instead of tens: ISA-L compresses the zlib
-stream, and each row is stored as its difference from the row above (the filter `Up`).
+PNG is written here in a few milliseconds a megapixel, where Pillow takes tens: ISA-L compresses the zlib stream, and
+each row is stored as its difference from the row above (the filter `Up`).
 """
 
 from __future__ import annotations
@@ -33,9 +33,6 @@ def encode(pixels: Pixels, image_format: Format) -> bytes:
         pixels: (H, W) uint8 or uint16, or (H, W, 3) uint8.
         image_format: `png`, `jpg` (quality 95, no chroma subsampling) or `tif` (deflate).
 
-    Returns:
-        The file's bytes.
-
     Raises:
         ConfigError: The format can't hold such pixels (see `check_encodable`).
     """
@@ -53,11 +50,7 @@ def encode(pixels: Pixels, image_format: Format) -> bytes:
 
 
 def check_encodable(image_format: str, *, bit_depth: int, channels: int) -> None:
-    """Refuse what no file can hold.
-
-    Raises:
-        ConfigError: 16 bits as JPEG, or 16 bits of 3 channels (which Pillow writes in no format).
-    """
+    """Raise ConfigError for 16 bits as JPEG, or of 3 channels (which Pillow writes in no format)."""
     if bit_depth == 16 and image_format == "jpg":
         raise ConfigError("a JPEG has 8 bits: use format png or tif for 16 bits, or bit depth 8")
     if bit_depth == 16 and channels == 3:
@@ -67,19 +60,12 @@ def check_encodable(image_format: str, *, bit_depth: int, channels: int) -> None
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _GREY, _COLOUR = 0, 2
 _UP = 2
-# Level 2 with a window buffer of this size gives the smallest files of those that take this little time.
+# Of the fast settings, these give the smallest files.
 _LEVEL, _MEMORY = 2, igzip_lib.MEM_LEVEL_SMALL
 
 
 def encode_png(pixels: Pixels) -> bytes:
-    """Encode an image without loss; the same pixels give the same bytes.
-
-    Args:
-        pixels: (H, W) uint8 or uint16, or (H, W, 3) uint8; neither H nor W is 0.
-
-    Returns:
-        The file's bytes.
-    """
+    """Encode (H, W) uint8 or uint16, or (H, W, 3) uint8, as PNG; neither H nor W is 0."""
     height, width = pixels.shape[:2]
     kind = _GREY if pixels.ndim == 2 else _COLOUR
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, kind, 0, 0, 0)
@@ -88,7 +74,7 @@ def encode_png(pixels: Pixels) -> bytes:
 
 
 def _filtered(pixels: Pixels) -> NDArray[np.uint8]:
-    """(H, 1 + bytes of a row) uint8: each row's filter, and the row less the one above."""
+    """(H, 1 + bytes of a row) uint8: filter type, and the difference from the row above."""
     height = pixels.shape[0]
     rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)

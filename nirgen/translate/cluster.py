@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from nirgen.errors import ConfigError, NirgenError, one_line
 from nirgen.translate.options import processors
 from nirgen.translate.summary import Stopwatch
-from nirgen.translate.translators import Elsewhere, describe
+from nirgen.translate.translators import Description, describe
 from nirgen.translate.worker import Setup
 from nirgen.translate.workers import Crew, WorkerError
 
@@ -70,12 +70,8 @@ class Cluster:
         self._workers = workers
         self._device = device
 
-    def describe(self) -> Elsewhere:
-        """Return the model's description, which a run records.
-
-        Raises:
-            NirgenError: It can't be loaded.
-        """
+    def describe(self) -> Description:
+        """Return the model's description, which a run records."""
         return describe(self._loader, "cpu", "ray")
 
     def __call__(
@@ -91,7 +87,9 @@ class Cluster:
             place = _Place.choose(self._device, self._workers)
             stopwatch.devices = place.workers
             run = job.run.model_copy(update={"workers": max(1, min(job.run.workers, place.processors))})
-            job = replace(job, translator=Elsewhere.of(job.translator, "ray"), run=run, memory_share=place.memory_share)
+            job = replace(
+                job, translator=Description.of(job.translator, "ray"), run=run, memory_share=place.memory_share
+            )
             setup = Setup(self._loader, place.device, place.processors, job)
             for answer in _answers(iter(items), setup, place, stopped):
                 job.sink.images += answer.images
@@ -113,11 +111,7 @@ class _Place:
 
     @classmethod
     def choose(cls, device: str | None, workers: int | None) -> _Place:
-        """Choose for the cluster that this process is connected to.
-
-        Raises:
-            ConfigError: It has too few processors or GPUs, or has GPUs and no device was named.
-        """
+        """Choose for the cluster that this process is connected to."""
         import ray
 
         has = ray.cluster_resources()  # type: ignore[no-untyped-call]

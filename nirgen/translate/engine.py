@@ -38,16 +38,7 @@ _BATCHES_WAITING = 4
 def translate_items(
     items: Iterable[Item], job: Job, stopwatch: Stopwatch, stopped: Callable[[], bool]
 ) -> Generator[Row]:
-    """Translate sources and store their outputs, in this process.
-
-    Args:
-        items: Taken as they are needed.
-        job: Everything else that translation needs.
-        stopwatch: Gets the times of all stages.
-        stopped: Checked before each batch; once True, no other is begun, and translated images are written.
-
-    Yields:
-        The row of each source, once its output is stored.
+    """Translate sources and store their outputs, in this process; see `Engine`.
 
     Raises:
         OutputError: Nothing can be stored any more.

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from nirgen.translate.translators import Elsewhere, ModelLoader, load_as_described
+from nirgen.translate.translators import Description, ModelLoader, load_as_described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from nirgen.translate.summary import Stopwatch
 
 
-class Here:
+class LocalEngine:
     """The engine of this process, which loads a named model once there is something to translate.
 
     Args:
@@ -31,12 +31,8 @@ class Here:
         self._device = device
         self._loaded: Translator | None = None
 
-    def describe(self) -> Elsewhere:
-        """Return the description of a named model.
-
-        Raises:
-            NirgenError: There is no such model or device.
-        """
+    def describe(self) -> Description:
+        """Return the description of a named model."""
         assert self._loader is not None
         return self._loader.describe(self._device)
 
@@ -44,7 +40,7 @@ class Here:
         """Return the translator of a run, loaded at the first call; errors as `load_as_described`."""
         if self._loaded is None:
             self._loaded = described
-            if isinstance(described, Elsewhere) and self._loader is not None:
+            if isinstance(described, Description) and self._loader is not None:
                 self._loaded = load_as_described(self._loader, described.device, described)
         return self._loaded
 
@@ -68,14 +64,14 @@ def choose_engine(
     ray_address: str | None = None,
     ray_workers: int | None = None,
 ) -> Engine:
-    """Return the engine of a named model.
+    """Return the engine of a named model, on this machine or on a cluster of Ray (see `Cluster`).
 
     Args:
         kind: This machine, or a cluster of Ray.
         model: The model's name, file or run folder.
         device: A device, several with commas between, or `all`; None for the best one.
         precision: `fp32`, `bf16`, `fp16`, or `auto`.
-        ray_address: Of the cluster, see `Cluster`.
+        ray_address: Address of the cluster.
         ray_workers: Number of its workers.
 
     Raises:
@@ -95,7 +91,7 @@ def choose_engine(
 
         devices = [*list_devices(device)]
     if len(devices) == 1:
-        return Here(loader, devices[0])
+        return LocalEngine(loader, devices[0])
     from nirgen.translate.workers import Workers
 
     return Workers(loader, [each for each in devices if each is not None])

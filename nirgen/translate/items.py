@@ -1,4 +1,4 @@
-"""Records and protocols of a translation: item, manifest row, source, sink, translator."""
+"""Records of a translation, and the protocol of its model."""
 
 from __future__ import annotations
 
@@ -9,8 +9,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from torch import Tensor
-
-    from nirgen.translate.url import Place
 
 
 class Translator(Protocol):
@@ -32,17 +30,14 @@ class Translator(Protocol):
     @property
     def id(self) -> str:
         """Sha256 of everything that decides what the model computes, as 64 hexadecimal digits."""
-        ...
 
     @property
     def stride(self) -> int:
         """Heights and widths of a batch must be multiples of this many pixels."""
-        ...
 
     @property
     def header(self) -> Mapping[str, Any]:
         """Description of the model for the manifest; plain values that JSON can hold."""
-        ...
 
     def translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
         """Translate a batch of padded images.
@@ -56,7 +51,6 @@ class Translator(Protocol):
             (N, C, H, W) float32 on the CPU: NIR intensity in [0, 1], clamped; C is 1 or 3. Values outside `sizes` are
             ignored.
         """
-        ...
 
 
 def precision_of(translator: Translator) -> str | None:
@@ -95,65 +89,3 @@ class Item:
 
 
 State = Literal["new", "done", "changed", "retry", "missing", "renamed", "fails"]
-
-
-class Source(Protocol):
-    """Reads images below a root; called from several threads."""
-
-    @property
-    def root(self) -> Place:
-        """The folder or URL that names are relative to."""
-        ...
-
-    def read(self, item: Item) -> bytes:
-        """Read a source.
-
-        Raises:
-            ImageError: It can't be read.
-        """
-        ...
-
-    def has(self, name: str) -> bool:
-        """Return True if a source exists."""
-        ...
-
-    def sha256(self, name: str) -> str | None:
-        """Return the sha256 of a source; None if it does not exist or can't be read."""
-        ...
-
-
-class Sink(Protocol):
-    """Stores images below OUT; called from several threads. Pickled, it counts from 0."""
-
-    images: int  # stored so far
-    stored_bytes: int
-
-    @property
-    def out(self) -> Place:
-        """The folder or URL that outputs are relative to."""
-        ...
-
-    def write(self, item: Item, data: bytes) -> None:
-        """Store an output, whole or not at all.
-
-        Raises:
-            ImageError: This output can't be stored.
-            OutputError: No output can be stored.
-        """
-        ...
-
-    def has(self, name: str) -> bool:
-        """Return True if OUT has a file of this name."""
-        ...
-
-    def holds(self, output: str, sha256: str) -> bool:
-        """Return True if an output exists with this content."""
-        ...
-
-    def is_empty(self) -> bool:
-        """Return True if OUT has no files or folders."""
-        ...
-
-    def count(self) -> int:
-        """Count the files in OUT, without hidden ones, the manifest and `run.json`."""
-        ...

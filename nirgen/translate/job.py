@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
 
-    from nirgen.translate.items import Item, Row, Sink, Source, Translator
+    from nirgen.translate.items import Item, Row, Translator
     from nirgen.translate.options import RunOptions, TranslateOptions
+    from nirgen.translate.stores import Sink, Source
     from nirgen.translate.summary import Stopwatch
 
 
@@ -34,7 +35,6 @@ class Engine(Protocol):
         Raises:
             NirgenError: There is no such model or device.
         """
-        ...
 
     def __call__(
         self, items: Iterable[Item], job: Job, stopwatch: Stopwatch, stopped: Callable[[], bool]
@@ -47,4 +47,3 @@ class Engine(Protocol):
             stopwatch: Gets the times of all stages.
             stopped: Checked before each batch; once True, no other is begun, and batches in flight are finished.
         """
-        ...

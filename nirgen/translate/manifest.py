@@ -48,20 +48,12 @@ class Manifest:
 
 
 def write_manifest(out: Path, manifest: Manifest) -> None:
-    """Write `OUT/manifest.parquet`, whole or not at all; an equal existing one stays untouched.
-
-    Args:
-        out: The translation folder.
-        manifest: Rows in any order, and the rest.
-
-    Raises:
-        OSError: The folder can't be written.
-    """
+    """Write `OUT/manifest.parquet`, whole or not at all, of rows in any order; as `write_rows`."""
     write_rows(out, sorted(manifest.rows, key=attrgetter("source")), manifest)
 
 
 def write_rows(out: Path, rows: Iterable[Row], header: Manifest) -> None:
-    """Write a manifest from a stream of rows, sorted by source; as `write_manifest`.
+    """Write a manifest from a stream of rows, sorted by source; an equal existing one stays untouched.
 
     Args:
         out: The translation folder.

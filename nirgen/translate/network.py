@@ -53,12 +53,7 @@ _SMALLEST_TILE = 64
 
 
 class Network:
-    """The model, with the memory needs that it has shown so far.
-
-    Args:
-        job: The translator, options, batch size and share of memory; tiles may be forbidden.
-        stopwatch: Gets the model's time.
-    """
+    """The model, with the memory needs that it has shown so far."""
 
     def __init__(self, job: Job, stopwatch: Stopwatch) -> None:
         self._translator = job.translator

@@ -25,15 +25,8 @@ def ahead(
 ) -> Generator[_Out]:
     """Map with `depth` results under way or waiting whenever one is taken: for a consumer that is slow.
 
-    Args:
-        pool: The threads.
-        function: The function to apply.
-        inputs: Taken in the calling thread, as results are taken.
-        depth: At least 1.
-        stopwatch: Gets the length of the queue, and the time that the calling thread waits for a result.
-
-    Yields:
-        The results, in the order of the inputs.
+    Inputs are taken in the calling thread, as results are taken. The stopwatch gets the length of the queue, and the
+    time that the calling thread waits.
     """
     waiting: deque[Future[_Out]] = deque()
     for value in inputs:

@@ -23,10 +23,6 @@ if TYPE_CHECKING:
 def check_preview(picture: Path, request: Request) -> None:
     """Refuse, before any work, a picture that could not or should not be written after it.
 
-    Args:
-        picture: The file to write.
-        request: The run that it is to show.
-
     Raises:
         OutputError: It does not end in `.png`, is a folder, its folder does not exist or can't be written, or lies in
             OUT or SRC, where it could replace an output or a photo.
@@ -53,13 +49,8 @@ def check_preview(picture: Path, request: Request) -> None:
 def write_preview(picture: Path, request: Request, *, count: int = 4) -> int:
     """Write a picture with a row for each of the first images of a run: the source, then the output.
 
-    Args:
-        picture: The PNG file to write.
-        request: The run, which has ended.
-        count: The greatest number of rows.
-
     Returns:
-        The number of rows: failed and unreadable images are skipped. If 0, nothing is written.
+        The number of rows, at most `count`: failed and unreadable images are skipped. If 0, nothing is written.
 
     Raises:
         OutputError: The picture can't be written.

@@ -40,11 +40,7 @@ _LINES_IN_PART, _SECONDS_IN_PART = 200, 5.0
 
 
 class Records:
-    """The records of a folder, which need not exist.
-
-    Args:
-        folder: Where manifest, journal and `run.json` are.
-    """
+    """The records of a folder, which need not exist."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -87,7 +83,7 @@ class Records:
         return read_header(self.folder) is not None or (self.folder / FOLDER).is_dir()
 
     def open_journal(self) -> Journal:
-        """Open the journal of a run that begins, and remove the temporary files of killed runs.
+        """Open the journal of a run that begins.
 
         Raises:
             OutputError: It can't be written, or another run is writing it.
@@ -138,11 +134,7 @@ class Records:
 
 
 class UrlRecords(Records):
-    """The records of a URL, as copies.
-
-    Args:
-        url: The translation folder.
-        folder: An empty folder for the copies.
+    """The records of a URL, as copies in an empty local folder.
 
     Raises:
         NirgenError: The store did not answer, or refused.
@@ -168,11 +160,7 @@ class UrlRecords(Records):
                 file.writelines(part.read_bytes() for part in parts)
 
     def open_journal(self) -> Journal:
-        """Open the journal of a run that begins, and mark the URL as a translation folder.
-
-        Raises:
-            OutputError: It can't be written.
-        """
+        """Open the journal of a run that begins, and mark the URL as a translation folder."""
         try:
             (self._url / FOLDER / "began").write_bytes(b"1\n")
             return UrlJournal(self._url, self.folder)
@@ -180,11 +168,7 @@ class UrlRecords(Records):
             raise unwritable(self._url, error) from error
 
     def publish(self, name: str) -> None:
-        """Put a file, or remove its object if there is no such file.
-
-        Raises:
-            OutputError: The store did not answer, or refused.
-        """
+        """Put a file, or remove its object if there is no such file; OutputError if the store refuses."""
         file, target = self.folder / name, self._url / name
         try:
             if file.exists():
@@ -196,12 +180,7 @@ class UrlRecords(Records):
 
 
 class UrlJournal(Journal):
-    """A journal whose lines are put to a store, many at a time.
-
-    Args:
-        url: The translation folder.
-        folder: Of the local journal.
-    """
+    """A local journal whose lines are put to a store, many at a time."""
 
     def __init__(self, url: Url, folder: Path) -> None:
         super().__init__(folder)
@@ -221,13 +200,9 @@ class UrlJournal(Journal):
         finally:
             super().__exit__(kind, error, trace)
 
-    def append(self, row: Row) -> None:
-        """Write a row, which is put together with later ones.
-
-        Raises:
-            OutputError: It can't be written.
-        """
-        super().append(row)
+    def add(self, row: Row) -> None:
+        """Write a row, which is put together with later ones."""
+        super().add(row)
         if not self._lines:
             self._since = time.monotonic()
         self._lines.append(to_line(row))
@@ -266,7 +241,7 @@ def open_records(out: Place, *, writes: bool) -> Generator[Records]:
     """Open the records of a translation folder for the length of a run.
 
     Args:
-        out: The folder.
+        out: The folder or URL.
         writes: The run will write; no other run of this machine may write to the same URL meanwhile.
 
     Raises:

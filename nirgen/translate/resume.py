@@ -17,10 +17,11 @@ from nirgen.translate.ordered import ahead
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
-    from nirgen.translate.items import Item, Row, Sink, Source, State
+    from nirgen.translate.items import Item, Row, State
     from nirgen.translate.job import Job
     from nirgen.translate.plan import Plan
     from nirgen.translate.records import Records
+    from nirgen.translate.stores import Sink, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,8 +72,8 @@ def find_states(items: Iterable[Item], records: Records | None, job: Job) -> Gen
 
     Args:
         items: The sources, sorted.
-        records: Of the present model and options; None if all rows are to be ignored.
-        job: Its source, sink and number of workers are used.
+        records: Of the present model and options; None ignores all rows.
+        job: Has source, sink and number of workers.
 
     Yields:
         Each item in order: `done`; or why it is to do: `new`, its source `changed`, it failed before (`retry`), its
@@ -158,9 +159,7 @@ def check_unmixed(records: Records, plan: Plan, job: Job) -> None:
 class _Root:
     """Finds out if rows are of another folder's sources: not if it is the same folder, or was moved as a whole.
 
-    Args:
-        before: The folder that `run.json` names; None if unknown.
-        source: The folder now.
+    `before` is the folder that `run.json` names; None if unknown.
     """
 
     def __init__(self, before: str | None, source: Source) -> None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from nirgen._version import __version__
 from nirgen.errors import FullError, ImageError
 from nirgen.runlog import environment
-from nirgen.translate.engines import Here
+from nirgen.translate.engines import LocalEngine
 from nirgen.translate.items import precision_of
 from nirgen.translate.job import Job
 from nirgen.translate.manifest import Manifest
@@ -22,7 +22,7 @@ from nirgen.translate.options import RunOptions, TranslateOptions
 from nirgen.translate.plan import make_plan
 from nirgen.translate.records import open_records
 from nirgen.translate.resume import check_owned, check_redo, check_unmixed, find_others, find_states
-from nirgen.translate.stores import open_sink, open_source
+from nirgen.translate.stores import Sink, Source
 from nirgen.translate.summary import Count, Stopwatch, Summary
 from nirgen.translate.translators import ModelLoader
 from nirgen.translate.url import Url, to_place
@@ -110,7 +110,7 @@ def translate_folder(
     request = Request(
         source=None if source is None else to_place(source),
         out=to_place(out),
-        engine=engine or Here(ModelLoader(model, precision) if isinstance(model, (str, Path)) else None, device),
+        engine=engine or LocalEngine(ModelLoader(model, precision) if isinstance(model, (str, Path)) else None, device),
         translator=None if named else model,  # type: ignore[arg-type]
         options=options or TranslateOptions(),
         run=run or RunOptions(),
@@ -139,7 +139,7 @@ def execute(
     started = time.monotonic()
     with open_records(request.out, writes=True) as records:
         job = _prepare(request, records)
-        if isinstance(request.engine, Here) and (request.run.redo or records.empty):
+        if isinstance(request.engine, LocalEngine) and (request.run.redo or records.empty):
             request.engine.load(job.translator)  # a model that can't be loaded leaves no OUT
         with records.open_journal() as journal:
             others = _settle(request, records, job)
@@ -151,10 +151,10 @@ def execute(
 
 def _prepare(request: Request, records: Records) -> Job:
     """Put the parts of a run together, and refuse what can be refused before the model is read."""
-    sink = open_sink(request.out)
+    sink = Sink.at(request.out)
     check_owned(records, request.plan, sink)
     translator = request.translator or request.engine.describe()
-    source = open_source(request.plan.root, request.run.pixel_limit)
+    source = Source.at(request.plan.root, request.run.pixel_limit)
     return Job(translator, source, sink, request.options, request.run)
 
 
@@ -188,7 +188,7 @@ class _Run:
             self._write_run("running")
         profile = self._translate(journal)
         with records.writing():
-            if not isinstance(self.request.engine, Here):  # its processes may have been killed while they wrote
+            if not isinstance(self.request.engine, LocalEngine):  # its processes may have been killed while they wrote
                 records.remove_temporary()
             named = self._write_manifest()
             journal.clear()
@@ -215,7 +215,7 @@ class _Run:
         with closing(rows):
             try:
                 for row in rows:
-                    journal.append(row)
+                    journal.add(row)
                     count.add(row)
                     self.report("translate", count.tried, count.to_do(plan.count()))
                     if row.status == "failed" and self.job.run.on_error == "stop":

@@ -28,16 +28,7 @@ if TYPE_CHECKING:
 
 
 def find_sources(source: Place | None, out: Place, listing: Path | None) -> tuple[Place, Tree, str]:
-    """Find where the names of the sources come from.
-
-    Args:
-        source: A folder or an image file. With a listing: the folder that the listed names are relative to; None for
-            the listing's own folder.
-        out: The output folder, which need not exist.
-        listing: A text file with one path a line.
-
-    Returns:
-        The folder that the names are relative to, the names, and a description of both for errors.
+    """Return the root of the sources, their names, and a description for errors; arguments as for `make_plan`.
 
     Raises:
         NirgenError: There is nothing of that name, source and output folders overlap, or the sources are outputs.
@@ -94,16 +85,7 @@ def _check_apart(root: Place, out: Place) -> None:
 
 
 def refuse_translation(folder: Place, names: set[str] | None = None) -> None:
-    """Refuse a translation folder: its images are NIR already.
-
-    Args:
-        folder: The folder.
-        names: Its entries, of a URL that was listed already.
-
-    Raises:
-        OutputError: It is a translation folder.
-        NirgenError: The store did not answer, or refused.
-    """
+    """Raise OutputError for a translation folder; `names` are the entries of a URL that was listed already."""
     if isinstance(folder, Path):
         ours = (folder / FOLDER).is_dir() or ((folder / NAME).is_file() and is_manifest(folder / NAME))
     else:
@@ -137,7 +119,6 @@ class Tree(Protocol):
             prefix: The folder's path and a slash; empty for the root.
             tally: Counts skipped entries.
         """
-        ...
 
 
 def has_sources(tree: Tree, prefix: str) -> bool:
@@ -149,9 +130,7 @@ def has_sources(tree: Tree, prefix: str) -> bool:
 class Disk:
     """A folder, recursively; symbolic links are followed, except back to a folder that holds them.
 
-    Args:
-        root: The folder.
-        out: The output folder, which must not be met; it need not exist. None if it is elsewhere.
+    `out` is the output folder, which must not be met; None if it is at a URL.
     """
 
     def __init__(self, root: Path, out: Path | None) -> None:
@@ -159,7 +138,7 @@ class Disk:
         self._out = out
 
     def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
-        """List the sources and the folders in a folder; empty if it is gone, or a loop.
+        """List a folder; empty if it is gone, or a loop.
 
         Raises:
             ImageError: The folder can't be listed.
@@ -186,21 +165,16 @@ class Disk:
 
 
 class UrlTree:
-    """A folder of a store, recursively.
-
-    Args:
-        root: The folder.
-    """
+    """A folder of a store, recursively."""
 
     def __init__(self, root: Url) -> None:
         self._root = root
 
     def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
-        """List the sources and the folders in a folder.
+        """List a folder.
 
         Raises:
-            NirgenError: The store did not answer, or refused.
-            OutputError: It is a translation folder.
+            NirgenError: The store did not answer, or refused; or it is a translation folder.
         """
         folder = self._root / prefix
         try:
@@ -212,13 +186,7 @@ class UrlTree:
 
 
 class Names:
-    """Sources that are named one by one.
-
-    Args:
-        root: The folder that the names are relative to.
-        names: POSIX paths; duplicates count once.
-        out: The output folder, where none of them must lie.
-    """
+    """Sources that are named one by one, by POSIX paths relative to a root; duplicates count once."""
 
     def __init__(self, root: Place, names: Iterable[str], out: Place) -> None:
         self._root = root
@@ -240,11 +208,7 @@ class Names:
             yield from (self._root / f"{prefix}{name}" for name in self._folders[prefix])
 
     def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:  # noqa: ARG002 - nothing is skipped
-        """List the sources and the folders in a folder.
-
-        Raises:
-            OutputError: The sources lie in OUT.
-        """
+        """List a folder; raise OutputError if its sources lie in OUT."""
         files = self._files.get(prefix, [])
         if files and lies_in(self._root / prefix, self._out):
             raise OutputError(

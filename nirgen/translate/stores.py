@@ -6,8 +6,9 @@ import errno
 import os
 import stat
 import threading
+from abc import ABC, abstractmethod
 from pathlib import Path
-from typing import TYPE_CHECKING, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Self
 
 from nirgen.errors import FullError, ImageError, OutputError
 from nirgen.files import FULL, may_pass, retrying, write_whole
@@ -15,7 +16,7 @@ from nirgen.translate.manifest import NAME, RUN_NAME
 from nirgen.translate.url import Url, exists, reason, sha256_of, unreachable
 
 if TYPE_CHECKING:
-    from nirgen.translate.items import Item, Sink, Source
+    from nirgen.translate.items import Item
     from nirgen.translate.url import Place
 
 
@@ -24,18 +25,18 @@ _BYTES_PER_PIXEL, _METADATA_BYTES = 16, 256_000_000
 _BAD_NAME = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.EILSEQ, errno.EINVAL}
 
 
-def open_source(root: Place, pixel_limit: int) -> Source:
-    """Return the reader of a folder or URL; files larger than any image of `pixel_limit` pixels are refused."""
-    return UrlSource(root, pixel_limit) if isinstance(root, Url) else FolderSource(root, pixel_limit)
+class Source(ABC):
+    """Reads images below a folder or URL; called from several threads.
 
+    Args:
+        root: The folder or URL that names are relative to.
+        pixel_limit: Files larger than any image of so many pixels are refused.
+    """
 
-def open_sink(out: Place) -> Sink:
-    """Return the writer of a folder or URL."""
-    return UrlSink(out) if isinstance(out, Url) else FolderSink(out)
-
-
-class FolderSource:
-    """Reads images below a folder."""
+    @staticmethod
+    def at(root: Place, pixel_limit: int) -> Source:
+        """Return the source of a folder or URL."""
+        return UrlSource(root, pixel_limit) if isinstance(root, Url) else FolderSource(root, pixel_limit)
 
     def __init__(self, root: Place, pixel_limit: int) -> None:
         self.root = root
@@ -60,13 +61,9 @@ class FolderSource:
         except OSError as error:
             raise ImageError(f"{item.source!r} can't be read: {error.strerror}; mend or remove it") from error
 
+    @abstractmethod
     def read_once(self, item: Item) -> bytes:
-        """Read a source in one attempt; raises OSError if it can't be read, else as `read`."""
-        path = self.root / item.source
-        assert isinstance(path, Path)
-        status = path.stat()
-        self.check_size(item, status.st_size if stat.S_ISREG(status.st_mode) else None)
-        return path.read_bytes()
+        """Read a source in one attempt; OSError if it can't be read, else errors as `read`."""
 
     def check_size(self, item: Item, size: int | None) -> None:
         """Raise ImageError for more bytes than an image can have, or None: no regular file."""
@@ -76,7 +73,18 @@ class FolderSource:
             raise ImageError(f"{item.source!r} is too large for an image ({size} bytes); remove it")
 
 
-class UrlSource(FolderSource):
+class FolderSource(Source):
+    """Reads images below a folder."""
+
+    def read_once(self, item: Item) -> bytes:  # noqa: D102 - as the base class
+        path = self.root / item.source
+        assert isinstance(path, Path)
+        status = path.stat()
+        self.check_size(item, status.st_size if stat.S_ISREG(status.st_mode) else None)
+        return path.read_bytes()
+
+
+class UrlSource(Source):
     """Reads images below a URL.
 
     An object that can't be read fails alone. A store that does not answer, or whose credentials have expired, ends the
@@ -84,7 +92,7 @@ class UrlSource(FolderSource):
     """
 
     def read_once(self, item: Item) -> bytes:
-        """Read an object; as `read`, or NirgenError if the store does not answer, or refuses everything."""
+        """Read an object; as the base class, or NirgenError if the store does not answer, or refuses everything."""
         url = self.root / item.source
         assert isinstance(url, Url)
         try:
@@ -105,19 +113,24 @@ def _answers(url: Url) -> bool:
     return True
 
 
-_Out = TypeVar("_Out", Path, Url)
+class Sink(ABC):
+    """Stores images below a folder or URL, in the tree of the sources; called from several threads.
 
+    Pickled, it counts from 0.
+    """
 
-class _Sink(Generic[_Out]):
-    """Stores images below a place, in the tree of the sources."""
+    @staticmethod
+    def at(out: Place) -> Sink:
+        """Return the sink of a folder or URL."""
+        return UrlSink(out) if isinstance(out, Url) else FolderSink(out)
 
-    def __init__(self, out: _Out) -> None:
-        self.out: _Out = out
+    def __init__(self, out: Place) -> None:
+        self.out = out
         self.images = 0
         self.stored_bytes = 0
         self._lock = threading.Lock()
 
-    def __reduce__(self) -> tuple[type[Self], tuple[_Out]]:
+    def __reduce__(self) -> tuple[type[Self], tuple[Place]]:
         return type(self), (self.out,)
 
     def write(self, item: Item, data: bytes) -> None:
@@ -141,16 +154,25 @@ class _Sink(Generic[_Out]):
         """Return True if an output exists with this content."""
         return sha256_of(self.out / output) == sha256
 
+    @abstractmethod
     def store(self, output: str, data: bytes) -> None:
         """Store an output without counting it; errors as `write`."""
-        raise NotImplementedError
+
+    @abstractmethod
+    def is_empty(self) -> bool:
+        """Return True if OUT has no files or folders."""
+
+    @abstractmethod
+    def count(self) -> int:
+        """Count the files in OUT, without hidden ones, the manifest and `run.json`."""
 
 
-class FolderSink(_Sink[Path]):
+class FolderSink(Sink):
     """Stores images below a folder."""
 
-    def store(self, output: str, data: bytes) -> None:
-        """Store an output without counting it; errors as `write`."""
+    out: Path
+
+    def store(self, output: str, data: bytes) -> None:  # noqa: D102
         path = self.out / output
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -163,12 +185,10 @@ class FolderSink(_Sink[Path]):
                 f"{str(path)!r} can't be written: {error.strerror}; what is done stays, mend this and run again"
             ) from error
 
-    def is_empty(self) -> bool:
-        """Return True if OUT has no files or folders."""
+    def is_empty(self) -> bool:  # noqa: D102
         return not self.out.is_dir() or next(self.out.iterdir(), None) is None
 
-    def count(self) -> int:
-        """Count the files in OUT, without hidden ones, the manifest and `run.json`."""
+    def count(self) -> int:  # noqa: D102
         count = 0
         for folder, folders, names in os.walk(self.out):
             folders[:] = [name for name in folders if not name.startswith(".")]
@@ -176,25 +196,24 @@ class FolderSink(_Sink[Path]):
         return count
 
 
-class UrlSink(_Sink[Url]):
+class UrlSink(Sink):
     """Stores images below a URL."""
 
-    def store(self, output: str, data: bytes) -> None:
-        """Store an output without counting it; raises OutputError if the store does not answer, or refuses."""
+    out: Url
+
+    def store(self, output: str, data: bytes) -> None:  # noqa: D102
         try:
             (self.out / output).write_bytes(data)
         except OSError as error:
             raise unwritable(self.out / output, error) from error
 
-    def is_empty(self) -> bool:
-        """Return True if OUT has no objects."""
+    def is_empty(self) -> bool:  # noqa: D102
         try:
             return not self.out.entries()
         except OSError as error:
             raise unreachable(self.out, error) from error
 
-    def count(self) -> int:
-        """Count the objects in OUT, without hidden ones, the manifest and `run.json`."""
+    def count(self) -> int:  # noqa: D102
         count, folders = 0, [self.out]
         while folders:
             folder = folders.pop()

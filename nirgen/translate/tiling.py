@@ -103,17 +103,9 @@ def translate_tiles(
     overlap: int = DEFAULT_OVERLAP,
     batch: int = 1,
 ) -> Tiled:
-    """Translate an image tile by tile.
+    """Translate an image, (H, W, 3) uint8 sRGB, tile by tile; see `plan_tiles`.
 
-    Args:
-        translator: The model.
-        rgb: (H, W, 3) uint8, sRGB, of any size.
-        tile: See `plan_tiles`.
-        overlap: See `plan_tiles`.
-        batch: Tiles that the model gets at once; it changes no value.
-
-    Raises:
-        ConfigError: As `plan_tiles`.
+    `batch` tiles at once go through the model, which changes no value.
     """
     height, width = rgb.shape[:2]
     plan = plan_tiles(height, width, tile, overlap, stride=translator.stride)

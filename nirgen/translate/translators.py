@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Elsewhere:
-    """Description of a translator that an engine loads, perhaps in other processes."""
+class Description:
+    """Id, header and stride of a translator that an engine loads, perhaps in other processes."""
 
     id: str
     stride: int
@@ -30,7 +30,7 @@ class Elsewhere:
     device: str  # for `run.json`, such as `cuda:0,cuda:1`
 
     @classmethod
-    def of(cls, translator: Translator, device: str) -> Elsewhere:
+    def of(cls, translator: Translator, device: str) -> Description:
         """Describe a translator like those that will do the work on `device`."""
         return cls(translator.id, translator.stride, translator.header, precision_of(translator), device)
 
@@ -48,7 +48,6 @@ class Loader(Protocol):
         Raises:
             NirgenError: There is no such model or device.
         """
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ class ModelLoader:
 
         return load_model(self.name, device=device, precision=self.precision)
 
-    def describe(self, device: str | None) -> Elsewhere:
+    def describe(self, device: str | None) -> Description:
         """Return the model's description, read from its file without torch; errors as for loading."""
         from nirgen.devices import resolve
         from nirgen.models.catalog import find_model, verify
@@ -84,26 +83,21 @@ class ModelLoader:
         header, _ = verify(path)
         config = GeneratorConfig.read(header["architecture"], where=str(path))
         chosen, precision = resolve(device, self.precision)
-        return Elsewhere(header["model_id"], math.lcm(config.stride, 32), header, precision, chosen)
+        return Description(header["model_id"], math.lcm(config.stride, 32), header, precision, chosen)
 
 
-def describe(loader: Loader, device: str, shown: str) -> Elsewhere:
-    """Return the description of a loader's translator.
-
-    Args:
-        loader: Loads it, if it is no `ModelLoader`.
-        device: One that it will compute on.
-        shown: All of them, for `run.json`.
+def describe(loader: Loader, device: str, shown: str) -> Description:
+    """Return the description of a loader's translator, as on `device`; `shown` are all devices, for `run.json`.
 
     Raises:
         NirgenError: It can't be loaded.
     """
     if isinstance(loader, ModelLoader):
         return replace(loader.describe(device), device=shown)
-    return Elsewhere.of(loader(device), shown)
+    return Description.of(loader(device), shown)
 
 
-def load_as_described(loader: Loader, device: str, wanted: Elsewhere) -> Translator:
+def load_as_described(loader: Loader, device: str, wanted: Description) -> Translator:
     """Load a translator, and compare it with the description in a run's records.
 
     Raises:

@@ -18,7 +18,7 @@ from multiprocessing.connection import Connection
 from typing import TYPE_CHECKING, Final
 
 from nirgen.errors import NirgenError
-from nirgen.translate.translators import Elsewhere, load_as_described
+from nirgen.translate.translators import Description, load_as_described
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,11 +48,7 @@ class Setup:
 
 
 class Inbox:
-    """The messages of the parent. Once the parent has ended, this process ends at once, whatever it is doing.
-
-    Args:
-        connection: Read by a thread of this object alone.
-    """
+    """The messages of the parent, read by a thread. Once the parent has ended, this process ends at once."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -86,11 +82,7 @@ class Inbox:
 
 
 def main(descriptor: int) -> None:
-    """Work for the process at the other end of a pipe until it has no more sources.
-
-    Args:
-        descriptor: File descriptor of the pipe's end.
-    """
+    """Work for the process at the other end of a pipe, a file descriptor, until it has no more sources."""
     for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to stop
         signal.signal(number, signal.SIG_IGN)
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # about metadata
@@ -119,7 +111,7 @@ def _work(connection: Connection) -> None:
     keep_freed_memory()
     torch.set_num_threads(setup.threads)
     job, sink = setup.job, setup.job.sink
-    assert isinstance(job.translator, Elsewhere)
+    assert isinstance(job.translator, Description)
     job = replace(job, translator=load_as_described(setup.loader, setup.device, job.translator))
     while (first := inbox.ask()) is not None:
         stopwatch = Stopwatch()

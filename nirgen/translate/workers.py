@@ -23,14 +23,15 @@ from typing import TYPE_CHECKING
 from nirgen.errors import NirgenError
 from nirgen.translate.items import Row
 from nirgen.translate.options import processors
-from nirgen.translate.translators import Elsewhere, describe
+from nirgen.translate.translators import Description, describe
 from nirgen.translate.worker import ASK, FAILED, ROW, STOP, TIMES, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from nirgen.translate.items import Item, Sink
+    from nirgen.translate.items import Item
     from nirgen.translate.job import Job
+    from nirgen.translate.stores import Sink
     from nirgen.translate.summary import Stopwatch
     from nirgen.translate.translators import Loader
 
@@ -53,12 +54,8 @@ class Workers:
         self._loader = loader
         self._devices = list(devices)
 
-    def describe(self) -> Elsewhere:
-        """Return the model's description, which a run records.
-
-        Raises:
-            NirgenError: It can't be loaded.
-        """
+    def describe(self) -> Description:
+        """Return the model's description, which a run records."""
         described = describe(self._loader, self._devices[0], ",".join(self._devices))
         torch = sys.modules.get("torch")
         if torch is not None and torch.cuda.is_initialized():  # leave that GPU's memory to its worker
@@ -73,7 +70,7 @@ class Workers:
         count, on_device = len(self._devices), Counter(self._devices)
         stopwatch.devices = count
         run = job.run.model_copy(update={"workers": math.ceil(job.run.workers / count)})
-        job = replace(job, run=run, translator=Elsewhere.of(job.translator, ",".join(self._devices)))
+        job = replace(job, run=run, translator=Description.of(job.translator, ",".join(self._devices)))
         threads = max(1, processors() // count)
         crew = Crew(
             [
@@ -98,11 +95,7 @@ class WorkerError(RuntimeError):
 
 
 class Crew:
-    """Worker processes, which serve any number of lists of sources.
-
-    Args:
-        setups: One for each worker.
-    """
+    """Worker processes, one for each setup, which serve any number of lists of sources."""
 
     def __init__(self, setups: Sequence[Setup]) -> None:
         self._items: Iterator[Item] = iter(())
@@ -116,16 +109,7 @@ class Crew:
     def rows(
         self, items: Iterable[Item], sink: Sink, stopwatch: Stopwatch, stopped: Callable[[], bool] = lambda: False
     ) -> Iterator[Row]:
-        """Translate sources.
-
-        Args:
-            items: Taken as workers ask.
-            sink: Gets the number and size of the outputs that the workers have stored.
-            stopwatch: Gets their times.
-            stopped: Once True, no more sources are given out, and batches in flight are finished.
-
-        Yields:
-            The row of each source, as it is stored.
+        """Translate sources as workers ask for them, and yield their rows; see `Engine`.
 
         Raises:
             NirgenError: A worker can't start, or nothing can be stored any more.
@@ -266,11 +250,7 @@ class _Worker:
 
     @classmethod
     def start(cls, setup: Setup) -> _Worker:
-        """Start a process, in a session of its own: Ctrl-C reaches the parent alone.
-
-        Raises:
-            NirgenError: The system refuses another process.
-        """
+        """Start a process, in a session of its own: Ctrl-C reaches the parent alone."""
         ours, theirs = socket.socketpair()
         with theirs:
             command = _COMMAND.format(path=_PACKAGE_FOLDER, descriptor=theirs.fileno())

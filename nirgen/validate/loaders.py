@@ -1,10 +1,7 @@
 """Load a dataset with the loaders that detectors are trained with, and compare the counts with the annotations.
 
-- pycocotools' `COCO` gives all annotations; those of `iscrowd` 1, regions to ignore, are counted apart here.
-- torchvision's `CocoDetection` gives the annotations of pycocotools, and images converted to RGB, grey ones with three
-  equal channels.
-- transformers' processors of the DETR family take three channels, so they get torchvision's images; they drop
-  annotations of `iscrowd` 1, and boxes without area after clipping to the image.
+transformers gets torchvision's images, as it takes three channels only; it drops regions to ignore (`iscrowd` 1), and
+boxes without area after clipping to the image.
 """
 
 from __future__ import annotations

@@ -18,6 +18,8 @@ from nirgen.translate.url import PROTOCOLS
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from nirgen.pairs import PairList
+
 
 COMMAND_THAT_RAISES = """
 from nirgen import errors
@@ -118,6 +120,75 @@ def test_a_mistyped_command_exits_2_and_names_the_nearest() -> None:
 
 def test_the_version_is_the_packages() -> None:
     assert nirgen("--version").stdout == f"nirgen {__version__}\n"
+
+
+STOP_AT_THE_FIRST_LINE = """
+import os, sys
+class First:
+    def __init__(self, stream):
+        self.stream = stream
+    def write(self, text):
+        text = text if isinstance(text, str) else text.decode()  # typer writes bytes
+        if text.strip():
+            os.write(1, (text.splitlines()[0] + "\\n" + " ".join(sys.modules)).encode())
+            os._exit(0)
+    def __getattr__(self, name):
+        return getattr(self.stream, name)
+sys.stdout, sys.stderr = First(sys.stdout), First(sys.stderr)
+from nirgen.cli import main
+main()
+"""
+SLOW = {"fiftyone", "matplotlib", "pandas", "ray", "scipy", "timm", "torch", "torchvision", "transformers"}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "translate photos nir",
+        "train compact run --pairs pairs.csv",
+        "evaluate real generated",
+        "evaluate --model compact --pairs pairs.csv",
+        "labels bdd.json -o coco.json",
+        "build-dataset --real ranus --real-labels ranus.json --dry-run",
+        "validate D",
+        "explain D 1",
+        "browse D",
+        "report D",
+        "run recipe.yaml",
+        "export compact -o model.onnx",
+        "doctor",
+        "manifest merge a b -o nir",
+        "models list",
+        "models info",
+        "models import weights.pt model.safetensors",
+        "models export compact weights.pt",
+        "pairs photos -o pairs.csv",
+        "pairs check pairs.csv",
+        "curation export D -o decisions.jsonl",
+        "curation import D decisions.jsonl",
+        "detect train D run",
+        "detect evaluate run D",
+        "detect compare D out",
+    ],
+)
+def test_the_first_line_comes_before_anything_slow_is_imported(line: str, tmp_path: Path) -> None:
+    """What isn't there is told in one line, which is the first then, and for which nothing slow may be needed, too."""
+    command = [sys.executable, "-c", STOP_AT_THE_FIRST_LINE, *line.split()]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    first, modules = done.stdout.splitlines()
+    assert first.startswith(("error: ", "compact ", "file ")) or first.endswith(" ...")
+    assert SLOW & set(modules.split()) == set()
+    assert "nirgen.cli" in modules.split()
+
+
+def test_a_training_announces_torch_before_it_is_imported(pairs: PairList, tmp_path: Path) -> None:
+    pairs.write(tmp_path / "pairs.csv")
+    line = ("train", "compact", tmp_path / "run", "--pairs", tmp_path / "pairs.csv", "--root", pairs.root)
+    command = [sys.executable, "-c", STOP_AT_THE_FIRST_LINE, *map(str, line)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    first, modules = done.stdout.splitlines()
+    assert first == "loading torch ..."
+    assert SLOW & set(modules.split()) == set()
 
 
 LINE = typer.main.get_command(app)

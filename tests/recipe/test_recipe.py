@@ -18,7 +18,7 @@ from nirgen.train.config import TrainConfig
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nirgen.recipe.commands import Command
+    from nirgen.recipe.commands import Commands
 
 
 def test_an_unknown_key_names_the_nearest(recipe: Callable[..., Recipe]) -> None:
@@ -69,7 +69,7 @@ def test_the_table_has_every_recipe_and_is_current() -> None:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_parses_and_plans(path: Path, commands: dict[str, Command], tmp_path: Path) -> None:
+def test_every_recipe_parses_and_plans(path: Path, commands: Commands, tmp_path: Path) -> None:
     recipe = Recipe.load(path)
     assert recipe.name == path.stem
     assert recipe.expect

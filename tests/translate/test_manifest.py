@@ -74,7 +74,7 @@ def test_a_damaged_manifest_is_named(tmp_path, content):
 
 def test_the_manifest_of_another_program_is_refused(tmp_path):
     pq.write_table(pa.table({"source": ["a"]}), tmp_path / NAME)
-    with pytest.raises(OutputError, match="is no manifest of nirgen's; use another OUT"):
+    with pytest.raises(OutputError, match="is no manifest of nirgen; use another OUT"):
         read_manifest(tmp_path)
 
 

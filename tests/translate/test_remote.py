@@ -12,7 +12,7 @@ import pytest
 
 from nirgen.errors import NirgenError, OutputError
 from nirgen.translate import url as urls
-from nirgen.translate.engines import Here
+from nirgen.translate.engines import LocalEngine
 from nirgen.translate.items import Item
 from nirgen.translate.manifest import NAME, read_manifest
 from nirgen.translate.options import RunOptions, Shard
@@ -71,7 +71,7 @@ def test_changed_sources_and_missing_outputs_are_translated_again(bucket, frames
     translate_folder(frames, bucket / "nir", model=red)
     (frames / "0/00.png").write_bytes((source / "1/01.png").read_bytes())
     (bucket / "nir/2/02.png").unlink()
-    states = {item.source: state for item, state in look_ahead(Request(frames, bucket / "nir", Here(None), red))}
+    states = {item.source: state for item, state in look_ahead(Request(frames, bucket / "nir", LocalEngine(None), red))}
     assert {name: state for name, state in states.items() if state != "done"} == {
         "0/00.png": "changed", "2/02.png": "missing",
     }  # fmt: skip

@@ -15,7 +15,7 @@ from PIL import Image
 
 from nirgen import images
 from nirgen.errors import ImageError, OutputError, ShapeError
-from nirgen.translate.engines import Here
+from nirgen.translate.engines import LocalEngine
 from nirgen.translate.journal import Journal, journal_path, read_journal
 from nirgen.translate.manifest import NAME, read_manifest
 from nirgen.translate.options import RunOptions, TranslateOptions
@@ -472,7 +472,7 @@ def test_a_bug_in_a_model_keeps_its_traceback(tmp_path, source, red_type):
 
 
 def test_looking_ahead_tells_what_would_be_done_and_writes_nothing(tmp_path, source, save, red):
-    states = look_ahead(Request(source, tmp_path / "out", Here(None), red))
+    states = look_ahead(Request(source, tmp_path / "out", LocalEngine(None), red))
     assert {state for _, state in states} == {"new"}
     assert not (tmp_path / "out").exists()
     (source / "a/empty.png").touch()
@@ -481,7 +481,7 @@ def test_looking_ahead_tells_what_would_be_done_and_writes_nothing(tmp_path, sou
     save(source / "b/04.jpg")
     (tmp_path / "out/c/05.png").unlink()
     before = snapshot(tmp_path / "out")
-    states = look_ahead(Request(source, tmp_path / "out", Here(None), red))
+    states = look_ahead(Request(source, tmp_path / "out", LocalEngine(None), red))
     assert {item.source: state for item, state in states if state != "done"} == {
         "a/00.png": "changed",
         "a/empty.png": "retry",
