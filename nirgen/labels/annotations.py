@@ -124,10 +124,9 @@ class AnnotationWriter:
 
 
 def clip(box: Box, width: int, height: int) -> tuple[list[float], bool]:
-    """Clip a box to its image, and round it.
+    """Clip a box to its image and round it; the result is True if something was cut off.
 
-    Returns:
-        The box, of width or height 0 or less if it lies outside of the image; True if something was cut off.
+    A box outside of the image gets a width or height of 0 or less.
 
     Example:
         >>> clip((-1, 2, 5, 30.0004), 100, 20)

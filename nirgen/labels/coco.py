@@ -1,7 +1,4 @@
-"""COCO JSON, including the variants of other tools: string ids, id 0, gaps, missing areas, keys of their own.
-
-A labels file of nirgen keeps its unlabelled images and its source keys.
-"""
+"""COCO JSON, including the variants of other tools: string ids, id 0, gaps, missing areas, keys of their own."""
 
 from __future__ import annotations
 
@@ -59,7 +56,6 @@ class _Annotation(msgspec.Struct):
 
 
 _IMAGE = msgspec.json.Decoder(_Image)
-_UNLABELLED = msgspec.json.Decoder(_Unlabelled)
 _OWNER = msgspec.json.Decoder(_Owner)
 _ANNOTATION = msgspec.json.Decoder(_Annotation)
 _TOP_KEYS = frozenset({"images", "annotations", "categories", "licenses", "unlabelled"})
@@ -155,7 +151,7 @@ class _FrameBuilder:
 
     def unlabelled(self, raw: msgspec.Raw) -> Frame:
         try:
-            return self._frame(raw, _UNLABELLED.decode(raw), None)
+            return self._frame(raw, msgspec.json.decode(raw, type=_Unlabelled), None)
         except msgspec.ValidationError as error:
             raise NirgenError(f"{self.path}: an entry of 'unlabelled' is no image ({error}); correct it") from None
 

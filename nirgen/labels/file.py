@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
-DESCRIPTION = "Labels for detection, converted by nirgen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +71,7 @@ class LabelFile:
     def parse(cls, data: bytes, path: Path, sha256: str | None = None) -> Self:
         """Parse a labels file; `sha256` is the hash of the file at `path`, if `data` isn't its content."""
         try:
-            document = _DOCUMENT.decode(data)
+            document = msgspec.json.decode(data, type=_Document)
             check_schema(path, document.info.nirgen.schema, SCHEMA, "write it again with 'nirgen labels'")
             images = _images(document, path)
         except msgspec.ValidationError:
@@ -109,7 +108,7 @@ def box_counts(image: LabelledImage) -> Counter[int]:
 def is_label_file(data: bytes) -> bool:
     """Return True if the content is a file of `nirgen labels`, of any schema."""
     try:
-        return isinstance(_MARK.decode(data).info.get("nirgen"), dict)
+        return isinstance(msgspec.json.decode(data, type=_Marked).info.get("nirgen"), dict)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
 
@@ -158,8 +157,6 @@ class _Document(msgspec.Struct):
     unlabelled: list[_Named] = []
 
 
-_MARK = msgspec.json.Decoder(_Marked)
-_DOCUMENT = msgspec.json.Decoder(_Document)
 _IMAGE = msgspec.json.Decoder(_Image)
 _BOX = msgspec.json.Decoder(_Box)
 
@@ -224,7 +221,7 @@ class Document:
         head = {"schema": SCHEMA, "version": __version__, "policy": self.policy}
         top = {
             "info": {
-                "description": DESCRIPTION,
+                "description": "Labels for detection, converted by nirgen",
                 **self.extra.get("info", {}),
                 "nirgen": {**head, "inputs": self.inputs, "counts": self.counts},
             },
@@ -277,14 +274,9 @@ class Licences:
             if number not in taken:
                 self.all.append(dict(licence))
             elif taken[number] != licence:
-                renumbered[number] = self._number_of(licence)
+                equal = [other["id"] for other in self.all if {**other, "id": None} == {**licence, "id": None}]
+                free = 1 + max((other for other in taken if isinstance(other, int)), default=0)
+                if not equal:
+                    self.all.append({**licence, "id": free})
+                renumbered[number] = int(equal[0]) if equal else free
         return renumbered
-
-    def _number_of(self, licence: Mapping[str, Any]) -> int:
-        """Return the id of an equal licence that was renumbered before, or a free one."""
-        for other in self.all:
-            if {**other, "id": None} == {**licence, "id": None}:
-                return int(other["id"])
-        number: int = 1 + max((other["id"] for other in self.all if isinstance(other.get("id"), int)), default=0)
-        self.all.append({**licence, "id": number})
-        return number

@@ -96,7 +96,6 @@ class _File(msgspec.Struct):
     objects: list[msgspec.Raw]
 
 
-_FILE = msgspec.json.Decoder(_File)
 _OBJECT = msgspec.json.Decoder(_Object)
 _OBJECT_KEYS = frozenset({"label", "polygon", "deleted", "id"})
 
@@ -132,7 +131,7 @@ def nir_name(name: str) -> str:
 def polygon_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
     """Read a file of polygons, whose path relative to the source is `relative`."""
     try:
-        file = _FILE.decode(read_bytes(path))
+        file = msgspec.json.decode(read_bytes(path), type=_File)
         labels = [_polygon_label(raw) for raw in file.objects]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NirgenError(f"{path}: no Cityscapes-like polygons ({error}); correct it, or remove it") from None

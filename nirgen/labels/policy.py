@@ -1,7 +1,4 @@
-"""Class policies: map the class names of a source to classes, regions to ignore, or nothing.
-
-Built-in policies are YAML files in `policies/`; users write files of the same form.
-"""
+"""Class policies: YAML files that map class names of a source to classes, regions to ignore, or nothing."""
 
 from __future__ import annotations
 

@@ -1,7 +1,6 @@
-"""BDD100K labels in Scalabel's format, of every year.
+"""BDD100K labels in Scalabel's format, of every year: lists of frames, also as `frames` of an object with `config`.
 
-A file is a list of frames, or an object with `frames` and `config`; in 2018 also an object for one image, with `frames`
-that have `objects`. A folder of such files is one source.
+In 2018 a file was an object for one image, with `frames` that have `objects`. A folder of files is one source.
 """
 
 from __future__ import annotations
@@ -75,7 +74,6 @@ class _Frame(msgspec.Struct):
 
 
 _FRAME = msgspec.json.Decoder(_Frame)
-_CONFIG = msgspec.json.Decoder(_Config | None)
 _FRAME_KEYS = frozenset({*_Frame.__struct_encode_fields__, "id", "file_name", "width", "height", "sequence", "split"})
 _NAMES = {name.title(): name for name in ("occluded", "truncated", "crowd")}  # attributes that some files capitalise
 _LABEL_KEYS = frozenset({*_Label.__struct_fields__, *OWN_KEYS})
@@ -119,7 +117,7 @@ def _raw_frames(path: Path, document: Json | None) -> tuple[list[msgspec.Raw], _
     try:
         if "name" in document:  # one image of 2018
             return [msgspec.Raw(msgspec.json.encode(document))], None
-        config = _CONFIG.decode(document.get("config", b"null"))
+        config = msgspec.json.decode(document.get("config", b"null"), type=_Config | None)
         frames = msgspec.json.decode(document.get("frames", b"null"), type=list[msgspec.Raw])
     except msgspec.ValidationError as error:
         raise NirgenError(f"{path}: no BDD100K labels ({error}); give a file or folder of these only") from None

@@ -67,8 +67,7 @@ class Alignment:
 def measure_alignment(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> Alignment | None:
     """Find the shift at which the edges of (H, W, 3) RGB and (H, W) NIR agree best.
 
-    Returns:
-        None if an image is smaller than `SMALLEST_SIDE` or has no edges.
+    Images without edges, or smaller than `SMALLEST_SIDE`, give None.
     """
     height, width = nir.shape
     if min(height, width) < SMALLEST_SIDE:

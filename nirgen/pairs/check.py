@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 TOLERANCE = 3.0  # largest shift in pixels of a pair that isn't suspect
 CLIPPED_SHARE = 0.25  # largest share of samples at 0, or at 255, in an image of a pair that isn't suspect
 LEVELS = 32  # bins of each image in the joint histogram
-_CHUNK = 4
 
 
 def check_pairs(
@@ -133,7 +132,7 @@ def _mapping(workers: int) -> Generator[Callable[..., Iterator[tuple[Row, Alignm
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker)
     try:
-        yield partial(pool.map, chunksize=_CHUNK)
+        yield partial(pool.map, chunksize=4)
     finally:
         pool.shutdown(cancel_futures=True)
 

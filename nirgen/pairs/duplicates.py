@@ -84,9 +84,7 @@ def find_near_copies(
 ) -> dict[int, tuple[int, int]]:
     """Find images that have a near copy among others: hashes and thumbnails are alike. None is an unreadable image.
 
-    Returns:
-        Maps the position of each such image to the position of its nearest copy, and to the bits in which their hashes
-        differ.
+    The result maps the position of each to that of its nearest copy, and to the bits in which their hashes differ.
     """
     positions, codes, thumbnails = _readable(prints)
     other_positions, other_codes, other_thumbnails = _readable(others)

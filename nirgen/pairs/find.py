@@ -58,9 +58,6 @@ def find_pairs(
         rules: Naming rules.
         division: New splits; by default those of the layout, and `train` without any.
         progress: Progress callback, in files.
-
-    Raises:
-        NirgenError: A sequence lies in two splits, or an image has no partner, two, or one of another size.
     """
     rules, division = rules or Rules(), division or Division()
     if folders is not None:
@@ -126,15 +123,15 @@ def _with_index(matches: Sequence[Match], path: Path) -> list[Match]:
 def _splits(matches: Sequence[Match], division: Division) -> list[str]:
     if not division.shares:
         lone = [match for match in matches if match.split is None]
-        if lone and len(lone) < len(matches):
+        if 0 < len(lone) < len(matches):
             raise NirgenError(f"{lone[0].rgb}: has no split, but other pairs have; give it one, or use --split")
         return [match.split or "train" for match in matches]
     if division.by == "frame":
         return divide([f"{match.split}/{match.key}" for match in matches], division.shares, seed=division.seed)
-    unknown = [match for match in matches if match.sequence is None]
-    if unknown:
+    unknown = next((match.rgb for match in matches if match.sequence is None), None)
+    if unknown is not None:
         raise NirgenError(
-            f"{unknown[0].rgb}: its sequence is unknown, and splits don't cut sequences; give an --index with the "
+            f"{unknown}: its sequence is unknown, and splits don't cut sequences; give an --index with the "
             "columns name and sequence, or split by frame with --split-by frame"
         )
     return divide([str(match.sequence) for match in matches], division.shares, seed=division.seed)

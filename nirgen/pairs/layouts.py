@@ -183,28 +183,20 @@ def _find_csv(path: Path, rules: Rules) -> list[Match]:  # noqa: ARG001 - the fi
     rows = read_csv(path, "give a CSV with the columns rgb and nir")
     if rows and not {"rgb", "nir"} <= rows[0].keys():
         raise NirgenError(f"{path}: has the columns {', '.join(rows[0])}; it needs rgb and nir")
-    found = []
+    found: list[Match] = []
+    partners: dict[Path, Path] = {}
     for line, row in enumerate(rows, start=2):
         absent = next((row[kind] for kind in ("rgb", "nir") if not (path.parent / (row[kind] or "")).is_file()), None)
         if absent is not None or not (row["rgb"] and row["nir"]):
             raise NirgenError(f"{path}, line {line}: {absent!r} isn't in {path.parent}; correct the path")
-        found.append(
-            Match(
-                path.parent / row["rgb"],
-                path.parent / row["nir"],
-                row.get("name") or PurePath(row["rgb"]).with_suffix("").as_posix(),
-                row.get("split") or None,
-                row.get("scene_group") or row.get("sequence") or None,
-                row.get("category") or "",
-            )
-        )
-    seen: dict[Path, Path] = {}
-    for match in found:
-        for image, partner in ((match.rgb, match.nir), (match.nir, match.rgb)):
-            if seen.setdefault(image, partner) != partner:
-                raise NirgenError(
-                    f"{path}: '{image.name}' has two partners, {seen[image].name} and {partner.name}; keep one"
-                )
+        rgb, nir = path.parent / row["rgb"], path.parent / row["nir"]
+        key = row.get("name") or PurePath(row["rgb"]).with_suffix("").as_posix()
+        sequence = row.get("scene_group") or row.get("sequence") or None
+        found.append(Match(rgb, nir, key, row.get("split") or None, sequence, row.get("category") or ""))
+        for image, partner in ((rgb, nir), (nir, rgb)):
+            if partners.setdefault(image, partner) != partner:
+                both = f"{partners[image].name} and {partner.name}"
+                raise NirgenError(f"{path}: '{image.name}' has two partners, {both}; keep one")
     return found
 
 

@@ -86,8 +86,7 @@ def write_report(path: Path, rows: Iterable[Row]) -> None:
 def write_sheet(path: Path, pairs: PairList, rows: Iterable[Row], *, count: int = 12) -> int:
     """Draw the worst `count` pairs, one a row: RGB, NIR, and their edges as `overlay` draws them.
 
-    Returns:
-        Number of pairs drawn, without unreadable ones. If 0, no file is written.
+    The number drawn, without unreadable pairs, is returned; if it is 0, no file is written.
     """
     from PIL import Image, ImageDraw
 

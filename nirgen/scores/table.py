@@ -21,9 +21,9 @@ from nirgen.scores.trouble import (
     box_excesses,
     box_fidelity,
     box_tags,
-    box_trouble,
     image_trouble,
     realism,
+    to_trouble,
 )
 from nirgen.translate.options import processors
 
@@ -126,7 +126,7 @@ def _finish_boxes(rows: pa.Table, generated: NDArray[np.bool_]) -> pa.ListArray:
     measures = {name: _numbers(values.field(name))[judged] for name in BOX_MEASURES}
     excesses = box_excesses(measures, groups)
     fidelity, trouble = np.full((2, len(values)), np.nan)
-    fidelity[judged], trouble[judged] = box_fidelity(measures), box_trouble(excesses)
+    fidelity[judged], trouble[judged] = box_fidelity(measures), to_trouble(excesses.values())
     tags: list[list[str]] = [[] for _ in range(len(values))]
     for position, found in zip(np.flatnonzero(judged), box_tags(measures, excesses), strict=True):
         tags[position] = list(found)

@@ -10,7 +10,7 @@ import numpy as np
 from nirgen.scores.measures import BOX_MEASURES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -104,7 +104,7 @@ def excess(values: Column, groups: NDArray[np.int64], ordinary: Ordinary) -> Col
     return found
 
 
-def to_trouble(excesses: Sequence[Column]) -> Column:
+def to_trouble(excesses: Iterable[Column]) -> Column:
     """Join the excesses of several measures, (M,) each: `1 - exp(-s / (2 * ALARMING**2))`, s the sum of squares."""
     squares = np.sum([each**2 for each in excesses], axis=0)
     trouble: Column = 1 - np.exp(-squares / (2 * ALARMING**2))
@@ -203,14 +203,9 @@ def box_excesses(measures: Mapping[str, Column], groups: NDArray[np.int64]) -> d
     return {name: excess(values, groups, BOX_ORDINARY[name]) for name, values in low.items()}
 
 
-def box_trouble(excesses: Mapping[str, Column]) -> Column:
-    """Return the trouble of boxes, (M,) in [0, 1], from what `box_excesses` gave."""
-    return to_trouble(list(excesses.values()))
-
-
 def box_tags(measures: Mapping[str, Column], excesses: Mapping[str, Column]) -> list[tuple[Tag, ...]]:
     """Return the tags of each of M boxes, sorted, from their measures and `box_excesses`."""
-    suspicious = box_trouble(excesses) >= SUSPICIOUS
+    suspicious = to_trouble(excesses.values()) >= SUSPICIOUS
     extreme = {name: suspicious & (values >= EXTREME) for name, values in excesses.items()}
     vanished = suspicious & (measures["agreement"] < np.where(extreme["energy"], 0.5, 0.3))
     smeared = extreme["detail"] & (measures["detail"] < -0.15) & ~vanished
