@@ -16,6 +16,8 @@ from nirgen.files import sha256_of, write_whole
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nirgen.recipe.commands import Commands
+    from nirgen.recipe.recipe import Recipe
     from nirgen.recipe.resolve import Stage
 
 
@@ -70,41 +72,46 @@ class Step:
     before: State | None  # the last attempt
 
 
-def make_plan(
-    stages: list[Stage],
-    out: Path,
-    hashes: Hashes,
-    *,
-    start: str | None = None,
-    only: str | None = None,
-    any_code: bool = False,
-) -> list[Step]:
-    """Compare stages, in their order, with the states in the run folder; `RecipeRun` explains the options.
+@dataclass(frozen=True, slots=True)
+class RecipeRun:
+    """A recipe and its run folder."""
+
+    recipe: Recipe
+    commands: Commands
+    out: Path  # the run folder
+    data: Mapping[str, Path]  # paths of the recipe's data
+    start: str | None = None  # a stage to run again, with all that need it
+    only: str | None = None  # the one stage that may run
+    any_code: bool = False  # accept results of other versions of nirgen
+
+
+def make_plan(run: RecipeRun, stages: list[Stage], hashes: Hashes) -> list[Step]:
+    """Compare stages, in their order, with the states in the run folder.
 
     Raises:
         ConfigError: There is no such stage, or a stage that `only` needs isn't done.
     """
     known = [stage.name for stage in stages]
-    for option, name in (("--from", start), ("--only", only)):
+    for option, name in (("--from", run.start), ("--only", run.only)):
         if name is not None and name not in known:
             raise ConfigError(f"{option} {name}: no such stage{nearest(name, known)} (there are {', '.join(known)})")
-    needed = {only}
+    needed = {run.only}
     for stage in reversed(stages):
         needed |= {*stage.needs} if stage.name in needed else set()
-    code = "any" if any_code else code_hash()
+    code = "any" if run.any_code else code_hash()
     steps: dict[str, Step] = {}
     fingerprints: dict[str, str] = {}
     for stage in stages:
         parts = parts_of(stage, fingerprints, hashes, code)
-        before = State.read(out, stage.name)
-        if any_code and before is not None:
+        before = State.read(run.out, stage.name)
+        if run.any_code and before is not None:
             parts = {**parts, "code": before.parts.get("code", code)}
         fingerprints[stage.name] = fingerprint({**parts, "code": ""})
         again = [name for name in stage.needs if steps[name].runs]
-        why = _why(stage, parts, before, again, forced=stage.name == start)
-        runs = bool(why) and only in {None, stage.name}
+        why = _why(stage, parts, before, again, forced=stage.name == run.start)
+        runs = bool(why) and run.only in {None, stage.name}
         if why and not runs and stage.name in needed:
-            raise ConfigError(f"--only {only}: it needs '{stage.name}', which isn't done ({why}); run that first")
+            raise ConfigError(f"--only {run.only}: it needs '{stage.name}', which isn't done ({why}); run that first")
         resumes = runs and _resumes(stage, parts, before)
         steps[stage.name] = Step(stage, parts, runs, why or "done and unchanged", resumes, before)
     return list(steps.values())

@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from nirgen.errors import OutputError
 from nirgen.files import locked, make_folder, write_whole
-from nirgen.recipe.plan import Hashes, State, Step, listing, make_plan
+from nirgen.recipe.plan import Hashes, State, listing, make_plan
 from nirgen.recipe.recipe import NOT_MEASURED
 from nirgen.recipe.resolve import resolve
 from nirgen.runlog import write_run
@@ -30,7 +30,7 @@ from nirgen.templates import markdown_table
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from nirgen.recipe.commands import Commands
+    from nirgen.recipe.plan import RecipeRun, Step
     from nirgen.recipe.recipe import Expectation, Recipe
     from nirgen.recipe.resolve import Stage
 
@@ -45,13 +45,13 @@ _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StageProgress:
     """Progress of a stage."""
 
     step: Step
-    phase: Phase
-    seconds: float  # it has run; of a skipped stage, that it ran
+    phase: Phase = "waiting"
+    seconds: float = 0.0  # it has run; of a skipped stage, that it ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,26 +63,13 @@ class Outcome:
     problem: str  # one line; empty if there is none
 
 
-@dataclass(frozen=True, slots=True)
-class RecipeRun:
-    """A recipe and its run folder."""
-
-    recipe: Recipe
-    commands: Commands
-    out: Path  # the run folder
-    data: Mapping[str, Path]  # paths of the recipe's data
-    start: str | None = None  # a stage to run again, with all that need it
-    only: str | None = None  # the one stage that may run
-    any_code: bool = False  # accept results of other versions of nirgen
-
-
 def plan_recipe(run: RecipeRun) -> list[Step]:
     """Check the recipe, and return which stages would run, and why.
 
     Raises:
         ConfigError: The recipe, its data or an option is wrong.
     """
-    return _plan(run, resolve(run.recipe, run.commands, run.out, run.data), Hashes(run.out / _HASHES))
+    return make_plan(run, resolve(run.recipe, run.commands, run.out, run.data), Hashes(run.out / _HASHES))
 
 
 def run_recipe(run: RecipeRun, watch: Callable[[list[StageProgress]], None]) -> Outcome:
@@ -100,7 +87,7 @@ def run_recipe(run: RecipeRun, watch: Callable[[list[StageProgress]], None]) -> 
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with locked(run.out / ".lock", busy=f"{run.out}: another 'nirgen run' is at work there; wait for it"):
         hashes = Hashes(run.out / _HASHES)
-        steps = _plan(run, stages, hashes)
+        steps = make_plan(run, stages, hashes)
         hashes.save()
         outcome = _run_steps(steps, run.out, watch)
         rows = [
@@ -114,10 +101,6 @@ def run_recipe(run: RecipeRun, watch: Callable[[list[StageProgress]], None]) -> 
     return outcome
 
 
-def _plan(run: RecipeRun, stages: list[Stage], hashes: Hashes) -> list[Step]:
-    return make_plan(stages, run.out, hashes, start=run.start, only=run.only, any_code=run.any_code)
-
-
 def command_line(step: Step) -> str:
     """Return a stage's command, to paste into a shell."""
     return shlex.join(["python", "-m", "nirgen", *step.stage.words])
@@ -129,27 +112,20 @@ def log_file(out: Path, stage: str) -> Path:
 
 
 def _run_steps(steps: list[Step], out: Path, watch: Callable[[list[StageProgress]], None]) -> Outcome:
-    progress = [StageProgress(step, "waiting", 0.0) for step in steps]
-    code, problem = 0, ""
-    for position, step in enumerate(steps):
-        if not step.runs:
-            before = step.before
-            code = _PARTIAL if before and before.status == "partial" else code
-            progress[position] = StageProgress(step, "skipped", before.seconds if before else 0.0)
+    progress = [StageProgress(step) for step in steps]
+    partial = False
+    for one in progress:
+        before = one.step.before
+        if one.step.runs:
+            code = _run(one, out, lambda: watch(progress))
+            if code and one.phase != "partial":
+                return Outcome(code, progress, _problem(one.step, out, code))
+            partial |= one.phase == "partial"
+        else:
+            one.phase, one.seconds = "skipped", before.seconds if before else 0.0
+            partial |= before is not None and before.status == "partial"
             watch(progress)
-            continue
-
-        def tick(phase: Phase, seconds: float, position: int = position, step: Step = step) -> None:
-            progress[position] = StageProgress(step, phase, seconds)
-            watch(progress)
-
-        ended = _run(step, out, tick)
-        if ended == _PARTIAL:
-            code = _PARTIAL
-        if ended and not (ended == _PARTIAL and step.stage.partial):
-            code, problem = ended, _problem(step, out, ended)
-            break
-    return Outcome(code, progress, problem)
+    return Outcome(_PARTIAL if partial else 0, progress, "")
 
 
 def _problem(step: Step, out: Path, code: int) -> str:
@@ -161,9 +137,14 @@ def _problem(step: Step, out: Path, code: int) -> str:
     return f"stage '{step.stage.name}' {what} (exit code {code}): {lines[-1].removeprefix('error: ')} [{log}]"
 
 
-def _run(step: Step, out: Path, tick: Callable[[Phase, float], None]) -> int:
-    """Run one stage and return its exit code."""
-    stage, began = step.stage, time.monotonic()
+def _run(one: StageProgress, out: Path, watch: Callable[[], None]) -> int:
+    """Run one stage, update its progress and return its exit code."""
+    step, stage, began = one.step, one.step.stage, time.monotonic()
+
+    def tick(phase: Phase) -> None:
+        one.phase, one.seconds = phase, time.monotonic() - began
+        watch()
+
     state, log = State.file(out, stage.name), log_file(out, stage.name)
     if not step.resumes:
         state.unlink(missing_ok=True)  # before the results: half of them must not count as done
@@ -175,14 +156,13 @@ def _run(step: Step, out: Path, tick: Callable[[Phase, float], None]) -> int:
         with log.open("ab") as file:
             file.write(f"$ {command_line(step)}\n".encode())
             file.flush()
-            code = _wait(_start(stage.words, file.fileno()), lambda: tick("running", time.monotonic() - began))
+            code = _wait(_start(stage.words, file.fileno()), lambda: tick("running"))
     except OSError as error:
         raise OutputError(f"{out}: can't be written ({error.strerror or error}); name another folder") from error
     status = _ENDINGS.get(code, "failed") if code != _PARTIAL or stage.partial else "failed"
-    seconds = time.monotonic() - began
     files = listing(stage.outputs) if status in {"done", "partial"} else {}
-    State(status, step.parts, seconds, files).write(state)
-    tick(status, seconds)
+    State(status, step.parts, time.monotonic() - began, files).write(state)
+    tick(status)
     return code
 
 

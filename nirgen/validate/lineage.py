@@ -89,7 +89,16 @@ def check_lineage(
         if sequence is not None
     }
     generators = sorted({row.model_id for row in rows if row.model_id})
-    lists = {each.model_id: each for each in _training_lists(info, generators, models, findings)}
+    pairs: tuple[TrainingPair, ...] = ()
+    if LINEAGE in info.files:
+        try:
+            pairs = read_pairs(info.folder)
+        except NirgenError as error:
+            findings.skip("lineage", str(error), partly=True)
+    if not {*generators} <= {pair.model_id for pair in pairs}:
+        headers = [read_header(path) for path in (*embedded_models().values(), *map(find_model, models))]
+        pairs += tuple(pair for header in headers for pair in pairs_of(header, header["model_id"]))
+    lists = {each.model_id: each for each in TrainingList.each_of(pairs)}
     for model_id in generators:
         if model_id in lists:
             _check_list(lists[model_id], rows, judges, sequences, findings)
@@ -120,18 +129,3 @@ def _check_list(
         elif comparable and sequence in trained.sequences:
             pair = trained.sequences[sequence]
             findings.add("leak", f"{row.split}: {row.key!r} is of {sequence!r}, as is pair {pair!r} that {by}")
-
-
-def _training_lists(
-    info: DatasetInfo, generators: Collection[str], models: Sequence[str], findings: Findings
-) -> list[TrainingList]:
-    pairs: tuple[TrainingPair, ...] = ()
-    if LINEAGE in info.files:
-        try:
-            pairs = read_pairs(info.folder)
-        except NirgenError as error:
-            findings.skip("lineage", str(error), partly=True)
-    if not {*generators} <= {pair.model_id for pair in pairs}:
-        headers = [read_header(path) for path in (*embedded_models().values(), *map(find_model, models))]
-        pairs += tuple(pair for header in headers for pair in pairs_of(header, header["model_id"]))
-    return TrainingList.each_of(pairs)

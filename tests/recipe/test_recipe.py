@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nirgen.errors import ConfigError
-from nirgen.recipe.plan import Hashes, make_plan
+from nirgen.recipe.plan import Hashes, RecipeRun, make_plan
 from nirgen.recipe.recipe import Recipe, changed
 from nirgen.recipe.resolve import resolve
 from nirgen.train.config import TrainConfig
@@ -74,8 +74,9 @@ def test_every_recipe_parses_and_plans(path: Path, commands: Commands, tmp_path:
     assert recipe.name == path.stem
     assert recipe.expect
     (tmp_path / "data").mkdir()
-    stages = resolve(recipe, commands, tmp_path / "out", dict.fromkeys(recipe.data, tmp_path / "data"))
-    plan = make_plan(stages, tmp_path / "out", Hashes(tmp_path / "hashes.json"))
+    run = RecipeRun(recipe, commands, tmp_path / "out", dict.fromkeys(recipe.data, tmp_path / "data"))
+    stages = resolve(recipe, commands, run.out, run.data)
+    plan = make_plan(run, stages, Hashes(tmp_path / "hashes.json"))
     assert {step.why for step in plan} <= {"never run", *(f"stage '{name}' runs" for name in recipe.stages)}
     assert all(step.runs for step in plan)
     outputs = {f"{stage.name}.{option}" for stage in stages for option in stage.outputs}
