@@ -145,8 +145,11 @@ def _find_rows(info: DatasetInfo, wanted: str, *, image: bool) -> list[dict[str,
         what = "image" if image else "annotation or image"
         gaps = ", with gaps where decisions removed something" if info.curation else ""
         raise NirgenError(f"{folder}: no {what} {wanted}; ids count from 1{gaps}, and keys are ids that last")
+    path, root = Path(wanted), folder.resolve()
+    inside = path.exists() and path.resolve().is_relative_to(root)
+    name = path.resolve().relative_to(root).as_posix() if inside else PurePosixPath(wanted).as_posix()
     found = _read_rows(folder, "key", wanted)
-    found = found or [row for row in _read_rows(folder, "file_name", _inside(folder, wanted)) if row["kind"] == "image"]
+    found = found or [row for row in _read_rows(folder, "file_name", name) if row["kind"] == "image"]
     if found:
         return found[:1]
     decided = _removed_by(info, wanted)
@@ -173,13 +176,6 @@ def _read_rows(folder: Path, column: str, value: Any, columns: list[str] | None 
                 found = table.to_pylist()
                 rows += [found[place - places[0]] for place in places]
     return rows
-
-
-def _inside(folder: Path, wanted: str) -> str:
-    """Return the name in the dataset of a path that lies in it; else the same text."""
-    path, root = Path(wanted), folder.resolve()
-    inside = path.exists() and path.resolve().is_relative_to(root)
-    return path.resolve().relative_to(root).as_posix() if inside else PurePosixPath(wanted).as_posix()
 
 
 def _nearest(folder: Path, wanted: str) -> list[str]:
@@ -270,9 +266,8 @@ def _source(folder: Path, row: Mapping[str, Any]) -> File | None:
     if row["source"] is None:
         return None
     name, roots = safe_path(row["source"], PROVENANCE), rgb_roots(folder).get(row["origin"], ())
-    if not roots:
-        return File(row["source"], row["source_sha256"])
-    return _file(row["source"], row["source_sha256"], find_below(roots, name) or roots[0] / name)
+    file = row["source"], row["source_sha256"]
+    return _file(*file, find_below(roots, name) or roots[0] / name) if roots else File(*file)
 
 
 def _file(name: str, sha256: str | None, path: Path) -> File:

@@ -6,7 +6,7 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nirgen.browse.database import database_errors, find_loaded, open_fiftyone
 from nirgen.browse.documents import LOADED, detections_of, object_id
@@ -61,7 +61,7 @@ def export_decisions(
 ) -> Written:
     """Write FiftyOne's decisions about a folder on top of those that it was built with.
 
-    Decisions of an existing file stay, unless a newer one contradicts them, or `replace` is True.
+    Decisions of an existing file stay, unless a newer one contradicts them.
 
     Args:
         folder: A dataset or a translation folder that `nirgen browse` has loaded.
@@ -199,7 +199,7 @@ def _edited_box(image: Image, one: Document, was: SubjectBox | None, classes: Se
     return SubjectBox(str(label), bbox)
 
 
-def _decided(actions: Mapping[str, Action], *by: Mapping[str, Any] | None, said: object = None) -> Action | None:
+def _decided(actions: Mapping[str, Action], *by: Document | None, said: object = None) -> Action | None:
     """Return the action of tags; of several, the last one of an operator, or else the first of `actions`."""
     tags = {tag for one in by if one for tag in one.get("tags") or ()}
     decided = [action for tag, action in actions.items() if tag in tags]

@@ -80,7 +80,7 @@ def documents(item: Image, scores: ItemScores | None, layout: Layout, dataset_id
         "kind": "generated" if item.generated else "real",
         "model": item.model_id,
         "sequence": item.sequence,
-        GROUP: layout.group_of(item),
+        GROUP: layout.joined.get(item.key, item.key),
     }
     facts |= {layout.attributes[name]: value for name, value in item.attributes.items()}
     objects = [box.category for box in item.boxes if not box.ignored]
@@ -90,7 +90,7 @@ def documents(item: Image, scores: ItemScores | None, layout: Layout, dataset_id
         troubles = [box.trouble for box in scores.boxes if box.trouble is not None]
         own |= {**scores.image, WORST_BOX: max(troubles, default=None), "note": scores.note or None}
     yield _sample(main_slice(item), item.path, item, scores, facts | own)
-    if item.rgb is not None and layout.shows_rgb(item):
+    if item.rgb is not None and item.key not in layout.covered:
         yield _sample(RGB, item.rgb, item, scores, facts)
 
 

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nirgen.collection import Collection
-    from nirgen.dataset.read import Image
 
 TAKEN = frozenset({*IDENTITY, *DECIDED, *IMAGE_SCORES, BOXES, GROUP, WORST_BOX, "objects", "note"})
 
@@ -48,14 +47,6 @@ class Layout:
     def samples(self) -> int:
         """Return the number of samples in all slices."""
         return sum(self.slices.values())
-
-    def group_of(self, item: Image) -> str:
-        """Return the key that identifies the group of an image."""
-        return self.joined.get(item.key, item.key)
-
-    def shows_rgb(self, item: Image) -> bool:
-        """Return True if the sample of the RGB image belongs to this image."""
-        return item.rgb is not None and item.key not in self.covered
 
 
 def plan_layout(collection: Collection) -> Layout:

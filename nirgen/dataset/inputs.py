@@ -168,7 +168,13 @@ class Inputs:
             open_labels(given.labels, config.policy, images=folder)
             for given, folder in zip(config.inputs, folders, strict=True)
         )
-        _refuse_other_classes(config, labels)
+        for given, file in zip(config.inputs, labels, strict=True):
+            if file.categories != labels[0].categories:
+                ours, others = (", ".join(each.name for each in one.categories) for one in (labels[0], file))
+                raise NirgenError(
+                    f"{file.path}: the labels of '{given.origin}' have the classes {others}, and {labels[0].path.name} "
+                    f"has {ours}; convert both with one policy: nirgen labels FILE -o OUT.json --policy NAME"
+                )
         reader = _Reader(config.codec, config.include_unlabelled, tally, report)
         generated = [reader.generated(each, labels[number], number) for number, each in enumerate(translations)]
         numbered = enumerate(config.real, start=len(translations))
@@ -217,16 +223,6 @@ class Inputs:
         if self.config.policy not in BUILT_IN:
             digests["policy"] = sha256_of(Path(self.config.policy))
         return digests
-
-
-def _refuse_other_classes(config: DatasetConfig, labels: tuple[LabelFile, ...]) -> None:
-    for given, file in zip(config.inputs, labels, strict=True):
-        if file.categories != labels[0].categories:
-            ours, others = (", ".join(each.name for each in one.categories) for one in (labels[0], file))
-            raise NirgenError(
-                f"{file.path}: the labels of '{given.origin}' have the classes {others}, and {labels[0].path.name} has "
-                f"{ours}; convert both with one policy: nirgen labels FILE -o OUT.json --policy NAME"
-            )
 
 
 @dataclass(frozen=True)
