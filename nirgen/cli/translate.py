@@ -57,13 +57,11 @@ Tile = Annotated[
     ),
 ]
 ShardText = Annotated[
-    str | None,
-    typer.Option(metavar="I/N", help="Shard to process, such as 1/4; join with 'nirgen manifest merge'."),
+    str | None, typer.Option(metavar="I/N", help="Shard to process, such as 1/4; join with 'nirgen manifest merge'.")
 ]
 Batch = Annotated[int | None, typer.Option(min=1, help="Batch size.  [default: 1; more on a GPU]")]
 WorkerCount = Annotated[
-    int | None,
-    typer.Option(min=1, help="Threads that read and write images.  [default: one per processor, up to 16]"),
+    int | None, typer.Option(min=1, help="Threads that read and write images.  [default: one per processor, up to 16]")
 ]
 Devices = Annotated[
     str | None,
@@ -74,8 +72,7 @@ Devices = Annotated[
 ]
 EngineName = Annotated[Literal["local", "ray"], typer.Option(help="Execution engine: this machine or a Ray cluster.")]
 RayAddress = Annotated[
-    str | None,
-    typer.Option(metavar="HOST:PORT", help="Address of the Ray cluster.  [default: start one for this run]"),
+    str | None, typer.Option(metavar="HOST:PORT", help="Address of the Ray cluster.  [default: start one for this run]")
 ]
 RayWorkers = Annotated[
     int | None, typer.Option(min=1, help="Ray workers.  [default: one per GPU, else one per machine]")

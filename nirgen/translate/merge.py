@@ -44,11 +44,7 @@ class Merged:
 
 
 def merge_shards(
-    parts: Sequence[Path],
-    out: Path,
-    *,
-    source: Path | None = None,
-    progress: Callable[[int], None] = lambda _: None,
+    parts: Sequence[Path], out: Path, *, source: Path | None = None, progress: Callable[[int], None] = lambda _: None
 ) -> Merged:
     """Join translation folders of shards into one, equal to that of a single run.
 

@@ -38,11 +38,7 @@ def ahead(
 
 
 def behind(
-    pool: ThreadPoolExecutor,
-    function: Callable[[_In], _Out],
-    inputs: Iterable[_In],
-    depth: int,
-    stopwatch: Stopwatch,
+    pool: ThreadPoolExecutor, function: Callable[[_In], _Out], inputs: Iterable[_In], depth: int, stopwatch: Stopwatch
 ) -> Generator[_Out]:
     """Map with at most `depth` results under way, each yielded as soon as possible: for a producer that is slow."""
     waiting: deque[Future[_Out]] = deque()
