@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.collection import Item
+    from nirgen.dataset.read import Image
     from nirgen.progress import Progress
     from nirgen.report.pictures import Painter
     from nirgen.report.survey import Survey
@@ -186,7 +186,7 @@ def _from_the_middle(ranked: Sequence[int]) -> list[int]:
 def make_gallery(
     survey: Survey,
     choice: Choice,
-    items: Iterable[Item],
+    items: Iterable[Image],
     scores: Scores,
     painter: Painter,
     *,
@@ -254,7 +254,7 @@ def make_gallery(
 
 
 def _box_cards(
-    survey: Survey, item: Item, boxes: Sequence[int], scores: Scores, painter: Painter
+    survey: Survey, item: Image, boxes: Sequence[int], scores: Scores, painter: Painter
 ) -> dict[int, dict[str, Any]]:
     """Return the cards of some boxes of one image, which is read once."""
     numbers = [int(survey.boxes.number[box]) for box in boxes]
@@ -275,7 +275,7 @@ def _box_cards(
     return cards
 
 
-def _compare(item: Item, twin: Item | None, title: str, scores: Scores, painter: Painter) -> Iterator[dict[str, Any]]:
+def _compare(item: Image, twin: Image | None, title: str, scores: Scores, painter: Painter) -> Iterator[dict[str, Any]]:
     """Yield an image beside its RGB image, and beside the real NIR image of the same scene if there is one."""
     kind = "generated NIR" if item.generated else "real NIR"
     nir, rgb = painter.nir(item, SLIDER_SIDE, _notes(item, scores)), painter.rgb(item, SLIDER_SIDE)
@@ -288,7 +288,7 @@ def _compare(item: Item, twin: Item | None, title: str, scores: Scores, painter:
         yield {"title": title, "key": item.key, "about": about, "left": ("real NIR", real), "right": (kind, nir)}
 
 
-def _notes(item: Item, scores: Scores) -> list[str]:
+def _notes(item: Image, scores: Scores) -> list[str]:
     """Return the titles of an image's boxes: fidelity and tags."""
     return [
         ", ".join(([] if box.fidelity is None else [f"fidelity {box.fidelity:.2f}"]) + [*box.tags])
@@ -296,7 +296,7 @@ def _notes(item: Item, scores: Scores) -> list[str]:
     ]
 
 
-def describe(item: Item) -> str:
+def describe(item: Image) -> str:
     """Return kind, split and contents of an image: `generated, train, night; 12 car, 2 person`."""
     boxes = Counter(box.category for box in item.boxes if not box.ignored)
     ignored = sum(box.ignored for box in item.boxes)

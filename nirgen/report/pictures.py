@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image
+import PIL.Image
 
 from nirgen import images
 from nirgen.dataset.card import COLOURS, IGNORED
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.collection import Item, ItemBox
+    from nirgen.dataset.read import Box, Image
     from nirgen.labels.file import Category
 
 
@@ -66,7 +66,7 @@ class Window:
     bottom: float
 
     @classmethod
-    def around(cls, box: ItemBox, item: Item) -> Window:
+    def around(cls, box: Box, item: Image) -> Window:
         """Return the box with its surroundings, clipped to the image."""
         x, y, width, height = box.bbox
         side = max(width, height) * (1 + 2 * _MARGIN)
@@ -93,7 +93,7 @@ class Painter:
     colours: Mapping[str, str]  # CSS colours by class
     unreadable: set[str] = field(default_factory=set)  # keys of images whose file exists and can't be read
 
-    def nir(self, item: Item, side: int, notes: Sequence[str] | None = None) -> Picture | None:
+    def nir(self, item: Image, side: int, notes: Sequence[str] | None = None) -> Picture | None:
         """Return the NIR image with its boxes; None if its file is missing or unreadable.
 
         Args:
@@ -106,18 +106,18 @@ class Painter:
             return None
         return _picture(pixels, side, (item.height, item.width), tuple(self._outlines(item, notes)))
 
-    def rgb(self, item: Item, side: int) -> Picture | None:
+    def rgb(self, item: Image, side: int) -> Picture | None:
         """Return the RGB image, without boxes; None if its file is missing or unreadable."""
         pixels = None if item.rgb is None else self._read(item.rgb, item.key, grey=False)
         return None if pixels is None else _picture(pixels, side, (item.height, item.width), ())
 
-    def crops(self, item: Item, numbers: Sequence[int]) -> list[tuple[Picture | None, Picture | None]]:
+    def crops(self, item: Image, numbers: Sequence[int]) -> list[tuple[Picture | None, Picture | None]]:
         """Return the boxes at some positions with their surroundings, in NIR and in RGB."""
         nir = self._read(item.path, item.key, grey=True)
         rgb = None if item.rgb is None else self._read(item.rgb, item.key, grey=False)
         return [(self._crop(nir, item, number), self._crop(rgb, item, number)) for number in numbers]
 
-    def _crop(self, pixels: NDArray[np.uint8] | None, item: Item, number: int) -> Picture | None:
+    def _crop(self, pixels: NDArray[np.uint8] | None, item: Image, number: int) -> Picture | None:
         if pixels is None:
             return None
         box, window = item.boxes[number], Window.around(item.boxes[number], item)
@@ -127,7 +127,7 @@ class Painter:
         outline = Outline(left, top, width, height, self.colours[box.category], ignored=False, title=box.category)
         return _picture(window.of(pixels), CROP_SIDE, full, (outline,))
 
-    def _outlines(self, item: Item, notes: Sequence[str] | None) -> list[Outline]:
+    def _outlines(self, item: Image, notes: Sequence[str] | None) -> list[Outline]:
         """Return the boxes, large ones first, so that small ones can be pointed at."""
         outlines = []
         for number, box in enumerate(item.boxes):
@@ -160,7 +160,7 @@ def _picture(pixels: NDArray[np.uint8], side: int, full: tuple[float, float], ou
     scale = min(1.0, side / max(pixels.shape[:2]))
     size = (max(1, round(pixels.shape[0] * scale)), max(1, round(pixels.shape[1] * scale)))
     file = io.BytesIO()
-    Image.fromarray(np.ascontiguousarray(images.resize(pixels, size))).save(file, "JPEG", quality=JPEG_QUALITY)
+    PIL.Image.fromarray(np.ascontiguousarray(images.resize(pixels, size))).save(file, "JPEG", quality=JPEG_QUALITY)
     return Picture(f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}", size, full, outlines)
 
 

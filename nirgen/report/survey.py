@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.collection import Collection, Item
+    from nirgen.collection import Collection
+    from nirgen.dataset.read import Image
     from nirgen.progress import Progress
     from nirgen.scores import Scores
 
@@ -152,12 +153,12 @@ def survey(collection: Collection, scores: Scores, sampled: int, report: Progres
     )
 
 
-def is_night(item: Item) -> bool:
+def is_night(item: Image) -> bool:
     """Return True if an image is labelled as taken at night."""
     return "night" in item.attributes.get("timeofday", "").lower()
 
 
-def _frame(item: Item, place: Place, classes: frozenset[str]) -> Frame:
+def _frame(item: Image, place: Place, classes: frozenset[str]) -> Frame:
     return Frame(
         key=item.key,
         place=place,

@@ -8,11 +8,12 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from nirgen import images
-from nirgen.dataset.folder import IMAGES, altered, foreign, read_all, read_bytes
+from nirgen.dataset.folder import IMAGES, altered, foreign, read_bytes
 from nirgen.dataset.leaks import SMALL_SIDE
 from nirgen.errors import ImageError, NirgenError
 from nirgen.files import safe_path
 from nirgen.pairs.duplicates import find_near_copies, fingerprint
+from nirgen.progress import in_threads, or_error
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
@@ -95,7 +96,7 @@ def inspect(
         return _inspect(read_bytes(path), path.name, decode=decode, fingerprints=fingerprints)
 
     paths = list(dict.fromkeys(image.path for each in listed for image in each))
-    results = read_all(work, paths, what="images", report=report)
+    results = in_threads(or_error(work, ImageError), paths, "images", report)
     return {path: found for path, found in zip(paths, results, strict=True) if not isinstance(found, ImageError)}
 
 

@@ -15,7 +15,7 @@ from nirgen.scores import IMAGE_SCORES, BoxScores
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nirgen.collection import Item
+    from nirgen.dataset.read import Image
     from nirgen.report.survey import Survey
 
 
@@ -23,7 +23,7 @@ HERE = Path(__file__)
 
 
 @pytest.fixture
-def surveyed(item: Callable[..., Item], given_items: type, given_scores: type) -> Callable[..., Survey]:
+def surveyed(item: Callable[..., Image], given_items: type, given_scores: type) -> Callable[..., Survey]:
     """Survey images by key and trouble; a dict says what else is known of an image."""
 
     def make(
@@ -140,7 +140,7 @@ def test_without_classes_the_quarters_are_shown_as_well(surveyed: Callable[..., 
 
 @pytest.fixture
 def gallery(
-    item: Callable[..., Item], given_items: type, given_scores: type, save_scene: Callable[..., Path], tmp_path: Path
+    item: Callable[..., Image], given_items: type, given_scores: type, save_scene: Callable[..., Path], tmp_path: Path
 ) -> dict[str, Any]:
     """Of two generated images, one with a box in trouble and a real image of the same scene."""
     files = {"path": save_scene(tmp_path / "nir.png", 1), "rgb": save_scene(tmp_path / "rgb.png", 1, colour=True)}
@@ -193,7 +193,7 @@ def test_an_image_is_compared_with_its_photo_and_with_the_real_image_of_its_scen
     ]
 
 
-def test_a_description_counts_the_classes_and_what_is_to_ignore(item: Callable[..., Item]) -> None:
+def test_a_description_counts_the_classes_and_what_is_to_ignore(item: Callable[..., Image]) -> None:
     boxes = [("person", 0, 0, 9, 9), ("car", 0, 0, 9, 9), ("car", 1, 0, 9, 9), ("ignore", 0, 0, 9, 9)]
     made = item("bdd/a", boxes, attributes={"timeofday": "night"})
     assert describe(made) == "generated, train, night; 2 car, 1 person, 1 to ignore"

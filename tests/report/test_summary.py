@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nirgen.collection import Item
+    from nirgen.dataset.read import Image
     from nirgen.report.survey import Survey
 
 
@@ -80,7 +80,7 @@ def test_a_translation_tells_what_failed(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def found(item: Callable[..., Item], given_items: type, given_scores: type) -> Survey:
+def found(item: Callable[..., Image], given_items: type, given_scores: type) -> Survey:
     items = [
         item("a/1", [("car", 0, 0, 9, 9), ("person", 0, 0, 9, 9), ("ignore", 0, 0, 9, 9)]),
         item("b/1", generated=False, rgb_name="1.jpg"),
