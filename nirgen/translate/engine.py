@@ -1,4 +1,4 @@
-"""Engine of translation: items, a translator and a sink in, one row a source out.
+"""Translation of items in this process, to one row a source.
 
 Images are read and decoded in threads, translated in the calling thread, encoded and written in threads; the number of
 workers and the batch size bound the images in flight. A batch that does not fit in memory is halved, an image that does
@@ -24,25 +24,17 @@ from nirgen.translate.ordered import ahead, behind
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from numpy.typing import NDArray
-
     from nirgen.translate.items import Item
     from nirgen.translate.job import Job
     from nirgen.translate.summary import Stopwatch
 
-
-# Images that may wait for others of their size, in batches.
-_BATCHES_WAITING = 4
+_BATCHES_WAITING = 4  # of images that may wait for others of their size
 
 
 def translate_items(
     items: Iterable[Item], job: Job, stopwatch: Stopwatch, stopped: Callable[[], bool]
 ) -> Generator[Row]:
-    """Translate sources and store their outputs, in this process; see `Engine`.
-
-    Raises:
-        OutputError: Nothing can be stored any more.
-    """
+    """Translate sources and store their outputs, in this process; see `Engine`. OutputError if none can be stored."""
     workers, network = job.run.workers, Network(job, stopwatch)
     with ThreadPoolExecutor(workers, thread_name_prefix="nirgen") as pool:
         try:
@@ -136,10 +128,12 @@ class Writer:
             return picture.row
         try:
             with self.stopwatch.timing("encode"):
-                pixels = self._quantised(picture.pixels)
-                if pixels is None:
-                    return picture.failed(f"{picture.item.source!r}: {NOT_FINITE}").row
-                data = images.encode(pixels, self.job.options.format)
+                pixels, options = picture.pixels, self.job.options
+                if pixels.dtype == np.float32:  # not rounded by the device yet
+                    if not np.isfinite(pixels).all():
+                        return picture.failed(f"{picture.item.source!r}: {NOT_FINITE}").row
+                    pixels = images.to_pixels(images.to_channels(pixels, options.channels), options.bit_depth)  # type: ignore[arg-type]
+                data = images.encode(pixels, options.format)  # type: ignore[arg-type]
             with self.stopwatch.timing("write"):
                 digest = hashlib.sha256(data).hexdigest()
                 self.job.sink.write(picture.item, data)
@@ -149,12 +143,3 @@ class Writer:
             return picture.failed(f"{picture.item.source!r}: {NO_MEMORY}").row
         height, width = picture.size
         return replace(picture.row, output=picture.item.output, output_sha256=digest, width=width, height=height)
-
-    def _quantised(self, pixels: NDArray[np.float32] | images.Pixels) -> images.Pixels | None:
-        """Round to levels, if the device has not; None if some values are not finite."""
-        if pixels.dtype != np.float32:
-            return pixels  # type: ignore[return-value]
-        if not np.isfinite(pixels).all():
-            return None
-        options = self.job.options
-        return images.to_pixels(images.to_channels(pixels, options.channels), options.bit_depth)  # type: ignore[arg-type]

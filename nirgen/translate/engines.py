@@ -62,7 +62,7 @@ def choose_engine(
     ray_address: str | None = None,
     ray_workers: int | None = None,
 ) -> Engine:
-    """Return the engine of a named model: on one or several (comma-separated, or `all`) devices, or on a cluster of Ray.
+    """Return the engine of a named model, on one device or several (comma-separated, or `all`), or on a cluster of Ray.
 
     Raises:
         NirgenError: Ray is not installed, or a name of a device is empty.

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from nirgen.translate.summary import Stopwatch
 
-
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -25,8 +24,7 @@ def ahead(
 ) -> Generator[_Out]:
     """Map with `depth` results under way or waiting whenever one is taken: for a consumer that is slow.
 
-    Inputs are taken in the calling thread, as results are taken. The stopwatch gets the length of the queue, and the
-    time that the calling thread waits.
+    Inputs are taken in the calling thread. The stopwatch gets the length of the queue, and the time of waiting.
     """
     waiting: deque[Future[_Out]] = deque()
     for value in inputs:
@@ -52,7 +50,6 @@ def behind(
 
 
 def _take(waiting: deque[Future[_Out]], stopwatch: Stopwatch | None, queue: str) -> _Out:
-    """Wait for the first result."""
     if stopwatch is None:
         return waiting.popleft().result()
     if queue == "input":

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from nirgen.translate.sources import Tree
     from nirgen.translate.url import Place
 
-
 # A run waits this long for the count of its sources before it begins.
 _COUNTING_SECONDS = 1.0
 _NAME_LIMIT_BYTES = 255
@@ -47,32 +46,21 @@ class Survey:
 
 
 class Plan:
-    """The sources of a run in the order of their names, walked anew at each iteration.
+    """The sources of a run, or of its shard, in the order of their names; walked anew at each iteration."""
 
-    Args:
-        root: The folder that the sources' names are relative to.
-        tree: The names.
-        suffix: Ending of the outputs, such as `.png`.
-        shard: The part of the sources that the plan has; None for all.
-    """
-
-    def __init__(self, root: Place, tree: Tree, suffix: str, shard: Shard | None = None) -> None:
-        self.root = root
-        self.shard = shard
+    def __init__(self, root: Place, tree: Tree, suffix: str, shard: Shard | None) -> None:
+        self.root = root  # the sources' names are relative to it
+        self.shard = shard  # None for all
         self._tree = tree
         self._suffix = suffix
-        self._found = 0
+        self._found = 0  # so far
         self._survey: Future[Survey] | None = None
 
     def __iter__(self) -> Iterator[Item]:
         return (item for item in self._walk("") if self.shard is None or self.shard.has(item.source))
 
     def survey(self) -> Survey:
-        """Wait for the count of all sources.
-
-        Raises:
-            NirgenError: A folder can't be listed, is a translation folder, or leads into OUT.
-        """
+        """Wait for the count of all sources; errors as `Tree.entries`."""
         return self._start_count().result()
 
     def count(self) -> int | None:
@@ -106,7 +94,6 @@ class Plan:
             survey.set_exception(error)
 
     def _names(self, prefix: str, tally: Tally) -> Iterator[str]:
-        """The names of all sources, in order."""
         files, folders = self._tree.entries(prefix, tally)
         for name, is_folder in _in_order(files, folders):
             if is_folder:
@@ -115,7 +102,6 @@ class Plan:
                 yield _utf8(prefix + name)
 
     def _walk(self, prefix: str) -> Iterator[Item]:
-        """All sources and their outputs, in order."""
         files, folders = self._tree.entries(prefix, Tally())
         taken = self._taken(prefix, files, folders)
         outputs = dict(zip(files, name_outputs([*files, *(f"{name}/x" for name in taken)], self._suffix), strict=False))
@@ -128,16 +114,15 @@ class Plan:
 
     def _taken(self, prefix: str, files: list[str], folders: list[str]) -> set[str]:
         """The folders whose names an output could have, and that have sources."""
-        if not files:
-            return set()
         ends = {_key(name) for name in folders if name.endswith(self._suffix) or _key(name).endswith(self._suffix)}
-        return {name for name in folders if _key(name) in ends and has_sources(self._tree, f"{prefix}{name}/")}
+        named = (name for name in folders if files and _key(name) in ends)
+        return {name for name in named if has_sources(self._tree, f"{prefix}{name}/")}
 
 
 def make_plan(
     source: Place | None, out: Place, suffix: str, *, listing: Path | None = None, shard: Shard | None = None
 ) -> Plan:
-    """Find the sources and name their outputs; nothing is written.
+    """Find at least one source, and name the outputs; nothing is written. A large folder is still being counted.
 
     Args:
         source: A folder or an image file. With a listing: the folder that the listed names are relative to; None for
@@ -146,9 +131,6 @@ def make_plan(
         suffix: Ending of the outputs, such as `.png`.
         listing: A text file with one path a line, which may be absolute if it lies in the folder.
         shard: The part of the sources to take; None for all.
-
-    Returns:
-        A plan of at least one source. A folder that takes long to walk is still being counted.
 
     Raises:
         NirgenError: There is nothing to translate, source and output folders overlap, or the sources are outputs.
@@ -166,14 +148,7 @@ def make_plan(
 
 
 def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
-    """Name the outputs, by the rules of this module.
-
-    Args:
-        sources: Distinct POSIX paths.
-        suffix: Ending of the outputs, such as `.png`.
-
-    Returns:
-        As many distinct paths, in the same order.
+    """Name the outputs of distinct POSIX paths by distinct ones, in the same order, by the rules of this module.
 
     Example:
         >>> name_outputs(["a/b.jpg", "x.jpg", "X.png"], ".png")
@@ -194,7 +169,6 @@ def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
 
 
 def _folders(source: str) -> Iterator[str]:
-    """All folders above a path."""
     while "/" in source:
         source = source.rpartition("/")[0]
         yield source
