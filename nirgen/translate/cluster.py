@@ -1,7 +1,7 @@
 """Engine for a cluster: Ray Data gives tasks of some sources to actors, and each actor has a worker process.
 
-Ray manages machines: it starts actors where there is room, and gives the task of one that died to another. The worker
-process below an actor manages images: one that kills its process is identified there, as on a single machine.
+Ray starts actors where there is room, and gives the task of one that died to another. An image that kills the worker
+process below an actor is identified there, as on a single machine.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import ConfigError, NirgenError, one_line
-from nirgen.translate.job import Description, describe
+from nirgen.translate.job import Description, Job, Loader, describe
 from nirgen.translate.options import processors
-from nirgen.translate.summary import Stopwatch
+from nirgen.translate.summary import Stopwatch, Totals
 from nirgen.translate.workers import Crew, Setup, WorkerError
 
 if TYPE_CHECKING:
@@ -28,13 +28,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from nirgen.translate.items import Item, Row
-    from nirgen.translate.job import Job, Loader
-    from nirgen.translate.summary import Totals
 
-# Sources of a task, which come back together, and are translated again after their actor died.
-_SOURCES_IN_TASK = {"cpu": 8, "cuda": 64}
-# Tasks that Ray gets at once; it holds all of them in memory, and starts its actors anew for the next ones.
-_TASKS_AT_ONCE = 1_000
+_SOURCES_IN_TASK = {"cpu": 8, "cuda": 64}  # come back together, and are translated again after their actor died
+_TASKS_AT_ONCE = 1_000  # Ray holds all of them in memory, and starts its actors anew for the next ones
 _COLUMN = "pickled"
 _CONNECT_SECONDS = 10.0
 
@@ -43,16 +39,8 @@ class Cluster:
     """An engine of actors on a cluster of Ray.
 
     Sources, outputs, model files and this package must have the same names on every machine: URLs, or paths of a shared
-    file system.
-
-    Args:
-        loader: Makes the model in each worker.
-        address: Address of the cluster, such as `10.0.0.1:6379`; None for one on this machine that ends with the run.
-        workers: Number of workers; None for one a GPU, or else one a machine.
-        device: `cpu` or `cuda`; None for `cpu`, if the cluster has no GPUs.
-
-    Raises:
-        NirgenError: Ray is not installed, or the device is neither.
+    file system. By default the cluster is started on this machine for the run, and has a worker for each GPU, else for
+    each machine. `device` is `cpu` or `cuda`; None for `cpu`, if the cluster has no GPUs.
     """
 
     def __init__(

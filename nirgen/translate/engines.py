@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from nirgen.translate.job import Description, ModelLoader, load_as_described
+from nirgen.translate.job import Description, Engine, Job, ModelLoader, load_as_described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from nirgen.devices import Wanted
     from nirgen.translate.items import Item, Row, Translator
-    from nirgen.translate.job import Engine, Job
     from nirgen.translate.summary import Stopwatch
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from nirgen.errors import ConfigError, ModelError
-from nirgen.translate.items import precision_of
+from nirgen.translate.items import Item, Row, Translator, precision_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nirgen.devices import Wanted
-    from nirgen.translate.items import Item, Row, Translator
     from nirgen.translate.options import RunOptions, TranslateOptions
     from nirgen.translate.stores import Sink, Source
     from nirgen.translate.summary import Stopwatch

@@ -1,8 +1,7 @@
 """`OUT/.nirgen/`: the journal that makes a run resumable, and the merge of its rows with the manifest's.
 
 `journal.jsonl` has one line for each source that is done, appended and flushed; the manifest takes them over when a run
-ends. `lock` keeps a second run out of the folder. Rows are sorted by an external merge sort, so that memory does not
-grow with their number.
+ends. Rows are sorted by an external merge sort, so that memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nirgen.errors import FullError, OutputError
 from nirgen.files import FULL, check_schema, locked
-from nirgen.translate.items import Row
+from nirgen.translate.items import Item, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -27,8 +26,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from types import TracebackType
     from typing import Self
-
-    from nirgen.translate.items import Item
 
 SCHEMA = 1
 FOLDER = ".nirgen"

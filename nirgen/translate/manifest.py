@@ -1,7 +1,6 @@
 """`manifest.parquet`: the result of every source of a translation folder.
 
-One row a source, sorted by `source`, without clocks, hosts or absolute paths: the same sources, model and options give
-the same bytes, however often the run was interrupted. docs/formats.md lists the columns and the file's metadata.
+The same sources, model and options give the same bytes, however often the run was interrupted; see docs/formats.md.
 """
 
 from __future__ import annotations
@@ -112,10 +111,8 @@ def read_header(out: Path) -> Manifest | None:
     if not path.exists():
         return None
     metadata = _metadata(path)
-    options, model, shard = (
-        json.loads(metadata.get(f"nirgen.{part}", "null")) for part in ("options", "model", "shard")
-    )
-    return Manifest((), metadata["nirgen.version"], options, model, shard)
+    parts = [json.loads(metadata.get(f"nirgen.{name}", "null")) for name in ("options", "model", "shard")]
+    return Manifest((), metadata["nirgen.version"], *parts)
 
 
 def iter_rows(out: Path) -> Iterator[Row]:

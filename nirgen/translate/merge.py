@@ -47,15 +47,10 @@ def merge_shards(
 ) -> Merged:
     """Join translation folders of shards into one, equal to that of a single run.
 
-    Nothing is written before the parts have proven to be all shards of one listing, and to cover it once. Images are
-    hard links where the file system allows it, else copies; each is checked by its sha256. A merge that was killed is
-    resumed by the same call.
-
-    Args:
-        parts: The folders, at least one, in any order.
-        out: The folder to write; new, empty, or that of a merge that was killed.
-        source: The folder of the sources, to name missing ones.
-        progress: Called with the number of images in place.
+    Nothing is written before the parts have proven to be all shards of one listing, and to cover it once; OutputError
+    if not, or if OUT has other files. Images are hard links where possible, else copies; each is checked by its sha256.
+    A merge that was killed is resumed by the same call. `source` is the folder of the sources, to name missing ones;
+    `progress` is called with the number of images in place.
     """
     header, shard = _check_headers(parts)
     failed, total = _check_cover(parts, shard, source)

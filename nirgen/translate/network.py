@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -150,7 +149,7 @@ class Network:
         return lambda: done
 
     def _first_tile(self, shape: tuple[int, ...]) -> int:
-        """The largest tile that is smaller than the image and fits in memory by the statement; 0 if none."""
+        """Choose the largest tile that is smaller than the image and fits in memory by the statement; 0 if none."""
         stride = self._translator.stride
         tile = DEFAULT_TILE
         while tile >= max(stride, _SMALLEST_TILE):
@@ -196,20 +195,19 @@ class Network:
         event = torch.cuda.Event() if gpu else None
         if event is not None:
             event.record(torch.cuda.current_stream(self.device))
-        return partial(self._collect, part, copies[0], copies[1], event)
 
-    def _collect(
-        self, part: list[Picture], levels: Tensor, finite: Tensor, event: torch.cuda.Event | None
-    ) -> list[Picture]:
-        if event is not None:
-            with self._stopwatch.timing("model", 0):
-                event.synchronize()
-        return [
-            replace(picture, rgb=None, pixels=values[: picture.size[0], : picture.size[1]])
-            if good
-            else picture.failed(f"{picture.item.source!r}: {NOT_FINITE}")
-            for picture, values, good in zip(part, levels.numpy(), finite.tolist(), strict=True)
-        ]
+        def collect() -> list[Picture]:
+            if event is not None:
+                with self._stopwatch.timing("model", 0):
+                    event.synchronize()
+            return [
+                replace(picture, rgb=None, pixels=values[: picture.size[0], : picture.size[1]])
+                if good
+                else picture.failed(f"{picture.item.source!r}: {NOT_FINITE}")
+                for picture, values, good in zip(part, copies[0].numpy(), copies[1].tolist(), strict=True)
+            ]
+
+        return collect
 
     def _free(self) -> None:
         if self.device.type == "cuda":

@@ -22,10 +22,7 @@ def ahead(
     depth: int,
     stopwatch: Stopwatch | None = None,
 ) -> Generator[_Out]:
-    """Map with `depth` results under way or waiting whenever one is taken: for a consumer that is slow.
-
-    Inputs are taken in the calling thread. The stopwatch gets the length of the queue, and the time of waiting.
-    """
+    """Map with `depth` results under way or waiting whenever one is taken: for a consumer that is slow."""
     waiting: deque[Future[_Out]] = deque()
     for value in inputs:
         waiting.append(pool.submit(function, value))

@@ -1,11 +1,4 @@
-"""Plan of a run: its sources in order, and the names of their outputs.
-
-1. `a/b.jpg` becomes `a/b.png`.
-2. Sources in one folder whose outputs would share a name (letter case and Unicode form aside) all keep their endings:
-   `x.jpg` and `x.png` become `x.jpg.png` and `x.png.png`. So does a source whose output would be named as a folder is.
-
-A plan is walked folder by folder, and holds no more than the names of the folders that it is in.
-"""
+"""Plan of a run: its sources in order, and the names of their outputs, of one folder at a time."""
 
 from __future__ import annotations
 
@@ -20,14 +13,13 @@ from typing import TYPE_CHECKING
 from nirgen.errors import NirgenError
 from nirgen.images import SUFFIXES
 from nirgen.translate.items import Item
-from nirgen.translate.sources import Tally, find_sources, has_sources
+from nirgen.translate.sources import Tally, Tree, find_sources, has_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from nirgen.translate.options import Shard
-    from nirgen.translate.sources import Tree
     from nirgen.translate.url import Place
 
 # A run waits this long for the count of its sources before it begins.
@@ -54,44 +46,38 @@ class Plan:
         self._tree = tree
         self._suffix = suffix
         self._found = 0  # so far
-        self._survey: Future[Survey] | None = None
+        self._survey: Future[Survey] = Future()
 
     def __iter__(self) -> Iterator[Item]:
         return (item for item in self._walk("") if self.shard is None or self.shard.has(item.source))
 
     def survey(self) -> Survey:
         """Wait for the count of all sources; errors as `Tree.entries`."""
-        return self._start_count().result()
+        return self._survey.result()
 
     def count(self) -> int | None:
         """Return the number of sources; None while they are being counted. Errors as `survey`."""
-        return self.survey().planned if self._start_count().done() else None
+        return self.survey().planned if self._survey.done() else None
 
     def begin(self) -> None:
         """Start to count, and wait until that is done or there is a source to begin with; errors as `survey`."""
-        survey = self._start_count()
-        wait([survey], timeout=_COUNTING_SECONDS)
-        while not self._found and not wait([survey], timeout=0.05).done:
+        # A daemon thread: an interrupted run does not wait for it.
+        threading.Thread(target=self._count_all, name="nirgen-count", daemon=True).start()
+        wait([self._survey], timeout=_COUNTING_SECONDS)
+        while not self._found and not wait([self._survey], timeout=0.05).done:
             pass
         self.count()
 
-    def _start_count(self) -> Future[Survey]:
-        if self._survey is None:
-            self._survey = Future()
-            # A daemon thread: an interrupted run does not wait for it.
-            threading.Thread(target=self._count_all, args=(self._survey,), name="nirgen-count", daemon=True).start()
-        return self._survey
-
-    def _count_all(self, survey: Future[Survey]) -> None:
+    def _count_all(self) -> None:
         tally, digest, planned = Tally(), hashlib.sha256(), 0
         try:
             for source in self._names("", tally):
                 digest.update(source.encode() + b"\0")
                 self._found += 1
                 planned += self.shard is None or self.shard.has(source)
-            survey.set_result(Survey(self._found, planned, digest.hexdigest(), tally))
+            self._survey.set_result(Survey(self._found, planned, digest.hexdigest(), tally))
         except BaseException as error:  # noqa: BLE001 - raised by `survey`
-            survey.set_exception(error)
+            self._survey.set_exception(error)
 
     def _names(self, prefix: str, tally: Tally) -> Iterator[str]:
         files, folders = self._tree.entries(prefix, tally)
@@ -124,16 +110,8 @@ def make_plan(
 ) -> Plan:
     """Find at least one source, and name the outputs; nothing is written. A large folder is still being counted.
 
-    Args:
-        source: A folder or an image file. With a listing: the folder that the listed names are relative to; None for
-            the listing's own folder.
-        out: The output folder, which need not exist.
-        suffix: Ending of the outputs, such as `.png`.
-        listing: A text file with one path a line, which may be absolute if it lies in the folder.
-        shard: The part of the sources to take; None for all.
-
-    Raises:
-        NirgenError: There is nothing to translate, source and output folders overlap, or the sources are outputs.
+    With a listing, the names are relative to `source`, or to the listing's own folder. `suffix` is such as `.png`.
+    NirgenError if there is nothing to translate, source and output folders overlap, or the sources are outputs.
     """
     root, tree, where = find_sources(source, out, listing)
     plan = Plan(root, tree, suffix, shard)
@@ -148,7 +126,11 @@ def make_plan(
 
 
 def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
-    """Name the outputs of distinct POSIX paths by distinct ones, in the same order, by the rules of this module.
+    """Name the outputs of distinct POSIX paths by distinct ones, in the same order.
+
+    1. `a/b.jpg` becomes `a/b.png`.
+    2. Sources in one folder whose outputs would share a name (letter case and Unicode form aside), or have that of a
+       folder, keep their endings: `x.jpg` and `x.png` become `x.jpg.png` and `x.png.png`.
 
     Example:
         >>> name_outputs(["a/b.jpg", "x.jpg", "X.png"], ".png")

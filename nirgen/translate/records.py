@@ -21,16 +21,14 @@ from nirgen import runlog
 from nirgen.errors import NirgenError, OutputError
 from nirgen.files import check_schema, is_temporary, locked
 from nirgen.translate.journal import FOLDER, Journal, journal_path, merge_rows, read_journal, to_line
-from nirgen.translate.manifest import NAME, RUN_NAME, iter_rows, read_header, write_rows
-from nirgen.translate.url import Url, reading, reason, writing
+from nirgen.translate.manifest import NAME, RUN_NAME, Manifest, iter_rows, read_header, write_rows
+from nirgen.translate.url import Place, Url, reading, reason, writing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from nirgen.translate.items import Row
-    from nirgen.translate.manifest import Manifest
-    from nirgen.translate.url import Place
 
 RUN_SCHEMA = 1
 # Lines of the journal are put when there are so many, or the first of them has waited so long.
@@ -115,7 +113,7 @@ class Records:
 
 
 class UrlRecords(Records):
-    """The records of a URL, as copies in an empty local folder; NirgenError if the store does not answer, or refuses."""
+    """The records of a URL, as copies in an empty local folder; errors as `url.reading` and `url.writing`."""
 
     def __init__(self, url: Url, folder: Path) -> None:
         super().__init__(folder)
@@ -202,14 +200,7 @@ def _parts(url: Url) -> list[Url]:
 
 @contextmanager
 def open_records(out: Place, *, writes: bool) -> Generator[Records]:
-    """Open the records of a translation folder for the length of a run.
-
-    With `writes`, no other run of this machine may write to the same URL meanwhile.
-
-    Raises:
-        OutputError: Another run is writing there.
-        NirgenError: The store did not answer, or refused.
-    """
+    """Open the records of a translation folder for a run; OutputError if it `writes` to a URL that another run does."""
     if isinstance(out, Path):
         yield Records(out)
         return

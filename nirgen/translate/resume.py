@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import ImageError, OutputError
-from nirgen.translate.items import precision_of
+from nirgen.translate.items import Item, Row, State, precision_of
 from nirgen.translate.journal import join
 from nirgen.translate.manifest import RUN_NAME
 from nirgen.translate.ordered import ahead
@@ -17,7 +17,6 @@ from nirgen.translate.ordered import ahead
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
-    from nirgen.translate.items import Item, Row, State
     from nirgen.translate.job import Job
     from nirgen.translate.plan import Plan
     from nirgen.translate.records import Records
@@ -94,7 +93,7 @@ def _find_state(source: Source, sink: Sink, pair: tuple[Item, Row | None]) -> tu
 
 
 def check_owned(records: Records, plan: Plan, sink: Sink) -> None:
-    """Refuse an OUT that is no translation folder, and has files where outputs would go or a manifest of another kind."""
+    """Refuse an OUT that is no translation folder, and has files where outputs would go or another `run.json`."""
     if records.exist or sink.is_empty():
         return
     taken = [name for name in (RUN_NAME, *(item.output for item in plan if not item.problem)) if sink.has(name)]

@@ -15,31 +15,23 @@ from nirgen._version import __version__
 from nirgen.errors import FullError, ImageError
 from nirgen.runlog import environment
 from nirgen.translate.engines import LocalEngine
-from nirgen.translate.items import precision_of
-from nirgen.translate.job import Job, ModelLoader
+from nirgen.translate.items import Item, Row, State, Translator, precision_of
+from nirgen.translate.job import Engine, Job, ModelLoader
 from nirgen.translate.manifest import Manifest
-from nirgen.translate.options import RunOptions, TranslateOptions
-from nirgen.translate.plan import make_plan
-from nirgen.translate.records import open_records
-from nirgen.translate.resume import check_owned, check_redo, check_unmixed, find_others, find_states
+from nirgen.translate.options import RunOptions, Shard, TranslateOptions
+from nirgen.translate.plan import Plan, make_plan
+from nirgen.translate.records import Records, open_records
+from nirgen.translate.resume import Others, check_owned, check_redo, check_unmixed, find_others, find_states
 from nirgen.translate.stores import Sink, Source
-from nirgen.translate.summary import Count, Stopwatch, Summary
-from nirgen.translate.url import Url, to_place
+from nirgen.translate.summary import Count, Profile, Stopwatch, Summary
+from nirgen.translate.url import Place, Url, to_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from nirgen.devices import Wanted
     from nirgen.progress import Progress
-    from nirgen.translate.items import Item, Row, State, Translator
-    from nirgen.translate.job import Engine
     from nirgen.translate.journal import Journal
-    from nirgen.translate.options import Shard
-    from nirgen.translate.plan import Plan
-    from nirgen.translate.records import Records
-    from nirgen.translate.resume import Others
-    from nirgen.translate.summary import Profile
-    from nirgen.translate.url import Place
 
 
 @dataclass(frozen=True)

@@ -19,16 +19,14 @@ from nirgen.errors import ImageError, NirgenError, OutputError, nearest
 from nirgen.images import SUFFIXES
 from nirgen.translate.journal import FOLDER
 from nirgen.translate.manifest import NAME, is_manifest
-from nirgen.translate.url import Url, exists, is_url, lies_in, reading
+from nirgen.translate.url import Place, Url, exists, is_url, lies_in, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nirgen.translate.url import Place
-
 
 def find_sources(source: Place | None, out: Place, listing: Path | None) -> tuple[Place, Tree, str]:
-    """Return the root of the sources, their names, and a description for errors; arguments and errors as `make_plan`."""
+    """Return the root of the sources, their names, and a description for errors; all else as for `make_plan`."""
     if listing is not None:
         root = listing.parent if source is None else source
         names = read_listing(listing, root)

@@ -13,11 +13,10 @@ from typing import TYPE_CHECKING, Self
 from nirgen.errors import FullError, ImageError, OutputError
 from nirgen.files import FULL, may_pass, retrying, write_whole
 from nirgen.translate.manifest import NAME, RUN_NAME
-from nirgen.translate.url import Url, exists, reading, reason, sha256_of, unreachable, writing
+from nirgen.translate.url import Place, Url, exists, reading, reason, sha256_of, unreachable, writing
 
 if TYPE_CHECKING:
     from nirgen.translate.items import Item
-    from nirgen.translate.url import Place
 
 # No image within the pixel limit is larger than this many bytes a pixel, plus as much metadata.
 _BYTES_PER_PIXEL, _METADATA_BYTES = 16, 256_000_000
@@ -25,7 +24,7 @@ _BAD_NAME = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errn
 
 
 class Source(ABC):
-    """Reads images below a folder or URL, if they are no larger than any of `pixel_limit`; called by several threads."""
+    """Reads images of at most `pixel_limit` pixels below a folder or URL; called by several threads."""
 
     @staticmethod
     def at(root: Place, pixel_limit: int) -> Source:

@@ -1,8 +1,6 @@
-"""An image in overlapping tiles, for images that don't fit in memory as a whole.
+"""Translation of an image in overlapping tiles, blended into bands, and these into the image.
 
-The tiles of a row are blended into a band of the image's width, the bands into the image; memory holds one tile, one
-band and the output. Weights are raised cosines over the whole overlap: where two tiles agree, the result is exactly
-their value.
+Weights are raised cosines over the whole overlap: where two tiles agree, the result is exactly their value.
 """
 
 from __future__ import annotations
@@ -55,14 +53,8 @@ def plan_tiles(height: int, width: int, tile: int, overlap: int, *, stride: int 
     """Cover an image with as few tiles as the overlap allows, evenly spread.
 
     All tiles have one size and begin at multiples of the stride, as the whole frame's features do. The last ones end
-    with the image's padding to the stride.
-
-    Args:
-        height: Rows of the image.
-        width: Columns of the image.
-        tile: Greatest height and width of a tile, a multiple of the stride.
-        overlap: Least overlap of neighbours, a multiple of the stride; less than the tile.
-        stride: Stride of the translator.
+    with the image's padding to the stride. `tile`, their greatest side, and `overlap`, the least of neighbours, are
+    multiples of the translator's stride.
 
     Example:
         >>> plan_tiles(720, 1280, 512, 128)
@@ -146,12 +138,7 @@ def seam_meter(nir: NDArray[np.float32], rgb: NDArray[np.uint8], plan: TilePlan)
 
         seam = (E_lines(nir) + f) / (E_elsewhere(nir) + f) * (E_elsewhere(Y) + f) / (E_lines(Y) + f),  f = 1/4
 
-    It measures steps, not the drift of brightness over a wide overlap.
-
-    Args:
-        nir: (C, H, W) float32 in [0, 1].
-        rgb: (H, W, 3) uint8, its source.
-        plan: The tiles.
+    It measures steps, not the drift of brightness over a wide overlap. `nir` is (C, H, W) float32 in [0, 1], of `rgb`.
     """
     if len(plan) == 1:
         return 1.0

@@ -111,15 +111,6 @@ class Url:
             return [], ""
 
     def _ask(self, action: Callable[[Any, str], _Result]) -> _Result:
-        store, path = self._connect()
-
-        def attempt() -> _Result:
-            with _os_errors():
-                return action(store, path)
-
-        return retrying(attempt, pauses_seconds=_PAUSES_SECONDS, patience_seconds=_PATIENCE_SECONDS)
-
-    def _connect(self) -> tuple[Any, str]:
         protocol = self.text.partition("://")[0]
         if protocol not in PROTOCOLS:
             known = " ".join(f"{each}://" for each in PROTOCOLS)
@@ -138,7 +129,12 @@ class Url:
             ) from error
         if protocol == "s3":
             store.retries = 1
-        return store, path
+
+        def attempt() -> _Result:
+            with _os_errors():
+                return action(store, path)
+
+        return retrying(attempt, pauses_seconds=_PAUSES_SECONDS, patience_seconds=_PATIENCE_SECONDS)
 
 
 Place: TypeAlias = Path | Url

@@ -24,28 +24,21 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from nirgen.errors import NirgenError
-from nirgen.translate.items import Row
-from nirgen.translate.job import Description, describe, load_as_described
+from nirgen.translate.items import Item, Row
+from nirgen.translate.job import Description, Job, Loader, describe, load_as_described
 from nirgen.translate.options import processors
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from nirgen.translate.items import Item
-    from nirgen.translate.job import Job, Loader
     from nirgen.translate.stores import Sink
     from nirgen.translate.summary import Stopwatch
 
 # Messages of a worker, each followed by its values; the parent sends items, None at the end of a round, and STOP.
-ASK: Final = "ask"
-ROW: Final = "row"
-TIMES: Final = "times"
-FAILED: Final = "failed"
-STOP: Final = "stop"
-
+ASK, ROW, TIMES, FAILED, STOP = "ask", "row", "times", "failed", "stop"
 _COMMAND = "import sys; sys.path[:0] = [{path!r}]; from nirgen.translate.workers import main; main({descriptor})"
 _PACKAGE_FOLDER = str(Path(__file__).parents[2])
 # Period of the check for a stop, and the time that workers have to finish batches in flight.
@@ -264,9 +257,8 @@ class _Worker:
             command = _COMMAND.format(path=_PACKAGE_FOLDER, descriptor=theirs.fileno())
             try:
                 self.process = subprocess.Popen(  # noqa: S603 - our own program, and no shell
-                    [sys.executable, "-P", "-c", command],
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-                    start_new_session=True,
+                    [sys.executable, "-P", "-c", command], start_new_session=True, pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 )  # fmt: skip
             except OSError as error:
                 ours.close()
