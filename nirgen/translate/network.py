@@ -98,7 +98,7 @@ class Network:
         return self._fitting[shape]
 
     def _estimate(self, shape: tuple[int, ...]) -> int:
-        """Count the images of a shape that fit by the translator's statement; many if it states nothing."""
+        """Count the images of a shape that fit by the translator's `bytes_per_pixel`; many if it has none."""
         needed = getattr(self._translator, "bytes_per_pixel", None)
         available = available_bytes(self.device)
         if not needed or available is None:
@@ -149,7 +149,7 @@ class Network:
         return lambda: done
 
     def _first_tile(self, shape: tuple[int, ...]) -> int:
-        """Choose the largest tile that is smaller than the image and fits in memory by the statement; 0 if none."""
+        """Choose the largest tile that is smaller than the image and fits in memory; 0 if none."""
         stride = self._translator.stride
         tile = DEFAULT_TILE
         while tile >= max(stride, _SMALLEST_TILE):
