@@ -92,10 +92,8 @@ def _check_headers(parts: Sequence[Path]) -> tuple[Manifest, dict[str, Any]]:
             ("another listing of the sources", shard | {"index": 0} == shards[0] | {"index": 0}),
         ):
             if not same:
-                raise OutputError(
-                    f"{str(part)!r} was made with {what} than {str(parts[0])!r}; "
-                    "translate that shard again as the others"
-                )
+                first = f"{str(parts[0])!r}; translate that shard again as the others"
+                raise OutputError(f"{str(part)!r} was made with {what} than {first}")
     count, indices = shards[0]["count"], Counter(shard["index"] for shard in shards)
     missing = [f"{index}/{count}" for index in range(1, count + 1) if index not in indices]
     doubled = [f"{index}/{count}" for index, times in indices.items() if times > 1]

@@ -52,7 +52,7 @@ class Plan:
         return (item for item in self._walk("") if self.shard is None or self.shard.has(item.source))
 
     def survey(self) -> Survey:
-        """Wait for the count of all sources; errors as `Tree.entries`."""
+        """Wait for the count of all sources; NirgenError if a folder is refused, or can't be listed."""
         return self._survey.result()
 
     def count(self) -> int | None:

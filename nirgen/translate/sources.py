@@ -91,10 +91,7 @@ class Tree(Protocol):
     """Names of sources, folder by folder."""
 
     def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
-        """List the sources and the folders in a folder, whose path ends in a slash or is empty; count skipped entries.
-
-        NirgenError if it can't be listed, is a translation folder, or is OUT.
-        """
+        """List a folder's sources and folders; `prefix` is its path and a slash, or empty; count skipped entries."""
 
 
 def has_sources(tree: Tree, prefix: str) -> bool:
@@ -163,11 +160,15 @@ class Names:
     def checked(cls, root: Place, names: Iterable[str], out: Place) -> Names:
         """Return the named sources, none of them in a translation folder."""
         tree = cls(root, names, out)
-        refuse_translation(root)
-        for prefix in sorted(tree._folders):
-            for name in tree._folders[prefix]:
-                refuse_translation(root / f"{prefix}{name}")
+        for folder in tree.folders():
+            refuse_translation(folder)
         return tree
+
+    def folders(self) -> Iterator[Place]:
+        """Yield all folders on the way to the sources, from the root down."""
+        yield self._root
+        for prefix in sorted(self._folders):
+            yield from (self._root / f"{prefix}{name}" for name in self._folders[prefix])
 
     def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:  # noqa: ARG002 - nothing is skipped
         """List a folder."""
