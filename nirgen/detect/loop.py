@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import ExitStack
+from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,17 +41,7 @@ _KIND = "detector"
 
 
 class RunFolder(BaseFolder):
-    """Folder of a detector's training (docs/detect.md describes its files).
-
-    Args:
-        out: An existing folder, in which no other process trains.
-        config: The run.
-        dataset: Path of the dataset.
-        trained_on: `Split.about` of the training set.
-
-    Raises:
-        OutputError: The folder holds something else than a training of a detector.
-    """
+    """Folder of a detector's training (docs/detect.md describes its files), in which no other process trains."""
 
     def __init__(self, out: Path, config: DetectConfig, dataset: Path, trained_on: dict[str, Any]) -> None:
         super().__init__(out, config, config.keep)
@@ -66,7 +57,6 @@ class RunFolder(BaseFolder):
 
         Raises:
             ConfigError: It is of a run with other settings, another dataset or other images.
-            ModelError: It can't be read.
         """
         path = self.checkpoints.newest()
         if path is None:
@@ -108,29 +98,19 @@ class RunFolder(BaseFolder):
 
     def write_run_json(self, state: State, *, ended: bool) -> None:
         """Write `run.json`: clock, host and versions."""
-        import transformers
-
         about = {"dataset": str(self._dataset.resolve())}
-        self.write_run(state, about, ended=ended, transformers=transformers.__version__)
+        self.write_run(state, about, ended=ended, transformers=version("transformers"))
 
     def _write_model(self, state: State) -> None:
-        """Write the averaged model beside its place, then exchange the two folders."""
+        """Write the averaged model beside its place, then exchange the two folders; the same run, the same bytes."""
         building, old = self.out / _BUILDING, self.out / _OLD
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir()
-        write_network(building, state.average.module, state.network, self.config.size)
-        write_whole(building / ABOUT, (json.dumps(self._about(state), indent=2) + "\n").encode())
-        if self.model.exists():
-            self.model.rename(old)
-        building.rename(self.model)
-        shutil.rmtree(old, ignore_errors=True)
-
-    def _about(self, state: State) -> dict[str, Any]:
-        """Return the values of `nirgen.json`, the same for the same training."""
         model: Any = state.average.module
         kind = str(model.config.model_type)
         assert kind in KINDS
-        return {
+        write_network(building, model, state.network, self.config.size)
+        about = {
             "schema": SCHEMA,
             "nirgen": __version__,
             "id": model_id(model.state_dict(), {"kind": kind}),
@@ -144,14 +124,18 @@ class RunFolder(BaseFolder):
             "start": self.start,
             "dataset": self._trained_on,
         }
+        write_whole(building / ABOUT, (json.dumps(about, indent=2) + "\n").encode())
+        if self.model.exists():
+            self.model.rename(old)
+        building.rename(self.model)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def _refuse_foreign(out: Path) -> None:
     """Refuse a folder that holds something else than a detector's training."""
     path = out / "config.yaml"
     if not path.is_file():
-        strangers = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
-        if strangers:
+        if strangers := sorted(entry.name for entry in out.iterdir() if not entry.name.startswith(".")):
             raise OutputError(f"{out}: holds no run, but '{strangers[0]}'; name a new folder")
         return
     try:
@@ -187,10 +171,7 @@ def train(
     Raises:
         ConfigError: Transformers isn't installed; the device does not exist, or has too little memory; the loss became
             NaN or infinite; or the run in the folder has other settings or another dataset.
-        ImageError: An image can't be read.
-        ModelError: The model or a checkpoint can't be read.
-        NirgenError: The dataset can't be read, or has no boxes.
-        OutputError: Another process trains here, or the folder can't be written, or holds something else.
+        NirgenError: The dataset, an image, the model or the run folder can't be used.
     """
     where = choose_device(device)
     split = dataset if isinstance(dataset, Split) else read_split(dataset, config.split)
@@ -250,13 +231,12 @@ def _loop(
     """Make steps until the end of the run, or until stopped."""
     config = state.config
     clock = Clock(state, state.step / config.steps)
-    asked = False
-    while state.step < config.steps and not asked:
+    over = state.step >= config.steps
+    while not over:
         factor = state.factor
         terms = state.update(*batches.next())
         state.minutes = clock.minutes()
-        asked = stopped()
-        over = state.step >= config.steps or asked
+        over = stopped() or state.step >= config.steps
         share = state.step / config.steps
 
         # log

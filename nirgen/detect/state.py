@@ -25,13 +25,7 @@ _TERMS = ("loss_vfl", "loss_bbox", "loss_giou")  # of the last decoder layer, in
 
 
 class State(BaseState):
-    """Network, moving average, optimizer and counters of a run.
-
-    Args:
-        config: The run.
-        network: The network to train, with heads for the dataset's categories.
-        device: Where it is trained.
-    """
+    """Network, with heads for the dataset's categories, moving average, optimizer and counters of a run."""
 
     counters = ("step", "passed_over", "minutes")
 

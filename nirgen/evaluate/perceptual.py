@@ -86,10 +86,6 @@ class Networks:
         weights: A folder of weight files, searched before torch's cache.
         lpips: Network of LPIPS.
         device: Where they run.
-
-    Raises:
-        NirgenError: `weights` is no folder.
-        ModelError: A file can't be read, or holds another network.
     """
 
     def __init__(self, weights: Path | None, lpips: LpipsNet = "alex", device: torch.device | str = "cpu") -> None:
@@ -189,8 +185,7 @@ class _Given(nn.Module):
 
 def _inception(state: dict[str, Tensor]) -> NoTrainInceptionV3:
     """Build Inception; torch-fidelity unpickles with `weights_only=False`, so it reads bytes written here."""
-    data = io.BytesIO()
-    torch.save(state, data)
+    torch.save(state, data := io.BytesIO())
     data.seek(0)
     return NoTrainInceptionV3("inception-v3-compat", ["2048"], data)  # type: ignore[arg-type]
 

@@ -12,7 +12,7 @@ import numpy as np
 from nirgen import images, templates
 from nirgen._version import __version__
 from nirgen.evaluate import table
-from nirgen.evaluate.measures import MEASURES, OF_SETS, TABLES
+from nirgen.evaluate.measures import CAVEAT, MEASURES, OF_SETS, TABLES
 from nirgen.evaluate.methods import read_frame, shown
 from nirgen.evaluate.summary import Report, notes_on, summarise
 from nirgen.files import make_folder, output_file
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nirgen.evaluate.methods import Frame
-    from nirgen.evaluate.summary import Scores, Settings, Subset
+    from nirgen.evaluate.summary import Scores, Settings
 
 
 SCHEMA = 1
@@ -61,17 +61,6 @@ class Picture:
     zoom: str
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A case on the page."""
-
-    key: str
-    about: str
-    numbers: list[tuple[str, str]]
-    pictures: list[Picture]
-    window: dict[str, float]  # in hundredths of the image's height and width
-
-
 def pictures(frame: Frame, generated: NDArray[np.uint8]) -> tuple[list[Picture], Window]:
     """Return the pictures of a case, and the window that their zooms show."""
     window = worst_window(generated, frame.nir)
@@ -85,14 +74,9 @@ def pictures(frame: Frame, generated: NDArray[np.uint8]) -> tuple[list[Picture],
 
 
 def error_map(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the signed error in colours: white for none, red for too bright, blue for too dark.
+    """Return the signed error of (H, W) images in colours, (H, W, 3): white, red if too bright, blue if too dark.
 
-    Args:
-        generated: (H, W) uint8.
-        real: The same shape.
-
-    Returns:
-        (H, W, 3) uint8; the colours end at an error of `ERROR_RANGE` grey levels.
+    The colours end at an error of `ERROR_RANGE` grey levels.
 
     Example:
         >>> error_map(np.array([[100, 164, 36]], np.uint8), np.full((1, 3), 100, np.uint8)).tolist()
@@ -159,24 +143,22 @@ def extremes(report: Report) -> list[tuple[str, list[int]]]:
     return sections
 
 
-def _show(report: Report, number: int) -> Shown:
+def _show(report: Report, number: int) -> dict[str, Any]:
+    """Return a case as the page shows it; its window is in hundredths of the image's height and width."""
     method, case = report.scores.methods[0], report.scores.cases[number]
     frame = read_frame(case, report.settings.size)
     drawn, window = pictures(frame, method.generate(frame))
     height, width = frame.nir.shape
-    values = report.scores.values[method.name]
     sides = {"top": height, "left": width, "height": height, "width": width}
-    return Shown(
-        key=case.key,
-        about=", ".join(filter(None, (case.category, shown(frame.nir)))),
-        numbers=[
-            (MEASURES[name].title, f"{values[name][number]:.{MEASURES[name].decimals}f}")
-            for name in report.scores.measures
-            if name != "rmse_uint8_wrapped"
-        ],
-        pictures=drawn,
-        window={name: 100 * value / sides[name] for name, value in asdict(window).items()},
-    )
+    values = report.scores.values[method.name]
+    measures = [MEASURES[name] for name in report.scores.measures if name != "rmse_uint8_wrapped"]
+    return {
+        "key": case.key,
+        "about": ", ".join(filter(None, (case.category, shown(frame.nir)))),
+        "numbers": [(each.title, f"{values[each.name][number]:.{each.decimals}f}") for each in measures],
+        "pictures": drawn,
+        "window": {name: 100 * value / sides[name] for name, value in asdict(window).items()},
+    }
 
 
 def make_report(
@@ -206,7 +188,8 @@ def make_report(
     if scores.features and whole.images < 2:
         said += [(MEASURES[name].title, "needs two images at least") for name in OF_SETS]
     said += [(method.name, method.about) for method in scores.methods if method.about]
-    said += table.published_notes(published)
+    said += [(f"published {name}", TABLES[name].title) for name in published]
+    said += [("published", CAVEAT)] if published else []
     return Report(about, scores, settings, subsets, tuple(said), dict(weights), published)
 
 
@@ -227,7 +210,27 @@ def as_dict(report: Report) -> dict[str, Any]:
             }
             for name, measure in MEASURES.items()
         },
-        "subsets": [_subset_as_dict(subset, report.settings) for subset in report.subsets],
+        "subsets": [
+            {
+                "name": subset.name,
+                "images": subset.images,
+                report.settings.bootstrap: subset.groups,
+                "methods": [
+                    {
+                        "method": row.method,
+                        "kind": row.kind,
+                        "estimates": {name: estimate.as_dict() for name, estimate in row.estimates.items()},
+                    }
+                    for row in subset.rows
+                ],
+                "comparisons": [
+                    {"method": each.method, "minus": each.other, "measure": each.measure, "verdict": each.verdict}
+                    | each.difference.as_dict()
+                    for each in subset.comparisons
+                ],
+            }
+            for subset in report.subsets
+        ],
         "published": {
             name: {"title": TABLES[name].title, "rows": dict(TABLES[name].values())} for name in report.published
         },
@@ -258,55 +261,18 @@ def _per_image(report: Report) -> pa.Table:
 
     scores = report.scores
     order = sorted(range(len(scores.cases)), key=lambda number: scores.cases[number].key)
-    rows = [
-        {
-            "method": method.name,
-            "kind": method.kind,
-            "image": scores.cases[i].key,
-            "sequence": scores.cases[i].sequence,
-            "category": scores.cases[i].category,
-            "height": scores.sizes[i][0],
-            "width": scores.sizes[i][1],
-        }
-        | {name: float(scores.values[method.name][name][i]) for name in scores.measures}
-        for method in scores.methods
-        for i in order
-    ]
     texts = ("method", "kind", "image", "sequence", "category")
-    schema = pa.schema(
-        [(name, pa.string()) for name in texts]
-        + [("height", pa.int32()), ("width", pa.int32())]
-        + [(name, pa.float64()) for name in scores.measures],
-        metadata={
-            "nirgen.schema": str(SCHEMA),
-            "nirgen.version": __version__,
-            "nirgen.settings": report.settings.model_dump_json(),
-        },
-    )
-    return pa.Table.from_pylist(rows, schema=schema)
-
-
-def _subset_as_dict(subset: Subset, settings: Settings) -> dict[str, Any]:
-    return {
-        "name": subset.name,
-        "images": subset.images,
-        settings.bootstrap: subset.groups,
-        "methods": [
-            {
-                "method": row.method,
-                "kind": row.kind,
-                "estimates": {name: estimate.as_dict() for name, estimate in row.estimates.items()},
-            }
-            for row in subset.rows
-        ],
-        "comparisons": [
-            {
-                "method": comparison.method,
-                "minus": comparison.other,
-                "measure": comparison.measure,
-                "verdict": comparison.verdict,
-            }
-            | comparison.difference.as_dict()
-            for comparison in subset.comparisons
-        ],
+    rows = []
+    for method in scores.methods:
+        for case, size, i in ((scores.cases[i], scores.sizes[i], i) for i in order):
+            row = zip(texts, (method.name, method.kind, case.key, case.sequence, case.category), strict=True)
+            values = {name: float(scores.values[method.name][name][i]) for name in scores.measures}
+            rows.append({**dict(row), "height": size[0], "width": size[1], **values})
+    fields = [*((name, pa.string()) for name in texts), ("height", pa.int32()), ("width", pa.int32())]
+    metadata = {
+        "nirgen.schema": str(SCHEMA),
+        "nirgen.version": __version__,
+        "nirgen.settings": report.settings.model_dump_json(),
     }
+    schema = pa.schema([*fields, *((name, pa.float64()) for name in scores.measures)], metadata=metadata)
+    return pa.Table.from_pylist(rows, schema=schema)

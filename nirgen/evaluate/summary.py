@@ -175,9 +175,8 @@ def notes_on(subset: Subset, settings: Settings) -> list[str]:
 
 def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settings: Settings) -> Subset:
     by_sequence = settings.bootstrap == "sequences"
-    groups = [
-        case.sequence if by_sequence else case.key for case, there in zip(scores.cases, mask, strict=True) if there
-    ]
+    cases = [case for case, there in zip(scores.cases, mask, strict=True) if there]
+    groups = [case.sequence if by_sequence else case.key for case in cases]
     columns = {
         (method.name, measure): scores.values[method.name][measure][mask]
         for method in scores.methods
@@ -186,18 +185,16 @@ def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settin
     compared = _compared(scores, columns)
     paired = [differences(columns[one, measure], columns[other, measure]) for one, other, measure in compared]
     table = np.stack([*columns.values(), *paired], axis=1)
-    estimates = estimate_means(table, groups, resamples=settings.resamples, seed=settings.seed)
-    by_column = dict(zip(columns, estimates, strict=False))
+    estimates = iter(estimate_means(table, groups, resamples=settings.resamples, seed=settings.seed))
     rows = []
     for method in scores.methods:
-        own = {measure: by_column[method.name, measure] for measure in scores.measures}
-        of_sets = _of_sets(scores, method.name) if name == "all" else {}
-        rows.append(Row(method.name, method.kind, own | of_sets))
+        own = {measure: next(estimates) for measure in scores.measures}
+        rows.append(Row(method.name, method.kind, own | (_of_sets(scores, method.name) if name == "all" else {})))
     comparisons = [
         Comparison(one, other, measure, difference, _verdict(measure, difference))
-        for (one, other, measure), difference in zip(compared, estimates[len(columns) :], strict=True)
+        for (one, other, measure), difference in zip(compared, estimates, strict=True)
     ]
-    return Subset(name, int(mask.sum()), len(set(groups)), tuple(rows), tuple(comparisons))
+    return Subset(name, len(cases), len(set(groups)), tuple(rows), tuple(comparisons))
 
 
 def _compared(scores: Scores, columns: Mapping[tuple[str, str], NDArray[np.float64]]) -> list[tuple[str, str, str]]:
@@ -255,13 +252,6 @@ def evaluate(
 
     RGB and NIR are resized to size x size (bilinear, as in Pillow); outputs are rounded to 8 bits first.
 
-    Args:
-        model: The model.
-        pairs: The pair list.
-        split: The split of it.
-        size: Height and width at which images are translated and compared, in pixels.
-        progress: Progress callback: (images done, total).
-
     Returns:
         A score for each method and subset.
 
@@ -285,13 +275,9 @@ def evaluate(
 
 def as_metrics(scores: list[Score], split: str, size: int = 256) -> list[dict[str, Any]]:
     """Return a model's own scores as its file's header has them: `name`, `value`, `on` of each number."""
-    return [
-        {
-            "name": name,
-            "value": round(value, 4),
-            "on": f"{split}, {score.subset}: {score.images} images at {size}x{size}",
-        }
-        for score in scores
-        if score.method == "model"
-        for name, value in (("PSNR dB", score.psnr), ("SSIM", score.ssim))
-    ]
+    found = []
+    for each in (score for score in scores if score.method == "model"):
+        on = f"{split}, {each.subset}: {each.images} images at {size}x{size}"
+        numbers = {"PSNR dB": each.psnr, "SSIM": each.ssim}
+        found += [{"name": name, "value": round(value, 4), "on": on} for name, value in numbers.items()]
+    return found
