@@ -125,12 +125,7 @@ class Detector:
 
 
 def load_detector(
-    name: str | Path,
-    *,
-    categories: Sequence[str],
-    device: str | None = None,
-    size: int | None = None,
-    seed: int = 0,
+    name: str | Path, *, categories: Sequence[str], device: str | None = None, size: int | None = None, seed: int = 0
 ) -> Detector:
     """Load a detector of given categories, such as one that was trained on COCO, in evaluation mode.
 

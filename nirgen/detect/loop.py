@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import shutil
 from contextlib import ExitStack
-from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -98,8 +97,10 @@ class RunFolder(BaseFolder):
 
     def write_run_json(self, state: State, *, ended: bool) -> None:
         """Write `run.json`: clock, host and versions."""
+        import transformers
+
         about = {"dataset": str(self._dataset.resolve())}
-        self.write_run(state, about, ended=ended, transformers=version("transformers"))
+        self.write_run(state, about, ended=ended, transformers=transformers.__version__)
 
     def _write_model(self, state: State) -> None:
         """Write the averaged model beside its place, then exchange the two folders; the same run, the same bytes."""

@@ -69,7 +69,7 @@ def compare(
     make_folder(out)
     with locked(out / ".lock", busy=f"{out}: another process compares here; wait for it, or name another folder"):
         bench = Bench(plan, out, device, progress, stopped, say)
-        comparison = sum_up(bench.carry_out(plan.runs), plan.test, plan.config, bench.watch("comparing"))
+        comparison = sum_up(bench.carry_out(), plan.test, plan.config, bench.watch("comparing"))
         report.write(comparison, out)
     return comparison
 
@@ -85,7 +85,7 @@ class Bench:
     stopped: Callable[[], bool] = lambda: False
     say: Callable[[str], None] = lambda _line: None
 
-    def carry_out(self, runs: Sequence[Run]) -> list[Judged]:
+    def carry_out(self) -> list[Judged]:
         """Train and evaluate what hasn't been yet.
 
         Returns:
@@ -95,7 +95,7 @@ class Bench:
             KeyboardInterrupt: It was stopped.
             OutputError: The folder holds another comparison.
         """
-        test, config = self.plan.test, self.plan.config
+        test, config, runs = self.plan.test, self.plan.config, self.plan.runs
         load = partial(load_detector, categories=test.names, device=self.device, size=config.train.size)
         base = load(config.train.model)
         _claim(self.out, test, config, base.id)

@@ -231,9 +231,7 @@ def as_dict(report: Report) -> dict[str, Any]:
             }
             for subset in report.subsets
         ],
-        "published": {
-            name: {"title": TABLES[name].title, "rows": dict(TABLES[name].values())} for name in report.published
-        },
+        "published": {name: asdict(TABLES[name]) for name in report.published},
         "notes": [{"about": about, "note": note} for about, note in report.notes],
     }
 

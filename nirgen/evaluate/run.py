@@ -66,7 +66,16 @@ def evaluate_methods(
 
     settings = settings or Settings(bootstrap="images" if pairs is None else "sequences")
     networks = Networks(weights, lpips, choose_device(device))
-    on, cases, training = _cases(ground_truth, pairs, root, split, rgb)
+    training: tuple[Case, ...] = ()
+    if pairs is not None:
+        listed = PairList.read(pairs, root)
+        on, cases = f"split '{split}' of {pairs.name}", by.from_pairs(listed, split)
+        if split != "train" and any(pair.split == "train" for pair in listed.pairs):
+            training = by.from_pairs(listed, "train")
+    elif ground_truth is not None:
+        on, cases = ground_truth.resolve().name, by.from_folders(ground_truth, rgb)
+    else:
+        raise NirgenError("no real NIR images: give their folder, or a pair list")
     methods, notes = _methods(predictions, models, names, cases, size=settings.size, device=device)
     if cases[0].rgb is None:
         notes["floors"] = "none: they need the photos; name their folder with --rgb"
@@ -83,20 +92,6 @@ def evaluate_methods(
     if out is not None:
         write(report, out)
     return report
-
-
-def _cases(
-    ground_truth: Path | None, pairs: Path | None, root: Path | None, split: str, rgb: Path | None
-) -> tuple[str, tuple[Case, ...], tuple[Case, ...]]:
-    """Return a name of the images, their cases, and those that the linear baseline is fitted on."""
-    if pairs is None:
-        if ground_truth is None:
-            raise NirgenError("no real NIR images: give their folder, or a pair list")
-        return ground_truth.resolve().name, by.from_folders(ground_truth, rgb), ()
-    listed = PairList.read(pairs, root)
-    training = split != "train" and any(pair.split == "train" for pair in listed.pairs)
-    on = f"split '{split}' of {pairs.name}"
-    return on, by.from_pairs(listed, split), by.from_pairs(listed, "train") if training else ()
 
 
 def _methods(

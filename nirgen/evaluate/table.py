@@ -121,7 +121,7 @@ def _grid(subset: Subset, published: tuple[str, ...]) -> Grid:
 
     lines = [Line(row.method, row.kind, tuple(cell(row, each) for each in MEASURES.values())) for row in subset.rows]
     for name in published:
-        for method, values in TABLES[name].values():
+        for method, values in TABLES[name].rows.items():
             cells = tuple(Cell(_number(values.get(each.name), each.decimals)) for each in MEASURES.values())
             lines.append(Line(f"{method} ({name}, published)", "published", cells))
     headings = tuple(f"{measure.title} {measure.arrow}" for measure in MEASURES.values())
