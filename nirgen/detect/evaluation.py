@@ -7,6 +7,7 @@ import json
 import math
 from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -88,7 +89,7 @@ def evaluate(
     device: str | None = None,
     size: int | None = None,
     out: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda _stage, _done, _total: None,
 ) -> Evaluation:
     """Evaluate a detector, or detections that another tool made, on a split of a dataset.
 
@@ -119,9 +120,8 @@ def evaluate(
 
         refuse_trained_on(chosen, read_about(model), model)
         detector = load_detector(model, categories=chosen.names, device=device, size=size)
-        results = detect(detector, chosen, progress and (lambda done, total: progress("detecting", done, total)))
-        if progress is not None:
-            progress("judging", 0, None)
+        results = detect(detector, chosen, partial(progress, "detecting"))
+        progress("judging", 0, None)
         shown = Path(model).resolve().name if Path(model).exists() else model
         found = score(chosen, results, settings, {"model": shown, "model_id": detector.id, "size": detector.size})
     else:

@@ -49,7 +49,15 @@ class RunFolder(BaseFolder):
         self.start: dict[str, Any] = {}  # the model that the run started from
         self._dataset = dataset
         self._trained_on = trained_on
-        _refuse_foreign(out)
+        path = out / "config.yaml"
+        strangers = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
+        if strangers and not path.is_file():
+            raise OutputError(f"{out}: holds no run, but '{strangers[0]}'; name a new folder")
+        try:
+            if strangers:
+                DetectConfig.read(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
+        except (ConfigError, OSError, ValueError, TypeError, yaml.YAMLError):
+            raise OutputError(f"{out}: holds a run of another kind (config.yaml); name a new folder") from None
 
     def last(self) -> dict[str, Any] | None:
         """Return the values of the newest checkpoint; None without a checkpoint.
@@ -130,19 +138,6 @@ class RunFolder(BaseFolder):
             self.model.rename(old)
         building.rename(self.model)
         shutil.rmtree(old, ignore_errors=True)
-
-
-def _refuse_foreign(out: Path) -> None:
-    """Refuse a folder that holds something else than a detector's training."""
-    path = out / "config.yaml"
-    if not path.is_file():
-        if strangers := sorted(entry.name for entry in out.iterdir() if not entry.name.startswith(".")):
-            raise OutputError(f"{out}: holds no run, but '{strangers[0]}'; name a new folder")
-        return
-    try:
-        DetectConfig.read(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
-    except (ConfigError, OSError, ValueError, TypeError, yaml.YAMLError):
-        raise OutputError(f"{out}: holds a run of another kind (config.yaml); name a new folder") from None
 
 
 def train(

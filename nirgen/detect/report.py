@@ -36,12 +36,8 @@ CAVEAT = (
 def notes_on(comparison: Comparison) -> list[str]:
     """Return the caveats on the numbers."""
     config, split = comparison.config, comparison.split
-    notes = [
-        (
-            f"every trained arm made {config.train.steps} steps of {config.train.batch} images: equal budgets, so an "
-            "arm of more images saw each one less often"
-        )
-    ]
+    made = f"every trained arm made {config.train.steps} steps of {config.train.batch} images"
+    notes = [f"{made}: equal budgets, so an arm of more images saw each one less often"]
     if len(config.seeds) == 1:
         notes.append("one seed: how much chance in training changes the numbers is unknown, and in no interval")
     elif len(config.seeds) < FEW_SEEDS:

@@ -83,7 +83,9 @@ class State(BaseState):
             try:
                 outputs = self.model(pixel_values=batch, labels=on_device)
             except ValueError as error:  # transformers refuses to match boxes that are NaN
-                if self._finds_boxes(batch):
+                with torch.no_grad():
+                    boxes = self.model(pixel_values=batch).pred_boxes
+                if torch.isfinite(boxes).all():
                     raise
                 raise NotFiniteError("the boxes are nan") from error
         loss: Tensor = outputs.loss
@@ -92,10 +94,6 @@ class State(BaseState):
         if not np.isfinite(terms["loss"]):
             raise NotFiniteError(f"the loss is {terms['loss']}")
         return loss, terms
-
-    @torch.no_grad()
-    def _finds_boxes(self, batch: Tensor) -> bool:
-        return bool(torch.isfinite(self.model(pixel_values=batch).pred_boxes).all())
 
     @property
     def factor(self) -> float:

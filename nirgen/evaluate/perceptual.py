@@ -156,9 +156,9 @@ def fid(generated: NDArray[np.float64], real: NDArray[np.float64]) -> float:
 def kid(generated: NDArray[np.float64], real: NDArray[np.float64]) -> float:
     """Return the kernel inception distance of two sets of features: over all images, or over 100 subsets of 1000."""
     count = min(len(generated), len(real))
-    subsets = {"subsets": 1 if count <= KID_SUBSET else KID_SUBSETS, "subset_size": min(count, KID_SUBSET)}
+    subsets, size = (1 if count <= KID_SUBSET else KID_SUBSETS), min(count, KID_SUBSET)
     with warnings.catch_warnings(action="ignore"):  # it warns each time that it keeps the features
-        metric = KernelInceptionDistance(feature=_Given(real.shape[1]), **subsets)
+        metric = KernelInceptionDistance(feature=_Given(real.shape[1]), subsets=subsets, subset_size=size)
     metric.update(torch.from_numpy(real), real=True)
     metric.update(torch.from_numpy(generated), real=False)
     with torch.random.fork_rng(devices=[]):

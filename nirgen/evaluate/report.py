@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
@@ -52,8 +52,7 @@ class Window:
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """An image of the page, and its part where the error is greatest; both are data URIs."""
 
     title: str
@@ -64,11 +63,17 @@ class Picture:
 def pictures(frame: Frame, generated: NDArray[np.uint8]) -> tuple[list[Picture], Window]:
     """Return the pictures of a case, and the window that their zooms show."""
     window = worst_window(generated, frame.nir)
-    shown = {"real NIR": frame.nir, "generated": generated, "error": error_map(generated, frame.nir)}
-    if frame.rgb is not None:
-        shown = {"photo": frame.rgb, **shown}
+    shown = {} if frame.rgb is None else {"photo": frame.rgb}
+    shown |= {"real NIR": frame.nir, "generated": generated, "error": error_map(generated, frame.nir)}
+    height, width = frame.nir.shape
+    scale = min(1, LONGEST_SIDE / max(height, width))
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
     return [
-        Picture(title, _data_uri(_fitted(image), lossless=title == "error"), _data_uri(window.of(image), lossless=True))
+        Picture(
+            title,
+            _data_uri(images.resize(image, size), "png" if title == "error" else "jpg"),
+            _data_uri(window.of(image), "png"),
+        )
         for title, image in shown.items()
     ], window
 
@@ -101,15 +106,9 @@ def worst_window(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> Windo
     return Window(int(top), int(left), side, side)
 
 
-def _fitted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    scale = min(1, LONGEST_SIDE / max(height, width))
-    return images.resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
-
-
-def _data_uri(image: NDArray[np.uint8], *, lossless: bool) -> str:
-    data = images.encode(np.ascontiguousarray(image), "png" if lossless else "jpg")
-    return f"data:image/{'png' if lossless else 'jpeg'};base64,{base64.b64encode(data).decode()}"
+def _data_uri(image: NDArray[np.uint8], form: Literal["png", "jpg"]) -> str:
+    data = images.encode(np.ascontiguousarray(image), form)
+    return f"data:image/{form.replace('jpg', 'jpeg')};base64,{base64.b64encode(data).decode()}"
 
 
 def render(report: Report) -> str:
@@ -182,9 +181,8 @@ def make_report(
     said = [(MEASURES[name].title if name in MEASURES else name, note) for name, note in notes.items()]
     said += [("intervals", note) for note in notes_on(whole, settings)]
     if "fid" in whole.rows[0].estimates and whole.images < FEW_FOR_FID:
-        said.append(
-            ("FID", f"of {whole.images} images it is far too high; compare only within this table, and rather by KID")
-        )
+        fid = f"of {whole.images} images it is far too high; compare only within this table, and rather by KID"
+        said += [("FID", fid)]
     if scores.features and whole.images < 2:
         said += [(MEASURES[name].title, "needs two images at least") for name in OF_SETS]
     said += [(method.name, method.about) for method in scores.methods if method.about]
