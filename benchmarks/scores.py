@@ -21,7 +21,7 @@ import numpy as np
 from sklearn.datasets import load_sample_images
 
 from nirgen import images
-from nirgen.collection import Item, ItemBox
+from nirgen.dataset.read import Box, Image
 from nirgen.scores.measures import measure, measure_box, measure_image
 from nirgen.scores.planes import Planes
 
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 SIZE = (720, 1280)
 
 
-def make_items(folder: Path, count: int, boxes: int) -> list[Item]:
+def make_items(folder: Path, count: int, boxes: int) -> list[Image]:
     """Write pairs, and describe them with boxes of the sizes that objects have on dashcam frames."""
     rng = np.random.default_rng(0)
     items = []
@@ -45,7 +45,7 @@ def make_items(folder: Path, count: int, boxes: int) -> list[Item]:
             path.write_bytes(images.encode(pixels, image_format))
         rgb_sha256, sha256 = (hashlib.sha256(path.read_bytes()).hexdigest() for path in paths)
         items.append(
-            Item(
+            Image(
                 key=f"made/{number}.jpg",
                 id=number,
                 split="train",
@@ -68,14 +68,14 @@ def make_items(folder: Path, count: int, boxes: int) -> list[Item]:
     return items
 
 
-def make_box(number: int, rng: np.random.Generator) -> ItemBox:
+def make_box(number: int, rng: np.random.Generator) -> Box:
     """A box whose sides are spread evenly in their logarithm, from 12 to 240 pixels."""
     width, height = np.exp(rng.uniform(np.log(12), np.log(240), 2))
     x, y = rng.uniform(0, SIZE[1] - width), rng.uniform(0, SIZE[0] - height)
-    return ItemBox(f"#{number}", number, "car", (x, y, width, height), width * height, False, "car", ())
+    return Box(f"#{number}", number, "car", (x, y, width, height), width * height, False, "car", ())
 
 
-def milliseconds(work: Callable[[Item], object], items: Sequence[Item]) -> float:
+def milliseconds(work: Callable[[Image], object], items: Sequence[Image]) -> float:
     """Of a core, the median over items."""
     taken = []
     for item in items:
@@ -95,7 +95,7 @@ def main() -> None:
         items = make_items(Path(temporary), arguments.pairs, arguments.boxes)
         decoded = {item.key: (images.read(item.path), images.read(item.rgb)) for item in items}  # type: ignore[arg-type]
         planes = {key: Planes.of(images.to_grey(nir), rgb) for key, (nir, rgb) in decoded.items()}
-        steps: dict[str, Callable[[Item], object]] = {
+        steps: dict[str, Callable[[Image], object]] = {
             "all": measure,
             "read the PNG": lambda item: images.read(item.path),
             "read the JPEG": lambda item: images.read(item.rgb),  # type: ignore[arg-type]

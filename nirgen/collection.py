@@ -7,9 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from nirgen.dataset.folder import DATASET_JSON, is_dataset, read_dataset
-from nirgen.dataset.read import Box as ItemBox
-from nirgen.dataset.read import Image as Item
-from nirgen.dataset.read import read, translated_from
+from nirgen.dataset.read import Image, read, translated_from
 from nirgen.errors import NirgenError
 from nirgen.files import find_below, safe_path, sha256_of
 from nirgen.translate.journal import FOLDER, journal_path
@@ -23,7 +21,7 @@ if TYPE_CHECKING:
     from nirgen.translate.items import Row
 
 
-__all__ = ["Collection", "Item", "ItemBox", "open_collection"]
+__all__ = ["Collection", "open_collection"]
 
 
 @dataclass(frozen=True)
@@ -37,9 +35,9 @@ class Collection:
     categories: tuple[Category, ...]  # in the order of their ids; none in a translation folder
     count: int  # images
     origins: tuple[str, ...]  # inputs of a dataset; the name of a translation folder
-    _read: Callable[[], Iterator[Item]] = field(repr=False)
+    _read: Callable[[], Iterator[Image]] = field(repr=False)
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[Image]:
         """Read the images one at a time, sorted by key.
 
         Raises:
@@ -116,10 +114,10 @@ def _open_translation(folder: Path, sources: Mapping[str, Path]) -> Collection:
     )
 
 
-def _translated(folder: Path, origin: str, rows: Sequence[Row], roots: Sequence[Path]) -> Iterator[Item]:
+def _translated(folder: Path, origin: str, rows: Sequence[Row], roots: Sequence[Path]) -> Iterator[Image]:
     for row in rows:
         source = safe_path(row.source, NAME)
-        yield Item(
+        yield Image(
             key=f"{origin}/{row.source}",
             id=None,
             split=None,

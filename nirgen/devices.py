@@ -8,7 +8,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
-from nirgen.errors import ConfigError, nearest
+from nirgen.errors import ConfigError, first_line, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -49,8 +49,9 @@ def choose_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.ones(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device '{name}' can't be used ({reason}); 'nirgen doctor' shows what there is") from None
+        raise ConfigError(
+            f"device '{name}' can't be used ({first_line(error)}); 'nirgen doctor' lists the devices"
+        ) from None
     return device
 
 
@@ -154,11 +155,7 @@ def autocast(precision: Precision, device: torch.device) -> torch.autocast:
 def computing_in(precision: Precision, device: torch.device) -> Generator[None]:
     """Compute in a precision, by deterministic algorithms.
 
-    On a GPU, `fp32` excludes TF32, and cuDNN doesn't benchmark algorithms.
-
-    Args:
-        precision: Of convolutions and matrix products; normalisation stays in float32.
-        device: Where.
+    Normalisation stays in float32. On a GPU, `fp32` excludes TF32, and cuDNN doesn't benchmark algorithms.
     """
     import torch
 
@@ -173,11 +170,7 @@ def computing_in(precision: Precision, device: torch.device) -> Generator[None]:
 def available_bytes(device: torch.device) -> int | None:
     """Return the memory that a device has left, in bytes; None if unknown.
 
-    A CPU's limit is the lower one of machine and control group: the kernel kills a process that exceeds it, and no
-    error can be caught.
-
-    Args:
-        device: Where the model runs.
+    A CPU's limit is the lower one of machine and control group: the kernel kills a process that exceeds it.
     """
     import torch
 

@@ -65,6 +65,11 @@ def nearest(name: str, known: Iterable[str]) -> str:
     return f"; did you mean '{close[0]}'?" if close else ""
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of a library error's text, or its class's name if it has none."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
 def one_line(error: BaseException, limit: int | None = None) -> str:
     r"""Return an error's text as one line of at most `limit` characters.
 

@@ -17,15 +17,12 @@ if TYPE_CHECKING:
 
 
 def discriminator_loss(real: Sequence[Tensor], fake: Sequence[Tensor], kind: GanKind) -> Tensor:
-    """What the discriminators minimise, summed over the scales (Eq. 6) and halved, as is usual.
+    """Return the loss of the discriminators, halved and summed over the scales (Eq. 6); a scalar.
 
     Args:
-        real: One map of raw scores a scale, for real pairs.
-        fake: The same for generated ones.
+        real: A map of raw scores for each scale, of real pairs.
+        fake: The same for generated pairs.
         kind: `vanilla` (Eq. 2, cross-entropy on logits), `lsgan` (least squares) or `hinge`.
-
-    Returns:
-        A scalar.
     """
     terms = []
     for r, f in zip(real, fake, strict=True):
@@ -39,14 +36,11 @@ def discriminator_loss(real: Sequence[Tensor], fake: Sequence[Tensor], kind: Gan
 
 
 def generator_loss(fake: Sequence[Tensor], kind: GanKind) -> Tensor:
-    """The adversarial term of the generator, summed over the scales (Eq. 6).
+    """Return the adversarial term of the generator, summed over the scales (Eq. 6); a scalar.
 
     Args:
-        fake: One map of raw scores a scale, for generated pairs.
+        fake: A map of raw scores for each scale, of generated pairs.
         kind: As in `discriminator_loss`; `vanilla` is the non-saturating form.
-
-    Returns:
-        A scalar.
     """
     if kind == "vanilla":
         return torch.stack([F.softplus(-f).mean() for f in fake]).sum()
@@ -56,14 +50,11 @@ def generator_loss(fake: Sequence[Tensor], kind: GanKind) -> Tensor:
 
 
 def feature_matching_loss(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
-    """Mean absolute difference of the discriminators' inner features, summed over layers (Eq. 5) and scales (Eq. 6).
+    """Return the mean absolute difference of inner features, summed over layers (Eq. 5) and scales (Eq. 6); a scalar.
 
     Args:
-        real: Per scale, the feature maps of its layers for real pairs; no gradient flows into them.
+        real: For each scale, the feature maps of its layers for real pairs; no gradient flows into them.
         fake: The same for generated pairs.
-
-    Returns:
-        A scalar.
     """
     terms = [
         F.l1_loss(f, r.detach())
@@ -74,33 +65,22 @@ def feature_matching_loss(real: Sequence[Sequence[Tensor]], fake: Sequence[Seque
 
 
 def rmse_loss(generated: Tensor, real: Tensor) -> Tensor:
-    """Root of the mean squared error of each image, averaged over the batch: each image counts alike, as in mean PSNR.
-
-    Args:
-        generated: (N, C, H, W) in any range.
-        real: The same shape and range.
-
-    Returns:
-        A scalar.
-    """
+    """Return the root mean squared error of each image of (N, C, H, W), averaged over the batch as in mean PSNR."""
     return (generated - real).square().mean(dim=(1, 2, 3)).add(1e-6).sqrt().mean()
 
 
 def ssim(generated: Tensor, real: Tensor, *, data_range: float, sigma: float = 1.5, radius: int = 5) -> Tensor:
-    """Structural similarity (Wang et al., 2004; Eq. 3), differentiable, over the pixels whose whole window lies inside.
+    """Return the structural similarity (Wang et al., 2004; Eq. 3) of each image, (N,), in [-1, 1]; differentiable.
 
-    The Gaussian window is applied along rows, then columns, as sums of shifted images: with one channel that takes a
-    tenth of the time of a convolution on a processor, and on a GPU nothing of it is rounded to TF32.
+    Only pixels whose whole window lies inside count. The Gaussian window is applied along rows, then columns, as sums
+    of shifted images: with one channel that takes a tenth of the time of a convolution on a CPU, and avoids TF32.
 
     Args:
         generated: (N, C, H, W); H and W at least 2 * radius + 1.
         real: The same shape.
         data_range: Largest minus smallest possible value: 2 for [-1, 1], 255 for 8 bits.
-        sigma: Of the Gaussian window, in pixels.
-        radius: Of the window, in pixels.
-
-    Returns:
-        (N,), in [-1, 1], 1 for equal images.
+        sigma: Deviation of the window, in pixels.
+        radius: Radius of the window, in pixels.
     """
     offsets = torch.arange(-radius, radius + 1, device=real.device, dtype=real.dtype)
     window = torch.exp(offsets.square() / (-2 * sigma**2))
@@ -121,14 +101,11 @@ def ssim(generated: Tensor, real: Tensor, *, data_range: float, sigma: float = 1
 
 
 def warmup_cosine(progress: float, warmup: float) -> float:
-    """Factor on the learning rate: a linear rise, then half a cosine down.
+    """Return the factor on the learning rate, in [0, 1]: a linear rise, then half a cosine down.
 
     Args:
         progress: Share of the run that is done, in [0, 1].
         warmup: Share of the run that the rise takes; 0 for none.
-
-    Returns:
-        A factor in [0, 1].
 
     Example:
         >>> [round(warmup_cosine(p, warmup=0.02), 2) for p in (0.0, 0.01, 0.02, 0.51, 1.0)]

@@ -30,18 +30,15 @@ if TYPE_CHECKING:
 class NirModel:
     """A Pix2Next generator, ready to translate; it is a `nirgen.translate.items.Translator`.
 
+    On a CPU in `fp32`, a faster network with the same weights computes: after a change of the weights, make the model
+    anew.
+
     Args:
         generator: The network, in evaluation mode.
         header: The model file's header.
-        device: Where it runs, such as `cpu` or `cuda:0`.
-        precision: What it computes in.
-        compiled: Compile the network for each size of batch that comes, which takes minutes once; for GPUs.
-
-    Attributes:
-        generator: The network that was given, on its device. On a CPU in float32, a faster double of equal weights
-            computes in its place: after a change of the weights, make the model anew.
-        device: Where it runs.
-        precision: What it computes in. Outputs of another precision differ by a level here and there.
+        device: Device that computes.
+        precision: Precision of the network; outputs in another precision differ by a grey level in places.
+        compiled: Compile the network for each batch size, which takes minutes once; for GPUs.
 
     Example:
         ```python
@@ -75,27 +72,27 @@ class NirModel:
 
     @property
     def stride(self) -> int:
-        """Heights and widths that the network takes are multiples of this; at least 32, to see some context."""
+        """Heights and widths of inputs are multiples of this; at least 32, for some context."""
         return int(np.lcm(self.generator.stride, 32))
 
     @property
     def header(self) -> Mapping[str, Any]:
-        """The model file's header, which a manifest records: the list of training pairs tells leaks later."""
+        """The model file's header; a manifest records it, so that leaks can be detected by the training pairs."""
         return self._header
 
     @property
     def training_pairs(self) -> list[dict[str, str]]:
-        """The pairs that the model was trained on, each with `name`, `rgb_sha256`, `nir_sha256`, `sequence`."""
+        """The training set, each pair with `name`, `rgb_sha256`, `nir_sha256`, `sequence`."""
         return list(self._header.get("training", {}).get("pairs", []))
 
     @property
     def bytes_per_pixel(self) -> int:
-        """Memory that one image takes while it is translated, for each of its padded pixels: an upper bound."""
+        """Upper bound of the memory of a translation, in bytes for each padded pixel of an image."""
         half = self.precision != "fp32"
         return bytes_per_pixel(self.generator.config, bytes_per_value=2 if half else 4)
 
     def describe(self) -> dict[str, Any]:
-        """What runs where, as plain values: `model_id`, `device`, `precision`, `stride`, `bytes_per_pixel`."""
+        """Return `model_id`, `device`, `precision`, `stride`, `bytes_per_pixel` as plain values."""
         return {
             "model_id": self.id,
             "device": str(self.device),
@@ -121,22 +118,11 @@ class NirModel:
 
     @torch.inference_mode()
     def translate_on_device(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
-        """Translate a batch where it is, without waiting for the device.
+        """`translate` for tensors on `device`, without waiting for the device.
 
-        No layer looks from one image of a batch to another. A CPU gains nothing by batches: there, images are computed
-        one by one, and none depends on its neighbours. On a GPU the algorithm, and so the order of summation, may
-        depend on the batch's shape: the same bytes come of batches of the same shape, which is why translation fills
-        the last one up.
-
-        Args:
-            rgb: (N, 3, H, W) uint8 on `device`, sRGB, in any memory format; H and W are multiples of `stride`.
-            sizes: (height, width) of each image without its padding.
-
-        Returns:
-            (N, C, H, W) float32 on `device`: NIR intensity in [0, 1], clamped; C is 1 or 3.
-
-        Raises:
-            ShapeError: H or W is not a multiple of the stride.
+        A CPU gains nothing by batches: images are computed one by one, and none depends on its neighbours. On a GPU the
+        algorithm, and so the order of summation, may depend on the batch's shape: only batches of the same shape give
+        the same bytes, which is why translation fills up the last one.
         """
         if len(sizes) != len(rgb):
             raise ShapeError(f"{len(rgb)} images, but {len(sizes)} sizes; give one size an image")
@@ -145,7 +131,7 @@ class NirModel:
             return torch.cat([self._compute(part) for part in parts])
 
     def _compute(self, rgb: Tensor) -> Tensor:
-        """(n, 3, H, W) uint8 -> (n, C, H, W) float32 in [0, 1]."""
+        """(N, 3, H, W) uint8 -> (N, C, H, W) float32 in [0, 1]."""
         batch = rgb.float().div_(127.5).sub_(1).contiguous(memory_format=self._layout)
         nir: Tensor = self._network(batch)
         return nir.float().add_(1).div_(2).clamp_(0, 1)
@@ -161,12 +147,11 @@ class NirModel:
             image: A PIL image of any mode (its EXIF orientation is applied), or (H, W, 3) uint8 sRGB.
 
         Returns:
-            Near-infrared of the same height and width: a PIL image of mode `L` for a PIL image, (H, W) uint8 for an
-            array.
+            NIR of the same height and width: a PIL image of mode `L` for a PIL image, (H, W) uint8 for an array.
 
         Raises:
-            ShapeError: An array that isn't (H, W, 3) uint8, or is empty.
-            ImageError: A PIL image that can't be read, or is of a mode that has no stated range.
+            ShapeError: The array isn't (H, W, 3) uint8, or is empty.
+            ImageError: The PIL image can't be read, or its mode has no defined range.
         """
         if isinstance(image, Image.Image):
             return Image.fromarray(self._array(images.to_rgb(image)))
@@ -191,12 +176,9 @@ def load_model(
 
     Args:
         name: An embedded name, a `.safetensors` file, or a run folder.
-        device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best there is by default.
-        precision: `fp32`, `bf16`, `fp16`; or `auto`: `bf16` on GPUs that have hardware for it, else `fp32`.
-        compiled: Compile the network for each size of batch that comes, which takes minutes once; for GPUs.
-
-    Returns:
-        The model.
+        device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best available one by default.
+        precision: `fp32`, `bf16`, `fp16`; or `auto`: `bf16` on GPUs with hardware for it, else `fp32`.
+        compiled: Compile the network for each batch size, which takes minutes once; for GPUs.
 
     Raises:
         ModelError: There is no such model, or its file is damaged or of another architecture.
@@ -209,21 +191,18 @@ def load_model(
     return NirModel(generator, header, chosen, computed, compiled=compiled)
 
 
-# What was measured of `compact` and of the released generator on a CPU lies below the count of `bytes_per_pixel` times
-# this; see docs/performance.md.
-_MARGIN = 1.5
+_MARGIN = 1.5  # the measured memory of `compact` and of the released generator lies below; see docs/performance.md
 
 
 def bytes_per_pixel(config: GeneratorConfig, *, bytes_per_value: int = 4) -> int:
-    """Memory that one image takes while it is translated, for each of its padded pixels.
+    """Return an upper bound of the memory of a translation, in bytes for each padded pixel of an image.
 
-    It counts the feature maps that are alive at once where they are most: in each group's first block, its input, the
-    skip joined to it, the normalised copy and the result, beside the stem and all skips that still wait. The weights
-    and what the process has loaded beside come on top.
+    It is the peak of the feature maps alive at once: in each group's first block, its input, the joined skip, the
+    normalised copy and the result, beside the stem and all skips that still wait. Weights are not included.
 
     Args:
         config: The generator.
-        bytes_per_value: 4 in float32, 2 in half precision.
+        bytes_per_value: 4 in `fp32`, 2 in half precision.
     """
     stem, levels = config.stem_channels, len(config.encoder)
     channels, waiting, most = stem, 0.0, float(3 + 2 * stem)

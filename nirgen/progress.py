@@ -13,6 +13,7 @@ THREADS = 4
 
 S = TypeVar("S")
 T = TypeVar("T")
+E = TypeVar("E", bound=Exception)
 
 
 def in_threads(work: Callable[[S], T], items: Sequence[S], stage: str, progress: Progress | None = None) -> Iterator[T]:
@@ -25,3 +26,15 @@ def in_threads(work: Callable[[S], T], items: Sequence[S], stage: str, progress:
             yield result
     finally:
         threads.shutdown(cancel_futures=True)
+
+
+def or_error(work: Callable[[S], T], kind: type[E]) -> Callable[[S], T | E]:
+    """Return `work` with errors of a kind as results."""
+
+    def attempt(item: S) -> T | E:
+        try:
+            return work(item)
+        except kind as error:
+            return error
+
+    return attempt

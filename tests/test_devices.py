@@ -1,4 +1,4 @@
-"""How much memory there is, by what the kernel's files say."""
+"""Precision, and available memory by the kernel's files."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nirgen import devices
-from nirgen.devices import available_bytes, choose_precision, computing_in
+from nirgen.devices import available_bytes, choose_precision, choose_training_precision, computing_in
 from nirgen.errors import ConfigError
 
 CPU = torch.device("cpu")
@@ -16,6 +16,18 @@ CPU = torch.device("cpu")
 
 def test_a_processor_computes_in_float32_unless_asked_otherwise() -> None:
     assert choose_precision("auto", CPU) == "fp32"
+
+
+@pytest.mark.parametrize(
+    ("capabilities", "expected"),
+    [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx2": True}, "fp32")],
+)
+def test_training_takes_bf16_where_the_cpu_has_it(
+    monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: str
+) -> None:
+    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
+    assert choose_training_precision("auto", CPU) == expected
+    assert (choose_training_precision("fp16", CPU), choose_precision("auto", CPU)) == ("fp16", "fp32")
 
 
 @pytest.mark.parametrize("wanted", ["fp32", "bf16", "fp16"])

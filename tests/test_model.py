@@ -204,7 +204,7 @@ print((peak() - before) / 320**2, model.bytes_per_pixel)
 KEEP = """
 import resource
 import numpy as np
-from nirgen.model import keep_freed_memory
+from nirgen.devices import keep_freed_memory
 print(keep_freed_memory())
 np.ones(10_000_000)
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt

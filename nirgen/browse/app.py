@@ -40,10 +40,8 @@ def check_port(address: str, port: int) -> None:
         raise NirgenError(f"{address}:{port}: another program listens there; {remedy}")
     if problem.errno == errno.EACCES:
         raise NirgenError(f"{address}:{port}: needs root; give a port from 1024 on with --port")
-    reason = problem.strerror or str(problem)
-    raise NirgenError(
-        f"{address}: not an address of this machine ({reason}); give one with --address, such as 127.0.0.1"
-    )
+    reason = problem.strerror or problem
+    raise NirgenError(f"{address}: not an address of this machine ({reason}); give one with --address")
 
 
 def _problem(address: str, port: int) -> OSError | None:

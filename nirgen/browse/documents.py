@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from bson import ObjectId
 
     from nirgen.browse.schema import Layout
-    from nirgen.collection import Item, ItemBox
+    from nirgen.dataset.read import Box, Image
     from nirgen.scores import BoxScores, ItemScores
 
 LOADED = "loaded"  # undeclared attribute of `boxes`, hidden from the App: the boxes as they were loaded
@@ -54,7 +54,7 @@ LOADED = "loaded"  # undeclared attribute of `boxes`, hidden from the App: the b
 Document = dict[str, Any]
 
 
-def main_slice(item: Item) -> str:
+def main_slice(item: Image) -> str:
     """Return the slice of an image of the dataset."""
     return NIR if item.generated else REAL_NIR
 
@@ -66,7 +66,7 @@ def object_id(*parts: str) -> ObjectId:
     return ObjectId(hashlib.sha256("\0".join(parts).encode(errors="surrogateescape")).digest()[:12])
 
 
-def documents(item: Item, scores: ItemScores | None, layout: Layout, dataset_id: ObjectId) -> Iterator[Document]:
+def documents(item: Image, scores: ItemScores | None, layout: Layout, dataset_id: ObjectId) -> Iterator[Document]:
     """Build the samples of an image: its own, and that of its RGB image unless another group shows it."""
     now = datetime.now(UTC).replace(tzinfo=None)
     facts: Document = {
@@ -95,7 +95,7 @@ def documents(item: Item, scores: ItemScores | None, layout: Layout, dataset_id:
         yield _sample(RGB, item.rgb, item, scores, facts)
 
 
-def _sample(slice_: str, path: Path, item: Item, scores: ItemScores | None, values: Document) -> Document:
+def _sample(slice_: str, path: Path, item: Image, scores: ItemScores | None, values: Document) -> Document:
     of_boxes = scores.boxes if scores is not None else (None,) * len(item.boxes)
     detections = [_detection(box, of_box, item, slice_) for box, of_box in zip(item.boxes, of_boxes, strict=True)]
     boxes: Document = {"_cls": "Detections", "detections": detections}
@@ -112,7 +112,7 @@ def _sample(slice_: str, path: Path, item: Item, scores: ItemScores | None, valu
     }
 
 
-def _detection(box: ItemBox, scores: BoxScores | None, item: Item, slice_: str) -> Document:
+def _detection(box: Box, scores: BoxScores | None, item: Image, slice_: str) -> Document:
     values = {
         "_cls": "Detection",
         "_id": object_id("box", slice_, box.key),
@@ -130,7 +130,7 @@ def _detection(box: ItemBox, scores: BoxScores | None, item: Item, slice_: str) 
     return {name: value for name, value in values.items() if value is not None}
 
 
-def check(dataset: Any, item: Item) -> None:
+def check(dataset: Any, item: Image) -> None:
     """Read the sample of an image back through FiftyOne's public API and compare it.
 
     Raises:
@@ -172,7 +172,7 @@ class Edits:
     lost: list[str] = field(default_factory=list)  # keys of boxes that the dataset has changed as well
 
 
-def merged(old: Document, new: Document, item: Item, ours: Collection[str], edits: Edits) -> Document:
+def merged(old: Document, new: Document, item: Image, ours: Collection[str], edits: Edits) -> Document:
     """Merge a sample of the dataset with the curator's tags, decisions, edits and own fields.
 
     Args:

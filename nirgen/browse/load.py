@@ -38,8 +38,7 @@ if TYPE_CHECKING:
 
     from bson import ObjectId
 
-    from nirgen.browse.documents import Document
-    from nirgen.collection import Collection, Item
+    from nirgen.collection import Collection
     from nirgen.progress import Progress
     from nirgen.scores import Scores
 
@@ -104,13 +103,14 @@ def _load(
     fiftyone: Any, target: Target, collection: Collection, scores: Scores | None, report: Progress | None
 ) -> Loaded:
     layout = plan_layout(collection)
-    old = target.origin or Origin("", "", "")
+    old, path = target.origin or Origin("", "", ""), collection.folder / SCORES
+    digest = sha256_of(path) if path.is_file() else "not kept"
     origin = Origin(
         folder=str(collection.folder.resolve()),
         kind=collection.kind,
         digest=collection.digest,
         state=layout.state,
-        scores=_digest(collection) if scores is not None else "",
+        scores=digest if scores is not None else "",
         fields=tuple(sorted({*layout.attributes.values(), *layout.counts.values(), *old.fields})),
     )
     done = Loaded(
@@ -122,19 +122,13 @@ def _load(
             return done
         origin.write(dataset)
         declare(dataset, layout, [category.name for category in collection.categories])
-        kept = _Writer(dataset, layout, origin, done).write(collection, scores, target.origin is None, report)
+        ours = _OURS.union(origin.fields)
+        kept = _write(dataset, collection, scores, layout, ours=ours, done=done, report=report)
         _remove_others(dataset, kept, done)
         index(dataset)
         views = _arrange(dataset, collection, layout, before=old.views)
         replace(origin, complete=True, views=views).write(dataset)
     return done
-
-
-def _digest(collection: Collection) -> str:
-    try:
-        return sha256_of(collection.folder / SCORES)
-    except OSError:
-        return "not kept"
 
 
 def _is_current(dataset: Any, old: Origin, new: Origin, samples: int) -> bool:
@@ -155,69 +149,52 @@ def _create(fiftyone: Any, name: str) -> Any:
         ) from None
 
 
-class _Writer:
-    """Writes samples in batches."""
+def _write(
+    dataset: Any,
+    collection: Collection,
+    scores: Scores | None,
+    layout: Layout,
+    *,
+    ours: frozenset[str],
+    done: Loaded,
+    report: Progress | None,
+) -> set[ObjectId]:
+    """Write all samples in batches and return their ids."""
+    from pymongo import InsertOne, ReplaceOne
 
-    def __init__(self, dataset: Any, layout: Layout, origin: Origin, done: Loaded) -> None:
-        self._dataset = dataset
-        self._samples = dataset._sample_collection
-        self._id = dataset._doc.id
-        self._layout = layout
-        self._ours = _OURS | set(origin.fields)
-        self._done = done
-
-    def write(
-        self, collection: Collection, scores: Scores | None, anew: bool, report: Progress | None
-    ) -> set[ObjectId]:
-        """Write all samples and return their ids."""
-        written: set[ObjectId] = set()
-        items, images = collection.items(), 0
-        while batch := list(islice(items, _BATCH)):
-            pairs = [
-                (document, item)
-                for item in batch
-                for document in documents(item, scores.of(item) if scores else None, self._layout, self._id)
-            ]
-            if anew:
-                self._samples.insert_many([document for document, _ in pairs])
-                self._done.changed["added"] += len(pairs)
-            else:
-                self._update(pairs)
-            self._check(batch[0] if not written else None)
-            written.update(document["_id"] for document, _ in pairs)
-            images += len(batch)
-            if report is not None:
-                report("loading", images, collection.count)
-        return written
-
-    def _update(self, pairs: list[tuple[Document, Item]]) -> None:
-        from pymongo import InsertOne, ReplaceOne
-
-        ids = [document["_id"] for document, _ in pairs]
-        before = {document["_id"]: document for document in self._samples.find({"_id": {"$in": ids}})}
-        operations: list[InsertOne[Document] | ReplaceOne[Document]] = []
-        for document, item in pairs:
-            old = before.get(document["_id"])
-            if old is None:
-                operations.append(InsertOne(document))
-                self._done.changed["added"] += 1
-                continue
-            result = merged(old, document, item, self._ours, self._done.edits)
-            if result is not old:
-                operations.append(ReplaceOne({"_id": old["_id"]}, result))
-                self._done.changed["updated"] += 1
+    samples, dataset_id = dataset._sample_collection, dataset._doc.id
+    written: set[ObjectId] = set()
+    items, images = collection.items(), 0
+    while batch := list(islice(items, _BATCH)):
+        new = {
+            document["_id"]: (document, item)
+            for item in batch
+            for document in documents(item, scores.of(item) if scores else None, layout, dataset_id)
+        }
+        old = {document["_id"]: document for document in samples.find({"_id": {"$in": list(new)}})}
+        results = {number: merged(old[number], *new[number], ours, done.edits) for number in new if number in old}
+        changed = [result for number, result in results.items() if result is not old[number]]
+        operations: list[Any] = [InsertOne(document) for number, (document, _) in new.items() if number not in old]
+        operations += [ReplaceOne({"_id": result["_id"]}, result) for result in changed]
         if operations:
-            self._samples.bulk_write(operations, ordered=False)
+            samples.bulk_write(operations, ordered=False)
+        done.changed.update(added=len(new) - len(old), updated=len(changed))
+        if not _exists(dataset_id):
+            samples.drop()  # writing has made the collection again, without a dataset
+            raise gone(done.name)
+        if not written and not changed:
+            check(dataset, batch[0])
+        written.update(new)
+        images += len(batch)
+        if report is not None:
+            report("loading", images, collection.count)
+    return written
 
-    def _check(self, first: Item | None) -> None:
-        """Check that the FiftyOne dataset still exists, and that FiftyOne can read the first sample."""
-        from fiftyone.core.odm import get_db_conn
 
-        if get_db_conn().datasets.find_one({"_id": self._id}, {"_id": 1}) is None:
-            self._samples.drop()  # writing has made the collection again, without a dataset
-            raise gone(self._done.name)
-        if first is not None and not self._done.changed["updated"]:
-            check(self._dataset, first)
+def _exists(dataset_id: ObjectId) -> bool:
+    from fiftyone.core.odm import get_db_conn
+
+    return get_db_conn().datasets.find_one({"_id": dataset_id}, {"_id": 1}) is not None
 
 
 def _remove_others(dataset: Any, kept: set[ObjectId], done: Loaded) -> None:

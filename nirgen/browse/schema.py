@@ -26,7 +26,8 @@ from nirgen.scores import IMAGE_SCORES
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nirgen.collection import Collection, Item
+    from nirgen.collection import Collection
+    from nirgen.dataset.read import Image
 
 TAKEN = frozenset({*IDENTITY, *DECIDED, *IMAGE_SCORES, BOXES, GROUP, WORST_BOX, "objects", "note"})
 
@@ -48,11 +49,11 @@ class Layout:
         """Return the number of samples in all slices."""
         return sum(self.slices.values())
 
-    def group_of(self, item: Item) -> str:
+    def group_of(self, item: Image) -> str:
         """Return the key that identifies the group of an image."""
         return self.joined.get(item.key, item.key)
 
-    def shows_rgb(self, item: Item) -> bool:
+    def shows_rgb(self, item: Image) -> bool:
         """Return True if the sample of the RGB image belongs to this image."""
         return item.rgb is not None and item.key not in self.covered
 

@@ -1,7 +1,4 @@
-"""Command line: parse, call, print.
-
-Each command is a light module whose function imports heavy libraries, so that `--help` answers at once.
-"""
+"""Command line: parse, call, print. Heavy libraries are imported inside the commands, so that `--help` is fast."""
 
 from __future__ import annotations
 
@@ -104,14 +101,10 @@ def main() -> None:
     try:
         execute()
     except SystemExit as end:
-        if isinstance(end.code, int | None) and _is_quiet():
+        others = (thread for thread in threading.enumerate() if thread is not threading.main_thread())
+        if isinstance(end.code, int | None) and all(thread.daemon for thread in others):
             _exit_at_once(end.code or 0)
         raise
-
-
-def _is_quiet() -> bool:
-    """Return True if no other thread would be waited for."""
-    return all(thread.daemon for thread in threading.enumerate() if thread is not threading.main_thread())
 
 
 def _exit_at_once(code: int) -> None:
@@ -135,26 +128,21 @@ def execute() -> None:
         sys.exit(error.exit_code)
 
 
-# What takes URLs.
 TAKES_URLS = frozenset({("translate", "paths")})
+"""Command and parameter that accept URLs."""
 _STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 _OTHERS = ("http", "https", "ftp", "sftp", "file", "hdfs")
-# In a text, perhaps behind a name, as in `bdd=s3://bucket/bdd`. A web page may well be in a text.
+# In a text, also after a name (`bdd=s3://bucket/bdd`). Web addresses are allowed there, such as a licence's.
 _IN_TEXT = re.compile(rf"(?:[^=/\s]*=)?((?:{'|'.join(_STORES)})://.*)", re.DOTALL)
-# A path has lost one of the slashes.
+# pathlib merges the two slashes.
 _AS_PATH = re.compile(rf"({'|'.join((*_STORES, *_OTHERS))}):/+(.*)", re.DOTALL)
 
 
 def without_urls(command: Any) -> Any:
-    """Have every command refuse URLs in its arguments and options, but for those in `TAKES_URLS`.
-
-    A URL that is taken for a path would be looked for, or made, as a folder `s3:` of this machine.
+    """Make every parameter but those in `TAKES_URLS` refuse URLs, which pathlib would take for a folder `s3:`.
 
     Args:
-        command: What `typer.main.get_command` gives; it is changed.
-
-    Returns:
-        The same.
+        command: Command line of `typer.main.get_command`; it is changed and returned.
     """
     for name, parameter in parameters(command):
         if (name, parameter.name) not in TAKES_URLS:
@@ -163,7 +151,7 @@ def without_urls(command: Any) -> Any:
 
 
 def parameters(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[str, Any]]:
-    """The arguments and options of all commands, each with the words of its command."""
+    """Yield the arguments and options of all commands, each with its command's name."""
     for name, child in getattr(command, "commands", {}).items():
         yield from parameters(child, (*words, name))
     if not hasattr(command, "commands"):
@@ -175,9 +163,9 @@ def _refusing(command: str, callback: Callable[..., Any] | None) -> Callable[...
         for each in value if isinstance(value, (list, tuple)) else (value,):
             url = _url(each)
             if url is not None:
-                said = next((flag for flag in parameter.opts if flag.startswith("--")), parameter.metavar)
+                shown = next((flag for flag in parameter.opts if flag.startswith("--")), parameter.metavar)
                 raise NirgenError(
-                    f"{said or parameter.name.upper()} {url!r} is a URL, and 'nirgen {command}' works on local files "
+                    f"{shown or parameter.name.upper()} {url!r} is a URL, and 'nirgen {command}' works on local files "
                     "there; copy it to a folder first (only SRC and OUT of 'nirgen translate' may be URLs)"
                 )
         return value if callback is None else callback(context, parameter, value)
@@ -186,7 +174,6 @@ def _refusing(command: str, callback: Callable[..., Any] | None) -> Callable[...
 
 
 def _url(value: Any) -> str | None:
-    """The URL in a value, as it was written; None if it has none."""
     if isinstance(value, Path):
         match = _AS_PATH.fullmatch(str(value))
         return f"{match[1]}://{match[2]}" if match else None

@@ -1,11 +1,11 @@
-"""`nirgen build-dataset`: translated and real NIR images with their labels as a dataset that detectors train on."""
+"""`nirgen build-dataset`: build a detection dataset from NIR images and labels."""
 
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -19,107 +19,121 @@ if TYPE_CHECKING:
 
     from nirgen.dataset.build import Built
     from nirgen.dataset.config import DatasetConfig
-    from nirgen.dataset.plan import Plan
 
 
 _WAYS = {"hardlink": "hard links", "symlink": "symbolic links", "copy": "copies", "encoded": "encoded anew"}
 _WITH_APPLY = {"out", "apply", "replace", "yes", "as_json", "dry_run"}
 
+Generated = Annotated[
+    list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of 'nirgen translate'; repeatable.")
+]
+Labels = Annotated[
+    list[Path] | None,
+    typer.Option(metavar="FILE", help="Labels of its RGB images, one per --generated, in order."),
+]
+Real = Annotated[list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of real NIR images; repeatable.")]
+RealLabels = Annotated[
+    list[Path] | None, typer.Option(metavar="FILE", help="Labels of real images, one per --real, in order.")
+]
+RealPairs = Annotated[
+    list[str] | None,
+    typer.Option(
+        metavar="[NAME=]FILE", help="Pair list of real images: their splits, sequences and RGB images; repeatable."
+    ),
+]
+Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="D", help="Dataset folder to write.")]
+PolicyName = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME|FILE",
+        help="Class policy for labels not converted by 'nirgen labels'.  "
+        "[default: {dataset.config:DatasetConfig.policy}]",
+    ),
+]
+Shares = Annotated[
+    str | None,
+    typer.Option(metavar="SHARES", help="Split shares for real images without a split: train=0.8,val=0.1,test=0.1."),
+]
+SplitBy = Annotated[
+    Literal["sequence", "frame"] | None,
+    typer.Option(help="Unit that --split keeps whole.  [default: {dataset.config:DatasetConfig.split_by}]"),
+]
+Limit = Annotated[int | None, typer.Option(min=0, help="Maximum number of generated images.  [default: all]")]
+GeneratedPerReal = Annotated[
+    float | None, typer.Option(min=0, help="Maximum number of generated images per real training image.")
+]
+Balance = Annotated[
+    Literal["class", "weather", "timeofday", "scene"] | None,
+    typer.Option(help="Attribute to balance when sampling generated images."),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(min=0, help="Random seed of splits and sampling.  [default: {dataset.config:DatasetConfig.seed}]"),
+]
+Files = Annotated[
+    Literal["hardlink", "symlink", "copy"] | None,
+    typer.Option(help="Method of placing images in D.  [default: {dataset.config:DatasetConfig.files}]"),
+]
+Codec = Annotated[
+    Literal["png", "jpg"] | None, typer.Option(help="Format to encode all images in.  [default: as they are]")
+]
+Channels = Annotated[
+    Literal["1", "3"] | None,
+    typer.Option(help="Channels to encode all images with; 3 are equal copies.  [default: as they are]"),
+]
+Formats = Annotated[str | None, typer.Option(metavar="LIST", help="Further formats besides COCO: yolo,hf,rfdetr.")]
+Licence = Annotated[str | None, typer.Option(help="Licence of the dataset, for its card.")]
+Curation = Annotated[Path | None, typer.Option(metavar="FILE", help="Decisions of 'nirgen curation export' to apply.")]
+IncludeUnlabelled = Annotated[
+    bool,
+    typer.Option("--include-unlabelled", help="Include images without a label entry, as images without objects."),
+]
+NearDuplicates = Annotated[
+    bool,
+    typer.Option("--near-duplicates/--no-near-duplicates", help="Search near-duplicates across splits."),
+]
+AllowLeak = Annotated[
+    bool,
+    typer.Option("--allow-leak", help="Build despite leaks from training into val or test; the card states them."),
+]
+Replace = Annotated[bool, typer.Option("--replace", help="Replace the dataset in D.")]
+PlanFile = Annotated[Path | None, typer.Option("--plan", metavar="FILE", help="Plan file to write, without building.")]
+Apply = Annotated[
+    Path | None, typer.Option(metavar="FILE", help="Plan file to build from; its inputs must be unchanged.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Build without asking.")]
+
 
 def build_dataset(
     ctx: typer.Context,
-    generated: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of 'nirgen translate'; repeatable.")
-    ] = None,
-    labels: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Labels of its RGB images, one per --generated, in order."),
-    ] = None,
+    generated: Generated = None,
+    labels: Labels = None,
     sources: options.Sources = None,
-    real: Annotated[
-        list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of real NIR images; repeatable.")
-    ] = None,
-    real_labels: Annotated[
-        list[Path] | None, typer.Option(metavar="FILE", help="Labels of real images, one per --real, in order.")
-    ] = None,
-    real_pairs: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="[NAME=]FILE", help="Pair list of real images: their splits, sequences and RGB images; repeatable."
-        ),
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", "-o", metavar="D", help="Dataset folder to write.")] = None,
-    policy: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME|FILE",
-            help="Class policy for labels not converted by 'nirgen labels'.  "
-            "[default: {dataset.config:DatasetConfig.policy}]",
-        ),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(
-            metavar="SHARES", help="Split shares for real images without a split: train=0.8,val=0.1,test=0.1."
-        ),
-    ] = None,
-    split_by: Annotated[
-        Literal["sequence", "frame"] | None,
-        typer.Option(help="Unit that --split keeps whole.  [default: {dataset.config:DatasetConfig.split_by}]"),
-    ] = None,
-    limit: Annotated[
-        int | None, typer.Option(min=0, help="Maximum number of generated images.  [default: all]")
-    ] = None,
-    generated_per_real: Annotated[
-        float | None, typer.Option(min=0, help="Maximum number of generated images per real training image.")
-    ] = None,
-    balance: Annotated[
-        Literal["class", "weather", "timeofday", "scene"] | None,
-        typer.Option(help="Attribute to balance when sampling generated images."),
-    ] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(min=0, help="Random seed of splits and sampling.  [default: {dataset.config:DatasetConfig.seed}]"),
-    ] = None,
-    files: Annotated[
-        Literal["hardlink", "symlink", "copy"] | None,
-        typer.Option(help="Method of placing images in D.  [default: {dataset.config:DatasetConfig.files}]"),
-    ] = None,
-    codec: Annotated[
-        Literal["png", "jpg"] | None, typer.Option(help="Format to encode all images in.  [default: as they are]")
-    ] = None,
-    channels: Annotated[
-        Literal["1", "3"] | None,
-        typer.Option(help="Channels to encode all images with; 3 are equal copies.  [default: as they are]"),
-    ] = None,
-    formats: Annotated[
-        str | None, typer.Option(metavar="LIST", help="Further formats besides COCO: yolo,hf,rfdetr.")
-    ] = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of the dataset, for its card.")] = None,
-    curation: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Decisions of 'nirgen curation export' to apply.")
-    ] = None,
-    include_unlabelled: Annotated[
-        bool,
-        typer.Option("--include-unlabelled", help="Include images without a label entry, as images without objects."),
-    ] = False,
-    near_duplicates: Annotated[
-        bool,
-        typer.Option("--near-duplicates/--no-near-duplicates", help="Search near-duplicates across splits."),
-    ] = True,
-    allow_leak: Annotated[
-        bool,
-        typer.Option("--allow-leak", help="Build despite leaks from training into val or test; the card states them."),
-    ] = False,
-    replace: Annotated[bool, typer.Option("--replace", help="Replace the dataset in D.")] = False,
-    plan_file: Annotated[
-        Path | None, typer.Option("--plan", metavar="FILE", help="Plan file to write, without building.")
-    ] = None,
-    apply: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Plan file to build from; its inputs must be unchanged.")
-    ] = None,
+    real: Real = None,
+    real_labels: RealLabels = None,
+    real_pairs: RealPairs = None,
+    out: Out = None,
+    policy: PolicyName = None,
+    split: Shares = None,
+    split_by: SplitBy = None,
+    limit: Limit = None,
+    generated_per_real: GeneratedPerReal = None,
+    balance: Balance = None,
+    seed: Seed = None,
+    files: Files = None,
+    codec: Codec = None,
+    channels: Channels = None,
+    formats: Formats = None,
+    licence: Licence = None,
+    curation: Curation = None,
+    include_unlabelled: IncludeUnlabelled = False,
+    near_duplicates: NearDuplicates = True,
+    allow_leak: AllowLeak = False,
+    replace: Replace = False,
+    plan_file: PlanFile = None,
+    apply: Apply = None,
     dry_run: options.DryRun = False,
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Build without asking.")] = False,
+    yes: Yes = False,
     as_json: options.AsJson = False,
 ) -> None:
     """Build a detection dataset from NIR images and labels.
@@ -157,16 +171,16 @@ def build_dataset(
     )
     settings |= _inputs("generated", generated or [], labels or [], "sources", sources or [])
     settings |= _inputs("real", real or [], real_labels or [], "pairs", real_pairs or [])
-    from nirgen.dataset.build import refuse_leaks
+    from nirgen.dataset.build import build, refuse_leaks
     from nirgen.dataset.contents import summarise
     from nirgen.dataset.planner import apply_plan, make_plan, write_plan
 
     with progress("nothing was written") as report:
-        plan = apply_plan(apply, report) if apply is not None else make_plan(_config(settings, split), report)
+        plan = make_plan(_config(settings, split), report) if apply is None else apply_plan(apply, report)
     summary = summarise(plan)
     if not as_json:
-        anew = plan.config.codec is not None or plan.config.channels is not None
-        print_plan(summary, how=_WAYS["encoded" if anew else plan.config.files])
+        encoded = plan.config.codec is not None or plan.config.channels is not None
+        print_plan(summary, how=_WAYS["encoded" if encoded else plan.config.files])
     elif stop or (plan.leaks and not plan.config.allow_leak):
         typer.echo(json.dumps({"plan": summary}))
     refuse_leaks(plan)
@@ -178,7 +192,8 @@ def build_dataset(
         return
     if not (yes or apply):
         typer.confirm(f"write it to {out}?", abort=True)
-    built = _build(plan, out, replace=replace)
+    with progress(f"{out} is as it was; run the same command again") as report:
+        built = build(plan, out, replace=replace, progress=report)
     if as_json:
         values = {**asdict(built), "out": str(built.out)}
         typer.echo(json.dumps({"plan": summary, "built": values}))
@@ -187,7 +202,6 @@ def build_dataset(
 
 
 def _check_usage(ctx: typer.Context, *, out: Path | None, stop: bool, asks: bool, as_json: bool) -> None:
-    """Refuse what can be refused before the long work begins."""
     if ctx.params["apply"] is not None:
         given = [name for name in ctx.params if str(ctx.get_parameter_source(name)).endswith("COMMANDLINE")]
         strange = sorted(set(given) - _WITH_APPLY)
@@ -216,7 +230,7 @@ def _config(settings: Mapping[str, Any], split: str | None) -> DatasetConfig:
 def _inputs(
     kind: str, folders: Sequence[str], labels: Sequence[Path], extra: str, extras: Sequence[str]
 ) -> dict[str, Any]:
-    """The inputs of a kind: labels by position, what else there is by position or by name."""
+    """Return the inputs of a kind; labels match by position, `extras` by name or position."""
     if len(labels) != len(folders):
         option = "--labels" if kind == "generated" else "--real-labels"
         raise typer.BadParameter(f"each --{kind} has its {option}: {len(folders)} and {len(labels)} were given")
@@ -231,13 +245,6 @@ def _inputs(
             raise typer.BadParameter(f"{text}: no --{kind} that it could belong to")
         wanted[0][extra] = path
     return {kind: inputs}
-
-
-def _build(plan: Plan, out: Path, *, replace: bool) -> Built:
-    from nirgen.dataset.build import build
-
-    with progress(f"{out} is as it was; run the same command again") as report:
-        return build(plan, out, replace=replace, progress=report)
 
 
 def _print_built(built: Built) -> None:

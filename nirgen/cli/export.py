@@ -1,4 +1,4 @@
-"""`nirgen export`: a model for programs that know nothing of nirgen."""
+"""`nirgen export`: export a model as ONNX."""
 
 from __future__ import annotations
 
@@ -31,4 +31,4 @@ def export(
     loaded = load_model(model, device="cpu", precision="fp32")
     difference = export_onnx(loaded.generator, loaded.header, loaded.stride, output)
     typer.echo(f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB")
-    typer.echo(f"sides are multiples of {loaded.stride}; the greatest difference from torch is {difference:.1e} of 1")
+    typer.echo(f"sides are multiples of {loaded.stride}; the largest difference from torch is {difference:.1e}")

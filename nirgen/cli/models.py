@@ -1,4 +1,4 @@
-"""`nirgen models`: what models there are, what one is, and weights of other projects in and out."""
+"""`nirgen models`: list, describe, import and export models."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def list_models(as_json: options.AsJson = False) -> None:
         return
     for name, header in headers.items():
         typer.echo(f"{name}  {header['model_id'][:12]}  {header['licence']}")
-    typer.echo("Any .safetensors file that nirgen wrote, and any run folder, is a model too: name its path.")
+    typer.echo("The path of a .safetensors file that nirgen wrote, or of a run folder, names a model too.")
 
 
 @app.command("info")
@@ -80,7 +80,7 @@ def _print_extractor(path: Path, config: InternImageConfig, *, as_json: bool) ->
     _print_rows(
         {
             "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
-            "holds": "weights that a training run starts its extractor from (extractor.weights); no model by itself",
+            "holds": "initial weights of an extractor (extractor.weights of a training); no complete model",
             **{name: str(value) for name, value in config.model_dump().items()},
         }
     )

@@ -84,13 +84,13 @@ Resamples = Annotated[
 _SIZE = re.compile(r"([1-9]\d*)[xX]([1-9]\d*)")
 
 
-def parse_size(text: str | None, flag: str = "--size") -> tuple[int, int] | None:
+def parse_size(text: str | None) -> tuple[int, int] | None:
     """Return (height, width) in pixels of a text such as `720x1280`."""
     if text is None:
         return None
     match = _SIZE.fullmatch(text)
     if match is None:
-        raise typer.BadParameter(f"{flag} is HEIGHTxWIDTH in pixels, such as 720x1280, not {text!r}")
+        raise typer.BadParameter(f"--size is HEIGHTxWIDTH in pixels, such as 720x1280, not {text!r}")
     return int(match[1]), int(match[2])
 
 
@@ -131,8 +131,6 @@ class Group(typer.Typer):
 
 
 _DEFAULT = re.compile(r"\{([\w.]+):([\w.]+)\}")
-
-
 _METAVARS = {int: "INT", float: "FLOAT", str: "TEXT", list[str]: "TEXT"}
 
 

@@ -150,7 +150,6 @@ def show(
     *,
     right: Container[int] = (),
     ruled: bool = False,
-    title: str | None = None,
 ) -> None:
     """Print a table as wide as the terminal, or 120 characters into a file, without blanks at the ends of lines.
 
@@ -159,14 +158,13 @@ def show(
         rows: Cells of each row.
         right: Positions of the columns that are set right.
         ruled: Draw a line below the headings.
-        title: Line above the table.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     look: dict[str, Any] = {"box": box.SIMPLE_HEAD} if ruled else {"box": None, "padding": (0, 2, 0, 0)}
-    table = Table(title=title, show_header=any(columns), pad_edge=False, show_edge=False, **look)
+    table = Table(show_header=any(columns), pad_edge=False, show_edge=False, **look)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number in right else "left", overflow="fold")
     for row in rows:

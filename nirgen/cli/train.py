@@ -1,4 +1,4 @@
-"""`nirgen train`: a generator from RGB-NIR pairs."""
+"""`nirgen train`: train a generator on RGB-NIR pairs."""
 
 from __future__ import annotations
 
@@ -69,13 +69,14 @@ def train(
 
 
 def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None, *, allow_changes: bool) -> None:
-    """Train, then judge the model; leave with code 130 if the run was stopped."""
-    announce("loading torch")
-    from nirgen.train.loop import train as run
+    """Train, then evaluate the model; exit with code 130 if the run was stopped."""
+    follows = os.environ.get("RANK", "0") != "0"  # one of several processes; the first of them prints
+    announce("loading torch", quiet=follows)
+    from nirgen.train import train as run
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     kept = f"the same command goes on from the last checkpoint in {out}"
-    with stoppable(kept, second="raise", quiet=os.environ.get("RANK", "0") != "0") as stop, bars(final="train") as bar:
+    with stoppable(kept, second="raise", quiet=follows) as stop, bars(final="train") as bar:
         outcome = run(
             pairs,
             settings,
@@ -95,43 +96,32 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
         typer.echo(f"{outcome.model}")
         raise typer.Exit(130)
     if any(pair.split == "val" for pair in pairs.pairs):
-        with stoppable(f"{outcome.model} is whole, but its card has no numbers"):
+        with stoppable(f"{outcome.model} is complete, but its card has no scores"):
             _judge(outcome.model, pairs, device)
     typer.echo(f"{outcome.model}")
 
 
 def _describe(settings: TrainConfig, pairs: PairList) -> None:
-    """Print the resolved settings, and what a run of them would be."""
+    """Print the resolved settings and the size of the run."""
     import yaml
 
-    from nirgen.models.checkpoint import build
-    from nirgen.train.monitor import chosen_pairs
+    from nirgen.train import describe
 
-    chosen = pairs.split("train").pairs
+    about = describe(pairs, settings)
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
-    sequences = len({pair.sequence for pair in chosen})
-    judged = len(chosen_pairs(pairs, settings.save).pairs)
-    parameters = sum(parameter.numel() for parameter in build(settings.generator).parameters())
-    typer.echo(f"# {len(chosen)} pairs of {sequences} sequences to train on, {judged} to judge by", err=True)
+    sequences = f"{about.pairs} training pairs of {about.sequences} sequences"
+    typer.echo(f"# {sequences}, {about.validated} pairs for validation", err=True)
     budget = f", in {settings.max_minutes:g} minutes at most" if settings.max_minutes else ""
-    typer.echo(f"# {parameters:,} parameters, {settings.total_steps(len(chosen)):,} steps{budget}", err=True)
+    typer.echo(f"# {about.parameters:,} parameters, {about.steps:,} steps{budget}", err=True)
 
 
 def _judge(model: Path, pairs: PairList, device: str | None) -> None:
-    """Print the model's numbers on the split `val`, and write them into its header and card."""
     from nirgen.cli.evaluate import print_scores
     from nirgen.errors import NirgenError
-    from nirgen.evaluate import as_metrics, evaluate
-    from nirgen.model import load_model
-    from nirgen.models.checkpoint import record_metrics
-    from nirgen.train.export import write_card
+    from nirgen.train import judge
 
-    typer.echo("judging the model on the split 'val'", err=True)
+    typer.echo("evaluating the model on the split 'val'", err=True)
     try:
-        scores = evaluate(load_model(model, device=device), pairs)
-    except NirgenError as error:  # the model is there, whatever can't be said of it
-        typer.echo(f"warning: the model's header has no numbers: {error}", err=True)
-        return
-    record_metrics(model, as_metrics(scores, "val"))
-    write_card(model, model.parent / "card.md")
-    print_scores(scores)
+        print_scores(judge(model, pairs, device=device))
+    except NirgenError as error:  # the model itself is complete
+        typer.echo(f"warning: the model's header has no scores: {error}", err=True)

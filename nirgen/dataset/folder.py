@@ -6,7 +6,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -17,7 +17,7 @@ from nirgen.labels.file import Category
 from nirgen.progress import in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping, Sequence
+    from collections.abc import Iterator, Mapping
     from pathlib import Path
 
     from nirgen.progress import Progress
@@ -125,24 +125,6 @@ def _sha256(folder: Path, name: str) -> str | None:
         return sha256_of(folder / name)
     except OSError:
         return None
-
-
-S = TypeVar("S")
-T = TypeVar("T")
-
-
-def read_all(
-    work: Callable[[Path], T], paths: Sequence[Path], *, what: str, report: Progress | None = None
-) -> list[T | ImageError]:
-    """Return the results of `work` on many files, in order; an ImageError is a result, too."""
-
-    def attempt(path: Path) -> T | ImageError:
-        try:
-            return work(path)
-        except ImageError as error:
-            return error
-
-    return list(in_threads(attempt, paths, what, report))
 
 
 @dataclass(frozen=True, slots=True)

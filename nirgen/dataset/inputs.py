@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from nirgen.config import SPLITS
 from nirgen.dataset.entries import find_entries, misfit, name_targets
-from nirgen.dataset.folder import Looked, look_at, read_all
+from nirgen.dataset.folder import Looked, look_at
 from nirgen.dataset.plan import Generator, LabelInput, Matched, PlannedImage, TrainingPair
 from nirgen.dataset.provenance import pairs_of
 from nirgen.dataset.read import translated_from
@@ -20,6 +20,7 @@ from nirgen.labels import open_labels
 from nirgen.labels.policy import BUILT_IN
 from nirgen.pairs.listing import file_of, read_rows
 from nirgen.pairs.matching import list_images
+from nirgen.progress import in_threads, or_error
 from nirgen.translate.journal import FOLDER, journal_path
 from nirgen.translate.manifest import NAME, is_manifest, read_manifest
 
@@ -268,7 +269,7 @@ def find_generated(
     entries = find_entries(origin, list(rows), labels, tally)
     usable = _usable(origin, rows, entries.of, config.include_unlabelled, tally)
     paths = [translation.given.folder / str(row.output) for row in usable]
-    looked = read_all(partial(look_at, with_size=False), paths, what=f"hash {origin}", report=report)
+    looked = in_threads(or_error(partial(look_at, with_size=False), ImageError), paths, f"hash {origin}", report)
     targets = name_targets(origin, [str(row.output) for row in usable], config.codec)
     found = []
     for row, path, file, target in zip(usable, paths, looked, targets, strict=True):
@@ -377,7 +378,8 @@ def find_real(
     partners = Partners(given)
     names = [name for name in files if name in entries.of or config.include_unlabelled]
     tally.add(given.origin, "unlabelled", files.keys() - names)
-    looked = read_all(look_at, [files[name] for name in names], what=f"hash {given.origin}", report=report)
+    paths = [files[name] for name in names]
+    looked = in_threads(or_error(look_at, ImageError), paths, f"hash {given.origin}", report)
     targets = name_targets(given.origin, names, config.codec)
     found = []
     for name, file, target in zip(names, looked, targets, strict=True):

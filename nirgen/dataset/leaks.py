@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self, TypeVar
 
 from nirgen import images
-from nirgen.dataset.folder import read_all, read_bytes
+from nirgen.dataset.folder import read_bytes
 from nirgen.dataset.plan import Leak
 from nirgen.errors import ImageError
 from nirgen.pairs.duplicates import Fingerprint, find_near_copies, fingerprint
+from nirgen.progress import in_threads, or_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -105,7 +106,8 @@ def _near(
     sought, others = ([image.key for image in group if image.key in files] for group in (judging, train))
     if not sought or not others:
         return {}
-    read = read_all(_fingerprint, [files[key] for key in (*sought, *others)], what=what, report=report)
+    paths = [files[key] for key in (*sought, *others)]
+    read = in_threads(or_error(_fingerprint, ImageError), paths, what, report)
     prints = [None if isinstance(each, ImageError) else each for each in read]
     copies = find_near_copies(prints[: len(sought)], prints[len(sought) :])
     return {

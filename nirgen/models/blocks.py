@@ -1,7 +1,7 @@
 """Blocks of the generator: residual, resampling, output and attention (Pix2Next, Section 3.1.2, Table 1 and Eq. 1).
 
-Maps are (N, C, H, W): images, channels, rows, columns. In attention, L is the tokens of the features (H * W), M those
-of the condition (h * w), D the channels.
+Maps are (N, C, H, W): images, channels, rows, columns. In attention, L is the number of tokens of the features (H * W),
+M that of the condition (h * w), D the number of channels.
 """
 
 from __future__ import annotations
@@ -14,13 +14,7 @@ from torch import Tensor, nn
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions, each behind a GroupNorm and SiLU, beside a shortcut.
-
-    Args:
-        channels_in: Channels of the input.
-        channels_out: Channels of the output; where they differ, the shortcut is a 1x1 convolution.
-        norm_groups: Groups of both normalisations.
-    """
+    """Two 3x3 convolutions, each behind a GroupNorm and SiLU, beside a shortcut; a 1x1 convolution if widths differ."""
 
     def __init__(self, channels_in: int, channels_out: int, norm_groups: int) -> None:
         super().__init__()
@@ -38,7 +32,7 @@ class ResidualBlock(nn.Module):
 
 
 class Downsample(nn.Module):
-    """Space to depth by two, then a 3x3 convolution: nothing is averaged away before the network has seen it."""
+    """Space to depth by two, then a 3x3 convolution: unlike pooling, it discards nothing."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -50,7 +44,7 @@ class Downsample(nn.Module):
 
 
 class Upsample(nn.Module):
-    """Nearest neighbour by two, then a 3x3 convolution: no checkerboards, unlike a transposed convolution."""
+    """Nearest neighbour by two, then a 3x3 convolution: no checkerboard artefacts, unlike a transposed convolution."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -65,7 +59,7 @@ class StandardizedConv(nn.Conv2d):
     """A 3x3 convolution whose filters are standardised to mean 0 and standard deviation 1 at each use."""
 
     def standardised(self) -> Tensor:
-        """The filters of one use: (channels_out, channels_in, 3, 3)."""
+        """Return the standardised filters, (channels_out, channels_in, 3, 3)."""
         mean = self.weight.mean(dim=(1, 2, 3), keepdim=True)
         std = self.weight.std(dim=(1, 2, 3), keepdim=True)
         return (self.weight - mean) / (std + 1e-5)
@@ -76,12 +70,7 @@ class StandardizedConv(nn.Conv2d):
 
 
 class OutputBlock(nn.Module):
-    """The released code's last block: two of [standardised convolution, InstanceNorm, SiLU] beside a 1x1 shortcut.
-
-    Args:
-        channels_in: Channels of the decoder's output and the stem's together.
-        channels_out: Channels that the last convolution reads.
-    """
+    """The released code's last block: two of [standardised convolution, InstanceNorm, SiLU] beside a 1x1 shortcut."""
 
     def __init__(self, channels_in: int, channels_out: int) -> None:
         super().__init__()
@@ -108,7 +97,7 @@ def merge_heads(tokens: Tensor) -> Tensor:
 
 
 class SelfAttention(nn.Module):
-    """Multi-head attention of the tokens to themselves; one projection makes query, key and value."""
+    """Multi-head self-attention with one projection for query, key and value."""
 
     def __init__(self, width: int, heads: int) -> None:
         super().__init__()
@@ -123,14 +112,10 @@ class SelfAttention(nn.Module):
 
 
 class CrossAttention(nn.Module):
-    """Multi-head attention of the tokens to the condition (Eq. 1).
+    """Multi-head attention of the tokens, of D channels, to the condition (Eq. 1).
 
-    Args:
-        width: Channels D of the tokens.
-        condition_width: Channels of the condition.
-        heads: Number of heads.
-        head_merge: `standard`, or `released` for weights that were trained with the authors' code, which reads the
-            (N, heads, L, d) result as if it were (N, L, heads * d).
+    The head merge is `released` for weights of the authors' code, which reads the (N, heads, L, d) result as if it were
+    (N, L, heads * d).
     """
 
     def __init__(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from nirgen.errors import ModelError, nearest
+from nirgen.files import check_schema
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -69,13 +70,7 @@ _ENTRIES = {
 
 
 def read_header(path: Path) -> dict[str, Any]:
-    """Return the header of a model file.
-
-    Args:
-        path: A `.safetensors` file that nirgen wrote.
-
-    Returns:
-        schema, nirgen, architecture, model_id, training, metrics, licence, provenance.
+    """Return the header of a model file (docs/formats.md).
 
     Raises:
         ModelError: The file is missing, isn't safetensors, has no nirgen header, or is of another schema.
@@ -85,9 +80,6 @@ def read_header(path: Path) -> dict[str, Any]:
 
 def verify(path: Path) -> tuple[dict[str, Any], int]:
     """Read a model file and check that its tensors have the hash that its header states.
-
-    Args:
-        path: A `.safetensors` file that nirgen wrote.
 
     Returns:
         The header, and the number of values in all tensors.
@@ -143,18 +135,9 @@ def check_id(found: str, header: Mapping[str, Any], path: Path) -> None:
         )
 
 
-_DTYPES = {
-    "F64": "torch.float64",
-    "F32": "torch.float32",
-    "F16": "torch.float16",
-    "BF16": "torch.bfloat16",
-    "I64": "torch.int64",
-    "I32": "torch.int32",
-    "I16": "torch.int16",
-    "I8": "torch.int8",
-    "U8": "torch.uint8",
-    "BOOL": "torch.bool",
-}
+_DTYPES = {"BF16": "torch.bfloat16", "BOOL": "torch.bool", "U8": "torch.uint8"}
+_DTYPES |= {f"F{bits}": f"torch.float{bits}" for bits in (16, 32, 64)}
+_DTYPES |= {f"I{bits}": f"torch.int{bits}" for bits in (8, 16, 32, 64)}
 
 
 def _chunks(file: IO[bytes], start: int, first: int, end: int) -> Iterator[bytes]:
@@ -171,15 +154,14 @@ def _chunks(file: IO[bytes], start: int, first: int, end: int) -> Iterator[bytes
 def _header(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
     """Return the checked header of a safetensors table."""
     try:
-        header = json.loads(_metadata(table)[HEADER_KEY])
+        header: dict[str, Any] = json.loads(_metadata(table)[HEADER_KEY])
     except (KeyError, ValueError):
         raise ModelError(
             f"{path}: safetensors, but not a nirgen model (no '{HEADER_KEY}' header); convert weights of other "
             "projects with 'nirgen models import'"
         ) from None
-    if not isinstance(header, dict) or header.get("schema") != SCHEMA:
-        found = header.get("schema") if isinstance(header, dict) else None
-        raise ModelError(f"{path}: model schema {found!r}, but this nirgen reads schema {SCHEMA}; update nirgen")
+    found = header.get("schema") if isinstance(header, dict) else None
+    check_schema(path, found, SCHEMA, "update nirgen", error=ModelError)
     for name, kind in _ENTRIES.items():
         if name not in header:
             raise ModelError(f"{path}: the header lacks '{name}'; fetch or export the file again")

@@ -46,14 +46,10 @@ def model_id(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> st
 
 
 def build(config: GeneratorConfig, *, load_weights: bool = False) -> Pix2Next:
-    """Build a generator with random weights.
-
-    Args:
-        config: The architecture.
-        load_weights: Load the extractor's initial weights that the configuration names, as for training.
+    """Build a generator with random weights, except for those of `build_extractor`.
 
     Raises:
-        ModelError: The extractor is unknown, or its weights can't be read.
+        ModelError: As `build_extractor`.
     """
     return Pix2Next(config, build_extractor(config, load_weights=load_weights))
 
@@ -68,16 +64,7 @@ def save(
     licence: str = "unknown",
     provenance: str = "",
 ) -> dict[str, Any]:
-    """Write a model file, whole or not at all, and return its header.
-
-    Args:
-        path: The file to write, ending in `.safetensors`.
-        state: The generator's tensors by name.
-        config: Its architecture.
-        training: Settings, pairs with their hashes, steps and the like.
-        metrics: A mapping of `name`, `value` and `on` for each score.
-        licence: Licence of the weights.
-        provenance: Source of imported weights, and how they were converted.
+    """Write a model file (docs/formats.md), whole or not at all, and return its header.
 
     Raises:
         OutputError: The file can't be written.
@@ -101,7 +88,7 @@ def record_metrics(path: Path, metrics: list[dict[str, Any]]) -> None:
     """Replace the scores in a model file's header; the file is written whole or not at all.
 
     Args:
-        path: A `.safetensors` file that nirgen wrote.
+        path: The model file.
         metrics: A mapping of `name`, `value` and `on` for each score.
 
     Raises:
@@ -114,9 +101,6 @@ def record_metrics(path: Path, metrics: list[dict[str, Any]]) -> None:
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read the tensors, on the CPU, and the header of a model file, and verify the hash.
-
-    Args:
-        path: A `.safetensors` file that nirgen wrote.
 
     Raises:
         ModelError: As `read_header`; or the file is cut off or changed.
@@ -136,9 +120,6 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
 
 def load(path: Path) -> tuple[Pix2Next, dict[str, Any]]:
     """Build the generator of a model file, in float32 and evaluation mode, and return it with the header.
-
-    Args:
-        path: A `.safetensors` file that nirgen wrote.
 
     Raises:
         ModelError: As `load_state`; or the tensors don't fit the architecture that the header states.

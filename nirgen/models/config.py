@@ -1,4 +1,4 @@
-"""The sizes of every network, as data; a named constructor for each published or shipped variant."""
+"""Sizes of all networks; a named constructor for each published or shipped variant."""
 
 from __future__ import annotations
 
@@ -22,23 +22,17 @@ class InternImageConfig(FrozenConfig):
 
     kind: Literal["internimage"] = "internimage"
     in_channels: int = Field(3, ge=1)
-    width: int = Field(128, ge=8)
-    """Channels of the first level; each further level doubles them."""
+    width: int = Field(128, ge=8)  # channels of the first level; each further level doubles them
     depths: tuple[Count, Count, Count, Count] = (4, 4, 21, 4)
-    groups: tuple[Count, Count, Count, Count] = (8, 16, 32, 64)
-    """Groups of each level's DCNv3; every group samples its own offsets."""
+    groups: tuple[Count, Count, Count, Count] = (8, 16, 32, 64)  # groups of each level's DCNv3, with their own offsets
     mlp_ratio: float = Field(4.0, gt=0)
     offset_scale: float = 1.0
-    post_norm: bool = True
-    """Normalise after each branch (base and larger), not before it (tiny, small)."""
+    post_norm: bool = True  # normalise after each branch (base and larger), not before it (tiny, small)
     layer_scale: float | None = 1e-5
     drop_path: float = Field(0.0, ge=0, lt=1)
-    normalize: Literal["none", "imagenet"] = "none"
-    """What an RGB input in [-1, 1] is brought to: nothing, or ImageNet's mean and deviation, for pretrained weights."""
-    weights: str | None = None
-    """A file that `nirgen models import --as internimage` wrote, to start training from."""
-    classes: Count | None = None
-    """Keep the ImageNet classifier's parameters, unused in translation, so that a file that has them round-trips."""
+    normalize: Literal["none", "imagenet"] = "none"  # `imagenet` for pretrained weights that read RGB
+    weights: str | None = None  # initial weights: a file that `nirgen models import --as internimage` wrote
+    classes: Count | None = None  # classes of an unused ImageNet classifier, kept so that its file round-trips
 
     @model_validator(mode="after")
     def _groups_divide(self) -> Self:
@@ -57,13 +51,9 @@ class InternImageConfig(FrozenConfig):
     @classmethod
     def tiny(cls) -> Self:
         """InternImage-T: 64 wide, pre-norm, without layer scale."""
+        groups = (4, 8, 16, 32)
         return cls(
-            width=64,
-            depths=(4, 4, 18, 4),
-            groups=(4, 8, 16, 32),
-            post_norm=False,
-            layer_scale=None,
-            normalize="imagenet",
+            width=64, depths=(4, 4, 18, 4), groups=groups, post_norm=False, layer_scale=None, normalize="imagenet"
         )
 
     @classmethod
@@ -83,24 +73,22 @@ class InternImageConfig(FrozenConfig):
 
     @classmethod
     def released(cls) -> Self:
-        """What the released Pix2Next carries: 128 wide, reading the stem's 128 channels, classifier kept."""
+        """The released Pix2Next's: 128 wide, on the stem's 128 channels, with the classifier."""
         return cls(in_channels=128, classes=1000)
 
 
 class TimmConfig(FrozenConfig):
-    """Any backbone of timm, by its name."""
+    """A backbone of timm."""
 
     kind: Literal["timm"] = "timm"
     name: str
     in_channels: int = Field(3, ge=1)
-    pretrained: bool = False
-    """Start training from timm's weights for the name, out of its cache or its hub."""
-    weights: str | None = None
-    """A file of timm's weights to start from instead: .safetensors, or a .pth that holds tensors alone."""
+    pretrained: bool = False  # initial weights from timm's cache or its hub
+    weights: str | None = None  # a file of initial weights instead: .safetensors, or a .pth of tensors alone
 
 
 class NoExtractorConfig(FrozenConfig):
-    """No extractor (Table 4, first row): the attention blocks keep self-attention and drop cross-attention."""
+    """No extractor (Table 4, first row): the attention blocks have no cross-attention."""
 
     kind: Literal["none"] = "none"
 
@@ -128,14 +116,12 @@ class GeneratorConfig(FrozenConfig):
     bottleneck: tuple[Widths, Widths, Widths] = ((512, 512, 512), (512, 512), (512, 512, 512))
     decoder: tuple[Widths, ...] = ((512, 512), (512, 256, 256), (256, 256, 256), (128, 128))
     """Residual blocks of each level, coarsest first; the first block of a level takes the encoder's skip."""
-    attention: Literal["EBD", "B"] = "EBD"
-    """Where attention blocks stand: encoder, bottleneck and decoder, or the bottleneck alone (Table 5)."""
+    attention: Literal["EBD", "B"] = "EBD"  # in encoder, bottleneck and decoder, or in the bottleneck alone (Table 5)
     attention_heads: int = Field(4, ge=1)
     head_merge: Literal["standard", "released"] = "standard"
-    """How cross-attention joins its heads; `released` reinterprets (heads, tokens, d) memory as (tokens, heads * d)."""
+    """`released`: cross-attention reinterprets the memory of (heads, tokens, d) as (tokens, heads * d)."""
     norm_groups: int = Field(32, ge=1)
-    output_block: bool = False
-    """End with a weight-standardised residual block that takes the stem's features as a last skip."""
+    output_block: bool = False  # end with a weight-standardised residual block that reads the stem's features too
     output_channels: Literal[1, 3] = 1
     extractor: ExtractorConfig = InternImageConfig()
     extractor_input: Literal["image", "stem"] = "image"
@@ -143,7 +129,7 @@ class GeneratorConfig(FrozenConfig):
     @model_validator(mode="before")
     @classmethod
     def _from_name(cls, values: Any) -> Any:
-        """A name, `compact`, or a mapping with one, `{preset: compact, attention: B}`, stand for a named generator."""
+        """Expand `compact` or `{preset: compact, attention: B}` to that generator with changes."""
         if isinstance(values, str):
             values = {"preset": values}
         if not isinstance(values, dict) or "preset" not in values:
@@ -154,7 +140,7 @@ class GeneratorConfig(FrozenConfig):
     @field_validator("extractor", mode="before")
     @classmethod
     def _extractor_from_name(cls, value: Any) -> Any:
-        """`none`, `internimage-tiny` and its like, or the name of a timm backbone, stand for their configurations."""
+        """Expand `none`, `internimage-tiny` and the like, or the name of a timm backbone."""
         if not isinstance(value, str):
             return value
         if value == "none":
@@ -193,7 +179,7 @@ class GeneratorConfig(FrozenConfig):
         return self
 
     def _normalised(self) -> Iterator[tuple[str, int]]:
-        """The channels of each residual block's two normalisations, and where it stands."""
+        """Yield the name of each residual block and the channels of a normalisation in it, twice a block."""
         channels, skips = self.stem_channels, list[int]()
         for name in ("encoder", "bottleneck", "decoder"):
             for level, widths in enumerate(getattr(self, name)):
@@ -207,7 +193,7 @@ class GeneratorConfig(FrozenConfig):
 
     @property
     def stride(self) -> int:
-        """Heights and widths that the generator takes are multiples of this."""
+        """Heights and widths of inputs are multiples of this."""
         levels: int = 2 ** (len(self.encoder) - 1)
         return max(levels, 32 if self.extractor.kind == "internimage" else 1)
 
@@ -218,7 +204,7 @@ class GeneratorConfig(FrozenConfig):
 
     @classmethod
     def released(cls, **changes: Any) -> Self:
-        """What the authors' checkpoints hold: 316,120,492 values with the InternImage extractor."""
+        """The authors' checkpoints: 316,120,492 values with the InternImage extractor."""
         values: dict[str, Any] = {
             "encoder": ((128, 256, 256), (256, 512, 512), (512, 512, 512), (512, 512)),
             "decoder": ((512, 512), (512, 256, 256), (256, 256, 256), (256, 128, 128)),
@@ -232,10 +218,10 @@ class GeneratorConfig(FrozenConfig):
 
     @classmethod
     def compact(cls, **changes: Any) -> Self:
-        """The embedded model: the same anatomy, narrower, with one level more.
+        """The embedded model: narrower, with one level more.
 
-        Level 0 has no residual blocks of its own: the stem goes straight to half resolution, and the output block joins
-        it again at full resolution. That leaves the work to the coarser levels, where it is cheap.
+        Level 0 has no residual blocks: the work is done at half resolution and below, where it is cheap, and the output
+        block joins the stem's features at full resolution.
         """
         values: dict[str, Any] = {
             "stem_channels": 8,
@@ -252,7 +238,6 @@ class GeneratorConfig(FrozenConfig):
 
 
 def _named(what: str, name: str, known: Mapping[str, Callable[[], FrozenConfig]]) -> Callable[[], FrozenConfig]:
-    """What a name stands for."""
     if name not in known:
         raise ValueError(f"no {what} '{name}'{nearest(name, known)} (there are {', '.join(known)})")
     return known[name]
@@ -271,11 +256,8 @@ GanKind = Literal["vanilla", "lsgan", "hinge"]
 class DiscriminatorConfig(FrozenConfig):
     """Sizes of the discriminators; the defaults are the paper's."""
 
-    in_channels: int = Field(4, ge=1)
-    """RGB and NIR together: 4, or 6 for three-channel NIR."""
+    in_channels: int = Field(4, ge=1)  # RGB and NIR together: 4, or 6 for three-channel NIR
     filters: int = Field(64, ge=1)
-    layers: int = Field(3, ge=1)
-    """Convolutions of stride 2."""
+    layers: int = Field(3, ge=1)  # convolutions of stride 2
     scales: int = Field(3, ge=1)
-    norm: Literal["instance", "batch"] = "instance"
-    """The paper's, or the released code's."""
+    norm: Literal["instance", "batch"] = "instance"  # the paper's, or the released code's

@@ -40,18 +40,14 @@ class PatchDiscriminator(nn.Module):
 
 
 class MultiScaleDiscriminator(nn.Module):
-    """PatchGANs of the same shape at full, half, quarter, ... resolution.
-
-    Args:
-        config: Sizes. It is not modified.
-    """
+    """PatchGANs of the same shape at full, half, quarter, ... resolution."""
 
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         self.scales = nn.ModuleList(PatchDiscriminator(config) for _ in range(config.scales))
 
     def forward(self, pair: Tensor) -> list[list[Tensor]]:
-        """(N, in_channels, H, W) -> for each scale, the feature maps of its layers; the last of each are raw scores."""
+        """(N, in_channels, H, W) -> for each scale, the feature maps of its layers; the last are raw scores."""
         results = []
         for position, discriminator in enumerate(self.scales):
             if position:

@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from nirgen.errors import ModelError, nearest
+from nirgen.errors import ModelError, first_line, nearest
 from nirgen.models.catalog import read_extractor_config
 from nirgen.models.config import InternImageConfig, NoExtractorConfig, TimmConfig
 from nirgen.models.internimage import InternImage
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Ways in which timm's families are told to take any size, tried in turn; a family that doesn't know one refuses it.
+# Options that make timm's families accept any size, tried in turn; a family raises TypeError for an unknown one.
 _ANY_SIZE: tuple[dict[str, Any], ...] = (
-    {"dynamic_img_size": True, "dynamic_img_pad": True},  # ViT and its kin
+    {"dynamic_img_size": True, "dynamic_img_pad": True},  # ViT and the like
     {"strict_img_size": False},  # Swin
     {},  # convolutional
 )
 
 
 class Extractor(Protocol):
-    """What the generator needs of a backbone: an `nn.Module` with these attributes."""
+    """Backbone of the generator: an `nn.Module` with these attributes."""
 
     condition_channels: int
     stride: int
@@ -44,13 +44,7 @@ class Extractor(Protocol):
 
 
 class Normalized(nn.Module):
-    """A backbone behind the statistics that its weights were trained with.
-
-    Args:
-        backbone: The extractor.
-        mean: Of each channel, for sRGB in [0, 1].
-        std: Of each channel.
-    """
+    """A backbone behind the normalisation of its training: mean and deviation of each channel of sRGB in [0, 1]."""
 
     def __init__(self, backbone: Extractor, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
@@ -71,19 +65,19 @@ class TimmExtractor(nn.Module):
     """The last feature map of a timm backbone, at any size.
 
     Args:
-        config: Its name and where its weights come from. It is not modified.
-        load_weights: Whether to start from the weights that the configuration names.
+        config: Name of the backbone and source of its weights.
+        load_weights: Load the weights that the configuration names.
 
     Raises:
         ModelError: timm doesn't know the name (the nearest is given), the backbone gives no feature maps, or its
-            weights can't be had.
+            weights can't be read.
     """
 
     def __init__(self, config: TimmConfig, *, load_weights: bool) -> None:
         super().__init__()
         self.backbone, self.fixed_size = _create(config, load_weights=load_weights)
         self.condition_channels: int = self.backbone.feature_info.channels()[-1]  # type: ignore[operator, union-attr]
-        self.stride = 1  # the backbones pad, or are given an input of their own size
+        self.stride = 1  # backbones pad, or their input is resized
         self.channels_last = getattr(self.backbone, "output_fmt", None) == "NHWC"
 
     def forward(self, x: Tensor) -> Tensor:
@@ -95,7 +89,7 @@ class TimmExtractor(nn.Module):
 
 
 def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple[int, int] | None]:
-    """A backbone that takes any size; or, where its family can't, the one size that it takes."""
+    """Build a backbone; the size, (height, width), is that of the input if the family can't take any."""
     import timm
 
     if not timm.is_model(config.name.split(".")[0]):
@@ -114,51 +108,44 @@ def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple
                 continue
             raise
         except (OSError, RuntimeError, AttributeError, AssertionError) as error:
-            raise ModelError(f"extractor '{config.name}': {_first_line(error)}; {_remedy(config)}") from None
+            raise ModelError(f"extractor '{config.name}': {first_line(error)}; {_remedy(config)}") from None
         settings: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
         fixed = not any_size and settings.get("fixed_input_size", False)
         return backbone, tuple(settings["input_size"][1:]) if fixed else None
-    raise AssertionError("the last way is always tried")
+    raise AssertionError("the last options are always tried")
 
 
 def _from_file(name: str, path: Path) -> dict[str, Any]:
-    """Options by which timm loads a file, all of whose tensors but the classifier's must fit."""
+    """Return the options with which timm loads a file; all tensors except the classifier's must fit."""
     import timm
 
     classifiers = getattr(timm.get_pretrained_cfg(name, allow_unregistered=True), "classifier", None) or ()
     heads = tuple(f"{head}." for head in ((classifiers,) if isinstance(classifiers, str) else classifiers))
     state = {key: tensor for key, tensor in read_foreign(path).items() if not key.startswith(heads)}
     elsewhere = {"hf_hub_id": None, "url": None, "file": None}
-    # With a classifier to adapt, timm would let any tensor be missing.
+    # timm ignores missing tensors if it adapts a classifier
     overlay = {"state_dict": state, "classifier": None, **elsewhere}
     return {"pretrained": True, "pretrained_cfg_overlay": overlay, "num_classes": 0}
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).splitlines()[0] if str(error) else type(error).__name__
-
-
 def _remedy(config: TimmConfig) -> str:
     if config.weights is not None:
-        return f"give weights of this very backbone (they came from {config.weights})"
+        return f"give weights of the same backbone (these are from {config.weights})"
     if config.pretrained:
         return "give a file of its weights (weights: FILE), or fill timm's cache where there is a network"
     return "choose a backbone that timm can build with features_only=True"
 
 
 def build_extractor(config: GeneratorConfig, *, load_weights: bool = False) -> Extractor | None:
-    """The extractor of a generator's configuration.
+    """Build the extractor of a generator; None for `none`.
 
     Args:
         config: The generator.
-        load_weights: Start from the weights that the extractor's configuration names, as training does; a generator's
-            own file has all weights.
-
-    Returns:
-        A module, or None for `none`.
+        load_weights: Load the initial weights that the extractor's configuration names, as for training; a generator's
+            file holds all weights.
 
     Raises:
-        ModelError: The extractor is unknown or its weights can't be had.
+        ModelError: The extractor is unknown or its weights can't be read.
     """
     wanted = config.extractor
     reads_rgb = config.extractor_input == "image"
@@ -166,28 +153,19 @@ def build_extractor(config: GeneratorConfig, *, load_weights: bool = False) -> E
         return None
     if isinstance(wanted, TimmConfig):
         backbone = TimmExtractor(wanted, load_weights=load_weights)
+        if not reads_rgb:
+            return backbone
         settings = getattr(backbone.backbone, "pretrained_cfg", {})
-        return (
-            Normalized(backbone, settings.get("mean", IMAGENET_MEAN), settings.get("std", IMAGENET_STD))
-            if reads_rgb
-            else backbone
-        )
+        return Normalized(backbone, settings.get("mean", IMAGENET_MEAN), settings.get("std", IMAGENET_STD))
     extractor = InternImage(wanted)
     if load_weights and wanted.weights is not None:
-        _start_from(extractor, wanted)
-    return (
-        Normalized(extractor, IMAGENET_MEAN, IMAGENET_STD)
-        if reads_rgb and wanted.normalize == "imagenet"
-        else extractor
-    )
+        _load_weights(extractor, wanted, Path(wanted.weights))
+    normalized = reads_rgb and wanted.normalize == "imagenet"
+    return Normalized(extractor, IMAGENET_MEAN, IMAGENET_STD) if normalized else extractor
 
 
-def _check_meant_alike(path: Path, config: InternImageConfig) -> None:
-    """Refuse weights that were trained with settings which no tensor shows.
-
-    Raises:
-        ModelError: The file says so; all such settings are named.
-    """
+def _check_settings(path: Path, config: InternImageConfig) -> None:
+    """Refuse weights that were trained with other settings which no tensor's shape shows."""
     theirs = read_extractor_config(path)
     if theirs is None:
         return
@@ -198,20 +176,17 @@ def _check_meant_alike(path: Path, config: InternImageConfig) -> None:
         raise ModelError(f"{path}: another InternImage than configured ({'; '.join(differences)}); configure it alike")
 
 
-def _start_from(extractor: InternImage, config: InternImageConfig) -> None:
-    """Load an InternImage's weights, all but the classifier."""
-    path = Path(config.weights or "")
-    _check_meant_alike(path, config)
-    state = {
-        name: tensor for name, tensor in read_foreign(path).items() if not name.startswith(("head.", "conv_head."))
-    }
-    expected = {name for name in extractor.state_dict() if not name.startswith(("head.", "conv_head."))}
+def _load_weights(extractor: InternImage, config: InternImageConfig, path: Path) -> None:
+    """Load an InternImage's weights, except the classifier's."""
+    _check_settings(path, config)
+    heads = ("head.", "conv_head.")
+    state = {name: tensor for name, tensor in read_foreign(path).items() if not name.startswith(heads)}
+    expected = {name for name in extractor.state_dict() if not name.startswith(heads)}
     try:
         extractor.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        raise ModelError(
-            f"{path}: another InternImage than configured ({str(error).splitlines()[1].strip()})"
-        ) from None
+        reason = str(error).splitlines()[1].strip()
+        raise ModelError(f"{path}: another InternImage than configured ({reason})") from None
     if expected != state.keys():
         first = min(expected ^ state.keys())
         raise ModelError(f"{path}: another InternImage than configured ('{first}' is on one side only)")

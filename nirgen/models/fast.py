@@ -1,10 +1,10 @@
-"""The generator computed in fewer steps, for translation on a processor in float32: same weights, same result to 1e-4.
+"""A faster generator for translation on a CPU in float32: same weights, same result to 1e-4.
 
-Convolutions are the work of large generators, passes over memory that of small ones. So the 3x3 convolutions of many
-channels are computed by Winograd's minimal filtering (Lavin and Gray, CVPR 2016, arXiv 1509.09308, F(4x4, 3x3)), which
-takes a quarter of the multiplications; the convolution behind an upsampling reads the small map; and what a layer has
-made for itself is changed in place. What is computed how depends on the layers alone, and its order of summation on the
-image's size, so that the same image gives the same bytes in every batch.
+Large generators spend their time in convolutions, small ones in passes over memory. So 3x3 convolutions of many
+channels are computed by Winograd's minimal filtering (Lavin and Gray, CVPR 2016, arXiv 1509.09308, F(4x4, 3x3)), with a
+quarter of the multiplications; the convolution after an upsampling reads the small map; and intermediates are changed
+in place. The algorithm depends on the layers alone and the order of summation on the image's size, so that the same
+image gives the same bytes in every batch. Only `nirgen.model` uses this module.
 """
 
 from __future__ import annotations
@@ -56,16 +56,12 @@ _CONSTANT = 7
 
 
 def speed_up(generator: Pix2Next) -> nn.Module:
-    """A generator's double for inference on a CPU in float32.
+    """Return a faster module for inference on a CPU in float32, to be called under `torch.inference_mode`.
 
-    It shares the generator's parameters, but has made filters of its own from some of them: after a step of training,
-    make it anew. It is to be called under `torch.inference_mode`.
+    It shares the generator's parameters and holds filters derived from them: after a training step, make it anew.
 
     Args:
         generator: In evaluation mode. It is not modified.
-
-    Returns:
-        A module of the same call.
     """
     shared = {id(tensor): tensor for tensor in (*generator.parameters(), *generator.buffers())}
     double: Pix2Next = copy.deepcopy(generator, memo=shared)
@@ -74,9 +70,9 @@ def speed_up(generator: Pix2Next) -> nn.Module:
 
 
 def layout_of(double: nn.Module) -> torch.memory_format:
-    """The memory format that a double wants its input in.
+    """Return the memory format of the module's input.
 
-    Winograd's products want channels last. Without them, rows last are as fast, and there torch's GroupNorm, which
+    Winograd's products need channels last. Without them, rows last are as fast, and there torch's GroupNorm, which
     errs by up to 1e-3 on channels last, is exact.
     """
     wide = any(isinstance(layer, WinogradConv) for layer in double.modules())
@@ -84,7 +80,7 @@ def layout_of(double: nn.Module) -> torch.memory_format:
 
 
 def _exchange(module: nn.Module) -> None:
-    """Put what is faster in the place of each layer that has such a double."""
+    """Replace each layer that has a faster counterpart."""
     for name, child in list(module.named_children()):
         double = _DOUBLES[type(child)](child) if type(child) in _DOUBLES else child
         if isinstance(child, nn.Conv2d) and _gains(child):
@@ -94,7 +90,7 @@ def _exchange(module: nn.Module) -> None:
 
 
 def _gains(conv: nn.Conv2d) -> bool:
-    """Whether Winograd's filtering computes this convolution, and faster."""
+    """Return True if Winograd's filtering can compute a convolution, and is faster."""
     shape = (conv.kernel_size, conv.stride, conv.padding, conv.dilation, conv.groups)
     if shape != ((3, 3), (1, 1), (1, 1), (1, 1), 1) or type(conv) is not nn.Conv2d:
         return False
@@ -103,11 +99,7 @@ def _gains(conv: nn.Conv2d) -> bool:
 
 
 class WinogradConv(nn.Module):
-    """A 3x3 convolution of stride 1 and padding 1, by F(4x4, 3x3).
-
-    Args:
-        conv: The convolution. It is not modified.
-    """
+    """A 3x3 convolution of stride 1 and padding 1, by F(4x4, 3x3)."""
 
     def __init__(self, conv: nn.Conv2d) -> None:
         super().__init__()
@@ -144,7 +136,7 @@ class WinogradConv(nn.Module):
 
 
 def _square(matrix: tuple[tuple[float, ...], ...]) -> Tensor:
-    """A transform along one side, as that of both sides at once."""
+    """Return the transform of both sides from that of one side."""
     side = torch.tensor(matrix)
     return torch.kron(side, side).contiguous()
 
@@ -152,10 +144,7 @@ def _square(matrix: tuple[tuple[float, ...], ...]) -> Tensor:
 class FoldedUpsample(nn.Module):
     """Nearest neighbour by two and a 3x3 convolution, as one 2x2 convolution of the small map to four phases.
 
-    Of the nine taps on an enlarged map, those that read the same small pixel are added up beforehand.
-
-    Args:
-        upsample: The layer. It is not modified.
+    Of the nine taps on an enlarged map, those that read the same small pixel are summed in advance.
     """
 
     def __init__(self, upsample: Upsample) -> None:
@@ -170,7 +159,7 @@ class FoldedUpsample(nn.Module):
         self.bias = nn.Parameter(upsample.conv.bias.detach().repeat(4), requires_grad=False)
 
     def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, C, 2 H, 2 W), in the layout that the convolution gives."""
+        """(N, C, H, W) -> (N, C, 2 H, 2 W), in the convolution's memory format."""
         n, channels, height, width = x.shape
         phases = F.conv2d(x, self.weight, self.bias, padding=1)  # (N, 4 C, H + 1, W + 1)
         channels_last = phases.is_contiguous(memory_format=torch.channels_last)
@@ -183,11 +172,7 @@ class FoldedUpsample(nn.Module):
 
 
 class FastResidualBlock(nn.Module):
-    """A residual block that changes its own intermediates in place.
-
-    Args:
-        block: The block, whose layers it takes.
-    """
+    """A residual block that changes its intermediates in place."""
 
     def __init__(self, block: ResidualBlock) -> None:
         super().__init__()
@@ -203,11 +188,7 @@ class FastResidualBlock(nn.Module):
 
 
 class FastOutputBlock(nn.Module):
-    """The output block with its filters standardised once, and InstanceNorm as GroupNorm, which is faster.
-
-    Args:
-        block: The block. It is not modified.
-    """
+    """The output block with filters standardised once, and InstanceNorm as GroupNorm, which is faster."""
 
     def __init__(self, block: OutputBlock) -> None:
         super().__init__()
@@ -226,7 +207,7 @@ def _instance_norm(x: Tensor) -> Tensor:
 
 
 def _standardised(conv: StandardizedConv) -> nn.Conv2d:
-    """A convolution with the filters that another makes at each use."""
+    """Return a plain convolution with the standardised filters."""
     plain = nn.Conv2d(conv.in_channels, conv.out_channels, 3, padding=1)
     plain.weight = nn.Parameter(conv.standardised().detach(), requires_grad=False)
     plain.bias = conv.bias

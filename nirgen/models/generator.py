@@ -1,7 +1,7 @@
 """The Pix2Next generator (Jin et al., Technologies 13(4):154, 2025; arXiv 2409.16706), Section 3.1 and Table 1.
 
-Reference implementation: github.com/Yonsei-STL/pix2next at c95c865. What the paper states and what that code does
-differ in places; both are configurations here (`GeneratorConfig.paper`, `GeneratorConfig.released`), of one network.
+Reference implementation: github.com/Yonsei-STL/pix2next at c95c865. The paper and that code differ in places; both are
+configurations of one network (`GeneratorConfig.paper`, `GeneratorConfig.released`).
 """
 
 from __future__ import annotations
@@ -21,13 +21,9 @@ if TYPE_CHECKING:
 
 
 class Stage(nn.ModuleList):
-    """Residual blocks of one level, in a row, with an attention block after the first where there is one.
+    """Residual blocks of one level in sequence, optionally with an attention block after the first."""
 
-    Attributes:
-        checkpointing: Whether training computes each block again in the backward pass, to hold less in memory.
-    """
-
-    checkpointing = False
+    checkpointing = False  # recompute each block in the backward pass, to use less memory
 
     def forward(self, x: Tensor, condition: Tensor | None) -> Tensor:
         """(N, C_in, H, W) and the condition -> (N, C_out, H, W)."""
@@ -47,16 +43,15 @@ class Pix2Next(nn.Module):
 
     Args:
         config: Sizes of all stages. It is not modified.
-        extractor: Maps the RGB image or the stem's features to (N, D, h, w); any h and w will do. None: no condition.
-
-    Attributes:
-        stride: H and W must be divisible by it.
+        extractor: Maps the RGB image or the stem's features to (N, D, h, w) of any h and w. None: no condition.
     """
 
     def __init__(self, config: GeneratorConfig, extractor: Extractor | None) -> None:
         super().__init__()
         self.config = config
-        self.stride = max(2 ** (len(config.encoder) - 1), extractor.stride if extractor is not None else 1)
+        levels = len(config.encoder)
+        # H and W must be divisible by it
+        self.stride = max(2 ** (levels - 1), extractor.stride if extractor is not None else 1)
         self.condition_channels = extractor.condition_channels if extractor is not None else None
         self.extractor = extractor
         self.stem = nn.Conv2d(3, config.stem_channels, 1)
@@ -65,7 +60,7 @@ class Pix2Next(nn.Module):
         self.encoder = nn.ModuleList()
         skips = []
         for level, widths in enumerate(config.encoder):
-            last = level == len(config.encoder) - 1
+            last = level == levels - 1
             self.encoder.append(self._stage(channels, widths, attention=last and "E" in config.attention))
             channels = widths[-1] if widths else channels
             skips.append(channels)
@@ -91,13 +86,13 @@ class Pix2Next(nn.Module):
         self.output = nn.Conv2d(channels, config.output_channels, 3, padding=1)
 
     def checkpoint_gradients(self) -> None:
-        """Make training compute each block twice, to hold less in memory."""
+        """Compute each block twice in training, to use less memory."""
         for stage in self.modules():
             if isinstance(stage, Stage):
                 stage.checkpointing = True
 
     def _stage(self, channels: int, widths: Widths, *, attention: bool, skip: int = 0) -> Stage:
-        """The blocks of one group; the first residual block also takes the skip's channels."""
+        """Build the blocks of one group; the first residual block also takes the skip's channels."""
         stage = Stage()
         for position, width in enumerate(widths):
             block_in = channels + (skip if position == 0 else 0)
@@ -153,7 +148,6 @@ class Pix2Next(nn.Module):
         return self.output(x)  # type: ignore[no-any-return]
 
     def _check(self, rgb: Tensor) -> None:
-        """Refuse sizes that the network can't take."""
         height, width = rgb.shape[-2:]
         if height % self.stride or width % self.stride:
             up = tuple(-(-size // self.stride) * self.stride for size in (height, width))

@@ -1,19 +1,18 @@
-"""Import of other projects' weights, export in the authors' layout, and the table of parameter names between them.
+"""Import of other projects' weights, export in the layout of the Pix2Next authors, and the table of parameter names.
 
-Names are those of github.com/Yonsei-STL/pix2next at c95c865. Only names differ; every tensor has the same shape and
-meaning.
+The authors' names are those of github.com/Yonsei-STL/pix2next at c95c865. Only names differ; every tensor has the same
+shape and meaning.
 """
 
 from __future__ import annotations
 
-import hashlib
 import re
 from typing import TYPE_CHECKING, Any, Literal
 
 import torch
 
 from nirgen.errors import ModelError
-from nirgen.files import output_file
+from nirgen.files import output_file, sha256_of
 from nirgen.models import checkpoint
 from nirgen.models.catalog import EXTRACTOR_KEY
 from nirgen.models.config import GeneratorConfig, InternImageConfig
@@ -31,17 +30,17 @@ Layout = Literal["released", "internimage"]
 
 
 def import_weights(source: Path, target: Path, layout: Layout, *, licence: str = "unknown") -> dict[str, Any]:
-    """Convert a file of another project into a file of ours.
+    """Convert a file of another project into a nirgen file.
 
     Args:
         source: A `.pt`, `.pth` or `.safetensors` file; only its tensors are read.
         target: The `.safetensors` file to write.
         layout: `released`, a generator of the Pix2Next authors; `internimage`, an official InternImage classifier,
-            which becomes a file that a training run starts its extractor from.
-        licence: What may be done with the weights, as their owner states it.
+            which becomes a file of initial weights for an extractor.
+        licence: Licence of the weights, as their owner states it.
 
     Returns:
-        What was written: the header of a generator, or `architecture` and `tensors` of an extractor.
+        The header of a generator, or `architecture` and `tensors` of an extractor.
 
     Raises:
         ModelError: The file can't be read safely, or is of another architecture.
@@ -49,65 +48,28 @@ def import_weights(source: Path, target: Path, layout: Layout, *, licence: str =
     if target.suffix != ".safetensors":
         raise ModelError(f"{target}: a model file ends in .safetensors; name it so")
     state = read_foreign(source)
-    provenance = f"{source.name} (sha256 {_sha256(source)}), read by the '{layout}' layout"
+    provenance = f"{source.name} (sha256 {sha256_of(source)}), read by the '{layout}' layout"
     if layout == "released":
-        return _import_released(state, source, target, licence=licence, provenance=provenance)
-    return _import_internimage(state, source, target, licence=licence, provenance=provenance)
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _import_released(
-    state: Mapping[str, Tensor], source: Path, target: Path, *, licence: str, provenance: str
-) -> dict[str, Any]:
-    """A generator of the authors, all of whose tensors must be there and of their shape."""
-    config = GeneratorConfig.released()
+        generator = GeneratorConfig.released()
+        renamed = {our_name(name): tensor for name, tensor in state.items()}
+        with torch.device("meta"):
+            checkpoint.check_fits(renamed, checkpoint.build(generator), source)
+        return checkpoint.save(target, renamed, generator, licence=licence, provenance=provenance)
+    extractor = internimage_config(state, source)
     with torch.device("meta"):
-        expected = {name: tuple(tensor.shape) for name, tensor in checkpoint.build(config).state_dict().items()}
-    renamed = {our_name(name): tensor for name, tensor in state.items()}
-    for name in sorted(expected.keys() | renamed.keys()):
-        found = tuple(renamed[name].shape) if name in renamed else None
-        if found != expected.get(name):
-            raise ModelError(
-                f"{source}: not the released InternImage generator: '{name}' has shape {found or 'none'} in the file, "
-                f"{expected.get(name) or 'none'} in the network; other variants of the authors are not supported"
-            )
-    return checkpoint.save(target, renamed, config, licence=licence, provenance=provenance)
-
-
-def _import_internimage(
-    state: Mapping[str, Tensor], source: Path, target: Path, *, licence: str, provenance: str
-) -> dict[str, Any]:
-    """An official classifier, whose sizes are read off its tensors."""
-    config = internimage_config(state, source)
-    with torch.device("meta"):
-        network = InternImage(config)
-    checkpoint.check_fits(state, network, source)
-    metadata = {EXTRACTOR_KEY: config.model_dump_json(), "licence": licence, "provenance": provenance}
+        checkpoint.check_fits(state, InternImage(extractor), source)
+    metadata = {EXTRACTOR_KEY: extractor.model_dump_json(), "licence": licence, "provenance": provenance}
     write_tensors(target, state, metadata)
-    return {
-        "architecture": config.model_dump(mode="json"),
-        "tensors": len(state),
-        "licence": licence,
-        "provenance": provenance,
-    }
+    return {"architecture": extractor.model_dump(mode="json"), "tensors": len(state)}
 
 
 def internimage_config(state: Mapping[str, Tensor], source: Path) -> InternImageConfig:
-    """The sizes of an InternImage, from the names and shapes of its tensors.
+    """Return the sizes of an InternImage, from the official names and shapes of its tensors.
 
-    Args:
-        state: Its tensors by their official names.
-        source: The file, for errors.
-
-    Returns:
-        The configuration; `offset_scale`, which no tensor shows, is 2 from InternImage-L (160 wide) on, as published.
+    `offset_scale`, which no tensor shows, is 2 from InternImage-L (160 wide) on, as published.
 
     Raises:
-        ModelError: It isn't an InternImage of the kinds T, S, B, L or XL.
+        ModelError: The tensors, read from `source`, are not of InternImage T, S, B, L or XL.
     """
     blocks = [re.match(r"levels\.(\d)\.blocks\.(\d+)\.dcn\.offset\.weight", name) for name in state]
     found = [(int(match[1]), int(match[2])) for match in blocks if match]
@@ -140,10 +102,10 @@ def export_weights(source: Path, target: Path) -> int:
         target: The `.pt` file to write.
 
     Returns:
-        How many values it holds.
+        The number of values in it.
 
     Raises:
-        ModelError: The model is of another architecture, which that layout has no names for.
+        ModelError: The model is of another architecture.
     """
     state, header = checkpoint.load_state(source)
     if GeneratorConfig.read(header["architecture"], where=str(source)) != GeneratorConfig.released():
@@ -155,7 +117,7 @@ def export_weights(source: Path, target: Path) -> int:
     return sum(tensor.numel() for tensor in theirs.values())
 
 
-# (their name, our name), tried in order on each part of a name; each pair must be unambiguous both ways.
+# (released prefix, nirgen's prefix), tried in order on each part of a name; each pair is unambiguous both ways.
 _PREFIXES = [
     ("init_conv.", "stem."),
     ("unet.internimage.", "extractor."),
@@ -196,7 +158,7 @@ _BLOCK = re.compile(r"(?P<head>unet\.(?:encoder|bottle_neck|decoder)\.\d+\.\d+\.
 
 
 def our_name(name: str) -> str:
-    """Our name of a released parameter.
+    """Return nirgen's name of a released parameter.
 
     Example:
         >>> our_name("unet.encoder.6.1.attention_2.Q.weight")
@@ -212,14 +174,7 @@ def our_name(name: str) -> str:
 
 
 def released_names(state: Mapping[str, Tensor]) -> dict[str, str]:
-    """The released name of each of our parameters.
-
-    Args:
-        state: Our generator's tensors by name.
-
-    Returns:
-        Our name -> released name.
-    """
+    """Return the released name of each parameter of a nirgen generator, by nirgen's name."""
     back = [(our, their) for their, our in _PREFIXES]
     names = {}
     for name in state:
@@ -240,7 +195,7 @@ def released_names(state: Mapping[str, Tensor]) -> dict[str, str]:
 
 
 def _swap(name: str, table: list[tuple[str, str]]) -> str:
-    """Exchange a name's prefix by the first pair that fits; a name that fits none stays as it is."""
+    """Replace a name's prefix by the first pair that matches, if one does."""
     for old, new in table:
         if name.startswith(old):
             return new + name.removeprefix(old)

@@ -1,8 +1,8 @@
 """InternImage (Wang et al., CVPR 2023) as a feature extractor, and its deformable convolution DCNv3 in plain PyTorch.
 
-The parameters have the official checkpoints' names (OpenGVLab/InternImage, classification), so that those load
-unchanged. Maps are channels-last: (N, H, W, C). DCNv3 samples bilinearly by `grid_sample`, so it needs no compiled
-extension. The nine points of a group are ordered with x outermost: point 3 * ix + iy; an offset is (dx, dy) in pixels.
+Parameters have the names of the official checkpoints (OpenGVLab/InternImage, classification). Maps are channels-last:
+(N, H, W, C). DCNv3 samples bilinearly by `grid_sample`, without a compiled extension. The nine points of a group are
+ordered with x outermost: point 3 * ix + iy; an offset is (dx, dy) in pixels.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _layer_norm(channels: int) -> nn.Sequential:
-    """A LayerNorm under the name `0`, as the official files have it."""
+    """Build a LayerNorm with the name `0`, as in the official files."""
     return nn.Sequential(nn.LayerNorm(channels, eps=1e-6))
 
 
@@ -82,7 +82,7 @@ class Block(nn.Module):
 
 
 class Reduce(nn.Module):
-    """Half the resolution and double the channels."""
+    """Downsampling to half the resolution and twice the channels."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -95,7 +95,7 @@ class Reduce(nn.Module):
 
 
 class Level(nn.Module):
-    """The blocks of one resolution, and the step to the next."""
+    """The blocks of one resolution, and the downsampling to the next."""
 
     def __init__(self, level: int, drop_paths: list[float], config: InternImageConfig) -> None:
         super().__init__()
@@ -112,11 +112,7 @@ class Level(nn.Module):
 
 
 class InternImage(nn.Module):
-    """A feature extractor whose last map, at 1/32 of the resolution, guides the generator.
-
-    Args:
-        config: Sizes of all levels. It is not modified.
-    """
+    """Feature extractor whose last map, at 1/32 of the resolution, conditions the generator."""
 
     stride = 32
 
@@ -141,7 +137,7 @@ class InternImage(nn.Module):
         self._reset_parameters()
 
     def _reset_parameters(self) -> None:
-        """Begin as the official code does; convolutions keep PyTorch's own rule."""
+        """Initialise as the official code does; convolutions keep PyTorch's rule."""
         for module in self.modules():
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
@@ -178,10 +174,10 @@ class ToChannelsLast(nn.Module):
 
 
 def deformable_sample(value: Tensor, offset: Tensor, mask: Tensor, groups: int, offset_scale: float) -> Tensor:
-    """Sum, at each position, of nine sampled points of its own neighbourhood, moved by offsets and weighted by a mask.
+    """Sum nine sampled points of each position's neighbourhood, moved by offsets and weighted by a mask.
 
     Args:
-        value: (N, H, W, C), what is sampled; outside of a border of one pixel of zeros it is zero too.
+        value: (N, H, W, C), sampled; zero outside.
         offset: (N, H, W, groups * 9 * 2), (dx, dy) in pixels.
         mask: (N, H, W, groups * 9), weights that sum to 1 in each group.
         groups: Groups of channels, each with its own offsets and weights.
@@ -208,7 +204,7 @@ def deformable_sample(value: Tensor, offset: Tensor, mask: Tensor, groups: int, 
 
 
 def _regular_points(height: int, width: int, offset_scale: float, like: Tensor) -> Tensor:
-    """Where each position's nine points lie without offsets: (H * W, 9, 2), (x, y) in pixels."""
+    """Return each position's nine points without offsets, (H * W, 9, 2), (x, y) in pixels."""
     steps = torch.arange(-1, 2, device=like.device, dtype=like.dtype)
     points = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), dim=-1).view(POINTS, 2)  # x outermost
     rows = torch.arange(height, device=like.device, dtype=like.dtype)
@@ -218,13 +214,7 @@ def _regular_points(height: int, width: int, offset_scale: float, like: Tensor) 
 
 
 class DCNv3(nn.Module):
-    """Deformable convolution whose offsets and mask come from a depthwise convolution of the input.
-
-    Args:
-        channels: Channels C.
-        groups: Groups of channels; C is divisible by it.
-        offset_scale: Factor on the sampling grid.
-    """
+    """Deformable convolution whose offsets and mask are computed by a depthwise convolution of the input."""
 
     def __init__(self, channels: int, groups: int, offset_scale: float = 1.0) -> None:
         super().__init__()
@@ -242,7 +232,7 @@ class DCNv3(nn.Module):
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
-        """Offsets begin at zero and masks even, as a plain average of the neighbourhood; both learn from there."""
+        """Initialise offsets to zero and masks to a plain average of the neighbourhood."""
         for layer in (self.offset, self.mask):
             nn.init.zeros_(layer.weight)
             nn.init.zeros_(layer.bias)
@@ -257,10 +247,10 @@ class DCNv3(nn.Module):
         mask = F.softmax(self.mask(guide).view(n, height, width, self.groups, POINTS), dim=-1).flatten(3)
         value, offset = self.input_proj(x), self.offset(guide)
         with torch.autocast(x.device.type, enabled=False):  # positions are pixels: half precision would misplace them
-            sampled = deformable_sample(_whole(value), _whole(offset), _whole(mask), self.groups, self.offset_scale)
+            sampled = deformable_sample(_float(value), _float(offset), _float(mask), self.groups, self.offset_scale)
         return self.output_proj(sampled.to(value.dtype))  # type: ignore[no-any-return]
 
 
-def _whole(tensor: Tensor) -> Tensor:
-    """The tensor in float32 if it is in half precision."""
+def _float(tensor: Tensor) -> Tensor:
+    """Return a tensor of half precision in float32."""
     return tensor.float() if tensor.dtype.itemsize == 2 else tensor

@@ -1,7 +1,7 @@
-"""A generator as an ONNX file, for programs that know nothing of nirgen.
+"""Export of a generator as ONNX.
 
-The file takes `rgb`, (N, 3, H, W) float32, sRGB in [0, 1], and gives `nir`, (N, C, H, W) float32 in [0, 1]; N is free,
-H and W are any multiples of the stride. Its metadata says so, and which model it is.
+The file takes `rgb`, (N, 3, H, W) float32, sRGB in [0, 1], and returns `nir`, (N, C, H, W) float32 in [0, 1], for any N
+and any H and W that are multiples of the stride. Its metadata states this and identifies the model.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from nirgen.errors import ConfigError, ModelError
+from nirgen.errors import ConfigError, ModelError, first_line
 from nirgen.files import output_file
 
 if TYPE_CHECKING:
@@ -27,18 +27,14 @@ if TYPE_CHECKING:
 
 
 OPSET = 20
-# Greatest difference of the file's outputs from torch's, of 1: a quarter of a grey level.
+# Largest accepted difference from torch's outputs in [0, 1]: a quarter of a grey level.
 TOLERANCE = 1e-3
-# What it is checked on: images, and rows and columns in strides.
+# Sizes of the check: images, and rows and columns in strides.
 _CHECKED = ((1, 1, 1), (1, 4, 3), (2, 2, 3), (3, 3, 1))
 
 
 class ForDeployment(nn.Module):
-    """A generator with intensities in [0, 1] on both sides.
-
-    Args:
-        generator: In evaluation mode.
-    """
+    """A generator, in evaluation mode, with intensities in [0, 1] on both sides."""
 
     def __init__(self, generator: Pix2Next) -> None:
         super().__init__()
@@ -50,20 +46,20 @@ class ForDeployment(nn.Module):
 
 
 def export_onnx(generator: Pix2Next, header: Mapping[str, Any], stride: int, target: Path) -> float:
-    """Write a generator as an ONNX file, after ONNX Runtime has given the same as torch at several sizes.
+    """Write a generator as an ONNX file, after checking at several sizes that ONNX Runtime computes the same as torch.
 
     Args:
         generator: In float32 on the CPU, in evaluation mode.
         header: The model file's header.
-        stride: Heights and widths will be multiples of it.
+        stride: Heights and widths must be multiples of it.
         target: The file to write, ending in `.onnx`.
 
     Returns:
-        The greatest difference found, of 1.
+        The largest difference from torch's outputs in [0, 1].
 
     Raises:
         ConfigError: The packages that write and run ONNX are not installed.
-        ModelError: The generator can't be written as ONNX, or the file computes something else. Nothing is written.
+        ModelError: The generator can't be written as ONNX, or the file's outputs differ. Nothing is written.
         OutputError: The file can't be written.
     """
     check_packages()
@@ -78,7 +74,7 @@ def export_onnx(generator: Pix2Next, header: Mapping[str, Any], stride: int, tar
 
 
 def check_packages() -> None:
-    """Refuse to begin without the packages that write and run ONNX.
+    """Check that the packages that write and run ONNX are installed.
 
     Raises:
         ConfigError: One is missing.
@@ -92,10 +88,10 @@ def check_packages() -> None:
 
 
 def _translate(network: ForDeployment, stride: int) -> Any:
-    """An `onnx.ModelProto` that takes any number of images of any multiples of the stride.
+    """Convert to an `onnx.ModelProto` with free numbers of images, rows and columns.
 
     Raises:
-        ModelError: The network does what ONNX has no word for.
+        ModelError: The network has an operation without an ONNX counterpart.
     """
     rows, columns = torch.export.Dim("rows", min=1, max=4096), torch.export.Dim("columns", min=1, max=4096)
     images = torch.export.Dim("images", min=1, max=4096)
@@ -114,19 +110,15 @@ def _translate(network: ForDeployment, stride: int) -> Any:
         except Exception as error:
             raise ModelError(
                 "this architecture can't be written as ONNX with any height and width "
-                f"({_first_line(error.__cause__ or error)}); a model with another extractor may be"
+                f"({first_line(error.__cause__ or error)}); a model with another extractor may be"
             ) from error
     assert program is not None
     return program.model_proto
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
 @contextmanager
 def _quiet() -> Generator[None]:
-    """Without what the exporter says of itself."""
+    """Silence the exporter's log and warnings."""
     logger = logging.getLogger("torch.onnx")
     level = logger.level
     logger.setLevel(logging.ERROR)
@@ -139,7 +131,6 @@ def _quiet() -> Generator[None]:
 
 
 def _describe(model: Any, header: Mapping[str, Any], stride: int) -> None:
-    """Say in the file's metadata what it is."""
     import onnx
 
     training = header["training"]
@@ -165,16 +156,16 @@ def _describe(model: Any, header: Mapping[str, Any], stride: int) -> None:
 
 @torch.inference_mode()
 def check_same(network: ForDeployment, data: bytes, stride: int, target: Path) -> float:
-    """Refuse an ONNX model whose results, by ONNX Runtime at several sizes, are not the network's.
+    """Compare ONNX Runtime's outputs with torch's at several sizes.
 
     Args:
-        network: What it was made from.
-        data: The content of the file.
-        stride: Of the network.
-        target: The file that it would become.
+        network: The exported network.
+        data: Content of the ONNX file.
+        stride: Stride of the network.
+        target: The file to write, for the error.
 
     Returns:
-        The greatest difference, of 1.
+        The largest difference of outputs in [0, 1].
 
     Raises:
         ModelError: It is above `TOLERANCE`, or not a number; or ONNX Runtime fails.
@@ -193,13 +184,13 @@ def check_same(network: ForDeployment, data: bytes, stride: int, target: Path) -
             differences.append(np.abs(found - expected).max() if same else np.inf)
     except Exception as error:  # ONNX Runtime's errors have no common class
         raise ModelError(
-            f"{target}: not written, for ONNX Runtime can't run it at every size ({_first_line(error)}); a model with "
+            f"{target}: not written: ONNX Runtime can't run it at every size ({first_line(error)}); a model with "
             "another extractor may be written"
         ) from error
     difference = float(np.max(differences))
     if not difference <= TOLERANCE:
         raise ModelError(
-            f"{target}: not written, for ONNX Runtime's result differs from torch's by {difference:.2g} of 1; export "
+            f"{target}: not written: ONNX Runtime's result differs from torch's by {difference:.2g} of 1; export "
             "with another version of torch or onnxruntime"
         )
     return difference

@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from nirgen.errors import ModelError, OutputError
+from nirgen.errors import ModelError, OutputError, first_line
 from nirgen.files import output_file
 
 if TYPE_CHECKING:
@@ -82,8 +82,7 @@ def load_tensors(path: Path) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - on damaged bytes the reader may raise anything
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ModelError(f"{path}: can't be read ({first}); is it cut off? fetch it again") from None
+        raise ModelError(f"{path}: can't be read ({first_line(error)}); is it cut off? fetch it again") from None
 
 
 def _unwrap(content: Any) -> dict[str, Tensor]:

@@ -29,29 +29,29 @@ if TYPE_CHECKING:
     from nirgen.train.config import CropConfig, DataConfig
 
 
-_ORDER, _CROP = 1, 2  # what a draw's random numbers are for
-_MIXUP = 0.4  # of the beta distribution that blends are drawn from: most are near one of the two
-_AHEAD = 4  # crops that each thread is ahead of the training
-_REPLACEMENTS = 20  # pairs in a row that can't be decoded before a run gives up
+_ORDER, _CROP = 1, 2  # random streams of a draw
+_MIXUP = 0.4  # alpha of the beta distribution of blends: most are close to one of the two crops
+_AHEAD = 4  # crops that each thread prepares ahead of the training
+_REPLACEMENTS = 20  # undecodable pairs in a row that end a run
 
 
 class Order:
-    """Which pair each draw of a run takes.
+    """Positions of the pairs that the draws of a run take.
 
     Args:
-        weights: How often each pair is drawn; None for each pair once an epoch.
-        count: How many pairs there are.
-        seed: Of the run.
+        weights: Relative frequency of each pair; None for each pair once an epoch.
+        count: Number of pairs.
+        seed: Seed of the run.
     """
 
     def __init__(self, weights: list[float] | None, count: int, seed: int) -> None:
         self.count = count
         self.seed = seed
         self.shares = None if weights is None else np.cumsum(weights) / np.sum(weights)
-        self._latest = -1, np.empty(0, int)  # an epoch and its permutation, exchanged at once: threads ask
+        self._latest = -1, np.empty(0, int)  # an epoch and its permutation, replaced as one: threads read it
 
     def __getitem__(self, draw: int) -> int:
-        """The position of the pair that a draw takes."""
+        """Return the position of the pair that a draw takes."""
         if self.shares is not None:
             return int(np.searchsorted(self.shares, np.random.default_rng((self.seed, _ORDER, draw)).random(), "right"))
         epoch, position = divmod(draw, self.count)
@@ -64,24 +64,24 @@ class Order:
 
 @dataclass(frozen=True)
 class Crop:
-    """One draw: rgb (3, H, W) and nir (1, H, W), float32 in [-1, 1], and why pairs were passed over for it."""
+    """Result of a draw."""
 
-    rgb: Tensor
-    nir: Tensor
-    skipped: tuple[str, ...] = ()
+    rgb: Tensor  # (3, H, W) float32 in [-1, 1]
+    nir: Tensor  # (1, H, W) float32 in [-1, 1]
+    skipped: tuple[str, ...] = ()  # a line for each pair that was replaced
 
 
 class Draws:
-    """The draws of a run by their numbers; several threads may draw.
+    """Crops of a run by the number of their draw; thread-safe.
 
     Args:
-        pairs: The pairs.
-        data: What is done with images that can't be decoded, how many are kept decoded, and weights by category.
-        crops: How crops are drawn.
-        seed: Of the run.
+        pairs: The training set.
+        data: Handling of undecodable images, size of the cache, category weights.
+        crops: Augmentation.
+        seed: Seed of the run.
 
     Raises:
-        ConfigError: The weights leave no pair.
+        ConfigError: All pairs have a weight of 0.
     """
 
     def __init__(self, pairs: PairList, data: DataConfig, crops: CropConfig, seed: int) -> None:
@@ -98,14 +98,14 @@ class Draws:
         self._lock = threading.Lock()
 
     def draw(self, number: int, size: int) -> Crop:
-        """Draw a crop.
+        """Return the crop of a draw.
 
         Args:
-            number: Of the draw; they go on for ever.
+            number: Number of the draw, from 0 on without end.
             size: Height and width of the crop, in pixels.
 
         Raises:
-            ImageError: A pair can't be used, and the configuration says to stop; or too many in a row can't.
+            ImageError: A pair can't be decoded and `bad_images` is `stop`, or too many in a row can't be decoded.
         """
         random = np.random.default_rng((self.seed, _CROP, number))
         skipped = list[str]()
@@ -118,11 +118,7 @@ class Draws:
         return Crop(rgb, nir, tuple(skipped))
 
     def _usable(self, position: int, skipped: list[str]) -> Photo:
-        """A decoded pair, or the next one that can be decoded; why not this one is appended.
-
-        Raises:
-            ImageError: The configuration says to stop, or too many in a row can't be decoded.
-        """
+        """Return a decoded pair, or the next decodable one; errors of those before it are appended to `skipped`."""
         for _ in range(_REPLACEMENTS):
             try:
                 return self._photo(position)
@@ -134,7 +130,6 @@ class Draws:
         raise ImageError(f"{_REPLACEMENTS} pairs in a row can't be used, the last because: {skipped[-1]}")
 
     def _photo(self, position: int) -> Photo:
-        """A decoded pair, from memory if it is there."""
         if position in self._cache:
             return self._cache[position]
         photo = read_photo(self.pairs, self.pairs.pairs[position])
@@ -147,22 +142,17 @@ class Draws:
 
 
 class Batches:
-    """Endless batches from a draw on; where the size or the batch changes, from the next draw on.
-
-    Use it as a context: its end ends the threads that decode.
+    """Endless batches, as a context manager that owns the decoding threads.
 
     Args:
         draws: The run's draws.
         position: Number of the first draw.
-        process: Which process this is, of how many.
-
-    Attributes:
-        position: Number of the first draw that no process has taken yet.
+        process: Rank of this process, and number of processes.
     """
 
     def __init__(self, draws: Draws, position: int = 0, process: tuple[int, int] = (0, 1)) -> None:
         self.draws = draws
-        self.position = position
+        self.position = position  # number of the first draw that no process has taken yet
         self.rank, self.processes = process
         workers = draws.data.workers
         self._threads = ThreadPoolExecutor(workers, thread_name_prefix="nirgen-draw") if workers else None
@@ -172,16 +162,14 @@ class Batches:
         self._coming: deque[Future[Crop]] = deque()
 
     def __enter__(self) -> Batches:
-        """The batches themselves."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the threads that decode."""
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
 
     def next(self, count: int, size: int) -> tuple[Tensor, Tensor, list[str]]:
-        """The next batch.
+        """Return the next batch.
 
         Args:
             count: Crops in the batch of each process.
@@ -189,22 +177,23 @@ class Batches:
 
         Returns:
             rgb (count, 3, size, size) and nir (count, 1, size, size), float32 in [-1, 1]; and a line for each pair that
-            was passed over.
+            was replaced.
 
         Raises:
-            ImageError: A pair can't be used, and the configuration says to stop; or too many in a row can't.
+            ImageError: As `Draws.draw`.
         """
         if self._shape != (count, size):
             self._shape = count, size
             self._numbers = self._numbers_from(self.position + self.rank * count, count)
-            self._forget()
+            for future in self._coming:
+                future.cancel()
+            self._coming.clear()
         crops = self._crops(count, size)
         self.position += count * self.processes
         rgb, nir = torch.stack([crop.rgb for crop in crops]), torch.stack([crop.nir for crop in crops])
         return rgb, nir, [line for crop in crops for line in crop.skipped]
 
     def _crops(self, count: int, size: int) -> list[Crop]:
-        """The next crops of this process; with threads, those after them are begun."""
         if self._threads is None:
             return [self.draws.draw(number, size) for number in itertools.islice(self._numbers, count)]
         for number in itertools.islice(self._numbers, count + self._ahead - len(self._coming)):
@@ -212,24 +201,18 @@ class Batches:
         return [self._coming.popleft().result() for _ in range(count)]
 
     def _numbers_from(self, start: int, count: int) -> Iterator[int]:
-        """The numbers of the draws that this process takes, without end."""
+        """Yield the numbers of the draws that this process takes, without end."""
         while True:
             yield from range(start, start + count)
             start += count * self.processes
 
-    def _forget(self) -> None:
-        """Let go of what was begun for batches of another shape."""
-        for future in self._coming:
-            future.cancel()
-        self._coming.clear()
-
 
 @dataclass(frozen=True)
 class Photo:
-    """A decoded pair: rgb (3, H, W) and nir (1, H, W), uint8."""
+    """A decoded pair."""
 
-    rgb: Tensor
-    nir: Tensor
+    rgb: Tensor  # (3, H, W) uint8
+    nir: Tensor  # (1, H, W) uint8
 
 
 def read_photo(pairs: PairList, pair: Pair) -> Photo:
@@ -248,13 +231,13 @@ def read_photo(pairs: PairList, pair: Pair) -> Photo:
 
 
 def draw_crop(photo: Photo, size: int, config: CropConfig, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """A random, augmented crop.
+    """Draw a random, augmented crop.
 
     Args:
         photo: The pair.
         size: Height and width of the crop, in pixels.
-        config: How it is drawn.
-        random: Where all that is random comes from.
+        config: Augmentation.
+        random: Source of all random numbers.
 
     Returns:
         rgb (3, size, size) and nir (1, size, size), float32 in [-1, 1].
@@ -275,13 +258,12 @@ def draw_crop(photo: Photo, size: int, config: CropConfig, random: np.random.Gen
 def _box(
     height: int, width: int, size: int, config: CropConfig, random: np.random.Generator
 ) -> tuple[int, int, int, int]:
-    """(top, left, height, width) of the part of a photo that a crop shows, in pixels."""
+    """Return (top, left, height, width) of the part of a photo that a crop shows, in pixels."""
     if config.kind == "squash":
         return 0, 0, height, width
     if config.kind == "native":
         side = round(size / random.uniform(1 - config.scale_jitter, 1 + config.scale_jitter))
-        side = min(side, height, width)  # a photo that is smaller is enlarged
-        h = w = side
+        h = w = min(side, height, width)  # a smaller photo is enlarged
     else:
         if random.random() < config.whole:
             return 0, 0, height, width
@@ -293,7 +275,7 @@ def _box(
 
 
 def _expose(rgb: Tensor, config: CropConfig, random: np.random.Generator) -> Tensor:
-    """Random exposure and white balance of RGB (3, H, W) in [0, 1]."""
+    """Change exposure and white balance of RGB (3, H, W) in [0, 1]."""
     if not (config.gamma or config.gain or config.white_balance):
         return rgb
     gamma = float(np.exp(random.normal(0, config.gamma)))
@@ -302,9 +284,9 @@ def _expose(rgb: Tensor, config: CropConfig, random: np.random.Generator) -> Ten
 
 
 def _darken(rgb: Tensor, nir: Tensor, share: float, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Turn a share of the pairs into night: both images alike lose light, and RGB gets a sensor's noise.
+    """Turn a share of the pairs, in [0, 1], into night: both lose light alike, and RGB gets sensor noise.
 
-    Photos by day alone would teach that nothing is ever dark.
+    From photos by day alone, the generator would learn that no scene is dark.
     """
     if random.random() >= share:
         return rgb, nir

@@ -1,13 +1,14 @@
-"""What a run ships: a model file of the averaged weights, and its card."""
+"""Results of a run: a model file of the averaged weights, and its card."""
 
 from __future__ import annotations
 
-import os
+from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from nirgen.files import output_file
 from nirgen.models.catalog import read_header
 from nirgen.models.checkpoint import save
+from nirgen.templates import render
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -18,16 +19,15 @@ if TYPE_CHECKING:
 
 
 def export_model(path: Path, state: State, pairs: PairList) -> None:
-    """Write the averaged weights so far, in half precision, with all that made them, and their card beside them.
+    """Write the averaged weights in half precision, with the settings and the training set in the header.
 
     Args:
-        path: The file, ending in `.safetensors`; the card is `card.md` in its folder for `model.safetensors`, else
-            `NAME.md`.
+        path: The file, ending in `.safetensors`.
         state: The run.
-        pairs: Those trained on.
+        pairs: The training set.
 
     Raises:
-        OutputError: A file can't be written.
+        OutputError: The file can't be written.
     """
     config, start = state.config, state.start_header
     tensors = {
@@ -55,67 +55,33 @@ def export_model(path: Path, state: State, pairs: PairList) -> None:
 
 
 def write_card(model: Path, card: Path) -> None:
-    """Write the card of a model file: what it was trained on, how, how well it does, under which licence.
-
-    Args:
-        model: The file; all that the card says comes from its header.
-        card: The file to write.
+    """Write the card of a model file: training set, settings, scores and licence, all from the file's header.
 
     Raises:
         ModelError: The model can't be read.
         OutputError: The card can't be written.
     """
     header = read_header(model)
-    training, settings = header["training"], header["training"].get("config", {})
-    architecture = header["architecture"]
-    sequences = {pair.get("sequence") for pair in training.get("pairs", [])}
-    lines = [
-        f"# Model card: `{model.parent.resolve().name}`",
-        "",
-        "An RGB to near-infrared generator, Pix2Next (Jin et al., *Technologies* 13(4):154, 2025).",
-        "",
-        f"- model_id: `{header['model_id']}`, written by nirgen {header['nirgen']}",
-        f"- licence of the weights: {header['licence']}",
-        f"- extractor: {architecture['extractor']['kind']}; output channels: {architecture['output_channels']}",
-        f"- trained on {len(training.get('pairs', []))} pairs of {len(sequences)} sequences, whose names and hashes",
-        "  are in the file (`nirgen models info MODEL --json`)",
-        f"- {training.get('steps')} steps in {training.get('minutes')} minutes",
-    ]
-    if training.get("ema"):
-        lines.append("- the weights are a moving average")
-    if training.get("start_model_id"):
-        lines.append(f"- started from the model `{training['start_model_id']}`")
-    if settings:
-        lines += ["", "## Losses and optimizer", "", "| setting | value |", "| --- | --- |"]
-        for group in ("losses", "optimizer", "crops"):
-            lines += [f"| {group}.{name} | {value} |" for name, value in settings.get(group, {}).items()]
-    lines += ["", "## Numbers", ""]
-    if header["metrics"]:
-        lines += ["| metric | value | on |", "| --- | --- | --- |"]
-        lines += [f"| {m['name']} | {m['value']:g} | {m['on']} |" for m in header["metrics"]]
-    else:
-        lines.append("None: it has not been judged on a split `val`.")
-    lines += [
-        "",
-        "A generated image is a guess of what a NIR camera would have seen, made from visible light alone.",
-        "It is meant for training data and experiments, not for measuring anything.",
-        "",
-    ]
+    training = {"steps": None, "minutes": None, "ema": None, "start_model_id": None, "config": {}} | header["training"]
+    pairs = training.get("pairs", [])
+    sequences = {pair.get("sequence") for pair in pairs}
+    values = header | {"training": training, "pairs": len(pairs), "sequences": len(sequences)}
     with output_file(card) as temporary:
-        temporary.write_text("\n".join(lines), encoding="utf-8")
+        text = render("nirgen.train", "card.md.j2", name=model.parent.resolve().name, **values)
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
-    """Settings without the places where files lay."""
+    """Return settings without the folders of this machine."""
     data = {name: value for name, value in settings["data"].items() if name not in {"pairs", "root"}}
     perceptual = settings["losses"]["perceptual"]
     if perceptual["weights"] is not None:
-        perceptual = perceptual | {"weights": os.path.basename(perceptual["weights"])}  # noqa: PTH119 - a name alone
+        perceptual = perceptual | {"weights": PurePath(perceptual["weights"]).name}
     return settings | {"data": data, "losses": settings["losses"] | {"perceptual": perceptual}}
 
 
 def _architecture(config: GeneratorConfig) -> GeneratorConfig:
-    """The architecture as a model file states it: where the extractor's first weights lay is no part of it."""
+    """Return the architecture without the file of the extractor's initial weights."""
     if getattr(config.extractor, "weights", None) is None:
         return config
     return config.model_copy(update={"extractor": config.extractor.model_copy(update={"weights": None})})

@@ -19,8 +19,8 @@ import yaml
 
 from nirgen import images
 from nirgen.config import differences
-from nirgen.errors import ConfigError, ModelError, OutputError
-from nirgen.files import is_temporary, locked, output_file, write_whole
+from nirgen.errors import ConfigError, ModelError, OutputError, first_line
+from nirgen.files import check_schema, is_temporary, locked, output_file, write_whole
 from nirgen.models.weights import load_tensors
 from nirgen.runlog import environment, write_run
 from nirgen.train.config import TrainConfig
@@ -252,7 +252,7 @@ class Checkpoints:
             try:
                 torch.save({"schema": SCHEMA, **values}, temporary)
             except RuntimeError as error:  # torch's error on a full disk
-                raise OSError(str(error).partition("\n")[0]) from error
+                raise OSError(first_line(error)) from error
         best = self.folder / f"step_{values['best_step']:06d}.pt"
         for old in self.paths()[: -self.keep]:
             if old != best:
@@ -266,12 +266,9 @@ class Checkpoints:
             ModelError: The file is damaged, or of another schema.
         """
         values = load_tensors(path)
-        if not isinstance(values, dict) or values.get("schema") != SCHEMA:
-            found = values.get("schema") if isinstance(values, dict) else None
-            raise ModelError(
-                f"{path}: checkpoint schema {found!r}, but this nirgen reads schema {SCHEMA}; update nirgen"
-            )
-        return values
+        found = values.get("schema") if isinstance(values, dict) else None
+        check_schema(path, found, SCHEMA, "update nirgen", error=ModelError)
+        return values  # type: ignore[no-any-return]
 
 
 @contextmanager
@@ -293,7 +290,7 @@ def full_disk_is_one_line(out: Path, checkpoints: Checkpoints) -> Generator[None
 
 
 def last_good(checkpoints: Checkpoints) -> str:
-    """Return a clause that names the checkpoint to resume from."""
+    """Return a clause of an error that names the checkpoint to resume from."""
     newest = checkpoints.newest()
     return f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
 

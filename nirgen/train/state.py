@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from nirgen.devices import choose_training_precision
-from nirgen.errors import ConfigError, ModelError, one_line
+from nirgen.errors import ConfigError, ModelError, first_line, one_line
 from nirgen.models.catalog import find_model
 from nirgen.models.checkpoint import build, load
 from nirgen.models.discriminator import MultiScaleDiscriminator
@@ -157,9 +157,8 @@ class State(BaseState):
                 channels = config.discriminator.in_channels
                 self.discriminator.eval()(torch.zeros(1, channels, side, side, device=self.device))
         except (RuntimeError, ValueError) as error:
-            reason = str(error).partition("\n")[0]
             raise ConfigError(
-                f"the networks can't run as configured ({reason}); change 'generator', 'discriminator' or "
+                f"the networks can't run as configured ({first_line(error)}); change 'generator', 'discriminator' or "
                 "'discriminator_window'"
             ) from error
         self.train()

@@ -47,7 +47,7 @@ def validate(
     Args:
         paths: One folder, or files that are the splits of one dataset.
         images: For files, the folder that the names in each are relative to, or one for all; by default the files' own.
-        options: What is checked, and how.
+        options: Defaults if None.
         progress: Progress callback.
 
     Raises:
@@ -160,17 +160,16 @@ def _report(
     loaded = load_all(files, findings, progress) if options.train_ready else []
     if not options.train_ready:
         findings.skip("train-ready", "not asked for (--train-ready)")
+    crowds = [file.annotations.crowd for file in files]
     return Report(
         subject=subject,
-        extents=tuple(_extent(file) for file in files),
-        checked=tuple(group for group in GROUPS if group not in findings.skipped),
-        skipped=findings.skipped,
-        partial=findings.partial,
+        extents=tuple(
+            Extent(file.split, len(file.images), int((~crowd).sum()), int(crowd.sum()))
+            for file, crowd in zip(files, crowds, strict=True)
+        ),
+        checked=tuple(group for group in GROUPS if group not in findings.skipped()),
+        skipped=findings.skipped(),
+        partial=findings.skipped(partly=True),
         findings=findings.sorted(),
         loaded=tuple(loaded),
     )
-
-
-def _extent(file: CocoFile) -> Extent:
-    ignored = int(file.annotations.crowd.sum())
-    return Extent(file.split, len(file.images), len(file.annotations) - ignored, ignored)

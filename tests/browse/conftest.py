@@ -1,4 +1,4 @@
-"""What the tests of browsing need: a real MongoDB, and a FiftyOne that knows of no other."""
+"""Fixtures for browsing: a real MongoDB, and a FiftyOne that is connected to it only."""
 
 from __future__ import annotations
 
@@ -128,7 +128,7 @@ def start_mongod(tmp_path: Path) -> Iterator[Callable[..., Mongod]]:
 
 @pytest.fixture(scope="session")
 def fiftyone_environment(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]]:
-    """What keeps FiftyOne to the tests' MongoDB and folders and from phoning home, set for this process as well."""
+    """Settings of FiftyOne for the tests' MongoDB and folders, without usage statistics; set for this process too."""
     home = tmp_path_factory.mktemp("fiftyone")
     values = {
         "FIFTYONE_CONFIG_PATH": str(home / "config.json"),
@@ -184,7 +184,7 @@ class Shared:
 
 @pytest.fixture(scope="session")
 def loaded_once() -> dict[bool, Shared]:
-    """What `shared` has loaded, without and with scores."""
+    """Cache of `shared`: loads without and with scores."""
     return {}
 
 

@@ -48,7 +48,7 @@ def _prepare_mongod() -> str | None:
 
 
 def _problem(mongod: Path) -> str | None:
-    """Why mongod doesn't start."""
+    """Return the error of a mongod that doesn't start, or None."""
     environment = os.environ | {"LD_LIBRARY_PATH": str(OPENSSL)}
     done = subprocess.run([mongod, "--version"], capture_output=True, text=True, check=False, env=environment)
     return f"{mongod}: {done.stderr.strip()}" if done.returncode else None

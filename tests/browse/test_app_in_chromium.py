@@ -290,7 +290,7 @@ def _url(lines: Iterator[str], said: list[str]) -> str | None:
 
 
 def _coloured(picture: bytes, colour: tuple[int, int, int]) -> int:
-    """How many pixels of a picture have this colour, or are a blend of it and grey."""
+    """Count the pixels of a picture in this colour, or in a blend of it and grey."""
     with Image.open(io.BytesIO(picture)) as image:
         pixels = np.asarray(image.convert("RGB"), dtype=np.float32)
     wanted = np.array(colour, dtype=np.float32) - np.mean(colour)

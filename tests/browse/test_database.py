@@ -1,4 +1,4 @@
-"""What is wrong with FiftyOne's database is said at once, in one line with a remedy."""
+"""Problems of FiftyOne's database are reported at once, in one line with a remedy."""
 
 from __future__ import annotations
 

@@ -45,7 +45,7 @@ def commands(page: str) -> Iterator[list[str]]:
 
 @pytest.fixture
 def frames(tmp_path: Path, shared_data: Path) -> Path:
-    """What the reader has: frames and labels of BDD100K, and labelled images of a NIR camera, in `real`."""
+    """The reader's files: frames and labels of BDD100K, and labelled images of a NIR camera, in `real`."""
     data = shared_data / "bdd100k"
     labelled = [
         frame
@@ -114,7 +114,7 @@ def _browse(words: list[str], environment: dict[str, str]) -> tuple[int, str]:
 
 
 def decide(fo: Any) -> None:
-    """What the reader clicks in the App: the first image is rejected, the first car of the second is a bicycle."""
+    """Decide as the reader does in the App: the first image is rejected, the first car of the second is a bicycle."""
     from nirgen.browse import selection as deciding
     from nirgen.browse.selection import find_boxes, find_images
 
@@ -185,7 +185,7 @@ def _rejected(folder: Path) -> str:
 
 @pytest.fixture
 def belongings(tmp_path: Path) -> Path:
-    """What README.md's reader has: photos with labels of BDD100K's form, pairs, images of a NIR camera with labels."""
+    """The files of README.md's reader: labelled photos (BDD100K's form), pairs, labelled images of a NIR camera."""
     rng = np.random.default_rng(7)
 
     def save(path: Path, height: int = 64, width: int = 64, channels: int = 3) -> None:

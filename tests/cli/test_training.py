@@ -95,7 +95,7 @@ def test_a_dry_run_prints_the_resolved_settings_and_writes_nothing(
     values = yaml.safe_load(out)
     assert (values["losses"]["ssim"], values["losses"]["pixel"], values["stages"][0]["batch"]) == (3, 1, 4)
     assert (values["generator"]["attention_heads"], values["generator"]["stem_channels"]) == (4, 8)
-    assert "4 pairs of 4 sequences to train on, 2 to judge by" in error
+    assert "4 training pairs of 4 sequences, 2 pairs for validation" in error
     assert "19,817 parameters, 2 steps" in error
     assert not (tmp_path / "run").exists()
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nirgen.dataset.build import build
-from nirgen.dataset.folder import Looked, altered, foreign, is_dataset, look_at, read_all, read_dataset
+from nirgen.dataset.folder import Looked, altered, foreign, is_dataset, look_at, read_dataset
 from nirgen.errors import ImageError, NirgenError
+from nirgen.progress import in_threads, or_error
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -83,7 +84,7 @@ def test_results_come_in_the_order_of_the_files_and_errors_are_results(save, tmp
     paths[7].write_text("no image")
     paths[9].unlink()
     told: list[tuple[str, int, int]] = []
-    results = read_all(look_at, paths, what="look", report=lambda *step: told.append(step))
+    results = list(in_threads(or_error(look_at, ImageError), paths, "look", lambda *step: told.append(step)))
     assert [isinstance(result, ImageError) for result in results] == [number in {7, 9} for number in range(40)]
     data = paths[3].read_bytes()
     assert results[3] == Looked(hashlib.sha256(data).hexdigest(), len(data), (20, 30))

@@ -8,10 +8,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from nirgen.collection import ItemBox, open_collection
+from nirgen.collection import open_collection
 from nirgen.dataset.build import build
 from nirgen.dataset.folder import read_dataset
-from nirgen.dataset.read import read, recorded_inputs, rgb_roots
+from nirgen.dataset.read import Box, read, recorded_inputs, rgb_roots
 from nirgen.errors import NirgenError
 from nirgen.files import find_below
 from nirgen.pairs.listing import Pair, PairList
@@ -119,8 +119,8 @@ def test_a_generated_item_has_its_file_its_source_and_its_boxes(dataset, tmp_pat
     assert item.rgb_sha256 == hashlib.sha256(source.read_bytes()).hexdigest()
     assert (item.origin, item.width, item.height, item.model_id) == ("bdd", 30, 20, red.id)
     assert item.boxes == (
-        ItemBox("bdd/b.jpg#0", 2, "car", (1, 2, 10, 5), 50, False, "car", ()),
-        ItemBox("bdd/b.jpg#1", 3, "bicycle", (3, 3, 4, 4), 16, False, "bicycle", ()),
+        Box("bdd/b.jpg#0", 2, "car", (1, 2, 10, 5), 50, False, "car", ()),
+        Box("bdd/b.jpg#1", 3, "bicycle", (3, 3, 4, 4), 16, False, "bicycle", ()),
     )
 
 

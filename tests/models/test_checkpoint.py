@@ -139,7 +139,7 @@ def test_safetensors_of_another_project_are_refused_with_the_way_in(tmp_path: Pa
 
 def test_another_schema_is_refused(model: Path) -> None:
     rewrite(model, schema=2)
-    with pytest.raises(ModelError, match="model schema 2, but this nirgen reads schema 1; update nirgen"):
+    with pytest.raises(ModelError, match="has schema 2, and this nirgen reads 1; update nirgen"):
         load(model)
 
 

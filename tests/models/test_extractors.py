@@ -141,5 +141,5 @@ def test_weights_that_were_trained_with_other_settings_are_refused_naming_them(
         build_extractor(GeneratorConfig.compact(extractor=other), load_weights=True)
     code, out, _ = nirgen("models", "info", path)
     assert code == 0
-    assert "weights that a training run starts its extractor from" in out
+    assert "initial weights of an extractor" in out
     assert "offset_scale  1.0" in out

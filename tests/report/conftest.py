@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import PIL.Image
 import pytest
-from PIL import Image
 
-from nirgen.collection import Item, ItemBox
+from nirgen.dataset.read import Box, Image
 from nirgen.scores import IMAGE_SCORES, BoxScores, ItemScores
 
 if TYPE_CHECKING:
@@ -23,10 +23,10 @@ EVIL = '<img src=x onerror="alert(1)">&\'é木.jpg'
 
 
 @pytest.fixture
-def item() -> Callable[..., Item]:
+def item() -> Callable[..., Image]:
     """Make an item by hand; boxes are (class, x, y, width, height), of class `ignore` a region to ignore."""
 
-    def make(key: str, boxes: Sequence[tuple[str, float, float, float, float]] = (), **other: Any) -> Item:
+    def make(key: str, boxes: Sequence[tuple[str, float, float, float, float]] = (), **other: Any) -> Image:
         values: dict[str, Any] = {
             "key": key,
             "id": 1,
@@ -46,7 +46,7 @@ def item() -> Callable[..., Item]:
             "model_id": None,
         }
         made = tuple(
-            ItemBox(
+            Box(
                 key=f"{key}#{number}",
                 id=number,
                 category="car" if name == "ignore" else name,
@@ -58,7 +58,7 @@ def item() -> Callable[..., Item]:
             )
             for number, (name, x, y, width, height) in enumerate(boxes, start=1)
         )
-        return Item(**values | other, boxes=made)
+        return Image(**values | other, boxes=made)
 
     return make
 
@@ -69,7 +69,7 @@ class GivenScores:
     def __init__(self, images: Mapping[str, Mapping[str, float]], boxes: Mapping[str, BoxScores] | None = None) -> None:
         self.images, self.boxes = images, boxes or {}
 
-    def of(self, item: Item) -> ItemScores:
+    def of(self, item: Image) -> ItemScores:
         given = self.images.get(item.key, {})
         boxes = tuple(self.boxes.get(box.key, BoxScores()) for box in item.boxes)
         return ItemScores({name: given.get(name) for name in IMAGE_SCORES}, boxes)
@@ -78,11 +78,11 @@ class GivenScores:
 class GivenItems:
     """A collection of hand-made items."""
 
-    def __init__(self, items: Sequence[Item]) -> None:
+    def __init__(self, items: Sequence[Image]) -> None:
         self._items = sorted(items, key=lambda item: item.key)
         self.count = len(items)
 
-    def items(self) -> Iterator[Item]:
+    def items(self) -> Iterator[Image]:
         return iter(self._items)
 
 
@@ -174,7 +174,7 @@ def _save_scene(path: Path, seed: int, *, colour: bool = False) -> Path:
     pixels = random.integers(70, 110, (64, 96), dtype=np.uint8)
     pixels[16:48, 20:60] = random.integers(150, 220, (32, 40), dtype=np.uint8)
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.stack([pixels, pixels // 2, pixels // 3], 2) if colour else pixels).save(path)
+    PIL.Image.fromarray(np.stack([pixels, pixels // 2, pixels // 3], 2) if colour else pixels).save(path)
     return path
 
 

@@ -13,7 +13,7 @@ from nirgen.scores import BoxScores
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nirgen.collection import Item
+    from nirgen.dataset.read import Image
 
 
 EDGES = np.linspace(0, 1, 4)
@@ -53,7 +53,7 @@ def test_the_same_chart_has_the_same_bytes() -> None:
 
 
 def test_boxes_are_told_by_their_median_of_each_kind(
-    item: Callable[..., Item], given_items: type, given_scores: type
+    item: Callable[..., Image], given_items: type, given_scores: type
 ) -> None:
     items = given_items(
         [item("a/1", [("car", 0, 0, 20, 20)]), item("b/1", [("car", 0, 0, 50, 50)] * 2, generated=False)]
@@ -64,7 +64,7 @@ def test_boxes_are_told_by_their_median_of_each_kind(
 
 
 def test_without_boxes_and_scores_there_is_nothing_to_draw(
-    item: Callable[..., Item], given_items: type, given_scores: type
+    item: Callable[..., Image], given_items: type, given_scores: type
 ) -> None:
     found = survey(given_items([item("a/1")]), given_scores({}), sampled=0)
     assert content_charts(found) == []
@@ -73,7 +73,7 @@ def test_without_boxes_and_scores_there_is_nothing_to_draw(
 
 
 def test_every_score_that_is_known_has_a_chart_that_says_what_it_means(
-    item: Callable[..., Item], given_items: type, given_scores: type
+    item: Callable[..., Image], given_items: type, given_scores: type
 ) -> None:
     items = given_items([item(f"a/{number}", [("car", 0, 0, 20, 20)]) for number in range(4)])
     scores = given_scores({"a/1": {"noise": 2.0}, "a/2": {"noise": 2.0}}, {"a/3#1": BoxScores(0.5, 0.5)})

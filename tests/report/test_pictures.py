@@ -5,17 +5,17 @@ import io
 from typing import TYPE_CHECKING
 
 import numpy as np
+import PIL.Image
 import pytest
-from PIL import Image
 
 from nirgen.labels.file import Category
-from nirgen.report.pictures import Painter, Window, class_colours
+from nirgen.report.pictures import Painter, class_colours, crop, window_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nirgen.collection import Item
+    from nirgen.dataset.read import Image
 
 
 COLOURS = {"car": "#3cbe5a", "person": "#ffbe00"}
@@ -23,18 +23,18 @@ COLOURS = {"car": "#3cbe5a", "person": "#ffbe00"}
 
 def pixels_of(uri: str) -> np.ndarray:
     assert uri.startswith("data:image/jpeg;base64,")
-    with Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
+    with PIL.Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2]))) as image:
         return np.asarray(image)
 
 
 @pytest.fixture
-def at_hand(item: Callable[..., Item], save_scene: Callable[..., Path], tmp_path: Path) -> Item:
+def at_hand(item: Callable[..., Image], save_scene: Callable[..., Path], tmp_path: Path) -> Image:
     boxes = [("person", 70, 8, 10, 30), ("car", 20, 16, 40, 32), ("ignore", 0, 0, 8, 8)]
     nir, rgb = save_scene(tmp_path / "nir.png", 1), save_scene(tmp_path / "rgb.png", 1, colour=True)
     return item("bdd/a", boxes, path=nir, rgb=rgb)
 
 
-def test_a_picture_is_reduced_and_its_boxes_stay_in_pixels_of_the_image(at_hand: Item) -> None:
+def test_a_picture_is_reduced_and_its_boxes_stay_in_pixels_of_the_image(at_hand: Image) -> None:
     picture = Painter(COLOURS).nir(at_hand, 48, ["fidelity 0.10", "", ""])
     assert picture is not None
     assert picture.size == (32, 48)
@@ -47,13 +47,13 @@ def test_a_picture_is_reduced_and_its_boxes_stay_in_pixels_of_the_image(at_hand:
     ]
 
 
-def test_a_picture_is_never_enlarged(at_hand: Item) -> None:
+def test_a_picture_is_never_enlarged(at_hand: Image) -> None:
     picture = Painter(COLOURS).rgb(at_hand, 960)
     assert picture is not None
     assert pixels_of(picture.uri).shape == (64, 96, 3)
 
 
-def test_a_crop_shows_the_box_and_what_is_around_it(at_hand: Item) -> None:
+def test_a_crop_shows_the_box_and_what_is_around_it(at_hand: Image) -> None:
     ((nir, rgb),) = Painter(COLOURS).crops(at_hand, [1])
     assert nir is not None
     assert rgb is not None
@@ -64,27 +64,25 @@ def test_a_crop_shows_the_box_and_what_is_around_it(at_hand: Item) -> None:
     assert inside.mean() > 150 > pixels_of(nir.uri)[:, :12].mean()
 
 
-def test_a_crop_is_as_large_as_a_distant_object_needs_to_be_seen_in_its_place(item: Callable[..., Item]) -> None:
-    window = Window.around(item("a", [("car", 50, 30, 2, 2)]).boxes[0], item("a"))
-    assert ((window.right - window.left) * 96, (window.bottom - window.top) * 64) == (
-        pytest.approx(48),
-        pytest.approx(48),
-    )
+def test_a_crop_is_as_large_as_a_distant_object_needs_to_be_seen_in_its_place(item: Callable[..., Image]) -> None:
+    window = window_around(item("a", [("car", 50, 30, 2, 2)]).boxes[0], item("a"))
+    left, top, right, bottom = window
+    assert ((right - left) * 96, (bottom - top) * 64) == (pytest.approx(48), pytest.approx(48))
 
 
-def test_a_window_at_the_border_still_has_a_pixel(item: Callable[..., Item]) -> None:
-    window = Window.around(item("a", [("car", 500, 500, 2, 2)]).boxes[0], item("a"))
-    assert window.of(np.zeros((64, 96), np.uint8)).size == 1
+def test_a_window_at_the_border_still_has_a_pixel(item: Callable[..., Image]) -> None:
+    window = window_around(item("a", [("car", 500, 500, 2, 2)]).boxes[0], item("a"))
+    assert crop(np.zeros((64, 96), np.uint8), window).size == 1
 
 
 def test_a_file_that_is_gone_has_no_picture_and_one_that_is_damaged_is_named(
-    item: Callable[..., Item], tmp_path: Path
+    item: Callable[..., Image], tmp_path: Path
 ) -> None:
     painter = Painter(COLOURS)
     (tmp_path / "bad.png").write_bytes(b"no image")
-    assert painter.nir(item("bdd/gone", path=tmp_path / "gone.png"), 96) is None
+    assert painter.nir(item("bdd/gone", path=tmp_path / "gone.png"), 96, []) is None
     assert painter.unreadable == set()
-    assert painter.nir(item("bdd/bad", path=tmp_path / "bad.png"), 96) is None
+    assert painter.nir(item("bdd/bad", path=tmp_path / "bad.png"), 96, []) is None
     assert painter.rgb(item("bdd/none"), 96) is None
     assert painter.unreadable == {"bdd/bad"}
 

@@ -12,11 +12,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nirgen.collection import Item
+    from nirgen.dataset.read import Image
 
 
 @pytest.fixture
-def walked(item: Callable[..., Item], given_items: type, given_scores: type, tmp_path: Path) -> tuple:
+def walked(item: Callable[..., Image], given_items: type, given_scores: type, tmp_path: Path) -> tuple:
     """A collection of four images: two at hand, one without boxes, one in another split."""
     (tmp_path / "a.png").touch()
     (tmp_path / "d.png").touch()

@@ -6,12 +6,12 @@ import hashlib
 from typing import TYPE_CHECKING
 
 import numpy as np
+import PIL.Image
 import pytest
-from PIL import Image
 from scipy import ndimage
 from sklearn.datasets import load_sample_image
 
-from nirgen.collection import Item, ItemBox
+from nirgen.dataset.read import Box, Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -35,14 +35,14 @@ def near_infrared(scene: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 @pytest.fixture
-def make_item(tmp_path: Path) -> Callable[..., Item]:
+def make_item(tmp_path: Path) -> Callable[..., Image]:
     """Write a pair, and describe it with boxes on it."""
 
     def save(name: str, pixels: NDArray[np.uint8] | None) -> tuple[Path, str]:
         path = tmp_path / name
         if pixels is not None:
             path.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(pixels).save(path, compress_level=1)
+            PIL.Image.fromarray(pixels).save(path, compress_level=1)
         return path, hashlib.sha256(path.read_bytes()).hexdigest() if pixels is not None else "0" * 64
 
     def make(
@@ -52,13 +52,13 @@ def make_item(tmp_path: Path) -> Callable[..., Item]:
         key: str = "bdd/a.jpg",
         crowd: bool = False,
         generated: bool = True,
-    ) -> Item:
+    ) -> Image:
         path, sha256 = save(f"nir/{key}.png", nir)
         source, source_sha256 = save(f"rgb/{key}.png", rgb)
         boxes = [
-            ItemBox(f"{key}#{number}", number, "car", bbox, 1.0, crowd, "car", ()) for number, bbox in enumerate(bboxes)
+            Box(f"{key}#{number}", number, "car", bbox, 1.0, crowd, "car", ()) for number, bbox in enumerate(bboxes)
         ]
-        return Item(
+        return Image(
             key=key,
             id=1,
             split="train",

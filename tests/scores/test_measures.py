@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from nirgen.collection import ItemBox
+from nirgen.dataset.read import Box
 from nirgen.scores.measures import STATISTICS, basis_of, measure, measure_box, measure_image
 from nirgen.scores.planes import Planes
 
@@ -83,8 +83,8 @@ def test_a_flat_image_has_no_gaps_and_no_error() -> None:
 ROOF = (240.0, 200.0, 120.0, 80.0)
 
 
-def box(bbox=ROOF, *, crowd: bool = False) -> ItemBox:
-    return ItemBox("k", 1, "car", bbox, 1.0, crowd, "car", ())
+def box(bbox=ROOF, *, crowd: bool = False) -> Box:
+    return Box("k", 1, "car", bbox, 1.0, crowd, "car", ())
 
 
 def test_a_box_that_is_as_in_rgb_has_the_best_measures(scene) -> None:

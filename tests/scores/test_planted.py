@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import PIL.Image
 import pytest
-from PIL import Image
 from scipy import ndimage
 
 from nirgen import images
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.collection import Item, ItemBox
+    from nirgen.dataset.read import Box, Image
     from nirgen.scores.measures import Measured
 
     Pixels = NDArray[np.uint8]
@@ -95,7 +95,7 @@ def shifted(image: Pixels, rng: np.random.Generator) -> Pixels:
 
 
 @pytest.fixture(scope="module")
-def frames(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Item, Measured]]:
+def frames(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Image, Measured]]:
     """Dashcam frames with their labels, translated by the embedded model at 0.4 of their height and width."""
     bdd = Path(__file__).parents[3] / "shared" / "data" / "bdd100k"
     if not bdd.is_dir():
@@ -119,7 +119,7 @@ def run(*arguments: object) -> None:
     subprocess.run(command, check=True, capture_output=True, timeout=120)
 
 
-def share_as_bad(frames: list[tuple[Item, Measured]], faulty: Item, box: ItemBox | None) -> float:
+def share_as_bad(frames: list[tuple[Image, Measured]], faulty: Image, box: Box | None) -> float:
     """The share of sound images, or of sound boxes, that get at least the trouble of a faulty one."""
     renamed = replace(faulty, key="fault", boxes=tuple(replace(each, key=f"fault {each.key}") for each in faulty.boxes))
     scores = Scores(finish(to_rows([*frames, (renamed, measure(renamed))])))
@@ -130,15 +130,15 @@ def share_as_bad(frames: list[tuple[Item, Measured]], faulty: Item, box: ItemBox
     return sum(trouble >= dict(troubles)[fault] for trouble in sound) / len(sound)
 
 
-def with_pixels(item: Item, pixels: Pixels, path: Path) -> Item:
+def with_pixels(item: Image, pixels: Pixels, path: Path) -> Image:
     """The item with other pixels, as if it had been translated so."""
-    Image.fromarray(pixels).save(path, compress_level=1)
+    PIL.Image.fromarray(pixels).save(path, compress_level=1)
     return replace(item, path=path, sha256=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
 @pytest.mark.parametrize("fault", [blurred, erased, inverted, faded])
 def test_a_box_with_a_planted_fault_is_among_the_worst(
-    fault: Callable[..., Pixels], frames: list[tuple[Item, Measured]], tmp_path: Path
+    fault: Callable[..., Pixels], frames: list[tuple[Image, Measured]], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(5)
     judged = [
@@ -161,7 +161,7 @@ def test_a_box_with_a_planted_fault_is_among_the_worst(
 
 @pytest.mark.parametrize("fault", [blurred, noisy, striped, posterised, clipped, faded, shifted])
 def test_an_image_with_a_planted_fault_is_among_the_worst(
-    fault: Callable[..., Pixels], frames: list[tuple[Item, Measured]], tmp_path: Path
+    fault: Callable[..., Pixels], frames: list[tuple[Image, Measured]], tmp_path: Path
 ) -> None:
     rng = np.random.default_rng(5)
     shares = {}

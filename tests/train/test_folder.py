@@ -58,7 +58,7 @@ def test_nothing_in_a_checkpoint_is_run(tmp_path: Path) -> None:
 
 def test_a_checkpoint_of_a_later_schema_is_refused(tmp_path: Path) -> None:
     torch.save({"schema": 2}, tmp_path / "step_000001.pt")
-    with pytest.raises(ModelError, match="checkpoint schema 2, but this nirgen reads schema 1; update nirgen"):
+    with pytest.raises(ModelError, match="has schema 2, and this nirgen reads 1; update nirgen"):
         Checkpoints(tmp_path, keep=1).read(tmp_path / "step_000001.pt")
 
 

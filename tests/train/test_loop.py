@@ -300,7 +300,7 @@ def test_a_list_without_training_pairs_is_refused(pairs: PairList, config: Train
 def test_a_device_that_can_not_compute_is_refused(
     pairs: PairList, config: TrainConfig, tmp_path: Path, device: str
 ) -> None:
-    with pytest.raises(ConfigError, match=f"device '{device}' can't be used .*; 'nirgen doctor' shows what there is"):
+    with pytest.raises(ConfigError, match=f"device '{device}' can't be used .*; 'nirgen doctor' lists the devices"):
         train(pairs, config, tmp_path / "run", device=device)
     assert not (tmp_path / "run").exists()
 

@@ -117,17 +117,6 @@ def test_bf16_gives_the_losses_of_float32_but_for_rounding(config: TrainConfig, 
     assert values(state.generator).dtype == torch.float32
 
 
-@pytest.mark.parametrize(
-    ("capabilities", "expected"),
-    [({"avx512_bf16": True}, "bf16"), ({"amx_bf16": True}, "bf16"), ({"avx2": True}, "fp32")],
-)
-def test_bf16_is_taken_where_the_processor_has_it(
-    config: TrainConfig, monkeypatch: pytest.MonkeyPatch, capabilities: dict[str, bool], expected: str
-) -> None:
-    monkeypatch.setattr("torch.cpu.get_capabilities", lambda: capabilities)
-    assert State(config.model_copy(update={"compute": ComputeConfig()}), CPU).precision == expected
-
-
 def test_an_extractor_of_deformable_convolutions_learns_in_bf16(config: TrainConfig, pairs: PairList) -> None:
     extractor = InternImageConfig(width=16, depths=(1, 1, 1, 1), groups=(2, 4, 8, 16))
     generator = GeneratorConfig.read(config.generator.model_dump() | {"extractor": extractor}, where="test")
