@@ -77,12 +77,8 @@ def make_arms(train: Split, ratios: Sequence[Ratio] | None = None) -> tuple[Arm,
     """Choose the images of each arm: all real ones, and more and more generated ones, each arm containing the previous.
 
     Generated images are taken in the order of the sha256 of their keys, so that the choice is the same for the same
-    dataset, and a larger dataset adds to it.
-
-    Args:
-        train: The training images.
-        ratios: Generated images for each real one; 0 is always included. By default 0, 1 and 2 as far as there are
-            images, or all if there are fewer.
+    dataset, and a larger dataset adds to it. Ratios are of generated to real images; 0 is always included. By default
+    they are 0, 1 and 2 as far as there are images, or all if there are fewer.
     """
     real = [image.key for image in train.images if not image.generated]
     generated = [image.key for image in train.images if image.generated]

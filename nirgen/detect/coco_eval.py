@@ -173,11 +173,9 @@ def precisions(matches: Matches, drawn: NDArray[np.integer]) -> Precisions:
 
 
 def _steps(part: Matched, threshold: int) -> tuple[NDArray[np.intp], sparse.csr_array]:
-    """Return the P found detections of a part, by falling score.
+    """Return the P found detections of a part, by falling score: positions of their images (P,), and counts (P, N).
 
-    Returns:
-        (P,) positions of their images; and (P, N) how many detections of each image count, after the step before up to
-        this one.
+    Counted are each image's detections that count, after the step before up to this one.
     """
     counted = part.counted[threshold]
     image, found = part.image[counted], part.found[threshold][counted]
@@ -192,13 +190,9 @@ def _steps(part: Matched, threshold: int) -> tuple[NDArray[np.intp], sparse.csr_
 def _average(
     image: NDArray[np.intp], counted: sparse.csr_array, weights: NDArray[np.float64], objects: NDArray[np.int64]
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return average precision and recall of R draws, (R,) each.
+    """Return average precision and recall of R draws, (R,) each, from `_steps`.
 
-    Args:
-        image: Of `_steps`, as `counted`.
-        counted: Of `_steps`.
-        weights: (N, R), how often each image was drawn.
-        objects: (N,), objects on each image.
+    `weights` are (N, R), how often each image was drawn; `objects` (N,), those on each image.
     """
     total = objects @ weights
     there = total > 0
@@ -216,10 +210,7 @@ def _average(
 def _sample(found: NDArray[np.float64], best: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return precision at `RECALLS`, (R, 101): 0 beyond the highest recall.
 
-    Args:
-        found: (R, P) objects found up to each step.
-        best: (R, P) best precision from each step on.
-        total: (R,) objects.
+    `found` are (R, P) objects found up to each step, `best` the best precision from it on, `total` (R,) all objects.
     """
     rows, steps = found.shape
     wanted = _least(total)

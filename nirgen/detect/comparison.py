@@ -43,21 +43,12 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class OfRun:
-    """The numbers of a run, by name; None if undefined."""
-
-    seed: int | None
-    model_id: str
-    values: dict[str, float | None]
-
-
-@dataclass(frozen=True)
 class OfArm:
     """The numbers of an arm, by name."""
 
     arm: Arm
-    runs: tuple[OfRun, ...]  # one a seed
-    values: dict[str, NDArray[np.float64]]  # (S,), of each seed
+    runs: tuple[Judged, ...]  # one a seed
+    values: dict[str, NDArray[np.float64]]  # (S,), of each run; NaN if undefined
     draws: dict[str, NDArray[np.float64]]  # (R,), means over seeds in each draw
 
     @cached_property
@@ -69,7 +60,8 @@ class OfArm:
     @property
     def spread(self) -> dict[str, float | None]:
         """The standard deviations over seeds; None with one seed."""
-        return {key: _number(each.std(ddof=1)) if len(each) > 1 else None for key, each in self.values.items()}
+        several = len(self.runs) > 1
+        return {key: as_number(each.std(ddof=1)) if several else None for key, each in self.values.items()}
 
     def minus(self, other: OfArm) -> Difference:
         """Return the differences of the means, with intervals of the paired comparison."""
@@ -124,33 +116,24 @@ def sum_up(
     config: CompareConfig,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Comparison:
-    """Compute the numbers of all arms and their differences.
-
-    Args:
-        judged: All runs, arm by arm.
-        split: The test images.
-        config: The comparison.
-        progress: Progress callback: (runs done, total).
-    """
+    """Compute the numbers of all arms and their differences, from all runs, arm by arm; progress is in runs."""
     bootstrap = config.bootstrap
     drawn = draw_images(split.groups(bootstrap.draw), resamples=bootstrap.resamples, seed=bootstrap.seed)
     arms: list[OfArm] = []
     done, library = 0, ""
     for place, (arm, of_arm) in enumerate(groupby(judged, key=lambda each: each.run.arm)):
-        runs, values, draws = [], [], []
-        for each in of_arm:
+        runs, values, draws = tuple(of_arm), [], []
+        for each in runs:
             matches = match(split, each.results)
             values += [official(matches).numbers(split.names)]
             draws += [precisions(matches, drawn).numbers(split.names)]
-            plain = {key: _number(value[0]) for key, value in values[-1].items()}
-            runs += [OfRun(each.run.seed, each.model_id, plain)]
             done, library = done + 1, matches.library
             progress(done, len(judged))
         random = np.random.default_rng((bootstrap.seed, place))
         chosen = random.integers(0, len(runs), (len(drawn), len(runs)))
         of_seeds = {key: np.concatenate([one[key] for one in values]) for key in values[0]}
         of_draws = {key: over_seeds(np.stack([one[key] for one in draws]), chosen) for key in values[0]}
-        arms += [OfArm(arm, tuple(runs), of_seeds, of_draws)]
+        arms += [OfArm(arm, runs, of_seeds, of_draws)]
     differences = tuple(other.minus(base) for position, base in enumerate(arms[:2]) for other in arms[position + 1 :])
     return Comparison(split, config, tuple(arms), differences, library)
 
@@ -158,9 +141,7 @@ def sum_up(
 def over_seeds(draws: NDArray[np.float64], chosen: NDArray[np.integer]) -> NDArray[np.float64]:
     """Return means over drawn seeds, (R,), their deviations stretched by sqrt(S / (S - 1)).
 
-    Args:
-        draws: (S, R), the number of each seed in each draw of images.
-        chosen: (R, S), the seeds of each draw.
+    `draws` are (S, R), the number of each seed in each draw of images; `chosen` (R, S), the seeds of each draw.
 
     Example:
         >>> over_seeds(np.array([[0.0], [1.0]]), np.array([[1, 1]])).round(3).tolist()
@@ -175,5 +156,6 @@ def over_seeds(draws: NDArray[np.float64], chosen: NDArray[np.integer]) -> NDArr
     return stretched
 
 
-def _number(value: np.floating[Any]) -> float | None:
+def as_number(value: np.floating[Any]) -> float | None:
+    """Return a plain number; None for NaN."""
     return None if np.isnan(value) else float(value)

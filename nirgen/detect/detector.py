@@ -34,13 +34,10 @@ _POLICIES = ("default", "bdd100k")  # label policies that map labels to categori
 
 
 def find_sources(labels: Sequence[str], categories: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Map the labels of a detector to categories.
+    """Return for each category the positions of a detector's labels that belong to it; possibly none.
 
-    A label belongs to the category of its own name; else to the one that the built-in policies map it to, such as
-    `truck` to `car`; else to none.
-
-    Returns:
-        For each category the positions of its labels, that of its own name first; possibly none.
+    A label belongs to the category of its own name, where it comes first; else to the one that the built-in policies
+    map it to, such as `truck` to `car`; else to none.
 
     Example:
         >>> find_sources(["person", "bicycle", "car", "motorbike", "aeroplane", "bus"], ["person", "bicycle", "car"])
@@ -176,13 +173,9 @@ def read_about(name: str | Path) -> dict[str, Any] | None:
 
 
 def _best(shares: NDArray[np.float64], scores: NDArray[np.float64], shape: tuple[int, int], keep: int) -> Detections:
-    """Return the boxes of the highest scores, in pixels; a query may give one of each category.
+    """Return the boxes of the highest scores, `keep` at most; a query may give one of each category.
 
-    Args:
-        shares: (queries, 4) cxcywh as shares of the image.
-        scores: (queries, categories) in [0, 1].
-        shape: (height, width) of the image in pixels.
-        keep: Largest number of boxes.
+    `shares` are (queries, 4) cxcywh as shares of the image, `scores` (queries, categories), `shape` (height, width).
     """
     order = np.argsort(-scores, axis=None, kind="stable")[:keep]
     queries, categories = np.unravel_index(order, scores.shape)

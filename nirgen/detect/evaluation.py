@@ -34,14 +34,9 @@ SCHEMA = 1
 METRICS = "metrics.json"
 DETECTIONS = "detections.json"
 TITLES = {
-    "ap": "AP",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap_small": "AP small",
-    "ap_medium": "AP medium",
-    "ap_large": "AP large",
-    "ar100": "AR100",
-}
+    "ap": "AP", "ap50": "AP50", "ap75": "AP75",
+    "ap_small": "AP small", "ap_medium": "AP medium", "ap_large": "AP large", "ar100": "AR100",
+}  # fmt: skip
 _BATCH = 8
 
 

@@ -60,11 +60,7 @@ class RunFolder(BaseFolder):
             raise OutputError(f"{out}: holds a run of another kind (config.yaml); name a new folder") from None
 
     def last(self) -> dict[str, Any] | None:
-        """Return the values of the newest checkpoint; None without a checkpoint.
-
-        Raises:
-            ConfigError: It is of a run with other settings, another dataset or other images.
-        """
+        """Return the values of the newest checkpoint, or None; a ConfigError if it is of another run."""
         path = self.checkpoints.newest()
         if path is None:
             return None

@@ -49,10 +49,7 @@ class Network:
 def read_network(name: str, *, categories: Sequence[str], seed: int = 0) -> Network:
     """Load a network from a folder, the hub's cache or the hub, in this order; or make a fresh one.
 
-    Args:
-        name: A folder of transformers, a hub id, or one of `FRESH`.
-        categories: The labels of a fresh network; any other keeps its own.
-        seed: Random seed of fresh weights.
+    Categories and seed are those of a fresh network, whose `name` is one of `FRESH`; any other keeps its labels.
     """
     if importlib.util.find_spec("transformers") is None:
         raise ConfigError("detection needs transformers, which isn't installed; pip install 'nirgen[detect]'")
@@ -105,15 +102,10 @@ def quiet() -> Generator[None]:
 
 @torch.no_grad()
 def give_heads(network: Network, categories: Sequence[str], sources: Sequence[Sequence[int]]) -> Network:
-    """Return a copy of a network whose labels are the given categories.
+    """Return a copy of a network whose labels are the given categories; `sources` are those of `find_sources`.
 
     A category takes the rows of its first label in every head: of the encoder's scores, of each decoder layer's, and of
     the embedding that denoising starts from. A category without a label starts from the mean of all labels' rows.
-
-    Args:
-        network: The network.
-        categories: The new labels.
-        sources: Positions of the labels of each category, from `find_sources`.
     """
     model: Any = copy.deepcopy(network.model)
     count = len(network.labels)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nirgen._version import __version__
 from nirgen.detect.arms import PRETRAINED, REAL
+from nirgen.detect.comparison import as_number
 from nirgen.files import make_folder, output_file
 from nirgen.stats import note_on_groups
 from nirgen.templates import markdown_table
@@ -70,11 +71,7 @@ def sentence(comparison: Comparison) -> str:
         return f"{change}; whether that exceeds the noise is unknown, for there is no interval ({told})."
     interval = f"95 % interval {difference.low:+.4f} to {difference.high:+.4f} over {bootstrap.draw}"
     interval += " and seeds" if seeds > 1 else ""
-    verdict = {
-        "gain": "a gain that exceeds the noise",
-        "loss": "a loss that exceeds the noise",
-        "noise": "within the noise",
-    }[found.verdict]
+    verdict = "within the noise" if found.verdict == "noise" else f"a {found.verdict} that exceeds the noise"
     return f"{change} ({interval}; {told}): {verdict}."
 
 
@@ -99,7 +96,14 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
                 "epochs": round(each.arm.epochs(config.train.steps, config.train.batch), 3),
                 "numbers": {key: number.as_dict() for key, number in each.numbers.items()},
                 "spread_over_seeds": each.spread,
-                "runs": [{"seed": run.seed, "model_id": run.model_id, "numbers": run.values} for run in each.runs],
+                "runs": [
+                    {
+                        "seed": run.run.seed,
+                        "model_id": run.model_id,
+                        "numbers": {key: as_number(values[place]) for key, values in each.values.items()},
+                    }
+                    for place, run in enumerate(each.runs)
+                ],
             }
             for each in comparison.arms
         ],
@@ -170,7 +174,7 @@ def draw_curve(comparison: Comparison, path: Path) -> None:
         number = each.numbers["ap"]
         if number.low is not None and number.high is not None:
             axes.vlines(place, number.low, number.high, color="#1f5fa8", linewidth=1.2, alpha=0.7)
-        values = [run.values["ap"] or 0.0 for run in each.runs]
+        values = [as_number(value) or 0.0 for value in each.values["ap"]]
         axes.scatter([place] * len(values), values, s=14, color="#c05a1a", zorder=3, label="_seeds")
     axes.scatter([], [], s=14, color="#c05a1a", label="a seed")
     base = comparison.of(PRETRAINED).numbers["ap"].value

@@ -86,15 +86,7 @@ class Bench:
     say: Callable[[str], None] = lambda _line: None
 
     def carry_out(self) -> list[Judged]:
-        """Train and evaluate what hasn't been yet.
-
-        Returns:
-            The runs in their order, with their detections as files have them.
-
-        Raises:
-            KeyboardInterrupt: It was stopped.
-            OutputError: The folder holds another comparison.
-        """
+        """Train and evaluate what hasn't been yet; return the runs, with their detections as files have them."""
         test, config, runs = self.plan.test, self.plan.config, self.plan.runs
         load = partial(load_detector, categories=test.names, device=self.device, size=config.train.size)
         base = load(config.train.model)

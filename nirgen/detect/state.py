@@ -39,14 +39,11 @@ class State(BaseState):
         self.passed_over = 0  # steps in a row whose gradient was not finite; they changed no weight
 
     def update(self, pixels: Tensor, labels: list[dict[str, Tensor]]) -> dict[str, float]:
-        """Make a step.
+        """Make a step; return the loss, its terms in the last layer, and the norm of the gradient before clipping.
 
         Args:
             pixels: (N, S, S, 3) uint8.
             labels: For each image `boxes` (n, 4), cxcywh as shares, and `class_labels` (n,).
-
-        Returns:
-            The loss, its terms in the last layer, and the norm of the gradient before clipping.
 
         Raises:
             NotFiniteError: The loss is not finite, or the gradients of many steps in a row; no weight was changed.

@@ -46,10 +46,9 @@ class Example:
         """Decode the image: (H, W, 3) uint8, three equal channels if it is grey."""
         pixels = images.read(self.path)
         if pixels.shape[:2] != self.size:
-            raise ImageError(
-                f"{self.path}: {pixels.shape[1]}x{pixels.shape[0]}, but its annotations are of "
-                f"{self.size[1]}x{self.size[0]}; build the dataset again"
-            )
+            (height, width), (rows, columns) = self.size, pixels.shape[:2]
+            found = f"{columns}x{rows}, but its annotations are of {width}x{height}"
+            raise ImageError(f"{self.path}: {found}; build the dataset again")
         return pixels
 
 
@@ -99,14 +98,9 @@ def draw_view(example: Example, size: int, config: AugmentConfig, random: np.ran
 
 
 def clip(boxes: NDArray[np.float64], window: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Clip boxes to a window.
+    """Clip boxes, (n, 4) xywh in pixels, to a window (left, top, right, bottom); x and y count from its corner.
 
-    Args:
-        boxes: (n, 4) xywh in pixels.
-        window: Left, top, right and bottom, in the same pixels.
-
-    Returns:
-        (n, 4) xywh from the window's corner; width or height is 0 for a box outside.
+    A box outside has a width or height of 0.
     """
     start = np.clip(boxes[:, :2], window[:2], window[2:])
     end = np.clip(boxes[:, :2] + boxes[:, 2:], window[:2], window[2:])
@@ -160,11 +154,9 @@ class Batches:
         self._ahead = config.batch + _AHEAD * threads
 
     def __enter__(self) -> Batches:
-        """Return the batches."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the threads that decode."""
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
 

@@ -90,10 +90,7 @@ def from_folders(nir: Path, rgb: Path | None = None) -> tuple[Case, ...]:
 def read_frame(case: Case, size: int | None) -> Frame:
     """Decode a case at the size of comparison.
 
-    Args:
-        case: The case.
-        size: Height and width in pixels that both images are resized to (bilinear, as in Pillow); None for the size of
-            the NIR image, which the photo must share.
+    Both images are resized to `size` x `size` (bilinear, as in Pillow); for None the photo must have the NIR image's.
     """
     rgb, nir = case.read()
     if size is not None:
@@ -180,11 +177,7 @@ def from_model(model: NirModel, name: str = "model", about: str = "") -> Method:
 
 
 def from_folder(folder: Path, cases: Sequence[Case], size: int | None, name: str) -> tuple[Method, int]:
-    """Return a folder of generated images, matched with cases by relative path without suffix, as a method.
-
-    Returns:
-        The method, and the number of images in the folder that belong to no case.
-    """
+    """Return a folder of generated images as a method, and the number of its images that belong to no case."""
     files = partners(folder, {case.key: case.nir for case in cases})
 
     def generate(frame: Frame) -> NDArray[np.uint8]:

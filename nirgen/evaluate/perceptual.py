@@ -80,13 +80,7 @@ KID_SUBSETS = 100
 
 
 class Networks:
-    """The networks whose weights are on this machine.
-
-    Args:
-        weights: A folder of weight files, searched before torch's cache.
-        lpips: Network of LPIPS.
-        device: Where they run.
-    """
+    """The networks whose weights are in a folder or torch's cache."""
 
     def __init__(self, weights: Path | None, lpips: LpipsNet = "alex", device: torch.device | str = "cpu") -> None:
         self.notes: dict[str, str] = {}  # by measure: missing weights, or a caveat
@@ -111,11 +105,6 @@ class Networks:
     def per_image(self) -> tuple[str, ...]:
         """The available measures of single images."""
         return tuple(name for name in self._networks if name != "fid")
-
-    @property
-    def sees_features(self) -> bool:
-        """True if FID and KID are available."""
-        return "fid" in self._networks
 
     @torch.inference_mode()
     def measure(self, name: str, generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:

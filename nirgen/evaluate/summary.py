@@ -65,15 +65,8 @@ def score(
 ) -> Scores:
     """Generate each image with each method, and compare it with the real one.
 
-    An image that can't be read or compared is an ImageError: without it, means would be of other images.
-
-    Args:
-        cases: The images, at least one.
-        methods: At least one; their names are unique.
-        size: As for `read_frame`.
-        measures: Measures with a formula.
-        networks: Networks of the other measures.
-        progress: Progress callback: (images done, total).
+    `measures` are those with a formula, `networks` give the others. An image that can't be read or compared is an
+    ImageError: without it, means would be of other images.
     """
     by.refuse_trained_on(methods, cases)
     sizes = []
@@ -82,14 +75,14 @@ def score(
     for done, case in enumerate(cases, start=1):
         frame = by.read_frame(case, size)
         sizes.append((frame.nir.shape[0], frame.nir.shape[1]))
-        if networks is not None and networks.sees_features:
+        if networks is not None and "fid" in networks.files:
             features.setdefault("", []).append(networks.features(frame.nir))
         for method in methods:
             generated = method.generate(frame)
             row = {name: formula(generated, frame.nir) for name in measures if (formula := MEASURES[name].formula)}
             if networks is not None:
                 row |= {name: networks.measure(name, generated, frame.nir) for name in networks.per_image}
-                if networks.sees_features:
+                if "fid" in networks.files:
                     features.setdefault(method.name, []).append(networks.features(generated))
             for name, value in row.items():
                 values[method.name].setdefault(name, []).append(value)
