@@ -43,9 +43,6 @@ def frame(path: Path, relative: str, lookup: ImageLookup, *, splits: Mapping[str
 
     The stem names the image. The suffix is that of `filename` if it has the same stem, else that of the image in the
     folder of images, else it is left out.
-
-    Raises:
-        NirgenError: The file is damaged, or isn't VOC.
     """
     root = _parse(path)
     inner = PurePosixPath(relative).with_suffix("")
@@ -83,14 +80,11 @@ def _label(element: ET.Element, path: Path) -> Label:
     category = (element.findtext("name") or "").strip()
     if not category:
         raise NirgenError(f"{path}: an object has no name; add it, or remove the object")
-    flags = {flag: (element.findtext(flag) or "").strip() for flag in FLAGS}
-    pose = (element.findtext("pose") or "").strip()
-    attributes = {flag: value not in {"0", "false", "False"} for flag, value in flags.items() if value}
-    return Label(
-        category,
-        _box(element.find("bndbox"), path),
-        attributes=attributes | ({"pose": pose} if pose else {}),
-    )
+    texts = {key: (element.findtext(key) or "").strip() for key in (*FLAGS, "pose")}
+    attributes = {
+        key: text if key == "pose" else text not in {"0", "false", "False"} for key, text in texts.items() if text
+    }
+    return Label(category, _box(element.find("bndbox"), path), attributes=attributes)
 
 
 def _box(element: ET.Element | None, path: Path) -> Box:
