@@ -197,8 +197,7 @@ def write(evaluation: Evaluation, out: Path) -> None:
 def read_results(path: Path, split: Split) -> tuple[list[Result], str]:
     """Read a file of COCO results, a JSON list of objects with `image_id`, `category_id`, `bbox` and `score`.
 
-    Returns:
-        The detections in their order, without those on images that the split leaves out; and the file's sha256.
+    Return the detections in their order, without those on images that the split leaves out; and the file's sha256.
     """
     try:
         data = path.read_bytes()

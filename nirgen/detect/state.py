@@ -41,9 +41,7 @@ class State(BaseState):
     def update(self, pixels: Tensor, labels: list[dict[str, Tensor]]) -> dict[str, float]:
         """Make a step; return the loss, its terms in the last layer, and the norm of the gradient before clipping.
 
-        Args:
-            pixels: (N, S, S, 3) uint8.
-            labels: For each image `boxes` (n, 4), cxcywh as shares, and `class_labels` (n,).
+        `pixels` are (N, S, S, 3) uint8; labels have `boxes`, (n, 4) cxcywh as shares, and `class_labels`, (n,).
 
         Raises:
             NotFiniteError: The loss is not finite, or the gradients of many steps in a row; no weight was changed.

@@ -110,8 +110,7 @@ def clip(boxes: NDArray[np.float64], window: NDArray[np.float64]) -> NDArray[np.
 def mask_out(pixels: NDArray[np.uint8], regions: NDArray[np.float64], kept: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Fill regions, (n, 4) xywh in pixels, with the mean colour of an image, except for their overlap with boxes.
 
-    Returns:
-        (H, W, 3) uint8, a copy unless there is nothing to fill.
+    The result, (H, W, 3) uint8, is a copy unless there is nothing to fill.
     """
     hidden = np.zeros(pixels.shape[:2], bool)
     for value, boxes in ((True, regions), (False, kept)):
@@ -161,10 +160,9 @@ class Batches:
             self._threads.shutdown(cancel_futures=True)
 
     def next(self) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Return the next batch.
+        """Return the next batch: (N, S, S, 3) uint8, and labels of each image.
 
-        Returns:
-            (N, S, S, 3) uint8; and for each image `boxes` (n, 4) float32, cxcywh as shares, and `class_labels` (n,).
+        Labels are `boxes`, (n, 4) float32, cxcywh as shares, and `class_labels`, (n,).
         """
         start, self._next = self._next, self._next + self._config.batch
         if self._threads is None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
@@ -38,8 +38,7 @@ TOO_DARK, TOO_BRIGHT = np.array([33, 102, 172.0]), np.array([178, 24, 43.0])
 EACH = 3  # images of each section of the page
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A part of an image, in pixels."""
 
     top: int
@@ -148,7 +147,7 @@ def _show(report: Report, number: int) -> dict[str, Any]:
     frame = read_frame(case, report.settings.size)
     drawn, window = pictures(frame, method.generate(frame))
     height, width = frame.nir.shape
-    sides = {"top": height, "left": width, "height": height, "width": width}
+    sides = (height, width, height, width)
     values = report.scores.values[method.name]
     measures = [MEASURES[name] for name in report.scores.measures if name != "rmse_uint8_wrapped"]
     return {
@@ -156,7 +155,7 @@ def _show(report: Report, number: int) -> dict[str, Any]:
         "about": ", ".join(filter(None, (case.category, shown(frame.nir)))),
         "numbers": [(each.title, f"{values[each.name][number]:.{each.decimals}f}") for each in measures],
         "pictures": drawn,
-        "window": {name: 100 * value / sides[name] for name, value in asdict(window).items()},
+        "window": {name: 100 * window[i] / sides[i] for i, name in enumerate(Window._fields)},
     }
 
 

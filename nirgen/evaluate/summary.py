@@ -241,15 +241,10 @@ def evaluate(
     size: int = 256,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Score]:
-    """Evaluate a model on a split at the paper's size, beside the baselines.
+    """Evaluate a model on a split at the paper's size, beside the baselines: a score for each method and subset.
 
-    RGB and NIR are resized to size x size (bilinear, as in Pillow); outputs are rounded to 8 bits first.
-
-    Returns:
-        A score for each method and subset.
-
-    Raises:
-        NirgenError: The split is empty, or holds a pair that the model was trained on.
+    RGB and NIR are resized to size x size (bilinear, as in Pillow); outputs are rounded to 8 bits first. It is a
+    NirgenError if the split is empty, or holds a pair that the model was trained on.
     """
     cases = by.from_pairs(pairs, split)
     methods = [by.from_model(model), by.luma(), by.red()]
