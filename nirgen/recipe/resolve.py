@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -53,10 +53,12 @@ def resolve(recipe: Recipe, commands: Commands, out: Path, data: Mapping[str, Pa
         if name not in data:
             raise ConfigError(f"{recipe.name}: its data '{name}' ({root.about}) isn't given; say --data {name}=PATH")
     outputs = {name: _outputs(recipe, name, commands, out) for name in recipe.stages}
-    stages = {}
-    for name in recipe.stages:
-        names = _Names(recipe, data, outputs, f"{recipe.name}: stage '{name}'")
-        stages[name] = _stage(name, commands, out / "stages" / name, names)
+    paths = {f"data.{name}": path for name, path in data.items()}
+    paths |= {f"{name}.{option}": path for name, written in outputs.items() for option, path in written.items()}
+    stages = {
+        name: _stage(recipe, name, commands, out / "stages" / name, outputs[name], paths=paths)
+        for name in recipe.stages
+    }
     try:
         TopologicalSorter({name: stage.needs for name, stage in stages.items()}).prepare()
     except CycleError as error:
@@ -92,8 +94,11 @@ def _outputs(recipe: Recipe, name: str, commands: Commands, out: Path) -> dict[s
     return result
 
 
-def _stage(name: str, commands: Commands, folder: Path, names: _Names) -> Stage:
-    config, where, outputs = names.recipe.stages[name], names.where, names.outputs[name]
+def _stage(
+    recipe: Recipe, name: str, commands: Commands, folder: Path, outputs: dict[str, Path], *, paths: Mapping[str, Path]
+) -> Stage:
+    """Return a stage that writes `outputs`; it may refer to `paths`, by `data.NAME` or `STAGE.OPTION`."""
+    config, where = recipe.stages[name], f"{recipe.name}: stage '{name}'"
     command, roles = commands[config.run], ROLES[config.run]
     for option in config.options:
         if option in roles.fixed:
@@ -104,7 +109,7 @@ def _stage(name: str, commands: Commands, folder: Path, names: _Names) -> Stage:
             raise ConfigError(f"{where}: 'nirgen {config.run}' has no option '{option}'{nearest(option, command)}")
     given = {**config.options, **roles.fixed}
     texts = {option: str(path) for option, path in outputs.items()}
-    values = {option: names.resolved(value) for option, value in given.items()} | texts
+    values = {option: _resolved(value, paths, where) for option, value in given.items()} | texts
     words: list[str] = []
     arguments: dict[str, list[str]] = {}
     for option in [*given, *sorted(texts.keys() - given.keys())]:
@@ -121,22 +126,36 @@ def _stage(name: str, commands: Commands, folder: Path, names: _Names) -> Stage:
         raise ConfigError(f"{where}: '{missing[0]}' is missing; 'nirgen {config.run}' needs it")
     inputs: dict[str, Path] = {}
     for option in (option for option in given if option in roles.inputs):
-        inputs |= _inputs(given[option], values[option], names, hub=option in roles.hubs)
+        inputs |= _inputs(given[option], values[option], hub=option in roles.hubs)
+    needs = {reference.partition(".")[0] for reference in _REFERENCE.findall(str(given))} - {"data"}
     return Stage(
         name=name,
         command=config.run,
         words=(*config.run.split(), *words, *(word for option in order for word in arguments.get(option, []))),
         options=given,
         inputs=inputs,
-        outputs=dict(outputs),
-        needs=tuple(sorted(names.needs)),
+        outputs=outputs,
+        needs=tuple(sorted(needs)),
         folder=folder,
         keeps=roles.keeps,
         partial=config.allow == "partial",
     )
 
 
-def _inputs(value: Any, resolved: Any, names: _Names, *, hub: bool) -> dict[str, Path]:
+def _resolved(value: Any, paths: Mapping[str, Path], where: str) -> Any:
+    """Return a value with its references replaced by paths."""
+    if isinstance(value, list):
+        return [_resolved(one, paths, where) for one in value]
+    if not isinstance(value, str):
+        return value
+    for name in _REFERENCE.findall(value):
+        if name not in paths:
+            there = f"{nearest(name, paths)} (there are {', '.join(paths) or 'none'})"
+            raise ConfigError(f"{where}: ${{{name}}}: no such data or output{there}")
+    return _REFERENCE.sub(lambda match: str(paths[match[1]]), value)
+
+
+def _inputs(value: Any, resolved: Any, *, hub: bool) -> dict[str, Path]:
     """Return the paths that an option names and no stage writes, by their text in the recipe.
 
     With `hub`, a path that does not exist may be the name of a model of a hub.
@@ -145,45 +164,10 @@ def _inputs(value: Any, resolved: Any, names: _Names, *, hub: bool) -> dict[str,
     texts = value if isinstance(value, list) else [value]
     paths = resolved if isinstance(resolved, list) else [resolved]
     for text, full in zip(texts, paths, strict=True):
-        if isinstance(full, str) and not names.of_stage(text):
+        if isinstance(full, str) and all(name.startswith("data.") for name in _REFERENCE.findall(text)):
             before, equals, behind = full.partition("=")
             path = Path(behind if equals and "/" not in before else full)
             like_a_path = not hub and ("/" in text or path.suffix)
             if "${data." in text or like_a_path or path.exists():  # else a name, such as a preset's
                 found[text] = path
     return found
-
-
-@dataclass
-class _Names:
-    """Resolves the references of one stage; records in `needs` the stages that they name."""
-
-    recipe: Recipe
-    data: Mapping[str, Path]
-    outputs: Mapping[str, Mapping[str, Path]]  # by stage and option
-    where: str  # prefix of errors
-    needs: set[str] = field(default_factory=set)
-
-    def resolved(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self.resolved(one) for one in value]
-        return _REFERENCE.sub(self._replace, value) if isinstance(value, str) else value
-
-    def of_stage(self, text: Any) -> bool:
-        references = _REFERENCE.findall(text) if isinstance(text, str) else []
-        return any(not reference.startswith("data.") for reference in references)
-
-    def _replace(self, match: re.Match[str]) -> str:
-        first, _, second = match[1].partition(".")
-        if first == "data":
-            if second not in self.data:
-                raise ConfigError(f"{self.where}: {match[0]}: no such data{nearest(second, self.recipe.data)}")
-            return str(self.data[second])
-        if first not in self.outputs:
-            raise ConfigError(f"{self.where}: {match[0]}: no such stage{nearest(first, self.outputs)}")
-        known = self.outputs[first]
-        if second not in known:
-            there = ", ".join(known) or "none"
-            raise ConfigError(f"{self.where}: {match[0]}: no such output{nearest(second, known)} (there are {there})")
-        self.needs.add(first)
-        return str(known[second])

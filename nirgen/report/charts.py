@@ -26,7 +26,6 @@ _INK, _LINE, _GENERATED, _REAL = "#010101", "#020202", "#030303", "#040404"
 _COLOURS = {_INK: "currentColor", _LINE: "var(--line)", _GENERATED: "var(--generated)", _REAL: "var(--real)"}
 _KINDS = {"generated": True, "real": False}
 _SIDES = np.geomspace(4, 1024, 33)
-_COCO_BORDERS = (32, 96)
 _MOST_BOXES = 40
 _BINS = 30
 
@@ -126,7 +125,7 @@ def content_charts(survey: Survey) -> list[Chart]:
         of="boxes",
         ticks=(4, 8, 16, 32, 64, 128, 256, 512, 1024),
         logarithmic=True,
-        marks=_COCO_BORDERS,
+        marks=(32, 96),
     )
     counts = np.bincount(boxes.frame, minlength=len(survey.frames))
     most = int(min(_MOST_BOXES, max(5, counts.max())))

@@ -95,9 +95,7 @@ def _worst_boxes(survey: Survey, most: int) -> list[int]:
     return chosen
 
 
-def _compared(
-    survey: Survey, ranked: Sequence[int], categories: Sequence[str], most: int
-) -> dict[int, tuple[str, ...]]:
+def _compared(survey: Survey, ranked: list[int], categories: Sequence[str], most: int) -> dict[int, tuple[str, ...]]:
     """Return the images to show beside their RGB image with the reasons; new ones and new recordings come first."""
     frames = survey.frames
     usable = [number for number in ranked if frames[number].has_rgb]

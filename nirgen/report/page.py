@@ -74,7 +74,8 @@ def write_report(
     statistics = measure_files(found.samples, report)
     painter = Painter(class_colours(collection.categories))
     gallery = make_gallery(found, choice, collection.items(), scores, painter, report=report)
-    short = tuple(in_short(collection, facts, found, statistics, len(painter.unreadable)))
+    labelled = collection.kind == "dataset"
+    short = tuple(in_short(facts, found, statistics, labelled=labelled, unreadable=len(painter.unreadable)))
     values = {
         "schema": SCHEMA,
         "title": options.title or collection.name,

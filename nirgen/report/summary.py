@@ -142,15 +142,11 @@ def totals(survey: Survey) -> dict[str, int]:
 
 
 def in_short(
-    collection: Collection,
-    facts: Sequence[Fact],
-    survey: Survey,
-    statistics: Mapping[bool, Statistics],
-    unreadable: int,
+    facts: Sequence[Fact], survey: Survey, statistics: Mapping[bool, Statistics], *, labelled: bool, unreadable: int
 ) -> Iterator[str]:
     """Yield the first sentences of the report: sizes, suspect boxes, missing files, warnings."""
     total = totals(survey)
-    if collection.kind == "dataset":
+    if labelled:
         yield (
             f"{_count(total['boxes'], 'box', 'boxes')} on {_count(total['images'], 'image')}: "
             f"{total['generated']:,} generated, {total['real']:,} real; without labels: {total['empty']:,}."

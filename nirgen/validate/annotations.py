@@ -14,7 +14,7 @@ import numpy as np
 from nirgen.validate.coco import NO_ID, NOWHERE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -50,7 +50,7 @@ def check_classes(
     """Compare a nirgen dataset's categories with those of `dataset.json`, and with its policy's if that is known."""
     wanted = [f"{category.id} {category.name}" for category in recorded]
     for file in files:
-        if list(_numbered(file)) != wanted:
+        if _numbered(file) != wanted:
             findings.add("category-order", f"{file.path.name}: {_classes(file)}; dataset.json has {', '.join(wanted)}")
         if policy is not None and list(file.categories.names) != list(policy):
             findings.add("policy-classes", f"{file.path.name}: {_classes(file)}; the policy has {', '.join(policy)}")
@@ -122,13 +122,13 @@ def _repeated(ids: NDArray[np.int64]) -> NDArray[np.intp]:
 
 
 def _classes(file: CocoFile) -> str:
-    shown = list(_numbered(file))
+    shown = _numbered(file)
     return ", ".join(shown if len(shown) <= 5 else [*shown[:3], "…", shown[-1]])
 
 
-def _numbered(file: CocoFile) -> Iterator[str]:
-    for number, name in zip(file.categories.ids, file.categories.names, strict=True):
-        yield f"{_number(number)} {name}"
+def _numbered(file: CocoFile) -> list[str]:
+    entries = zip(file.categories.ids, file.categories.names, strict=True)
+    return [f"{_number(number)} {name}" for number, name in entries]
 
 
 def _category(file: CocoFile, position: int) -> str:
@@ -185,17 +185,14 @@ def _check_overlaps(file: CocoFile, findings: Findings) -> None:
 def same_boxes(
     xywh: NDArray[np.float64], groups: NDArray[np.int64]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Find pairs of boxes with an IoU over `OVERLAP`.
+    """Return the positions of both boxes of each pair with an IoU over `OVERLAP`, and the IoU; sorted.
 
-    Of such a pair, the left side of one lies in the first tenth of the other. So boxes are sorted by group and left
-    side, and each is compared with its successors while they begin that near.
+    The left side of one of such boxes lies in the first tenth of the other. So boxes are sorted by group and left side,
+    and each is compared with its successors while they begin that near.
 
     Args:
         xywh: (M, 4), COCO boxes of positive width and height.
         groups: (M,); only boxes of one group (a class in an image) are compared.
-
-    Returns:
-        The positions of both boxes of each pair, and their IoU; sorted.
     """
     order = np.lexsort((xywh[:, 0], groups))
     boxes, groups = xywh[order], groups[order]

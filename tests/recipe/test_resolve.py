@@ -60,8 +60,8 @@ def test_a_name_in_front_is_no_part_of_the_input(
             {"a": {"run": "translate", "with": {"source": "s3://bucket/rgb"}}},
             "stage 'a': s3:/bucket/rgb: recipes read local files; copy it to a folder first (s3://bucket/rgb)",
         ),
-        ({"a": {"run": "labels", "with": {"inputs": "${b.out}"}}}, "stage 'a': ${b.out}: no such stage"),
-        ({"a": {"run": "labels", "with": {"inputs": "${data.x}"}}}, "stage 'a': ${data.x}: no such data"),
+        ({"a": {"run": "labels", "with": {"inputs": "${b.out}"}}}, "stage 'a': ${b.out}: no such data or output"),
+        ({"a": {"run": "labels", "with": {"inputs": "${data.x}"}}}, "stage 'a': ${data.x}: no such data or output"),
         (
             {"a": {"run": "labels", "with": {"inputs": "x", "out": "/x.json"}}},
             "stage 'a': out: '/x.json' must be a name",
@@ -72,7 +72,7 @@ def test_a_name_in_front_is_no_part_of_the_input(
                 "a": {"run": "labels", "with": {"inputs": "${b.out}"}},
                 "b": {"run": "labels", "with": {"inputs": "${a.ouput}"}},
             },
-            "stage 'b': ${a.ouput}: no such output; did you mean 'out'? (there are out)",
+            "stage 'b': ${a.ouput}: no such data or output; did you mean 'a.out'? (there are a.out, b.out)",
         ),
         (
             {

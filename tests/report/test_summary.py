@@ -88,12 +88,8 @@ def found(item: Callable[..., Image], given_items: type, given_scores: type) -> 
     return survey(given_items(items), given_scores({}, {"a/1#1": BoxScores(0.1, 0.9, ("vanished",))}), sampled=0)
 
 
-class Dataset:
-    kind = "dataset"
-
-
 def sentences(found: Survey, statistics: Any = None, facts: Sequence[Fact] = (), unreadable: int = 0) -> list[str]:
-    return list(in_short(Dataset(), facts, found, statistics or {}, unreadable))  # type: ignore[arg-type]
+    return list(in_short(facts, found, statistics or {}, labelled=True, unreadable=unreadable))
 
 
 def test_totals_are_counted_over_all_places(found: Survey) -> None:
