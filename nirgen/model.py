@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 class NirModel:
     """A Pix2Next generator, ready to translate; it is a `nirgen.translate.items.Translator`.
 
-    On a CPU in `fp32`, a faster network with the same weights computes: after a change of the weights, make the model
-    anew.
+    On a CPU in `fp32`, a faster copy of the network computes: after a change of the weights, make the model anew.
 
     Args:
         generator: The network, in evaluation mode.
@@ -88,11 +87,10 @@ class NirModel:
     @property
     def bytes_per_pixel(self) -> int:
         """Upper bound of the memory of a translation, in bytes for each padded pixel of an image."""
-        half = self.precision != "fp32"
-        return bytes_per_pixel(self.generator.config, bytes_per_value=2 if half else 4)
+        return bytes_per_pixel(self.generator.config, bytes_per_value=4 if self.precision == "fp32" else 2)
 
     def describe(self) -> dict[str, Any]:
-        """Return `model_id`, `device`, `precision`, `stride`, `bytes_per_pixel` as plain values."""
+        """Return the model's id, device, precision, stride and `bytes_per_pixel` as plain values."""
         return {
             "model_id": self.id,
             "device": str(self.device),
@@ -126,15 +124,12 @@ class NirModel:
         """
         if len(sizes) != len(rgb):
             raise ShapeError(f"{len(rgb)} images, but {len(sizes)} sizes; give one size an image")
-        parts = rgb.split(1) if self.device.type == "cpu" else (rgb,)
+        outputs = []
         with computing_in(self.precision, self.device):
-            return torch.cat([self._compute(part) for part in parts])
-
-    def _compute(self, rgb: Tensor) -> Tensor:
-        """(N, 3, H, W) uint8 -> (N, C, H, W) float32 in [0, 1]."""
-        batch = rgb.float().div_(127.5).sub_(1).contiguous(memory_format=self._layout)
-        nir: Tensor = self._network(batch)
-        return nir.float().add_(1).div_(2).clamp_(0, 1)
+            for part in rgb.split(1) if self.device.type == "cpu" else (rgb,):
+                nir = self._network(part.float().div_(127.5).sub_(1).contiguous(memory_format=self._layout))
+                outputs.append(nir.float().add_(1).div_(2).clamp_(0, 1))
+            return torch.cat(outputs)
 
     @overload
     def __call__(self, image: Image.Image) -> Image.Image: ...
@@ -184,11 +179,9 @@ def load_model(
         ModelError: There is no such model, or its file is damaged or of another architecture.
         ConfigError: There is no such device or precision.
     """
-    path = find_model(name)
-    chosen = choose_device(device)
+    path, chosen = find_model(name), choose_device(device)
     computed = choose_precision(precision, chosen)
-    generator, header = load(path)
-    return NirModel(generator, header, chosen, computed, compiled=compiled)
+    return NirModel(*load(path), chosen, computed, compiled=compiled)
 
 
 _MARGIN = 1.5  # the measured memory of `compact` and of the released generator lies below; see docs/performance.md
@@ -199,10 +192,6 @@ def bytes_per_pixel(config: GeneratorConfig, *, bytes_per_value: int = 4) -> int
 
     It is the peak of the feature maps alive at once: in each group's first block, its input, the joined skip, the
     normalised copy and the result, beside the stem and all skips that still wait. Weights are not included.
-
-    Args:
-        config: The generator.
-        bytes_per_value: 4 in `fp32`, 2 in half precision.
     """
     stem, levels = config.stem_channels, len(config.encoder)
     channels, waiting, most = stem, 0.0, float(3 + 2 * stem)

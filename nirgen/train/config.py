@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -167,11 +168,10 @@ class TrainConfig(FrozenConfig):
 
     @model_validator(mode="after")
     def _discriminator_takes_pairs(self) -> Self:
-        expected = 3 + self.generator.output_channels
-        if self.discriminator.in_channels != expected:
+        found, expected = self.discriminator.in_channels, 3 + self.generator.output_channels
+        if found != expected:
             raise ValueError(
-                f"discriminator.in_channels is {self.discriminator.in_channels}, but RGB and the generator's output "
-                f"have {expected}"
+                f"discriminator.in_channels is {found}, but RGB and the generator's output have {expected}"
             )
         return self
 
@@ -180,10 +180,9 @@ class TrainConfig(FrozenConfig):
         sizes = {f"stages.{position}.size": stage.size for position, stage in enumerate(self.stages)}
         if self.save.validation_images:
             sizes["save.validation_size"] = self.save.validation_size
-        stride = self.generator.stride
         for name, size in sizes.items():
-            if size % stride:
-                raise ValueError(f"{name} is {size}, but the generator takes multiples of {stride}")
+            if size % self.generator.stride:
+                raise ValueError(f"{name} is {size}, but the generator takes multiples of {self.generator.stride}")
         total = sum(stage.share for stage in self.stages)
         if abs(total - 1) > 1e-6:
             raise ValueError(f"the stages' shares add up to {total:g}; they must add up to 1")
@@ -211,16 +210,12 @@ class TrainConfig(FrozenConfig):
 
     @classmethod
     def load(cls, config: str, changes: Sequence[str] = (), given: Mapping[str, Any] | None = None) -> Self:
-        """Read a preset or a YAML file, overlaid by `changes` and `given` (see `overlay`).
-
-        Raises:
-            ConfigError: There is no such preset or file, or `overlay` raises it.
-        """
+        """Read a preset or a YAML file, overlaid by `changes` and `given` (see `overlay`)."""
         if config not in PRESETS and not Path(config).exists():
             raise ConfigError(f"{config}: no such file, and no preset (there are {', '.join(PRESETS)})")
-        preset = next((text for text in changes if text.startswith("preset=")), None)
-        if preset is not None:
-            raise ConfigError(f"--set {preset}: name the preset in CONFIG's place")
+        for text in changes:
+            if text.startswith("preset="):
+                raise ConfigError(f"--set {text}: name the preset in CONFIG's place")
         values = {"preset": config} if config in PRESETS else read_yaml(Path(config))
         return cls.overlay(values, changes, given or {}, where=config)
 
@@ -240,12 +235,8 @@ class TrainConfig(FrozenConfig):
 
     def stage_at(self, progress: float) -> Stage:
         """Return the stage at a share of the run, in [0, 1]."""
-        end = 0.0
-        for stage in self.stages:
-            end += stage.share
-            if progress < end:
-                return stage
-        return self.stages[-1]
+        ends = itertools.accumulate(stage.share for stage in self.stages)
+        return next((stage for stage, end in zip(self.stages, ends, strict=True) if progress < end), self.stages[-1])
 
     @classmethod
     def paper(cls) -> Self:

@@ -51,7 +51,7 @@ def exported(path: Path) -> Path:
     target = path.parent / "deep" / "model.onnx"
     command = [sys.executable, "-m", "nirgen", "export", str(path), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
+    assert done.stderr == f"loading the model {path} ...\n"
     assert done.stdout.startswith(f"{target}: model ")
     assert "\nsides are multiples of 32; the largest difference from torch is " in done.stdout
     return target
