@@ -118,9 +118,9 @@ class NirModel:
     def translate_on_device(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
         """`translate` for tensors on `device`, without waiting for the device.
 
-        A CPU gains nothing by batches: images are computed one by one, and none depends on its neighbours. On a GPU the
-        algorithm, and so the order of summation, may depend on the batch's shape: only batches of the same shape give
-        the same bytes, which is why translation fills up the last one.
+        A CPU computes images one by one, so that none depends on its neighbours. On a GPU the order of summation may
+        depend on the batch's shape: only batches of the same shape give the same bytes, which is why translation fills up
+        the last one.
         """
         if len(sizes) != len(rgb):
             raise ShapeError(f"{len(rgb)} images, but {len(sizes)} sizes; give one size an image")
@@ -149,17 +149,12 @@ class NirModel:
             ImageError: The PIL image can't be read, or its mode has no defined range.
         """
         if isinstance(image, Image.Image):
-            return Image.fromarray(self._array(images.to_rgb(image)))
+            return Image.fromarray(self(images.to_rgb(image)))
         if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype != np.uint8:
-            raise ShapeError(
-                f"an array of shape {image.shape} and type {image.dtype}; give (height, width, 3) uint8 sRGB"
-            )
-        return self._array(image)
-
-    def _array(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 -> (H, W) uint8."""
-        height, width = rgb.shape[:2]
-        padded = np.ascontiguousarray(images.pad_to_stride(rgb, self.stride).transpose(2, 0, 1))
+            found = f"an array of shape {image.shape} and type {image.dtype}"
+            raise ShapeError(f"{found}; give (height, width, 3) uint8 sRGB")
+        height, width = image.shape[:2]
+        padded = np.ascontiguousarray(images.pad_to_stride(image, self.stride).transpose(2, 0, 1))
         nir = self.translate(torch.from_numpy(padded)[None], [(height, width)])[0, :, :height, :width]
         return images.to_pixels(images.to_channels(nir.numpy(), 1)).astype(np.uint8)
 

@@ -133,11 +133,7 @@ class InternImage(nn.Module):
             self.head = nn.Linear(head, config.classes)
             self.conv_head.requires_grad_(False)
             self.head.requires_grad_(False)
-        self._reset_parameters()
-
-    def _reset_parameters(self) -> None:
-        """Initialise as the official code does; convolutions keep PyTorch's rule."""
-        for module in self.modules():
+        for module in self.modules():  # as in the official code; convolutions keep PyTorch's rule
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)

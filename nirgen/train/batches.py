@@ -163,7 +163,8 @@ class Batches:
         """
         if self._shape != (count, size):
             self._shape = count, size
-            self._numbers = self._numbers_from(self.position + self.rank * count, count)
+            starts = itertools.count(self.position + self.rank * count, count * self.processes)
+            self._numbers = (number for start in starts for number in range(start, start + count))
             for future in self._coming:
                 future.cancel()
             self._coming.clear()
@@ -176,12 +177,6 @@ class Batches:
         self.position += count * self.processes
         rgb, nir, skipped = zip(*crops, strict=True)
         return torch.stack(rgb), torch.stack(nir), list(itertools.chain.from_iterable(skipped))
-
-    def _numbers_from(self, start: int, count: int) -> Iterator[int]:
-        """Yield the numbers of the draws that this process takes, without end."""
-        while True:
-            yield from range(start, start + count)
-            start += count * self.processes
 
 
 @dataclass(frozen=True)

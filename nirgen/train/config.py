@@ -25,12 +25,10 @@ class DataConfig(FrozenConfig):
 
     pairs: str | None = None  # the list that `nirgen pairs` wrote, relative to the current folder
     root: str | None = None  # the folder that the list's paths are relative to; by default the list's own
-    bad_images: Literal["stop", "skip"] = "stop"
-    """`stop`: an image that can't be decoded ends the run; `skip`: it is logged and replaced by the next pair."""
+    bad_images: Literal["stop", "skip"] = "stop"  # at an undecodable one: end the run, or log it and take the next pair
     workers: int = Field(0, ge=0)  # threads that decode and crop ahead; 0: the training thread does
     cache_gigabytes: float = Field(4.0, ge=0)  # memory for decoded pairs
-    category_weights: dict[str, Weight] = Field(default_factory=dict)
-    """Relative frequency of the pairs of a category, 1 if absent; empty: each pair once an epoch."""
+    category_weights: dict[str, Weight] = Field(default_factory=dict)  # relative frequency of its pairs, 1 if absent
 
 
 class CropConfig(FrozenConfig):
@@ -55,9 +53,7 @@ class PerceptualConfig(FrozenConfig):
 
     weight: Weight = 0.0
     target: Literal["nir", "rgb"] = "nir"  # compared with the generated image; the released code takes the RGB input
-    teaches: bool = True
-    """Propagate gradients to the generator. The released code doesn't: it detaches the generated features, so that the
-    term is only logged."""
+    teaches: bool = True  # the released code detaches the generated features, so that the term is only logged
     weights: str | None = None  # a file of torchvision's VGG19; by default from torch's cache or its hub
 
 
@@ -69,8 +65,7 @@ class LossConfig(FrozenConfig):
     feature_matching: Weight = 10.0  # Equation 5, summed over layers and scales (Equation 6)
     ssim: Weight = 10.0  # Equation 4
     ssim_range: Literal["unit", "batch"] = "unit"
-    """`unit`: SSIM of intensities in [0, 1], as it is defined; `batch`: as in the released code, of values in [-1, 1]
-    with constants of the batch's own range, which misjudges brightness."""
+    """`unit`: SSIM of [0, 1]; `batch`, as released: of [-1, 1] with the batch's range, which misjudges brightness."""
     pixel: Weight = 0.0  # no part of the paper's loss
     pixel_kind: Literal["rmse", "l1"] = "rmse"  # root mean squared error of each image, or mean absolute error
     perceptual: PerceptualConfig = PerceptualConfig()
@@ -99,19 +94,16 @@ class OptimizerConfig(FrozenConfig):
     gradient_clip: float | None = Field(None, gt=0)  # largest norm of the generator's gradient
     accumulate: int = Field(1, ge=1)  # batches a step, whose gradients are averaged
     schedule: Literal["cosine", "released"] = "cosine"
-    """`cosine`: linear warm-up, then half a cosine, updated each step. `released`: the authors' warm-up over 1000
-    updates, but updated once an epoch, so that the rate rises from 0 for 1000 epochs."""
+    """`cosine`: linear warm-up, then half a cosine; `released`: updated once an epoch, so it rises for 1000 epochs."""
     warmup: Share = 0.01  # `cosine`: share of the run that the warm-up takes
     ema_decay: float = Field(0.999, ge=0, lt=1)
-    """Decay of the moving average of the generator's weights, which is validated and shipped; after n steps at most
-    (1 + n) / (10 + n)."""
+    """Decay of the shipped moving average of the generator's weights; after n steps at most (1 + n) / (10 + n)."""
 
 
 class ComputeConfig(FrozenConfig):
     """Precision and memory layout; results differ by rounding alone."""
 
-    precision: Annotated[Wanted, OLD_PRECISIONS] = "auto"
-    """Precision of convolutions and matrix products; `auto` is bf16 on a GPU or CPU with hardware for it, else fp32."""
+    precision: Annotated[Wanted, OLD_PRECISIONS] = "auto"  # `auto`: bf16 where the hardware has it, else fp32
     channels_last: bool = True
     gradient_checkpointing: bool = False  # compute the generator's blocks twice, to use less memory
 
@@ -135,13 +127,12 @@ class TrainConfig(FrozenConfig):
 
     data: DataConfig = DataConfig()
     generator: GeneratorConfig = GeneratorConfig()
-    start_from: str | None = None
-    """A model with the initial weights: an embedded name, a file or a run folder, of the same architecture."""
-    initialization: Literal["torch", "normal"] = "torch"
-    """PyTorch's own, or normal(0, 0.02) for the weights of all convolutions, as in the released code."""
+    start_from: str | None = None  # a model of the same architecture: an embedded name, a file or a run folder
+    initialization: Literal["torch", "normal"] = "torch"  # or normal(0, 0.02) for convolutions, as in the released code
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
-    discriminator_window: int | None = Field(None, ge=64)
-    """Side of the random window of a crop that the discriminators see, in pixels; by default the whole crop."""
+    discriminator_window: int | None = Field(
+        None, ge=64
+    )  # side of a random window of the crop, in pixels; or all of it
     losses: LossConfig = LossConfig()
     crops: CropConfig = CropConfig()
     stages: tuple[Stage, ...] = (Stage(),)
