@@ -20,13 +20,13 @@ INTRODUCTION = """\
 
 This page is generated from the commands' `--help` by `make docs-cli`.
 
-The exit codes are those in the help of `nirgen` itself. An error is one line on standard error. `nirgen doctor` exits
-with 1 if something required is missing.
+The help of `nirgen` lists the exit codes. An error is one line on standard error. `nirgen doctor` exits with 1 if a
+required part is missing.
 """
 
 
 def every_command() -> list[tuple[str, ...]]:
-    """The words of each command and group, in the order of the help, the whole command line first as `()`."""
+    """Return the words of each command and group in the order of the help; `()` is `nirgen` itself."""
     return list(_walk(get_command(app), ()))
 
 
@@ -38,7 +38,7 @@ def _walk(command: Any, words: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def render() -> str:
-    """The page's text; it doesn't depend on the terminal."""
+    """Return the page, independent of the terminal."""
     sections = [INTRODUCTION]
     for words in every_command():
         shown = CliRunner().invoke(app, [*words, "--help"], prog_name="nirgen", env={"COLUMNS": "80", "NO_COLOR": "1"})

@@ -1,7 +1,7 @@
-"""What mkdocs does beyond itself: pages that lie outside of `docs/`, and links that hold in the repository as well.
+"""Hooks of mkdocs: add pages outside of `docs/`, and rewrite links to files of the repository.
 
-Every page links to files as the repository has them. Here, such a link becomes one to the page that the site makes of
-the file; where the site has none, its text stays.
+Pages link to paths in the repository. A link to a file with a page on the site becomes a link to that page; other
+links are replaced by their text.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         image, text, target, anchor = link.groups()
         path = Path(os.path.normpath(folder / target))
         if not path.exists():
-            return link[0]  # for mkdocs to warn of
+            return link[0]  # mkdocs warns of it
         uri = _uri(path)
         if files.get_file_from_path(uri) is None:
             return text
@@ -57,7 +57,6 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
 
 
 def _uri(path: Path) -> str:
-    """What the site calls a file of the repository."""
     inside = path.relative_to(ROOT).as_posix()
     named = {outside: page for page, outside in OUTSIDE.items()}
     return named.get(inside, inside.removeprefix("docs/"))

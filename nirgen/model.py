@@ -119,8 +119,7 @@ class NirModel:
         """`translate` for tensors on `device`, without waiting for the device.
 
         A CPU computes images one by one, so that none depends on its neighbours. On a GPU the order of summation may
-        depend on the batch's shape: only batches of the same shape give the same bytes, which is why translation fills up
-        the last one.
+        depend on the batch's shape: only batches of one shape give the same bytes, so translation fills up the last.
         """
         if len(sizes) != len(rgb):
             raise ShapeError(f"{len(rgb)} images, but {len(sizes)} sizes; give one size an image")

@@ -47,8 +47,9 @@ def run(
       nirgen run pipelines/table2.yaml --data ranus=data/RANUS --from evaluate
     """
     from nirgen.recipe.commands import commands_of
+    from nirgen.recipe.plan import RecipeRun
     from nirgen.recipe.recipe import Recipe, changed
-    from nirgen.recipe.run import SUMMARY, RecipeRun, command_line, plan_recipe, run_recipe
+    from nirgen.recipe.run import SUMMARY, command_line, plan_recipe, run_recipe
 
     read = changed(Recipe.load(recipe), changes or [])
     folder = (out or Path("runs") / read.name).absolute()

@@ -70,7 +70,8 @@ def train(
 
 def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None, *, allow_changes: bool) -> None:
     """Train, then evaluate the model; exit with code 130 if the run was stopped."""
-    announce("loading torch")
+    follows = os.environ.get("RANK", "0") != "0"  # one of several processes; the first of them prints
+    announce("loading torch", quiet=follows)
     from nirgen.cli.evaluate import print_scores
     from nirgen.errors import NirgenError
     from nirgen.train import judge
@@ -78,7 +79,7 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
     kept = f"the same command goes on from the last checkpoint in {out}"
-    with stoppable(kept, second="raise", quiet=os.environ.get("RANK", "0") != "0") as stop, bars(final="train") as bar:
+    with stoppable(kept, second="raise", quiet=follows) as stop, bars(final="train") as bar:
         outcome = run(
             pairs,
             settings,

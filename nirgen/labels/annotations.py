@@ -18,8 +18,7 @@ if TYPE_CHECKING:
     from nirgen.labels.frames import Box, Frame, Label
     from nirgen.labels.policy import Fate, Policy
 
-    _Found = tuple[str, str, dict[str, Any]]
-    """Class name of the source, class name of the policy, annotation."""
+    _Found = tuple[str, str, dict[str, Any]]  # class name of the source, class name of the policy, annotation
 
 
 SCALE = 1000  # boxes and areas are rounded to 1 / SCALE
@@ -27,30 +26,17 @@ LIMIT = 0.9  # intersection over union above which two boxes of a class are dupl
 EXAMPLES = 5  # largest number of examples of each kind
 BECAME = {"take": "{}", "ignore": "{}, ignored", "drop": "dropped", "unknown": "unknown, dropped"}
 
-_HALF = 0.5 / SCALE
 _ENCODER = msgspec.json.Encoder()
 
 
 class AnnotationWriter:
-    """Converter of frames to entries.
-
-    Args:
-        policy: Maps class names.
-        tally: Counts every label.
-        drop_duplicates: Leave out the later of two boxes of a class that overlap by more than `LIMIT`.
-    """
+    """Converter of frames to entries, which counts every label in `tally`."""
 
     def __init__(self, policy: Policy, tally: Tally, *, drop_duplicates: bool) -> None:
-        self._policy = policy
-        self._tally = tally
-        self._drop_duplicates = drop_duplicates
+        self._policy, self._tally, self._drop_duplicates = policy, tally, drop_duplicates
 
     def entry(self, frame: Frame) -> Entry:
-        """Convert a frame.
-
-        Raises:
-            NirgenError: The image has no width or no height.
-        """
+        """Convert a frame."""
         if frame.width < 1 or frame.height < 1:
             raise NirgenError(f"'{frame.file_name}' is {frame.width}x{frame.height} pixels in its labels; correct them")
         keys = ("file_name", "width", "height", "source_id", "sequence", "split", "attributes")
@@ -62,30 +48,27 @@ class AnnotationWriter:
         found = self._annotations(frame, frame.labels)
         self._tally.images += 1
         self._tally.empty += not found
-        annotations = tuple(_ENCODER.encode(annotation) for _, _, annotation in found)
-        return Entry(frame.file_name, image, annotations, tuple(category for _, category, _ in found))
+        annotations = (_ENCODER.encode(annotation) for _, _, annotation in found)
+        return Entry(frame.file_name, image, tuple(annotations), tuple(category for _, category, _ in found))
 
     def _annotations(self, frame: Frame, labels: Sequence[Label]) -> list[_Found]:
         tally = self._tally
         tally.labels.update([label.category for label in labels])
         found: list[_Found] = []
         for label, key in zip(labels, self._keys(labels), strict=True):
-            fate = tally.fates.get(label.category) or self._fate(label.category)
+            if label.category not in tally.fates:
+                tally.fates[label.category] = self._policy.fate(label.category)
+            fate = tally.fates[label.category]
             if fate.category is not None:
                 annotation = self._annotation(label, key, fate, frame)
                 if annotation is not None:
                     found.append((label.category, fate.category, annotation))
         removed = self._duplicates(frame, found)
-        if removed:
-            found = [one for position, one in enumerate(found) if position not in removed]
+        found = [one for position, one in enumerate(found) if position not in removed]
         tally.written.update([name for name, _, _ in found])
         tally.boxes.update([category for _, category, annotation in found if not annotation["iscrowd"]])
         tally.ignored.update([category for _, category, annotation in found if annotation["iscrowd"]])
         return found
-
-    def _fate(self, name: str) -> Fate:
-        self._tally.fates[name] = self._policy.fate(name)
-        return self._tally.fates[name]
 
     def _keys(self, labels: Sequence[Label]) -> list[str]:
         """Return the source's key of each label, or `@POSITION` where it is missing or repeated."""
@@ -96,45 +79,35 @@ class AnnotationWriter:
 
     def _annotation(self, label: Label, key: str, fate: Fate, frame: Frame) -> dict[str, Any] | None:
         """Return the annotation of a label; None if it has no box in the image."""
+        name = f"{frame.file_name}#{key} ({label.category})"
         if label.bbox is None:
-            self._lose(label.lost or "no box", label, key, frame)
+            self._tally.lose(label.lost or "no box", name)
             return None
         bbox, clipped = clip(label.bbox, frame.width, frame.height)
         area = _rounded(bbox[2] * bbox[3])
         if bbox[2] <= 0 or bbox[3] <= 0 or area <= 0:
             flat = label.bbox[2] <= 0 or label.bbox[3] <= 0 or min(bbox[2:]) > 0
-            self._lose("no width or height" if flat else "outside the image", label, key, frame)
+            self._tally.lose("no width or height" if flat else "outside the image", name)
             return None
         if clipped:
             self._tally.clipped += 1
-            self._tally.example("clipped", _name(label, key, frame))
+            self._tally.example("clipped", name)
         if label.derived:
             self._tally.derived[label.derived] += 1
         self._tally.crowds += label.crowd
-        stated = (
-            label.area is not None and not clipped and (self._policy.keep or (label.segmentation and label.area > 0))
-        )
-        annotation: dict[str, Any] = {
+        has_area = label.area is not None and (self._policy.keep or (label.segmentation and label.area > 0))
+        annotation = {
             "bbox": bbox,
-            "area": label.area if stated else area,
+            "area": label.area if has_area and not clipped else area,
             "iscrowd": int(label.crowd or fate.kind == "ignore"),
+            "segmentation": label.segmentation,
+            "source_key": key,
+            "source_category": label.source_category or label.category,
+            "attributes": label.attributes or None,
+            "derived": label.derived or None,
+            "clipped": clipped or label.clipped or None,
         }
-        if label.segmentation is not None:
-            annotation["segmentation"] = label.segmentation
-        annotation["source_key"] = key
-        annotation["source_category"] = label.source_category or label.category
-        if label.attributes:
-            annotation["attributes"] = label.attributes
-        if label.derived:
-            annotation["derived"] = label.derived
-        if clipped or label.clipped:
-            annotation["clipped"] = True
-        annotation.update(label.extra)
-        return annotation
-
-    def _lose(self, reason: str, label: Label, key: str, frame: Frame) -> None:
-        self._tally.lost[reason] += 1
-        self._tally.example(reason, _name(label, key, frame))
+        return {name: value for name, value in annotation.items() if value is not None} | dict(label.extra)
 
     def _duplicates(self, frame: Frame, found: Sequence[_Found]) -> set[int]:
         """Count duplicates, regions to ignore aside, and return the positions of those to leave out."""
@@ -142,27 +115,26 @@ class AnnotationWriter:
         boxes, classes = [found[one][2]["bbox"] for one in single], [found[one][1] for one in single]
         pairs = overlapping(boxes, classes)
         for first, second in pairs:
-            keys = [found[single[one]][2]["source_key"] for one in (first, second)]
-            self._tally.example("duplicates", f"{frame.file_name}#{keys[0]} and #{keys[1]} ({classes[first]})")
-        self._tally.duplicates += len(pairs)
+            one, other = (found[single[position]][2]["source_key"] for position in (first, second))
+            self._tally.example("duplicates", f"{frame.file_name}#{one} and #{other} ({classes[first]})")
         removed = {single[one] for one in later_copies(pairs)} if self._drop_duplicates else set()
+        self._tally.duplicates += len(pairs)
         self._tally.removed += len(removed)
         return removed
 
 
 def clip(box: Box, width: int, height: int) -> tuple[list[float], bool]:
-    """Clip a box to its image, and round it.
+    """Clip a box to its image and round it; the result is True if something was cut off.
 
-    Returns:
-        The box, of width or height 0 or less if it lies outside of the image; True if something was cut off.
+    A box outside of the image gets a width or height of 0 or less.
 
     Example:
         >>> clip((-1, 2, 5, 30.0004), 100, 20)
         ([0.0, 2.0, 4.0, 18.0], True)
     """
     x, y, w, h = box
-    right, bottom = x + w, y + h
-    clipped = x < -_HALF or y < -_HALF or right >= width + _HALF or bottom >= height + _HALF
+    right, bottom, half = x + w, y + h, 0.5 / SCALE
+    clipped = x < -half or y < -half or right >= width + half or bottom >= height + half
     if clipped:
         x, y, right, bottom = max(x, 0), max(y, 0), min(right, width), min(bottom, height)
     left, top = _rounded(x), _rounded(y)
@@ -173,22 +145,11 @@ def _rounded(value: float) -> float:
     return floor(value * SCALE + 0.5) / SCALE  # several times as fast as `round`
 
 
-def _name(label: Label, key: str, frame: Frame) -> str:
-    return f"{frame.file_name}#{key} ({label.category})"
-
-
 def overlapping(boxes: Sequence[Sequence[float]], classes: Sequence[str]) -> list[tuple[int, int]]:
-    """Find the pairs of boxes of one class whose intersection over union exceeds `LIMIT`.
+    """Return sorted pairs (first, second) of boxes of one class whose intersection over union exceeds `LIMIT`.
 
-    Boxes are swept from left to right: a box that starts farther right of another than `1 - LIMIT` of its width can't
-    overlap it enough.
-
-    Args:
-        boxes: COCO xywh in pixels.
-        classes: Class of each box.
-
-    Returns:
-        Sorted pairs of positions, the smaller one first.
+    Boxes (COCO xywh) are swept from left to right: a box that starts farther right of another than `1 - LIMIT` of its
+    width can't overlap it enough.
 
     Example:
         >>> overlapping([(0, 0, 10, 10), (0, 0, 10, 9.5), (0, 0, 10, 10)], ["car", "car", "person"])
@@ -207,7 +168,6 @@ def overlapping(boxes: Sequence[Sequence[float]], classes: Sequence[str]) -> lis
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return the intersection over union of two boxes."""
     across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
     down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
     shared = max(across, 0) * max(down, 0)
@@ -215,12 +175,7 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
 
 
 def later_copies(pairs: Sequence[tuple[int, int]]) -> set[int]:
-    """Return the boxes to remove so that no overlapping pair is left: the later of two, if the earlier one stays.
-
-    Example:
-        >>> later_copies([(0, 1), (1, 2)])
-        {1}
-    """
+    """Return the boxes to remove so that no overlapping pair is left: the later of two, if the earlier one stays."""
     removed = set[int]()
     for first, second in pairs:
         if first not in removed:
@@ -249,6 +204,11 @@ class Tally:
     lost: Counter[str] = field(default_factory=Counter)  # labels without a box, by reason
     examples: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     notes: list[str] = field(default_factory=list)  # assumptions
+
+    def lose(self, reason: str, name: str) -> None:
+        """Count a label without a box."""
+        self.lost[reason] += 1
+        self.example(reason, name)
 
     def example(self, kind: str, text: str) -> None:
         """Keep one of the first examples of a kind."""

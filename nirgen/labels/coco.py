@@ -1,11 +1,9 @@
-"""COCO JSON, including the variants of other tools: string ids, id 0, gaps, missing areas, keys of their own.
-
-A labels file of nirgen keeps its unlabelled images and its source keys.
-"""
+"""COCO JSON, including the variants of other tools: string ids, id 0, gaps, missing areas, keys of their own."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -58,7 +56,6 @@ class _Annotation(msgspec.Struct):
 
 
 _IMAGE = msgspec.json.Decoder(_Image)
-_UNLABELLED = msgspec.json.Decoder(_Unlabelled)
 _OWNER = msgspec.json.Decoder(_Owner)
 _ANNOTATION = msgspec.json.Decoder(_Annotation)
 _TOP_KEYS = frozenset({"images", "annotations", "categories", "licenses", "unlabelled"})
@@ -71,12 +68,7 @@ def fits(document: Json) -> bool:
 
 
 def read(path: Path, options: ReadOptions, document: Mapping[str, msgspec.Raw]) -> Reading:
-    """Read a file whose top level is decoded.
-
-    Raises:
-        NirgenError: Ids of images or categories are repeated, an annotation refers to something missing, or an entry
-            violates COCO's format.
-    """
+    """Read a file whose top level is decoded."""
 
     def part(key: str, kind: Any) -> Any:
         try:
@@ -95,7 +87,7 @@ def read(path: Path, options: ReadOptions, document: Mapping[str, msgspec.Raw]) 
     except msgspec.ValidationError as error:
         raise NirgenError(f"{path}: an entry violates COCO's format ({error}); correct it") from None
     own = "nirgen" in (part("info", dict[str, Any]) or {})
-    builder = _FrameBuilder(path, names, ImageLookup(options), own=own, labelled=raw_annotations is not None)
+    builder = _FrameBuilder(path, names, ImageLookup(options), own, raw_annotations is not None)
 
     def frames() -> Iterator[Frame]:
         for number, raw in images.items():
@@ -137,56 +129,45 @@ def _by_image(raws: Sequence[msgspec.Raw], images: Mapping[Id, msgspec.Raw], pat
     for raw in raws:
         image = _OWNER.decode(raw).image_id
         if image not in images:
-            number = msgspec.json.decode(raw).get("id")
-            raise NirgenError(
-                f"{path}: annotation {number!r} refers to the missing image {image!r}; add the image, or remove it"
-            )
+            where = f"{path}: annotation {msgspec.json.decode(raw).get('id')!r}"
+            raise NirgenError(f"{where} refers to the missing image {image!r}; add the image, or remove it")
         found[image].append(raw)
     return found
 
 
+@dataclass(frozen=True)
 class _FrameBuilder:
-    """Builder of frames from the entries of a file.
-
-    Args:
-        path: The file.
-        names: Class names by category id.
-        lookup: Sizes of images that state none.
-        own: nirgen wrote the file, so what it says about its sources is kept.
-        labelled: The file has annotations; otherwise its images are unlabelled.
-    """
-
-    def __init__(self, path: Path, names: Mapping[Id, str], lookup: ImageLookup, *, own: bool, labelled: bool) -> None:
-        self._path, self._names, self._lookup, self._own, self._labelled = path, names, lookup, own, labelled
+    path: Path
+    names: Mapping[Id, str]  # class names by category id
+    lookup: ImageLookup  # for images that state no size
+    own: bool  # nirgen wrote the file, so its keys on sources are kept
+    labelled: bool  # the file has annotations; otherwise its images are unlabelled
 
     def frame(self, raw: msgspec.Raw, annotations: Sequence[msgspec.Raw]) -> Frame:
-        """Build the frame of an image with its annotations."""
         entry = _IMAGE.decode(raw)
         frame = self._frame(raw, entry, entry.id)
-        frame.labels = [self._label(one, frame.file_name) for one in annotations] if self._labelled else None
+        frame.labels = [self._label(one, frame.file_name) for one in annotations] if self.labelled else None
         return frame
 
     def unlabelled(self, raw: msgspec.Raw) -> Frame:
-        """Build the frame of an unlabelled image of a labels file."""
         try:
-            return self._frame(raw, _UNLABELLED.decode(raw), None)
+            return self._frame(raw, msgspec.json.decode(raw, type=_Unlabelled), None)
         except msgspec.ValidationError as error:
-            raise NirgenError(f"{self._path}: an entry of 'unlabelled' is no image ({error}); correct it") from None
+            raise NirgenError(f"{self.path}: an entry of 'unlabelled' is no image ({error}); correct it") from None
 
     def _frame(self, raw: msgspec.Raw, entry: _Unlabelled, number: Id | None) -> Frame:
         keys = msgspec.json.decode(raw)
-        where = f"{self._path}: image {number!r}" if number is not None else str(self._path)
-        name = self._lookup.complete(safe_path(entry.file_name, where))
-        if entry.height is None or entry.width is None:
-            height, width = self._lookup.size(name, where)
-        else:
-            height, width = entry.height, entry.width
+        where = f"{self.path}: image {number!r}" if number is not None else str(self.path)
+        name = self.lookup.complete(safe_path(entry.file_name, where))
+        height, width = entry.height, entry.width
+        if height is None or width is None:
+            height, width = self.lookup.size(name, where)
         return Frame(
             file_name=name,
             width=width,
             height=height,
             labels=None,
-            source_id=keys.get("source_id") if self._own else number,
+            source_id=keys.get("source_id") if self.own else number,
             sequence=entry.sequence,
             split=entry.split,
             attributes=entry.attributes or {},
@@ -195,28 +176,27 @@ class _FrameBuilder:
 
     def _label(self, raw: msgspec.Raw, image: str) -> Label:
         keys = msgspec.json.decode(raw)
-        where = f"{self._path}: annotation {keys.get('id')!r} of '{image}'"
+        where = f"{self.path}: annotation {keys.get('id')!r} of '{image}'"
         try:
             entry = _ANNOTATION.decode(raw)
         except msgspec.ValidationError as error:
             raise NirgenError(f"{where}: {error}; correct it") from None
-        if entry.category_id not in self._names:
-            raise NirgenError(
-                f"{where}: refers to the missing category {entry.category_id!r}; add it, or remove the annotation"
-            )
+        if entry.category_id not in self.names:
+            missing = f"the missing category {entry.category_id!r}"
+            raise NirgenError(f"{where}: refers to {missing}; add it, or remove the annotation")
         bbox, derived = _box(entry, where)
         return Label(
-            category=self._names[entry.category_id],
+            category=self.names[entry.category_id],
             bbox=bbox,
-            key=keys.get("source_key") if self._own else entry.id,
+            key=keys.get("source_key") if self.own else entry.id,
             segmentation=entry.segmentation,
             area=entry.area,
             crowd=bool(entry.iscrowd),
             attributes=entry.attributes or {},
-            derived=keys.get("derived") if self._own else derived,
-            clipped=self._own and keys.get("clipped", False) is True,
+            derived=keys.get("derived") if self.own else derived,
+            clipped=self.own and keys.get("clipped", False) is True,
             lost=None if bbox else "no box and no outline",
-            source_category=keys.get("source_category") if self._own else None,
+            source_category=keys.get("source_category") if self.own else None,
             extra={key: value for key, value in keys.items() if key not in OWN_KEYS},
         )
 

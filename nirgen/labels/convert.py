@@ -10,18 +10,15 @@ from nirgen.labels import coco, masks, scalabel, voc
 from nirgen.labels.annotations import AnnotationWriter, Tally
 from nirgen.labels.file import Document, LabelFile, Licences, is_label_file
 from nirgen.labels.frames import ImageLookup, Reading, ReadOptions, Source, read_bytes, read_json
-from nirgen.labels.policy import Policy, policy_categories, source_categories
+from nirgen.labels.policy import Policy, source_categories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
     from nirgen.labels.file import Entry
-    from nirgen.labels.frames import Frame
+    from nirgen.labels.frames import Frame, Json
     from nirgen.progress import Progress
-
-
-_STEP = 100  # images between two calls of the progress callback
 
 
 def convert(
@@ -35,7 +32,7 @@ def convert(
     size: tuple[int, int] | None = None,
     progress: Progress | None = None,
 ) -> Document:
-    """Convert labels; several sources are joined.
+    """Convert labels, joining several sources, to a labels file that is not yet written.
 
     Args:
         sources: Files and folders of labels.
@@ -46,13 +43,6 @@ def convert(
         images: Folder to look up sizes and suffixes that labels omit.
         size: (height, width) of images whose size is unknown.
         progress: Progress callback, in images.
-
-    Returns:
-        The labels file, not yet written.
-
-    Raises:
-        NirgenError: A source can't be read, an image is in two of them, there is none, or the policy doesn't know a
-            name.
     """
     tally = Tally()
     options = ReadOptions(bdd_inclusive, images, size, tally.note)
@@ -64,7 +54,7 @@ def convert(
     total = sum(reading.total for _, reading, _ in readings)
     for done, frame in enumerate(frames, start=1):
         entries[frame.file_name] = writer.entry(frame)
-        if progress is not None and (done % _STEP == 0 or done == total):
+        if progress is not None and (done % 100 == 0 or done == total):
             progress("read", done, total)
     if not entries:
         raise NirgenError(f"{', '.join(str(source.path) for source in sources)}: no images; give labels of images")
@@ -73,11 +63,12 @@ def convert(
     if policy.keep:
         categories = source_categories([reading.categories for _, reading, _ in readings], set(tally.written))
     else:
-        categories = policy_categories(policy)
+        classes = enumerate(policy.classes, start=1)
+        categories = [{"id": number, "name": one.name, "supercategory": one.supercategory} for number, one in classes]
     alone = len(readings) == 1
     inputs = [
         {"file": source.path.name, "sha256": source.digest(files)}
-        | ({"extra": reading.extra} if reading.extra and not alone else {})
+        | ({} if alone or not reading.extra else {"extra": reading.extra})
         for source, reading, files in readings
     ]
     return Document(
@@ -97,8 +88,7 @@ def _frames(readings: Sequence[tuple[Source, Reading]], licences: Licences) -> I
     for source, reading in readings:
         renumbered = licences.add(reading.licenses)
         for frame in reading.frames:
-            place = places.get(frame.file_name)
-            if place is not None:
+            if (place := places.get(frame.file_name)) is not None:
                 where = f"twice in {place}" if place == source.path else f"in {place} and in {source.path}"
                 raise NirgenError(f"'{frame.file_name}' is {where}; remove it from one")
             places[frame.file_name] = source.path
@@ -122,21 +112,8 @@ def _refuse_unknown(policy: Policy, tally: Tally) -> None:
         )
 
 
-KNOWN = (
-    "BDD100K's JSON (a list of frames, frames and config, or a folder of files), COCO JSON, Pascal VOC's XML, "
-    "Cityscapes-like polygons (*.json with imgHeight and objects), RANUS masks (*_gt.png)"
-)
-
-
 def read_source(source: Source, options: ReadOptions) -> tuple[Reading, list[Path]]:
-    """Read a file or folder of any known format.
-
-    Returns:
-        Its frames, and the files that they are read from.
-
-    Raises:
-        NirgenError: Its format is unknown, or the file violates it.
-    """
+    """Read a file or folder of any known format; return its frames, and the files that they are read from."""
     files, folder = [source.path], source.path.is_dir()
     gt = [path for path in source.files(*masks.MASK_SUFFIXES) if path.stem.endswith(masks.MASK_MARK)]
     if folder:
@@ -145,45 +122,35 @@ def read_source(source: Source, options: ReadOptions) -> tuple[Reading, list[Pat
         if len(there) > 1:
             raise NirgenError(f"{source.path}: holds {' and '.join(there)}; give the folder of one of them")
         files = kinds[there[0]] if there else []
+    document: Json = []
+    read: Callable[[Path, str, ImageLookup], Frame] | None = None  # of formats with a file for each image
     if files and files[0].suffix.lower() == ".xml":
-        return _one_a_file(partial(voc.frame, splits=voc.flir_splits(source.path)), source, files, options)
-    if gt and files[0].suffix.lower() in masks.MASK_SUFFIXES:
-        return _one_a_file(masks.mask_frame, source, files, options)
-    document = read_json(files[0]) if files else []  # the first file of a folder stands for all
-    if masks.are_polygons(document):
-        return _one_a_file(masks.polygon_frame, source, files, options)
+        read = partial(voc.frame, splits=voc.flir_splits(source.path))
+    elif gt and files[0].suffix.lower() in masks.MASK_SUFFIXES:
+        read = masks.mask_frame
+    elif files:
+        document = read_json(files[0])  # the first file of a folder stands for all
+        read = masks.polygon_frame if masks.are_polygons(document) else None
+    if read is not None:
+        lookup = ImageLookup(options)
+        return Reading((read(path, source.name_of(path), lookup) for path in files), len(files)), files
     if isinstance(document, dict) and coco.fits(document) and not folder:
         return coco.read(source.path, options, document), files
     if scalabel.fits(document):
         return scalabel.read(files, options, document), files
     if coco.fits(document):
         raise NirgenError(f"{source.path}: a folder of COCO files; give the files, each with its split: train=FILE")
-    raise NirgenError(f"{source.path}: unknown format of labels; known are {KNOWN}")
-
-
-def _one_a_file(
-    read: Callable[[Path, str, ImageLookup], Frame], source: Source, files: list[Path], options: ReadOptions
-) -> tuple[Reading, list[Path]]:
-    lookup = ImageLookup(options)
-    return Reading((read(path, source.name_of(path), lookup) for path in files), len(files)), files
+    raise NirgenError(
+        f"{source.path}: unknown format of labels; known are BDD100K's JSON (frames, also with config, or a folder), "
+        "COCO JSON, Pascal VOC's XML, Cityscapes-like polygons (imgHeight, objects), RANUS masks (*_gt.png)"
+    )
 
 
 def open_labels(path: Path, policy: str | Path = "default", *, images: Path | None = None) -> LabelFile:
-    """Open a labels file, or convert labels of any other known format in memory.
-
-    Args:
-        path: Labels file, which is read as it is, or a file or folder of another format.
-        policy: Name or file of the policy of the latter.
-        images: Folder to look up sizes and suffixes that labels omit.
-
-    Raises:
-        NirgenError: The path doesn't exist, its format is unknown, or the policy doesn't know a name.
-    """
+    """Open a labels file as it is, or convert labels of any other known format in memory by the policy."""
     if not path.exists():
         raise NirgenError(f"{path}: doesn't exist; give a file or folder of labels")
-    if path.is_file():
-        data = read_bytes(path)
-        if is_label_file(data):
-            return LabelFile.parse(data, path)
+    if path.is_file() and is_label_file(data := read_bytes(path)):
+        return LabelFile.parse(data, path)
     document = convert([Source(path)], Policy.load(policy), images=images)
     return LabelFile.parse(b"".join(document.chunks()), path, sha256=document.inputs[0]["sha256"])

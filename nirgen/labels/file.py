@@ -15,6 +15,7 @@ import msgspec
 from nirgen._version import __version__
 from nirgen.errors import NirgenError
 from nirgen.files import check_schema, output_file, safe_path
+from nirgen.labels.frames import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
-DESCRIPTION = "Labels for detection, converted by nirgen"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,32 +64,14 @@ class LabelFile:
 
     @classmethod
     def read(cls, path: Path) -> Self:
-        """Read a file written by `nirgen labels`.
-
-        Raises:
-            NirgenError: It can't be read or wasn't written by `nirgen labels`, an annotation refers to a missing image
-                or category, or a name leads out of the folder of the images.
-        """
-        try:
-            data = path.read_bytes()
-        except OSError as error:
-            raise NirgenError(f"{path}: can't be read ({error.strerror}); give a file of 'nirgen labels'") from None
-        return cls.parse(data, path)
+        """Read a file written by `nirgen labels`."""
+        return cls.parse(read_bytes(path), path)
 
     @classmethod
     def parse(cls, data: bytes, path: Path, sha256: str | None = None) -> Self:
-        """Parse the content of a labels file.
-
-        Args:
-            data: The content.
-            path: Name of the file in errors.
-            sha256: Hash of the file at that path, if `data` is not its content.
-
-        Raises:
-            NirgenError: As `read`.
-        """
+        """Parse a labels file; `sha256` is the hash of the file at `path`, if `data` isn't its content."""
         try:
-            document = _DOCUMENT.decode(data)
+            document = msgspec.json.decode(data, type=_Document)
             check_schema(path, document.info.nirgen.schema, SCHEMA, "write it again with 'nirgen labels'")
             images = _images(document, path)
         except msgspec.ValidationError:
@@ -126,13 +108,17 @@ def box_counts(image: LabelledImage) -> Counter[int]:
 def is_label_file(data: bytes) -> bool:
     """Return True if the content is a file of `nirgen labels`, of any schema."""
     try:
-        return isinstance(_MARK.decode(data).info.get("nirgen"), dict)
+        return isinstance(msgspec.json.decode(data, type=_Marked).info.get("nirgen"), dict)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return False
 
 
 class _Marked(msgspec.Struct):
     info: dict[str, Any]
+
+
+class _Named(msgspec.Struct):
+    file_name: str
 
 
 class _Head(msgspec.Struct):
@@ -144,10 +130,6 @@ class _Head(msgspec.Struct):
 
 class _Info(msgspec.Struct):
     nirgen: _Head
-
-
-class _Unlabelled(msgspec.Struct):
-    file_name: str
 
 
 class _Image(msgspec.Struct):
@@ -172,17 +154,15 @@ class _Document(msgspec.Struct):
     images: list[msgspec.Raw]
     annotations: list[msgspec.Raw]
     licenses: list[dict[str, Any]] = []
-    unlabelled: list[_Unlabelled] = []
+    unlabelled: list[_Named] = []
 
 
-_MARK = msgspec.json.Decoder(_Marked)
-_DOCUMENT = msgspec.json.Decoder(_Document)
 _IMAGE = msgspec.json.Decoder(_Image)
 _BOX = msgspec.json.Decoder(_Box)
 
 
 def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
-    entries = [(_IMAGE.decode(raw), raw) for raw in document.images]
+    entries = [(_IMAGE.decode(raw), annotation(raw)) for raw in document.images]
     annotations: dict[int, list[msgspec.Raw]] = {}
     for entry, _ in entries:
         if entry.id in annotations:
@@ -199,16 +179,12 @@ def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
         annotations[box.image_id].append(raw)
     images = [
         LabelledImage(
-            file_name=safe_path(entry.file_name, f"{path}: image {entry.id}"),
-            width=entry.width,
-            height=entry.height,
-            sequence=entry.sequence,
-            split=entry.split,
-            attributes=entry.attributes,
-            extra={key: value for key, value in annotation(raw).items() if key not in _Image.__struct_fields__},
+            safe_path(entry.file_name, f"{path}: image {entry.id}"),
+            *(entry.width, entry.height, entry.sequence, entry.split, entry.attributes),
+            extra={key: value for key, value in keys.items() if key not in _Image.__struct_fields__},
             annotations=tuple(annotations[entry.id]),
         )
-        for entry, raw in entries
+        for entry, keys in entries
     ]
     return tuple(sorted(images, key=lambda image: image.file_name))
 
@@ -236,28 +212,22 @@ class Document:
     extra: Mapping[str, Any] = field(default_factory=dict)  # all other keys at the top of the source
 
     def write(self, path: Path) -> None:
-        """Write the file atomically.
-
-        Raises:
-            OutputError: It can't be written.
-        """
+        """Write the file atomically."""
         with output_file(path) as temporary, temporary.open("wb") as file:
             file.writelines(self.chunks())
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the file as JSON with a line for each image and each annotation, which receive their ids here."""
-        head = {
-            "schema": SCHEMA,
-            "version": __version__,
-            "policy": self.policy,
-            "inputs": list(self.inputs),
-            "counts": self.counts,
-        }
+        head = {"schema": SCHEMA, "version": __version__, "policy": self.policy}
         top = {
-            "info": {"description": DESCRIPTION, **self.extra.get("info", {}), "nirgen": head},
+            "info": {
+                "description": "Labels for detection, converted by nirgen",
+                **self.extra.get("info", {}),
+                "nirgen": {**head, "inputs": self.inputs, "counts": self.counts},
+            },
             **{key: value for key, value in self.extra.items() if key != "info"},
-            "licenses": list(self.licenses),
-            "categories": list(self.categories),
+            "licenses": self.licenses,
+            "categories": self.categories,
         }
         for number, (key, value) in enumerate(top.items()):
             yield (b",\n" if number else b"{") + msgspec.json.encode(key) + b": " + msgspec.json.encode(value)
@@ -266,18 +236,18 @@ class Document:
         yield from _array(b'{"id":%d,%b' % (number, entry.image[1:]) for number, entry in enumerate(labelled, start=1))
         yield b',\n"annotations": '
         ids = {category["name"]: category["id"] for category in self.categories}
-        yield from _array(_annotations(labelled, ids))
+        bodies = (
+            (image, ids[name], body[1:])
+            for image, entry in enumerate(labelled, start=1)
+            for body, name in zip(entry.annotations or (), entry.classes, strict=True)
+        )
+        yield from _array(
+            b'{"id":%d,"image_id":%d,"category_id":%d,%b' % (number, *rest)
+            for number, rest in enumerate(bodies, start=1)
+        )
         yield b',\n"unlabelled": '
         yield from _array(entry.image for entry in self.entries if entry.annotations is None)
         yield b"}\n"
-
-
-def _annotations(labelled: Iterable[Entry], ids: Mapping[str, int]) -> Iterator[bytes]:
-    number = 0
-    for image, entry in enumerate(labelled, start=1):
-        for body, name in zip(entry.annotations or (), entry.classes, strict=True):
-            number += 1
-            yield b'{"id":%d,"image_id":%d,"category_id":%d,%b' % (number, image, ids[name], body[1:])
 
 
 def _array(items: Iterable[bytes]) -> Iterator[bytes]:
@@ -299,19 +269,14 @@ class Licences:
         """Add the licences of a source, and map the ids that clash to new ones."""
         renumbered: dict[Any, int] = {}
         for licence in licences:
-            taken = {other.get("id"): other for other in self.all}
             number = licence.get("id")
+            taken = {other.get("id"): other for other in self.all}
             if number not in taken:
                 self.all.append(dict(licence))
             elif taken[number] != licence:
-                renumbered[number] = self._number_of(licence)
+                equal = [other["id"] for other in self.all if {**other, "id": None} == {**licence, "id": None}]
+                free = 1 + max((other for other in taken if isinstance(other, int)), default=0)
+                if not equal:
+                    self.all.append({**licence, "id": free})
+                renumbered[number] = int(equal[0]) if equal else free
         return renumbered
-
-    def _number_of(self, licence: Mapping[str, Any]) -> int:
-        """Return the id of an equal licence that was renumbered before, or a free one."""
-        for other in self.all:
-            if {**other, "id": None} == {**licence, "id": None}:
-                return int(other["id"])
-        number: int = 1 + max((other["id"] for other in self.all if isinstance(other.get("id"), int)), default=0)
-        self.all.append({**licence, "id": number})
-        return number

@@ -6,6 +6,7 @@ import hashlib
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Self
 
@@ -24,12 +25,8 @@ if TYPE_CHECKING:
 
 
 # Keys of an annotation that nirgen writes; all others are the source's.
-OWN_KEYS = frozenset(
-    {
-        *("id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation"),
-        *("source_key", "source_category", "attributes", "derived", "clipped"),
-    }
-)
+OWN_KEYS = frozenset({"id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation", "attributes"})
+OWN_KEYS |= {"source_key", "source_category", "derived", "clipped"}
 
 
 @dataclass(slots=True)
@@ -97,9 +94,6 @@ class Source:
     def parse(cls, text: str) -> Self:
         """Parse `PATH` or `SPLIT=PATH`; an existing path wins.
 
-        Raises:
-            NirgenError: The path doesn't exist.
-
         Example:
             >>> Source.parse("train=.").split
             'train'
@@ -135,11 +129,7 @@ _JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder(Json)
 
 
 def read_json(path: Path) -> Json:
-    """Read a JSON file and decode its top level.
-
-    Raises:
-        NirgenError: It can't be read, isn't JSON, or is neither an object nor a list.
-    """
+    """Read a JSON file and decode its top level."""
     try:
         return _JSON.decode(read_bytes(path))
     except msgspec.ValidationError:
@@ -149,11 +139,7 @@ def read_json(path: Path) -> Json:
 
 
 def read_bytes(path: Path) -> bytes:
-    """Read a file of labels.
-
-    Raises:
-        NirgenError: It can't be read.
-    """
+    """Read a file of labels."""
     try:
         return path.read_bytes()
     except OSError as error:
@@ -171,20 +157,10 @@ MARKS = ("_leftImg8bit", "_rgb", "_nir")  # suffixes of image stems that label f
 
 
 class ImageLookup:
-    """Lookup of image names and sizes that label files leave out.
-
-    Args:
-        options: Folder of the images, and size without one.
-        assumed: (height, width) of images of unknown size; None refuses them.
-
-    Raises:
-        NirgenError: The folder doesn't exist.
-    """
+    """Lookup of image names and sizes that label files omit; `assumed` is a (height, width) to fall back on."""
 
     def __init__(self, options: ReadOptions, assumed: tuple[int, int] | None = None) -> None:
-        self._root = options.images
-        self._options = options
-        self._assumed = assumed
+        self._root, self._options, self._assumed = options.images, options, assumed
         if self._root is not None and not self._root.is_dir():
             raise NirgenError(f"{self._root}: no folder; give the folder of the images with --images")
 
@@ -193,14 +169,7 @@ class ImageLookup:
         return name if PurePosixPath(name).suffix.lower() in images.SUFFIXES else self.find(name) or name
 
     def find(self, name: str) -> str | None:
-        """Find an image in the folder: the exact path, else the image that shares most trailing folders.
-
-        Returns:
-            POSIX path relative to the folder.
-
-        Raises:
-            NirgenError: Several images fit equally well.
-        """
+        """Find an image in the folder: the exact path, else the image that shares most trailing folders."""
         if self._root is None:
             return None
         if (self._root / name).is_file():
@@ -218,13 +187,7 @@ class ImageLookup:
     def size(self, name: str, where: str, corners: Iterable[tuple[float, float]] = ()) -> tuple[int, int]:
         """Return the (height, width) of an image: from its file, else from the options, else the assumed one.
 
-        Args:
-            name: The image.
-            where: Its place in the labels, for errors.
-            corners: Lower right corners of its boxes; one over 2 pixels outside refutes the assumed size.
-
-        Raises:
-            NirgenError: The size is unknown, or a box refutes the assumed one.
+        A lower right corner of a box in `corners` that lies over 2 pixels outside refutes the assumed size.
         """
         found = self.find(name)
         if self._root is not None and found is not None:
@@ -258,9 +221,5 @@ class ImageLookup:
 
 def _shared_folders(one: PurePosixPath, other: PurePosixPath) -> int:
     """Count the folders that agree from the last one on."""
-    count = 0
-    for left, right in zip(reversed(one.parts[:-1]), reversed(other.parts[:-1]), strict=False):
-        if left != right:
-            break
-        count += 1
-    return count
+    folders = zip(one.parts[-2::-1], other.parts[-2::-1], strict=False)
+    return sum(1 for _ in takewhile(lambda both: both[0] == both[1], folders))

@@ -33,10 +33,6 @@ def flatten(vertices: Sequence[Sequence[float]], types: str) -> list[float]:
     A vertex of type `C` is the first of two control points of a cubic Bézier curve, which starts at the vertex before
     and ends at the one after them, whatever its type; the last vertex is followed by the first.
 
-    Args:
-        vertices: x and y of each vertex.
-        types: `L` or `C` for each vertex.
-
     Example:
         >>> flatten([(0, 0), (4, 0), (4, 4)], "LLL")
         [0, 0, 4, 0, 4, 4]
@@ -48,9 +44,7 @@ def flatten(vertices: Sequence[Sequence[float]], types: str) -> list[float]:
             flat += vertices[number][:2]
             number += 1
         else:
-            controls = [
-                vertices[index] if index < len(vertices) else vertices[0] for index in range(number, number + 3)
-            ]
+            controls = [*vertices[number : number + 3], vertices[0], vertices[0]][:3]
             flat += _curve([flat[-2:], *controls])
             number += 3
     return flat
@@ -62,29 +56,21 @@ def _curve(points: Sequence[Sequence[float]]) -> list[float]:
     for step in range(1, CURVE_POINTS + 1):
         t = step / CURVE_POINTS
         weights = ((1 - t) ** 3, 3 * (1 - t) ** 2 * t, 3 * (1 - t) * t**2, t**3)
-        pairs = list(zip(weights, points, strict=True))
-        flat += [sum(weight * point[axis] for weight, point in pairs) for axis in (0, 1)]
+        flat += [
+            sum(weight * at for weight, at in zip(weights, axis, strict=True)) for axis in zip(*points, strict=True)
+        ]
     return flat
 
 
 def polygons_box(polygons: Sequence[Sequence[float]]) -> Box:
-    """Return the box around COCO polygons.
-
-    Example:
-        >>> polygons_box([[1, 2, 5, 2, 5, 8]])
-        (1, 2, 4, 6)
-    """
+    """Return the box around COCO polygons."""
     xs = [x for polygon in polygons for x in polygon[::2]]
     ys = [y for polygon in polygons for y in polygon[1::2]]
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
 def rle_box(rle: dict[str, Any]) -> Box:
-    """Return the box around a mask in COCO's RLE, compressed or not.
-
-    Raises:
-        ValueError: The mask is no RLE.
-    """
+    """Return the box around a mask in COCO's RLE, compressed or not; raise ValueError if it is no RLE."""
     counts, size = rle.get("counts"), rle.get("size")
     if not (isinstance(size, list) and len(size) == 2 and isinstance(counts, (str, list))):
         raise ValueError("no RLE of COCO's")
@@ -94,12 +80,7 @@ def rle_box(rle: dict[str, Any]) -> Box:
 
 
 # Ends of the stems of label files, and of their images instead.
-POLYGON_MARKS = {
-    "_gtFine_polygons": "_leftImg8bit",
-    "_gtCoarse_polygons": "_leftImg8bit",
-    "_polygons": "",
-    "_mask": "",
-}
+POLYGON_MARKS = {"_gtFine_polygons": "_leftImg8bit", "_gtCoarse_polygons": "_leftImg8bit", "_polygons": "", "_mask": ""}
 FOLDERS = ("gtFine", "gtCoarse", "gtSeg")  # folders that hold all labels; the last one is IDD-AW's
 
 
@@ -115,7 +96,6 @@ class _File(msgspec.Struct):
     objects: list[msgspec.Raw]
 
 
-_FILE = msgspec.json.Decoder(_File)
 _OBJECT = msgspec.json.Decoder(_Object)
 _OBJECT_KEYS = frozenset({"label", "polygon", "deleted", "id"})
 
@@ -126,14 +106,7 @@ def are_polygons(document: Json) -> bool:
 
 
 def image_name(relative: str) -> str:
-    """Return the image name, without suffix, of a label file.
-
-    Example:
-        >>> image_name("train/bonn/bonn_000000_000019_gtFine_polygons.json")
-        'train/bonn/bonn_000000_000019_leftImg8bit'
-        >>> image_name("12/frame0001.json")
-        '12/frame0001'
-    """
+    """Return the image name, without suffix, of a label file."""
     path = PurePosixPath(relative).with_suffix("")
     for ending, other in POLYGON_MARKS.items():
         if path.name.endswith(ending):
@@ -155,31 +128,14 @@ def nir_name(name: str) -> str:
     return "/".join(parts) + "_nir.png"
 
 
-def sequence_and_split(relative: str) -> tuple[str | None, str | None]:
-    """Return sequence and split of a label file, from the names of its folders.
-
-    Example:
-        >>> sequence_and_split("val/FOG/gtSeg/12/a.json")
-        ('val/FOG/12', 'val')
-        >>> sequence_and_split("a.json")
-        (None, None)
-    """
-    folders = [part for part in PurePosixPath(relative).parent.parts if part not in FOLDERS]
-    return "/".join(folders) or None, next((part for part in folders if part in SPLITS), None)
-
-
 def polygon_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
-    """Read a file of polygons, whose path relative to the source is `relative`.
-
-    Raises:
-        NirgenError: The file has another format.
-    """
+    """Read a file of polygons, whose path relative to the source is `relative`."""
     try:
-        file = _FILE.decode(read_bytes(path))
+        file = msgspec.json.decode(read_bytes(path), type=_File)
         labels = [_polygon_label(raw) for raw in file.objects]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NirgenError(f"{path}: no Cityscapes-like polygons ({error}); correct it, or remove it") from None
-    sequence, split = sequence_and_split(relative)
+    folders = [part for part in PurePosixPath(relative).parent.parts if part not in FOLDERS]
     bare = safe_path(image_name(relative), str(path))
     found = lookup.complete(bare)
     return Frame(
@@ -187,8 +143,8 @@ def polygon_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
         width=file.width,
         height=file.height,
         labels=[label for label in labels if label is not None],
-        sequence=sequence,
-        split=split,
+        sequence="/".join(folders) or None,
+        split=next((part for part in folders if part in SPLITS), None),
     )
 
 
@@ -220,24 +176,20 @@ MASK_MARK, MASK_SUFFIXES = "_gt", (".png",)
 
 
 def mask_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
-    """Read a RANUS mask, whose path relative to the source is `relative`.
+    """Read a RANUS mask, whose path relative to the source is `relative`; its folder is the sequence.
 
-    The image of `01/x_gt.png` is `01/x_nir.png`, or the one found in the folder of images. The folder is the sequence.
-
-    Raises:
-        ImageError: The mask can't be read.
+    The image of `01/x_gt.png` is `01/x_nir.png`, or the one found in the folder of images.
     """
     pixels = images.read(path)
     name = PurePosixPath(relative)
     bare = name.with_name(name.stem.removesuffix(MASK_MARK)).as_posix()
     found = lookup.complete(bare)
-    folder = name.parent
     return Frame(
         file_name=safe_path(found if found != bare else f"{bare}_nir.png", str(path)),
         width=pixels.shape[1],
         height=pixels.shape[0],
         labels=[label for category, colour in COLOURS.items() for label in _pieces(pixels, category, colour)],
-        sequence=folder.as_posix() if folder.parts else None,
+        sequence=name.parent.as_posix() if name.parent.parts else None,
     )
 
 

@@ -1,7 +1,4 @@
-"""Class policies: map the class names of a source to classes, regions to ignore, or nothing.
-
-Built-in policies are YAML files in `policies/`; users write files of the same form.
-"""
+"""Class policies: YAML files that map class names of a source to classes, regions to ignore, or nothing."""
 
 from __future__ import annotations
 
@@ -37,36 +34,24 @@ class ClassRule(FrozenConfig):
     """A class and the names that it takes; names match in any case, with `_`, `-` and spaces alike."""
 
     name: str
-    supercategory: str = "thing"
-    """Not the name of a class, or some detectors drop that class."""
-    take: tuple[str, ...] = ()
-    """Names whose labels are of this class."""
-    ignore: tuple[str, ...] = ()
-    """Names whose labels are regions to ignore (`iscrowd` 1)."""
+    supercategory: str = "thing"  # not the name of a class, or some detectors drop that class
+    take: tuple[str, ...] = ()  # names whose labels are of this class
+    ignore: tuple[str, ...] = ()  # names whose labels are regions to ignore (`iscrowd` 1)
 
 
 class Policy(FrozenConfig):
     """Treatment of each class name."""
 
     name: str
-    about: str = ""
-    """One line for users."""
-    classes: tuple[ClassRule, ...] = ()
-    """In the order of their ids, from 1."""
-    drop: tuple[str, ...] = ()
-    """Names whose labels are dropped."""
-    others: Literal["stop", "drop"] = "stop"
-    """Action at other names: stop, or drop their labels."""
-    keep: bool = False
-    """Keep every class of the source; excludes `classes` and `drop`."""
+    about: str = ""  # one line for users
+    classes: tuple[ClassRule, ...] = ()  # in the order of their ids, from 1
+    drop: tuple[str, ...] = ()  # names whose labels are dropped
+    others: Literal["stop", "drop"] = "stop"  # action at other names: stop, or drop their labels
+    keep: bool = False  # keep every class of the source; excludes `classes` and `drop`
 
     @classmethod
     def load(cls, policy: str | Path) -> Self:
-        """Read a built-in policy by its name, or a YAML file.
-
-        Raises:
-            ConfigError: The file is missing, has an unknown key, or contradicts itself.
-        """
+        """Read a built-in policy by its name, or a YAML file."""
         if policy in BUILT_IN:
             text = (resources.files("nirgen.labels") / "policies" / f"{policy}.yaml").read_text(encoding="utf-8")
             return cls.read({"name": policy, **yaml.safe_load(text)}, where=f"policy '{policy}'")
@@ -101,9 +86,13 @@ class Policy(FrozenConfig):
     @model_validator(mode="after")
     def _check(self) -> Self:
         named = [*self.drop, *(name for rule in self.classes for name in (*rule.take, *rule.ignore))]
-        _refuse_repeated([normalise(name) for name in named], "is named twice; name it once")
-        _refuse_repeated([rule.name for rule in self.classes], "is the name of two classes; rename one")
-        classes = {rule.name for rule in self.classes}
+        classes = [rule.name for rule in self.classes]
+        for name, count in Counter(normalise(name) for name in named).items():
+            if count > 1:
+                raise ValueError(f"'{name}' is named twice; name it once")
+        for name, count in Counter(classes).items():
+            if count > 1:
+                raise ValueError(f"'{name}' is the name of two classes; rename one")
         clash = next((rule.supercategory for rule in self.classes if rule.supercategory in classes), None)
         if clash is not None:
             raise ValueError(f"the supercategory '{clash}' is the name of a class, too; rename it")
@@ -122,32 +111,10 @@ def normalise(name: str) -> str:
     return re.sub(r"[\s_-]+", " ", name).strip().casefold()
 
 
-def _refuse_repeated(names: list[str], what: str) -> None:
-    twice = next((name for name, count in Counter(names).items() if count > 1), None)
-    if twice is not None:
-        raise ValueError(f"'{twice}' {what}")
-
-
-def policy_categories(policy: Policy) -> list[dict[str, Any]]:
-    """Return the classes of a policy, with ids from 1."""
-    return [
-        {"id": number, "name": rule.name, "supercategory": rule.supercategory}
-        for number, rule in enumerate(policy.classes, start=1)
-    ]
-
-
 def source_categories(lists: Iterable[Sequence[Mapping[str, Any]]], names: set[str]) -> list[dict[str, Any]]:
-    """Join the class lists of all sources by name.
+    """Join the class lists of all sources by name; `names` of labels that no list has are appended in sorted order.
 
-    Args:
-        lists: Of each source; may be empty.
-        names: All class names of labels; those that no list has are appended in sorted order.
-
-    Returns:
-        The classes, with their own ids if these are unique whole numbers from 1, else numbered from 1.
-
-    Raises:
-        NirgenError: A list has a name twice.
+    The ids stay if they are unique whole numbers from 1; otherwise the classes are numbered from 1.
     """
     found: dict[str, dict[str, Any]] = {}
     for categories in lists:
@@ -156,8 +123,7 @@ def source_categories(lists: Iterable[Sequence[Mapping[str, Any]]], names: set[s
                 raise NirgenError(f"{count} categories are named '{name}'; rename one, or choose a policy")
         for category in categories:
             found.setdefault(category["name"], dict(category))
-    for name in sorted(names - found.keys()):
-        found[name] = {"name": name}
+    found |= {name: {"name": name} for name in sorted(names - found.keys())}
     ids = [category.get("id") for category in found.values()]
     if len(set(ids)) == len(ids) and all(isinstance(number, int) and number > 0 for number in ids):
         return list(found.values())

@@ -1,7 +1,6 @@
-"""BDD100K labels in Scalabel's format, of every year.
+"""BDD100K labels in Scalabel's format, of every year: lists of frames, also as `frames` of an object with `config`.
 
-A file is a list of frames, or an object with `frames` and `config`; in 2018 also an object for one image, with `frames`
-that have `objects`. A folder of such files is one source.
+In 2018 a file was an object for one image, with `frames` that have `objects`. A folder of files is one source.
 """
 
 from __future__ import annotations
@@ -75,7 +74,6 @@ class _Frame(msgspec.Struct):
 
 
 _FRAME = msgspec.json.Decoder(_Frame)
-_CONFIG = msgspec.json.Decoder(_Config | None)
 _FRAME_KEYS = frozenset({*_Frame.__struct_encode_fields__, "id", "file_name", "width", "height", "sequence", "split"})
 _NAMES = {name.title(): name for name in ("occluded", "truncated", "crowd")}  # attributes that some files capitalise
 _LABEL_KEYS = frozenset({*_Label.__struct_fields__, *OWN_KEYS})
@@ -83,27 +81,20 @@ _LABEL_KEYS = frozenset({*_Label.__struct_fields__, *OWN_KEYS})
 
 def fits(document: Json) -> bool:
     """Return True if a JSON document is in Scalabel's format."""
-    if isinstance(document, list):
-        frames = document
-    elif {"name", "frames"} <= document.keys():
-        return True
-    else:
-        try:
-            frames = msgspec.json.decode(document.get("frames", b"[]"), type=list[msgspec.Raw])
-        except msgspec.ValidationError:
-            return False
     try:
-        return bool(frames) and msgspec.json.decode(frames[0], type=_Named) is not None
+        if isinstance(document, list):
+            frames = document
+        elif "name" in document and "frames" in document:
+            return True
+        else:
+            frames = msgspec.json.decode(document.get("frames", b"[]"), type=list[msgspec.Raw])
+        return bool(frames) and bool(msgspec.json.decode(frames[0], type=_Named))
     except msgspec.ValidationError:
         return False
 
 
 def read(files: Sequence[Path], options: ReadOptions, document: Json) -> Reading:
-    """Read the files of a source; `document` is the content of the first one.
-
-    Raises:
-        NirgenError: A file has another format.
-    """
+    """Read the files of a source; `document` is the content of the first one."""
     lookup = ImageLookup(options, SIZE)
     first = {files[0]: document}
     if options.bdd_inclusive:
@@ -126,7 +117,7 @@ def _raw_frames(path: Path, document: Json | None) -> tuple[list[msgspec.Raw], _
     try:
         if "name" in document:  # one image of 2018
             return [msgspec.Raw(msgspec.json.encode(document))], None
-        config = _CONFIG.decode(document.get("config", b"null"))
+        config = msgspec.json.decode(document.get("config", b"null"), type=_Config | None)
         frames = msgspec.json.decode(document.get("frames", b"null"), type=list[msgspec.Raw])
     except msgspec.ValidationError as error:
         raise NirgenError(f"{path}: no BDD100K labels ({error}); give a file or folder of these only") from None
@@ -141,11 +132,13 @@ def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, lookup: ImageLook
         raise NirgenError(f"{path}: the frame {start!r}...: {error}; correct it, or remove it") from None
     where = f"{path}: frame '{frame.name}'"
     keys = msgspec.json.decode(raw)  # with the keys that `_Frame` lacks
-    if frame.frames is not None:
-        _open_2018(frame, keys, where)
+    if len(frame.frames or ()) > 1:
+        raise NirgenError(f"{where}: has {len(frame.frames or ())} frames, but one name; give each frame a name")
+    for inner, entry in zip(frame.frames or (), keys.get("frames") or (), strict=True):  # of 2018
+        frame.labels = inner.objects
+        keys |= {"labels": entry.get("objects"), "timestamp": entry.get("timestamp")}
     name = lookup.complete(safe_path(frame.name, where))
-    size = frame.size or stated
-    if size is not None:
+    if size := frame.size or stated:
         height, width = size.height, size.width
     else:
         corners = [(label.box2d.x2, label.box2d.y2) for label in frame.labels or () if label.box2d]
@@ -164,20 +157,8 @@ def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, lookup: ImageLook
     )
 
 
-def _open_2018(frame: _Frame, keys: dict[str, Any], where: str) -> None:
-    """Move the content of the only one of `frames` to where later files have it."""
-    inner = frame.frames or []
-    if len(inner) > 1:
-        raise NirgenError(f"{where}: has {len(inner)} frames, but one name; give each frame a name")
-    for one, entry in zip(inner, keys["frames"], strict=True):
-        frame.labels = one.objects
-        keys |= {"labels": entry.get("objects"), "timestamp": entry.get("timestamp")}
-
-
 def _label(label: _Label, keys: dict[str, Any], options: ReadOptions, where: str) -> Label:
-    attributes = label.attributes or {}
-    if not _NAMES.keys().isdisjoint(attributes):
-        attributes = {_NAMES.get(key, key): value for key, value in attributes.items()}
+    attributes = {_NAMES.get(key, key): value for key, value in (label.attributes or {}).items()}
     polygons = _polygons(label, where) if label.poly2d else []
     bbox, derived, lost = None, None, None
     if label.box2d is not None:

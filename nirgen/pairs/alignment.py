@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 
 Field = NDArray[np.complex64]
+_Range = tuple[NDArray[np.int64], NDArray[np.int64]]
 
 LONGEST_SIDE = 1024  # pixels; larger images are measured at a whole fraction of their size
 LARGEST_SHIFT = 32  # pixels at the measured size; a quarter of the shorter side in smaller images
@@ -64,22 +65,16 @@ class Alignment:
 
 
 def measure_alignment(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> Alignment | None:
-    """Find the shift at which the edges of both images agree best.
+    """Find the shift at which the edges of (H, W, 3) RGB and (H, W) NIR agree best.
 
-    Args:
-        rgb: (H, W, 3) uint8.
-        nir: (H, W) uint8.
-
-    Returns:
-        None if an image is smaller than `SMALLEST_SIDE` or has no edges.
+    Images without edges, or smaller than `SMALLEST_SIDE`, give None.
     """
     height, width = nir.shape
     if min(height, width) < SMALLEST_SIDE:
         return None
     scale = -(-max(height, width) // LONGEST_SIDE)
     size = (height // scale, width // scale)
-    rgb, nir = (images.resize(image, size, resample="bilinear") for image in (rgb, nir))
-    found = align_fields(edge_field(rgb), edge_field(nir[..., np.newaxis]))
+    found = align_fields(*_edge_fields(rgb, nir, size))
     return found and replace(found, shift_x=found.shift_x * width / size[1], shift_y=found.shift_y * height / size[0])
 
 
@@ -101,10 +96,9 @@ def align_fields(first: Field, second: Field) -> Alignment | None:
 
 
 def edge_field(image: NDArray[np.uint8]) -> Field:
-    """Return the edge field of an image, (H, W) of magnitude up to `STRENGTH_LIMIT`.
+    """Return the edge field of an (H, W, C) image: (H, W), of magnitude up to `STRENGTH_LIMIT`.
 
-    Args:
-        image: (H, W, C) uint8. The gradients of the channels are added, so edges between colours of one luma count.
+    The gradients of the channels are added, so edges between colours of one luma count.
     """
     squared = squared_gradient(image)
     energy = np.abs(squared)
@@ -122,18 +116,12 @@ def squared_gradient(image: NDArray[np.uint8]) -> Field:
 
 
 def correlate(first: Field, second: Field, reach: int) -> NDArray[np.float64]:
-    """Return the normalised correlation of two (H, W) fields over all shifts of the second.
-
-    Args:
-        first: (H, W).
-        second: (H, W).
-        reach: Largest shift in each direction, in pixels; smaller than H and W.
+    """Return the normalised correlation of two (H, W) fields over all shifts of the second by up to `reach` pixels.
 
     Returns:
         (2 * reach + 1, 2 * reach + 1) in [-1, 1]; [reach + y, reach + x] compares second(p + (y, x)) with first(p).
     """
-    height, width = first.shape
-    padded = (_round_up(height + reach), _round_up(width + reach))
+    padded = [-(-(side + reach) // 64) * 64 for side in first.shape]  # fast lengths for the Fourier transform
     spectrum = np.conj(np.fft.fft2(first, padded)) * np.fft.fft2(second, padded)
     around = np.arange(-reach, reach + 1)
     products = np.fft.ifft2(spectrum).real[np.ix_(around, around)].astype(np.float64)
@@ -144,26 +132,22 @@ def correlate(first: Field, second: Field, reach: int) -> NDArray[np.float64]:
 
 def _overlap_energy(field: Field, shifts: NDArray[np.int64]) -> NDArray[np.float64]:
     """Energy of the part of a field that overlaps with another one, for each shift down and right: (S, S)."""
-    (top, bottom), (left, right) = ((np.maximum(0, shifts), np.minimum(side, side + shifts)) for side in field.shape)
-    return _box_sums(np.abs(field) ** 2, (top, bottom), (left, right))
+    rows, columns = ((np.maximum(0, shifts), np.minimum(side, side + shifts)) for side in field.shape)
+    return _box_sums(np.abs(field) ** 2, rows, columns)
 
 
 def _local_mean(values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Mean over the part of a square of `SURROUNDINGS` that lies inside the image."""
     half = SURROUNDINGS // 2
-    (top, bottom), (left, right) = (
+    rows, columns = (
         (np.maximum(np.arange(side) - half, 0), np.minimum(np.arange(side) + half + 1, side)) for side in values.shape
     )
-    counts = (bottom - top)[:, np.newaxis] * (right - left)
-    means: NDArray[np.float64] = _box_sums(values, (top, bottom), (left, right)) / counts
+    counts = (rows[1] - rows[0])[:, np.newaxis] * (columns[1] - columns[0])
+    means: NDArray[np.float64] = _box_sums(values, rows, columns) / counts
     return means
 
 
-def _box_sums(
-    values: NDArray[np.float32],
-    rows: tuple[NDArray[np.int64], NDArray[np.int64]],
-    columns: tuple[NDArray[np.int64], NDArray[np.int64]],
-) -> NDArray[np.float64]:
+def _box_sums(values: NDArray[np.float32], rows: _Range, columns: _Range) -> NDArray[np.float64]:
     """Sums of (H, W) nonnegative values over R x C boxes, each given by its first row or column and the one behind."""
     table = np.zeros((values.shape[0] + 1, values.shape[1] + 1))
     np.cumsum(values, axis=0, dtype=np.float64, out=table[1:, 1:])
@@ -195,38 +179,32 @@ def _vertex(values: NDArray[np.float64], index: int) -> float:
     return 0.5 * (before - after) / curvature if curvature < 0 else 0.0
 
 
-def _round_up(length: int) -> int:
-    return -(-length // 64) * 64  # a fast length for the Fourier transform
-
-
 def find_partners(pairs: PairList, unrelated: Sequence[int]) -> dict[int, int]:
-    """Find swapped partners among pairs whose images don't fit.
+    """Map each pair with swapped images to the pair that has its NIR image, by position among `pairs`.
 
-    Args:
-        pairs: The list.
-        unrelated: Positions of the pairs whose images don't fit.
-
-    Returns:
-        Maps the position of each swapped pair to the position of the pair that has its NIR image.
+    Only `unrelated` pairs, whose images don't fit, are searched.
     """
     if len(unrelated) < 2:
         return {}
-    fields = {position: _fields(*read_pair(pairs, pairs.pairs[position])) for position in unrelated[:MOST_UNRELATED]}
+    fields: dict[int, tuple[Field, Field]] = {}
+    for position in unrelated[:MOST_UNRELATED]:
+        rgb, nir = read_pair(pairs, pairs.pairs[position])
+        scale = min(1, PARTNER_SIDE / max(nir.shape))
+        height, width = (max(1, round(side * scale)) for side in nir.shape)
+        fields[position] = _edge_fields(rgb, nir, (height, width))
     partners: dict[int, int] = {}
-    for position, (rgb, _) in fields.items():
+    for position, (first, _) in fields.items():
         best = 0.0
-        for other, (_, nir) in fields.items():
-            if other == position or other in partners.values() or nir.shape != rgb.shape:
+        for other, (_, second) in fields.items():
+            if other == position or other in partners.values() or second.shape != first.shape:
                 continue
-            found = align_fields(rgb, nir)
+            found = align_fields(first, second)
             if found and found.shows_one_scene and found.correlation > best:
                 partners[position], best = other, found.correlation
     return partners
 
 
-def _fields(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> tuple[Field, Field]:
-    """Edge fields of a pair at reduced size."""
-    scale = min(1, PARTNER_SIDE / max(nir.shape))
-    size = (max(1, round(nir.shape[0] * scale)), max(1, round(nir.shape[1] * scale)))
+def _edge_fields(rgb: NDArray[np.uint8], nir: NDArray[np.uint8], size: tuple[int, int]) -> tuple[Field, Field]:
+    """Edge fields of a pair that is resized to `size`, (height, width)."""
     rgb, nir = (images.resize(image, size, resample="bilinear") for image in (rgb, nir))
     return edge_field(rgb), edge_field(nir[..., np.newaxis])

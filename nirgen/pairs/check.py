@@ -8,7 +8,7 @@ import signal
 import warnings
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from nirgen.pairs.listing import PairList, read_pair, size_problem
 from nirgen.pairs.report import Row
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Generator, Iterable, Iterator
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -33,94 +33,66 @@ if TYPE_CHECKING:
 TOLERANCE = 3.0  # largest shift in pixels of a pair that isn't suspect
 CLIPPED_SHARE = 0.25  # largest share of samples at 0, or at 255, in an image of a pair that isn't suspect
 LEVELS = 32  # bins of each image in the joint histogram
-_CHUNK = 4
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """Measurements of one pair."""
-
-    error: str | None = None  # one line
-    fingerprint: Fingerprint | None = None  # of the RGB image
-    alignment: Alignment | None = None
-    numbers: Mapping[str, float] = field(default_factory=dict)  # columns of `Row`
 
 
 def check_pairs(
-    pairs: PairList,
-    *,
-    tolerance: float = TOLERANCE,
-    workers: int | None = None,
-    progress: Progress | None = None,
+    pairs: PairList, *, tolerance: float = TOLERANCE, workers: int | None = None, progress: Progress | None = None
 ) -> list[Row]:
     """Check all pairs of a list; the rows are sorted by split and name.
 
-    Args:
-        pairs: The list.
-        tolerance: Largest shift in pixels of a pair that isn't suspect.
-        workers: Processes; by default one a processor, at most 4. 1 works in this process.
-        progress: Progress callback, in pairs.
+    Pairs with a shift of more than `tolerance` pixels are suspect. By default there is one of the `workers` (processes)
+    a processor, and at most 4; 1 works in this process. Progress is in pairs.
     """
     ordered = sorted(pairs.pairs, key=lambda pair: (pair.split, pair.name))
-    measured: list[Measurement] = []
+    measured: list[tuple[Row, Alignment | None, Fingerprint | None]] = []
     with _mapping(min(workers or min(4, os.cpu_count() or 1), len(ordered))) as map_pairs:
         for result in map_pairs(partial(measure_pair, pairs.root), ordered):
             measured.append(result)
             if progress is not None:
                 progress("check", len(measured), len(ordered))
-    unrelated = [
-        position for position, each in enumerate(measured) if each.alignment and not each.alignment.shows_one_scene
-    ]
+    unrelated = [position for position, (_, found, _) in enumerate(measured) if found and not found.shows_one_scene]
     partners = find_partners(PairList(pairs.root, tuple(ordered)), unrelated)
     copies = find_duplicates(ordered)
-    leaks = find_leaks(ordered, [result.fingerprint for result in measured])
+    leaks = find_leaks(ordered, [found for _, _, found in measured])
 
     def label(position: int | None) -> str | None:
         return None if position is None else f"{ordered[position].split}/{ordered[position].name}"
 
     rows = []
-    for position, (pair, result) in enumerate(zip(ordered, measured, strict=True)):
+    for position, (row, found, _) in enumerate(measured):
         leak, distance = leaks.get(position, (None, None))
-        others = {
-            "fits_nir_of": label(partners.get(position)),
-            "duplicate_of": label(copies.get(position)),
-            "leak_of": label(leak),
-        }
-        rows.append(
-            Row(
-                **{name: getattr(pair, name) for name in ("split", "name", "sequence", "rgb", "nir")},
-                **dict[str, Any](result.numbers),
-                **dict[str, Any](others),
-                leak_distance=distance,
-                suspect=_reasons(result, others, tolerance),
-                error=result.error,
-            )
+        whole = replace(
+            row,
+            fits_nir_of=label(partners.get(position)),
+            duplicate_of=label(copies.get(position)),
+            leak_of=label(leak),
+            leak_distance=distance,
         )
+        rows.append(replace(whole, suspect=_reasons(whole, found, tolerance)))
     return rows
 
 
-def measure_pair(root: Path, pair: Pair) -> Measurement:
-    """Measure one pair; an unreadable or unfitting image becomes an error, with paths relative to the root."""
+def measure_pair(root: Path, pair: Pair) -> tuple[Row, Alignment | None, Fingerprint | None]:
+    """Return the row of a pair (other pairs aside), its alignment, and the fingerprint of its RGB image.
+
+    An unreadable or unfitting image becomes an error, with paths relative to the root.
+    """
+    row = Row(pair.split, pair.name, pair.sequence, pair.rgb, pair.nir)
     try:
         rgb, nir = read_pair(PairList(root, (pair,)), pair)
     except ImageError as error:
-        return Measurement(str(error).replace(f"{root}{os.sep}", ""))
+        return replace(row, error=str(error).replace(f"{root}{os.sep}", "")), None, None
     problem = size_problem(pair.nir, nir.shape, rgb.shape)
     if problem:
-        return Measurement(problem, fingerprint(rgb))
-    information, normalised = mutual_information(rgb, nir)
-    numbers = {
-        "width": nir.shape[1],
-        "height": nir.shape[0],
-        "mutual_information": information,
-        "normalised_mutual_information": normalised,
-    }
+        return replace(row, error=problem), None, fingerprint(rgb)
+    numbers: dict[str, Any] = {"width": nir.shape[1], "height": nir.shape[0]}
+    numbers["mutual_information"], numbers["normalised_mutual_information"] = mutual_information(rgb, nir)
     numbers["rgb_black"], numbers["rgb_white"] = clipped_shares(rgb)
     numbers["nir_black"], numbers["nir_white"] = clipped_shares(nir)
-    alignment = measure_alignment(rgb, nir)
-    for name in ("shift_x", "shift_y", "shift", "correlation", "significance") if alignment else ():
-        numbers[name] = getattr(alignment, name)
-    return Measurement(None, fingerprint(rgb), alignment, numbers)
+    found = measure_alignment(rgb, nir)
+    if found is not None:
+        numbers |= {"shift": found.shift, **asdict(found)}
+    return replace(row, **numbers), found, fingerprint(rgb)
 
 
 def clean_pairs(pairs: PairList, rows: Iterable[Row], worse_than: float) -> PairList:
@@ -136,26 +108,23 @@ def clean_pairs(pairs: PairList, rows: Iterable[Row], worse_than: float) -> Pair
     return PairList(pairs.root, tuple(pair for pair in pairs.pairs if (pair.split, pair.name) not in bad))
 
 
-def _reasons(result: Measurement, others: Mapping[str, str | None], tolerance: float) -> tuple[str, ...]:
-    found = result.alignment
-    clipped = (result.numbers.get(f"{kind}_{end}", 0) for kind in ("rgb", "nir") for end in ("black", "white"))
+def _reasons(row: Row, found: Alignment | None, tolerance: float) -> tuple[str, ...]:
+    clipped = (row.rgb_black, row.rgb_white, row.nir_black, row.nir_white)
     reasons = {
-        "damaged": result.error is not None,
-        "swapped": others["fits_nir_of"] is not None,
+        "damaged": row.error is not None,
+        "swapped": row.fits_nir_of is not None,
         "unrelated": found is not None and not found.shows_one_scene,
         "misaligned": found is not None and found.shows_one_scene and found.shift > tolerance,
-        "unmeasured": result.error is None and found is None,
-        "clipped": any(share > CLIPPED_SHARE for share in clipped),
-        "duplicate": others["duplicate_of"] is not None,
-        "leak": others["leak_of"] is not None,
+        "unmeasured": row.error is None and found is None,
+        "clipped": any((share or 0) > CLIPPED_SHARE for share in clipped),
+        "duplicate": row.duplicate_of is not None,
+        "leak": row.leak_of is not None,
     }
     return tuple(reason for reason, holds in reasons.items() if holds)
 
 
 @contextmanager
-def _mapping(
-    workers: int,
-) -> Generator[Callable[[Callable[[Pair], Measurement], list[Pair]], Iterator[Measurement]]]:
+def _mapping(workers: int) -> Generator[Callable[..., Iterator[tuple[Row, Alignment | None, Fingerprint | None]]]]:
     """Yield `map`, in this process or in several."""
     if workers <= 1:
         yield map
@@ -163,7 +132,7 @@ def _mapping(
     spawn = multiprocessing.get_context("spawn")
     pool = ProcessPoolExecutor(workers, mp_context=spawn, initializer=_start_worker)
     try:
-        yield partial(pool.map, chunksize=_CHUNK)
+        yield partial(pool.map, chunksize=4)
     finally:
         pool.shutdown(cancel_futures=True)
 
@@ -174,11 +143,7 @@ def _start_worker() -> None:
 
 
 def mutual_information(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> tuple[float, float]:
-    """Return the mutual information of RGB luma and NIR, from their joint histogram.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        nir: (H, W) uint8.
+    """Return the mutual information of the luma of (H, W, 3) RGB and of (H, W) NIR, from their joint histogram.
 
     Returns:
         Mutual information in bits, and the same divided by the mean of both entropies, in [0, 1].
@@ -198,12 +163,7 @@ def mutual_information(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> tuple[
 
 
 def clipped_shares(image: NDArray[np.uint8]) -> tuple[float, float]:
-    """Return the shares of samples that are 0 and 255.
-
-    Example:
-        >>> clipped_shares(np.array([[0, 1], [255, 255]], np.uint8))
-        (0.25, 0.5)
-    """
+    """Return the shares of samples that are 0 and 255."""
     return float(np.mean(image == 0)), float(np.mean(image == 255))
 
 

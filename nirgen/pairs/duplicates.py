@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -36,7 +37,7 @@ def fingerprint(rgb: NDArray[np.uint8]) -> Fingerprint:
     from PIL import Image
 
     bits = imagehash.phash(Image.fromarray(rgb)).hash
-    return Fingerprint(int("".join("1" if bit else "0" for bit in bits.ravel()), 2), images.resize(rgb, THUMBNAIL))
+    return Fingerprint(int.from_bytes(np.packbits(bits).tobytes()), images.resize(rgb, THUMBNAIL))
 
 
 def find_duplicates(pairs: Sequence[Pair]) -> dict[int, int]:
@@ -52,11 +53,7 @@ def find_duplicates(pairs: Sequence[Pair]) -> dict[int, int]:
 
 
 def find_leaks(pairs: Sequence[Pair], prints: Sequence[Fingerprint | None]) -> dict[int, tuple[int, int]]:
-    """Find pairs of which another split holds an exact or near copy.
-
-    Args:
-        pairs: All pairs.
-        prints: Fingerprint of the RGB image of each pair; None if it can't be read.
+    """Find pairs of which another split holds an exact or near copy, given the fingerprints of their RGB images.
 
     Returns:
         Maps the position of each such pair to the position of the nearest copy in another split, and to the bits in
@@ -64,9 +61,9 @@ def find_leaks(pairs: Sequence[Pair], prints: Sequence[Fingerprint | None]) -> d
     """
     leaks: dict[int, tuple[int, int]] = {}
     for kind in ("rgb_sha256", "nir_sha256"):
-        holders: dict[str, list[int]] = {}
+        holders: dict[str, list[int]] = defaultdict(list)
         for position, pair in enumerate(pairs):
-            holders.setdefault(getattr(pair, kind), []).append(position)
+            holders[getattr(pair, kind)].append(position)
         for positions in holders.values():
             for position in positions:
                 other = next((each for each in positions if pairs[each].split != pairs[position].split), None)
@@ -85,13 +82,9 @@ def find_leaks(pairs: Sequence[Pair], prints: Sequence[Fingerprint | None]) -> d
 def find_near_copies(
     prints: Sequence[Fingerprint | None], others: Sequence[Fingerprint | None]
 ) -> dict[int, tuple[int, int]]:
-    """Find images that have a near copy among others: both hashes and thumbnails are alike.
+    """Find images that have a near copy among others: hashes and thumbnails are alike. None is an unreadable image.
 
-    None stands for an unreadable image.
-
-    Returns:
-        Maps the position of each such image to the position of its nearest copy, and to the bits in which their hashes
-        differ.
+    The result maps the position of each to that of its nearest copy, and to the bits in which their hashes differ.
     """
     positions, codes, thumbnails = _readable(prints)
     other_positions, other_codes, other_thumbnails = _readable(others)
@@ -108,16 +101,13 @@ def find_near_copies(
     return copies
 
 
-def _readable(
-    prints: Sequence[Fingerprint | None],
-) -> tuple[list[int], NDArray[np.uint64], NDArray[np.float32]]:
+def _readable(prints: Sequence[Fingerprint | None]) -> tuple[list[int], NDArray[np.uint64], NDArray[np.float32]]:
     """Return the positions, (N,) hashes and (N, 768) thumbnails, of mean 0 and length 1, of the N prints not None.
 
     A thumbnail without contrast is 0, and so correlates with none.
     """
     there = [(position, each) for position, each in enumerate(prints) if each is not None]
-    thumbnails = np.array([each.thumbnail.ravel() for _, each in there], np.uint8)
-    thumbnails = thumbnails.reshape(len(there), 3 * THUMBNAIL[0] * THUMBNAIL[1])
+    thumbnails = np.array([each.thumbnail for _, each in there], np.uint8).reshape(-1, 3 * THUMBNAIL[0] * THUMBNAIL[1])
     centred = thumbnails - thumbnails.mean(axis=1, keepdims=True, dtype=np.float32)
     rows: NDArray[np.float32] = centred / np.maximum(np.linalg.norm(centred, axis=1, keepdims=True), 1e-6)
     return [position for position, _ in there], np.array([each.code for _, each in there], np.uint64), rows

@@ -58,10 +58,6 @@ def find_pairs(
         rules: Naming rules.
         division: New splits; by default those of the layout, and `train` without any.
         progress: Progress callback, in files.
-
-    Raises:
-        NirgenError: No layout is recognised; an image has no partner, two, or one of another size; the index lacks a
-            pair; a sequence lies in two splits, or there are fewer sequences than splits.
     """
     rules, division = rules or Rules(), division or Division()
     if folders is not None:
@@ -69,14 +65,13 @@ def find_pairs(
         matches = find_two_folders(rgb, nir, rules)
         root = (root or Path(os.path.commonpath([rgb, nir]))).resolve()
     elif root is not None:
-        layout, matches = find_matches(root, layout, rules)
+        matches = find_matches(root, layout, rules)
         root = root if root.is_dir() else root.parent
     else:
         raise NirgenError("no pairs named; give ROOT, or two folders with --rgb and --nir")
     if index is not None:
         matches = _with_index(matches, index)
     splits = _splits(matches, division)
-    names = _names(matches, splits)
     hashes = _check_files(matches, progress)
     pairs = [
         Pair(
@@ -89,7 +84,7 @@ def find_pairs(
             rgb_sha256=hashes[match.rgb],
             nir_sha256=hashes[match.nir],
         )
-        for match, name, split in zip(matches, names, splits, strict=True)
+        for match, name, split in zip(matches, _names(matches, splits), splits, strict=True)
     ]
     if not division.shares or division.by == "sequence":
         _refuse_cut_sequences(pairs)
@@ -128,15 +123,15 @@ def _with_index(matches: Sequence[Match], path: Path) -> list[Match]:
 def _splits(matches: Sequence[Match], division: Division) -> list[str]:
     if not division.shares:
         lone = [match for match in matches if match.split is None]
-        if lone and len(lone) < len(matches):
+        if 0 < len(lone) < len(matches):
             raise NirgenError(f"{lone[0].rgb}: has no split, but other pairs have; give it one, or use --split")
         return [match.split or "train" for match in matches]
     if division.by == "frame":
         return divide([f"{match.split}/{match.key}" for match in matches], division.shares, seed=division.seed)
-    unknown = [match for match in matches if match.sequence is None]
-    if unknown:
+    unknown = next((match.rgb for match in matches if match.sequence is None), None)
+    if unknown is not None:
         raise NirgenError(
-            f"{unknown[0].rgb}: its sequence is unknown, and splits don't cut sequences; give an --index with the "
+            f"{unknown}: its sequence is unknown, and splits don't cut sequences; give an --index with the "
             "columns name and sequence, or split by frame with --split-by frame"
         )
     return divide([str(match.sequence) for match in matches], division.shares, seed=division.seed)
@@ -145,15 +140,13 @@ def _splits(matches: Sequence[Match], division: Division) -> list[str]:
 def _check_files(matches: Sequence[Match], progress: Progress | None) -> dict[Path, str]:
     """Return the sha256 of every file, once all are known to be images of fitting sizes."""
     files = sorted({path for match in matches for path in (match.rgb, match.nir)})
-    hashes: dict[Path, str] = {}
-    sizes: dict[Path, tuple[int, int]] = {}
-    for path, (digest, size) in zip(files, in_threads(_hash_and_size, files, "hash", progress), strict=True):
-        hashes[path], sizes[path] = digest, size
-    problems = [problem for match in matches if (problem := _size_problem(match, sizes))]
+    found = dict(zip(files, in_threads(_hash_and_size, files, "hash", progress), strict=True))
+    problems = [
+        problem for match in matches if (problem := _size_problem(match, found[match.rgb][1], found[match.nir][1]))
+    ]
     if problems:
-        more = f" ({len(problems) - 1} more pairs don't fit)" if len(problems) > 1 else ""
-        raise ImageError(f"{problems[0]}{more}")
-    return hashes
+        raise ImageError(problems[0] + (f" ({len(problems) - 1} more pairs don't fit)" if problems[1:] else ""))
+    return {path: digest for path, (digest, _) in found.items()}
 
 
 def _hash_and_size(path: Path) -> tuple[str, tuple[int, int]]:
@@ -165,13 +158,12 @@ def _hash_and_size(path: Path) -> tuple[str, tuple[int, int]]:
     return hashlib.sha256(data).hexdigest(), images.size_of(data, str(path))
 
 
-def _size_problem(match: Match, sizes: Mapping[Path, tuple[int, int]]) -> str:
-    height, width = sizes[match.rgb]
+def _size_problem(match: Match, rgb: tuple[int, int], nir: tuple[int, int]) -> str:
     if not match.halves[0]:
-        return size_problem(match.nir, sizes[match.nir], sizes[match.rgb])
-    if width % 2 == 0:
+        return size_problem(match.nir, nir, rgb)
+    if rgb[1] % 2 == 0:
         return ""
-    return f"{match.rgb}: {width}x{height} has no two equal halves; give files that hold RGB and NIR side by side"
+    return f"{match.rgb}: {rgb[1]}x{rgb[0]} has no two equal halves; give files that hold RGB and NIR side by side"
 
 
 def _relative(path: Path, root: Path) -> str:
@@ -186,17 +178,12 @@ def _refuse_cut_sequences(pairs: Iterable[Pair]) -> None:
     for pair in pairs:
         other = splits.setdefault(pair.sequence, pair.split)
         if other != pair.split:
-            raise NirgenError(
-                f"sequence '{pair.sequence}' lies in both '{other}' and '{pair.split}' ({pair.name}); "
-                "move it into one split"
-            )
+            both = f"both '{other}' and '{pair.split}' ({pair.name})"
+            raise NirgenError(f"sequence '{pair.sequence}' lies in {both}; move it into one split")
 
 
 def parse_shares(text: str) -> dict[str, float]:
     """Parse shares of splits, which are positive and add up to 1.
-
-    Raises:
-        ConfigError: The text has another form, or the shares another sum.
 
     Example:
         >>> parse_shares("train=0.8,val=0.2")
@@ -219,18 +206,10 @@ def parse_shares(text: str) -> dict[str, float]:
 
 
 def divide(sequences: Sequence[str], shares: Mapping[str, float], *, seed: int = 0) -> list[str]:
-    """Choose a split for each pair without cutting a sequence.
+    """Choose a split for each pair, given its sequence, without cutting a sequence; `shares` are those of the pairs.
 
     Sequences are dealt in random order, each to the split that lacks most pairs. Of `ATTEMPTS` deals the one nearest
     to the shares is taken.
-
-    Args:
-        sequences: Sequence of each pair.
-        shares: Share of each split in the pairs.
-        seed: Random seed of the order.
-
-    Raises:
-        NirgenError: There are fewer sequences than splits.
     """
     sizes = Counter(sequences)
     if len(sizes) < len(shares):
@@ -243,26 +222,20 @@ def divide(sequences: Sequence[str], shares: Mapping[str, float], *, seed: int =
     names = sorted(sizes)
     wanted = {split: share * len(sequences) for split, share in shares.items()}
     deals = [_deal([names[i] for i in random.permutation(len(names))], sizes, wanted) for _ in range(ATTEMPTS)]
-    best = min(deals, key=lambda deal: _distance(deal, sizes, wanted))
+    best, _ = min(deals, key=lambda deal: deal[1])
     return [best[sequence] for sequence in sequences]
 
 
-def _deal(names: Sequence[str], sizes: Mapping[str, int], wanted: Mapping[str, float]) -> dict[str, str]:
+def _deal(names: Sequence[str], sizes: Mapping[str, int], wanted: Mapping[str, float]) -> tuple[dict[str, str], float]:
+    """Return the split of each sequence, and the number of pairs by which the splits differ from `wanted`."""
+    got = Counter[str]()
     lacking = dict(wanted)
     deal: dict[str, str] = {}
-    empty = list(wanted)
     for number, name in enumerate(names):
-        open_to = empty if len(names) - number <= len(empty) else list(wanted)  # the last ones fill empty splits
+        empty = [split for split in wanted if not got[split]]
+        open_to = empty if len(names) - number <= len(empty) else wanted  # the last ones fill empty splits
         split = max(open_to, key=lambda split: lacking[split])
         deal[name] = split
         lacking[split] -= sizes[name]
-        empty = [other for other in empty if other != split]
-    return deal
-
-
-def _distance(deal: Mapping[str, str], sizes: Mapping[str, int], wanted: Mapping[str, float]) -> float:
-    """Return the number of pairs by which the splits differ from `wanted`."""
-    got = Counter[str]()
-    for name, split in deal.items():
         got[split] += sizes[name]
-    return sum(abs(got[split] - count) for split, count in wanted.items())
+    return deal, sum(abs(got[split] - count) for split, count in wanted.items())

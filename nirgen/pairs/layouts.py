@@ -31,20 +31,8 @@ class Layout:
     note: str = ""  # warning to users of such data
 
 
-def find_matches(root: Path, layout: str, rules: Rules) -> tuple[str, list[Match]]:
-    """Find the pairs of a folder.
-
-    Args:
-        root: Folder, or the CSV file of the layout `csv`.
-        layout: A name in `LAYOUTS`, or `auto`.
-        rules: Naming rules.
-
-    Returns:
-        Name of the layout, and its pairs.
-
-    Raises:
-        NirgenError: The layout is unknown or has no pairs, or `auto` recognises none or several.
-    """
+def find_matches(root: Path, layout: str, rules: Rules) -> list[Match]:
+    """Find the pairs of a folder, or of a CSV file, in a layout of `LAYOUTS`, or in the one that `auto` recognises."""
     if not root.exists():
         raise NirgenError(f"{root}: doesn't exist; give the folder of the pairs")
     if layout == "auto":
@@ -54,15 +42,11 @@ def find_matches(root: Path, layout: str, rules: Rules) -> tuple[str, list[Match
     matches = LAYOUTS[layout].find(root, rules)
     if not matches:
         raise NirgenError(f"{root}: no pairs; expected {LAYOUTS[layout].pattern}, for layout '{layout}'")
-    return layout, matches
+    return matches
 
 
 def recognise(root: Path) -> str:
-    """Return the one layout that a folder has.
-
-    Raises:
-        NirgenError: It has none, or several.
-    """
+    """Return the one layout that a folder has."""
     fitting = [name for name, layout in LAYOUTS.items() if layout.recognises(root)]
     if len(fitting) == 1:
         return fitting[0]
@@ -75,11 +59,7 @@ def recognise(root: Path) -> str:
 
 
 def find_two_folders(rgb: Path, nir: Path, rules: Rules) -> list[Match]:
-    """Find the pairs of two folders, without splits; a subfolder is a sequence.
-
-    Raises:
-        NirgenError: There are none, or an image has no partner or two candidates.
-    """
+    """Find the pairs of two folders, without splits; a subfolder is a sequence."""
     for folder in (rgb, nir):
         if not folder.is_dir():
             raise NirgenError(f"{folder}: no folder; give the folder of the images")
@@ -132,16 +112,13 @@ def _find_pix2pix(root: Path, rules: Rules) -> list[Match]:
 
 def _pix2pix_folders(root: Path) -> list[tuple[str, Path, Path]]:
     """Return split, A and B of `train_A`, `trainA` or `A/train`; A or B may be missing on disk."""
-    splits = set[str]()
-    for path in root.iterdir() if root.is_dir() else ():
-        match = re.fullmatch(r"(train|val|test)_?[AB]", path.name)
-        if match and path.is_dir():
-            splits.add(match[1])
+    folders = [path.name for path in root.iterdir() if path.is_dir()] if root.is_dir() else []
+    matches = [re.fullmatch(r"(train|val|test)_?[AB]", name) for name in folders]
     found = []
-    for split in sorted(splits):
-        joint = "_" if any((root / f"{split}_{side}").is_dir() for side in "AB") else ""
+    for split in sorted({match[1] for match in matches if match}):
+        joint = "_" if {f"{split}_A", f"{split}_B"} & {*folders} else ""
         found.append((split, root / f"{split}{joint}A", root / f"{split}{joint}B"))
-    if not found and (root / "A").is_dir() and (root / "B").is_dir():
+    if not found and {"A", "B"} <= {*folders}:
         splits = {path.name for side in "AB" for path in (root / side).iterdir() if path.is_dir()}
         found = [(split, root / "A" / split, root / "B" / split) for split in sorted(splits & set(SPLITS))]
     return found
@@ -161,17 +138,13 @@ def _find_side_by_side(root: Path, rules: Rules) -> list[Match]:
 
 def _is_side_by_side(root: Path) -> bool:
     """Return True if one half of the first image is in colour and the other is grey."""
-    path = next((path for split in SPLITS for path in list_images(root / split) if path.parent == root / split), None)
-    if path is None:
-        return False
+    first = [path for split in SPLITS for path in list_images(root / split) if path.parent == root / split][:1]
     try:
-        pixels = images.read(path)
+        pixels = [images.read(path) for path in first]
     except ImageError:
         return False
-    if pixels.shape[1] < 2:
-        return False
-    grey = [colour_difference(cut_half(pixels, half), half) <= GREY_TOLERANCE for half in HALVES]
-    return grey.count(True) == 1
+    halves = [(half, cut_half(each, half)) for each in pixels for half in HALVES if each.shape[1] > 1]
+    return [colour_difference(half, name) <= GREY_TOLERANCE for name, half in halves].count(True) == 1
 
 
 def _find_idd_aw(root: Path, rules: Rules) -> list[Match]:
@@ -210,28 +183,20 @@ def _find_csv(path: Path, rules: Rules) -> list[Match]:  # noqa: ARG001 - the fi
     rows = read_csv(path, "give a CSV with the columns rgb and nir")
     if rows and not {"rgb", "nir"} <= rows[0].keys():
         raise NirgenError(f"{path}: has the columns {', '.join(rows[0])}; it needs rgb and nir")
-    found = []
+    found: list[Match] = []
+    partners: dict[Path, Path] = {}
     for line, row in enumerate(rows, start=2):
         absent = next((row[kind] for kind in ("rgb", "nir") if not (path.parent / (row[kind] or "")).is_file()), None)
         if absent is not None or not (row["rgb"] and row["nir"]):
             raise NirgenError(f"{path}, line {line}: {absent!r} isn't in {path.parent}; correct the path")
-        found.append(
-            Match(
-                path.parent / row["rgb"],
-                path.parent / row["nir"],
-                row.get("name") or PurePath(row["rgb"]).with_suffix("").as_posix(),
-                row.get("split") or None,
-                row.get("scene_group") or row.get("sequence") or None,
-                row.get("category") or "",
-            )
-        )
-    seen: dict[Path, Path] = {}
-    for match in found:
-        for image, partner in ((match.rgb, match.nir), (match.nir, match.rgb)):
-            if seen.setdefault(image, partner) != partner:
-                raise NirgenError(
-                    f"{path}: '{image.name}' has two partners, {seen[image].name} and {partner.name}; keep one"
-                )
+        rgb, nir = path.parent / row["rgb"], path.parent / row["nir"]
+        key = row.get("name") or PurePath(row["rgb"]).with_suffix("").as_posix()
+        sequence = row.get("scene_group") or row.get("sequence") or None
+        found.append(Match(rgb, nir, key, row.get("split") or None, sequence, row.get("category") or ""))
+        for image, partner in ((rgb, nir), (nir, rgb)):
+            if partners.setdefault(image, partner) != partner:
+                both = f"{partners[image].name} and {partner.name}"
+                raise NirgenError(f"{path}: '{image.name}' has two partners, {both}; keep one")
     return found
 
 

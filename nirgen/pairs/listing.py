@@ -48,15 +48,9 @@ class PairList:
 
     @classmethod
     def read(cls, path: Path, root: Path | None = None, *, missing_ok: bool = False) -> Self:
-        """Read a list written by `nirgen pairs`, in the file's order.
+        """Read a list written by `nirgen pairs`, in the file's order; `root` is by default its folder.
 
-        Args:
-            path: CSV file.
-            root: Folder of the images; by default that of the CSV file.
-            missing_ok: Accept missing images, unless all are missing.
-
-        Raises:
-            NirgenError: The file is missing, empty or lacks a column, or an image is missing.
+        Missing images are an error unless they are `missing_ok`; that all are missing always is.
         """
         pairs = read_rows(path)
         root = root if root is not None else path.parent
@@ -66,11 +60,7 @@ class PairList:
         return cls(root, pairs)
 
     def write(self, path: Path) -> None:
-        """Write the list as CSV, sorted by split and name.
-
-        Raises:
-            OutputError: The file can't be written.
-        """
+        """Write the list as CSV, sorted by split and name."""
         with io.StringIO(newline="") as text:
             writer = csv.DictWriter(text, [field.name for field in fields(Pair)], lineterminator="\n")
             writer.writeheader()
@@ -79,11 +69,7 @@ class PairList:
                 temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
 
     def split(self, name: str) -> Self:
-        """Return the pairs of one split.
-
-        Raises:
-            NirgenError: The split has no pairs.
-        """
+        """Return the pairs of one split; there must be some."""
         pairs = tuple(pair for pair in self.pairs if pair.split == name)
         if not pairs:
             there = ", ".join(sorted({pair.split for pair in self.pairs}))
@@ -92,11 +78,7 @@ class PairList:
 
 
 def read_rows(path: Path) -> tuple[Pair, ...]:
-    """Read the rows of a list without looking for its images.
-
-    Raises:
-        NirgenError: The file is missing or empty, or lacks a column.
-    """
+    """Read the rows of a list without looking for its images."""
     rows = read_csv(path, "write the list with 'nirgen pairs'")
     columns = [field.name for field in fields(Pair)]
     missing = [name for name in columns if rows and name not in rows[0]]
@@ -110,11 +92,7 @@ def read_rows(path: Path) -> tuple[Pair, ...]:
 
 
 def read_csv(path: Path, remedy: str) -> list[dict[str, str]]:
-    """Read the rows of a CSV file.
-
-    Raises:
-        NirgenError: The file can't be read.
-    """
+    """Read the rows of a CSV file."""
     try:
         with path.open(newline="", encoding="utf-8") as file:
             return list(csv.DictReader(file))
@@ -141,8 +119,7 @@ def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[n
         RGB (H, W, 3) and NIR (h, w), uint8 in [0, 255], upright.
 
     Raises:
-        ImageError: A file can't be read or has changed since it was listed, or the channels of the NIR image differ by
-            more than `GREY_TOLERANCE`.
+        ImageError: A file can't be read or has changed since it was listed, or the NIR image is in colour.
     """
     rgb = _read_unchanged(pairs.root, pair.rgb, pair.rgb_sha256)
     nir = _read_unchanged(pairs.root, pair.nir, pair.nir_sha256)
@@ -165,11 +142,9 @@ def size_problem(nir: object, nir_shape: Sequence[int], rgb_shape: Sequence[int]
 
 
 def colour_difference(pixels: NDArray[np.uint8], image: str = "") -> int:
-    """Return the largest difference between the channels of an image, in levels.
+    """Return the largest difference between the channels of an (H, W, 3) image, in levels.
 
-    Args:
-        pixels: (H, W, 3) uint8.
-        image: Path of the image; if it names a half, the columns at the seam don't count.
+    If its path `image` names a half, the columns at the seam don't count.
     """
     seam = min(SEAM, pixels.shape[1] // 4)
     left, right = seam * image.endswith("#right"), seam * image.endswith("#left")

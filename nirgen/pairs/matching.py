@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -49,9 +48,6 @@ def match_folders(rgb: Path, nir: Path, rules: Rules) -> list[tuple[str, Path, P
 
     Returns:
         Key, RGB file and NIR file of each pair, sorted by key.
-
-    Raises:
-        NirgenError: An image has no partner, or two candidates.
     """
     return match_files(list_images(rgb), list_images(nir), rgb, nir, rules)
 
@@ -61,8 +57,8 @@ def match_files(
 ) -> list[tuple[str, Path, Path]]:
     """Match listed files as `match_folders` does."""
     one_folder = rgb_root == nir_root
-    rgb = _by_stem(rgb_files, rgb_root, rules.rgb_suffix, RGB_SUFFIXES if one_folder else None)
-    nir = _by_stem(nir_files, nir_root, rules.nir_suffix, NIR_SUFFIXES if one_folder else None)
+    rgb = _by_stem(rgb_files, rgb_root, rules.rgb_suffix, RGB_SUFFIXES if one_folder else ())
+    nir = _by_stem(nir_files, nir_root, rules.nir_suffix, NIR_SUFFIXES if one_folder else ())
     same = rgb.keys() & nir.keys()
     rgb = _without_suffix(rgb, same, (rules.rgb_suffix,) if rules.rgb_suffix else RGB_SUFFIXES)
     nir = _without_suffix(nir, same, (rules.nir_suffix,) if rules.nir_suffix else NIR_SUFFIXES)
@@ -80,21 +76,13 @@ def match_files(
 
 def list_images(folder: Path) -> list[Path]:
     """Return the images of a folder and its subfolders, sorted, without hidden ones."""
-    if not folder.is_dir():
-        return []
-    return sorted(
-        path
-        for path in folder.rglob("*")
-        if path.suffix.lower() in images.SUFFIXES
-        and not any(part.startswith(".") for part in path.relative_to(folder).parts)
-        and path.is_file()
-    )
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in images.SUFFIXES and path.is_file())
+    shown = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(shown) if folder.is_dir() else []
 
 
 def frame_sequences(keys: Sequence[str]) -> dict[str, str | None]:
-    """Return the sequence of each key: its folder, or the session of flattened RANUS names such as `01_0357`.
-
-    Session numbers count only if all keys have that form.
+    """Return the sequence of each key: its folder, or the session of flattened RANUS names if all are such.
 
     Example:
         >>> frame_sequences(["01_0357", "02_0001"])
@@ -108,12 +96,12 @@ def frame_sequences(keys: Sequence[str]) -> dict[str, str | None]:
     return {key: key.rpartition("/")[0] or None for key in keys}
 
 
-def _by_stem(files: Iterable[Path], root: Path, suffix: str | None, known: Sequence[str] | None) -> dict[str, Path]:
-    required = (suffix,) if suffix else known
+def _by_stem(files: Iterable[Path], root: Path, suffix: str | None, known: Sequence[str]) -> dict[str, Path]:
+    required = tuple(each.lower() for each in ([suffix] if suffix else known))
     found: dict[str, Path] = {}
     for path in files:
         key = path.relative_to(root).with_suffix("").as_posix()
-        if required is not None and not key.lower().endswith(tuple(each.lower() for each in required)):
+        if required and not key.lower().endswith(required):
             continue
         if key in found:
             raise _two_candidates(path, found[key])
@@ -123,14 +111,14 @@ def _by_stem(files: Iterable[Path], root: Path, suffix: str | None, known: Seque
 
 def _without_suffix(files: Mapping[str, Path], matched: set[str], suffixes: Sequence[str]) -> dict[str, Path]:
     """Remove the suffix from each key that is not in `matched`."""
-    found: dict[str, list[Path]] = defaultdict(list)
+    found: dict[str, Path] = {}
     for key, path in files.items():
         suffix = next((each for each in suffixes if key.lower().endswith(each.lower())), "")
-        found[key if key in matched else key[: len(key) - len(suffix)]].append(path)
-    for paths in found.values():
-        if len(paths) > 1:
-            raise _two_candidates(paths[1], paths[0])
-    return {key: paths[0] for key, paths in found.items()}
+        stem = key if key in matched else key[: len(key) - len(suffix)]
+        if stem in found:
+            raise _two_candidates(path, found[stem])
+        found[stem] = path
+    return found
 
 
 def _two_candidates(path: Path, other: Path) -> NirgenError:

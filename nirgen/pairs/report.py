@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -59,24 +58,15 @@ class Row:
     suspect: tuple[str, ...] = ()  # damaged, swapped, unrelated, misaligned, unmeasured, clipped, duplicate, leak
     error: str | None = None  # one line
 
-    @property
-    def badness(self) -> tuple[bool, bool, bool, float]:
-        """Sort key; the greatest is the worst."""
-        damaged, swapped, unrelated = (reason in self.suspect for reason in ("damaged", "swapped", "unrelated"))
-        return damaged, swapped, unrelated, self.shift or 0.0
-
 
 def worst_first(rows: Iterable[Row]) -> list[Row]:
     """Sort rows: damaged, swapped and unrelated pairs, then the others by their shift."""
-    return sorted(rows, key=lambda row: row.badness, reverse=True)
+    worst = ("damaged", "swapped", "unrelated")
+    return sorted(rows, key=lambda row: (*(reason in row.suspect for reason in worst), row.shift or 0.0), reverse=True)
 
 
 def write_report(path: Path, rows: Iterable[Row]) -> None:
-    """Write rows as Parquet; the same rows give the same bytes.
-
-    Raises:
-        OutputError: The file can't be written.
-    """
+    """Write rows as Parquet; the same rows give the same bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -86,26 +76,15 @@ def write_report(path: Path, rows: Iterable[Row]) -> None:
         for field in fields(Row)
     ]
     schema = pa.schema(columns, {"nirgen.schema": str(SCHEMA), "nirgen.version": __version__})
-    file = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema), file, compression="zstd")
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema)
     with output_file(path) as temporary:
-        temporary.write_bytes(file.getvalue())
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def write_sheet(path: Path, pairs: PairList, rows: Iterable[Row], *, count: int = 12) -> int:
-    """Draw the worst pairs, one a row: RGB, NIR, and their edges as `overlay` draws them.
+    """Draw the worst `count` pairs, one a row: RGB, NIR, and their edges as `overlay` draws them.
 
-    Args:
-        path: PNG or JPEG file, by its suffix.
-        pairs: The list.
-        rows: Findings on all of its pairs.
-        count: Largest number of pairs.
-
-    Returns:
-        Number of pairs drawn, without unreadable ones. If 0, no file is written.
-
-    Raises:
-        OutputError: The file can't be written, or has another suffix.
+    The number drawn, without unreadable pairs, is returned; if it is 0, no file is written.
     """
     from PIL import Image, ImageDraw
 

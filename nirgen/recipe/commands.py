@@ -20,29 +20,26 @@ class Option:
     flags: tuple[str, str]  # the option and its negation; empty for arguments, and where there is no negation
     kind: Any  # the type of one value, such as `int`, or a `Literal` of its choices
     several: bool
-    smallest: float | None = None
-    largest: float | None = None
-    required: bool = False
+    smallest: float | None
+    largest: float | None
+    required: bool
 
     def words(self, value: Any, where: str) -> list[str]:
-        """Return the option with its value as words of the command line; an argument without a flag.
-
-        Args:
-            value: A plain value, or a list of them where the option takes several.
-            where: Prefix of errors.
+        """Return the option with a plain value, or a list of them, as words of the command line.
 
         Raises:
-            ConfigError: The value is of the wrong type, none of the choices, or out of range.
+            ConfigError: The value is of the wrong type, none of the choices, or out of range; `where` precedes it.
         """
         if self.kind is bool:
             if not isinstance(value, bool):
                 raise ConfigError(f"{where}: {value!r} is neither true nor false; write one of them")
-            flag = self.flags[0] if value else self.flags[1]
+            flag = self.flags[0 if value else 1]
             return [flag] if flag else []
         if isinstance(value, list) and not self.several:
             raise ConfigError(f"{where}: a list, but '{self.name}' takes one value")
-        texts = [self._text(one, where) for one in (value if isinstance(value, list) else [value])]
-        return [word for text in texts for word in (self.flags[0], text)] if self.flags[0] else texts
+        before = [self.flags[0]] if self.flags[0] else []
+        values = value if isinstance(value, list) else [value]
+        return [word for one in values for word in (*before, self._text(one, where))]
 
     def _text(self, value: Any, where: str) -> str:
         if get_origin(self.kind) is Literal:
@@ -61,43 +58,27 @@ class Option:
         return str(value)
 
 
-@dataclass(frozen=True, slots=True)
-class Command:
-    """A command that a stage may run."""
-
-    name: str  # its words, such as `pairs list`
-    options: dict[str, Option]  # by name, in the order of the help
-
-    def option(self, name: str, where: str) -> Option:
-        """Return the option of a name.
-
-        Raises:
-            ConfigError: There is none; the nearest is named.
-        """
-        if name not in self.options:
-            raise ConfigError(f"{where}: 'nirgen {self.name}' has no option '{name}'{nearest(name, self.options)}")
-        return self.options[name]
+Commands = dict[str, dict[str, Option]]
+"""Options by name, in the order of the help, by the words of the command, such as `pairs list`."""
 
 
-def commands_of(tree: Any, words: tuple[str, ...] = ()) -> dict[str, Command]:
-    """Return the commands of a command line by their words.
-
-    Args:
-        tree: From `typer.main.get_command`.
-        words: Names of the groups that hold `tree`.
-    """
+def commands_of(tree: Any, words: tuple[str, ...] = ()) -> Commands:
+    """Return the commands below `tree`, from `typer.main.get_command`; `words` are the groups that hold it."""
     if hasattr(tree, "commands"):
         groups = [commands_of(child, (*words, name)) for name, child in tree.commands.items()]
-        return {name: command for group in groups for name, command in group.items()}
+        return {name: options for group in groups for name, options in group.items()}
     options = [_option(parameter) for parameter in tree.params]
-    name = " ".join(words)
-    return {name: Command(name, {one.name: one for one in options if one.name not in _NOT_IN_RECIPES})}
+    return {" ".join(words): {one.name: one for one in options if one.name not in _NOT_IN_RECIPES}}
 
 
 def _option(parameter: Any) -> Option:
     is_argument = parameter.param_type_name == "argument"
     flags = max(parameter.opts, key=len), max(parameter.secondary_opts or [""], key=len)
-    kind, several = _kind(getattr(getattr(parameter, "type_descriptor", None), "annotation", str))
+    kind = getattr(getattr(parameter, "type_descriptor", None), "annotation", str)
+    if get_origin(kind) in {UnionType, Union}:
+        kind = next(part for part in get_args(kind) if part is not NoneType)
+    several = get_origin(kind) is list
+    kind = get_args(kind)[0] if several else kind
     return Option(
         name=parameter.name if is_argument else flags[0].lstrip("-"),
         flags=("", "") if is_argument else flags,
@@ -107,15 +88,6 @@ def _option(parameter: Any) -> Option:
         largest=getattr(parameter, "max", None),
         required=bool(getattr(parameter, "required", False)),
     )
-
-
-def _kind(annotation: Any) -> tuple[Any, bool]:
-    """Return the type of one value, and True if the option takes several."""
-    if get_origin(annotation) in {UnionType, Union}:
-        return _kind(next(part for part in get_args(annotation) if part is not NoneType))
-    if get_origin(annotation) is list:
-        return _kind(get_args(annotation)[0])[0], True
-    return annotation, False
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,7 +107,7 @@ class Roles:
 
 # fmt: off
 ROLES: dict[str, Roles] = {
-    "sample-data": Roles(outputs={"out": "data"}),
+    "sample-data": Roles((), {"out": "data"}),
     "pairs list": Roles(("root", "rgb", "nir", "index"), {"out": "pairs.csv"}),
     "pairs check": Roles(("listing", "root"), {"out": "check.parquet", "sheet": "worst.png", "clean-list": None}),
     "train": Roles(("config", "pairs", "root"), {"out": "model"}, "same"),

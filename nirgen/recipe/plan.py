@@ -16,6 +16,8 @@ from nirgen.files import sha256_of, write_whole
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from nirgen.recipe.commands import Commands
+    from nirgen.recipe.recipe import Recipe
     from nirgen.recipe.resolve import Stage
 
 
@@ -26,7 +28,7 @@ _SCHEMA = 1
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The last attempt at a stage."""
+    """The last attempt at a stage, in `state/NAME.json` of the run folder."""
 
     status: Status  # `started`: running, or killed
     parts: Parts
@@ -34,13 +36,18 @@ class State:
     files: dict[str, list[int]] = field(default_factory=dict)  # the files written; see `listing`
 
     @classmethod
-    def read(cls, path: Path) -> Self | None:
-        """Read a state file; None if there is none, or one of another schema."""
+    def read(cls, out: Path, stage: str) -> Self | None:
+        """Read the state of a stage; None if there is none, or one of another schema."""
         try:
-            values = json.loads(path.read_bytes())
+            values = json.loads(cls.file(out, stage).read_bytes())
             return cls(**values) if values.pop("schema") == _SCHEMA else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
+
+    @staticmethod
+    def file(out: Path, stage: str) -> Path:
+        """Return the file of a stage's state."""
+        return out / "state" / f"{stage}.json"
 
     def write(self, path: Path) -> None:
         """Write it, whole or not at all."""
@@ -65,63 +72,49 @@ class Step:
     before: State | None  # the last attempt
 
 
-def state_file(out: Path, stage: str) -> Path:
-    """Return the file of a stage's state."""
-    return out / "state" / f"{stage}.json"
+@dataclass(frozen=True, slots=True)
+class RecipeRun:
+    """A recipe and its run folder."""
+
+    recipe: Recipe
+    commands: Commands
+    out: Path  # the run folder
+    data: Mapping[str, Path]  # paths of the recipe's data
+    start: str | None = None  # a stage to run again, with all that need it
+    only: str | None = None  # the one stage that may run
+    any_code: bool = False  # accept results of other versions of nirgen
 
 
-def make_plan(
-    stages: list[Stage],
-    out: Path,
-    hashes: Hashes,
-    *,
-    start: str | None = None,
-    only: str | None = None,
-    any_code: bool = False,
-) -> list[Step]:
-    """Compare stages with the states in the run folder.
-
-    Args:
-        stages: In their order.
-        out: The run folder.
-        hashes: Of files.
-        start: A stage to run again, with all that need it, even if it is done.
-        only: The one stage that may run.
-        any_code: Accept results of other versions of nirgen.
+def make_plan(run: RecipeRun, stages: list[Stage], hashes: Hashes) -> list[Step]:
+    """Compare stages, in their order, with the states in the run folder.
 
     Raises:
         ConfigError: There is no such stage, or a stage that `only` needs isn't done.
     """
     known = [stage.name for stage in stages]
-    for option, name in (("--from", start), ("--only", only)):
+    for option, name in (("--from", run.start), ("--only", run.only)):
         if name is not None and name not in known:
             raise ConfigError(f"{option} {name}: no such stage{nearest(name, known)} (there are {', '.join(known)})")
-    code = "any" if any_code else code_hash()
+    needed = {run.only}
+    for stage in reversed(stages):
+        needed |= {*stage.needs} if stage.name in needed else set()
+    code = "any" if run.any_code else code_hash()
     steps: dict[str, Step] = {}
     fingerprints: dict[str, str] = {}
     for stage in stages:
         parts = parts_of(stage, fingerprints, hashes, code)
-        before = State.read(state_file(out, stage.name))
-        if any_code and before is not None:
+        before = State.read(run.out, stage.name)
+        if run.any_code and before is not None:
             parts = {**parts, "code": before.parts.get("code", code)}
         fingerprints[stage.name] = fingerprint({**parts, "code": ""})
         again = [name for name in stage.needs if steps[name].runs]
-        why = _why(stage, parts, before, again, forced=stage.name == start)
-        runs = bool(why) and only in {None, stage.name}
-        if only is not None and only != stage.name and why and only in _dependants(stages, stage.name):
-            raise ConfigError(f"--only {only}: it needs '{stage.name}', which isn't done ({why}); run that first")
+        why = _why(stage, parts, before, again, forced=stage.name == run.start)
+        runs = bool(why) and run.only in {None, stage.name}
+        if why and not runs and stage.name in needed:
+            raise ConfigError(f"--only {run.only}: it needs '{stage.name}', which isn't done ({why}); run that first")
         resumes = runs and _resumes(stage, parts, before)
         steps[stage.name] = Step(stage, parts, runs, why or "done and unchanged", resumes, before)
     return list(steps.values())
-
-
-def _dependants(stages: list[Stage], name: str) -> set[str]:
-    """Return the stages that need one, directly or not."""
-    found = {name}
-    for stage in stages:
-        if found.intersection(stage.needs):
-            found.add(stage.name)
-    return found - {name}
 
 
 def _why(stage: Stage, parts: Parts, before: State | None, again: list[str], *, forced: bool) -> str:
@@ -206,14 +199,7 @@ def code_hash() -> str:
 
 
 def parts_of(stage: Stage, upstream: Mapping[str, str], hashes: Hashes, code: str) -> Parts:
-    """Return what a stage's result depends on: command, options, hashes of inputs, upstream stages and code.
-
-    Args:
-        stage: The stage.
-        upstream: Fingerprints of the stages that it needs.
-        hashes: Of files.
-        code: From `code_hash`.
-    """
+    """Return what a stage's result depends on; `upstream` are fingerprints of stages, `code` is from `code_hash`."""
     return {
         "command": stage.command,
         "options": stage.options,

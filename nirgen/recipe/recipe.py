@@ -69,11 +69,7 @@ class Recipe(FrozenConfig):
 
 
 def changed(recipe: Recipe, changes: list[str]) -> Recipe:
-    """Return the recipe with other options of stages.
-
-    Args:
-        recipe: The recipe.
-        changes: Texts such as `train.seed=1`.
+    """Return the recipe with other options of stages, from texts such as `train.seed=1`.
 
     Raises:
         ConfigError: A text isn't of that form, or there is no such stage.

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import ConfigError, nearest
-from nirgen.recipe.commands import ROLES, Roles
+from nirgen.recipe.commands import ROLES
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from nirgen.recipe.commands import Command
+    from nirgen.recipe.commands import Commands
     from nirgen.recipe.recipe import Recipe
 
 
@@ -37,17 +37,10 @@ class Stage:
     partial: bool  # exit code 3 does not stop the run
 
 
-def resolve(
-    recipe: Recipe, commands: Mapping[str, Command], out: Path, data: Mapping[str, Path], *, look: bool = True
-) -> list[Stage]:
+def resolve(recipe: Recipe, commands: Commands, out: Path, data: Mapping[str, Path]) -> list[Stage]:
     """Check a recipe and return its stages, each after those that it needs, else in the order of the file.
 
-    Args:
-        recipe: The recipe.
-        commands: All commands.
-        out: The run folder.
-        data: Paths of the recipe's data.
-        look: Require that inputs exist.
+    `out` is the run folder, `data` has the paths of the recipe's data.
 
     Raises:
         ConfigError: A command, option, root or reference is unknown, a value is wrong, an input is missing, or stages
@@ -60,16 +53,22 @@ def resolve(
         if name not in data:
             raise ConfigError(f"{recipe.name}: its data '{name}' ({root.about}) isn't given; say --data {name}=PATH")
     outputs = {name: _outputs(recipe, name, commands, out) for name in recipe.stages}
-    stages = {}
-    for name in recipe.stages:
-        names = _Names(recipe, data, outputs, f"{recipe.name}: stage '{name}'")
-        stages[name] = _stage(name, commands, out / "stages" / name, names)
+    paths = {f"data.{name}": path for name, path in data.items()}
+    paths |= {f"{name}.{option}": path for name, written in outputs.items() for option, path in written.items()}
+    stages = {
+        name: _stage(recipe, name, commands, out / "stages" / name, outputs[name], paths=paths)
+        for name in recipe.stages
+    }
     try:
         TopologicalSorter({name: stage.needs for name, stage in stages.items()}).prepare()
     except CycleError as error:
         raise ConfigError(f"{recipe.name}: stages need each other: {' -> '.join(reversed(error.args[1]))}") from None
-    if look:
-        _check_inputs(recipe, stages)
+    for stage in stages.values():
+        for text, path in stage.inputs.items():
+            if not path.exists():
+                remote = "recipes read local files; copy it to a folder first"
+                why = remote if "://" in text else "no such file or folder"
+                raise ConfigError(f"{recipe.name}: stage '{stage.name}': {path}: {why} ({text})")
     order: list[Stage] = []
     while stages:
         done = {stage.name for stage in order}
@@ -77,16 +76,7 @@ def resolve(
     return order
 
 
-def _check_inputs(recipe: Recipe, stages: Mapping[str, Stage]) -> None:
-    for stage in stages.values():
-        for text, path in stage.inputs.items():
-            if not path.exists():
-                remote = "recipes read local files; copy it to a folder first"
-                why = remote if "://" in text else "no such file or folder"
-                raise ConfigError(f"{recipe.name}: stage '{stage.name}': {path}: {why} ({text})")
-
-
-def _outputs(recipe: Recipe, name: str, commands: Mapping[str, Command], out: Path) -> dict[str, Path]:
+def _outputs(recipe: Recipe, name: str, commands: Commands, out: Path) -> dict[str, Path]:
     run, options = recipe.stages[name].run, recipe.stages[name].options
     where = f"{recipe.name}: stage '{name}'"
     if run not in commands:
@@ -95,116 +85,89 @@ def _outputs(recipe: Recipe, name: str, commands: Mapping[str, Command], out: Pa
         raise ConfigError(f"{where}: '{run}' can't be a stage{nearest(run, ROLES)} (there are {', '.join(ROLES)})")
     result = {}
     for option, default in ROLES[run].outputs.items():
-        if option in commands[run].options or option in ROLES[run].before:
-            value = options.get(option, default)
-            if value is None:
-                continue
-            if not isinstance(value, str) or "${" in value or Path(value).is_absolute() or ".." in Path(value).parts:
-                raise ConfigError(f"{where}: {option}: {value!r} must be a name in the stage's own folder")
-            result[option] = out / "stages" / name / value
+        value = options.get(option, default)
+        if value is None or not (option in commands[run] or option in ROLES[run].before):
+            continue
+        if not isinstance(value, str) or "${" in value or Path(value).is_absolute() or ".." in Path(value).parts:
+            raise ConfigError(f"{where}: {option}: {value!r} must be a name in the stage's own folder")
+        result[option] = out / "stages" / name / value
     return result
 
 
-def _stage(name: str, commands: Mapping[str, Command], folder: Path, names: _Names) -> Stage:
-    config, where, outputs = names.recipe.stages[name], names.where, names.outputs[name]
+def _stage(
+    recipe: Recipe, name: str, commands: Commands, folder: Path, outputs: dict[str, Path], *, paths: Mapping[str, Path]
+) -> Stage:
+    """Return a stage that writes `outputs`; it may refer to `paths`, by `data.NAME` or `STAGE.OPTION`."""
+    config, where = recipe.stages[name], f"{recipe.name}: stage '{name}'"
     command, roles = commands[config.run], ROLES[config.run]
+    for option in config.options:
+        if option in roles.fixed:
+            raise ConfigError(f"{where}: '{option}' is not for recipes; leave it out")
+        if roles.before and option == "paths":
+            raise ConfigError(f"{where}: write '{roles.before[0]}' in place of '{option}'")
+        if option not in roles.before and option not in command:
+            raise ConfigError(f"{where}: 'nirgen {config.run}' has no option '{option}'{nearest(option, command)}")
     given = {**config.options, **roles.fixed}
-    _check_options(config.options, command, roles, where)
     texts = {option: str(path) for option, path in outputs.items()}
-    values = {option: names.resolved(value) for option, value in given.items()} | texts
+    values = {option: _resolved(value, paths, where) for option, value in given.items()} | texts
     words: list[str] = []
     arguments: dict[str, list[str]] = {}
     for option in [*given, *sorted(texts.keys() - given.keys())]:
-        spec = command.options.get(option)
+        spec = command.get(option)
         own = [str(values[option])] if spec is None else spec.words(values[option], f"{where}: {option}")
         if spec is not None and spec.flags[0]:
             words += own
         else:
             arguments[option] = own
-    order = roles.before or [option for option, spec in command.options.items() if not spec.flags[0]]
-    needed = roles.before or [option for option, spec in command.options.items() if spec.required]
+    order = roles.before or [option for option, spec in command.items() if not spec.flags[0]]
+    needed = roles.before or [option for option, spec in command.items() if spec.required]
     missing = [option for option in needed if option not in values]
     if missing and not (missing == list(roles.before[:1]) and roles.instead in given):
         raise ConfigError(f"{where}: '{missing[0]}' is missing; 'nirgen {config.run}' needs it")
     inputs: dict[str, Path] = {}
     for option in (option for option in given if option in roles.inputs):
-        inputs |= _inputs(given[option], values[option], names, hub=option in roles.hubs)
+        inputs |= _inputs(given[option], values[option], hub=option in roles.hubs)
+    needs = {reference.partition(".")[0] for reference in _REFERENCE.findall(str(given))} - {"data"}
     return Stage(
         name=name,
         command=config.run,
         words=(*config.run.split(), *words, *(word for option in order for word in arguments.get(option, []))),
         options=given,
         inputs=inputs,
-        outputs=dict(outputs),
-        needs=tuple(sorted(names.needs)),
+        outputs=outputs,
+        needs=tuple(sorted(needs)),
         folder=folder,
         keeps=roles.keeps,
         partial=config.allow == "partial",
     )
 
 
-def _check_options(options: Mapping[str, Any], command: Command, roles: Roles, where: str) -> None:
-    for option in options:
-        if option in roles.fixed:
-            raise ConfigError(f"{where}: '{option}' is not for recipes; leave it out")
-        if roles.before and option == "paths":
-            raise ConfigError(f"{where}: write '{roles.before[0]}' in place of '{option}'")
-        if option not in roles.before:
-            command.option(option, where)
+def _resolved(value: Any, paths: Mapping[str, Path], where: str) -> Any:
+    """Return a value with its references replaced by paths."""
+    if isinstance(value, list):
+        return [_resolved(one, paths, where) for one in value]
+    if not isinstance(value, str):
+        return value
+    for name in _REFERENCE.findall(value):
+        if name not in paths:
+            there = f"{nearest(name, paths)} (there are {', '.join(paths) or 'none'})"
+            raise ConfigError(f"{where}: ${{{name}}}: no such data or output{there}")
+    return _REFERENCE.sub(lambda match: str(paths[match[1]]), value)
 
 
-def _inputs(value: Any, resolved: Any, names: _Names, *, hub: bool) -> dict[str, Path]:
+def _inputs(value: Any, resolved: Any, *, hub: bool) -> dict[str, Path]:
     """Return the paths that an option names and no stage writes, by their text in the recipe.
 
-    Args:
-        value: As the recipe has it.
-        resolved: With references resolved.
-        names: Of the recipe.
-        hub: A path that does not exist may be the name of a model of a hub.
+    With `hub`, a path that does not exist may be the name of a model of a hub.
     """
     found = {}
     texts = value if isinstance(value, list) else [value]
     paths = resolved if isinstance(resolved, list) else [resolved]
     for text, full in zip(texts, paths, strict=True):
-        if not isinstance(full, str) or names.of_stage(text):
-            continue
-        before, equals, behind = full.partition("=")
-        path = Path(behind if equals and "/" not in before else full)
-        like_a_path = not hub and ("/" in text or path.suffix)
-        if "${data." in text or like_a_path or path.exists():  # else a name, such as a preset's
-            found[text] = path
+        if isinstance(full, str) and all(name.startswith("data.") for name in _REFERENCE.findall(text)):
+            before, equals, behind = full.partition("=")
+            path = Path(behind if equals and "/" not in before else full)
+            like_a_path = not hub and ("/" in text or path.suffix)
+            if "${data." in text or like_a_path or path.exists():  # else a name, such as a preset's
+                found[text] = path
     return found
-
-
-class _Names:
-    """Resolves the references of one stage; records in `needs` the stages that they name."""
-
-    def __init__(
-        self, recipe: Recipe, data: Mapping[str, Path], outputs: Mapping[str, Mapping[str, Path]], where: str
-    ) -> None:
-        self.recipe, self.data, self.outputs, self.where = recipe, data, outputs, where
-        self.needs: set[str] = set()
-
-    def resolved(self, value: Any) -> Any:
-        if isinstance(value, list):
-            return [self.resolved(one) for one in value]
-        return _REFERENCE.sub(self._replace, value) if isinstance(value, str) else value
-
-    def of_stage(self, text: Any) -> bool:
-        references = _REFERENCE.findall(text) if isinstance(text, str) else []
-        return any(not reference.startswith("data.") for reference in references)
-
-    def _replace(self, match: re.Match[str]) -> str:
-        first, _, second = match[1].partition(".")
-        if first == "data":
-            if second not in self.data:
-                raise ConfigError(f"{self.where}: {match[0]}: no such data{nearest(second, self.recipe.data)}")
-            return str(self.data[second])
-        if first not in self.outputs:
-            raise ConfigError(f"{self.where}: {match[0]}: no such stage{nearest(first, self.outputs)}")
-        known = self.outputs[first]
-        if second not in known:
-            there = ", ".join(known) or "none"
-            raise ConfigError(f"{self.where}: {match[0]}: no such output{nearest(second, known)} (there are {there})")
-        self.needs.add(first)
-        return str(known[second])

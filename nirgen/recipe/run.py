@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 from nirgen.errors import OutputError
 from nirgen.files import locked, make_folder, write_whole
-from nirgen.recipe.plan import Hashes, State, Step, listing, make_plan, state_file
+from nirgen.recipe.plan import Hashes, State, listing, make_plan
 from nirgen.recipe.recipe import NOT_MEASURED
 from nirgen.recipe.resolve import resolve
 from nirgen.runlog import write_run
@@ -30,26 +30,28 @@ from nirgen.templates import markdown_table
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from nirgen.recipe.commands import Command
+    from nirgen.recipe.plan import RecipeRun, Step
     from nirgen.recipe.recipe import Expectation, Recipe
     from nirgen.recipe.resolve import Stage
 
 
-Phase = Literal["waiting", "running", "skipped", "done", "partial", "failed", "interrupted"]
+Ending = Literal["done", "partial", "failed", "interrupted"]
+Phase = Ending | Literal["waiting", "running", "skipped"]
 SUMMARY = "summary.md"
 _HASHES = "hashes.json"
-_PARTIAL, _INTERRUPTED = 3, 130
+_PARTIAL, _INTERRUPTED = 3, 130  # exit codes
+_ENDINGS: dict[int, Ending] = {0: "done", _PARTIAL: "partial", _INTERRUPTED: "interrupted"}
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class StageProgress:
     """Progress of a stage."""
 
     step: Step
-    phase: Phase
-    seconds: float  # it has run; of a skipped stage, that it ran
+    phase: Phase = "waiting"
+    seconds: float = 0.0  # it has run; of a skipped stage, that it ran
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,34 +63,19 @@ class Outcome:
     problem: str  # one line; empty if there is none
 
 
-@dataclass(frozen=True, slots=True)
-class RecipeRun:
-    """A recipe and its run folder."""
-
-    recipe: Recipe
-    commands: Mapping[str, Command]
-    out: Path  # the run folder
-    data: Mapping[str, Path]  # paths of the recipe's data
-    start: str | None = None  # a stage to run again, with all that need it
-    only: str | None = None  # the one stage that may run
-    any_code: bool = False  # accept results of other versions of nirgen
-
-
 def plan_recipe(run: RecipeRun) -> list[Step]:
     """Check the recipe, and return which stages would run, and why.
 
     Raises:
         ConfigError: The recipe, its data or an option is wrong.
     """
-    return _plan(run, resolve(run.recipe, run.commands, run.out, run.data), Hashes(run.out / _HASHES))
+    return make_plan(run, resolve(run.recipe, run.commands, run.out, run.data), Hashes(run.out / _HASHES))
 
 
 def run_recipe(run: RecipeRun, watch: Callable[[list[StageProgress]], None]) -> Outcome:
     """Run the stages that are not done, up to the first that fails; write `run.json` and `summary.md`.
 
-    Args:
-        run: The recipe and its folder.
-        watch: Called several times a second with the progress of all stages.
+    `watch` is called several times a second with the progress of all stages.
 
     Raises:
         ConfigError: The recipe, its data or an option is wrong; nothing has started.
@@ -100,7 +87,7 @@ def run_recipe(run: RecipeRun, watch: Callable[[list[StageProgress]], None]) -> 
     began = datetime.now(UTC).isoformat(timespec="seconds")
     with locked(run.out / ".lock", busy=f"{run.out}: another 'nirgen run' is at work there; wait for it"):
         hashes = Hashes(run.out / _HASHES)
-        steps = _plan(run, stages, hashes)
+        steps = make_plan(run, stages, hashes)
         hashes.save()
         outcome = _run_steps(steps, run.out, watch)
         rows = [
@@ -114,10 +101,6 @@ def run_recipe(run: RecipeRun, watch: Callable[[list[StageProgress]], None]) -> 
     return outcome
 
 
-def _plan(run: RecipeRun, stages: list[Stage], hashes: Hashes) -> list[Step]:
-    return make_plan(stages, run.out, hashes, start=run.start, only=run.only, any_code=run.any_code)
-
-
 def command_line(step: Step) -> str:
     """Return a stage's command, to paste into a shell."""
     return shlex.join(["python", "-m", "nirgen", *step.stage.words])
@@ -129,27 +112,20 @@ def log_file(out: Path, stage: str) -> Path:
 
 
 def _run_steps(steps: list[Step], out: Path, watch: Callable[[list[StageProgress]], None]) -> Outcome:
-    progress = [StageProgress(step, "waiting", 0.0) for step in steps]
-    code, problem = 0, ""
-    for position, step in enumerate(steps):
-        if not step.runs:
-            partial = step.before is not None and step.before.status == "partial"
-            code = _PARTIAL if partial else code
-            progress[position] = StageProgress(step, "skipped", step.before.seconds if step.before else 0.0)
+    progress = [StageProgress(step) for step in steps]
+    partial = False
+    for one in progress:
+        before = one.step.before
+        if one.step.runs:
+            code = _run(one, out, lambda: watch(progress))
+            if code and one.phase != "partial":
+                return Outcome(code, progress, _problem(one.step, out, code))
+            partial |= one.phase == "partial"
+        else:
+            one.phase, one.seconds = "skipped", before.seconds if before else 0.0
+            partial |= before is not None and before.status == "partial"
             watch(progress)
-            continue
-
-        def tick(phase: Phase, seconds: float, position: int = position, step: Step = step) -> None:
-            progress[position] = StageProgress(step, phase, seconds)
-            watch(progress)
-
-        ended = _run(step, out, tick)
-        if ended == _PARTIAL:
-            code = _PARTIAL
-        if ended and not (ended == _PARTIAL and step.stage.partial):
-            code, problem = ended, _problem(step, out, ended)
-            break
-    return Outcome(code, progress, problem)
+    return Outcome(_PARTIAL if partial else 0, progress, "")
 
 
 def _problem(step: Step, out: Path, code: int) -> str:
@@ -161,14 +137,18 @@ def _problem(step: Step, out: Path, code: int) -> str:
     return f"stage '{step.stage.name}' {what} (exit code {code}): {lines[-1].removeprefix('error: ')} [{log}]"
 
 
-def _run(step: Step, out: Path, tick: Callable[[Phase, float], None]) -> int:
-    """Run one stage and return its exit code."""
-    stage, began = step.stage, time.monotonic()
-    state = state_file(out, stage.name)
+def _run(one: StageProgress, out: Path, watch: Callable[[], None]) -> int:
+    """Run one stage, update its progress and return its exit code."""
+    step, stage, began = one.step, one.step.stage, time.monotonic()
+
+    def tick(phase: Phase) -> None:
+        one.phase, one.seconds = phase, time.monotonic() - began
+        watch()
+
+    state, log = State.file(out, stage.name), log_file(out, stage.name)
     if not step.resumes:
         state.unlink(missing_ok=True)  # before the results: half of them must not count as done
-        _clear(step, out)
-    log = log_file(out, stage.name)
+        _clear(stage, out)
     try:
         for folder in (stage.folder, log.parent):
             folder.mkdir(parents=True, exist_ok=True)
@@ -176,30 +156,25 @@ def _run(step: Step, out: Path, tick: Callable[[Phase, float], None]) -> int:
         with log.open("ab") as file:
             file.write(f"$ {command_line(step)}\n".encode())
             file.flush()
-            code = _wait(_start(stage.words, file.fileno()), lambda: tick("running", time.monotonic() - began))
+            code = _wait(_start(stage.words, file.fileno()), lambda: tick("running"))
     except OSError as error:
         raise OutputError(f"{out}: can't be written ({error.strerror or error}); name another folder") from error
-    endings: dict[int, Literal["done", "partial", "failed", "interrupted"]] = {0: "done", _INTERRUPTED: "interrupted"}
-    status = "partial" if code == _PARTIAL and stage.partial else endings.get(code, "failed")
-    seconds = time.monotonic() - began
+    status = _ENDINGS.get(code, "failed") if code != _PARTIAL or stage.partial else "failed"
     files = listing(stage.outputs) if status in {"done", "partial"} else {}
-    State(status, step.parts, seconds, files).write(state)
-    tick(status, seconds)
+    State(status, step.parts, time.monotonic() - began, files).write(state)
+    tick(status)
     return code
 
 
-def _clear(step: Step, out: Path) -> None:
+def _clear(stage: Stage, out: Path) -> None:
     """Remove the last attempt; a trained model, which is costly, is moved to `earlier/`."""
-    folder = step.stage.folder
-    if not folder.is_dir():
-        return
-    if step.stage.keeps == "same":
-        aside = out / "earlier" / folder.name
+    if stage.keeps == "same" and stage.folder.is_dir():
+        aside = out / "earlier" / stage.folder.name
         shutil.rmtree(aside, ignore_errors=True)
         aside.parent.mkdir(exist_ok=True)
-        folder.rename(aside)
-    else:
-        shutil.rmtree(folder)
+        stage.folder.rename(aside)
+    elif stage.folder.is_dir():
+        shutil.rmtree(stage.folder)
 
 
 def _start(words: tuple[str, ...], log: int) -> subprocess.Popen[bytes]:
@@ -243,11 +218,8 @@ def summary(recipe: Recipe, outcome: Outcome, out: Path) -> str:
     """Return the summary of a run as Markdown, with links to results and logs relative to the run folder."""
     stages = [(one.step.stage.name, one.phase, f"{one.seconds:.1f}", one.step.why) for one in outcome.progress]
     lines = [f"# {recipe.name}", "", recipe.about, "", *markdown_table(("stage", "state", "seconds", "why"), stages)]
-    outputs = {
-        f"{one.step.stage.name}.{option}": path
-        for one in outcome.progress
-        for option, path in one.step.stage.outputs.items()
-    }
+    all_stages = [one.step.stage for one in outcome.progress]
+    outputs = {f"{stage.name}.{option}": path for stage in all_stages for option, path in stage.outputs.items()}
     if recipe.expect:
         rows = [_compare(expected, outputs) for expected in recipe.expect]
         lines += ["", *markdown_table(("number", "expected", "measured here", "agrees"), rows)]
@@ -257,7 +229,7 @@ def summary(recipe: Recipe, outcome: Outcome, out: Path) -> str:
         if path.exists():
             pages = sorted(path.glob("*.html")) if path.is_dir() else []
             lines.append(f"- `${{{name}}}`: {', '.join(_link(each, out) for each in (path, *pages))}")
-    logs = [log_file(out, one.step.stage.name) for one in outcome.progress]
+    logs = [log_file(out, stage.name) for stage in all_stages]
     lines += ["", "## Logs", "", *(f"- {_link(log, out)}" for log in logs if log.exists())]
     return "\n".join([*lines, *(["", f"**{outcome.problem}**"] if outcome.problem else []), ""])
 
@@ -269,38 +241,28 @@ def _link(path: Path, out: Path) -> str:
 
 def _compare(expected: Expectation, outputs: Mapping[str, Path]) -> tuple[str, str, str, str]:
     """Return a number's name, the expected and the measured value, and yes or no (`-` if one of them is unknown)."""
-    number = measured(expected, outputs)
-    wanted = "nothing known" if expected.value is None else f"{expected.value:g}"
-    if expected.tolerance is not None:
-        wanted += f" ± {expected.tolerance:g}"
+    number, value, tolerance = measured(expected, outputs), expected.value, expected.tolerance
+    wanted = "nothing known" if value is None else f"{value:g}"
+    wanted += "" if tolerance is None else f" ± {tolerance:g}"
     agrees = "-"
-    if number is not None and expected.value is not None and expected.tolerance is not None:
-        agrees = "yes" if abs(number - expected.value) <= expected.tolerance else "no"
+    if number is not None and value is not None and tolerance is not None:
+        agrees = "yes" if abs(number - value) <= tolerance else "no"
     source = f" ({expected.source})" if expected.source else ""
     return f"{expected.what}{source}", wanted, NOT_MEASURED if number is None else f"{number:g}", agrees
 
 
 def measured(expected: Expectation, outputs: Mapping[str, Path]) -> float | None:
-    """Return the number that a run has for an expectation; None if there is none.
-
-    Args:
-        expected: With the file and the place in it.
-        outputs: Files and folders by `stage.output`.
-    """
+    """Return the measured number; None if there is none. `outputs` are files and folders by `stage.output`."""
     if expected.file is None:
         return None
     text = re.sub(r"\$\{([^}]*)\}", lambda match: str(outputs.get(match[1], match[0])), expected.file)
     with suppress(OSError, ValueError, KeyError, TypeError, StopIteration):
         value: Any = json.loads(Path(text).read_bytes())
         for key in expected.at.split(".") if expected.at else []:
-            value = _inner(value, key)
+            name, equals, wanted = key.partition("=")
+            if isinstance(value, list) and equals:
+                value = next(one for one in value if str(one[name]) == wanted)
+            else:
+                value = value[int(key) if isinstance(value, list) else key]
         return len(value) if isinstance(value, list) else float(value)
     return None
-
-
-def _inner(value: Any, key: str) -> Any:
-    """Return the entry of a mapping, or of a list by position or by `name=value` of its entry."""
-    if not isinstance(value, list):
-        return value[key]
-    name, equals, wanted = key.partition("=")
-    return next(one for one in value if str(one[name]) == wanted) if equals else value[int(key)]

@@ -28,7 +28,7 @@ def write_sample(out: Path, *, frames: int = 4, seed: int = 0) -> None:
     """Write RGB-NIR pairs, labelled RGB frames in BDD100K's form, and labelled real NIR in COCO's.
 
     The folder gets `pairs/{rgb,nir}/<recording>/*.png`, `frames/*.jpg` with `frames.json`, and `real.json`, which
-    labels `pairs/nir`. Each frame shows flat ground and sky, with a person, a bicycle and a car as coloured boxes.
+    labels `pairs/nir`. Each frame shows ground and sky, with a person, a bicycle and a car as coloured boxes.
 
     Args:
         out: The folder to write; new, or empty.
@@ -65,7 +65,14 @@ def write_sample(out: Path, *, frames: int = 4, seed: int = 0) -> None:
     for number in range(frames * len(_RECORDINGS) // 2):
         rgb, boxes = _scene(random)
         _save(out / "frames" / f"{number:04d}.jpg", rgb)
-        entries.append({"name": f"{number:04d}.jpg", "labels": [_label(*item) for item in boxes.items()]})
+        labels = [
+            {
+                "category": "pedestrian" if name == "person" else name,
+                "box2d": {"x1": x, "y1": y, "x2": x + width, "y2": y + height},
+            }
+            for name, (x, y, width, height) in boxes.items()
+        ]
+        entries.append({"name": f"{number:04d}.jpg", "labels": labels})
     _dump(out / "frames.json", entries)
 
 
@@ -91,14 +98,6 @@ def _nir(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Return a NIR-like image (96, 128) of a frame: vegetation bright, sky dark."""
     red, green, blue = (rgb[..., channel].astype(np.float64) for channel in range(3))
     return np.clip(0.5 * red + 0.8 * green - 0.4 * blue + 20, 0, 255).round().astype(np.uint8)
-
-
-def _label(name: str, box: list[int]) -> dict[str, Any]:
-    x, y, width, height = box
-    return {
-        "category": "pedestrian" if name == "person" else name,
-        "box2d": {"x1": x, "y1": y, "x2": x + width, "y2": y + height},
-    }
 
 
 def _save(path: Path, pixels: NDArray[np.uint8]) -> None:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -27,14 +26,11 @@ _INK, _LINE, _GENERATED, _REAL = "#010101", "#020202", "#030303", "#040404"
 _COLOURS = {_INK: "currentColor", _LINE: "var(--line)", _GENERATED: "var(--generated)", _REAL: "var(--real)"}
 _KINDS = {"generated": True, "real": False}
 _SIDES = np.geomspace(4, 1024, 33)
-_SIDE_TICKS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
-_COCO_BORDERS = (32, 96)
 _MOST_BOXES = 40
 _BINS = 30
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
+class Chart(NamedTuple):
     """A chart in the page."""
 
     title: str
@@ -50,22 +46,14 @@ def histogram(
     *,
     label: str,
     of: str,
-    ticks: Sequence[float] | None = None,
+    ticks: Sequence[float] = (),
     logarithmic: bool = False,
     marks: Sequence[float] = (),
 ) -> Chart:
-    """Draw distributions over each other.
+    """Draw the shares of `generated`, as an area, and of `real`, as a line, in the bins between `edges`.
 
-    Args:
-        title: Heading; with the caption also the text for screen readers.
-        caption: Text below.
-        edges: Of the bins, ascending.
-        series: Shares of the bins, of `generated`, drawn as an area, of `real`, drawn as a line, or of both.
-        label: Of the horizontal axis, with its unit.
-        of: What the vertical axis has shares of, such as `images`.
-        ticks: On the horizontal axis; None for automatic ones.
-        logarithmic: Horizontal axis.
-        marks: Values to mark by thin vertical lines.
+    `title` and `caption` are also the text for screen readers. `label`, `ticks` (automatic if empty), `logarithmic` and
+    `marks` (values with a thin vertical line) are those of the horizontal axis; the vertical one has shares of `of`.
     """
     from matplotlib.figure import Figure
     from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
@@ -73,10 +61,9 @@ def histogram(
     figure = Figure(figsize=(3.6, 2.25), layout="constrained")
     axes = figure.subplots()
     for kind, shown in series.items():
-        colour = _GENERATED if kind == "generated" else _REAL
         if kind == "generated":
-            axes.stairs(shown, edges, fill=True, color=colour, alpha=0.28, linewidth=0)
-        axes.stairs(shown, edges, color=colour, linewidth=1.5)
+            axes.stairs(shown, edges, fill=True, color=_GENERATED, alpha=0.28, linewidth=0)
+        axes.stairs(shown, edges, color=_GENERATED if kind == "generated" else _REAL, linewidth=1.5)
     for mark in marks:
         axes.axvline(mark, color=_INK, linewidth=0.7, linestyle=(0, (2, 3)), zorder=0)
     axes.set_xlabel(label, color=_INK, fontsize=9)
@@ -94,7 +81,7 @@ def histogram(
         axes.set_xscale("log")
     axes.set_xlim(edges[0], edges[-1])
     axes.set_ylim(0, 1.06 * max(1e-9, *(float(shown.max()) for shown in series.values())))
-    if ticks is not None:
+    if ticks:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
     axes.xaxis.set_minor_formatter(NullFormatter())
@@ -122,36 +109,26 @@ def _svg(figure: Figure, title: str, caption: str) -> str:
     return f'<svg {box} role="img" aria-label="{name}">{body.strip()}</svg>'
 
 
-def shares(values: NDArray[np.floating], edges: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return the share of values in each bin; values beyond count in the outermost bins.
-
-    Example:
-        >>> shares(np.array([1.0, 2.0, 99.0]), np.array([0.0, 1.5, 3.0])).round(2).tolist()
-        [0.33, 0.67]
-    """
-    counts, _ = np.histogram(np.asarray(values, np.float64).clip(edges[0], edges[-1]), edges)
-    return counts / max(1, len(values))
-
-
 def content_charts(survey: Survey) -> list[Chart]:
     """Draw the sizes of boxes, and the numbers of boxes on an image."""
-    if not len(survey.boxes.side):
+    boxes = survey.boxes
+    if not len(boxes.side):
         return []
-    counts = np.bincount(survey.boxes.frame, minlength=len(survey.frames))
-    most = int(min(_MOST_BOXES, max(5, counts.max())))
     sizes = _compared(
         "Size of boxes",
-        survey.boxes.side,
-        survey.generated[survey.boxes.frame],
+        boxes.side,
+        survey.generated[boxes.frame],
         _SIDES,
         note="Dotted: COCO's borders of small, medium and large, at 32 and 96 px.",
         unit=" px",
         label="√(width × height), pixels",
         of="boxes",
-        ticks=_SIDE_TICKS,
+        ticks=(4, 8, 16, 32, 64, 128, 256, 512, 1024),
         logarithmic=True,
-        marks=_COCO_BORDERS,
+        marks=(32, 96),
     )
+    counts = np.bincount(boxes.frame, minlength=len(survey.frames))
+    most = int(min(_MOST_BOXES, max(5, counts.max())))
     label = f"boxes ({most} or more in the last bar)" if counts.max() > most else "boxes"
     edges = np.arange(-0.5, most + 1)
     return [*sizes, *_compared("Boxes on an image", counts, survey.generated, edges, label=label, of="images")]
@@ -167,15 +144,10 @@ def score_charts(survey: Survey) -> list[Chart]:
             note = f"{meaning[:1].upper()}{meaning[1:]} ({bounds})." if meaning else f"{about}."
             edges = _edges(values)
             charts += _compared(name.capitalize(), values, survey.generated, edges, note=note, label=name, of="images")
-    charts += _compared(
-        "Fidelity of boxes",
-        survey.boxes.fidelity,
-        survey.generated[survey.boxes.frame],
-        np.linspace(0, 1, 26),
-        note="1: the object is as visible in NIR as in RGB; low is bad.",
-        label="fidelity",
-        of="boxes",
-    )
+    note = "1: the object is as visible in NIR as in RGB; low is bad."
+    values, generated = survey.boxes.fidelity, survey.generated[survey.boxes.frame]
+    edges = np.linspace(0, 1, 26)
+    charts += _compared("Fidelity of boxes", values, generated, edges, note=note, label="fidelity", of="boxes")
     return charts
 
 
@@ -183,24 +155,23 @@ def statistics_charts(statistics: Mapping[bool, Statistics]) -> list[Chart]:
     """Draw intensities and gradients of generated and of real images."""
     if not statistics:
         return []
-    levels, slopes = (
-        {kind: getattr(statistics[wanted], name) for kind, wanted in _KINDS.items() if wanted in statistics}
-        for name in ("levels", "slopes")
+    kinds = {kind: statistics[wanted] for kind, wanted in _KINDS.items() if wanted in statistics}
+    captions = dict.fromkeys(
+        ("levels", "slopes"), f"Of {next(iter(kinds))} images only: there are none of the other kind."
     )
-    edges = (0, 64, 128, 192, 256)
-    powers = (1, 2, 4, 8, 16, 32, 64, 128)
+    for name, share in overlap(statistics).items():
+        captions[name] = f"Generated and real share {100 * share:.0f} % of this distribution."
+    levels = {kind: each.levels for kind, each in kinds.items()}
+    slopes = {kind: each.slopes for kind, each in kinds.items()}
+    grey: dict[str, Any] = {"label": "grey level", "ticks": (0, 64, 128, 192, 256)}
+    steep: dict[str, Any] = {
+        "label": "grey levels a pixel",
+        "ticks": (1, 2, 4, 8, 16, 32, 64, 128),
+        "logarithmic": True,
+    }
     return [
-        histogram("Intensity", _shared(levels), LEVELS, levels, label="grey level", of="pixels", ticks=edges),
-        histogram(
-            "Gradient",
-            _shared(slopes),
-            SLOPES,
-            slopes,
-            label="grey levels a pixel",
-            of="pixels",
-            ticks=powers,
-            logarithmic=True,
-        ),
+        histogram("Intensity", captions["levels"], LEVELS, levels, of="pixels", **grey),
+        histogram("Gradient", captions["slopes"], SLOPES, slopes, of="pixels", **steep),
     ]
 
 
@@ -214,27 +185,22 @@ def _compared(
     unit: str = "",
     **style: Any,
 ) -> Iterator[Chart]:
-    """Yield a histogram of the known values of each kind; none if no value is known."""
+    """Yield a histogram of the known values, if any; those beyond `edges` count in the outermost bins."""
     known = {kind: values[(generated == wanted) & ~np.isnan(values)] for kind, wanted in _KINDS.items()}
     known = {kind: each for kind, each in known.items() if len(each)}
     if known:
         medians = ", ".join(f"{kind} {np.median(each):.3g}{unit}" for kind, each in known.items())
-        series = {kind: shares(each, edges) for kind, each in known.items()}
+        series = {
+            kind: np.histogram(each.astype(np.float64).clip(edges[0], edges[-1]), edges)[0] / len(each)
+            for kind, each in known.items()
+        }
         yield histogram(title, f"Median: {medians}. {note}".strip(), edges, series, **style)
 
 
 def _edges(values: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return bins from the 1st to the 99th percentile."""
     known = values[~np.isnan(values)]
-    if not len(known):
-        return np.linspace(0, 1, _BINS + 1)
-    low, high = (float(each) for each in np.percentile(known, (1, 99)))
+    low, high = np.percentile(known, (1, 99)).astype(float) if len(known) else (0.0, 1.0)
     if high - low < 1e-6 * max(1.0, abs(high)):
         low, high = low - 0.5, high + 0.5
     return np.linspace(low, high, _BINS + 1)
-
-
-def _shared(series: Mapping[str, NDArray[np.float64]]) -> str:
-    if len(series) < 2:
-        return f"Of {next(iter(series))} images only: there are none of the other kind."
-    return f"Generated and real share {100 * overlap(*series.values()):.0f} % of this distribution."

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,16 +28,7 @@ BOXES_OF_AN_IMAGE = 3  # worst boxes shown of one image, at most
 STANDS_OUT = 0.1  # share of the dataset's worst that makes a score a reason
 REASONS = 3  # given for an image, at most
 LOW_IS_BAD = frozenset({"structure", "sharpness", "contrast"})  # scores of images; of the others, high values are bad
-_COMPARED = {
-    "worst": "the worst",
-    "median": "the median",
-    "best": "the best",
-    "night": "night",
-    "worse than most": "worse than three quarters",
-    "better than most": "better than three quarters",
-    "example": "an example",
-    "with a real twin": "with a real NIR image of the same scene",
-}
+_COMPARED = {"worst": "the worst", "median": "the median", "best": "the best", "night": "night"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,43 +46,25 @@ class ReportOptions:
 class Choice:
     """Images and boxes to show, as indices in `Survey.frames` and `Survey.boxes`."""
 
-    worst: tuple[int, ...]  # images, worst first
-    best: tuple[int, ...]  # images, best first; none of `worst`
-    boxes: tuple[int, ...]  # worst first
+    worst: list[int]  # images, worst first
+    best: list[int]  # images, best first; none of `worst`
+    boxes: list[int]  # worst first
     compared: Mapping[int, tuple[str, ...]]  # images to show beside their RGB image, with the reasons
-    twins: Mapping[int, int]  # of generated images in `compared`, the real NIR image of the same scene
 
 
 def choose(survey: Survey, options: ReportOptions, categories: Sequence[str]) -> Choice:
-    """Choose images and boxes by their trouble.
-
-    Args:
-        survey: The dataset.
-        options: Numbers of images and boxes.
-        categories: Names of the classes, in their order.
-    """
-    trouble = survey.trouble
-    scored = [number for number, frame in enumerate(survey.frames) if frame.has_nir and not np.isnan(trouble[number])]
-    ranked = sorted(scored, key=lambda number: (-trouble[number], number))
+    """Choose images and boxes by their trouble, and an image of each class in `categories`."""
+    order = np.argsort(-survey.trouble, kind="stable").tolist()
+    ranked = [at for at in order if survey.frames[at].has_nir and not np.isnan(survey.trouble[at])]
     worst = ranked[: min(options.images, (len(ranked) + 1) // 2)]
     best = ranked[::-1][: min(options.images, len(ranked) - len(worst))]
-    twins = _twins(survey)
-    compared = _compared(survey, ranked, twins, categories, options.frames)
     return Choice(
-        worst=tuple(worst),
-        best=tuple(best),
-        boxes=tuple(_worst_boxes(survey, options.boxes)),
-        compared=compared,
-        twins={number: twins[number] for number in compared if number in twins},
+        worst, best, _worst_boxes(survey, options.boxes), _compared(survey, ranked, categories, options.frames)
     )
 
 
 def badness_of(survey: Survey) -> Mapping[str, NDArray[np.float32]]:
-    """Return, for each score of images, the share of images that do no worse than each of `Survey.frames`.
-
-    Returns:
-        Arrays by score: 1 for the worst image; NaN where the score is unknown, or the same everywhere.
-    """
+    """Return the share of images that do no worse than each, by score: 1 for the worst; NaN if unknown or all equal."""
     found = {}
     for name, column in survey.scores.items():
         if name != "trouble":
@@ -108,79 +82,42 @@ def reasons(badness: Mapping[str, NDArray[np.float32]], number: int) -> list[str
     return [name for negative, name in ranked if -negative >= 1 - STANDS_OUT][:REASONS]
 
 
-def _worst_boxes(survey: Survey, count: int) -> Iterator[int]:
-    boxes = survey.boxes
-    there = np.fromiter((frame.has_nir for frame in survey.frames), bool, len(survey.frames))
-    numbers = np.flatnonzero(~np.isnan(boxes.trouble) & there[boxes.frame])
-    taken: Counter[int] = Counter()
-    for number in numbers[np.argsort(-boxes.trouble[numbers], kind="stable")]:
-        if taken.total() >= count:
-            return
+def _worst_boxes(survey: Survey, most: int) -> list[int]:
+    boxes, taken = survey.boxes, Counter[int]()
+    chosen: list[int] = []
+    for number in np.argsort(-boxes.trouble, kind="stable").tolist():
+        if len(chosen) >= most or np.isnan(boxes.trouble[number]):  # NaN sorts last
+            break
         frame = int(boxes.frame[number])
-        if taken[frame] < BOXES_OF_AN_IMAGE:
+        if survey.frames[frame].has_nir and taken[frame] < BOXES_OF_AN_IMAGE:
             taken[frame] += 1
-            yield int(number)
+            chosen.append(number)
+    return chosen
 
 
-def _twins(survey: Survey) -> dict[int, int]:
-    """Return, by generated image, the real NIR image whose RGB image is the file that it was translated from."""
-    real = {
-        frame.rgb_sha256: number
-        for number, frame in reversed(list(enumerate(survey.frames)))
-        if not frame.place.generated and frame.rgb_sha256 and frame.has_nir
-    }
-    return {
-        number: real[frame.rgb_sha256]
-        for number, frame in enumerate(survey.frames)
-        if frame.place.generated and frame.rgb_sha256 in real
-    }
-
-
-def _compared(
-    survey: Survey, ranked: Sequence[int], twins: Mapping[int, int], categories: Sequence[str], count: int
-) -> dict[int, tuple[str, ...]]:
-    """Return the images to show beside their RGB image, each with the reasons.
-
-    Of several candidates, the first that is new and of a recording not shown yet is taken; else the first new one; else
-    the first.
-    """
+def _compared(survey: Survey, ranked: list[int], categories: Sequence[str], most: int) -> dict[int, tuple[str, ...]]:
+    """Return the images to show beside their RGB image with the reasons; new ones and new recordings come first."""
     frames = survey.frames
     usable = [number for number in ranked if frames[number].has_rgb]
-    middle = _from_the_middle(usable)
-    unscored = [
-        number
-        for number, frame in enumerate(frames)
-        if frame.has_nir and frame.has_rgb and np.isnan(survey.trouble[number])
-    ]
-    typical = sorted(middle, key=lambda number: not frames[number].place.generated) + unscored
-    quarter = 0 if categories else len(usable) // 4
+    middle = [usable[at] for at in sorted(range(len(usable)), key=lambda at: (abs(2 * at - len(usable) + 1), at))]
+    typical = sorted(middle, key=lambda number: not frames[number].generated)
     wanted: dict[str, Sequence[int]] = {
         "worst": usable[:1],
         "median": middle[:1],
         "best": usable[-1:],
-        "with a real twin": [number for number in typical if number in twins],
         "night": [number for number in typical if frames[number].night],
         **{name: [number for number in typical if name in frames[number].classes] for name in categories},
-        "worse than most": usable[quarter : quarter + 1] if quarter > 1 else [],
-        "better than most": usable[::-1][quarter : quarter + 1] if quarter > 1 else [],
-        "example": [] if usable else unscored,
     }
     chosen: dict[int, tuple[str, ...]] = {}
     sequences: set[str | None] = set()
     for name, candidates in wanted.items():
         new = [number for number in candidates if number not in chosen]
         apart = [number for number in new if frames[number].sequence not in sequences]
-        number = next(iter((*apart, *new, *candidates)), None)
-        if number is not None and (number in chosen or len(chosen) < count):
-            chosen[number] = (*chosen.get(number, ()), name)
-            sequences |= {frames[number].sequence} - {None}
+        for number in (*apart, *new, *candidates)[:1]:
+            if number in chosen or len(chosen) < most:
+                chosen[number] = (*chosen.get(number, ()), name)
+                sequences |= {frames[number].sequence} - {None}
     return chosen
-
-
-def _from_the_middle(ranked: Sequence[int]) -> list[int]:
-    """Return a ranking from its median outwards."""
-    middle = (len(ranked) - 1) / 2
-    return [ranked[place] for place in sorted(range(len(ranked)), key=lambda place: (abs(place - middle), place))]
 
 
 def make_gallery(
@@ -192,58 +129,51 @@ def make_gallery(
     *,
     report: Progress | None = None,
 ) -> dict[str, list[dict[str, Any]]]:
-    """Draw the chosen images and boxes.
-
-    Args:
-        survey: The dataset.
-        choice: From `choose`.
-        items: The images of the dataset, in the order of `survey.frames`.
-        scores: Of the images.
-        painter: Makes the pictures.
-        report: Progress callback.
+    """Draw the chosen images and boxes; `items` are in the order of `survey.frames`.
 
     Returns:
-        Values for the template: cards of images (`worst`, `best`) and of `boxes`, and `comparisons`, whose `left` and
-        `right` are pairs of a name and a picture. A picture is None if its file is missing or unreadable.
+        Values for the template: cards of images (`worst`, `best`) and of `boxes`, and `comparisons`, with a picture
+        each in `rgb` and `nir`. A picture of a card is None if its file is missing or unreadable.
     """
     boxes_of: dict[int, list[int]] = {}
     for box in choice.boxes:
         boxes_of.setdefault(int(survey.boxes.frame[box]), []).append(box)
-    wanted = {*choice.worst, *choice.best, *choice.compared, *choice.twins.values(), *boxes_of}
+    wanted = {*choice.worst, *choice.best, *choice.compared, *boxes_of}
     kept = {number: item for number, item in enumerate(items) if number in wanted}
     total = len(choice.worst) + len(choice.best) + len(choice.compared) + len(boxes_of)
-    done = 0
+    numbers = count(1)
 
     def step() -> None:
-        nonlocal done
-        done += 1
         if report is not None:
-            report("draw", done, total)
+            report("draw", next(numbers), total)
 
     badness = badness_of(survey)
     cards: dict[int, dict[str, Any]] = {}
     for number in (*choice.worst, *choice.best):
         item = kept[number]
-        because = tuple(
-            f"{name} {survey.scores[name][number]:.3g}, {_rank(float(badness[name][number]))}"
-            for name in reasons(badness, number)
-        )
+        ranks = {name: float(badness[name][number]) for name in reasons(badness, number)}
         cards[number] = {
             "key": item.key,
             "trouble": f"{survey.trouble[number]:.2f}",
-            "because": because,
+            "because": [f"{name} {survey.scores[name][number]:.3g}, {_rank(bad)}" for name, bad in ranks.items()],
             "about": describe(item),
             "picture": painter.nir(item, MOSAIC_SIDE, _notes(item, scores)),
         }
         step()
     box_cards: dict[int, dict[str, Any]] = {}
     for frame, boxes in boxes_of.items():
-        box_cards |= _box_cards(survey, kept[frame], boxes, scores, painter)
+        box_cards |= zip(boxes, _box_cards(survey, kept[frame], boxes, scores, painter), strict=True)
         step()
     comparisons: list[dict[str, Any]] = []
     for number, names in choice.compared.items():
-        title = ", ".join(_COMPARED.get(name, f"shows {name}") for name in names)
-        comparisons += _compare(kept[number], kept.get(choice.twins.get(number, -1)), title, scores, painter)
+        item = kept[number]
+        nir, rgb = painter.nir(item, SLIDER_SIDE, _notes(item, scores)), painter.rgb(item, SLIDER_SIDE)
+        if nir is not None and rgb is not None:
+            title = ", ".join(_COMPARED.get(name, f"shows {name}") for name in names)
+            kind = "generated NIR" if item.generated else "real NIR"
+            comparisons.append(
+                {"title": title, "key": item.key, "about": describe(item), "kind": kind, "nir": nir, "rgb": rgb}
+            )
         step()
     return {
         "worst": [cards[number] for number in choice.worst],
@@ -255,37 +185,22 @@ def make_gallery(
 
 def _box_cards(
     survey: Survey, item: Image, boxes: Sequence[int], scores: Scores, painter: Painter
-) -> dict[int, dict[str, Any]]:
-    """Return the cards of some boxes of one image, which is read once."""
-    numbers = [int(survey.boxes.number[box]) for box in boxes]
+) -> Iterator[dict[str, Any]]:
+    """Yield the cards of some boxes of one image, which is read once."""
+    numbers = survey.boxes.number[boxes].tolist()
     scored = scores.of(item).boxes
-    cards = {}
     for box, number, (nir, rgb) in zip(boxes, numbers, painter.crops(item, numbers), strict=True):
-        category = item.boxes[number].category
-        cards[box] = {
-            "key": item.boxes[number].key,
-            "category": category,
-            "colour": painter.colours[category],
+        drawn = item.boxes[number]
+        yield {
+            "key": drawn.key,
+            "category": drawn.category,
+            "colour": painter.colours[drawn.category],
             "trouble": float(survey.boxes.trouble[box]),
             "fidelity": scored[number].fidelity,
-            "tags": [*scored[number].tags, *item.boxes[number].flags],
+            "tags": [*scored[number].tags, *drawn.flags],
             "nir": nir,
             "rgb": rgb,
         }
-    return cards
-
-
-def _compare(item: Image, twin: Image | None, title: str, scores: Scores, painter: Painter) -> Iterator[dict[str, Any]]:
-    """Yield an image beside its RGB image, and beside the real NIR image of the same scene if there is one."""
-    kind = "generated NIR" if item.generated else "real NIR"
-    nir, rgb = painter.nir(item, SLIDER_SIDE, _notes(item, scores)), painter.rgb(item, SLIDER_SIDE)
-    if nir is None or rgb is None:
-        return
-    yield {"title": title, "key": item.key, "about": describe(item), "left": ("RGB", rgb), "right": (kind, nir)}
-    real = None if twin is None else painter.nir(twin, SLIDER_SIDE)
-    if twin is not None and real is not None:
-        title, about = "real and generated NIR of one scene", f"the real one is {twin.key}"
-        yield {"title": title, "key": item.key, "about": about, "left": ("real NIR", real), "right": (kind, nir)}
 
 
 def _notes(item: Image, scores: Scores) -> list[str]:
@@ -301,7 +216,7 @@ def describe(item: Image) -> str:
     boxes = Counter(box.category for box in item.boxes if not box.ignored)
     ignored = sum(box.ignored for box in item.boxes)
     about = ["generated" if item.generated else "real", item.split or "", "night" if is_night(item) else ""]
-    on_it = [f"{count} {name}" for name, count in sorted(boxes.items(), key=lambda entry: (-entry[1], entry[0]))]
+    on_it = [f"{number} {name}" for name, number in sorted(boxes.items(), key=lambda entry: (-entry[1], entry[0]))]
     on_it += [f"{ignored} to ignore"] if ignored else []
     return "; ".join(filter(None, (", ".join(filter(None, about)), ", ".join(on_it))))
 

@@ -14,7 +14,7 @@ from nirgen.files import output_file
 from nirgen.report.charts import content_charts, score_charts, statistics_charts
 from nirgen.report.gallery import BOXES_OF_AN_IMAGE, STANDS_OUT, ReportOptions, choose, make_gallery
 from nirgen.report.pictures import Painter, class_colours
-from nirgen.report.summary import facts_of, in_short, numbers
+from nirgen.report.summary import SCHEMA, facts_of, in_short, numbers
 from nirgen.report.survey import LONGEST_SIDE, measure_files, survey
 from nirgen.scores import TAGS, score
 from nirgen.templates import read_text, render
@@ -67,23 +67,33 @@ def write_report(
         raise NirgenError(
             f"{out}: in the folder that it is about, which holds its own files only; name a place outside"
         )
-    facts = facts_of(collection)
+    facts, provenance = facts_of(collection)
     scores = score(collection, report)
     found = survey(collection, scores, options.sampled, report)
     choice = choose(found, options, [category.name for category in collection.categories])
     statistics = measure_files(found.samples, report)
     painter = Painter(class_colours(collection.categories))
     gallery = make_gallery(found, choice, collection.items(), scores, painter, report=report)
-    title = options.title or collection.name
-    kept = ("key", "category", "trouble", "fidelity", "tags")
-    boxes = [{name: card[name] for name in kept} for card in gallery["boxes"]]
-    values = numbers(title, collection, facts, found, choice, boxes=boxes, statistics=statistics)
-    short = tuple(in_short(collection, facts, found, statistics, len(painter.unreadable)))
-    page = _render(
-        values,
+    labelled = collection.kind == "dataset"
+    short = tuple(in_short(facts, found, statistics, labelled=labelled, unreadable=len(painter.unreadable)))
+    values = {
+        "schema": SCHEMA,
+        "title": options.title or collection.name,
+        "kind": collection.kind,
+        "digest": collection.digest,
+        **provenance,
+        **numbers(collection, found, choice, gallery["boxes"], statistics),
+    }
+    script = read_text(_PACKAGE, "page.js")
+    page = render(
+        _PACKAGE,
+        "page.html.j2",
+        filters={"thousands": lambda number: f"{number:,}"},
+        page=values,
         short=short,
         colours=painter.colours,
-        facts=[(name, list(lines)) for name, lines in groupby(facts.lines, key=lambda fact: fact.name)],
+        class_totals={each: sum(row["boxes"][each] for row in values["counts"]) for each in painter.colours},
+        facts=[(name, list(lines)) for name, lines in groupby(facts, key=lambda fact: fact.name)],
         gallery=gallery,
         charts={
             "content": content_charts(found),
@@ -91,27 +101,14 @@ def write_report(
             "scores": score_charts(found),
         },
         measured=statistics,
-        class_totals={each: sum(row["boxes"][each] for row in values["counts"]) for each in painter.colours},
-    ).encode("utf-8", "backslashreplace")
-    with output_file(out) as temporary:
-        temporary.write_bytes(page)
-    return Written(out, len(page), short, values)
-
-
-def _render(values: Mapping[str, Any], **parts: Any) -> str:
-    """Return the page's HTML; text from files is escaped, and only the page's own script may run, by its hash."""
-    script = read_text(_PACKAGE, "page.js")
-    return render(
-        _PACKAGE,
-        "page.html.j2",
-        filters={"thousands": lambda number: f"{number:,}"},
-        page=values,
-        style=read_text(_PACKAGE, "page.css"),
-        script=script,
-        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         tags=TAGS,
         of_an_image=BOXES_OF_AN_IMAGE,
         stands_out=STANDS_OUT,
         measured_side=LONGEST_SIDE,
-        **parts,
-    )
+        style=read_text(_PACKAGE, "page.css"),
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    ).encode("utf-8", "backslashreplace")
+    with output_file(out) as temporary:
+        temporary.write_bytes(page)
+    return Written(out, len(page), short, values)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -37,16 +36,11 @@ class Fact(NamedTuple):
     warning: bool = False
 
 
-@dataclass(frozen=True)
-class Facts:
-    """Provenance of a folder."""
-
-    lines: tuple[Fact, ...]
-    values: Mapping[str, Any]  # the same as plain values, `left_out` among them: origin, reason, count, examples
-
-
-def facts_of(collection: Collection) -> Facts:
+def facts_of(collection: Collection) -> tuple[list[Fact], dict[str, Any]]:
     """Read the provenance of a dataset or a translation folder.
+
+    Returns:
+        Its lines, and the same as plain values, `left_out` among them: origin, reason, count, examples.
 
     Raises:
         NirgenError: Its `dataset.json` or manifest can't be read.
@@ -54,12 +48,10 @@ def facts_of(collection: Collection) -> Facts:
     return _of_dataset(collection) if collection.kind == "dataset" else _of_translation(collection)
 
 
-def _of_dataset(collection: Collection) -> Facts:
+def _of_dataset(collection: Collection) -> tuple[list[Fact], dict[str, Any]]:
     values = read_dataset(collection.folder).values
-    generators = [
-        {name: each.get(name) for name in ("origin", "model_id", "licence", "training_pairs")}
-        for each in values.get("generators", ())
-    ]
+    names = ("origin", "model_id", "licence", "training_pairs")
+    generators = [{name: each.get(name) for name in names} for each in values.get("generators", ())]
     policies = {each["origin"]: each.get("policy") for each in values.get("labels", ())}
     by_policy: dict[str, list[str]] = {}
     for origin, policy in policies.items():
@@ -74,39 +66,34 @@ def _of_dataset(collection: Collection) -> Facts:
     lines += [Fact("Licence", f"{each['what']}: {each['licence']}") for each in values.get("licences", ())]
     lines += [Fact("Note", note) for note in values.get("notes", ())]
     lines += [Fact("Written by", f"nirgen {values['nirgen']}"), Fact("Digest", collection.digest)]
-    left_out = [
-        _left_out(each["origin"], each["what"], each["count"], each.get("examples", ()))
-        for each in values.get("left_out", ())
-    ]
-    return Facts(
-        lines=tuple(lines),
-        values={
-            "nirgen": values["nirgen"],
-            "generators": generators,
-            "policies": policies,
-            "leaks": len(values.get("leaks", ())),
-            "curation": values.get("curation"),
-            "licences": values.get("licences", []),
-            "left_out": left_out,
-        },
-    )
+    return lines, {
+        "nirgen": values["nirgen"],
+        "generators": generators,
+        "policies": policies,
+        "leaks": len(values.get("leaks", ())),
+        "curation": values.get("curation"),
+        "licences": values.get("licences", []),
+        "left_out": [
+            _left_out(each["origin"], each["what"], each["count"], each.get("examples", ()))
+            for each in values.get("left_out", ())
+        ],
+    }
 
 
-def _of_translation(collection: Collection) -> Facts:
+def _of_translation(collection: Collection) -> tuple[list[Fact], dict[str, Any]]:
     manifest = read_manifest(collection.folder)
     rows = () if manifest is None else manifest.rows
-    model: Mapping[str, Any] = {} if manifest is None else manifest.model
+    licence = None if manifest is None else manifest.model.get("licence")
     version = "" if manifest is None else manifest.nirgen_version
     failed = [f"{row.source}: {row.error}" for row in rows if row.status == "failed"]
     generators = [
-        {"origin": collection.name, "model_id": model_id, "licence": model.get("licence"), "training_pairs": None}
+        {"origin": collection.name, "model_id": model_id, "licence": licence, "training_pairs": None}
         for model_id in sorted({row.model_id for row in rows})
     ]
-    licence = f"; its licence: {model.get('licence') or 'unknown'}"
-    lines = [_generator(each, licence) for each in generators]
+    lines = [_generator(each, f"; its licence: {licence or 'unknown'}") for each in generators]
     lines += [Fact("Written by", f"nirgen {version}"), Fact("Digest", collection.digest)]
     left_out = [_left_out(collection.name, "failed", len(failed), failed)] if failed else []
-    return Facts(tuple(lines), {"nirgen": version, "generators": generators, "left_out": left_out})
+    return lines, {"nirgen": version, "generators": generators, "left_out": left_out}
 
 
 def _generator(values: Mapping[str, Any], licence: str = "") -> Fact:
@@ -155,11 +142,11 @@ def totals(survey: Survey) -> dict[str, int]:
 
 
 def in_short(
-    collection: Collection, facts: Facts, survey: Survey, statistics: Mapping[bool, Statistics], unreadable: int
+    facts: Sequence[Fact], survey: Survey, statistics: Mapping[bool, Statistics], *, labelled: bool, unreadable: int
 ) -> Iterator[str]:
     """Yield the first sentences of the report: sizes, suspect boxes, missing files, warnings."""
     total = totals(survey)
-    if collection.kind == "dataset":
+    if labelled:
         yield (
             f"{_count(total['boxes'], 'box', 'boxes')} on {_count(total['images'], 'image')}: "
             f"{total['generated']:,} generated, {total['real']:,} real; without labels: {total['empty']:,}."
@@ -170,42 +157,46 @@ def in_short(
     if judged:
         parts = [f"{survey.tags[tag]:,} {tag}" for tag in TAGS if survey.tags[tag]]
         yield f"{_count(judged, 'box', 'boxes')} scored; suspect: {', '.join(parts) or 'none'}."
-    if shared := _shared(statistics):
+    if shared := overlap(statistics):
         yield (
             f"Generated and real NIR share {100 * shared['levels']:.0f} % of their distribution of intensities and "
             f"{100 * shared['slopes']:.0f} % of that of gradients."
         )
-    yield from _missing("NIR", survey.no_nir, "These images have no scores and no pictures here.")
-    yield from _missing("RGB", survey.no_rgb, "Scores that need them are unknown, unless computed before.")
+    for kind, keys, consequence in (
+        ("NIR", survey.no_nir, "These images have no scores and no pictures here."),
+        ("RGB", survey.no_rgb, "Scores that need them are unknown, unless computed before."),
+    ):
+        if keys:
+            names = ", ".join(keys[:EXAMPLES]) + (", ..." if len(keys) > EXAMPLES else "")
+            yield f"{kind} files missing: {len(keys):,} ({names}). {consequence}"
     if unreadable:
         yield f"Unreadable files: of {_count(unreadable, 'image')}."
-    yield from (f"{fact.name}: {fact.text}." for fact in facts.lines if fact.warning)
+    yield from (f"{fact.name}: {fact.text}." for fact in facts if fact.warning)
 
 
 def numbers(
-    title: str,
     collection: Collection,
-    facts: Facts,
     survey: Survey,
     choice: Choice,
-    *,
     boxes: Sequence[Mapping[str, Any]],
     statistics: Mapping[bool, Statistics],
 ) -> dict[str, Any]:
-    """Return the whole report as plain values, without clock, host or absolute path; `boxes` are the worst ones."""
+    """Return counts, scores and choices as plain values, without clock, host or absolute path."""
     badness = badness_of(survey)
+
+    def listed(shown: Sequence[int]) -> list[dict[str, Any]]:
+        return [
+            {"key": survey.frames[at].key, "trouble": _rounded(survey.trouble[at]), "because": reasons(badness, at)}
+            for at in shown
+        ]
+
     return {
-        "schema": SCHEMA,
-        "title": title,
-        "kind": collection.kind,
-        "digest": collection.digest,
-        **facts.values,
         "totals": totals(survey),
         "counts": [
             {
                 "split": place.split or None,
                 "origin": place.origin,
-                "kind": "generated" if place.generated else "real",
+                "kind": _kind(place.generated),
                 "images": tally.images,
                 "empty": tally.empty,
                 "boxes": {category.name: tally.boxes[category.name] for category in collection.categories},
@@ -216,29 +207,18 @@ def numbers(
         "scores": {name: _spread(values) for name, values in survey.scores.items()},
         "fidelity": _spread(survey.boxes.fidelity),
         "tags": {tag: survey.tags[tag] for tag in TAGS},
-        **{
-            f"{name}_images": [
-                {
-                    "key": survey.frames[number].key,
-                    "trouble": _rounded(survey.trouble[number]),
-                    "because": reasons(badness, number),
-                }
-                for number in shown
-            ]
-            for name, shown in (("worst", choice.worst), ("best", choice.best))
-        },
+        "worst_images": listed(choice.worst),
+        "best_images": listed(choice.best),
         "worst_boxes": [
-            {name: _rounded(value) if isinstance(value, float) else value for name, value in card.items()}
+            {name: _rounded(card[name]) for name in ("key", "category", "trouble", "fidelity", "tags")}
             for card in boxes
         ],
-        "compared": [
-            {"key": survey.frames[number].key, "as": list(names)} for number, names in choice.compared.items()
-        ],
+        "compared": [{"key": survey.frames[at].key, "as": [*names]} for at, names in choice.compared.items()],
         "statistics": {
-            "generated" if kind else "real": {"images": each.images} | {n: _rounded(v) for n, v in each.numbers.items()}
+            _kind(kind): {"images": each.images, **{name: _rounded(value) for name, value in each.numbers.items()}}
             for kind, each in statistics.items()
         },
-        "shared": {name: _rounded(share) for name, share in _shared(statistics).items()},
+        "shared": {name: _rounded(share) for name, share in overlap(statistics).items()},
         "missing": {
             kind: {"count": len(keys), "examples": list(keys[:EXAMPLES])}
             for kind, keys in (("nir", survey.no_nir), ("rgb", survey.no_rgb))
@@ -246,12 +226,8 @@ def numbers(
     }
 
 
-def _shared(statistics: Mapping[bool, Statistics]) -> dict[str, float]:
-    """Return the overlap of the distributions of both kinds; empty if there is only one."""
-    if len(statistics) < 2:
-        return {}
-    one, other = statistics[True], statistics[False]
-    return {"levels": overlap(one.levels, other.levels), "slopes": overlap(one.slopes, other.slopes)}
+def _kind(generated: bool) -> str:
+    return "generated" if generated else "real"
 
 
 def _spread(values: NDArray[np.float32]) -> dict[str, Any]:
@@ -259,18 +235,13 @@ def _spread(values: NDArray[np.float32]) -> dict[str, Any]:
     known = values[~np.isnan(values)]
     if not len(known):
         return {"known": 0}
-    low, middle, high = (_rounded(each) for each in np.percentile(known, (5, 50, 95)))
+    low, middle, high = map(_rounded, np.percentile(known, (5, 50, 95)))
     return {"known": len(known), "p5": low, "median": middle, "p95": high}
 
 
-def _rounded(value: float) -> float:
-    return float(f"{float(value):.4g}")
-
-
-def _missing(kind: str, keys: Sequence[str], consequence: str) -> Iterator[str]:
-    if keys:
-        names = ", ".join(keys[:EXAMPLES]) + (", ..." if len(keys) > EXAMPLES else "")
-        yield f"{kind} files missing: {len(keys):,} ({names}). {consequence}"
+def _rounded(value: Any) -> Any:
+    """Return a float with four digits; any other value as it is."""
+    return float(f"{value:.4g}") if isinstance(value, (float, np.floating)) else value
 
 
 def _count(number: int, one: str, many: str = "") -> str:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from array import array
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from nirgen import images
 from nirgen.errors import ImageError
+from nirgen.progress import in_threads
 from nirgen.scores import IMAGE_SCORES
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
 
 
 _EVERY = 100  # images between two calls of the progress callback
-_NAN = float("nan")
+_SPLITS = {"train": 0, "val": 1, "test": 2}
 
 
 class Place(NamedTuple):
@@ -54,11 +55,10 @@ class Frame:
     """The attributes of an image by which images are chosen for the report."""
 
     key: str
-    place: Place
+    generated: bool
     night: bool
     classes: frozenset[str]
     sequence: str | None
-    rgb_sha256: str | None  # of its RGB image, as recorded
     has_nir: bool  # its file exists
     has_rgb: bool  # the file of its RGB image exists
 
@@ -95,23 +95,16 @@ class Survey:
     @property
     def generated(self) -> NDArray[np.bool_]:
         """True for each of `frames` that was translated from RGB."""
-        return np.fromiter((frame.place.generated for frame in self.frames), bool, len(self.frames))
+        return np.array([frame.generated for frame in self.frames], bool)
 
 
 def survey(collection: Collection, scores: Scores, sampled: int, report: Progress | None = None) -> Survey:
-    """Read all images' entries and scores, and no pixels.
-
-    Args:
-        collection: The images.
-        scores: Of the images.
-        sampled: Images of each kind to measure, at most.
-        report: Progress callback.
-    """
+    """Read all images' entries and scores, and no pixels; choose up to `sampled` images of each kind to measure."""
     tallies: dict[Place, Tally] = {}
     frames: list[Frame] = []
     of_images = {name: array("f") for name in sorted(IMAGE_SCORES)}
-    types = {"frame": "i", "number": "i", "side": "f", "fidelity": "f", "trouble": "f"}
-    boxes: dict[str, array[Any]] = {name: array(code) for name, code in types.items()}
+    boxes = BoxTable(*(array(code) for code in "iifff"))  # type: ignore[arg-type]
+    columns: list[array[Any]] = list(vars(boxes).values())
     tags: Counter[str] = Counter()
     no_rgb: list[str] = []
     files: dict[bool, list[tuple[bytes, Path]]] = {True: [], False: []}
@@ -121,31 +114,33 @@ def survey(collection: Collection, scores: Scores, sampled: int, report: Progres
             column.append(_or_nan(scored.image[name]))
         drawn = [(number, box) for number, box in enumerate(item.boxes) if not box.ignored]
         for number, box in drawn:
-            boxes["frame"].append(len(frames))
-            boxes["number"].append(number)
-            boxes["side"].append(max(0.0, box.bbox[2] * box.bbox[3]) ** 0.5)
-            boxes["fidelity"].append(_or_nan(scored.boxes[number].fidelity))
-            boxes["trouble"].append(_or_nan(scored.boxes[number].trouble))
-            tags.update(scored.boxes[number].tags)
-        place = Place(item.split or "", item.origin, item.generated)
-        tally = tallies.setdefault(place, Tally())
+            side = max(0.0, box.bbox[2] * box.bbox[3]) ** 0.5
+            of_box = scored.boxes[number]
+            row = (len(frames), number, side, _or_nan(of_box.fidelity), _or_nan(of_box.trouble))
+            for column, value in zip(columns, row, strict=True):
+                column.append(value)
+            tags.update(of_box.tags)
+        classes = [box.category for _, box in drawn]
+        tally = tallies.setdefault(Place(item.split or "", item.origin, item.generated), Tally())
         tally.images += 1
         tally.empty += not item.boxes
-        tally.boxes.update(box.category for _, box in drawn)
+        tally.boxes.update(classes)
         tally.ignored += len(item.boxes) - len(drawn)
-        frames.append(_frame(item, place, frozenset(box.category for _, box in drawn)))
-        if frames[-1].has_nir:
+        has_nir, has_rgb = item.path.is_file(), item.rgb is not None
+        kind, night = item.generated, is_night(item)
+        frames.append(Frame(item.key, kind, night, frozenset(classes), item.sequence, has_nir, has_rgb))
+        if has_nir:
             digest = hashlib.sha256(item.key.encode("utf-8", "surrogatepass")).digest()
-            files[item.generated].append((digest, item.path))
-        if item.rgb_name is not None and item.rgb is None:
+            files[kind].append((digest, item.path))
+        if item.rgb_name is not None and not has_rgb:
             no_rgb.append(item.key)
         if report is not None and (done % _EVERY == 0 or done == collection.count):
             report("read", done, collection.count)
     return Survey(
         frames=tuple(frames),
-        tallies=dict(sorted(tallies.items(), key=lambda entry: _order(entry[0]))),
+        tallies=dict(sorted(tallies.items(), key=lambda entry: (_SPLITS.get(entry[0].split, 3), entry[0][1:]))),
         scores={name: np.asarray(column, np.float32) for name, column in of_images.items()},
-        boxes=BoxTable(**{name: np.asarray(column) for name, column in boxes.items()}),
+        boxes=BoxTable(*map(np.asarray, columns)),
         tags=tags,
         samples={kind: tuple(path for _, path in sorted(each)[:sampled]) for kind, each in files.items()},
         no_nir=tuple(frame.key for frame in frames if not frame.has_nir),
@@ -158,33 +153,13 @@ def is_night(item: Image) -> bool:
     return "night" in item.attributes.get("timeofday", "").lower()
 
 
-def _frame(item: Image, place: Place, classes: frozenset[str]) -> Frame:
-    return Frame(
-        key=item.key,
-        place=place,
-        night=is_night(item),
-        classes=classes,
-        sequence=item.sequence,
-        rgb_sha256=item.rgb_sha256,
-        has_nir=item.path.is_file(),
-        has_rgb=item.rgb is not None,
-    )
-
-
 def _or_nan(value: float | None) -> float:
-    return _NAN if value is None else value
-
-
-def _order(place: Place) -> tuple[int, str, bool]:
-    usual = {"train": 0, "val": 1, "test": 2}
-    return usual.get(place.split, 3), place.origin, place.generated
+    return math.nan if value is None else value
 
 
 LONGEST_SIDE = 512  # pixels, to which images are reduced before they are measured
 LEVELS = np.linspace(0, 256, 65)  # edges of the bins of intensities, in grey levels
 SLOPES = np.geomspace(1, 128, 22)  # of gradients, in grey levels a pixel; values beyond count in the outermost bins
-THREADS = 2
-_AHEAD = 16  # images given to the threads at once, which bounds memory
 
 
 @dataclass(frozen=True)
@@ -202,8 +177,7 @@ class Statistics:
 def measure(grey: NDArray[np.uint8]) -> Statistics:
     """Measure an image: (H, W), at least 2 pixels a side."""
     values = grey.astype(np.float32)
-    down, right = np.gradient(values)
-    slopes = np.hypot(down, right).ravel()
+    slopes = np.hypot(*np.gradient(values)).ravel()
     levels, _ = np.histogram(values, LEVELS)
     steep, _ = np.histogram(slopes.clip(SLOPES[0], SLOPES[-1]), SLOPES)
     numbers = {
@@ -217,27 +191,13 @@ def measure(grey: NDArray[np.uint8]) -> Statistics:
 
 
 def measure_files(samples: Mapping[bool, Sequence[Path]], report: Progress | None = None) -> dict[bool, Statistics]:
-    """Measure files of both kinds.
-
-    Args:
-        samples: Files by `generated`.
-        report: Progress callback.
-
-    Returns:
-        By `generated`; a kind without any readable file is absent.
-    """
-    total = sum(map(len, samples.values()))
+    """Measure files of both kinds, given by `generated`; a kind without any readable file is absent."""
+    files = [(kind, path) for kind, paths in samples.items() for path in paths]
     found: dict[bool, list[Statistics]] = {}
-    done = 0
-    with ThreadPoolExecutor(THREADS) as threads:
-        for kind, paths in samples.items():
-            for start in range(0, len(paths), _AHEAD):
-                for measured in threads.map(_measure_file, paths[start : start + _AHEAD]):
-                    done += 1
-                    if report is not None:
-                        report("measure", done, total)
-                    if measured is not None:
-                        found.setdefault(kind, []).append(measured)
+    measured = in_threads(_measure_file, [path for _, path in files], "measure", report)
+    for (kind, _), one in zip(files, measured, strict=True):
+        if one is not None:
+            found.setdefault(kind, []).append(one)
     return {
         kind: Statistics(
             images=len(each),
@@ -249,16 +209,6 @@ def measure_files(samples: Mapping[bool, Sequence[Path]], report: Progress | Non
     }
 
 
-def overlap(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
-    """Return the share that two distributions have in common, in [0, 1].
-
-    Example:
-        >>> overlap(np.array([0.5, 0.5, 0.0]), np.array([0.0, 0.5, 0.5]))
-        0.5
-    """
-    return float(np.minimum(one, other).sum())
-
-
 def _measure_file(path: Path) -> Statistics | None:
     try:
         grey = images.to_grey(images.read(path))
@@ -268,3 +218,12 @@ def _measure_file(path: Path) -> Statistics | None:
         return None
     scale = min(1, LONGEST_SIDE / max(grey.shape))
     return measure(images.resize(grey, (max(2, round(grey.shape[0] * scale)), max(2, round(grey.shape[1] * scale)))))
+
+
+def overlap(statistics: Mapping[bool, Statistics]) -> dict[str, float]:
+    """Return the share in [0, 1] that both kinds have in common of `levels` and of `slopes`; empty for one kind."""
+    if len(statistics) < 2:
+        return {}
+    one, other = statistics[True], statistics[False]
+    pairs = {"levels": (one.levels, other.levels), "slopes": (one.slopes, other.slopes)}
+    return {name: float(np.minimum(*pair).sum()) for name, pair in pairs.items()}

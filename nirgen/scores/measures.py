@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -79,19 +79,15 @@ class Measured:
 
 def measure_image(planes: Planes) -> ImageMeasures:
     """Measure an image of at least `planes.SMALLEST_SIDE` pixels a side."""
-    nir, rgb = planes.nir, planes.rgb
-    structure, sharpness, contrast = _beside_rgb(planes) if rgb is not None else (None, *_alone(nir))
-    of_rgb = 0.0 if rgb is None else rgb.noise
-    banding = _banding(nir.levels)
-    if rgb is not None:
-        banding = max(0.0, banding - planes.gain * _banding(rgb.levels))
+    nir, rgb, gain = planes.nir, planes.rgb, planes.gain
+    structure, sharpness, contrast = (None, *_alone(nir)) if rgb is None else _beside_rgb(planes)
     return ImageMeasures(
         structure=structure,
         sharpness=sharpness,
         contrast=contrast,
         clipping=_clipping(nir.levels, None if rgb is None else rgb.levels),
-        noise=max(0.0, nir.noise - planes.gain * of_rgb),
-        banding=banding,
+        noise=nir.noise if rgb is None else max(0.0, nir.noise - gain * rgb.noise),
+        banding=_banding(nir.levels) if rgb is None else max(0.0, _banding(nir.levels) - gain * _banding(rgb.levels)),
         statistics=_statistics(nir),
     )
 
@@ -108,18 +104,13 @@ def _beside_rgb(planes: Planes) -> tuple[float | None, float | None, float | Non
         return None, None, None
     floor_nir = floor * gain**2
     agreement = (aligned + floor * gain) / np.sqrt((fine_nir + floor_nir) * (fine_rgb + floor))
-    detail = _log_ratio(fine_nir, fine_rgb, floor) - _log_ratio(coarse_nir, coarse_rgb, floor)
-    deviations = np.log((_deviations(nir) + LEVEL_FLOOR / 2) / (_deviations(rgb) + LEVEL_FLOOR))
-    return (
-        float(np.average(agreement, weights=weights)),
-        float(np.exp(np.average(detail, weights=weights))),
-        float(np.exp(np.average(deviations, weights=weights))),
+    fine, coarse = (
+        0.5 * np.log((one + floor / 4) / (other + floor))
+        for one, other in ((fine_nir, fine_rgb), (coarse_nir, coarse_rgb))
     )
-
-
-def _log_ratio(nir: Map, rgb: Map, floor: float) -> NDArray[np.float64]:
-    ratio: NDArray[np.float64] = 0.5 * np.log((nir + floor / 4) / (rgb + floor))
-    return ratio
+    deviations = np.log((_deviations(nir) + LEVEL_FLOOR / 2) / (_deviations(rgb) + LEVEL_FLOOR))
+    structure, detail, contrast = (np.average(each, weights=weights) for each in (agreement, fine - coarse, deviations))
+    return float(structure), float(np.exp(detail)), float(np.exp(contrast))
 
 
 def _alone(nir: Plane) -> tuple[float | None, float | None]:
@@ -146,7 +137,13 @@ def _clipping(nir: NDArray[np.uint8], rgb: NDArray[np.uint8] | None) -> float:
 
 
 def _banding(levels: NDArray[np.uint8]) -> float:
-    return max(_stripes(levels), _stripes(levels.T)) + _gaps(levels)
+    """Return the strength of stripes plus gaps.
+
+    Gaps are the mean number of unused grey levels between two used ones, from the 5th to the 95th percentile.
+    """
+    counts, (first, last) = _counts(levels)
+    used = int(np.count_nonzero(counts[first : last + 1] > counts.sum() * 1e-5))
+    return max(_stripes(levels), _stripes(levels.T)) + ((last - first + 1) / max(used, 1) - 1)
 
 
 def _stripes(levels: NDArray[np.uint8]) -> float:
@@ -154,13 +151,6 @@ def _stripes(levels: NDArray[np.uint8]) -> float:
     sampled = levels[:, :: max(1, levels.shape[1] // SAMPLES)].astype(np.int16)
     bent = np.median(2 * sampled[1:-1] - sampled[2:] - sampled[:-2], axis=1) / 2
     return float(np.abs(bent).mean())
-
-
-def _gaps(levels: NDArray[np.uint8]) -> float:
-    """Return the mean number of unused grey levels between two used ones, from the 5th to the 95th percentile."""
-    counts, (first, last) = _counts(levels)
-    used = int(np.count_nonzero(counts[first : last + 1] > counts.sum() * 1e-5))
-    return (last - first + 1) / max(used, 1) - 1
 
 
 def _counts(levels: NDArray[np.uint8]) -> tuple[NDArray[np.int64], tuple[int, int]]:
@@ -192,33 +182,21 @@ def measure_box(planes: Planes, box: Box) -> BoxMeasures | None:
     if planes.rgb is None or planes.along is None or planes.aligned is None or box.ignored or side < SMALLEST_BOX:
         return None
     inside, around = planes.window(box.bbox), planes.window(box.bbox, max(2.0, MARGIN * side) / planes.scale)
-    nir, rgb = (_Strengths.of(plane, inside, around) for plane in (planes.nir, planes.rgb))
     floor, gain = planes.floor, planes.gain
-    norm = float(np.sqrt((nir.fine + floor * gain**2) * (rgb.fine + floor)))
-    fine = 0.5 * np.log((nir.fine + floor * gain**2) / (rgb.fine + floor))
-    coarse = 0.5 * np.log((nir.coarse + floor * gain**2) / (rgb.coarse + floor))
+    floor_nir, both = floor * gain**2, (planes.nir, planes.rgb)
+    fine_nir, fine_rgb = (float(plane.fine[inside].mean()) for plane in both)
+    coarse_nir, coarse_rgb = (float(plane.coarse[inside].mean()) for plane in both)
+    deviation_nir, deviation_rgb = (float(plane.halved[around].std()) for plane in both)
+    norm = float(np.sqrt((fine_nir + floor_nir) * (fine_rgb + floor)))
+    fine = 0.5 * np.log((fine_nir + floor_nir) / (fine_rgb + floor))
+    coarse = 0.5 * np.log((coarse_nir + floor_nir) / (coarse_rgb + floor))
     return BoxMeasures(
         agreement=(float(planes.aligned[inside].mean()) + floor * gain) / norm,
         polarity=(float(planes.along[inside].mean()) + floor * gain) / norm,
         energy=float(fine),
         detail=float(fine - coarse),
-        contrast=float(np.log((nir.deviation + LEVEL_FLOOR * gain) / (rgb.deviation + LEVEL_FLOOR))),
+        contrast=float(np.log((deviation_nir + LEVEL_FLOOR * gain) / (deviation_rgb + LEVEL_FLOOR))),
     )
-
-
-@dataclass(frozen=True, slots=True)
-class _Strengths:
-    fine: float  # mean squared gradient
-    coarse: float
-    deviation: float  # of the levels
-
-    @classmethod
-    def of(cls, plane: Plane, inside: tuple[slice, slice], around: tuple[slice, slice]) -> Self:
-        return cls(
-            float(plane.fine[inside].mean()),
-            float(plane.coarse[inside].mean()),
-            float(plane.halved[around].std()),
-        )
 
 
 def basis_of(item: Image, *, with_rgb: bool) -> str:
@@ -231,22 +209,17 @@ def basis_of(item: Image, *, with_rgb: bool) -> str:
 
 def measure(item: Image) -> Measured:
     """Measure an item; a problem with its files becomes its note."""
-    nothing = Measured(
-        key=item.key,
-        basis=basis_of(item, with_rgb=False),
-        generated=item.generated,
-        beside_rgb=False,
-        note="",
-        image=None,
-        boxes=(None,) * len(item.boxes),
-    )
+    unknown = (None,) * len(item.boxes)
+    nothing = Measured(item.key, basis_of(item, with_rgb=False), item.generated, False, "", None, unknown)
     nir, note = _read(item.path, item.sha256, "NIR")
     if nir is None:
         return replace(nothing, note=note)
     if min(nir.shape[:2]) < SMALLEST_SIDE:
         return nothing
     rgb, of_rgb = (None, "") if item.rgb is None else _read(item.rgb, item.rgb_sha256, "RGB")
-    planes = Planes.of(nir[..., 0] if _is_grey(nir) else images.to_grey(nir), rgb)
+    sample = nir[::4, ::4]
+    grey = bool((sample == sample[..., :1]).all())
+    planes = Planes.of(nir[..., 0] if grey else images.to_grey(nir), rgb)
     return replace(
         nothing,
         basis=basis_of(item, with_rgb=rgb is not None),
@@ -270,9 +243,3 @@ def _read(path: Path, sha256: str | None, what: str) -> tuple[NDArray[np.uint8] 
         return pixels, ""
     note = f"{what} image changed"
     return (None if what == "RGB" else pixels), note
-
-
-def _is_grey(pixels: NDArray[np.uint8]) -> bool:
-    """Return True if the channels of a sample of the pixels are equal."""
-    sample = pixels[::4, ::4]
-    return bool((sample == sample[..., :1]).all())

@@ -67,22 +67,17 @@ class Planes:
 
     @classmethod
     def of(cls, nir: NDArray[np.uint8], rgb: NDArray[np.uint8] | None) -> Self:
-        """Compute the maps of a pair.
-
-        Args:
-            nir: (H, W) uint8, each side at least `SMALLEST_SIDE`.
-            rgb: (h, w, 3) uint8, resized to the NIR image's size; or None.
-        """
+        """Compute the maps of an (H, W) uint8 image of at least `SMALLEST_SIDE` a side, and of RGB of any size."""
         height, width = nir.shape
         divisor = -(-max(height, width) // LONGEST_SIDE)
         size = (height // divisor, width // divisor)
         nir = images.resize(nir, size, resample="bilinear")
         if rgb is None:
-            (fine,) = _joined(map(_energy, _gradients(nir)))
+            fine = np.concatenate([_halve(across * across + down * down) for across, down in _gradients(nir)])
             return cls(Plane.of(nir, fine), None, None, None, 1 / divisor)
         luma = _luma(images.resize(rgb, size, resample="bilinear"))
-        strips = (_compare(*both) for both in zip(_gradients(nir), _gradients(luma), strict=True))
-        fine_nir, fine_rgb, along, aligned = _joined(strips)
+        strips = map(_compare, _gradients(nir), _gradients(luma))
+        fine_nir, fine_rgb, along, aligned = map(np.concatenate, zip(*strips, strict=True))
         seen, source = Plane.of(nir, fine_nir), Plane.of(luma, fine_rgb)
         floor = max(FLOOR, 2 * NOISE_IN_GRADIENT * source.noise**2)
         gain = float(np.sqrt((seen.fine.mean() + floor) / (source.fine.mean() + floor)))
@@ -100,9 +95,7 @@ class Planes:
     def window(self, bbox: Sequence[float], margin: float = 0.0) -> tuple[slice, slice]:
         """Return the rows and columns of the maps that a box covers; empty slices outside of the image.
 
-        Args:
-            bbox: COCO xywh in pixels of the image.
-            margin: Pixels of the image that the box is enlarged by on each side.
+        The box is COCO xywh; it and the margin, which it is enlarged by on each side, are in pixels of the image.
         """
         height, width = self.nir.halved.shape
         x, y, w, h = bbox
@@ -113,12 +106,7 @@ class Planes:
 
 
 def tile_means(values: Map, side: int) -> Map:
-    """Return the means over squares: (H, W) -> (H // side, W // side); the rest at the right and below is left out.
-
-    Example:
-        >>> tile_means(np.arange(8, dtype=np.float32).reshape(2, 4), 2).tolist()
-        [[2.5, 4.5]]
-    """
+    """Return the means over squares: (H, W) -> (H // side, W // side); the rest at the right and below is left out."""
     rows, columns = values.shape[0] // side, values.shape[1] // side
     cut = values[: rows * side, : columns * side].reshape(rows, side, columns * side)
     means: Map = cut.sum(axis=1).reshape(rows, columns, side).sum(axis=2) / np.float32(side * side)
@@ -130,8 +118,7 @@ def _luma(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     summed = np.add(rgb[..., 0], rgb[..., 2], dtype=np.uint16)
     summed += rgb[..., 1]
     summed += rgb[..., 1]
-    summed >>= 2
-    return summed.astype(np.uint8)
+    return (summed >> 2).astype(np.uint8)
 
 
 def _gradients(levels: NDArray[np.uint8]) -> Iterator[tuple[Map, Map]]:
@@ -149,11 +136,6 @@ def _gradients(levels: NDArray[np.uint8]) -> Iterator[tuple[Map, Map]]:
         yield across, down
 
 
-def _energy(gradient: tuple[Map, Map]) -> tuple[Map]:
-    across, down = gradient
-    return (_halve(across * across + down * down),)
-
-
 def _compare(nir: tuple[Map, Map], rgb: tuple[Map, Map]) -> tuple[Map, Map, Map, Map]:
     """Return a strip of `Plane.fine` of both images, of `Planes.along` and of `Planes.aligned`."""
     fine_nir, fine_rgb = (across * across + down * down for across, down in (nir, rgb))
@@ -161,10 +143,6 @@ def _compare(nir: tuple[Map, Map], rgb: tuple[Map, Map]) -> tuple[Map, Map, Map,
     lengths = np.sqrt(fine_nir * fine_rgb)
     aligned = 2 * along * along / (lengths + np.float32(1e-3)) - lengths
     return _halve(fine_nir), _halve(fine_rgb), _halve(along), _halve(aligned)
-
-
-def _joined(strips: Iterator[tuple[Map, ...]]) -> list[Map]:
-    return [np.concatenate(parts) for parts in zip(*strips, strict=True)]
 
 
 def _halve(values: NDArray[np.uint8] | Map) -> Map:

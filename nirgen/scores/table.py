@@ -21,9 +21,9 @@ from nirgen.scores.trouble import (
     box_excesses,
     box_fidelity,
     box_tags,
-    box_trouble,
     image_trouble,
     realism,
+    to_trouble,
 )
 from nirgen.translate.options import processors
 
@@ -57,11 +57,6 @@ _COLUMNS = pa.schema(
         pa.field("boxes", pa.list_(pa.struct({"key": pa.string()} | dict.fromkeys(BOX_MEASURES, pa.float32()))), False),
     ]
 )
-
-
-def empty_rows() -> pa.Table:
-    """Return the table of no measured items."""
-    return _COLUMNS.empty_table()
 
 
 def to_rows(measured: Sequence[tuple[Image, Measured]]) -> pa.Table:
@@ -112,9 +107,8 @@ def write_scores(folder: Path, table: pa.Table) -> None:
 
 def read_table(folder: Path) -> pa.Table | None:
     """Read the scores of a folder; None if they are missing, damaged or of another schema."""
-    path = folder / SCORES
     try:
-        table = pq.read_table(path, partitioning=None, memory_map=False)
+        table = pq.read_table(folder / SCORES, partitioning=None, memory_map=False)
         if (table.schema.metadata or {}).get(b"nirgen.schema") != str(SCHEMA).encode():
             return None
         measured_rows(table)
@@ -132,7 +126,7 @@ def _finish_boxes(rows: pa.Table, generated: NDArray[np.bool_]) -> pa.ListArray:
     measures = {name: _numbers(values.field(name))[judged] for name in BOX_MEASURES}
     excesses = box_excesses(measures, groups)
     fidelity, trouble = np.full((2, len(values)), np.nan)
-    fidelity[judged], trouble[judged] = box_fidelity(measures), box_trouble(excesses)
+    fidelity[judged], trouble[judged] = box_fidelity(measures), to_trouble(excesses.values())
     tags: list[list[str]] = [[] for _ in range(len(values))]
     for position, found in zip(np.flatnonzero(judged), box_tags(measures, excesses), strict=True):
         tags[position] = list(found)
@@ -170,12 +164,7 @@ def _column(values: NDArray[np.float64]) -> pa.Array:
 
 
 class Scores:
-    """The scores of a collection.
-
-    Args:
-        table: Made by `finish`.
-        measured: Number of images that were measured anew.
-    """
+    """The scores of a collection, from a table of `finish`; `measured` images were measured anew."""
 
     def __init__(self, table: pa.Table, measured: int = 0) -> None:
         self.measured = measured
@@ -188,21 +177,21 @@ class Scores:
     def read(cls, folder: Path) -> Self:
         """Read the scores of a folder; missing ones are None."""
         table = read_table(folder)
-        return cls(finish(empty_rows()) if table is None else table)
+        return cls(finish(_COLUMNS.empty_table()) if table is None else table)
 
     def of(self, item: Image) -> ItemScores:
         """Return the scores of an image and its boxes; None if unknown."""
         position = self._positions.get(item.key)
         if position is None:
             return ItemScores(dict.fromkeys(IMAGE_SCORES), (BoxScores(),) * len(item.boxes))
-        row = self._row(position)
-        known = {box["key"]: box for box in row["boxes"]}
-        boxes = (known.get(box.key) for box in item.boxes)
+        if not self._first <= position < self._first + len(self._rows):  # items are asked for in order
+            self._first = position // _ROWS_AT_ONCE * _ROWS_AT_ONCE
+            self._rows = self._table.slice(self._first, _ROWS_AT_ONCE).to_pylist()
+        row = self._rows[position - self._first]
+        known = {box["key"]: BoxScores(box["fidelity"], box["trouble"], tuple(box["tags"])) for box in row["boxes"]}
         return ItemScores(
             image={name: row[name] for name in IMAGE_SCORES},
-            boxes=tuple(
-                BoxScores(box["fidelity"], box["trouble"], tuple(box["tags"])) if box else BoxScores() for box in boxes
-            ),
+            boxes=tuple(known.get(box.key, BoxScores()) for box in item.boxes),
             note=row["note"],
         )
 
@@ -214,40 +203,24 @@ class Scores:
         """Return (key, trouble) of the boxes, the worst first, then by key."""
         return _worst_first(pa.Table.from_struct_array(self._table["boxes"].combine_chunks().flatten()))
 
-    def _row(self, position: int) -> dict[str, Any]:
-        """Return a row; its neighbours are converted with it, since items are asked for in order."""
-        if not self._first <= position < self._first + len(self._rows):
-            self._first = position // _ROWS_AT_ONCE * _ROWS_AT_ONCE
-            self._rows = self._table.slice(self._first, _ROWS_AT_ONCE).to_pylist()
-        return self._rows[position - self._first]
-
 
 def score(collection: Collection, report: Progress | None = None, workers: int | None = None) -> Scores:
-    """Score the images of a collection and their boxes.
+    """Score the images of a collection and their boxes in threads, by default one for each core.
 
     `scores.parquet` in the collection's folder keeps them; only missing images, and those whose files or boxes have
     changed, are measured. An interruption keeps the work done. Scores relative to an RGB image stay when it is gone.
-
-    Args:
-        collection: The collection.
-        report: Progress callback.
-        workers: Number of threads; one for each core by default.
-
-    Raises:
-        NirgenError: The collection can't be read, or the scores can't be written.
     """
     work = _Work(collection)
     workers = workers or processors()
+    threads = ThreadPoolExecutor(workers)
     try:
-        with ThreadPoolExecutor(workers) as threads:
-            try:
-                for done, (item, found) in enumerate(_in_order(threads, collection, work, workers), start=1):
-                    work.add(item, found)
-                    if report is not None:
-                        report("score", done, collection.count)
-            except BaseException:
-                threads.shutdown(cancel_futures=True)
-                raise
+        try:
+            for done, (item, found) in enumerate(_in_order(threads, collection, work, workers), start=1):
+                work.add(item, found)
+                if report is not None:
+                    report("score", done, collection.count)
+        finally:
+            threads.shutdown(cancel_futures=True)
     except BaseException:
         work.save(ended=False)
         raise
@@ -260,7 +233,7 @@ class _Work:
     def __init__(self, collection: Collection) -> None:
         self._folder = collection.folder
         self._table = read_table(collection.folder)
-        self._known = finish(empty_rows()) if self._table is None else self._table
+        self._known = finish(_COLUMNS.empty_table()) if self._table is None else self._table
         columns = (self._known[name].to_pylist() for name in ("key", "basis", "note"))
         self._rows = {key: (place, basis, note) for place, (key, basis, note) in enumerate(zip(*columns, strict=True))}
         self._states = np.zeros(len(self._known), np.int8)  # 0 unseen, 1 keep, -1 measure anew

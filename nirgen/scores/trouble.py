@@ -10,7 +10,7 @@ import numpy as np
 from nirgen.scores.measures import BOX_MEASURES
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Mapping
 
     from numpy.typing import NDArray
 
@@ -80,12 +80,12 @@ def excess(values: Column, groups: NDArray[np.int64], ordinary: Ordinary) -> Col
     """Return by how many scales values are worse than the centre of their group.
 
     Centre and scale are the group's median, and its distance to the worst sixth; the fewer values it has, the more
-    they are drawn to `ordinary`.
+    they are drawn to `ordinary`, the measure's distribution elsewhere.
 
     Args:
         values: (M,), high is bad; NaN if missing.
         groups: (M,).
-        ordinary: The measure's distribution elsewhere.
+        ordinary: Of the measure.
 
     Returns:
         (M,), at least 0; 0 for missing values.
@@ -104,7 +104,7 @@ def excess(values: Column, groups: NDArray[np.int64], ordinary: Ordinary) -> Col
     return found
 
 
-def to_trouble(excesses: Sequence[Column]) -> Column:
+def to_trouble(excesses: Iterable[Column]) -> Column:
     """Join the excesses of several measures, (M,) each: `1 - exp(-s / (2 * ALARMING**2))`, s the sum of squares."""
     squares = np.sum([each**2 for each in excesses], axis=0)
     trouble: Column = 1 - np.exp(-squares / (2 * ALARMING**2))
@@ -130,11 +130,7 @@ _SPREAD = 1.4826  # standard deviation of a normal distribution by its median ab
 
 
 def realism(statistics: NDArray[np.float64], real: NDArray[np.bool_]) -> Column:
-    """Return the distance of the statistics of images from those of the real ones.
-
-    Args:
-        statistics: (N, S), NaN if missing.
-        real: (N,), True for real images.
+    """Return the distance of the statistics of images, (N, S) with NaN for missing ones, from those of the `real` ones.
 
     Returns:
         (N,), root mean square of the distances from the median, in robust standard deviations; NaN without statistics,
@@ -151,14 +147,9 @@ def realism(statistics: NDArray[np.float64], real: NDArray[np.bool_]) -> Column:
 
 
 def image_trouble(scores: Mapping[str, Column], groups: NDArray[np.int64]) -> Column:
-    """Return the trouble of images.
+    """Return the trouble of images, each compared with its group: (N,) in [0, 1]; NaN for an image without scores.
 
-    Args:
-        scores: (N,) of each of `IMAGE_ORDINARY`; NaN if missing.
-        groups: (N,); images of one group are compared with each other.
-
-    Returns:
-        (N,) in [0, 1], 1 worst; NaN for an image without scores.
+    `scores` are (N,) of each of `IMAGE_ORDINARY`, NaN if missing.
     """
     excesses = [excess(_scaled(name, scores[name]), groups, ordinary) for name, ordinary in IMAGE_ORDINARY.items()]
     none = np.all([~np.isfinite(scores[name]) for name in IMAGE_ORDINARY], axis=0)
@@ -171,16 +162,9 @@ def _scaled(name: str, values: Column) -> Column:
         return -np.arctanh(np.clip(values, -0.995, 0.995))
     if name in {"sharpness", "contrast"}:
         return -np.log(np.maximum(values, 0.01))
-    scaled: Column = np.log(values + _OFFSETS[name])
+    offsets = {"clipping": 0.005, "noise": 0.5, "banding": 0.3, "realism": 0.5}  # of scores that may be 0
+    scaled: Column = np.log(values + offsets[name])
     return scaled
-
-
-_OFFSETS = {
-    "clipping": 0.005,
-    "noise": 0.5,
-    "banding": 0.3,
-    "realism": 0.5,
-}  # of scores that may be 0
 
 
 # of boxes in 154 photographs of real NIR with RGB, two random places each; negated, so that high is bad
@@ -205,43 +189,26 @@ def box_fidelity(measures: Mapping[str, Column]) -> Column:
     real NIR and at most 1.
     """
     agreement = np.clip(measures["agreement"] / WHOLE_AGREEMENT, 0, 1)
-    shares = (
-        np.exp(measures["energy"]) / WHOLE_ENERGY,
-        np.exp(measures["detail"]) / WHOLE_DETAIL,
-        np.exp(measures["contrast"]) / WHOLE_CONTRAST,
-    )
-    fidelity: Column = agreement * np.clip(np.minimum.reduce(shares), 0, 1)
+    whole = {"energy": WHOLE_ENERGY, "detail": WHOLE_DETAIL, "contrast": WHOLE_CONTRAST}
+    worst = np.minimum.reduce([np.exp(measures[name]) / value for name, value in whole.items()])
+    fidelity: Column = agreement * np.clip(worst, 0, 1)
     return fidelity
 
 
 def box_excesses(measures: Mapping[str, Column], groups: NDArray[np.int64]) -> dict[str, Column]:
     """Return the `excess` of each of `BOX_MEASURES`, (M,) each; boxes of one group are compared with each other."""
-    return {name: excess(-_spread(name, measures[name]), groups, BOX_ORDINARY[name]) for name in BOX_MEASURES}
-
-
-def box_trouble(excesses: Mapping[str, Column]) -> Column:
-    """Return the trouble of boxes, (M,) in [0, 1], from what `box_excesses` gave."""
-    return to_trouble(list(excesses.values()))
+    low = {name: -measures[name] for name in BOX_MEASURES}
+    for name in ("agreement", "polarity"):  # Fisher's transformation of correlations
+        low[name] = -np.arctanh(np.clip(measures[name], -0.995, 0.995))
+    return {name: excess(values, groups, BOX_ORDINARY[name]) for name, values in low.items()}
 
 
 def box_tags(measures: Mapping[str, Column], excesses: Mapping[str, Column]) -> list[tuple[Tag, ...]]:
     """Return the tags of each of M boxes, sorted, from their measures and `box_excesses`."""
-    suspicious = box_trouble(excesses) >= SUSPICIOUS
+    suspicious = to_trouble(excesses.values()) >= SUSPICIOUS
     extreme = {name: suspicious & (values >= EXTREME) for name, values in excesses.items()}
     vanished = suspicious & (measures["agreement"] < np.where(extreme["energy"], 0.5, 0.3))
     smeared = extreme["detail"] & (measures["detail"] < -0.15) & ~vanished
     faint = (extreme["energy"] | extreme["contrast"]) & (measures["contrast"] < -0.7) & ~vanished
-    masks: tuple[tuple[Tag, NDArray[np.bool_]], ...] = (
-        ("low-contrast", faint),
-        ("smeared", smeared),
-        ("vanished", vanished),
-    )
-    return [tuple(tag for tag, mask in masks if mask[box]) for box in range(len(suspicious))]
-
-
-def _spread(name: str, values: Column) -> Column:
-    """Apply Fisher's transformation to correlations."""
-    if name not in {"agreement", "polarity"}:
-        return values
-    spread: Column = np.arctanh(np.clip(values, -0.995, 0.995))
-    return spread
+    masks: dict[Tag, NDArray[np.bool_]] = {"low-contrast": faint, "smeared": smeared, "vanished": vanished}
+    return [tuple(tag for tag, mask in masks.items() if mask[box]) for box in range(len(suspicious))]

@@ -122,7 +122,7 @@ class Journal:
             self._file.close()
         self._lock.close()
 
-    def append(self, row: Row) -> None:
+    def add(self, row: Row) -> None:
         """Write a row and flush it.
 
         Raises:

@@ -200,9 +200,9 @@ class UrlJournal(Journal):
         finally:
             super().__exit__(kind, error, trace)
 
-    def append(self, row: Row) -> None:
+    def add(self, row: Row) -> None:
         """Write a row, which is put together with later ones."""
-        super().append(row)
+        super().add(row)
         if not self._lines:
             self._since = time.monotonic()
         self._lines.append(to_line(row))

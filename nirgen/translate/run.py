@@ -215,7 +215,7 @@ class _Run:
         with closing(rows):
             try:
                 for row in rows:
-                    journal.append(row)
+                    journal.add(row)
                     count.add(row)
                     self.report("translate", count.tried, count.to_do(plan.count()))
                     if row.status == "failed" and self.job.run.on_error == "stop":

@@ -14,7 +14,7 @@ import numpy as np
 from nirgen.validate.coco import NO_ID, NOWHERE
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Sequence
 
     from numpy.typing import NDArray
 
@@ -36,10 +36,8 @@ def check_annotations(files: Sequence[CocoFile], findings: Findings) -> None:
     for file in files:
         _check_ids(file, findings)
         _check_references(file, findings)
-        _check_images(file, findings)
         _check_category_names(file, findings)
-        _check_sizes(file, findings)
-        _check_frames(file, findings)
+        _check_boxes(file, findings)
         _check_areas(file, findings)
         _check_overlaps(file, findings)
         _check_segmentations(file, findings)
@@ -49,17 +47,10 @@ def check_annotations(files: Sequence[CocoFile], findings: Findings) -> None:
 def check_classes(
     files: Sequence[CocoFile], recorded: Sequence[Category], policy: Sequence[str] | None, findings: Findings
 ) -> None:
-    """Compare the categories of a nirgen dataset's annotation files with those of `dataset.json` and of its policy.
-
-    Args:
-        files: Its annotation files.
-        recorded: The classes of `dataset.json` in order.
-        policy: The classes of its label policy, in order; None to skip that comparison.
-        findings: Receives the faults.
-    """
+    """Compare a nirgen dataset's categories with those of `dataset.json`, and with its policy's if that is known."""
     wanted = [f"{category.id} {category.name}" for category in recorded]
     for file in files:
-        if list(_numbered(file)) != wanted:
+        if _numbered(file) != wanted:
             findings.add("category-order", f"{file.path.name}: {_classes(file)}; dataset.json has {', '.join(wanted)}")
         if policy is not None and list(file.categories.names) != list(policy):
             findings.add("policy-classes", f"{file.path.name}: {_classes(file)}; the policy has {', '.join(policy)}")
@@ -89,14 +80,11 @@ def _check_references(file: CocoFile, findings: Findings) -> None:
         lambda position: f"{file.annotation(position)}: image_id {_number(table.image_ids[position])}",
     )
     findings.add_all("no-category", np.flatnonzero(table.categories == NOWHERE), file.annotation)
-
-
-def _check_images(file: CocoFile, findings: Findings) -> None:
     names = np.array(file.images.names, object)
     named = np.flatnonzero(names.astype(bool))
     _, numbers = np.unique(names[named].astype(str), return_inverse=True)
     findings.add_all("duplicate-file", named[_repeated(numbers.astype(np.int64))], file.image)
-    boxes = np.bincount(file.annotations.images[file.annotations.images != NOWHERE], minlength=len(names))
+    boxes = np.bincount(table.images[table.images != NOWHERE], minlength=len(names))
     findings.add_all("empty-images", np.flatnonzero(boxes == 0), file.image)
 
 
@@ -134,13 +122,13 @@ def _repeated(ids: NDArray[np.int64]) -> NDArray[np.intp]:
 
 
 def _classes(file: CocoFile) -> str:
-    shown = list(_numbered(file))
+    shown = _numbered(file)
     return ", ".join(shown if len(shown) <= 5 else [*shown[:3], "…", shown[-1]])
 
 
-def _numbered(file: CocoFile) -> Iterator[str]:
-    for number, name in zip(file.categories.ids, file.categories.names, strict=True):
-        yield f"{_number(number)} {name}"
+def _numbered(file: CocoFile) -> list[str]:
+    entries = zip(file.categories.ids, file.categories.names, strict=True)
+    return [f"{_number(number)} {name}" for number, name in entries]
 
 
 def _category(file: CocoFile, position: int) -> str:
@@ -152,17 +140,13 @@ def _number(number: Any) -> str:
     return "?" if number == NO_ID else str(number)
 
 
-def _check_sizes(file: CocoFile, findings: Findings) -> None:
-    width, height = file.annotations.xywh[:, 2], file.annotations.xywh[:, 3]
+def _check_boxes(file: CocoFile, findings: Findings) -> None:
+    table = file.annotations
+    x, y, width, height = table.xywh.T
     degenerate = (width <= 0) | (height <= 0)  # NaN, found by `read_coco`, is neither
     tiny = ((width < 1) | (height < 1)) & ~degenerate
     findings.add_all("degenerate-box", np.flatnonzero(degenerate), file.box)
     findings.add_all("tiny-box", np.flatnonzero(tiny), file.box)
-
-
-def _check_frames(file: CocoFile, findings: Findings) -> None:
-    table = file.annotations
-    x, y, width, height = table.xywh.T
     right = np.append(file.images.widths, 0)[table.images]  # the last for `NOWHERE`
     below = np.append(file.images.heights, 0)[table.images]
     framed = (right > 0) & (below > 0) & (width > 0) & (height > 0)
@@ -174,22 +158,18 @@ def _check_frames(file: CocoFile, findings: Findings) -> None:
     def describe(position: int) -> str:
         return f"{file.box(position)}, of {int(right[position])}x{int(below[position])}"
 
-    findings.add_all("outside-box", np.flatnonzero(outside), describe)
-    findings.add_all("overhanging-box", np.flatnonzero(overhanging), describe)
-    findings.add_all("edge-box", np.flatnonzero(edge), describe)
+    for check, found in (("outside-box", outside), ("overhanging-box", overhanging), ("edge-box", edge)):
+        findings.add_all(check, np.flatnonzero(found), describe)
 
 
 def _check_areas(file: CocoFile, findings: Findings) -> None:
     table = file.annotations
     boxes = table.xywh[:, 2] * table.xywh[:, 3]
-    masked = np.zeros(len(table), np.bool_)
-    masked[list(table.segmentations)] = True
-    tolerance = np.maximum(1, _AREA_TOLERANCE * boxes)
-    excess = np.where(masked, table.areas - boxes, np.abs(table.areas - boxes))
-    misfit = (excess > tolerance) & (boxes > 0)
-    findings.add_all(
-        "area-mismatch", np.flatnonzero(misfit), lambda at: f"{file.box(at)}, area {table.areas[at].round(3):g}"
-    )
+    excess = table.areas - boxes
+    plain = np.setdiff1d(np.arange(len(table)), list(table.segmentations))  # without a mask, which may be smaller
+    excess[plain] = np.abs(excess[plain])
+    misfit = np.flatnonzero((excess > np.maximum(1, _AREA_TOLERANCE * boxes)) & (boxes > 0))
+    findings.add_all("area-mismatch", misfit, lambda at: f"{file.box(at)}, area {table.areas[at].round(3):g}")
 
 
 def _check_overlaps(file: CocoFile, findings: Findings) -> None:
@@ -199,25 +179,20 @@ def _check_overlaps(file: CocoFile, findings: Findings) -> None:
     groups = table.images[positions].astype(np.int64) * (len(file.categories) + 1) + table.categories[positions]
     first, second, overlaps = same_boxes(table.xywh[positions], groups)
     pairs = list(zip(positions[first], positions[second], overlaps, strict=True))
-    findings.add_all(
-        "same-boxes", pairs, lambda pair: f"{file.box(pair[0])} and {table.ids[pair[1]]}, IoU {pair[2]:.2f}"
-    )
+    findings.add_all("same-boxes", pairs, lambda it: f"{file.box(it[0])} and {table.ids[it[1]]}, IoU {it[2]:.2f}")
 
 
 def same_boxes(
     xywh: NDArray[np.float64], groups: NDArray[np.int64]
 ) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Find pairs of boxes with an IoU over `OVERLAP`.
+    """Return the positions of both boxes of each pair with an IoU over `OVERLAP`, and the IoU; sorted.
 
-    Of such a pair, the left side of one lies in the first tenth of the other. So boxes are sorted by group and left
-    side, and each is compared with its successors while they begin that near.
+    The left side of one of such boxes lies in the first tenth of the other. So boxes are sorted by group and left side,
+    and each is compared with its successors while they begin that near.
 
     Args:
         xywh: (M, 4), COCO boxes of positive width and height.
         groups: (M,); only boxes of one group (a class in an image) are compared.
-
-    Returns:
-        The positions of both boxes of each pair, and their IoU; sorted.
     """
     order = np.lexsort((xywh[:, 0], groups))
     boxes, groups = xywh[order], groups[order]
@@ -233,10 +208,8 @@ def same_boxes(
         pairs = overlaps > OVERLAP
         one, other = order[near[pairs]], order[near[pairs] + step]
         found.append((np.minimum(one, other), np.maximum(one, other), overlaps[pairs]))
-    if not found:
-        nothing = np.zeros(0, np.intp)
-        return nothing, nothing, np.zeros(0)
-    first, second, ious = (np.concatenate(column) for column in zip(*found, strict=True))
+    nothing = (np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0))
+    first, second, ious = (np.concatenate(column) for column in zip(nothing, *found, strict=True))
     ordered = np.lexsort((second, first))
     return first[ordered], second[ordered], ious[ordered]
 
@@ -278,15 +251,9 @@ class SegmentationError(ValueError):
 
 
 def extent_of(raw: msgspec.Raw, height: int, width: int) -> tuple[float, float, float, float] | None:
-    """Check a segmentation and return its bounds.
+    """Check the JSON of a segmentation, and return left, top, right and bottom of all polygons; None for run lengths.
 
-    Args:
-        raw: Its JSON: polygons, or run lengths.
-        height: Of the image, in pixels; 0 if unknown.
-        width: Of the image, in pixels; 0 if unknown.
-
-    Returns:
-        Left, top, right and bottom of all polygons, in pixels; None for run lengths.
+    All in pixels; height and width of the image are 0 if unknown.
 
     Raises:
         SegmentationError: pycocotools could not decode it, or would draw a mask of another size.

@@ -112,12 +112,6 @@ class CocoFile:
 def read_coco(path: Path, split: str, root: Path, findings: Findings) -> CocoFile:
     """Read an annotation file; faulty entries are kept, as far as the columns can hold them.
 
-    Args:
-        path: The file.
-        split: Its name in messages and reports.
-        root: The folder that image names are relative to.
-        findings: Receives the faults of single entries.
-
     Raises:
         NirgenError: It can't be read, or is no COCO annotation file.
     """

@@ -36,15 +36,9 @@ class Finding:
 
     def as_dict(self) -> dict[str, Any]:
         """Return plain values, for JSON."""
-        return {
-            "severity": self.about.severity,
-            "check": self.check,
-            "count": self.count,
-            "finds": self.about.finds,
-            "breaks": self.about.breaks,
-            "remedy": self.about.remedy,
-            "examples": list(self.examples),
-        }
+        about = {name: getattr(self.about, name) for name in ("finds", "breaks", "remedy")}
+        named = {"severity": self.about.severity, "check": self.check, "count": self.count}
+        return {**named, **about, "examples": list(self.examples)}
 
 
 class Findings:
@@ -53,24 +47,15 @@ class Findings:
     def __init__(self) -> None:
         self._counts: Counter[str] = Counter()
         self._examples: dict[str, list[str]] = {}
-        self._skipped: dict[str, str] = {}
-        self._partial: dict[str, str] = {}
+        self._skipped: dict[bool, dict[str, str]] = {False: {}, True: {}}
 
     def add(self, check: str, *examples: str) -> None:
         """Count one fault for each description."""
         self.add_all(check, examples, str)
 
     def add_all(self, check: str, faults: Sequence[Any] | Any, describe: Callable[[Any], str]) -> None:
-        """Count many faults.
-
-        Args:
-            check: A key of `CHECKS`.
-            faults: A sequence, such as an array of positions.
-            describe: Called for the first few faults only.
-        """
+        """Count many faults, such as an array of positions; `describe` is called for the first few only."""
         assert check in CHECKS
-        if len(faults) == 0:
-            return
         self._counts[check] += len(faults)
         examples = self._examples.setdefault(check, [])
         examples.extend(describe(fault) for fault in faults[: EXAMPLES - len(examples)])
@@ -78,21 +63,15 @@ class Findings:
     def skip(self, group: str, why: str, *, partly: bool = False) -> None:
         """Record that a group of checks did not run, or only partly; the first reason given for a group is kept."""
         assert group in GROUPS
-        (self._partial if partly else self._skipped).setdefault(group, why)
+        self._skipped[partly].setdefault(group, why)
 
-    @property
-    def skipped(self) -> Mapping[str, str]:
-        """Reasons of the groups that did not run."""
-        return {group: self._skipped[group] for group in GROUPS if group in self._skipped}
-
-    @property
-    def partial(self) -> Mapping[str, str]:
-        """Reasons of the groups that ran only partly."""
-        return {group: self._partial[group] for group in GROUPS if group in self._partial}
+    def skipped(self, *, partly: bool = False) -> dict[str, str]:
+        """Return the reasons of the groups that did not run, or that ran only partly."""
+        return {group: self._skipped[partly][group] for group in GROUPS if group in self._skipped[partly]}
 
     def sorted(self) -> tuple[Finding, ...]:
         """Return the findings by severity, then in the order of `CHECKS`."""
-        names = [check for check in CHECKS if check in self._counts]
+        names = [check for check in CHECKS if self._counts[check]]
         found = [Finding(check, self._counts[check], tuple(self._examples[check])) for check in names]
         return tuple(sorted(found, key=lambda finding: SEVERITIES.index(finding.about.severity)))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
+from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -59,37 +59,23 @@ class Inspected:
 
 def list_images(files: Sequence[CocoFile], findings: Findings) -> list[list[ImageEntry]]:
     """Return the images of each file that have a name; names that lead out of the images' folder are faults."""
-    return [
-        [
-            ImageEntry(file, position, path)
-            for position, name in enumerate(file.images.names)
-            if name and (path := _path_of(file, position, findings)) is not None
-        ]
-        for file in files
-    ]
-
-
-def _path_of(file: CocoFile, position: int, findings: Findings) -> Path | None:
-    try:
-        return file.root / safe_path(file.images.names[position], file.path.name)
-    except NirgenError:
-        findings.add("unsafe-name", file.image(position))
-        return None
+    listed: list[list[ImageEntry]] = [[] for _ in files]
+    for file, entries in zip(files, listed, strict=True):
+        for position, name in enumerate(file.images.names):
+            try:
+                if name:
+                    entries.append(ImageEntry(file, position, file.root / safe_path(name, file.path.name)))
+            except NirgenError:
+                findings.add("unsafe-name", file.image(position))
+    return listed
 
 
 def inspect(
     listed: Sequence[Sequence[ImageEntry]], *, decode: bool, fingerprints: bool, report: Progress | None
 ) -> dict[Path, Inspected]:
-    """Read all image files, each once, in threads.
+    """Read all image files, each once, in threads; missing and unreadable ones are left out.
 
-    Args:
-        listed: The images of each annotation file.
-        decode: Decode the pixels, not only the headers.
-        fingerprints: Take fingerprints too, where pixels are decoded.
-        report: Progress callback.
-
-    Returns:
-        By path; files that are missing or can't be read are left out.
+    With `decode`, the pixels are decoded, not only the headers, and fingerprints taken if asked for.
     """
 
     def work(path: Path) -> Inspected:
@@ -127,18 +113,14 @@ def check_images(
         elif found.header is None:
             findings.add("damaged-image", f"{image}: {found.error}")
         else:
-            _check_header(image, found.header, findings)
-
-
-def _check_header(image: ImageEntry, header: images.Header, findings: Findings) -> None:
-    table = image.file.images
-    width, height = int(table.widths[image.position]), int(table.heights[image.position])
-    if width and height and (height, width) != header.size:
-        findings.add("size-differs", f"{image}: {width}x{height}, the file {header.size[1]}x{header.size[0]}")
-    if not header.upright:
-        findings.add("turned-image", str(image))
-    if header.bits > 8:
-        findings.add("deep-image", str(image))
+            header, table = found.header, image.file.images
+            width, height = int(table.widths[image.position]), int(table.heights[image.position])
+            if width and height and (height, width) != header.size:
+                findings.add("size-differs", f"{image}: {width}x{height}, the file {header.size[1]}x{header.size[0]}")
+            if not header.upright:
+                findings.add("turned-image", str(image))
+            if header.bits > 8:
+                findings.add("deep-image", str(image))
 
 
 def check_recorded(
@@ -163,20 +145,18 @@ def check_alike(
 ) -> None:
     """Find splits of a nirgen dataset whose real and generated images differ in codec or number of channels."""
     for entries in listed:
-        codecs: dict[str, Counter[str]] = {}
-        channels: dict[str, Counter[str]] = {}
+        codecs: dict[str, Counter[str]] = defaultdict(Counter)
+        channels: dict[str, Counter[str]] = defaultdict(Counter)
         for file, position, path in entries:
-            header = inspected[path].header if path in inspected else None
-            if header is not None:
+            if path in inspected and (header := inspected[path].header) is not None:
                 kind = str(file.images.kinds[position])
-                codecs.setdefault(kind, Counter())[header.codec] += 1
-                layout = "1 channel" if header.channels == 1 else f"{header.channels} channels"
-                channels.setdefault(kind, Counter())[layout] += 1
+                codecs[kind][header.codec] += 1
+                channels[kind]["1 channel" if header.channels == 1 else f"{header.channels} channels"] += 1
         for check, counted in (("mixed-codecs", codecs), ("mixed-channels", channels)):
-            if {"real", "generated"} <= counted.keys() and counted["real"].keys() != counted["generated"].keys():
+            if counted["real"] and counted["generated"] and counted["real"].keys() != counted["generated"].keys():
                 shown = (
-                    f"{kind} images: " + ", ".join(f"{what} ({count})" for what, count in counted[kind].most_common())
-                    for kind in sorted(counted)
+                    f"{kind} images: " + ", ".join(f"{what} ({count})" for what, count in each.most_common())
+                    for kind, each in sorted(counted.items())
                 )
                 findings.add(check, f"{entries[0].file.split}: {'; '.join(shown)}")
 
@@ -189,11 +169,7 @@ def check_splits(
 ) -> None:
     """Find image files, copies and near copies of one split in a later one; near ones need fingerprints.
 
-    Args:
-        listed: The images of each split.
-        inspected: Their contents.
-        agreed: Keys of images that were accepted as leaks.
-        findings: Receives the faults.
+    `agreed` are the keys of images that were accepted as leaks.
     """
     seen: dict[Path, CocoFile] = {}
     for image in (image for each in listed for image in each):
@@ -201,26 +177,15 @@ def check_splits(
         if first is not image.file:
             findings.add("split-file", f"{image}, also in {first.path.name}")
     found = [[image for image in each if image.path in inspected] for each in listed]
-    copied = _check_copies(found, inspected, agreed, findings)
-    judged = [[image for image in each if image.path not in copied and image.key not in agreed] for each in found]
-    _check_near_copies(found, judged, inspected, findings)
-
-
-def _check_copies(
-    listed: Sequence[Sequence[ImageEntry]],
-    inspected: Mapping[Path, Inspected],
-    agreed: Collection[str],
-    findings: Findings,
-) -> set[Path]:
-    """Find images with the bytes of one in an earlier split; return their paths."""
     holders: dict[str, ImageEntry] = {}
     copied = set()
-    for image in (image for each in listed for image in each):
-        first = holders.setdefault(inspected[image.path].sha256, image)
-        if first.file is not image.file and first.path != image.path and image.key not in agreed:
+    for image in (image for each in found for image in each):
+        holder = holders.setdefault(inspected[image.path].sha256, image)
+        if holder.file is not image.file and holder.path != image.path and image.key not in agreed:
             copied.add(image.path)
-            findings.add("split-copy", f"{image} is {first}")
-    return copied
+            findings.add("split-copy", f"{image} is {holder}")
+    judged = [[image for image in each if image.path not in copied and image.key not in agreed] for each in found]
+    _check_near_copies(found, judged, inspected, findings)
 
 
 def _check_near_copies(

@@ -16,7 +16,7 @@ from nirgen.files import check_schema
 from nirgen.models.catalog import embedded_models, find_model, read_header
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from nirgen.dataset.folder import DatasetInfo
     from nirgen.dataset.plan import TrainingPair
@@ -70,20 +70,16 @@ def check_lineage(
     models: Sequence[str] = (),
     agreed: Collection[str] = (),
 ) -> None:
-    """Find leaks by the hashes in the dataset's provenance.
+    """Find leaks by the hashes in the dataset's provenance; `agreed` are the keys of images accepted as leaks.
 
-    The training pairs of the generators are in the dataset's `lineage.parquet`, else in the header of a model file.
-
-    Args:
-        info: The dataset.
-        files: Its annotation files.
-        rows: From `read_provenance`.
-        findings: Receives the leaks, and the generators whose training pairs are unknown.
-        models: Files of generators, besides the embedded ones, that may have translated images of the dataset.
-        agreed: Keys of images that were accepted as leaks.
+    The training pairs of the generators are in the dataset's `lineage.parquet`, else in the header of a model file: an
+    embedded one, or one of `models`.
     """
     judges = [row for row in rows if row.split != "train" and row.key not in agreed]
-    _check_sources(judges, [row for row in rows if row.split == "train"], findings)
+    sources = {row.source_sha256: row.key for row in reversed(rows) if row.split == "train" and row.source_sha256}
+    for row in judges:
+        if row.source_sha256 in sources:
+            findings.add("leak", f"{row.split}: {row.key!r} and {sources[row.source_sha256]!r} have one RGB source")
     if not judges:
         return
     sequences = {
@@ -93,21 +89,22 @@ def check_lineage(
         if sequence is not None
     }
     generators = sorted({row.model_id for row in rows if row.model_id})
-    lists = {each.model_id: each for each in _training_lists(info, generators, models, findings)}
+    pairs: tuple[TrainingPair, ...] = ()
+    if LINEAGE in info.files:
+        try:
+            pairs = read_pairs(info.folder)
+        except NirgenError as error:
+            findings.skip("lineage", str(error), partly=True)
+    if not {*generators} <= {pair.model_id for pair in pairs}:
+        headers = [read_header(path) for path in (*embedded_models().values(), *map(find_model, models))]
+        pairs += tuple(pair for header in headers for pair in pairs_of(header, header["model_id"]))
+    lists = {each.model_id: each for each in TrainingList.each_of(pairs)}
     for model_id in generators:
         if model_id in lists:
             _check_list(lists[model_id], rows, judges, sequences, findings)
         else:
             remedy = "if a file of it has one, name it with --model"
             findings.skip("lineage", f"there is no list of what trained model {model_id[:12]}; {remedy}", partly=True)
-
-
-def _check_sources(judges: Sequence[ImageRow], train: Sequence[ImageRow], findings: Findings) -> None:
-    """Find images of validation and test with the RGB source of a training image."""
-    sources = {row.source_sha256: row.key for row in reversed(train) if row.source_sha256}
-    for row in judges:
-        if row.source_sha256 in sources:
-            findings.add("leak", f"{row.split}: {row.key!r} and {sources[row.source_sha256]!r} have one RGB source")
 
 
 def _check_list(
@@ -132,24 +129,3 @@ def _check_list(
         elif comparable and sequence in trained.sequences:
             pair = trained.sequences[sequence]
             findings.add("leak", f"{row.split}: {row.key!r} is of {sequence!r}, as is pair {pair!r} that {by}")
-
-
-def _training_lists(
-    info: DatasetInfo, generators: Collection[str], models: Sequence[str], findings: Findings
-) -> list[TrainingList]:
-    pairs: tuple[TrainingPair, ...] = ()
-    if LINEAGE in info.files:
-        try:
-            pairs = read_pairs(info.folder)
-        except NirgenError as error:
-            findings.skip("lineage", str(error), partly=True)
-    if not {*generators} <= {pair.model_id for pair in pairs}:
-        pairs += tuple(_pairs_of_files(models))
-    return TrainingList.each_of(pairs)
-
-
-def _pairs_of_files(models: Sequence[str]) -> Iterator[TrainingPair]:
-    """Yield the training pairs of the embedded models and of model files."""
-    for path in (*embedded_models().values(), *map(find_model, models)):
-        header = read_header(path)
-        yield from pairs_of(header, header["model_id"])

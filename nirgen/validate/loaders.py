@@ -1,10 +1,7 @@
 """Load a dataset with the loaders that detectors are trained with, and compare the counts with the annotations.
 
-- pycocotools' `COCO` gives all annotations; those of `iscrowd` 1, regions to ignore, are counted apart here.
-- torchvision's `CocoDetection` gives the annotations of pycocotools, and images converted to RGB, grey ones with three
-  equal channels.
-- transformers' processors of the DETR family take three channels, so they get torchvision's images; they drop
-  annotations of `iscrowd` 1, and boxes without area after clipping to the image.
+transformers gets torchvision's images, as it takes three channels only; it drops regions to ignore (`iscrowd` 1), and
+boxes without area after clipping to the image.
 """
 
 from __future__ import annotations
@@ -13,11 +10,10 @@ import contextlib
 import importlib.util
 import io
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import one_line
-from nirgen.progress import THREADS
+from nirgen.progress import in_threads
 from nirgen.validate.findings import CROWD, IMAGES, Counts, Loaded
 
 if TYPE_CHECKING:
@@ -75,19 +71,15 @@ def _load(
         fail("pycocotools", file.path.name, error)
         return {}
     got |= {loader: Counter() for loader in ("torchvision", "transformers")[: 1 if processor is None else 2]}
-    pool = ThreadPoolExecutor(THREADS)
-    try:
-        results = pool.map(lambda index: _load_one(dataset, index, processor), range(len(dataset)))
-        for done, given in enumerate(results, start=1):
-            for loader, each in zip(("torchvision", "transformers"), given, strict=True):
-                if isinstance(each, Exception):
-                    fail(loader, str(dataset.coco.imgs[dataset.ids[done - 1]].get("file_name")), each)
-                elif each is not None:
-                    got[loader].update(_counted(each, labels))
-            if report is not None:
-                report(f"load {file.split}", done, len(dataset))
-    finally:
-        pool.shutdown(cancel_futures=True)
+    indices = range(len(dataset))
+    results = in_threads(lambda index: _load_one(dataset, index, processor), indices, f"load {file.split}", report)
+    for number, given in zip(dataset.ids, results, strict=True):
+        for loader, each in zip(("torchvision", "transformers"), given, strict=True):
+            if isinstance(each, Exception):
+                fail(loader, str(dataset.coco.imgs[number].get("file_name")), each)
+            elif each is not None:
+                counts = (CROWD if crowd else labels.get(category, f"{category} ?") for category, crowd in each)
+                got[loader].update([IMAGES, *counts])
     return got
 
 
@@ -114,12 +106,6 @@ def _load_one(dataset: Any, index: int, processor: Callable[..., Any] | None) ->
         return seen, [(number, False) for number in encoded["class_labels"].tolist()]
     except Exception as error:  # noqa: BLE001 - any error of a loader is a finding
         return seen, error
-
-
-def _counted(given: list[tuple[Any, bool]], labels: Mapping[Any, str]) -> Counts:
-    counts = Counter(CROWD if crowd else labels.get(number, f"{number} ?") for number, crowd in given)
-    counts[IMAGES] = 1
-    return counts
 
 
 def _processor(findings: Findings) -> Callable[..., Any] | None:

@@ -47,7 +47,7 @@ def validate(
     Args:
         paths: One folder, or files that are the splits of one dataset.
         images: For files, the folder that the names in each are relative to, or one for all; by default the files' own.
-        options: What is checked, and how.
+        options: Defaults if None.
         progress: Progress callback.
 
     Raises:
@@ -84,24 +84,18 @@ def validate_coco(
     progress: Progress | None = None,
 ) -> Report:
     """Validate COCO annotation files of any origin; see `validate`."""
-    roots = _roots(paths, images)
+    if len(images) not in {0, 1, len(paths)}:
+        raise NirgenError(f"{len(images)} folders of images for {len(paths)} files; name one, or one for each")
+    roots = list(images) * (len(paths) if len(images) == 1 else 1) or [path.parent for path in paths]
+    for root in roots:
+        if not root.is_dir():
+            raise NirgenError(f"{root}: no folder; name the folder of the images with --images")
     options, findings = options or Options(), Findings()
     files = [read_coco(path, _split_of(path), root, findings) for path, root in zip(paths, roots, strict=True)]
     check_annotations(files, findings)
     _check_images(files, findings, decode=options.decode, progress=progress, guessed=not images)
     findings.skip("lineage", "only for datasets of 'nirgen build-dataset'")
     return _report(", ".join(map(str, paths)), files, findings, options, progress)
-
-
-def _roots(paths: Sequence[Path], images: Sequence[Path]) -> list[Path]:
-    """Return the folder of images of each annotation file."""
-    if len(images) not in {0, 1, len(paths)}:
-        raise NirgenError(f"{len(images)} folders of images for {len(paths)} files; name one, or one for each")
-    roots = list(images) or [path.parent for path in paths]
-    for root in roots:
-        if not root.is_dir():
-            raise NirgenError(f"{root}: no folder; name the folder of the images with --images")
-    return roots if len(roots) == len(paths) else roots * len(paths)
 
 
 def _check_images(
@@ -160,17 +154,16 @@ def _report(
     loaded = load_all(files, findings, progress) if options.train_ready else []
     if not options.train_ready:
         findings.skip("train-ready", "not asked for (--train-ready)")
+    crowds = [file.annotations.crowd for file in files]
     return Report(
         subject=subject,
-        extents=tuple(_extent(file) for file in files),
-        checked=tuple(group for group in GROUPS if group not in findings.skipped),
-        skipped=findings.skipped,
-        partial=findings.partial,
+        extents=tuple(
+            Extent(file.split, len(file.images), int((~crowd).sum()), int(crowd.sum()))
+            for file, crowd in zip(files, crowds, strict=True)
+        ),
+        checked=tuple(group for group in GROUPS if group not in findings.skipped()),
+        skipped=findings.skipped(),
+        partial=findings.skipped(partly=True),
         findings=findings.sorted(),
         loaded=tuple(loaded),
     )
-
-
-def _extent(file: CocoFile) -> Extent:
-    ignored = int(file.annotations.crowd.sum())
-    return Extent(file.split, len(file.images), len(file.annotations) - ignored, ignored)

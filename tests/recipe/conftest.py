@@ -9,7 +9,7 @@ import typer
 import yaml
 
 from nirgen.cli import app
-from nirgen.recipe.commands import Command, commands_of
+from nirgen.recipe.commands import Commands, commands_of
 from nirgen.recipe.recipe import Recipe
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="session")
-def commands() -> dict[str, Command]:
+def commands() -> Commands:
     """Those of nirgen."""
     return commands_of(typer.main.get_command(app))
 

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nirgen.recipe.commands import Command
+    from nirgen.recipe.commands import Commands
     from nirgen.recipe.recipe import Recipe
 
 
@@ -54,9 +54,7 @@ def test_the_first_difference_is_told() -> None:
     assert difference(old, {**old, "command": "pairs list"}) == "it runs 'pairs list' now"
 
 
-def test_all_words_of_a_command_count(
-    recipe: Callable[..., Recipe], commands: dict[str, Command], tmp_path: Path
-) -> None:
+def test_all_words_of_a_command_count(recipe: Callable[..., Recipe], commands: Commands, tmp_path: Path) -> None:
     (tmp_path / "m").write_text("a model")
     made = recipe({"m": {"run": "models export", "with": {"model": str(tmp_path / "m")}}})
     (stage,) = resolve(made, commands, tmp_path, {})

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nirgen.errors import ConfigError
-from nirgen.recipe.plan import Hashes, make_plan
+from nirgen.recipe.plan import Hashes, RecipeRun, make_plan
 from nirgen.recipe.recipe import Recipe, changed
 from nirgen.recipe.resolve import resolve
 from nirgen.train.config import TrainConfig
@@ -18,7 +18,7 @@ from nirgen.train.config import TrainConfig
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nirgen.recipe.commands import Command
+    from nirgen.recipe.commands import Commands
 
 
 def test_an_unknown_key_names_the_nearest(recipe: Callable[..., Recipe]) -> None:
@@ -69,13 +69,14 @@ def test_the_table_has_every_recipe_and_is_current() -> None:
 
 
 @pytest.mark.parametrize("path", RECIPES, ids=lambda path: path.stem)
-def test_every_recipe_parses_and_plans(path: Path, commands: dict[str, Command], tmp_path: Path) -> None:
+def test_every_recipe_parses_and_plans(path: Path, commands: Commands, tmp_path: Path) -> None:
     recipe = Recipe.load(path)
     assert recipe.name == path.stem
     assert recipe.expect
     (tmp_path / "data").mkdir()
-    stages = resolve(recipe, commands, tmp_path / "out", dict.fromkeys(recipe.data, tmp_path / "data"))
-    plan = make_plan(stages, tmp_path / "out", Hashes(tmp_path / "hashes.json"))
+    run = RecipeRun(recipe, commands, tmp_path / "out", dict.fromkeys(recipe.data, tmp_path / "data"))
+    stages = resolve(recipe, commands, run.out, run.data)
+    plan = make_plan(run, stages, Hashes(tmp_path / "hashes.json"))
     assert {step.why for step in plan} <= {"never run", *(f"stage '{name}' runs" for name in recipe.stages)}
     assert all(step.runs for step in plan)
     outputs = {f"{stage.name}.{option}" for stage in stages for option in stage.outputs}

@@ -41,13 +41,13 @@ def surveyed(item: Callable[..., Image], given_items: type, given_scores: type) 
 def test_the_worst_come_first_and_the_best_are_none_of_them(surveyed: Callable[..., Survey]) -> None:
     found = surveyed({"a/1": 0.1, "a/2": 0.9, "a/3": 0.5, "a/4": 0.9, "a/5": None})
     choice = choose(found, ReportOptions(images=3), [])
-    assert choice.worst == (1, 3)
-    assert choice.best == (0, 2)
+    assert choice.worst == [1, 3]
+    assert choice.best == [0, 2]
 
 
 def test_an_image_without_its_file_is_not_shown(surveyed: Callable[..., Survey]) -> None:
     found = surveyed({"a/1": 0.9, "a/2": 0.1}, {"a/1": {"path": Path("gone")}})
-    assert choose(found, ReportOptions(), []).worst == (1,)
+    assert choose(found, ReportOptions(), []).worst == [1]
 
 
 def test_the_worst_boxes_leave_room_for_other_images(surveyed: Callable[..., Survey]) -> None:
@@ -100,17 +100,6 @@ def test_another_recording_is_shown_before_one_that_was_shown(surveyed: Callable
     assert compared == {4: ("worst",), 2: ("median",), 0: ("best",), 1: ("car",)}
 
 
-def test_images_without_scores_are_compared_all_the_same(surveyed: Callable[..., Survey]) -> None:
-    assert choose(surveyed({"a/1": None, "a/2": None}), ReportOptions(), []).compared == {0: ("example",)}
-
-
-def test_a_generated_image_finds_the_real_one_of_its_photo(surveyed: Callable[..., Survey]) -> None:
-    others = {"bdd/1": {"rgb_sha256": "7" * 64}, "cam/1": {"rgb_sha256": "7" * 64, "generated": False}}
-    choice = choose(surveyed({"bdd/1": 0.5, "bdd/2": 0.6, "cam/1": 0.1}, others), ReportOptions(), [])
-    assert choice.twins == {0: 2}
-    assert "with a real twin" in choice.compared[0]
-
-
 def test_how_bad_a_score_is_depends_on_which_end_is_the_bad_one(surveyed: Callable[..., Survey]) -> None:
     found = surveyed({"a/1": 0.1, "a/2": 0.2, "a/3": 0.3})
     found.scores["structure"][:] = [0.1, 0.5, np.nan]
@@ -127,28 +116,17 @@ def test_the_scores_whose_low_values_are_bad_are_those_that_say_so() -> None:
     assert {name for name, about in IMAGE_SCORES.items() if "low is bad" in about} == LOW_IS_BAD
 
 
-def test_without_classes_the_quarters_are_shown_as_well(surveyed: Callable[..., Survey]) -> None:
-    found = surveyed({f"a/{number}": number / 10 for number in range(9)})
-    assert choose(found, ReportOptions(), []).compared == {
-        8: ("worst",),
-        4: ("median",),
-        0: ("best",),
-        6: ("worse than most",),
-        2: ("better than most",),
-    }
-
-
 @pytest.fixture
 def gallery(
     item: Callable[..., Image], given_items: type, given_scores: type, save_scene: Callable[..., Path], tmp_path: Path
 ) -> dict[str, Any]:
-    """Of two generated images, one with a box in trouble and a real image of the same scene."""
+    """Two generated images, one of them with a box of low fidelity, and a real image."""
     files = {"path": save_scene(tmp_path / "nir.png", 1), "rgb": save_scene(tmp_path / "rgb.png", 1, colour=True)}
     collection = given_items(
         [
-            item("bdd/a", [("car", 20, 16, 40, 32)], rgb_sha256="7" * 64, **files),
+            item("bdd/a", [("car", 20, 16, 40, 32)], **files),
             item("bdd/b", **files),
-            item("cam/a", [], generated=False, split="val", rgb_sha256="7" * 64, **files),
+            item("cam/a", [], generated=False, split="val", **files),
         ]
     )
     scores = given_scores(
@@ -167,13 +145,13 @@ def gallery(
 def test_a_card_says_how_bad_an_image_is_and_why(gallery: dict[str, Any]) -> None:
     first = gallery["worst"][0]
     assert (first["key"], first["trouble"], first["about"]) == ("bdd/a", "0.90", "generated, train; 1 car")
-    assert first["because"] == ("structure 0.1, the worst of all",)
+    assert first["because"] == ["structure 0.1, the worst of all"]
     assert first["picture"] is not None
     assert first["picture"].outlines[0].title == "car, fidelity 0.12, vanished"
 
 
 def test_the_best_images_have_nothing_to_be_said_against_them(gallery: dict[str, Any]) -> None:
-    assert [(card["key"], card["because"]) for card in gallery["best"]] == [("cam/a", ())]
+    assert [(card["key"], card["because"]) for card in gallery["best"]] == [("cam/a", [])]
 
 
 def test_a_box_is_shown_with_its_class_its_fidelity_and_its_tags(gallery: dict[str, Any]) -> None:
@@ -183,14 +161,10 @@ def test_a_box_is_shown_with_its_class_its_fidelity_and_its_tags(gallery: dict[s
     assert None not in (card["nir"], card["rgb"])
 
 
-def test_an_image_is_compared_with_its_photo_and_with_the_real_image_of_its_scene(gallery: dict[str, Any]) -> None:
-    of_a = [
-        (each["title"], each["left"][0], each["right"][0]) for each in gallery["comparisons"] if each["key"] == "bdd/a"
-    ]
-    assert of_a == [
-        ("the worst, with a real NIR image of the same scene, shows car", "RGB", "generated NIR"),
-        ("real and generated NIR of one scene", "real NIR", "generated NIR"),
-    ]
+def test_an_image_is_compared_with_its_photo(gallery: dict[str, Any]) -> None:
+    titles = {each["key"]: (each["title"], each["kind"]) for each in gallery["comparisons"]}
+    assert titles["bdd/a"] == ("the worst, shows car", "generated NIR")
+    assert titles["cam/a"] == ("the best", "real NIR")
 
 
 def test_a_description_counts_the_classes_and_what_is_to_ignore(item: Callable[..., Image]) -> None:

@@ -9,7 +9,7 @@ import PIL.Image
 import pytest
 
 from nirgen.labels.file import Category
-from nirgen.report.pictures import Painter, Window, class_colours
+from nirgen.report.pictures import Painter, class_colours, crop, window_around
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,16 +65,14 @@ def test_a_crop_shows_the_box_and_what_is_around_it(at_hand: Image) -> None:
 
 
 def test_a_crop_is_as_large_as_a_distant_object_needs_to_be_seen_in_its_place(item: Callable[..., Image]) -> None:
-    window = Window.around(item("a", [("car", 50, 30, 2, 2)]).boxes[0], item("a"))
-    assert ((window.right - window.left) * 96, (window.bottom - window.top) * 64) == (
-        pytest.approx(48),
-        pytest.approx(48),
-    )
+    window = window_around(item("a", [("car", 50, 30, 2, 2)]).boxes[0], item("a"))
+    left, top, right, bottom = window
+    assert ((right - left) * 96, (bottom - top) * 64) == (pytest.approx(48), pytest.approx(48))
 
 
 def test_a_window_at_the_border_still_has_a_pixel(item: Callable[..., Image]) -> None:
-    window = Window.around(item("a", [("car", 500, 500, 2, 2)]).boxes[0], item("a"))
-    assert window.of(np.zeros((64, 96), np.uint8)).size == 1
+    window = window_around(item("a", [("car", 500, 500, 2, 2)]).boxes[0], item("a"))
+    assert crop(np.zeros((64, 96), np.uint8), window).size == 1
 
 
 def test_a_file_that_is_gone_has_no_picture_and_one_that_is_damaged_is_named(
@@ -82,9 +80,9 @@ def test_a_file_that_is_gone_has_no_picture_and_one_that_is_damaged_is_named(
 ) -> None:
     painter = Painter(COLOURS)
     (tmp_path / "bad.png").write_bytes(b"no image")
-    assert painter.nir(item("bdd/gone", path=tmp_path / "gone.png"), 96) is None
+    assert painter.nir(item("bdd/gone", path=tmp_path / "gone.png"), 96, []) is None
     assert painter.unreadable == set()
-    assert painter.nir(item("bdd/bad", path=tmp_path / "bad.png"), 96) is None
+    assert painter.nir(item("bdd/bad", path=tmp_path / "bad.png"), 96, []) is None
     assert painter.rgb(item("bdd/none"), 96) is None
     assert painter.unreadable == {"bdd/bad"}
 

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from nirgen.collection import open_collection
-from nirgen.report.summary import Fact, Facts, facts_of, in_short, totals
+from nirgen.report.summary import Fact, facts_of, in_short, totals
 from nirgen.report.survey import Statistics, survey
 from nirgen.scores import BoxScores
 from nirgen.translate.items import Row
 from nirgen.translate.manifest import Manifest, write_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from nirgen.dataset.read import Image
@@ -35,34 +35,34 @@ def changed(make_dataset: Callable[[Path], Path], tmp_path: Path) -> Callable[..
 
 
 def test_a_dataset_says_what_it_was_made_by_and_that_nothing_is_amiss(dataset: Path) -> None:
-    facts = facts_of(open_collection(dataset))
-    lines = {fact.name: fact.text for fact in facts.lines}
+    facts, _ = facts_of(open_collection(dataset))
+    lines = {fact.name: fact.text for fact in facts}
     assert lines["Generator"] == "555555555555, which translated bdd"
     assert lines["Class policy"] == "default (bdd, cam)"
     assert lines["Curator's decisions"] == "none applied"
     assert lines["Digest"] == open_collection(dataset).digest
     assert lines["Leaks"] == "none known between training and val or test"
-    assert [fact for fact in facts.lines if fact.warning] == []
+    assert [fact for fact in facts if fact.warning] == []
 
 
 def test_leaks_that_were_allowed_are_a_warning(changed: Callable[..., Path]) -> None:
     leaks = [{"kind": "file", "key": f"cam/{number}", "split": "val", "other": "x"} for number in range(7)]
-    found = [fact for fact in facts_of(open_collection(changed(leaks=leaks))).lines if fact.name == "Leaks"]
+    found = [fact for fact in facts_of(open_collection(changed(leaks=leaks)))[0] if fact.name == "Leaks"]
     text = "7 images of val or test, or near copies of them, are in training; accepted by --allow-leak"
     assert found == [Fact("Leaks", text, warning=True), Fact("Leaks", "such as cam/0, cam/1, cam/2, cam/3, cam/4")]
 
 
 def test_decisions_are_told_with_those_that_found_no_target(changed: Callable[..., Path]) -> None:
     curation = {"sha256": "0" * 64, "decisions": 5, "applied": {"reject": 3, "move": 1}, "gone": [{}], "changed": []}
-    lines = facts_of(open_collection(changed(curation=curation))).lines
+    lines, _ = facts_of(open_collection(changed(curation=curation)))
     assert Fact("Curator's decisions", "1 move, 3 reject, 1 whose target is gone", warning=True) in lines
 
 
 def test_what_was_left_out_has_its_reason_in_words(changed: Callable[..., Path]) -> None:
     left_out = [{"origin": "bdd", "what": "not-sampled", "count": 12, "examples": ["a", "b"]}]
-    facts = facts_of(open_collection(changed(left_out=left_out)))
+    _, values = facts_of(open_collection(changed(left_out=left_out)))
     reason = "generated images not sampled"
-    assert facts.values["left_out"] == [{"origin": "bdd", "reason": reason, "count": 12, "examples": ["a", "b"]}]
+    assert values["left_out"] == [{"origin": "bdd", "reason": reason, "count": 12, "examples": ["a", "b"]}]
 
 
 def test_a_translation_tells_what_failed(tmp_path: Path) -> None:
@@ -73,10 +73,10 @@ def test_a_translation_tells_what_failed(tmp_path: Path) -> None:
     )
     (tmp_path / "nir").mkdir()
     write_manifest(tmp_path / "nir", Manifest(rows, "0.1.0", {}, {"licence": "CC0-1.0"}))
-    facts = facts_of(open_collection(tmp_path / "nir"))
+    lines, values = facts_of(open_collection(tmp_path / "nir"))
     failed = {"origin": "nir", "reason": "failed to be translated", "count": 1, "examples": ["b.jpg: is damaged"]}
-    assert facts.values["left_out"] == [failed]
-    assert facts.lines[0] == Fact("Generator", "555555555555, which translated nir; its licence: CC0-1.0")
+    assert values["left_out"] == [failed]
+    assert lines[0] == Fact("Generator", "555555555555, which translated nir; its licence: CC0-1.0")
 
 
 @pytest.fixture
@@ -88,13 +88,8 @@ def found(item: Callable[..., Image], given_items: type, given_scores: type) -> 
     return survey(given_items(items), given_scores({}, {"a/1#1": BoxScores(0.1, 0.9, ("vanished",))}), sampled=0)
 
 
-class Dataset:
-    kind = "dataset"
-
-
-def sentences(found: Survey, statistics: Any = None, facts: Facts | None = None, unreadable: int = 0) -> list[str]:
-    given = facts or Facts((), {})
-    return list(in_short(Dataset(), given, found, statistics or {}, unreadable))  # type: ignore[arg-type]
+def sentences(found: Survey, statistics: Any = None, facts: Sequence[Fact] = (), unreadable: int = 0) -> list[str]:
+    return list(in_short(facts, found, statistics or {}, labelled=True, unreadable=unreadable))
 
 
 def test_totals_are_counted_over_all_places(found: Survey) -> None:
@@ -112,7 +107,7 @@ def test_the_first_sentences_say_how_much_there_is_what_to_look_at_and_what_is_m
 
 def test_what_both_kinds_share_and_what_to_beware_of_is_said(found: Survey) -> None:
     same = Statistics(1, np.eye(4)[0], np.eye(4)[1], {})
-    facts = Facts((Fact("Leaks", "7 images", warning=True), Fact("Digest", "abc")), {})
+    facts = [Fact("Leaks", "7 images", warning=True), Fact("Digest", "abc")]
     told = sentences(found, {True: same, False: same}, facts, unreadable=2)
     assert told[2] == (
         "Generated and real NIR share 100 % of their distribution of intensities and 100 % of that of gradients."

@@ -14,7 +14,7 @@ from nirgen.collection import open_collection
 from nirgen.errors import NirgenError
 from nirgen.scores import BOX_SCORES, Scores, score
 from nirgen.scores.measures import measure
-from nirgen.scores.table import empty_rows, finish, measured_rows, read_table, to_rows, write_scores
+from nirgen.scores.table import finish, measured_rows, read_table, to_rows, write_scores
 from nirgen.scores.trouble import IMAGE_SCORES
 from nirgen.translate.run import translate_folder
 
@@ -57,8 +57,8 @@ def test_finishing_again_changes_nothing(rows) -> None:
     assert finish(measured_rows(table)).equals(table)
 
 
-def test_no_rows_have_scores_as_well() -> None:
-    assert finish(empty_rows()).num_rows == 0
+def test_no_rows_have_scores_as_well(rows) -> None:
+    assert finish(rows.slice(0, 0)).num_rows == 0
 
 
 def test_a_file_that_is_damaged_or_of_another_schema_is_as_if_it_were_not_there(rows, tmp_path) -> None:

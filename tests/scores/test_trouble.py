@@ -10,7 +10,6 @@ from nirgen.scores.trouble import (
     box_excesses,
     box_fidelity,
     box_tags,
-    box_trouble,
     excess,
     image_trouble,
     realism,
@@ -132,7 +131,7 @@ def test_tags_say_what_may_be_wrong(faulty, tags) -> None:
     measures = box_columns(**faulty)
     excesses = box_excesses(measures, np.zeros(1001, np.int64))
     assert box_tags(measures, excesses)[-1] == tags
-    trouble = box_trouble(excesses)
+    trouble = to_trouble(excesses.values())
     assert (trouble[-1] > 0.5) == bool(faulty)
     assert np.median(trouble) < 0.1
 
