@@ -40,13 +40,9 @@ class FrozenConfig(BaseModel):
     def overlay(
         cls, values: Mapping[str, Any], changes: Sequence[str], given: Mapping[str, Any], *, where: str
     ) -> Self:
-        """Build from plain values, overlaid by assignments, and these by options.
+        """Build from plain values, overlaid by assignments, and these by options, each by its dotted name.
 
-        Args:
-            values: Names and values.
-            changes: Assignments by dotted name, such as `losses.ssim=5`; a number is a position in a list.
-            given: Options by dotted name.
-            where: Source of the values, for the error.
+        An assignment is such as `losses.ssim=5`; a number in a name is a position in a list.
         """
         base = cls.read(values, where=where).model_dump(mode="json")
         for name, value in (*(split_assignment(text, "NAME=VALUE") for text in changes), *given.items()):

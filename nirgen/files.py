@@ -187,13 +187,7 @@ def retrying(
     pauses_seconds: Sequence[float] = _PAUSES_SECONDS,
     patience_seconds: float = math.inf,
 ) -> _Result:
-    """Run an action on storage, and repeat it after transient errors.
-
-    Args:
-        action: The action.
-        pauses_seconds: Pause before each further attempt.
-        patience_seconds: Latest start of an attempt, except when the storage is busy.
-    """
+    """Run an action on storage; repeat it after transient errors, until `patience_seconds` unless storage is busy."""
     began = time.monotonic()
     for pause in pauses_seconds:
         try:

@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 def discriminator_loss(real: Sequence[Tensor], fake: Sequence[Tensor], kind: GanKind) -> Tensor:
     """Return the loss of the discriminators, halved and summed over the scales (Eq. 6); a scalar.
 
-    Args:
-        real: A map of raw scores for each scale, of real pairs.
-        fake: The same for generated pairs.
-        kind: `vanilla` (Eq. 2, cross-entropy on logits), `lsgan` (least squares) or `hinge`.
+    `real` and `fake` are maps of raw scores, one a scale. `vanilla` (Eq. 2): cross-entropy; `lsgan`: squares.
     """
     terms = []
     for r, f in zip(real, fake, strict=True):

@@ -108,9 +108,6 @@ class NirModel:
 
         Returns:
             (N, C, H, W) float32 on the CPU: NIR intensity in [0, 1], clamped; C is 1 or 3.
-
-        Raises:
-            ShapeError: H or W is not a multiple of the stride.
         """
         return self.translate_on_device(rgb.to(self.device), sizes).cpu().contiguous()
 

@@ -72,11 +72,7 @@ def record_metrics(path: Path, metrics: list[dict[str, Any]]) -> None:
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors, on the CPU, and the header of a model file, and verify the hash.
-
-    Raises:
-        ModelError: As `read_header`; or the file is cut off or changed.
-    """
+    """Read the tensors, on the CPU, and the header of a model file, and verify the hash."""
     header = read_header(path)
     state = _read_tensors(path)
     check_id(model_id(state, header["architecture"]), header, path)
@@ -94,7 +90,7 @@ def load(path: Path) -> tuple[Pix2Next, dict[str, Any]]:
     """Build the generator of a model file, in float32 and evaluation mode, and return it with the header.
 
     Raises:
-        ModelError: As `load_state`; or the tensors don't fit the architecture that the header states.
+        ModelError: The file can't be read, its hash is wrong, or its tensors don't fit its architecture.
     """
     header, state = read_header(path), _read_tensors(path)
     generator = build(GeneratorConfig.read(header["architecture"], where=f"{path} (architecture)"))

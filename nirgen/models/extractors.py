@@ -124,15 +124,7 @@ def _from_file(name: str, path: Path) -> dict[str, Any]:
 
 
 def build_extractor(config: GeneratorConfig, *, load_weights: bool = False) -> Extractor | None:
-    """Build the extractor of a generator; None for `none`.
-
-    Args:
-        config: The generator.
-        load_weights: Load the initial weights that the extractor's configuration names, as for training.
-
-    Raises:
-        ModelError: The extractor is unknown or its weights can't be read.
-    """
+    """Build a generator's extractor, None for `none`; `load_weights` loads its initial weights, as for training."""
     wanted = config.extractor
     reads_rgb = config.extractor_input == "image"
     if isinstance(wanted, NoExtractorConfig):

@@ -43,19 +43,10 @@ class ForDeployment(nn.Module):
 
 
 def export_onnx(generator: Pix2Next, header: Mapping[str, Any], stride: int, target: Path) -> float:
-    """Write a generator as an ONNX file, after checking at several sizes that ONNX Runtime computes the same as torch.
-
-    Args:
-        generator: In float32 on the CPU, in evaluation mode.
-        header: The model file's header.
-        stride: Heights and widths must be multiples of it.
-        target: The file to write.
-
-    Returns:
-        The largest difference from torch's outputs in [0, 1].
+    """Write a generator, in float32 on the CPU, as an ONNX file; return the largest difference from torch, in [0, 1].
 
     Raises:
-        ModelError: The generator can't be written as ONNX, or the file's outputs differ. Nothing is written.
+        ModelError: It can't be written as ONNX, or the outputs differ at some size. Nothing is written.
     """
     check_packages()
     network = ForDeployment(generator).eval()

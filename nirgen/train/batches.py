@@ -36,13 +36,7 @@ _REPLACEMENTS = 20  # undecodable pairs in a row that end a run
 
 
 class Order:
-    """Positions of the pairs that the draws of a run take.
-
-    Args:
-        weights: Relative frequency of each pair; None for each pair once an epoch.
-        count: Number of pairs.
-        seed: Seed of the run.
-    """
+    """Positions of the pairs that draws take: by the pairs' relative weights, or each pair once an epoch."""
 
     def __init__(self, weights: list[float] | None, count: int, seed: int) -> None:
         self.count, self.seed = count, seed
@@ -74,14 +68,7 @@ class Draws:
         self._lock = threading.Lock()
 
     def draw(self, number: int, size: int) -> tuple[Tensor, Tensor, list[str]]:
-        """Return the crop of a draw.
-
-        Args:
-            number: Number of the draw, from 0 on without end.
-            size: Height and width of the crop, in pixels.
-
-        Returns:
-            rgb (3, size, size) and nir (1, size, size), float32 in [-1, 1]; and a line for each pair that was replaced.
+        """Return RGB and NIR of a draw, (3 and 1, size, size) float32 in [-1, 1], and a line for each pair replaced.
 
         Raises:
             ImageError: A pair can't be decoded and `bad_images` is `stop`, or too many in a row can't be decoded.
@@ -121,12 +108,9 @@ class Draws:
 
 
 class Batches:
-    """Endless batches, as a context manager that owns the decoding threads.
+    """Endless batches from a draw on; the context manager owns the decoding threads.
 
-    Args:
-        draws: The run's draws.
-        position: Number of the first draw.
-        process: Rank of this process, and number of processes.
+    `process` is the rank of this process and the number of processes.
     """
 
     def __init__(self, draws: Draws, position: int = 0, process: tuple[int, int] = (0, 1)) -> None:
@@ -148,15 +132,7 @@ class Batches:
             self._threads.shutdown(cancel_futures=True)
 
     def next(self, count: int, size: int) -> tuple[Tensor, Tensor, list[str]]:
-        """Return the next batch.
-
-        Args:
-            count: Crops in the batch of each process.
-            size: Height and width of the crops, in pixels.
-
-        Returns:
-            rgb (count, 3, size, size) and nir (count, 1, size, size), float32 in [-1, 1]; and a line for each pair that
-            was replaced.
+        """Return RGB and NIR, (count, 3 and 1, size, size) float32 in [-1, 1], and a line for each pair replaced.
 
         Raises:
             ImageError: As `Draws.draw`.

@@ -39,13 +39,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 
 
 class BaseFolder:
-    """Folder of a training run: configuration, checkpoints, log and `run.json`.
-
-    Args:
-        out: An existing folder.
-        config: The run.
-        keep: Number of last checkpoints that stay.
-    """
+    """Existing folder of a training run: configuration, the last `keep` checkpoints, log and `run.json`."""
 
     def __init__(self, out: Path, config: FrozenConfig, keep: int) -> None:
         self.out = out
@@ -81,15 +75,7 @@ class BaseFolder:
 
 
 class RunFolder(BaseFolder):
-    """Folder of a generator's training (docs/formats.md describes its files).
-
-    Args:
-        out: An existing folder.
-        state: The run.
-        pairs: The training set.
-        judged_pairs: The pairs to validate on; possibly none.
-        processes: Number of processes that train.
-    """
+    """Folder of a generator's training (docs/formats.md); `judged_pairs`, perhaps none, are for validation."""
 
     def __init__(self, out: Path, state: State, pairs: PairList, judged_pairs: PairList, *, processes: int = 1) -> None:
         super().__init__(out, state.config, state.config.save.keep)

@@ -56,14 +56,9 @@ def _spread(length: int, count: int) -> list[int]:
 def validate(
     generator: nn.Module, pairs: PairList, config: SaveConfig, device: torch.device, *, skip: bool = False
 ) -> Validation:
-    """Translate and score pairs, squashed with Pillow's bilinear filter, outputs rounded to 8 bits.
+    """Translate and score at least one pair, squashed with Pillow's bilinear filter, outputs rounded to 8 bits.
 
-    Args:
-        generator: The network; it is left in evaluation mode.
-        pairs: At least one.
-        config: Size, and number of pairs drawn.
-        device: Where the network is.
-        skip: Leave out pairs that can't be read.
+    The network is left in evaluation mode. With `skip`, pairs that can't be read are left out.
     """
     generator.eval()
     size = (config.validation_size, config.validation_size)

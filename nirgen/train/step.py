@@ -237,12 +237,7 @@ class Processes:
 
 @contextmanager
 def joined(device: torch.device, *, distributed: bool) -> Generator[Processes]:
-    """Join the process group of `torchrun`, and leave it at the end.
-
-    Args:
-        device: Device of a single process; of several processes, each takes its own GPU if this is one.
-        distributed: True if `torchrun` started this process, with its variables in the environment.
-    """
+    """Join the process group of `torchrun`, if it started this process; each process of several takes its own GPU."""
     if not distributed:
         yield Processes(0, 1, device)
         return
