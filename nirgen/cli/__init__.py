@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -69,9 +69,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _nirgen(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
+    _version: bool = options.flag("Print the version and exit.", "--version", callback=_print_version, is_eager=True),
 ) -> None:
     """Generate near-infrared (NIR) training images from RGB images and their labels.
 

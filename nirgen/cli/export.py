@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 
+from nirgen.cli.options import argument, option
 from nirgen.cli.output import announce
 
 
 def export(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="Embedded model, model file or run folder.")],
-    output: Annotated[Path, typer.Option("--output", "-o", metavar="FILE.onnx", help="File to write.")],
-    export_format: Annotated[Literal["onnx"], typer.Option("--format", help="Export format.")] = "onnx",
+    model: str = argument("MODEL", "Embedded model, model file or run folder."),
+    output: Path = option("File to write.", "--output -o FILE.onnx", default=...),
+    export_format: Literal["onnx"] = option("Export format.", "--format", default="onnx"),
 ) -> None:
     """Export a model to ONNX.
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import Annotated
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import argument, option
 from nirgen.cli.output import announce, progress
 
 app = options.Group(help="Merge translation folders.")
@@ -22,12 +22,10 @@ def _manifest() -> None:
 
 @app.command("merge")
 def merge(
-    parts: Annotated[list[Path], typer.Argument(metavar="OUT...", help="Output folders of all shards.")],
-    out: Annotated[Path, typer.Option("-o", "--out", metavar="DIR", help="Folder to write; new.")],
-    source: Annotated[
-        Path | None, typer.Option(metavar="SRC", help="Input folder of the shards, to name missing images.")
-    ] = None,
-    as_json: options.AsJson = False,
+    parts: list[Path] = argument("OUT...", "Output folders of all shards."),
+    out: Path = option("Folder to write; new.", "-o --out DIR", default=...),
+    source: Path | None = option("Input folder of the shards, to name missing images.", "SRC"),
+    as_json: bool = options.AS_JSON,
 ) -> None:
     """Merge the shards of a translation.
 

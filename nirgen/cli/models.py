@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import argument, option
 from nirgen.cli.output import announce
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ app = options.Group(help="List, inspect, import and export models.")
 
 
 @app.command("list")
-def list_models(as_json: options.AsJson = False) -> None:
+def list_models(as_json: bool = options.AS_JSON) -> None:
     """List the embedded models."""
     from nirgen.models.catalog import embedded_models, read_header
 
@@ -34,10 +35,8 @@ def list_models(as_json: options.AsJson = False) -> None:
 
 @app.command("info")
 def info(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Embedded model, model file or run folder.")
-    ] = "compact",
-    as_json: options.AsJson = False,
+    model: str = argument("MODEL", "Embedded model, model file or run folder.", default="compact"),
+    as_json: bool = options.AS_JSON,
 ) -> None:
     """Print a model's header and verify its hash.
 
@@ -94,21 +93,16 @@ def _print_rows(rows: dict[str, str]) -> None:
 
 @app.command("import")
 def import_model(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A .pt, .pth or .safetensors file to read.")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The .safetensors file to write.")],
-    layout: Annotated[
-        Literal["released", "internimage"],
-        typer.Option(
-            "--as", help="Layout: a Pix2Next generator of its authors, or an official InternImage classifier."
-        ),
-    ] = "released",
-    licence: Annotated[
-        str | None,
-        typer.Option(
-            help="Licence of the weights, as their owner states it.  "
-            "[default: {models.importing:import_weights.licence}]"
-        ),
-    ] = None,
+    source: Path = argument("SOURCE", "A .pt, .pth or .safetensors file to read."),
+    target: Path = argument("TARGET", "The .safetensors file to write."),
+    layout: Literal["released", "internimage"] = option(
+        "Layout: a Pix2Next generator of its authors, or an official InternImage classifier.",
+        "--as",
+        default="released",
+    ),
+    licence: str | None = option(
+        "Licence of the weights, as their owner states it.", of="models.importing:import_weights"
+    ),
 ) -> None:
     """Import weights of another project.
 
@@ -127,8 +121,8 @@ def import_model(
 
 @app.command("export")
 def export_model(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the released architecture.")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The .pt file to write.")],
+    model: str = argument("MODEL", "A model of the released architecture."),
+    target: Path = argument("TARGET", "The .pt file to write."),
 ) -> None:
     """Export weights to the layout of the Pix2Next authors."""
     announce(f"reading {model}")

@@ -3,26 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import Annotated
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import argument, option
 
 
 def sample_data(
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Folder to write; new or empty.")],
-    frames: Annotated[
-        int | None,
-        typer.Option(
-            min=2,
-            max=1000,
-            help="Frames per recording; there are three.  [default: {recipe.sample:write_sample.frames}]",
-        ),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Random seed of the scenes.  [default: {recipe.sample:write_sample.seed}]")
-    ] = None,
+    out: Path = argument("OUT", "Folder to write; new or empty."),
+    frames: int | None = option(
+        "Frames per recording; there are three.", min=2, max=1000, of="recipe.sample:write_sample"
+    ),
+    seed: int | None = option("Random seed of the scenes.", min=0, of="recipe.sample:write_sample"),
 ) -> None:
     """Write synthetic sample data.
 
