@@ -11,8 +11,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-PSNR_CEILING = 100.0
-"""Largest PSNR, in dB, that counts in a mean which selects a model."""
+PSNR_CEILING = 100.0  # the largest PSNR, in dB, that counts in a mean which selects a model
 
 
 def rmse(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
@@ -37,10 +36,7 @@ def psnr(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
 
 
 def mean_psnr(values: Sequence[float]) -> float:
-    """Return the mean of PSNR values in dB, each at most `PSNR_CEILING`, so that equal images don't decide it.
-
-    Returns:
-        NaN without values.
+    """Return the mean of PSNR values in dB, each at most `PSNR_CEILING`, so that equal images don't decide it; or NaN.
 
     Example:
         >>> mean_psnr([20.0, float("inf")])

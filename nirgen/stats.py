@@ -33,11 +33,9 @@ class Estimate:
 
 
 def estimate(value: float, draws: NDArray[np.float64]) -> Estimate:
-    """Return a statistic with the percentile interval of its bootstrap draws.
+    """Return a statistic of all images with the percentile interval of its bootstrap draws, (R,).
 
-    Args:
-        value: The statistic of all images; NaN if undefined.
-        draws: (R,), the statistic of each draw; NaN in draws where it is undefined, which are left out.
+    NaN is undefined: as the value it gives None, and draws of it are left out.
 
     Example:
         >>> estimate(0.5, np.arange(81.0))
@@ -58,16 +56,10 @@ def estimate(value: float, draws: NDArray[np.float64]) -> Estimate:
 def estimate_means(
     values: NDArray[np.float64], groups: Sequence[str], *, resamples: int, seed: int = 0
 ) -> list[Estimate]:
-    """Return the mean of each column with its interval.
+    """Return the mean of each column of (images, columns) with its interval; infinite values are allowed.
 
     All columns are averaged over the same draws, so a column of paired differences gets the interval of a paired
-    comparison.
-
-    Args:
-        values: (images, columns) float; infinite values are allowed.
-        groups: For each image the group it is drawn with: its sequence, or a name of its own.
-        resamples: Number of draws.
-        seed: Random seed of the draws.
+    comparison. Images of one group are drawn together: its sequence, or a name of their own.
 
     Example:
         >>> estimate_means(np.array([[0.0], [1.0], [2.0], [3.0]]), list("abcd"), resamples=1000)
@@ -89,15 +81,9 @@ def estimate_means(
 
 
 def draw_images(groups: Sequence[str], *, resamples: int, seed: int = 0) -> NDArray[np.int32]:
-    """Draw groups of images with replacement.
+    """Draw groups of N images with replacement, R times: (R, N), how often each draw has each image.
 
-    Args:
-        groups: For each of N images the group it is drawn with: its sequence, or a name of its own.
-        resamples: Number of draws, R.
-        seed: Random seed of the draws.
-
-    Returns:
-        (R, N): how often each draw has each image; (0, N) for fewer than two groups, since nothing varies.
+    Images of one group are drawn together. There are no draws, (0, N), of fewer than two groups, since nothing varies.
 
     Example:
         >>> draw_images(["a", "a", "b"], resamples=3).tolist()

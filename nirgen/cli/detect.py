@@ -249,7 +249,7 @@ def _print_plan(plan: ComparisonPlan) -> None:
     rows = []
     for arm in plan.arms:
         row: tuple[object, ...] = (0, "-", 1)
-        if arm.trained:
+        if arm.images:
             row = (train.steps, f"{arm.epochs(train.steps, train.batch):.3g}", len(plan.config.seeds))
         rows.append([arm.title, *map(str, (arm.real, arm.generated, len(arm.images), *row))])
     show(("arm", "real", "generated", "images", "steps", "epochs", "runs"), rows, right=range(1, 7))
@@ -260,12 +260,10 @@ def _print_plan(plan: ComparisonPlan) -> None:
 
 
 def _print_comparison(found: Comparison, out: Path) -> None:
-    from nirgen.detect.report import CAVEAT, FILES, columns, lines, notes_on, published, sentence
+    from nirgen.detect.report import CAVEAT, FILES, notes_on, sentence, table
 
-    rows = (
-        [title, *(cell.replace(" (", "\n(") for cell in cells)] for title, cells in (*lines(found), *published(found))
-    )
-    show(["trained on", *columns(found).values()], rows)
+    headings, rows = table(found)
+    show(headings, ([cell.replace(" (", "\n(") for cell in row] for row in rows))
     typer.echo(f"\n{sentence(found)}\n")
     for note in (*notes_on(found), CAVEAT):
         typer.echo(f"note: {note}")

@@ -1,4 +1,4 @@
-"""`nirgen manifest`: what can be done with translation folders as a whole."""
+"""`nirgen manifest`: merging of translation folders."""
 
 from __future__ import annotations
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import asdict
-from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import typer
@@ -12,6 +13,8 @@ import typer
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import announce, bars, show, stoppable
+from nirgen.errors import ImageError, OutputError
+from nirgen.files import write_whole
 
 if TYPE_CHECKING:
     from nirgen.translate.run import Request
@@ -20,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _PIXELS = "translate.options:TranslateOptions"
+_PREVIEW_ROWS = 4
 
 
 def translate(
@@ -91,7 +95,6 @@ def translate(
     from nirgen.devices import keep_freed_memory
     from nirgen.translate.engines import choose_engine
     from nirgen.translate.options import RunOptions, Shard, TranslateOptions
-    from nirgen.translate.preview import check_preview
     from nirgen.translate.run import Request, execute
 
     request = Request(
@@ -104,7 +107,7 @@ def translate(
         shard=None if shard is None else Shard.parse(shard),
     )
     if preview is not None:
-        check_preview(preview, request)
+        _check_preview(preview, request)
     if dry_run:
         _print_plan(request, as_json=as_json)
         return
@@ -176,12 +179,53 @@ def _print_profile(profile: Profile) -> None:
     typer.echo(f"bottleneck: {profile.remedy}")
 
 
-def _write_preview(preview: Path, request: Request, *, quiet: bool) -> None:
-    from nirgen.translate.preview import write_preview
+def _check_preview(preview: Path, request: Request) -> None:
+    """Refuse, before any work, a picture that can't be written after it, or could replace an output or a photo."""
+    if not isinstance(request.source, Path | None) or not isinstance(request.out, Path):
+        raise OutputError("--preview shows folders of this machine, and no URLs; leave it out")
+    named, folder, target = f"the preview {str(preview)!r}", preview.resolve().parent, request.out.resolve()
+    if preview.suffix.lower() != ".png":
+        raise OutputError(f"{named} is written as PNG; give it a name that ends in .png")
+    if preview.is_dir():
+        raise OutputError(f"{named} is a folder; name a file")
+    if target in (folder, *folder.parents):
+        raise OutputError(f"{named} lies inside OUT {str(request.out)!r}; put it outside of it")
+    if request.source is not None and request.source.resolve() in (preview.resolve(), folder, *folder.parents):
+        raise OutputError(f"{named} lies inside SRC {str(request.source)!r}; put it outside of it")
+    if folder in target.parents and not folder.exists():  # the run creates it
+        return
+    if not folder.is_dir():
+        raise OutputError(f"the preview's folder {str(preview.parent)!r} does not exist; make it first")
+    if not os.access(folder, os.W_OK):
+        raise OutputError(f"the preview's folder {str(preview.parent)!r} can't be written; use another")
 
-    if not write_preview(preview, request):
+
+def _write_preview(preview: Path, request: Request, *, quiet: bool) -> None:
+    """Write the first sources that were translated beside their outputs; unreadable ones are skipped."""
+    from nirgen import images
+    from nirgen.translate.journal import join
+    from nirgen.translate.manifest import iter_rows
+
+    root, out, limit = Path(str(request.plan.root)), Path(str(request.out)), request.run.pixel_limit
+    pairs = []
+    for item, row in join(request.plan, iter_rows(out)):
+        if item is None or row is None or row.output != item.output:
+            continue
+        try:
+            source = images.read(root / item.source, pixel_limit=limit)
+            pairs.append((source, images.read(out / item.output, pixel_limit=max(limit, images.PIXEL_LIMIT))))
+        except (ImageError, MemoryError):
+            continue
+        if len(pairs) == _PREVIEW_ROWS:
+            break
+    if not pairs:
         typer.echo(f"warning: there is nothing to show side by side; {str(preview)!r} was not written", err=True)
-    elif not quiet:
+        return
+    try:
+        write_whole(preview, images.encode(images.side_by_side(pairs), "png"))
+    except OSError as error:
+        raise OutputError(f"the preview {str(preview)!r} can't be written: {error.strerror}; use another") from error
+    if not quiet:
         typer.echo(f"side by side: {preview}")
 
 

@@ -13,9 +13,6 @@ if TYPE_CHECKING:
     from nirgen.detect.runs import compare
 
 _HOMES = {
-    "BootstrapConfig": "config",
-    "CompareConfig": "config",
-    "DetectConfig": "config",
     "compare": "runs",
     "evaluate": "evaluation",
     "load_detector": "detector",
@@ -30,8 +27,8 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import the public names at their first use, so that reading settings needs no torch."""
-    if name not in _HOMES:
+    if name not in __all__:
         raise AttributeError(f"module 'nirgen.detect' has no attribute '{name}'")
     from importlib import import_module
 
-    return getattr(import_module(f"nirgen.detect.{_HOMES[name]}"), name)
+    return getattr(import_module(f"nirgen.detect.{_HOMES.get(name, 'config')}"), name)

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 Ratio = float | Literal["all"]
 
 PRETRAINED, REAL = "pretrained", "real"  # names of the arms that are always there
-_USUAL = (0.0, 1.0, 2.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +32,6 @@ class Arm:
     images: tuple[str, ...] = ()  # sorted keys; none of `pretrained`
     real: int = 0  # number of real images
     generated: int = 0
-
-    @property
-    def trained(self) -> bool:
-        """False for the pretrained model."""
-        return bool(self.images)
 
     def epochs(self, steps: int, batch: int) -> float:
         """Return how often a training sees each image on average."""
@@ -69,13 +63,12 @@ class ComparisonPlan:
     @property
     def runs(self) -> tuple[Run, ...]:
         """The runs, arm by arm."""
-        return runs_of(self.arms, self.config.seeds)
+        return tuple(Run(arm, seed) for arm in self.arms for seed in (self.config.seeds if arm.images else (None,)))
 
 
 def plan_comparison(dataset: Path, config: CompareConfig, ratios: Sequence[Ratio] | None = None) -> ComparisonPlan:
     """Read the images of a comparison, and choose its arms by ratios of generated to real images (see `make_arms`)."""
-    test = read_split(dataset, config.split).real()
-    train = read_split(dataset, config.train.split)
+    test, train = read_split(dataset, config.split).real(), read_split(dataset, config.train.split)
     refuse_without_boxes(train)
     return ComparisonPlan(config, train, test, make_arms(train, ratios))
 
@@ -84,21 +77,12 @@ def make_arms(train: Split, ratios: Sequence[Ratio] | None = None) -> tuple[Arm,
     """Choose the images of each arm: all real ones, and more and more generated ones, each arm containing the previous.
 
     Generated images are taken in the order of the sha256 of their keys, so that the choice is the same for the same
-    dataset, and a larger dataset adds to it.
-
-    Args:
-        train: The training images.
-        ratios: Generated images for each real one; 0 is always included. By default 0, 1 and 2 as far as there are
-            images, or all if there are fewer.
-
-    Returns:
-        `pretrained`, `real`, then the others by growing ratio.
+    dataset, and a larger dataset adds to it. Ratios are of generated to real images; 0 is always included. By default
+    they are 0, 1 and 2 as far as there are images, or all if there are fewer.
     """
     real = [image.key for image in train.images if not image.generated]
-    generated = sorted(
-        (image.key for image in train.images if image.generated),
-        key=lambda key: hashlib.sha256(key.encode()).hexdigest(),
-    )
+    generated = [image.key for image in train.images if image.generated]
+    generated.sort(key=lambda key: hashlib.sha256(key.encode()).hexdigest())
     for kind, found in (("real", real), ("generated", generated)):
         if not found:
             raise NirgenError(
@@ -107,8 +91,8 @@ def make_arms(train: Split, ratios: Sequence[Ratio] | None = None) -> tuple[Arm,
             )
     available = len(generated) / len(real)
     if ratios is None:
-        ratios = [ratio for ratio in _USUAL if ratio <= available]
-        ratios = [*ratios, "all"] if available < 2 else ratios
+        usual: list[Ratio] = [ratio for ratio in (0.0, 1.0, 2.0) if ratio <= available]
+        ratios = [*usual, "all"] if available < 2 else usual
     arms = {0: Arm(REAL, "+ real", tuple(sorted(real)), len(real))}
     for ratio in sorted(ratios, key=lambda each: available if each == "all" else float(each)):
         count = len(generated) if ratio == "all" else round(float(ratio) * len(real))
@@ -129,11 +113,6 @@ def make_arms(train: Split, ratios: Sequence[Ratio] | None = None) -> tuple[Arm,
     return (Arm(PRETRAINED, "as pretrained"), *arms.values())
 
 
-def runs_of(arms: Sequence[Arm], seeds: Sequence[int]) -> tuple[Run, ...]:
-    """Return all runs, arm by arm."""
-    return tuple(Run(arm, seed) for arm in arms for seed in (seeds if arm.trained else (None,)))
-
-
 def parse_ratios(text: str) -> tuple[Ratio, ...]:
     """Parse ratios: numbers from 0 on, or `all`, separated by commas.
 
@@ -142,16 +121,13 @@ def parse_ratios(text: str) -> tuple[Ratio, ...]:
         (0.0, 0.5, 2.0, 'all')
     """
     found: list[Ratio] = []
-    for part in (each.strip() for each in text.split(",")):
-        if part == "all":
-            found.append("all")
-            continue
+    for part in map(str.strip, text.split(",")):
         try:
-            ratio = float(part)
+            ratio: Ratio = "all" if part == "all" else float(part)
+            if ratio != "all" and not 0 <= ratio < math.inf:
+                raise ValueError
         except ValueError:
-            ratio = math.nan
-        if not 0 <= ratio < math.inf:
-            raise ConfigError(f"ratio {part!r}: no number from 0 on, nor 'all'; give such as --ratios 0,1,2")
+            raise ConfigError(f"ratio {part!r}: no number from 0 on, nor 'all'; give such as --ratios 0,1,2") from None
         found.append(ratio)
     return tuple(found)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import io
 import math
+import warnings
 from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import count
@@ -59,7 +60,6 @@ class Matched:
 class Matches:
     """Matches of detections with objects; COCOeval's numbers are -1 for a class without an object of that size."""
 
-    images: int
     parts: tuple[tuple[Matched, ...], ...]  # by class and by `AREAS`
     precision: NDArray[np.float64]  # (T, 101, K, A) of COCOeval, at `RECALLS`
     recall: NDArray[np.float64]  # (T, K, A) of COCOeval
@@ -67,12 +67,7 @@ class Matches:
 
 
 def match(split: Split, results: Sequence[Result]) -> Matches:
-    """Match detections with objects by pycocotools, those of the highest scores first.
-
-    Args:
-        split: Images with their boxes.
-        results: Detections; those on other images are left out.
-    """
+    """Match detections with objects by pycocotools, those of the highest scores first, on the images of the split."""
     from pycocotools.cocoeval import COCOeval
 
     with contextlib.redirect_stdout(io.StringIO()):  # pycocotools prints
@@ -82,19 +77,11 @@ def match(split: Split, results: Sequence[Result]) -> Matches:
         judge.params.maxDets = [MOST_DETECTIONS]
         judge.evaluate()
         judge.accumulate()
-    images = len(split.images)
-    places = np.argsort(split.ids).tolist()  # COCOeval sorts by id
-    table = iter(judge.evalImgs)
-
-    def of_images() -> list[dict[str, Any] | None]:
-        found: list[dict[str, Any] | None] = [None] * images
-        for place in places:
-            found[place] = next(table)
-        return found
-
-    parts = tuple(tuple(_join(of_images()) for _ in AREAS) for _ in range(len(split.categories)))
+    found = np.array(judge.evalImgs, object).reshape(len(split.categories), len(AREAS), len(split.images))
+    found = found[..., np.argsort(np.argsort(split.ids))]  # COCOeval sorts images by id
+    parts = tuple(tuple(map(_join, of_class)) for of_class in found)
     precision, recall = judge.eval["precision"][..., 0], judge.eval["recall"][..., 0]
-    return Matches(images, parts, precision, recall, f"pycocotools {version('pycocotools')}")
+    return Matches(parts, precision, recall, f"pycocotools {version('pycocotools')}")
 
 
 def _as_coco(split: Split, annotations: Iterator[dict[str, Any]]) -> Any:
@@ -115,14 +102,8 @@ def _objects(split: Split) -> Iterator[dict[str, Any]]:
     numbers = count(1)  # COCOeval takes the id 0 for no object
     for image in split.images:
         for box in image.boxes:
-            yield {
-                "id": next(numbers),
-                "image_id": image.id,
-                "category_id": ids[box.category],
-                "bbox": list(box.bbox),
-                "area": box.area,
-                "iscrowd": int(box.ignored),
-            }
+            about = {"id": next(numbers), "image_id": image.id, "category_id": ids[box.category]}
+            yield about | {"bbox": list(box.bbox), "area": box.area, "iscrowd": int(box.ignored)}
 
 
 def _detections(split: Split, results: Sequence[Result]) -> Iterator[dict[str, Any]]:
@@ -135,19 +116,18 @@ def _detections(split: Split, results: Sequence[Result]) -> Iterator[dict[str, A
 
 def _join(found: Sequence[dict[str, Any] | None]) -> Matched:
     """Join COCOeval's results of all images by falling score; equal scores stay in the order of the images."""
+    there = [(position, one) for position, one in enumerate(found) if one is not None]
     objects = np.zeros(len(found), np.int64)
-    scores, images, hits, ignored = [np.empty(0)], [np.empty(0, np.intp)], [_NONE], [_NONE]
-    for position, one in enumerate(found):
-        if one is None:
-            continue
+    for position, one in there:
         objects[position] = len(one["gtIgnore"]) - np.count_nonzero(one["gtIgnore"])
-        scores.append(np.asarray(one["dtScores"], np.float64))
-        images.append(np.full(len(one["dtScores"]), position, np.intp))
-        hits.append(one["dtMatches"] > 0)
-        ignored.append(one["dtIgnore"].astype(bool))
-    order = np.argsort(-np.concatenate(scores), kind="mergesort")
-    counted = ~np.concatenate(ignored, axis=1)[:, order]
-    return Matched(np.concatenate(images)[order], np.concatenate(hits, axis=1)[:, order] & counted, counted, objects)
+    images = [np.full(len(one["dtScores"]), position, np.intp) for position, one in there]
+    image = np.concatenate([np.empty(0, np.intp), *images])
+    scores = np.concatenate([np.empty(0), *(one["dtScores"] for _, one in there)])
+    hits = np.concatenate([_NONE, *(one["dtMatches"] > 0 for _, one in there)], axis=1)
+    ignored = np.concatenate([_NONE, *(one["dtIgnore"].astype(bool) for _, one in there)], axis=1)
+    order = np.argsort(-scores, kind="mergesort")
+    counted = ~ignored[:, order]
+    return Matched(image[order], hits[:, order] & counted, counted, objects)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,65 +161,56 @@ def precisions(matches: Matches, drawn: NDArray[np.integer]) -> Precisions:
     """Return average precision over bootstrap draws of the images, (R, N): how often each image was drawn."""
     shape = (len(drawn), len(matches.parts), len(AREAS), len(THRESHOLDS))
     average, recall = np.full(shape, np.nan), np.full(shape, np.nan)
-    for k, of_class in enumerate(matches.parts):
-        for a, part in enumerate(of_class):
-            for t in range(len(THRESHOLDS)):
-                steps = _Steps.of(part, t)
-                rows = max(16, _BLOCK // max(1, len(steps.image), matches.images))
-                for first in range(0, len(drawn), rows):
-                    block = slice(first, first + rows)
-                    weights = np.ascontiguousarray(drawn[block].T, np.float64)
-                    average[block, k, a, t], recall[block, k, a, t] = steps.average(weights, part.objects)
+    for k, a, t in np.ndindex(shape[1:]):
+        part = matches.parts[k][a]
+        image, counted = _steps(part, t)
+        rows = max(16, _BLOCK // max(1, len(image), drawn.shape[1]))
+        for first in range(0, len(drawn), rows):
+            block = slice(first, first + rows)
+            weights = np.ascontiguousarray(drawn[block].T, np.float64)
+            average[block, k, a, t], recall[block, k, a, t] = _average(image, counted, weights, part.objects)
     return Precisions(average, recall)
 
 
-@dataclass(frozen=True, slots=True)
-class _Steps:
-    """The P found detections of a part at one threshold, by falling score."""
+def _steps(part: Matched, threshold: int) -> tuple[NDArray[np.intp], sparse.csr_array]:
+    """Return the P found detections of a part, by falling score: positions of their images (P,), and counts (P, N).
 
-    image: NDArray[np.intp]  # (P,)
-    counted: sparse.csr_array  # (P, N) detections of each image that count, after the step before up to this one
+    Counted are each image's detections that count, after the step before up to this one.
+    """
+    counted = part.counted[threshold]
+    image, found = part.image[counted], part.found[threshold][counted]
+    step = np.cumsum(found) - found
+    steps = int(found.sum())
+    before_last = step < steps
+    cells = (step[before_last], image[before_last])
+    ones = np.ones(int(before_last.sum()))
+    return image[found], sparse.csr_array((ones, cells), shape=(steps, len(part.objects)))
 
-    @classmethod
-    def of(cls, part: Matched, threshold: int) -> _Steps:
-        counted = part.counted[threshold]
-        image, found = part.image[counted], part.found[threshold][counted]
-        step = np.cumsum(found) - found
-        steps = int(found.sum())
-        before_last = step < steps
-        cells = (step[before_last], image[before_last])
-        ones = np.ones(int(before_last.sum()))
-        return cls(image[found], sparse.csr_array((ones, cells), shape=(steps, len(part.objects))))
 
-    def average(
-        self, weights: NDArray[np.float64], objects: NDArray[np.int64]
-    ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Return average precision and recall of R draws, (R,) each.
+def _average(
+    image: NDArray[np.intp], counted: sparse.csr_array, weights: NDArray[np.float64], objects: NDArray[np.int64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return average precision and recall of R draws, (R,) each, from `_steps`.
 
-        Args:
-            weights: (N, R), how often each image was drawn.
-            objects: (N,), objects on each image.
-        """
-        total = objects @ weights
-        there = total > 0
-        if not len(self.image):
-            nothing = np.where(there, 0.0, np.nan)
-            return nothing, nothing
-        found = np.cumsum(weights[self.image], axis=0)
-        precision = found / (np.cumsum(self.counted @ weights, axis=0) + np.spacing(1))
-        best = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-        average = _sample(found.T, best.T, total).mean(axis=1)
-        with np.errstate(invalid="ignore"):
-            return np.where(there, average, np.nan), np.where(there, found[-1] / total, np.nan)
+    `weights` are (N, R), how often each image was drawn; `objects` (N,), those on each image.
+    """
+    total = objects @ weights
+    there = total > 0
+    if not len(image):
+        nothing = np.where(there, 0.0, np.nan)
+        return nothing, nothing
+    found = np.cumsum(weights[image], axis=0)
+    precision = found / (np.cumsum(counted @ weights, axis=0) + np.spacing(1))
+    best = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+    average = _sample(found.T, best.T, total).mean(axis=1)
+    with np.errstate(invalid="ignore"):
+        return np.where(there, average, np.nan), np.where(there, found[-1] / total, np.nan)
 
 
 def _sample(found: NDArray[np.float64], best: NDArray[np.float64], total: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return precision at `RECALLS`, (R, 101): 0 beyond the highest recall.
 
-    Args:
-        found: (R, P) objects found up to each step.
-        best: (R, P) best precision from each step on.
-        total: (R,) objects.
+    `found` are (R, P) objects found up to each step, `best` the best precision from it on, `total` (R,) all objects.
     """
     rows, steps = found.shape
     wanted = _least(total)
@@ -264,7 +235,6 @@ def _least(total: NDArray[np.float64]) -> NDArray[np.float64]:
 def _mean(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the mean over all but the first axis without NaN; NaN if nothing is left."""
     flat = values.reshape(len(values), math.prod(values.shape[1:]))
-    there = ~np.isnan(flat)
-    count = there.sum(axis=1)
-    with np.errstate(invalid="ignore"):
-        return np.where(count > 0, np.where(there, flat, 0).sum(axis=1) / count, np.nan)
+    with warnings.catch_warnings(action="ignore"):  # of rows of NaN alone
+        mean: NDArray[np.float64] = np.nanmean(flat, axis=1)
+    return mean

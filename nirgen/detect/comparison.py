@@ -10,11 +10,12 @@ make up for it.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from nirgen.detect.arms import PRETRAINED, REAL
 from nirgen.detect.coco_eval import match, official, precisions
 from nirgen.stats import Estimate, draw_images, estimate
 
@@ -42,22 +43,35 @@ class Judged:
 
 
 @dataclass(frozen=True)
-class OfRun:
-    """The numbers of a run, by name; None if undefined."""
-
-    seed: int | None
-    model_id: str
-    values: dict[str, float | None]
-
-
-@dataclass(frozen=True)
 class OfArm:
     """The numbers of an arm, by name."""
 
     arm: Arm
-    runs: tuple[OfRun, ...]  # one a seed
-    numbers: dict[str, Estimate]  # means over seeds, with intervals over images and seeds
-    spread: dict[str, float | None]  # standard deviations over seeds; None with one seed
+    runs: tuple[Judged, ...]  # one a seed
+    values: dict[str, NDArray[np.float64]]  # (S,), of each run; NaN if undefined
+    draws: dict[str, NDArray[np.float64]]  # (R,), means over seeds in each draw
+
+    @cached_property
+    def numbers(self) -> dict[str, Estimate]:
+        """The means over seeds, with intervals over images and seeds."""
+        draws = self.draws
+        return {key: estimate(float(each.mean()), np.clip(draws[key], 0, 1)) for key, each in self.values.items()}
+
+    @property
+    def spread(self) -> dict[str, float | None]:
+        """The standard deviations over seeds; None with one seed."""
+        several = len(self.runs) > 1
+        return {key: as_number(each.std(ddof=1)) if several else None for key, each in self.values.items()}
+
+    def minus(self, other: OfArm) -> Difference:
+        """Return the differences of the means, with intervals of the paired comparison."""
+        numbers = {}
+        for key, values in self.values.items():
+            draws = self.draws[key] - other.draws[key]
+            if not (values.any() or other.values[key].any()):
+                draws = np.empty(0)  # neither arm found anything: an interval would be 0 to 0
+            numbers[key] = estimate(float(values.mean() - other.values[key].mean()), draws)
+        return Difference(self.arm.name, other.arm.name, numbers)
 
 
 @dataclass(frozen=True)
@@ -96,64 +110,38 @@ class Comparison:
         return next(each for each in self.differences if (each.arm, each.minus) == (arm, minus))
 
 
-@dataclass(frozen=True)
-class _Numbers:
-    """The numbers of an arm, by name."""
-
-    values: dict[str, NDArray[np.float64]]  # (S,), of each seed
-    draws: dict[str, NDArray[np.float64]]  # (R,), means over seeds in each draw
-
-
 def sum_up(
     judged: Sequence[Judged],
     split: Split,
     config: CompareConfig,
     progress: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Comparison:
-    """Compute the numbers of all arms and their differences.
-
-    Args:
-        judged: All runs, arm by arm.
-        split: The test images.
-        config: The comparison.
-        progress: Progress callback: (runs done, total).
-    """
+    """Compute the numbers of all arms and their differences, from all runs, arm by arm; progress is in runs."""
     bootstrap = config.bootstrap
     drawn = draw_images(split.groups(bootstrap.draw), resamples=bootstrap.resamples, seed=bootstrap.seed)
-    numbers: dict[str, _Numbers] = {}
-    arms: dict[str, list[Judged]] = {}
-    for each in judged:
-        arms.setdefault(each.run.arm.name, []).append(each)
+    arms: list[OfArm] = []
     done, library = 0, ""
-    for place, (name, of_arm) in enumerate(arms.items()):
-        values, draws = [], []
-        for each in of_arm:
+    for place, (arm, of_arm) in enumerate(groupby(judged, key=lambda each: each.run.arm)):
+        runs, values, draws = tuple(of_arm), [], []
+        for each in runs:
             matches = match(split, each.results)
-            values.append(official(matches).numbers(split.names))
-            draws.append(precisions(matches, drawn).numbers(split.names))
+            values += [official(matches).numbers(split.names)]
+            draws += [precisions(matches, drawn).numbers(split.names)]
             done, library = done + 1, matches.library
             progress(done, len(judged))
         random = np.random.default_rng((bootstrap.seed, place))
-        chosen = random.integers(0, len(of_arm), (len(drawn), len(of_arm)))
-        numbers[name] = _Numbers(
-            {key: np.concatenate([one[key] for one in values]) for key in values[0]},
-            {key: over_seeds(np.stack([one[key] for one in draws]), chosen) for key in draws[0]},
-        )
-    results = tuple(_of_arm(of_arm, numbers[name]) for name, of_arm in arms.items())
-    pairs = [(name, minus) for minus in (PRETRAINED, REAL) for name in list(arms)[list(arms).index(minus) + 1 :]]
-    differences = tuple(_difference(name, minus, numbers[name], numbers[minus]) for name, minus in pairs)
-    return Comparison(split, config, results, differences, library)
+        chosen = random.integers(0, len(runs), (len(drawn), len(runs)))
+        of_seeds = {key: np.concatenate([one[key] for one in values]) for key in values[0]}
+        of_draws = {key: over_seeds(np.stack([one[key] for one in draws]), chosen) for key in values[0]}
+        arms += [OfArm(arm, runs, of_seeds, of_draws)]
+    differences = tuple(other.minus(base) for position, base in enumerate(arms[:2]) for other in arms[position + 1 :])
+    return Comparison(split, config, tuple(arms), differences, library)
 
 
 def over_seeds(draws: NDArray[np.float64], chosen: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return means over drawn seeds, their deviations stretched by sqrt(S / (S - 1)).
+    """Return means over drawn seeds, (R,), their deviations stretched by sqrt(S / (S - 1)).
 
-    Args:
-        draws: (S, R), the number of each seed in each draw of images.
-        chosen: (R, S), the seeds of each draw.
-
-    Returns:
-        (R,).
+    `draws` are (S, R), the number of each seed in each draw of images; `chosen` (R, S), the seeds of each draw.
 
     Example:
         >>> over_seeds(np.array([[0.0], [1.0]]), np.array([[1, 1]])).round(3).tolist()
@@ -168,31 +156,6 @@ def over_seeds(draws: NDArray[np.float64], chosen: NDArray[np.integer]) -> NDArr
     return stretched
 
 
-def _of_arm(judged: Sequence[Judged], numbers: _Numbers) -> OfArm:
-    runs = tuple(
-        OfRun(each.run.seed, each.model_id, {key: _number(values[place]) for key, values in numbers.values.items()})
-        for place, each in enumerate(judged)
-    )
-    return OfArm(
-        judged[0].run.arm,
-        runs,
-        {
-            key: estimate(float(values.mean()), np.clip(numbers.draws[key], 0, 1))
-            for key, values in numbers.values.items()
-        },
-        {key: _number(values.std(ddof=1)) if len(values) > 1 else None for key, values in numbers.values.items()},
-    )
-
-
-def _difference(arm: str, minus: str, ours: _Numbers, theirs: _Numbers) -> Difference:
-    numbers = {}
-    for key, values in ours.values.items():
-        draws = ours.draws[key] - theirs.draws[key]
-        if not (values.any() or theirs.values[key].any()):
-            draws = np.empty(0)  # neither arm found anything: an interval would be 0 to 0
-        numbers[key] = estimate(float(values.mean() - theirs.values[key].mean()), draws)
-    return Difference(arm, minus, numbers)
-
-
-def _number(value: np.floating[Any]) -> float | None:
+def as_number(value: np.floating[Any]) -> float | None:
+    """Return a plain number; None for NaN."""
     return None if np.isnan(value) else float(value)

@@ -48,11 +48,6 @@ class Split:
         """Number of generated images."""
         return sum(image.generated for image in self.images)
 
-    @property
-    def keys_sha256(self) -> str:
-        """Hash of the keys of the images."""
-        return hashlib.sha256("".join(f"{image.key}\n" for image in self.images).encode()).hexdigest()
-
     def groups(self, by: str) -> list[str]:
         """Return the group of each image: the image itself, or by `sequences` its recording, if it has one."""
         return [
@@ -62,43 +57,43 @@ class Split:
 
     def real(self) -> Split:
         """Return the split without its generated images, at least one image."""
-        if all(image.generated for image in self.images):
+        keys = {image.key for image in self.images if not image.generated}
+        if not keys:
             raise NirgenError(
                 f"{self.folder}: the split '{self.name}' has no real images to judge detectors on; give --real images "
                 "of that split to 'nirgen build-dataset'"
             )
-        return self._chosen({image.key for image in self.images if not image.generated})
+        return self.only(keys)
 
     def only(self, keys: Collection[str]) -> Split:
         """Return the split with the images of given keys alone, which it must have."""
-        if lost := set(keys) - {image.key for image in self.images}:
+        keys = set(keys)
+        if lost := keys - {image.key for image in self.images}:
             raise NirgenError(
                 f"{self.folder}: the split '{self.name}' has no labelled image {min(lost)!r}; take the keys of its own"
             )
-        return self._chosen(set(keys))
-
-    def _chosen(self, keys: Collection[str]) -> Split:
         others = {image.id for image in self.images if image.id is not None and image.key not in keys}
         images = tuple(image for image in self.images if image.key in keys)
         return replace(self, images=images, left_out=self.left_out | others)
 
     def counts(self) -> dict[str, Any]:
         """Return the numbers of images by kind and origin, and of boxes by category, as plain values."""
-        objects = {image.key: learnable(image) for image in self.images}
-        boxes = Counter(box.category for found in objects.values() for box in found if not box.ignored)
+        found = [learnable(image) for image in self.images]
+        boxes = Counter(None if box.ignored else box.category for on_image in found for box in on_image)
         return {
             "images": len(self.images),
             "generated": self.generated,
             "real": len(self.images) - self.generated,
-            "empty": sum(all(box.ignored for box in found) for found in objects.values()),
+            "empty": sum(all(box.ignored for box in on_image) for on_image in found),
             "origins": dict(sorted(Counter(image.origin for image in self.images).items())),
             "boxes": {name: boxes[name] for name in self.names},
-            "ignored": sum(box.ignored for found in objects.values() for box in found),
+            "ignored": boxes[None],
         }
 
     def about(self) -> dict[str, Any]:
         """Return what identifies the training set, as plain values."""
-        hashes = {"digest": self.digest, "sha256": self.sha256, "keys_sha256": self.keys_sha256}
+        keys = hashlib.sha256("".join(f"{image.key}\n" for image in self.images).encode()).hexdigest()
+        hashes = {"digest": self.digest, "sha256": self.sha256, "keys_sha256": keys}
         return {**hashes, "split": self.name, **self.counts()}
 
     def describe(self) -> str:

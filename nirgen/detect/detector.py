@@ -34,13 +34,10 @@ _POLICIES = ("default", "bdd100k")  # label policies that map labels to categori
 
 
 def find_sources(labels: Sequence[str], categories: Sequence[str]) -> tuple[tuple[int, ...], ...]:
-    """Map the labels of a detector to categories.
+    """Return for each category the positions of a detector's labels that belong to it; possibly none.
 
-    A label belongs to the category of its own name; else to the one that the built-in policies map it to, such as
-    `truck` to `car`; else to none.
-
-    Returns:
-        For each category the positions of its labels, that of its own name first; possibly none.
+    A label belongs to the category of its own name, where it comes first; else to the one that the built-in policies
+    map it to, such as `truck` to `car`; else to none.
 
     Example:
         >>> find_sources(["person", "bicycle", "car", "motorbike", "aeroplane", "bus"], ["person", "bicycle", "car"])
@@ -97,16 +94,8 @@ class Detector:
     @property
     def id(self) -> str:
         """Hash of the model's kind and tensors."""
-        return model_id(self.model.state_dict(), {"kind": str(self._config.model_type)})
-
-    @property
-    def device(self) -> torch.device:
-        """The model's device."""
-        return next(self.model.parameters()).device
-
-    @property
-    def _config(self) -> Any:
-        return self.model.config
+        config: Any = self.model.config
+        return model_id(self.model.state_dict(), {"kind": str(config.model_type)})
 
     def predict(self, pictures: Sequence[NDArray[np.uint8]], *, keep: int = KEEP) -> list[Detections]:
         """Detect objects on images, (H, W, 3) uint8 each, and keep the boxes with the highest scores.
@@ -114,35 +103,26 @@ class Detector:
         The model stays in evaluation mode.
         """
         self.model.eval()
-        found = []
+        found: list[Detections] = []
         for start in range(0, len(pictures), BATCH):
             part = pictures[start : start + BATCH]
             with torch.inference_mode():
                 outputs = self.model(pixel_values=self.pixels(part))
-            shapes = [picture.shape[:2] for picture in part]
             boxes = outputs.pred_boxes.cpu().double().numpy()  # not every device has doubles
-            for shares, scores, (height, width) in zip(boxes, self._scores(outputs.logits), shapes, strict=True):
-                found.append(_best(shares, scores, height, width, keep))
+            logits = outputs.logits.cpu().double().sigmoid()
+            scores = torch.stack([logits[..., list(which)].amax(-1) for which in self.sources], dim=-1).numpy()
+            shapes = [picture.shape[:2] for picture in part]
+            found += [_best(*each, keep) for each in zip(boxes, scores, shapes, strict=True)]
         return found
 
     def pixels(self, pictures: Sequence[NDArray[np.uint8]]) -> Tensor:
         """Convert images, (H, W, 3) uint8 each, to the model's input: (N, 3, S, S) float32 on its device."""
         squashed = [images.resize(picture, (self.size, self.size), resample="bilinear") for picture in pictures]
-        return self.network.normalise(torch.from_numpy(np.stack(squashed)).to(self.device))
-
-    def _scores(self, logits: Tensor) -> NDArray[np.float64]:
-        """(N, queries, labels) -> (N, queries, categories) in [0, 1]."""
-        scores = logits.cpu().double().sigmoid()
-        return torch.stack([scores[..., list(which)].amax(-1) for which in self.sources], dim=-1).numpy()
+        return self.network.normalise(torch.from_numpy(np.stack(squashed)).to(next(self.model.parameters()).device))
 
 
 def load_detector(
-    name: str | Path,
-    *,
-    categories: Sequence[str],
-    device: str | None = None,
-    size: int | None = None,
-    seed: int = 0,
+    name: str | Path, *, categories: Sequence[str], device: str | None = None, size: int | None = None, seed: int = 0
 ) -> Detector:
     """Load a detector of given categories, such as one that was trained on COCO, in evaluation mode.
 
@@ -192,21 +172,15 @@ def read_about(name: str | Path) -> dict[str, Any] | None:
     return values
 
 
-def _best(shares: NDArray[np.float64], scores: NDArray[np.float64], height: int, width: int, keep: int) -> Detections:
-    """Return the boxes of the highest scores, in pixels; a query may give one of each category.
+def _best(shares: NDArray[np.float64], scores: NDArray[np.float64], shape: tuple[int, int], keep: int) -> Detections:
+    """Return the boxes of the highest scores, `keep` at most; a query may give one of each category.
 
-    Args:
-        shares: (queries, 4) cxcywh as shares of the image.
-        scores: (queries, categories) in [0, 1].
-        height: Of the image, in pixels, as `width`.
-        width: Of the image.
-        keep: Largest number of boxes.
+    `shares` are (queries, 4) cxcywh as shares of the image, `scores` (queries, categories), `shape` (height, width).
     """
     order = np.argsort(-scores, axis=None, kind="stable")[:keep]
     queries, categories = np.unravel_index(order, scores.shape)
     middle, extent = shares[queries, :2], shares[queries, 2:]
-    scale = np.array([width, height], np.float64)
-    start = np.clip(middle - extent / 2, 0, 1) * scale
-    end = np.clip(middle + extent / 2, 0, 1) * scale
+    scale = np.array(shape[::-1], np.float64)
+    start, end = (np.clip(middle + extent * side, 0, 1) * scale for side in (-0.5, 0.5))
     boxes = np.concatenate([start, end - start], axis=1)
     return Detections(boxes, scores.reshape(-1)[order], categories.astype(np.int64))

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,14 +34,9 @@ SCHEMA = 1
 METRICS = "metrics.json"
 DETECTIONS = "detections.json"
 TITLES = {
-    "ap": "AP",
-    "ap50": "AP50",
-    "ap75": "AP75",
-    "ap_small": "AP small",
-    "ap_medium": "AP medium",
-    "ap_large": "AP large",
-    "ar100": "AR100",
-}
+    "ap": "AP", "ap50": "AP50", "ap75": "AP75",
+    "ap_small": "AP small", "ap_medium": "AP medium", "ap_large": "AP large", "ar100": "AR100",
+}  # fmt: skip
 _BATCH = 8
 
 
@@ -57,31 +54,23 @@ class Evaluation:
     @property
     def objects(self) -> dict[str, int]:
         """Number of objects of each class, without regions to ignore."""
-        boxes = [box.category for image in self.split.images for box in image.boxes if not box.ignored]
-        return {name: boxes.count(name) for name in self.split.names}
+        boxes = Counter(box.category for image in self.split.images for box in image.boxes if not box.ignored)
+        return {name: boxes[name] for name in self.split.names}
 
     def notes(self) -> list[str]:
         """Return the caveats on the numbers."""
-        found = []
-        if self.split.generated:
-            found.append(
-                f"{self.split.generated} of {len(self.split.images)} images are generated; what a detector does on "
-                "real ones they don't tell"
-            )
-        if self.split.unlabelled:
-            found.append(
-                f"{self.split.unlabelled} images of the split are left out, for nobody has labelled them: what is on "
-                "them is unknown"
-            )
-        groups = len(set(self.split.groups(self.settings.draw)))
+        split, draw = self.split, self.settings.draw
+        groups = len(set(split.groups(draw)))
+        missing = " and no ".join(name for name, count in self.objects.items() if not count)
+        generated = f"{split.generated} of {len(split.images)} images are generated"
+        unlabelled = f"{split.unlabelled} images of the split are left out, for nobody has labelled them"
+        found = [f"{generated}; what a detector does on real ones they don't tell"] if split.generated else []
+        found += [f"{unlabelled}: what is on them is unknown"] if split.unlabelled else []
         if self.settings.resamples and groups < 2:
-            found.append(f"no intervals: there is one of the {self.settings.draw} that the bootstrap draws")
+            found += [f"no intervals: there is one of the {draw} that the bootstrap draws"]
         elif self.settings.resamples:
-            found += note_on_groups(groups, self.settings.draw)
-        missing = [name for name, count in self.objects.items() if not count]
-        if missing:
-            found.append(f"no {' and no '.join(missing)} is on these images, so AP is over the other classes")
-        return found
+            found += note_on_groups(groups, draw)
+        return found + ([f"no {missing} is on these images, so AP is over the other classes"] if missing else [])
 
 
 def evaluate(
@@ -95,7 +84,7 @@ def evaluate(
     device: str | None = None,
     size: int | None = None,
     out: Path | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda _stage, _done, _total: None,
 ) -> Evaluation:
     """Evaluate a detector, or detections that another tool made, on a split of a dataset.
 
@@ -126,9 +115,8 @@ def evaluate(
 
         refuse_trained_on(chosen, read_about(model), model)
         detector = load_detector(model, categories=chosen.names, device=device, size=size)
-        results = detect(detector, chosen, progress and (lambda done, total: progress("detecting", done, total)))
-        if progress is not None:
-            progress("judging", 0, None)
+        results = detect(detector, chosen, partial(progress, "detecting"))
+        progress("judging", 0, None)
         shown = Path(model).resolve().name if Path(model).exists() else model
         found = score(chosen, results, settings, {"model": shown, "model_id": detector.id, "size": detector.size})
     else:
@@ -145,11 +133,9 @@ def detect(detector: Detector, split: Split, progress: Callable[[int, int], None
     for first in range(0, len(split.images), _BATCH):
         part = slice(first, first + _BATCH)
         pictures = [images.read(image.path) for image in split.images[part]]
-        for image_id, detections in zip(split.ids[part], detector.predict(pictures), strict=True):
-            for box, score, category in zip(
-                detections.boxes.tolist(), detections.scores.tolist(), detections.categories.tolist(), strict=True
-            ):
-                found.append(rounded(Result(image_id, ids[category], tuple(box), score)))
+        for image_id, on_it in zip(split.ids[part], detector.predict(pictures), strict=True):
+            boxes = zip(on_it.categories.tolist(), on_it.boxes.tolist(), on_it.scores.tolist(), strict=True)
+            found += [rounded(Result(image_id, ids[category], tuple(box), score)) for category, box, score in boxes]
         if progress is not None:
             progress(min(first + _BATCH, len(split.images)), len(split.images))
     return found
@@ -161,10 +147,8 @@ def score(
     """Compute COCO's numbers of detections; `judged` names the detector."""
     drawn = draw_images(split.groups(settings.draw), resamples=settings.resamples, seed=settings.seed)
     matches = match(split, results)
-    draws = precisions(matches, drawn).numbers(split.names)
-    numbers = {
-        name: estimate(float(value[0]), draws[name]) for name, value in official(matches).numbers(split.names).items()
-    }
+    values, draws = (each.numbers(split.names) for each in (official(matches), precisions(matches, drawn)))
+    numbers = {name: estimate(float(value[0]), draws[name]) for name, value in values.items()}
     return Evaluation(split, tuple(results), judged, settings, matches.library, numbers)
 
 
@@ -211,14 +195,9 @@ def write(evaluation: Evaluation, out: Path) -> None:
 
 
 def read_results(path: Path, split: Split) -> tuple[list[Result], str]:
-    """Read a file of COCO results.
+    """Read a file of COCO results, a JSON list of objects with `image_id`, `category_id`, `bbox` and `score`.
 
-    Args:
-        path: A JSON list of objects with `image_id`, `category_id`, `bbox`, `score`; other keys are ignored.
-        split: The images that they are of.
-
-    Returns:
-        The detections in their order, without those on images that the split leaves out; and the file's sha256.
+    Return the detections in their order, without those on images that the split leaves out; and the file's sha256.
     """
     try:
         data = path.read_bytes()
@@ -234,7 +213,7 @@ def read_results(path: Path, split: Split) -> tuple[list[Result], str]:
         raise NirgenError(f"{path}: no list but {what}; write COCO results, a list of detections with their scores")
     ids = set(split.ids)
     categories = {category.id: category.name for category in split.categories}
-    results = []
+    results: list[Result] = []
     for number, value in enumerate(values):
         where = f"{path}: detection {number}"
         result = _read_one(value, where)
@@ -249,8 +228,7 @@ def read_results(path: Path, split: Split) -> tuple[list[Result], str]:
                 f"{where} is of category {result.category_id}, which the dataset doesn't have (it has {known}); map "
                 "the detector's classes to these ids"
             )
-        if result.image_id in ids:
-            results.append(result)
+        results += [result] if result.image_id in ids else []
     return results, hashlib.sha256(data).hexdigest()
 
 
@@ -275,20 +253,18 @@ def rounded(result: Result) -> Result:
 def _read_one(value: Any, where: str) -> Result:
     try:
         image_id, category_id, bbox, score = (value[key] for key in Result._fields)
-        box = tuple(float(side) for side in bbox)
-        if not all(_is_whole(number) for number in (image_id, category_id)) or len(box) != 4:
-            raise TypeError
-        number = float(score)
+        x, y, width, height = map(float, bbox)
+        for number in (image_id, category_id):
+            if not isinstance(number, int | float) or isinstance(number, bool) or number != int(number):
+                raise TypeError
+        found = Result(int(image_id), int(category_id), (x, y, width, height), float(score))
     except (KeyError, TypeError, ValueError, IndexError):
         raise NirgenError(
             f"{where} isn't one ({str(value)[:80]}); it needs image_id, category_id, bbox and score"
         ) from None
-    if not math.isfinite(number):
-        raise NirgenError(f"{where} has the score {number}; a score is a finite number")
-    if not all(map(math.isfinite, box)) or box[2] < 0 or box[3] < 0:
-        raise NirgenError(f"{where} has the box {list(box)}; x, y, width and height are finite, and sizes not negative")
-    return Result(int(image_id), int(category_id), box, number)
-
-
-def _is_whole(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and value == int(value)
+    if not math.isfinite(found.score):
+        raise NirgenError(f"{where} has the score {found.score}; a score is a finite number")
+    if not all(map(math.isfinite, found.bbox)) or min(width, height) < 0:
+        box = list(found.bbox)
+        raise NirgenError(f"{where} has the box {box}; x, y, width and height are finite, and sizes not negative")
+    return found

@@ -40,17 +40,7 @@ _KIND = "detector"
 
 
 class RunFolder(BaseFolder):
-    """Folder of a detector's training (docs/detect.md describes its files).
-
-    Args:
-        out: An existing folder, in which no other process trains.
-        config: The run.
-        dataset: Path of the dataset.
-        trained_on: `Split.about` of the training set.
-
-    Raises:
-        OutputError: The folder holds something else than a training of a detector.
-    """
+    """Folder of a detector's training (docs/detect.md describes its files), in which no other process trains."""
 
     def __init__(self, out: Path, config: DetectConfig, dataset: Path, trained_on: dict[str, Any]) -> None:
         super().__init__(out, config, config.keep)
@@ -59,15 +49,18 @@ class RunFolder(BaseFolder):
         self.start: dict[str, Any] = {}  # the model that the run started from
         self._dataset = dataset
         self._trained_on = trained_on
-        _refuse_foreign(out)
+        path = out / "config.yaml"
+        strangers = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
+        if strangers and not path.is_file():
+            raise OutputError(f"{out}: holds no run, but '{strangers[0]}'; name a new folder")
+        try:
+            if strangers:
+                DetectConfig.read(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
+        except (ConfigError, OSError, ValueError, TypeError, yaml.YAMLError):
+            raise OutputError(f"{out}: holds a run of another kind (config.yaml); name a new folder") from None
 
     def last(self) -> dict[str, Any] | None:
-        """Return the values of the newest checkpoint; None without a checkpoint.
-
-        Raises:
-            ConfigError: It is of a run with other settings, another dataset or other images.
-            ModelError: It can't be read.
-        """
+        """Return the values of the newest checkpoint, or None; a ConfigError if it is of another run."""
         path = self.checkpoints.newest()
         if path is None:
             return None
@@ -114,23 +107,15 @@ class RunFolder(BaseFolder):
         self.write_run(state, about, ended=ended, transformers=transformers.__version__)
 
     def _write_model(self, state: State) -> None:
-        """Write the averaged model beside its place, then exchange the two folders."""
+        """Write the averaged model beside its place, then exchange the two folders; the same run, the same bytes."""
         building, old = self.out / _BUILDING, self.out / _OLD
         shutil.rmtree(building, ignore_errors=True)
         building.mkdir()
-        write_network(building, state.average.module, state.network, self.config.size)
-        write_whole(building / ABOUT, (json.dumps(self._about(state), indent=2) + "\n").encode())
-        if self.model.exists():
-            self.model.rename(old)
-        building.rename(self.model)
-        shutil.rmtree(old, ignore_errors=True)
-
-    def _about(self, state: State) -> dict[str, Any]:
-        """Return the values of `nirgen.json`, the same for the same training."""
         model: Any = state.average.module
         kind = str(model.config.model_type)
         assert kind in KINDS
-        return {
+        write_network(building, model, state.network, self.config.size)
+        about = {
             "schema": SCHEMA,
             "nirgen": __version__,
             "id": model_id(model.state_dict(), {"kind": kind}),
@@ -144,20 +129,11 @@ class RunFolder(BaseFolder):
             "start": self.start,
             "dataset": self._trained_on,
         }
-
-
-def _refuse_foreign(out: Path) -> None:
-    """Refuse a folder that holds something else than a detector's training."""
-    path = out / "config.yaml"
-    if not path.is_file():
-        strangers = sorted(entry.name for entry in out.iterdir() if not entry.name.startswith("."))
-        if strangers:
-            raise OutputError(f"{out}: holds no run, but '{strangers[0]}'; name a new folder")
-        return
-    try:
-        DetectConfig.read(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
-    except (ConfigError, OSError, ValueError, TypeError, yaml.YAMLError):
-        raise OutputError(f"{out}: holds a run of another kind (config.yaml); name a new folder") from None
+        write_whole(building / ABOUT, (json.dumps(about, indent=2) + "\n").encode())
+        if self.model.exists():
+            self.model.rename(old)
+        building.rename(self.model)
+        shutil.rmtree(old, ignore_errors=True)
 
 
 def train(
@@ -187,10 +163,7 @@ def train(
     Raises:
         ConfigError: Transformers isn't installed; the device does not exist, or has too little memory; the loss became
             NaN or infinite; or the run in the folder has other settings or another dataset.
-        ImageError: An image can't be read.
-        ModelError: The model or a checkpoint can't be read.
-        NirgenError: The dataset can't be read, or has no boxes.
-        OutputError: Another process trains here, or the folder can't be written, or holds something else.
+        NirgenError: The dataset, an image, the model or the run folder can't be used.
     """
     where = choose_device(device)
     split = dataset if isinstance(dataset, Split) else read_split(dataset, config.split)
@@ -250,13 +223,12 @@ def _loop(
     """Make steps until the end of the run, or until stopped."""
     config = state.config
     clock = Clock(state, state.step / config.steps)
-    asked = False
-    while state.step < config.steps and not asked:
+    over = state.step >= config.steps
+    while not over:
         factor = state.factor
         terms = state.update(*batches.next())
         state.minutes = clock.minutes()
-        asked = stopped()
-        over = state.step >= config.steps or asked
+        over = stopped() or state.step >= config.steps
         share = state.step / config.steps
 
         # log

@@ -7,7 +7,7 @@ import importlib.util
 import re
 import stat
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -47,28 +47,36 @@ class Network:
 
 
 def read_network(name: str, *, categories: Sequence[str], seed: int = 0) -> Network:
-    """Load a network, or make a fresh one.
+    """Load a network from a folder, the hub's cache or the hub, in this order; or make a fresh one.
 
-    Args:
-        name: A folder of transformers, a hub id, or one of `FRESH`.
-        categories: The labels of a fresh network; any other keeps its own.
-        seed: Random seed of fresh weights.
-
-    Raises:
-        ConfigError: Transformers isn't installed.
-        ModelError: It can't be loaded, lacks tensors, or is of an unknown kind.
+    Categories and seed are those of a fresh network, whose `name` is one of `FRESH`; any other keeps its labels.
     """
     if importlib.util.find_spec("transformers") is None:
         raise ConfigError("detection needs transformers, which isn't installed; pip install 'nirgen[detect]'")
     if name in FRESH:
         return _fresh(tiny=name == "fresh-tiny", categories=categories, seed=seed)
+    is_folder = Path(name).is_dir()
+    if is_folder and not (Path(name) / "config.json").is_file():
+        raise ModelError(f"{name}: no model (no config.json); name a run folder, or one that transformers wrote")
     try:
         with quiet():
-            return _read(name)
+            try:
+                return _read(name, here=True)
+            except OSError:
+                if is_folder:
+                    raise
+                return _read(name, here=False)
     except ModelError:
         raise
     except Exception as error:  # the hub's, the file's or transformers' own, which aren't documented
-        raise _not_loaded(name, error) from error
+        reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:160].rstrip(". ")
+        if is_folder:
+            raise ModelError(f"{name}: can't be read ({reason}); get its config.json and {_WEIGHTS} again") from error
+        raise ModelError(
+            f"{name}: no folder here, and not to be had from the hub ({reason}); copy its config.json, "
+            f"preprocessor_config.json and {_WEIGHTS} into a folder, and give that; 'fresh-tiny' needs no hub, to try "
+            "it"
+        ) from error
 
 
 @contextmanager
@@ -92,34 +100,40 @@ def quiet() -> Generator[None]:
             logging.enable_progress_bar()
 
 
+@torch.no_grad()
 def give_heads(network: Network, categories: Sequence[str], sources: Sequence[Sequence[int]]) -> Network:
-    """Return a copy of a network whose labels are the given categories.
+    """Return a copy of a network whose labels are the given categories; `sources` are those of `find_sources`.
 
     A category takes the rows of its first label in every head: of the encoder's scores, of each decoder layer's, and of
     the embedding that denoising starts from. A category without a label starts from the mean of all labels' rows.
-
-    Args:
-        network: The network.
-        categories: The new labels.
-        sources: Positions of the labels of each category, from `find_sources`.
     """
     model: Any = copy.deepcopy(network.model)
     count = len(network.labels)
-    replaced: dict[int, nn.Module] = {}  # by the weight: a head may stand in several places
+    replaced: dict[int, nn.Linear | nn.Embedding] = {}  # by the weight: a head may stand in several places
+
+    def rows(old: Tensor) -> Tensor:
+        mean = old[:count].mean(0)
+        return torch.stack([old[which[0]] if which else mean for which in sources])
+
     for path, parent in list(model.named_modules()):
         for name, child in list(parent.named_children()):
             if not _HEADS.search(f"{path}.{name}"):
                 continue
-            key = id(child.weight)
-            if isinstance(child, nn.Linear) and child.out_features == count:
-                replaced.setdefault(key, _smaller_linear(child, sources))
-            elif isinstance(child, nn.Embedding) and child.num_embeddings == count + 1:
-                replaced.setdefault(key, _smaller_embedding(child, sources))
-            if key in replaced:
-                setattr(parent, name, replaced[key])
+            weight, smaller = child.weight, replaced.get(id(child.weight))
+            if smaller is None and isinstance(child, nn.Linear) and child.out_features == count:
+                smaller = nn.Linear(child.in_features, len(sources), device=weight.device, dtype=weight.dtype)
+                smaller.weight.copy_(rows(weight))
+                smaller.bias.copy_(rows(child.bias))
+            elif smaller is None and isinstance(child, nn.Embedding) and child.num_embeddings == count + 1:
+                size = len(sources)
+                smaller = nn.Embedding(size + 1, child.embedding_dim, padding_idx=size, device=weight.device)
+                smaller.weight.copy_(torch.cat([rows(weight), weight[count:]]))  # the last row stands for no object
+            if smaller is not None:
+                replaced[id(weight)] = smaller
+                setattr(parent, name, smaller)
     model.config.id2label = dict(enumerate(categories))
     model.config.label2id = {name: position for position, name in enumerate(categories)}
-    return Network(model, tuple(categories), network.size, network.mean, network.std)
+    return replace(network, model=model, labels=tuple(categories))
 
 
 def write_network(folder: Path, model: nn.Module, network: Network, size: int) -> None:
@@ -139,42 +153,7 @@ def write_network(folder: Path, model: nn.Module, network: Network, size: int) -
     (folder / _WEIGHTS).chmod(stat.S_IMODE(permissions))  # transformers lets its owner alone read it
 
 
-def _rows(rows: Tensor, sources: Sequence[Sequence[int]], count: int) -> Tensor:
-    """Return the rows of the categories, from those of `count` labels."""
-    mean = rows[:count].mean(0)
-    return torch.stack([rows[which[0]] if which else mean for which in sources])
-
-
-@torch.no_grad()
-def _smaller_linear(head: nn.Linear, sources: Sequence[Sequence[int]]) -> nn.Linear:
-    smaller = nn.Linear(head.in_features, len(sources), device=head.weight.device, dtype=head.weight.dtype)
-    smaller.weight.copy_(_rows(head.weight, sources, head.out_features))
-    smaller.bias.copy_(_rows(head.bias, sources, head.out_features))
-    return smaller
-
-
-@torch.no_grad()
-def _smaller_embedding(head: nn.Embedding, sources: Sequence[Sequence[int]]) -> nn.Embedding:
-    """Keep the last row, which stands for no object."""
-    count = head.num_embeddings - 1
-    smaller = nn.Embedding(len(sources) + 1, head.embedding_dim, padding_idx=len(sources), device=head.weight.device)
-    smaller.weight.copy_(torch.cat([_rows(head.weight, sources, count), head.weight[count:]]))
-    return smaller
-
-
-def _read(name: str) -> Network:
-    """Load from a folder, the hub's cache or the hub, in this order."""
-    if not Path(name).is_dir():
-        try:
-            return _read_files(name, here=True)
-        except OSError:
-            return _read_files(name, here=False)
-    if not (Path(name) / "config.json").is_file():
-        raise ModelError(f"{name}: no model (no config.json); name a run folder, or one that transformers wrote")
-    return _read_files(name, here=True)
-
-
-def _read_files(name: str, *, here: bool) -> Network:
+def _read(name: str, *, here: bool) -> Network:
     """Load a model; `here` asks no hub, and raises an OSError for a missing file."""
     from transformers import AutoConfig, AutoModelForObjectDetection
 
@@ -195,7 +174,7 @@ def _read_files(name: str, *, here: bool) -> Network:
 
 
 def _preprocessing(name: str, *, here: bool) -> tuple[int, tuple[float, float, float], tuple[float, float, float]]:
-    """Return size, mean and std of a model's preprocessor_config.json; the defaults if it has none."""
+    """Return size, mean and std of preprocessor_config.json; the defaults if there is none."""
     from transformers import RTDetrImageProcessor
 
     try:
@@ -211,16 +190,6 @@ def _preprocessing(name: str, *, here: bool) -> tuple[int, tuple[float, float, f
     return size, mean, std  # type: ignore[return-value]
 
 
-def _not_loaded(name: str, error: Exception) -> ModelError:
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)[:160].rstrip(". ")
-    if Path(name).is_dir():
-        return ModelError(f"{name}: can't be read ({reason}); get its config.json and {_WEIGHTS} again")
-    return ModelError(
-        f"{name}: no folder here, and not to be had from the hub ({reason}); copy its config.json, "
-        f"preprocessor_config.json and {_WEIGHTS} into a folder, and give that; 'fresh-tiny' needs no hub, to try it"
-    )
-
-
 def _fresh(*, tiny: bool, categories: Sequence[str], seed: int) -> Network:
     """Build an RT-DETRv2 with random weights: with a ResNet-18, or a tiny one of 150,000 weights."""
     from transformers import RTDetrResNetConfig, RTDetrV2Config, RTDetrV2ForObjectDetection
@@ -229,21 +198,11 @@ def _fresh(*, tiny: bool, categories: Sequence[str], seed: int) -> Network:
     of_backbone: dict[str, Any] = {"embedding_size": widths[0], "hidden_sizes": widths, "out_indices": [2, 3, 4]}
     alike: dict[str, Any] = {"dtype": "float32"}  # as in a loaded model
     backbone = RTDetrResNetConfig(depths=[1] * 4 if tiny else [2] * 4, layer_type="basic", **of_backbone, **alike)
-    sizes: dict[str, Any] = {"hidden_expansion": 0.5, "decoder_layers": 3}
+    sizes: dict[str, Any] = {"hidden_expansion": 0.5, "decoder_layers": 2 if tiny else 3}
     if tiny:
-        sizes = {
-            "hidden_expansion": 0.5,
-            "decoder_layers": 2,
-            "d_model": 32,
-            "encoder_hidden_dim": 32,
-            "encoder_ffn_dim": 64,
-            "encoder_attention_heads": 4,
-            "decoder_in_channels": [32, 32, 32],
-            "decoder_ffn_dim": 64,
-            "decoder_attention_heads": 4,
-            "num_queries": 30,
-            "num_denoising": 10,
-        }
+        sizes |= {"d_model": 32, "num_queries": 30, "num_denoising": 10, "decoder_in_channels": [32, 32, 32]}
+        sizes |= {"encoder_hidden_dim": 32, "encoder_ffn_dim": 64, "encoder_attention_heads": 4}
+        sizes |= {"decoder_ffn_dim": 64, "decoder_attention_heads": 4}
     config = RTDetrV2Config(
         backbone_config=backbone,
         encoder_in_channels=widths[1:],

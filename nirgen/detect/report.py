@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nirgen._version import __version__
 from nirgen.detect.arms import PRETRAINED, REAL
+from nirgen.detect.comparison import as_number
 from nirgen.files import make_folder, output_file
 from nirgen.stats import note_on_groups
 from nirgen.templates import markdown_table
@@ -36,12 +37,8 @@ CAVEAT = (
 def notes_on(comparison: Comparison) -> list[str]:
     """Return the caveats on the numbers."""
     config, split = comparison.config, comparison.split
-    notes = [
-        (
-            f"every trained arm made {config.train.steps} steps of {config.train.batch} images: equal budgets, so an "
-            "arm of more images saw each one less often"
-        )
-    ]
+    made = f"every trained arm made {config.train.steps} steps of {config.train.batch} images"
+    notes = [f"{made}: equal budgets, so an arm of more images saw each one less often"]
     if len(config.seeds) == 1:
         notes.append("one seed: how much chance in training changes the numbers is unknown, and in no interval")
     elif len(config.seeds) < FEW_SEEDS:
@@ -74,11 +71,7 @@ def sentence(comparison: Comparison) -> str:
         return f"{change}; whether that exceeds the noise is unknown, for there is no interval ({told})."
     interval = f"95 % interval {difference.low:+.4f} to {difference.high:+.4f} over {bootstrap.draw}"
     interval += " and seeds" if seeds > 1 else ""
-    verdict = {
-        "gain": "a gain that exceeds the noise",
-        "loss": "a loss that exceeds the noise",
-        "noise": "within the noise",
-    }[found.verdict]
+    verdict = "within the noise" if found.verdict == "noise" else f"a {found.verdict} that exceeds the noise"
     return f"{change} ({interval}; {told}): {verdict}."
 
 
@@ -99,11 +92,18 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
                 "name": each.arm.name,
                 "real": each.arm.real,
                 "generated": each.arm.generated,
-                "steps": config.train.steps if each.arm.trained else 0,
+                "steps": config.train.steps if each.arm.images else 0,
                 "epochs": round(each.arm.epochs(config.train.steps, config.train.batch), 3),
                 "numbers": {key: number.as_dict() for key, number in each.numbers.items()},
                 "spread_over_seeds": each.spread,
-                "runs": [{"seed": run.seed, "model_id": run.model_id, "numbers": run.values} for run in each.runs],
+                "runs": [
+                    {
+                        "seed": run.run.seed,
+                        "model_id": run.model_id,
+                        "numbers": {key: as_number(values[place]) for key, values in each.values.items()},
+                    }
+                    for place, run in enumerate(each.runs)
+                ],
             }
             for each in comparison.arms
         ],
@@ -120,22 +120,14 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     }
 
 
-def columns(comparison: Comparison) -> dict[str, str]:
-    """Return the headings of the table by the names of numbers."""
-    return {"ap": "mAP"} | {f"ap/{name}": name for name in comparison.split.names}
-
-
-def lines(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Return the rows of the arms: a title, and each number with its interval."""
-    return [(each.arm.title, [shown(each.numbers[key]) for key in columns(comparison)]) for each in comparison.arms]
-
-
-def published(comparison: Comparison) -> list[tuple[str, list[str]]]:
-    """Return the paper's rows, in the same columns."""
-    return [
-        (f"paper: {title}", [f"{row[key]:.4f}" if key in row else NOTHING for key in columns(comparison)])
-        for title, row in PAPER
+def table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
+    """Return headings and rows: the arms, whose numbers have intervals, then the paper's."""
+    columns = {"ap": "mAP"} | {f"ap/{name}": name for name in comparison.split.names}
+    arms = [[each.arm.title, *(shown(each.numbers[key]) for key in columns)] for each in comparison.arms]
+    paper = [
+        [f"paper: {title}", *(f"{row[key]:.4f}" if key in row else NOTHING for key in columns)] for title, row in PAPER
     ]
+    return ["trained on", *columns.values()], arms + paper
 
 
 def shown(number: Estimate) -> str:
@@ -153,39 +145,26 @@ def shown(number: Estimate) -> str:
 
 def as_markdown(comparison: Comparison) -> str:
     """Return the text of `table7.md`."""
-    headings = ["trained on", *columns(comparison).values()]
-    rows = [[title, *cells] for title, cells in (*lines(comparison), *published(comparison))]
     counts = [
         f"- {each.arm.title}: {each.arm.real} real and {each.arm.generated} generated images"
         for each in comparison.arms
-        if each.arm.trained
+        if each.arm.images
     ]
-    seeds = ", ".join(map(str, comparison.config.seeds))
     about = (
         f"AP at overlaps of 0.50 to 0.95 on {len(comparison.split.images)} real images of the split "
-        f"'{comparison.split.name}'; means over the seeds {seeds}, with 95 % intervals."
+        f"'{comparison.split.name}'; means over the seeds {', '.join(map(str, comparison.config.seeds))}, "
+        "with 95 % intervals."
     )
-    text = [
-        "# Detection with and without generated images",
-        "",
-        sentence(comparison),
-        "",
-        *markdown_table(headings, rows),
-        "",
-        about,
-        "",
-        *counts,
-        *(f"- {note}" for note in notes_on(comparison)),
-        f"- {CAVEAT}",
-    ]
-    return "\n".join(text) + "\n"
+    notes = "\n".join([*counts, *(f"- {note}" for note in (*notes_on(comparison), CAVEAT))])
+    title, rows = "# Detection with and without generated images", "\n".join(markdown_table(*table(comparison)))
+    return "\n\n".join([title, sentence(comparison), rows, about, notes]) + "\n"
 
 
 def draw_curve(comparison: Comparison, path: Path) -> None:
     """Draw mAP over the number of generated images as a PNG: means with intervals, and a dot for each seed."""
     from matplotlib.figure import Figure
 
-    trained = [each for each in comparison.arms if each.arm.trained and each.numbers["ap"].value is not None]
+    trained = [each for each in comparison.arms if each.arm.images and each.numbers["ap"].value is not None]
     figure = Figure(figsize=(6.4, 4.0), layout="constrained", dpi=120)
     axes = figure.subplots()
     places = [each.arm.generated for each in trained]
@@ -195,7 +174,7 @@ def draw_curve(comparison: Comparison, path: Path) -> None:
         number = each.numbers["ap"]
         if number.low is not None and number.high is not None:
             axes.vlines(place, number.low, number.high, color="#1f5fa8", linewidth=1.2, alpha=0.7)
-        values = [run.values["ap"] or 0.0 for run in each.runs]
+        values = [as_number(value) or 0.0 for value in each.values["ap"]]
         axes.scatter([place] * len(values), values, s=14, color="#c05a1a", zorder=3, label="_seeds")
     axes.scatter([], [], s=14, color="#c05a1a", label="a seed")
     base = comparison.of(PRETRAINED).numbers["ap"].value

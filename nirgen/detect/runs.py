@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -26,9 +27,7 @@ if TYPE_CHECKING:
     from nirgen.detect.arms import Ratio, Run
     from nirgen.detect.comparison import Comparison
     from nirgen.detect.data import Split
-    from nirgen.detect.detector import Detector
     from nirgen.progress import Progress
-    from nirgen.train.loop import StepReport
 
 
 SCHEMA = 1
@@ -67,16 +66,10 @@ def compare(
     plan = dataset
     if not isinstance(plan, ComparisonPlan):
         plan = plan_comparison(plan, config or CompareConfig(), ratios)
-
-    def summing(done: int, total: int) -> None:
-        progress("comparing", done, total)
-        if stopped():
-            raise KeyboardInterrupt
-
     make_folder(out)
     with locked(out / ".lock", busy=f"{out}: another process compares here; wait for it, or name another folder"):
-        judged = Bench(plan, out, device, progress, stopped, say).carry_out(plan.runs)
-        comparison = sum_up(judged, plan.test, plan.config, summing)
+        bench = Bench(plan, out, device, progress, stopped, say)
+        comparison = sum_up(bench.carry_out(), plan.test, plan.config, bench.watch("comparing"))
         report.write(comparison, out)
     return comparison
 
@@ -92,67 +85,54 @@ class Bench:
     stopped: Callable[[], bool] = lambda: False
     say: Callable[[str], None] = lambda _line: None
 
-    def carry_out(self, runs: Sequence[Run]) -> list[Judged]:
-        """Train and evaluate what hasn't been yet.
-
-        Returns:
-            The runs in their order, with their detections as files have them.
-
-        Raises:
-            KeyboardInterrupt: It was stopped.
-            OutputError: The folder holds another comparison.
-        """
-        test = self.plan.test
-        base = self._load(self.plan.config.train.model)
-        _claim(self.out, test, self.plan.config, base.id)
+    def carry_out(self) -> list[Judged]:
+        """Train and evaluate what hasn't been yet; return the runs, with their detections as files have them."""
+        test, config, runs = self.plan.test, self.plan.config, self.plan.runs
+        load = partial(load_detector, categories=test.names, device=self.device, size=config.train.size)
+        base = load(config.train.model)
+        _claim(self.out, test, config, base.id)
         judged = []
         for number, run in enumerate(runs, start=1):
-            where = f"{run.name.removeprefix('runs/')} ({number} of {len(runs)})"
+            name = run.name.removeprefix("runs/")
+            where = f"{name} ({number} of {len(runs)})"
             folder = self.out / run.name / test.name
-            done = _is_judged(folder, test)
-            if not done:
-                detector = base if run.seed is None else self._train(run, run.seed, where)
-                self._judge(detector, run, where)
-            self.say(f"{where}: done{' already' if done else ''}")
-            results, _ = read_results(folder / DETECTIONS, test)
-            judged.append(Judged(run, str(_metrics(folder)["judged"]["model_id"]), tuple(results)))
+            model_id, already = _evaluated(folder, test), " already"
+            if model_id is None:
+                detector, already = base, ""
+                if run.seed is not None:
+                    self._train(run, run.seed, where)
+                    detector = load(self.out / run.name)
+                results = detect(detector, test, self.watch(f"judging {where}"))
+                model_id = detector.id
+                about: dict[str, str | int] = {"model": name, "model_id": model_id, "size": detector.size}
+                write(score(test, results, config.bootstrap, about), folder)
+            self.say(f"{where}: done{already}")
+            judged.append(Judged(run, model_id, tuple(read_results(folder / DETECTIONS, test)[0])))
         return judged
 
-    def _load(self, name: str | Path) -> Detector:
-        return load_detector(
-            name, categories=self.plan.test.names, device=self.device, size=self.plan.config.train.size
-        )
+    def watch(self, stage: str) -> Callable[[int, int], None]:
+        """Return a callback that shows the progress of a stage, and raises KeyboardInterrupt once stopped."""
 
-    def _train(self, run: Run, seed: int, where: str) -> Detector:
+        def note(done: int, total: int) -> None:
+            self.progress(stage, done, total)
+            if self.stopped():
+                raise KeyboardInterrupt
+
+        return note
+
+    def _train(self, run: Run, seed: int, where: str) -> None:
         settings = self.plan.config.train.model_copy(update={"seed": seed})
-
-        def training(now: StepReport) -> None:
-            self.progress(f"training {where}", now.step, settings.steps)
-
         outcome = train(
             self.plan.train,
             self.out / run.name,
             settings,
             images=run.arm.images,
             device=self.device,
-            progress=training,
+            progress=lambda now: self.progress(f"training {where}", now.step, settings.steps),
             stopped=self.stopped,
         )
         if not outcome.finished:
             raise KeyboardInterrupt
-        return self._load(self.out / run.name)
-
-    def _judge(self, detector: Detector, run: Run, where: str) -> None:
-        def judging(done: int, total: int) -> None:
-            self.progress(f"judging {where}", done, total)
-            if self.stopped():
-                raise KeyboardInterrupt
-
-        test = self.plan.test
-        results = detect(detector, test, judging)
-        name = run.name.removeprefix("runs/")
-        about: dict[str, str | int] = {"model": name, "model_id": detector.id, "size": detector.size}
-        write(score(test, results, self.plan.config.bootstrap, about), self.out / run.name / test.name)
 
 
 def _claim(out: Path, test: Split, config: CompareConfig, model_id: str) -> None:
@@ -164,13 +144,14 @@ def _claim(out: Path, test: Split, config: CompareConfig, model_id: str) -> None
         "model_id": model_id,
         "train": config.train.model_dump(mode="json", exclude={"seed"}),
     }
+    called = {"schema": "schema", "dataset_sha256": "dataset", "split": "split", "model_id": "model under that name"}
     path = out / CONFIG
     if path.exists():
         try:
             old = yaml.safe_load(path.read_text(encoding="utf-8"))
             train = DetectConfig.read(old["train"], where=f"{path} (train)")
             changes = differences(train, config.train, ignored={*PLAIN, "seed"})
-            changes += [f"another {what}" for key, what in _SHARED.items() if old[key] != mine[key]]
+            changes += [f"another {what}" for key, what in called.items() if old[key] != mine[key]]
         except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ConfigError):
             raise OutputError(f"{path}: damaged, or of another program; name another folder") from None
         if changes:
@@ -183,22 +164,11 @@ def _claim(out: Path, test: Split, config: CompareConfig, model_id: str) -> None
         temporary.write_text(yaml.safe_dump(mine, sort_keys=False), encoding="utf-8")
 
 
-_SHARED = {"schema": "schema", "dataset_sha256": "dataset", "split": "split", "model_id": "model under that name"}
-
-
-def _is_judged(folder: Path, test: Split) -> bool:
-    values = _metrics(folder)
-    return (
-        values.get("dataset_sha256") == test.sha256
-        and values.get("images", {}).get("count") == len(test.images)
-        and (folder / DETECTIONS).is_file()
-    )
-
-
-def _metrics(folder: Path) -> dict[str, Any]:
-    """Return the values of a run's `metrics.json`; empty if it is missing or damaged."""
+def _evaluated(folder: Path, test: Split) -> str | None:
+    """Return the id of the detector whose evaluation on these images a folder holds; None if it holds none."""
     try:
         values = json.loads((folder / METRICS).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return values if isinstance(values, dict) else {}
+        same = (values["dataset_sha256"], values["images"]["count"]) == (test.sha256, len(test.images))
+        return str(values["judged"]["model_id"]) if same and (folder / DETECTIONS).is_file() else None
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

@@ -25,13 +25,7 @@ _TERMS = ("loss_vfl", "loss_bbox", "loss_giou")  # of the last decoder layer, in
 
 
 class State(BaseState):
-    """Network, moving average, optimizer and counters of a run.
-
-    Args:
-        config: The run.
-        network: The network to train, with heads for the dataset's categories.
-        device: Where it is trained.
-    """
+    """Network, with heads for the dataset's categories, moving average, optimizer and counters of a run."""
 
     counters = ("step", "passed_over", "minutes")
 
@@ -45,14 +39,9 @@ class State(BaseState):
         self.passed_over = 0  # steps in a row whose gradient was not finite; they changed no weight
 
     def update(self, pixels: Tensor, labels: list[dict[str, Tensor]]) -> dict[str, float]:
-        """Make a step.
+        """Make a step; return the loss, its terms in the last layer, and the norm of the gradient before clipping.
 
-        Args:
-            pixels: (N, S, S, 3) uint8.
-            labels: For each image `boxes` (n, 4), cxcywh as shares, and `class_labels` (n,).
-
-        Returns:
-            The loss, its terms in the last layer, and the norm of the gradient before clipping.
+        `pixels` are (N, S, S, 3) uint8; labels have `boxes`, (n, 4) cxcywh as shares, and `class_labels`, (n,).
 
         Raises:
             NotFiniteError: The loss is not finite, or the gradients of many steps in a row; no weight was changed.
@@ -89,7 +78,9 @@ class State(BaseState):
             try:
                 outputs = self.model(pixel_values=batch, labels=on_device)
             except ValueError as error:  # transformers refuses to match boxes that are NaN
-                if self._finds_boxes(batch):
+                with torch.no_grad():
+                    boxes = self.model(pixel_values=batch).pred_boxes
+                if torch.isfinite(boxes).all():
                     raise
                 raise NotFiniteError("the boxes are nan") from error
         loss: Tensor = outputs.loss
@@ -98,10 +89,6 @@ class State(BaseState):
         if not np.isfinite(terms["loss"]):
             raise NotFiniteError(f"the loss is {terms['loss']}")
         return loss, terms
-
-    @torch.no_grad()
-    def _finds_boxes(self, batch: Tensor) -> bool:
-        return bool(torch.isfinite(self.model(pixel_values=batch).pred_boxes).all())
 
     @property
     def factor(self) -> float:

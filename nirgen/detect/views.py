@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from nirgen.dataset.read import Box, Image
+    from nirgen.dataset.read import Image
     from nirgen.detect.config import AugmentConfig, DetectConfig
     from nirgen.detect.data import Split
 
@@ -46,10 +46,9 @@ class Example:
         """Decode the image: (H, W, 3) uint8, three equal channels if it is grey."""
         pixels = images.read(self.path)
         if pixels.shape[:2] != self.size:
-            raise ImageError(
-                f"{self.path}: {pixels.shape[1]}x{pixels.shape[0]}, but its annotations are of "
-                f"{self.size[1]}x{self.size[0]}; build the dataset again"
-            )
+            (height, width), (rows, columns) = self.size, pixels.shape[:2]
+            found = f"{columns}x{rows}, but its annotations are of {width}x{height}"
+            raise ImageError(f"{self.path}: {found}; build the dataset again")
         return pixels
 
 
@@ -57,17 +56,12 @@ def to_example(image: Image, names: Sequence[str]) -> Example:
     """Return an image with its boxes as arrays; `names` are the categories."""
     boxes = learnable(image)
     objects = [box for box in boxes if not box.ignored]
-    return Example(
-        path=image.path,
-        size=(image.height, image.width),
-        boxes=_array(objects),
-        categories=np.array([names.index(box.category) for box in objects], np.int64),
-        ignored=_array([box for box in boxes if box.ignored]),
+    kept, ignored = (
+        np.array([box.bbox for box in some], np.float64).reshape(-1, 4)
+        for some in (objects, [box for box in boxes if box.ignored])
     )
-
-
-def _array(boxes: Sequence[Box]) -> NDArray[np.float64]:
-    return np.array([box.bbox for box in boxes], np.float64).reshape(-1, 4)
+    categories = np.array([names.index(box.category) for box in objects], np.int64)
+    return Example(image.path, (image.height, image.width), kept, categories, ignored)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,14 +74,7 @@ class View:
 
 
 def draw_view(example: Example, size: int, config: AugmentConfig, random: np.random.Generator) -> View:
-    """Draw a view of an image.
-
-    Args:
-        example: The image.
-        size: S, in pixels.
-        config: Augmentation.
-        random: Generator of all randomness.
-    """
+    """Draw a view of an image: a square of `size` pixels."""
     pixels = example.read()
     flip = random.random() < config.flip
     left, top, width, height = _window(example.size, config, random)
@@ -111,14 +98,9 @@ def draw_view(example: Example, size: int, config: AugmentConfig, random: np.ran
 
 
 def clip(boxes: NDArray[np.float64], window: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Clip boxes to a window.
+    """Clip boxes, (n, 4) xywh in pixels, to a window (left, top, right, bottom); x and y count from its corner.
 
-    Args:
-        boxes: (n, 4) xywh in pixels.
-        window: Left, top, right and bottom, in the same pixels.
-
-    Returns:
-        (n, 4) xywh from the window's corner; width or height is 0 for a box outside.
+    A box outside has a width or height of 0.
     """
     start = np.clip(boxes[:, :2], window[:2], window[2:])
     end = np.clip(boxes[:, :2] + boxes[:, 2:], window[:2], window[2:])
@@ -126,23 +108,14 @@ def clip(boxes: NDArray[np.float64], window: NDArray[np.float64]) -> NDArray[np.
 
 
 def mask_out(pixels: NDArray[np.uint8], regions: NDArray[np.float64], kept: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Fill regions with the mean colour of an image, except for their overlap with boxes.
+    """Fill regions, (n, 4) xywh in pixels, with the mean colour of an image, except for their overlap with boxes.
 
-    Args:
-        pixels: (H, W, 3) uint8.
-        regions: (n, 4) xywh in pixels, inside of the image.
-        kept: (m, 4) of the boxes, the same.
-
-    Returns:
-        (H, W, 3) uint8, a copy unless there is nothing to fill.
+    The result, (H, W, 3) uint8, is a copy unless there is nothing to fill.
     """
     hidden = np.zeros(pixels.shape[:2], bool)
-    for values, boxes in ((True, regions), (False, kept)):
-        for x, y, width, height in boxes:
-            rows = slice(int(np.floor(y)), int(np.ceil(y + height)))
-            columns = slice(int(np.floor(x)), int(np.ceil(x + width)))
-            if width > 0 and height > 0:
-                hidden[rows, columns] = values
+    for value, boxes in ((True, regions), (False, kept)):
+        for x, y, width, height in boxes[(boxes[:, 2:] > 0).all(1)]:
+            hidden[int(y) : int(np.ceil(y + height)), int(x) : int(np.ceil(x + width))] = value
     if not hidden.any():
         return pixels
     filled = pixels.copy()
@@ -167,13 +140,7 @@ _AHEAD = 4  # views that each thread decodes ahead
 
 
 class Batches:
-    """Endless batches; each image is drawn once an epoch. The context's end ends the threads that decode.
-
-    Args:
-        split: The training set.
-        config: The run.
-        step: Steps that are done.
-    """
+    """Endless batches after a number of steps, each image once an epoch; the context ends the threads that decode."""
 
     def __init__(self, split: Split, config: DetectConfig, step: int = 0) -> None:
         self._examples = [to_example(image, split.names) for image in split.images]
@@ -181,49 +148,34 @@ class Batches:
         self._order = Order(None, len(self._examples), config.seed)
         self._next = step * config.batch
         self._coming: deque[Future[View]] = deque()
-        workers = config.workers
-        self._threads = ThreadPoolExecutor(workers, thread_name_prefix="nirgen-view") if workers else None
-        self._ahead = config.batch + _AHEAD * workers
+        threads = config.workers
+        self._threads = ThreadPoolExecutor(threads, thread_name_prefix="nirgen-view") if threads else None
+        self._ahead = config.batch + _AHEAD * threads
 
     def __enter__(self) -> Batches:
-        """Return the batches."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the threads that decode."""
         if self._threads is not None:
             self._threads.shutdown(cancel_futures=True)
 
     def next(self) -> tuple[Tensor, list[dict[str, Tensor]]]:
-        """Return the next batch.
+        """Return the next batch: (N, S, S, 3) uint8, and labels of each image.
 
-        Returns:
-            (N, S, S, 3) uint8; and for each image `boxes` (n, 4) float32, cxcywh as shares, and `class_labels` (n,).
+        Labels are `boxes`, (n, 4) float32, cxcywh as shares, and `class_labels`, (n,).
         """
-        views = self._views()
+        start, self._next = self._next, self._next + self._config.batch
+        if self._threads is None:
+            views = [self._draw(number) for number in range(start, self._next)]
+        else:
+            wanted = range(start + len(self._coming), start + self._ahead)
+            self._coming += [self._threads.submit(self._draw, number) for number in wanted]
+            views = [self._coming.popleft().result() for _ in range(self._config.batch)]
         pixels = torch.from_numpy(np.stack([view.pixels for view in views]))
-        labels = [
-            {
-                "boxes": torch.from_numpy(view.boxes.astype(np.float32)),
-                "class_labels": torch.from_numpy(view.categories),
-            }
-            for view in views
-        ]
-        return pixels, labels
+        boxes = [torch.from_numpy(view.boxes.astype(np.float32)) for view in views]
+        categories = [torch.from_numpy(view.categories) for view in views]
+        return pixels, [{"boxes": b, "class_labels": c} for b, c in zip(boxes, categories, strict=True)]
 
-    def draw(self, number: int) -> View:
-        """Return the view of a draw."""
+    def _draw(self, number: int) -> View:
         random = np.random.default_rng((self._config.seed, _VIEW, number))
         return draw_view(self._examples[self._order[number]], self._config.size, self._config.augment, random)
-
-    def _views(self) -> list[View]:
-        count = self._config.batch
-        if self._threads is None:
-            views = [self.draw(number) for number in range(self._next, self._next + count)]
-        else:
-            start = self._next + len(self._coming)
-            for number in range(start, self._next + self._ahead):
-                self._coming.append(self._threads.submit(self.draw, number))
-            views = [self._coming.popleft().result() for _ in range(count)]
-        self._next += count
-        return views

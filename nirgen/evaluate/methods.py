@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from nirgen.model import NirModel
     from nirgen.pairs import PairList
+    from nirgen.pairs.listing import Pair
 
 
 SMALLEST_SIDE = 32  # pixels: windows and networks of the measures need that many
@@ -62,59 +63,45 @@ class Frame:
 def from_pairs(pairs: PairList, split: str) -> tuple[Case, ...]:
     """Return the cases of a split of a pair list, at least one."""
     chosen = pairs.split(split)
-    return tuple(
-        Case(
-            key=pair.name,
-            sequence=pair.sequence,
-            category=pair.category,
-            nir=chosen.root / pair.nir,
-            rgb=chosen.root / pair.rgb,
-            nir_sha256=pair.nir_sha256,
-            read=partial(read_pair, chosen, pair),
-        )
-        for pair in chosen.pairs
-    )
+
+    def to_case(pair: Pair) -> Case:
+        nir, rgb, read = chosen.root / pair.nir, chosen.root / pair.rgb, partial(read_pair, chosen, pair)
+        return Case(pair.name, pair.sequence, pair.category, nir, rgb, pair.nir_sha256, read)
+
+    return tuple(map(to_case, chosen.pairs))
 
 
 def from_folders(nir: Path, rgb: Path | None = None) -> tuple[Case, ...]:
     """Return the images of a folder of real NIR, sorted by key, with the photos of `rgb`; a subfolder is a sequence."""
     reals = images_by_key(nir)
     photos = {} if rgb is None else partners(rgb, reals)
-    return tuple(
-        Case(
-            key=key,
-            sequence=PurePosixPath(key).parent.as_posix(),
-            category="",
-            nir=path,
-            rgb=photos.get(key),
-            nir_sha256=sha256_of(path),
-            read=partial(_read_files, photos.get(key), path),
-        )
-        for key, path in reals.items()
-    )
+
+    def to_case(key: str, path: Path) -> Case:
+        photo, sequence = photos.get(key), PurePosixPath(key).parent.as_posix()
+
+        def read() -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]:
+            return None if photo is None else images.read(photo), read_grey(path)
+
+        return Case(key, sequence, "", path, photo, sha256_of(path), read)
+
+    return tuple(map(to_case, reals, reals.values()))
 
 
 def read_frame(case: Case, size: int | None) -> Frame:
     """Decode a case at the size of comparison.
 
-    Args:
-        case: The case.
-        size: Height and width in pixels that both images are resized to (bilinear, as in Pillow); None for the size of
-            the NIR image, which the photo must share.
+    Both images are resized to `size` x `size` (bilinear, as in Pillow); for None the photo must have the NIR image's.
     """
     rgb, nir = case.read()
     if size is not None:
         nir = images.resize(nir, (size, size), resample="bilinear")
         rgb = None if rgb is None else images.resize(rgb, (size, size), resample="bilinear")
+    where = f"{case.nir}: {shown(nir)}, but"
     if min(nir.shape) < SMALLEST_SIDE:
-        raise ImageError(
-            f"{case.nir}: {shown(nir)}, but {SMALLEST_SIDE} pixels a side are the least that can be compared; "
-            "squash all to one size with --size 256"
-        )
+        least = f"{SMALLEST_SIDE} pixels a side are the least that can be compared"
+        raise ImageError(f"{where} {least}; squash all to one size with --size 256")
     if rgb is not None and rgb.shape[:2] != nir.shape:
-        raise ImageError(
-            f"{case.nir}: {shown(nir)}, but its photo is {shown(rgb)}; squash both to one size with --size 256"
-        )
+        raise ImageError(f"{where} its photo is {shown(rgb)}; squash both to one size with --size 256")
     return Frame(case, rgb, nir)
 
 
@@ -163,10 +150,6 @@ def shown(image: NDArray[np.uint8]) -> str:
     return f"{image.shape[1]}x{image.shape[0]}"
 
 
-def _read_files(rgb: Path | None, nir: Path) -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]:
-    return None if rgb is None else images.read(rgb), read_grey(nir)
-
-
 Kind = Literal["model", "folder", "floor"]
 FLOORS = {
     "luma": "the photo's luma (ITU-R BT.601)",
@@ -194,23 +177,17 @@ def from_model(model: NirModel, name: str = "model", about: str = "") -> Method:
 
 
 def from_folder(folder: Path, cases: Sequence[Case], size: int | None, name: str) -> tuple[Method, int]:
-    """Return a folder of generated images, matched with cases by relative path without suffix, as a method.
-
-    Returns:
-        The method, and the number of images in the folder that belong to no case.
-    """
+    """Return a folder of generated images as a method, and the number of its images that belong to no case."""
     files = partners(folder, {case.key: case.nir for case in cases})
 
     def generate(frame: Frame) -> NDArray[np.uint8]:
-        path = files[frame.case.key]
+        path, case = files[frame.case.key], frame.case
         generated = read_grey(path)
         if size is not None:
             return images.resize(generated, frame.nir.shape, resample="bilinear")
         if generated.shape != frame.nir.shape:
-            raise ImageError(
-                f"{path}: {shown(generated)}, but {frame.case.nir} is {shown(frame.nir)}; "
-                "squash both to one size with --size 256"
-            )
+            sizes = f"{shown(generated)}, but {case.nir} is {shown(frame.nir)}"
+            raise ImageError(f"{path}: {sizes}; squash both to one size with --size 256")
         return generated
 
     return Method(name, "folder", generate, "images made elsewhere"), len(images_by_key(folder)) - len(files)
@@ -237,14 +214,14 @@ def linear(training: Sequence[Case], size: int | None, progress: Callable[[int, 
         if progress is not None:
             progress(done, len(training))
     weights = np.linalg.lstsq(products, targets, rcond=None)[0]
-
-    def generate(frame: Frame) -> NDArray[np.uint8]:
-        mapped: NDArray[np.uint8] = np.rint(_with_ones(frame.photo) @ weights).clip(0, 255).astype(np.uint8)
-        return mapped
-
     formula = " ".join(f"{weight:+.3f} {channel}" for weight, channel in zip(weights, "RGB", strict=False))
-    about = f"{FLOORS['linear']}: {formula} {weights[3]:+.1f}"
-    return Method("linear", "floor", generate, about, frozenset(case.nir_sha256 for case in training))
+    return Method(
+        "linear",
+        "floor",
+        lambda frame: np.rint(_with_ones(frame.photo) @ weights).clip(0, 255).astype(np.uint8),
+        f"{FLOORS['linear']}: {formula} {weights[3]:+.1f}",
+        frozenset(case.nir_sha256 for case in training),
+    )
 
 
 def refuse_trained_on(methods: Iterable[Method], cases: Iterable[Case]) -> None:

@@ -80,59 +80,41 @@ KID_SUBSETS = 100
 
 
 class Networks:
-    """The networks whose weights are on this machine.
-
-    Args:
-        weights: A folder of weight files, searched before torch's cache.
-        lpips: Network of LPIPS.
-        device: Where they run.
-
-    Raises:
-        NirgenError: `weights` is no folder.
-        ModelError: A file can't be read, or holds another network.
-    """
+    """The networks whose weights are in a folder or torch's cache."""
 
     def __init__(self, weights: Path | None, lpips: LpipsNet = "alex", device: torch.device | str = "cpu") -> None:
         self.notes: dict[str, str] = {}  # by measure: missing weights, or a caveat
         self.files: dict[str, Path] = {}  # weights in use, by measure
         self._device = torch.device(device)
-        self._lpips = self._dists = self._inception = None
+        self._networks: dict[str, nn.Module] = {}  # by measure; Inception is `fid`
         with torch.random.fork_rng(devices=[]):  # networks are built with random weights first
             file = ALEXNET if lpips == "alex" else VGG16
             if (state := self._find(("lpips",), file, weights)) is not None:
                 with _loading(file, state, self.files["lpips"]):
-                    metric = LearnedPerceptualImagePatchSimilarity(net_type=lpips, normalize=True)
-                self._lpips = metric.to(self._device)
+                    self._networks["lpips"] = LearnedPerceptualImagePatchSimilarity(net_type=lpips, normalize=True)
             if (state := self._find(("dists",), VGG16, weights)) is not None:
                 with _loading(VGG16, state, self.files["dists"]):
-                    self._dists = DISTSNetwork().to(self._device)
+                    self._networks["dists"] = DISTSNetwork()
             if (state := self._find(("fid", "kid"), INCEPTION, weights)) is not None:
                 with _fitting(INCEPTION, self.files["fid"]):
-                    self._inception = _inception(state).to(self._device)
+                    self._networks["fid"] = _inception(state)
+        for network in self._networks.values():
+            network.to(self._device)
 
     @property
     def per_image(self) -> tuple[str, ...]:
         """The available measures of single images."""
-        there = {"lpips": self._lpips, "dists": self._dists}
-        return tuple(name for name, network in there.items() if network is not None)
-
-    @property
-    def sees_features(self) -> bool:
-        """True if FID and KID are available."""
-        return self._inception is not None
+        return tuple(name for name in self._networks if name != "fid")
 
     @torch.inference_mode()
     def measure(self, name: str, generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> float:
         """Return LPIPS or DISTS, `name` being one of `per_image`, of an (H, W) uint8 image."""
-        network = self._lpips if name == "lpips" else self._dists
-        assert network is not None
-        return float(network(*(self._batch(image).float().div(255) for image in (generated, real))))
+        return float(self._networks[name](*(self._batch(image).float().div(255) for image in (generated, real))))
 
     @torch.inference_mode()
     def features(self, image: NDArray[np.uint8]) -> NDArray[np.float64]:
         """Return Inception's 2048 features of a (H, W) uint8 image."""
-        assert self._inception is not None
-        features: NDArray[np.float64] = self._inception(self._batch(image))[0].double().cpu().numpy()
+        features: NDArray[np.float64] = self._networks["fid"](self._batch(image))[0].double().cpu().numpy()
         return features
 
     def _batch(self, image: NDArray[np.uint8]) -> Tensor:
@@ -163,12 +145,9 @@ def fid(generated: NDArray[np.float64], real: NDArray[np.float64]) -> float:
 def kid(generated: NDArray[np.float64], real: NDArray[np.float64]) -> float:
     """Return the kernel inception distance of two sets of features: over all images, or over 100 subsets of 1000."""
     count = min(len(generated), len(real))
+    subsets, size = (1 if count <= KID_SUBSET else KID_SUBSETS), min(count, KID_SUBSET)
     with warnings.catch_warnings(action="ignore"):  # it warns each time that it keeps the features
-        metric = KernelInceptionDistance(
-            feature=_Given(real.shape[1]),
-            subsets=1 if count <= KID_SUBSET else KID_SUBSETS,
-            subset_size=min(count, KID_SUBSET),
-        )
+        metric = KernelInceptionDistance(feature=_Given(real.shape[1]), subsets=subsets, subset_size=size)
     metric.update(torch.from_numpy(real), real=True)
     metric.update(torch.from_numpy(generated), real=False)
     with torch.random.fork_rng(devices=[]):
@@ -189,8 +168,7 @@ class _Given(nn.Module):
 
 def _inception(state: dict[str, Tensor]) -> NoTrainInceptionV3:
     """Build Inception; torch-fidelity unpickles with `weights_only=False`, so it reads bytes written here."""
-    data = io.BytesIO()
-    torch.save(state, data)
+    torch.save(state, data := io.BytesIO())
     data.seek(0)
     return NoTrainInceptionV3("inception-v3-compat", ["2048"], data)  # type: ignore[arg-type]
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import base64
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 
 from nirgen import images, templates
 from nirgen._version import __version__
 from nirgen.evaluate import table
-from nirgen.evaluate.measures import MEASURES, OF_SETS, TABLES
+from nirgen.evaluate.measures import CAVEAT, MEASURES, OF_SETS, TABLES
 from nirgen.evaluate.methods import read_frame, shown
 from nirgen.evaluate.summary import Report, notes_on, summarise
 from nirgen.files import make_folder, output_file
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nirgen.evaluate.methods import Frame
-    from nirgen.evaluate.summary import Scores, Settings, Subset
+    from nirgen.evaluate.summary import Scores, Settings
 
 
 SCHEMA = 1
@@ -38,8 +38,7 @@ TOO_DARK, TOO_BRIGHT = np.array([33, 102, 172.0]), np.array([178, 24, 43.0])
 EACH = 3  # images of each section of the page
 
 
-@dataclass(frozen=True)
-class Window:
+class Window(NamedTuple):
     """A part of an image, in pixels."""
 
     top: int
@@ -52,8 +51,7 @@ class Window:
         return image[self.top : self.top + self.height, self.left : self.left + self.width]
 
 
-@dataclass(frozen=True)
-class Picture:
+class Picture(NamedTuple):
     """An image of the page, and its part where the error is greatest; both are data URIs."""
 
     title: str
@@ -61,38 +59,28 @@ class Picture:
     zoom: str
 
 
-@dataclass(frozen=True)
-class Shown:
-    """A case on the page."""
-
-    key: str
-    about: str
-    numbers: list[tuple[str, str]]
-    pictures: list[Picture]
-    window: dict[str, float]  # in hundredths of the image's height and width
-
-
 def pictures(frame: Frame, generated: NDArray[np.uint8]) -> tuple[list[Picture], Window]:
     """Return the pictures of a case, and the window that their zooms show."""
     window = worst_window(generated, frame.nir)
-    shown = {"real NIR": frame.nir, "generated": generated, "error": error_map(generated, frame.nir)}
-    if frame.rgb is not None:
-        shown = {"photo": frame.rgb, **shown}
+    shown = {} if frame.rgb is None else {"photo": frame.rgb}
+    shown |= {"real NIR": frame.nir, "generated": generated, "error": error_map(generated, frame.nir)}
+    height, width = frame.nir.shape
+    scale = min(1, LONGEST_SIDE / max(height, width))
+    size = (max(1, round(height * scale)), max(1, round(width * scale)))
     return [
-        Picture(title, _data_uri(_fitted(image), lossless=title == "error"), _data_uri(window.of(image), lossless=True))
+        Picture(
+            title,
+            _data_uri(images.resize(image, size), "png" if title == "error" else "jpg"),
+            _data_uri(window.of(image), "png"),
+        )
         for title, image in shown.items()
     ], window
 
 
 def error_map(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return the signed error in colours: white for none, red for too bright, blue for too dark.
+    """Return the signed error of (H, W) images in colours, (H, W, 3): white, red if too bright, blue if too dark.
 
-    Args:
-        generated: (H, W) uint8.
-        real: The same shape.
-
-    Returns:
-        (H, W, 3) uint8; the colours end at an error of `ERROR_RANGE` grey levels.
+    The colours end at an error of `ERROR_RANGE` grey levels.
 
     Example:
         >>> error_map(np.array([[100, 164, 36]], np.uint8), np.full((1, 3), 100, np.uint8)).tolist()
@@ -117,15 +105,9 @@ def worst_window(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> Windo
     return Window(int(top), int(left), side, side)
 
 
-def _fitted(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    height, width = image.shape[:2]
-    scale = min(1, LONGEST_SIDE / max(height, width))
-    return images.resize(image, (max(1, round(height * scale)), max(1, round(width * scale))))
-
-
-def _data_uri(image: NDArray[np.uint8], *, lossless: bool) -> str:
-    data = images.encode(np.ascontiguousarray(image), "png" if lossless else "jpg")
-    return f"data:image/{'png' if lossless else 'jpeg'};base64,{base64.b64encode(data).decode()}"
+def _data_uri(image: NDArray[np.uint8], form: Literal["png", "jpg"]) -> str:
+    data = images.encode(np.ascontiguousarray(image), form)
+    return f"data:image/{form.replace('jpg', 'jpeg')};base64,{base64.b64encode(data).decode()}"
 
 
 def render(report: Report) -> str:
@@ -159,24 +141,22 @@ def extremes(report: Report) -> list[tuple[str, list[int]]]:
     return sections
 
 
-def _show(report: Report, number: int) -> Shown:
+def _show(report: Report, number: int) -> dict[str, Any]:
+    """Return a case as the page shows it; its window is in hundredths of the image's height and width."""
     method, case = report.scores.methods[0], report.scores.cases[number]
     frame = read_frame(case, report.settings.size)
     drawn, window = pictures(frame, method.generate(frame))
     height, width = frame.nir.shape
+    sides = (height, width, height, width)
     values = report.scores.values[method.name]
-    sides = {"top": height, "left": width, "height": height, "width": width}
-    return Shown(
-        key=case.key,
-        about=", ".join(filter(None, (case.category, shown(frame.nir)))),
-        numbers=[
-            (MEASURES[name].title, f"{values[name][number]:.{MEASURES[name].decimals}f}")
-            for name in report.scores.measures
-            if name != "rmse_uint8_wrapped"
-        ],
-        pictures=drawn,
-        window={name: 100 * value / sides[name] for name, value in asdict(window).items()},
-    )
+    measures = [MEASURES[name] for name in report.scores.measures if name != "rmse_uint8_wrapped"]
+    return {
+        "key": case.key,
+        "about": ", ".join(filter(None, (case.category, shown(frame.nir)))),
+        "numbers": [(each.title, f"{values[each.name][number]:.{each.decimals}f}") for each in measures],
+        "pictures": drawn,
+        "window": {name: 100 * window[i] / sides[i] for i, name in enumerate(Window._fields)},
+    }
 
 
 def make_report(
@@ -200,13 +180,13 @@ def make_report(
     said = [(MEASURES[name].title if name in MEASURES else name, note) for name, note in notes.items()]
     said += [("intervals", note) for note in notes_on(whole, settings)]
     if "fid" in whole.rows[0].estimates and whole.images < FEW_FOR_FID:
-        said.append(
-            ("FID", f"of {whole.images} images it is far too high; compare only within this table, and rather by KID")
-        )
+        fid = f"of {whole.images} images it is far too high; compare only within this table, and rather by KID"
+        said += [("FID", fid)]
     if scores.features and whole.images < 2:
         said += [(MEASURES[name].title, "needs two images at least") for name in OF_SETS]
     said += [(method.name, method.about) for method in scores.methods if method.about]
-    said += table.published_notes(published)
+    said += [(f"published {name}", TABLES[name].title) for name in published]
+    said += [("published", CAVEAT)] if published else []
     return Report(about, scores, settings, subsets, tuple(said), dict(weights), published)
 
 
@@ -227,10 +207,28 @@ def as_dict(report: Report) -> dict[str, Any]:
             }
             for name, measure in MEASURES.items()
         },
-        "subsets": [_subset_as_dict(subset, report.settings) for subset in report.subsets],
-        "published": {
-            name: {"title": TABLES[name].title, "rows": dict(TABLES[name].values())} for name in report.published
-        },
+        "subsets": [
+            {
+                "name": subset.name,
+                "images": subset.images,
+                report.settings.bootstrap: subset.groups,
+                "methods": [
+                    {
+                        "method": row.method,
+                        "kind": row.kind,
+                        "estimates": {name: estimate.as_dict() for name, estimate in row.estimates.items()},
+                    }
+                    for row in subset.rows
+                ],
+                "comparisons": [
+                    {"method": each.method, "minus": each.other, "measure": each.measure, "verdict": each.verdict}
+                    | each.difference.as_dict()
+                    for each in subset.comparisons
+                ],
+            }
+            for subset in report.subsets
+        ],
+        "published": {name: asdict(TABLES[name]) for name in report.published},
         "notes": [{"about": about, "note": note} for about, note in report.notes],
     }
 
@@ -258,55 +256,18 @@ def _per_image(report: Report) -> pa.Table:
 
     scores = report.scores
     order = sorted(range(len(scores.cases)), key=lambda number: scores.cases[number].key)
-    rows = [
-        {
-            "method": method.name,
-            "kind": method.kind,
-            "image": scores.cases[i].key,
-            "sequence": scores.cases[i].sequence,
-            "category": scores.cases[i].category,
-            "height": scores.sizes[i][0],
-            "width": scores.sizes[i][1],
-        }
-        | {name: float(scores.values[method.name][name][i]) for name in scores.measures}
-        for method in scores.methods
-        for i in order
-    ]
     texts = ("method", "kind", "image", "sequence", "category")
-    schema = pa.schema(
-        [(name, pa.string()) for name in texts]
-        + [("height", pa.int32()), ("width", pa.int32())]
-        + [(name, pa.float64()) for name in scores.measures],
-        metadata={
-            "nirgen.schema": str(SCHEMA),
-            "nirgen.version": __version__,
-            "nirgen.settings": report.settings.model_dump_json(),
-        },
-    )
-    return pa.Table.from_pylist(rows, schema=schema)
-
-
-def _subset_as_dict(subset: Subset, settings: Settings) -> dict[str, Any]:
-    return {
-        "name": subset.name,
-        "images": subset.images,
-        settings.bootstrap: subset.groups,
-        "methods": [
-            {
-                "method": row.method,
-                "kind": row.kind,
-                "estimates": {name: estimate.as_dict() for name, estimate in row.estimates.items()},
-            }
-            for row in subset.rows
-        ],
-        "comparisons": [
-            {
-                "method": comparison.method,
-                "minus": comparison.other,
-                "measure": comparison.measure,
-                "verdict": comparison.verdict,
-            }
-            | comparison.difference.as_dict()
-            for comparison in subset.comparisons
-        ],
+    rows = []
+    for method in scores.methods:
+        for case, size, i in ((scores.cases[i], scores.sizes[i], i) for i in order):
+            row = zip(texts, (method.name, method.kind, case.key, case.sequence, case.category), strict=True)
+            values = {name: float(scores.values[method.name][name][i]) for name in scores.measures}
+            rows.append({**dict(row), "height": size[0], "width": size[1], **values})
+    fields = [*((name, pa.string()) for name in texts), ("height", pa.int32()), ("width", pa.int32())]
+    metadata = {
+        "nirgen.schema": str(SCHEMA),
+        "nirgen.version": __version__,
+        "nirgen.settings": report.settings.model_dump_json(),
     }
+    schema = pa.schema([*fields, *((name, pa.float64()) for name in scores.measures)], metadata=metadata)
+    return pa.Table.from_pylist(rows, schema=schema)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ from nirgen.model import load_model
 from nirgen.pairs import PairList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
     from nirgen.evaluate.methods import Case, Method
     from nirgen.evaluate.perceptual import LpipsNet
@@ -37,7 +38,7 @@ def evaluate_methods(
     published: Sequence[str] = (),
     out: Path | None = None,
     device: str | None = None,
-    progress: Progress | None = None,
+    progress: Progress = lambda _stage, _done, _total: None,
 ) -> Report:
     """Evaluate folders of generated NIR and models on real NIR, beside the baselines.
 
@@ -65,35 +66,35 @@ def evaluate_methods(
 
     settings = settings or Settings(bootstrap="images" if pairs is None else "sequences")
     networks = Networks(weights, lpips, choose_device(device))
-    on, cases, training = _cases(ground_truth, pairs, root, split, rgb)
-    judged, notes = _folders_and_models(predictions, models, names, cases, size=settings.size, device=device)
-    floors, missing = _floors(cases, training, settings.size, _stage(progress, "fitting the linear floor"))
-    scores = score(
-        cases, [*judged, *floors], size=settings.size, networks=networks, progress=_stage(progress, "judging")
-    )
+    training: tuple[Case, ...] = ()
+    if pairs is not None:
+        listed = PairList.read(pairs, root)
+        on, cases = f"split '{split}' of {pairs.name}", by.from_pairs(listed, split)
+        if split != "train" and any(pair.split == "train" for pair in listed.pairs):
+            training = by.from_pairs(listed, "train")
+    elif ground_truth is not None:
+        on, cases = ground_truth.resolve().name, by.from_folders(ground_truth, rgb)
+    else:
+        raise NirgenError("no real NIR images: give their folder, or a pair list")
+    methods, notes = _methods(predictions, models, names, cases, size=settings.size, device=device)
+    if cases[0].rgb is None:
+        notes["floors"] = "none: they need the photos; name their folder with --rgb"
+    else:
+        methods += [by.luma(), by.red()]
+        if training:
+            methods += [by.linear(training, settings.size, partial(progress, "fitting the linear floor"))]
+        else:
+            notes["linear floor"] = "none: it is fitted on pairs of the split 'train', which are not at hand"
+    scores = score(cases, methods, size=settings.size, networks=networks, progress=partial(progress, "judging"))
     files = {measure: path.name for measure, path in networks.files.items()}
-    notes |= missing | networks.notes
+    notes |= networks.notes
     report = make_report(scores, settings, on=on, notes=notes, weights=files, published=tuple(dict.fromkeys(published)))
     if out is not None:
         write(report, out)
     return report
 
 
-def _cases(
-    ground_truth: Path | None, pairs: Path | None, root: Path | None, split: str, rgb: Path | None
-) -> tuple[str, tuple[Case, ...], tuple[Case, ...]]:
-    """Return a name of the images, their cases, and those that the linear baseline is fitted on."""
-    if pairs is None:
-        if ground_truth is None:
-            raise NirgenError("no real NIR images: give their folder, or a pair list")
-        return ground_truth.resolve().name, by.from_folders(ground_truth, rgb), ()
-    listed = PairList.read(pairs, root)
-    training = split != "train" and any(pair.split == "train" for pair in listed.pairs)
-    on = f"split '{split}' of {pairs.name}"
-    return on, by.from_pairs(listed, split), by.from_pairs(listed, "train") if training else ()
-
-
-def _folders_and_models(
+def _methods(
     folders: Sequence[Path],
     models: Sequence[str],
     names: Sequence[str],
@@ -102,10 +103,17 @@ def _folders_and_models(
     size: int | None,
     device: str | None,
 ) -> tuple[list[Method], dict[str, str]]:
-    """Return the methods, and notes on them."""
-    shown = _names([*folders, *map(Path, models)], names)
-    notes: dict[str, str] = {}
-    methods = []
+    """Return the folders and models as methods of unique names, and notes on them."""
+    paths = [*folders, *map(Path, models)]
+    if names and len(names) != len(paths):
+        raise NirgenError(f"{len(names)} names for {len(paths)} methods; give one for each, folders first")
+    shown = list(names) or [path.resolve().name.removesuffix(".safetensors") for path in paths]
+    for name in shown:
+        if shown.count(name) > 1:
+            raise NirgenError(f"two methods would be called '{name}'; name each with --name, PREDs first")
+        if name in by.FLOORS:
+            raise NirgenError(f"'{name}' is the name of a floor; name each with --name, PREDs first")
+    methods, notes = [], {}
     for folder, name in zip(folders, shown, strict=False):
         method, others = by.from_folder(folder, cases, size, name)
         methods.append(method)
@@ -116,35 +124,3 @@ def _folders_and_models(
         methods.append(by.from_model(model, name, f"model {model.id[:12]}"))
     by.refuse_trained_on(methods, cases)
     return methods, notes
-
-
-def _floors(
-    cases: tuple[Case, ...],
-    training: tuple[Case, ...],
-    size: int | None,
-    progress: Callable[[int, int], None] | None,
-) -> tuple[list[Method], dict[str, str]]:
-    """Return the baselines, and a note on those that are missing."""
-    if cases[0].rgb is None:
-        return [], {"floors": "none: they need the photos; name their folder with --rgb"}
-    if not training:
-        missing = "none: it is fitted on pairs of the split 'train', which are not at hand"
-        return [by.luma(), by.red()], {"linear floor": missing}
-    return [by.luma(), by.red(), by.linear(training, size, progress)], {}
-
-
-def _names(paths: Sequence[Path], names: Sequence[str]) -> list[str]:
-    """Return the name of each method, unique in tables."""
-    if names and len(names) != len(paths):
-        raise NirgenError(f"{len(names)} names for {len(paths)} methods; give one for each, folders first")
-    shown = list(names) or [path.resolve().name.removesuffix(".safetensors") for path in paths]
-    for name in shown:
-        if shown.count(name) > 1:
-            raise NirgenError(f"two methods would be called '{name}'; name each with --name, PREDs first")
-        if name in by.FLOORS:
-            raise NirgenError(f"'{name}' is the name of a floor; name each with --name, PREDs first")
-    return shown
-
-
-def _stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
-    return None if progress is None else lambda done, total: progress(name, done, total)

@@ -65,15 +65,8 @@ def score(
 ) -> Scores:
     """Generate each image with each method, and compare it with the real one.
 
-    An image that can't be read or compared is an ImageError: without it, means would be of other images.
-
-    Args:
-        cases: The images, at least one.
-        methods: At least one; their names are unique.
-        size: As for `read_frame`.
-        measures: Measures with a formula.
-        networks: Networks of the other measures.
-        progress: Progress callback: (images done, total).
+    `measures` are those with a formula, `networks` give the others. An image that can't be read or compared is an
+    ImageError: without it, means would be of other images.
     """
     by.refuse_trained_on(methods, cases)
     sizes = []
@@ -82,14 +75,14 @@ def score(
     for done, case in enumerate(cases, start=1):
         frame = by.read_frame(case, size)
         sizes.append((frame.nir.shape[0], frame.nir.shape[1]))
-        if networks is not None and networks.sees_features:
+        if networks is not None and "fid" in networks.files:
             features.setdefault("", []).append(networks.features(frame.nir))
         for method in methods:
             generated = method.generate(frame)
             row = {name: formula(generated, frame.nir) for name in measures if (formula := MEASURES[name].formula)}
             if networks is not None:
                 row |= {name: networks.measure(name, generated, frame.nir) for name in networks.per_image}
-                if networks.sees_features:
+                if "fid" in networks.files:
                     features.setdefault(method.name, []).append(networks.features(generated))
             for name, value in row.items():
                 values[method.name].setdefault(name, []).append(value)
@@ -175,9 +168,8 @@ def notes_on(subset: Subset, settings: Settings) -> list[str]:
 
 def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settings: Settings) -> Subset:
     by_sequence = settings.bootstrap == "sequences"
-    groups = [
-        case.sequence if by_sequence else case.key for case, there in zip(scores.cases, mask, strict=True) if there
-    ]
+    cases = [case for case, there in zip(scores.cases, mask, strict=True) if there]
+    groups = [case.sequence if by_sequence else case.key for case in cases]
     columns = {
         (method.name, measure): scores.values[method.name][measure][mask]
         for method in scores.methods
@@ -186,18 +178,16 @@ def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settin
     compared = _compared(scores, columns)
     paired = [differences(columns[one, measure], columns[other, measure]) for one, other, measure in compared]
     table = np.stack([*columns.values(), *paired], axis=1)
-    estimates = estimate_means(table, groups, resamples=settings.resamples, seed=settings.seed)
-    by_column = dict(zip(columns, estimates, strict=False))
+    estimates = iter(estimate_means(table, groups, resamples=settings.resamples, seed=settings.seed))
     rows = []
     for method in scores.methods:
-        own = {measure: by_column[method.name, measure] for measure in scores.measures}
-        of_sets = _of_sets(scores, method.name) if name == "all" else {}
-        rows.append(Row(method.name, method.kind, own | of_sets))
+        own = {measure: next(estimates) for measure in scores.measures}
+        rows.append(Row(method.name, method.kind, own | (_of_sets(scores, method.name) if name == "all" else {})))
     comparisons = [
         Comparison(one, other, measure, difference, _verdict(measure, difference))
-        for (one, other, measure), difference in zip(compared, estimates[len(columns) :], strict=True)
+        for (one, other, measure), difference in zip(compared, estimates, strict=True)
     ]
-    return Subset(name, int(mask.sum()), len(set(groups)), tuple(rows), tuple(comparisons))
+    return Subset(name, len(cases), len(set(groups)), tuple(rows), tuple(comparisons))
 
 
 def _compared(scores: Scores, columns: Mapping[tuple[str, str], NDArray[np.float64]]) -> list[tuple[str, str, str]]:
@@ -251,22 +241,10 @@ def evaluate(
     size: int = 256,
     progress: Callable[[int, int], None] | None = None,
 ) -> list[Score]:
-    """Evaluate a model on a split at the paper's size, beside the baselines.
+    """Evaluate a model on a split at the paper's size, beside the baselines: a score for each method and subset.
 
-    RGB and NIR are resized to size x size (bilinear, as in Pillow); outputs are rounded to 8 bits first.
-
-    Args:
-        model: The model.
-        pairs: The pair list.
-        split: The split of it.
-        size: Height and width at which images are translated and compared, in pixels.
-        progress: Progress callback: (images done, total).
-
-    Returns:
-        A score for each method and subset.
-
-    Raises:
-        NirgenError: The split is empty, or holds a pair that the model was trained on.
+    RGB and NIR are resized to size x size (bilinear, as in Pillow); outputs are rounded to 8 bits first. It is a
+    NirgenError if the split is empty, or holds a pair that the model was trained on.
     """
     cases = by.from_pairs(pairs, split)
     methods = [by.from_model(model), by.luma(), by.red()]
@@ -285,13 +263,9 @@ def evaluate(
 
 def as_metrics(scores: list[Score], split: str, size: int = 256) -> list[dict[str, Any]]:
     """Return a model's own scores as its file's header has them: `name`, `value`, `on` of each number."""
-    return [
-        {
-            "name": name,
-            "value": round(value, 4),
-            "on": f"{split}, {score.subset}: {score.images} images at {size}x{size}",
-        }
-        for score in scores
-        if score.method == "model"
-        for name, value in (("PSNR dB", score.psnr), ("SSIM", score.ssim))
-    ]
+    found = []
+    for each in (score for score in scores if score.method == "model"):
+        on = f"{split}, {each.subset}: {each.images} images at {size}x{size}"
+        numbers = {"PSNR dB": each.psnr, "SSIM": each.ssim}
+        found += [{"name": name, "value": round(value, 4), "on": on} for name, value in numbers.items()]
+    return found

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from nirgen.evaluate.measures import CAVEAT, MEASURES, TABLES
+from nirgen.evaluate.measures import MEASURES, TABLES
+from nirgen.stats import Estimate
 from nirgen.templates import markdown_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from nirgen.evaluate.summary import Report, Subset
-    from nirgen.stats import Estimate
+    from nirgen.evaluate.measures import Measure
+    from nirgen.evaluate.summary import Report, Row, Subset
 
 
 MARKS = {"better": "+", "worse": "-", "undecided": "="}
@@ -22,8 +22,7 @@ LEGEND = "against the best floor: + better, - worse, = not told apart (the paire
 NOTHING = "–"
 
 
-@dataclass(frozen=True)
-class Cell:
+class Cell(NamedTuple):
     """A number as text; the interval and the mark may be empty."""
 
     value: str
@@ -31,8 +30,7 @@ class Cell:
     mark: str = ""
 
 
-@dataclass(frozen=True)
-class Line:
+class Line(NamedTuple):
     """A row of a grid."""
 
     name: str
@@ -40,8 +38,7 @@ class Line:
     cells: tuple[Cell, ...]
 
 
-@dataclass(frozen=True)
-class Grid:
+class Grid(NamedTuple):
     """A table as text."""
 
     title: str
@@ -57,29 +54,22 @@ def grids(report: Report) -> list[Grid]:
 def differences(subset: Subset) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
     """Return the comparisons as (method, other, [(measure, difference with interval, verdict)])."""
     found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
-    for comparison in subset.comparisons:
-        measure = MEASURES[comparison.measure]
-        text = _signed(comparison.difference, measure.decimals)
-        entry = (measure.title, text, comparison.verdict)
-        found.setdefault((comparison.method, comparison.other), []).append(entry)
+    for each in subset.comparisons:
+        measure, estimate = MEASURES[each.measure], each.difference
+        numbers = (estimate.value, estimate.low, estimate.high)
+        value, low, high = (_number(number, measure.decimals, "+") for number in numbers)
+        text = f"{value} (no interval)" if estimate.low is None else f"{value} [{low}, {high}]"
+        found.setdefault((each.method, each.other), []).append((measure.title, text, each.verdict))
     return [(method, other, entries) for (method, other), entries in found.items()]
 
 
 def definitions() -> list[tuple[str, str, str, str, str]]:
     """Return title, better direction, range, definition and input of each measure."""
-    return [
-        (measure.title, measure.arrow, measure.limits, measure.definition, measure.input)
-        for measure in MEASURES.values()
-    ]
+    return [(each.title, each.arrow, each.limits, each.definition, each.input) for each in MEASURES.values()]
 
 
 def as_text(report: Report, width: int | None = None) -> str:
-    """Return the report for a terminal.
-
-    Args:
-        report: The report.
-        width: Width of the terminal in characters; wider tables are cut into blocks of columns. None for no limit.
-    """
+    """Return the report for a terminal of `width` characters; wider tables are cut into blocks of columns."""
     lines = [report.about, ""]
     for grid in grids(report):
         lines += [f"{grid.title}:" if len(report.subsets) > 1 else "", *_aligned(grid, width), ""]
@@ -100,7 +90,8 @@ def as_markdown(report: Report) -> str:
     """Return the report as Markdown."""
     parts = ["# Evaluation", report.about]
     for grid in grids(report):
-        parts += [f"## {grid.title}", _table(("method", *grid.headings), map(_plain, grid.lines))]
+        rows = ((line.name, *(" ".join(filter(None, cell)) for cell in line.cells)) for line in grid.lines)
+        parts += [f"## {grid.title}", _table(("method", *grid.headings), rows)]
     compared = [
         (subset.name, method, other, *entry)
         for subset in report.subsets
@@ -117,45 +108,24 @@ def as_markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def published_notes(names: tuple[str, ...]) -> list[tuple[str, str]]:
-    """Return the sources of the published rows, and the caveat on comparing with them."""
-    return [(f"published {name}", TABLES[name].title) for name in names] + ([("published", CAVEAT)] if names else [])
-
-
 def _grid(subset: Subset, published: tuple[str, ...]) -> Grid:
     floors = {row.method for row in subset.rows if row.kind == "floor"}
-    marks = {
-        (comparison.method, comparison.measure): MARKS[comparison.verdict]
-        for comparison in subset.comparisons
-        if comparison.other in floors
-    }
-    lines = [
-        Line(
-            row.method,
-            row.kind,
-            tuple(_cell(row.estimates.get(name), name, marks.get((row.method, name), "")) for name in MEASURES),
-        )
-        for row in subset.rows
-    ]
+    marks = {(each.method, each.measure): MARKS[each.verdict] for each in subset.comparisons if each.other in floors}
+
+    def cell(row: Row, measure: Measure) -> Cell:
+        estimate = row.estimates.get(measure.name, Estimate(None))
+        value, low, high = (_number(each, measure.decimals) for each in (estimate.value, estimate.low, estimate.high))
+        if estimate.low is None:
+            return Cell(value)
+        return Cell(value, f"[{low}, {high}]", marks.get((row.method, measure.name), ""))
+
+    lines = [Line(row.method, row.kind, tuple(cell(row, each) for each in MEASURES.values())) for row in subset.rows]
     for name in published:
-        for method, values in TABLES[name].values():
-            cells = tuple(Cell(_number(values.get(measure), MEASURES[measure].decimals)) for measure in MEASURES)
+        for method, values in TABLES[name].rows.items():
+            cells = tuple(Cell(_number(values.get(each.name), each.decimals)) for each in MEASURES.values())
             lines.append(Line(f"{method} ({name}, published)", "published", cells))
     headings = tuple(f"{measure.title} {measure.arrow}" for measure in MEASURES.values())
     return Grid(f"{subset.name} ({subset.images} images)", headings, tuple(lines))
-
-
-def _cell(estimate: Estimate | None, name: str, mark: str) -> Cell:
-    decimals = MEASURES[name].decimals
-    if estimate is None:
-        return Cell(NOTHING)
-    if estimate.low is None or estimate.high is None:
-        return Cell(_number(estimate.value, decimals))
-    return Cell(
-        _number(estimate.value, decimals),
-        f"[{_number(estimate.low, decimals)}, {_number(estimate.high, decimals)}]",
-        mark,
-    )
 
 
 def _number(value: float | None, decimals: int, sign: str = "") -> str:
@@ -164,11 +134,6 @@ def _number(value: float | None, decimals: int, sign: str = "") -> str:
     if np.isfinite(value):
         return f"{value:{sign}.{decimals}f}"
     return f"{sign}∞" if value > 0 else "-∞"
-
-
-def _signed(estimate: Estimate, decimals: int) -> str:
-    value, low, high = (_number(number, decimals, "+") for number in (estimate.value, estimate.low, estimate.high))
-    return f"{value} (no interval)" if estimate.low is None else f"{value} [{low}, {high}]"
 
 
 def _aligned(grid: Grid, width: int | None) -> list[str]:
@@ -192,10 +157,6 @@ def _aligned(grid: Grid, width: int | None) -> list[str]:
             cells = "".join(row[column].rjust(widths[column] + 2) for column in block)
             lines.append(f"{row[0].ljust(widths[0])}{cells}".rstrip())
     return lines
-
-
-def _plain(line: Line) -> tuple[str, ...]:
-    return (line.name, *(" ".join(filter(None, (cell.value, cell.interval, cell.mark))) for cell in line.cells))
 
 
 def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:

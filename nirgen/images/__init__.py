@@ -27,25 +27,7 @@ from nirgen.images.decoder import (
 from nirgen.images.encoder import JPEG_QUALITY, Format, Pixels, check_encodable, encode
 
 __all__ = [
-    "BACKGROUND",
-    "JPEG_QUALITY",
-    "PIXEL_LIMIT",
-    "SUFFIXES",
-    "Format",
-    "Header",
-    "Pixels",
-    "check_encodable",
-    "decode",
-    "decode_small",
-    "encode",
-    "header_of",
-    "pad_to_stride",
-    "read",
-    "resize",
-    "side_by_side",
-    "size_of",
-    "to_channels",
-    "to_grey",
-    "to_pixels",
-    "to_rgb",
-]
+    "BACKGROUND", "JPEG_QUALITY", "PIXEL_LIMIT", "SUFFIXES", "Format", "Header", "Pixels",
+    "check_encodable", "decode", "decode_small", "encode", "header_of", "pad_to_stride", "read", "resize",
+    "side_by_side", "size_of", "to_channels", "to_grey", "to_pixels", "to_rgb",
+]  # fmt: skip

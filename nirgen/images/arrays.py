@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
     from nirgen.images.encoder import Pixels
 
-
 # Values that are quantised at once: their float64 fit in a processor's cache.
 _BLOCK = 32768
 

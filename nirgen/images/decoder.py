@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-
 PIXEL_LIMIT = 100_000_000
 BACKGROUND = (0, 0, 0)
 
@@ -41,19 +40,15 @@ _TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
 
 
 def decode(data: bytes, name: str, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
-    """Decode the bytes of an image file.
+    """Decode the bytes of an image file to (H, W, 3) uint8, sRGB in [0, 255], upright.
 
     Args:
         data: The whole file.
         name: Name of the file for errors.
         pixel_limit: Images of more pixels are refused by their header, before anything is decoded.
 
-    Returns:
-        (H, W, 3) uint8, sRGB in [0, 255], upright.
-
     Raises:
-        ImageError: The bytes are empty, damaged, too many pixels or no image of a known kind; one line with the name
-            and the remedy.
+        ImageError: The bytes are empty, damaged, too many pixels or no image of a known kind.
     """
     with _opened(data, name) as image:
         _check_size(image.size, name, pixel_limit)
@@ -62,14 +57,7 @@ def decode(data: bytes, name: str, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray
 
 
 def decode_small(data: bytes, name: str, side: int, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
-    """Decode an image at a fraction of its size where its format has a quick way (JPEG), else at its own size.
-
-    Args:
-        data: As for `decode`, which see for result and errors too.
-        name: As for `decode`.
-        side: Least length of both sides in pixels, unless the image's own are shorter.
-        pixel_limit: As for `decode`.
-    """
+    """Decode a JPEG at a fraction of its size, with both sides at least `side` pixels; else as `decode`."""
     with _opened(data, name) as image:
         _check_size(image.size, name, pixel_limit)
         image.draft(None, (side, side))
@@ -86,14 +74,7 @@ def read(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
 
 
 def to_rgb(image: Image.Image, name: str = "image") -> NDArray[np.uint8]:
-    """Return the pixels of a Pillow image, by the rules of this package.
-
-    Args:
-        image: An image of any mode that has a stated range.
-        name: Name of the image for errors.
-
-    Returns:
-        (H, W, 3) uint8, sRGB in [0, 255], upright.
+    """Return the pixels of a Pillow image: (H, W, 3) uint8, sRGB in [0, 255], upright.
 
     Raises:
         ImageError: The file it is read from is damaged; it has no pixels; or its samples are 32-bit integers or floats,
@@ -172,10 +153,8 @@ def _grey16_range(image: Image.Image) -> tuple[int, int]:
 
 def _scale_grey16(samples: NDArray[np.uint16], ends: tuple[int, int]) -> NDArray[np.uint8]:
     """Map 16-bit samples to [0, 255]; `ends` are the samples of black and of white."""
-    black, white = ends
-    scale = max(black, white)
-    values = samples.astype(np.uint32)
-    if black > white:
+    scale, values = max(ends), samples.astype(np.uint32)
+    if ends[0] > ends[1]:
         values = scale - values
     return ((values * 255 + scale // 2) // scale).astype(np.uint8)
 
@@ -208,15 +187,7 @@ class Header:
 
 
 def header_of(data: bytes, name: str) -> Header:
-    """Read the header of an image, without decoding pixels.
-
-    Args:
-        data: The whole file.
-        name: Name of the file for errors.
-
-    Raises:
-        ImageError: The bytes are empty, of no known kind, or their header is damaged.
-    """
+    """Read the header of an image; ImageError if it is empty, of no known kind, or damaged."""
     with _opened(data, name) as image:
         orientation = 1
         # Pillow would decode a PNG without such marks to look for them.

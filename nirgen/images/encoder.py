@@ -8,17 +8,13 @@ from __future__ import annotations
 
 import io
 import struct
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 import numpy as np
 from isal import igzip_lib, isal_zlib
 from PIL import Image
 
 from nirgen.errors import ConfigError
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
 
 Format = Literal["png", "jpg", "tif"]
 Pixels = np.ndarray[tuple[int, ...], np.dtype[np.uint8]] | np.ndarray[tuple[int, ...], np.dtype[np.uint16]]
@@ -27,14 +23,9 @@ JPEG_QUALITY = 95
 
 
 def encode(pixels: Pixels, image_format: Format) -> bytes:
-    """Encode an image; the same pixels give the same bytes, without metadata.
+    """Encode (H, W) uint8 or uint16, or (H, W, 3) uint8; equal pixels give equal bytes, without metadata.
 
-    Args:
-        pixels: (H, W) uint8 or uint16, or (H, W, 3) uint8.
-        image_format: `png`, `jpg` (quality 95, no chroma subsampling) or `tif` (deflate).
-
-    Raises:
-        ConfigError: The format can't hold such pixels (see `check_encodable`).
+    JPEG has quality 95 and no chroma subsampling, TIFF is deflated. Errors as `check_encodable`.
     """
     channels = 1 if pixels.ndim == 2 else pixels.shape[2]
     check_encodable(image_format, bit_depth=8 * pixels.itemsize, channels=channels)
@@ -58,30 +49,22 @@ def check_encodable(image_format: str, *, bit_depth: int, channels: int) -> None
 
 
 _SIGNATURE = b"\x89PNG\r\n\x1a\n"
-_GREY, _COLOUR = 0, 2
-_UP = 2
-# Of the fast settings, these give the smallest files.
-_LEVEL, _MEMORY = 2, igzip_lib.MEM_LEVEL_SMALL
+_GREY, _COLOUR, _UP = 0, 2, 2
+_LEVEL, _MEMORY = 2, igzip_lib.MEM_LEVEL_SMALL  # of the fast settings, these give the smallest files
 
 
 def encode_png(pixels: Pixels) -> bytes:
     """Encode (H, W) uint8 or uint16, or (H, W, 3) uint8, as PNG; neither H nor W is 0."""
     height, width = pixels.shape[:2]
-    kind = _GREY if pixels.ndim == 2 else _COLOUR
-    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, kind, 0, 0, 0)
-    stream = igzip_lib.compress(_filtered(pixels), _LEVEL, igzip_lib.COMP_ZLIB, _MEMORY)
-    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", stream) + _chunk(b"IEND", b"")
-
-
-def _filtered(pixels: Pixels) -> NDArray[np.uint8]:
-    """(H, 1 + bytes of a row) uint8: filter type, and the difference from the row above."""
-    height = pixels.shape[0]
     rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
     filtered[:, 0] = _UP
     filtered[0, 1:] = rows[0]
-    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])
-    return filtered
+    np.subtract(rows[1:], rows[:-1], out=filtered[1:, 1:])  # the difference from the row above
+    kind = _GREY if pixels.ndim == 2 else _COLOUR
+    header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, kind, 0, 0, 0)
+    stream = igzip_lib.compress(filtered, _LEVEL, igzip_lib.COMP_ZLIB, _MEMORY)
+    return _SIGNATURE + _chunk(b"IHDR", header) + _chunk(b"IDAT", stream) + _chunk(b"IEND", b"")
 
 
 def _chunk(name: bytes, data: bytes) -> bytes:

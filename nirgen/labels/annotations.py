@@ -48,8 +48,8 @@ class AnnotationWriter:
         found = self._annotations(frame, frame.labels)
         self._tally.images += 1
         self._tally.empty += not found
-        annotations = tuple(_ENCODER.encode(annotation) for _, _, annotation in found)
-        return Entry(frame.file_name, image, annotations, tuple(category for _, category, _ in found))
+        annotations = (_ENCODER.encode(annotation) for _, _, annotation in found)
+        return Entry(frame.file_name, image, tuple(annotations), tuple(category for _, category, _ in found))
 
     def _annotations(self, frame: Frame, labels: Sequence[Label]) -> list[_Found]:
         tally = self._tally
@@ -168,7 +168,6 @@ def overlapping(boxes: Sequence[Sequence[float]], classes: Sequence[str]) -> lis
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
-    """Return the intersection over union of two boxes."""
     across = min(one[0] + one[2], other[0] + other[2]) - max(one[0], other[0])
     down = min(one[1] + one[3], other[1] + other[3]) - max(one[1], other[1])
     shared = max(across, 0) * max(down, 0)

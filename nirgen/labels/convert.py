@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from nirgen.progress import Progress
 
 
-_STEP = 100  # images between two calls of the progress callback
-
-
 def convert(
     sources: Sequence[Source],
     policy: Policy,
@@ -57,7 +54,7 @@ def convert(
     total = sum(reading.total for _, reading, _ in readings)
     for done, frame in enumerate(frames, start=1):
         entries[frame.file_name] = writer.entry(frame)
-        if progress is not None and (done % _STEP == 0 or done == total):
+        if progress is not None and (done % 100 == 0 or done == total):
             progress("read", done, total)
     if not entries:
         raise NirgenError(f"{', '.join(str(source.path) for source in sources)}: no images; give labels of images")
@@ -144,9 +141,8 @@ def read_source(source: Source, options: ReadOptions) -> tuple[Reading, list[Pat
     if coco.fits(document):
         raise NirgenError(f"{source.path}: a folder of COCO files; give the files, each with its split: train=FILE")
     raise NirgenError(
-        f"{source.path}: unknown format of labels; known are BDD100K's JSON (a list of frames, frames and config, or a "
-        "folder of files), COCO JSON, Pascal VOC's XML, Cityscapes-like polygons (*.json with imgHeight and objects), "
-        "RANUS masks (*_gt.png)"
+        f"{source.path}: unknown format of labels; known are BDD100K's JSON (frames, also with config, or a folder), "
+        "COCO JSON, Pascal VOC's XML, Cityscapes-like polygons (imgHeight, objects), RANUS masks (*_gt.png)"
     )
 
 
@@ -154,9 +150,7 @@ def open_labels(path: Path, policy: str | Path = "default", *, images: Path | No
     """Open a labels file as it is, or convert labels of any other known format in memory by the policy."""
     if not path.exists():
         raise NirgenError(f"{path}: doesn't exist; give a file or folder of labels")
-    if path.is_file():
-        data = read_bytes(path)
-        if is_label_file(data):
-            return LabelFile.parse(data, path)
+    if path.is_file() and is_label_file(data := read_bytes(path)):
+        return LabelFile.parse(data, path)
     document = convert([Source(path)], Policy.load(policy), images=images)
     return LabelFile.parse(b"".join(document.chunks()), path, sha256=document.inputs[0]["sha256"])

@@ -123,8 +123,7 @@ def source_categories(lists: Iterable[Sequence[Mapping[str, Any]]], names: set[s
                 raise NirgenError(f"{count} categories are named '{name}'; rename one, or choose a policy")
         for category in categories:
             found.setdefault(category["name"], dict(category))
-    for name in sorted(names - found.keys()):
-        found[name] = {"name": name}
+    found |= {name: {"name": name} for name in sorted(names - found.keys())}
     ids = [category.get("id") for category in found.values()]
     if len(set(ids)) == len(ids) and all(isinstance(number, int) and number > 0 for number in ids):
         return list(found.values())

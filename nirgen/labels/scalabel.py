@@ -138,8 +138,7 @@ def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, lookup: ImageLook
         frame.labels = inner.objects
         keys |= {"labels": entry.get("objects"), "timestamp": entry.get("timestamp")}
     name = lookup.complete(safe_path(frame.name, where))
-    size = frame.size or stated
-    if size is not None:
+    if size := frame.size or stated:
         height, width = size.height, size.width
     else:
         corners = [(label.box2d.x2, label.box2d.y2) for label in frame.labels or () if label.box2d]
@@ -159,9 +158,7 @@ def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, lookup: ImageLook
 
 
 def _label(label: _Label, keys: dict[str, Any], options: ReadOptions, where: str) -> Label:
-    attributes = label.attributes or {}
-    if not _NAMES.keys().isdisjoint(attributes):
-        attributes = {_NAMES.get(key, key): value for key, value in attributes.items()}
+    attributes = {_NAMES.get(key, key): value for key, value in (label.attributes or {}).items()}
     polygons = _polygons(label, where) if label.poly2d else []
     bbox, derived, lost = None, None, None
     if label.box2d is not None:

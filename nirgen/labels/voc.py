@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 
 
 FLAGS = ("occluded", "truncated", "difficult")
-_FOLDER = "Annotations"
 _FLIR_LISTS = {"train": "align_train.txt", "val": "align_validation.txt"}
 
 
@@ -46,7 +45,7 @@ def frame(path: Path, relative: str, lookup: ImageLookup, *, splits: Mapping[str
     """
     root = _parse(path)
     inner = PurePosixPath(relative).with_suffix("")
-    name = PurePosixPath(*inner.parts[1:]) if inner.parts[0] == _FOLDER and len(inner.parts) > 1 else inner
+    name = PurePosixPath(*inner.parts[1:]) if inner.parts[0] == "Annotations" and len(inner.parts) > 1 else inner
     stated = PurePosixPath((root.findtext("filename") or "").strip())
     if stated.stem == name.name and stated.suffix.lower() in images.SUFFIXES:
         name = name.with_name(stated.name)
@@ -89,7 +88,7 @@ def _label(element: ET.Element, path: Path) -> Label:
 
 def _box(element: ET.Element | None, path: Path) -> Box:
     corners = [_number(element, key, path) for key in ("xmin", "ymin", "xmax", "ymax")]
-    x1, y1, x2, y2 = (corner if corner is not None else math.nan for corner in corners)
+    x1, y1, x2, y2 = (math.nan if corner is None else corner for corner in corners)
     if not all(map(math.isfinite, (x1, y1, x2, y2))):
         raise NirgenError(f"{path}: an object has no bndbox of four numbers; correct it, or remove the object")
     return x1, y1, x2 - x1, y2 - y1

@@ -190,9 +190,8 @@ def find_partners(pairs: PairList, unrelated: Sequence[int]) -> dict[int, int]:
     for position in unrelated[:MOST_UNRELATED]:
         rgb, nir = read_pair(pairs, pairs.pairs[position])
         scale = min(1, PARTNER_SIDE / max(nir.shape))
-        fields[position] = _edge_fields(
-            rgb, nir, (max(1, round(nir.shape[0] * scale)), max(1, round(nir.shape[1] * scale)))
-        )
+        height, width = (max(1, round(side * scale)) for side in nir.shape)
+        fields[position] = _edge_fields(rgb, nir, (height, width))
     partners: dict[int, int] = {}
     for position, (first, _) in fields.items():
         best = 0.0

@@ -145,8 +145,7 @@ def _check_files(matches: Sequence[Match], progress: Progress | None) -> dict[Pa
         problem for match in matches if (problem := _size_problem(match, found[match.rgb][1], found[match.nir][1]))
     ]
     if problems:
-        more = f" ({len(problems) - 1} more pairs don't fit)" if len(problems) > 1 else ""
-        raise ImageError(f"{problems[0]}{more}")
+        raise ImageError(problems[0] + (f" ({len(problems) - 1} more pairs don't fit)" if problems[1:] else ""))
     return {path: digest for path, (digest, _) in found.items()}
 
 

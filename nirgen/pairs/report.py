@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
@@ -77,10 +76,9 @@ def write_report(path: Path, rows: Iterable[Row]) -> None:
         for field in fields(Row)
     ]
     schema = pa.schema(columns, {"nirgen.schema": str(SCHEMA), "nirgen.version": __version__})
-    file = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist([asdict(row) for row in rows], schema), file, compression="zstd")
+    table = pa.Table.from_pylist([asdict(row) for row in rows], schema)
     with output_file(path) as temporary:
-        temporary.write_bytes(file.getvalue())
+        pq.write_table(table, temporary, compression="zstd")
 
 
 def write_sheet(path: Path, pairs: PairList, rows: Iterable[Row], *, count: int = 12) -> int:

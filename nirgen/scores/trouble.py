@@ -21,25 +21,25 @@ Tag = Literal["low-contrast", "smeared", "vanished"]
 
 # range and bad end of each score, the most telling first
 IMAGE_SCORES: Mapping[str, str] = {
-    "trouble": "0..1, 1 worst: how far the scores below stand out for the bad",
-    "structure": "-1..1, low is bad: whether edges lie and run as in RGB",
-    "sharpness": "0 and more, low is bad: fine detail beside that of RGB",
-    "contrast": "0 and more, low is bad: local contrast beside that of RGB",
-    "clipping": "0..1, high is bad: share of black and white pixels that RGB doesn't have",
-    "noise": "levels, high is bad: noise in flat places that RGB doesn't have",
-    "banding": "0 and more, high is bad: steps in whole rows or columns that RGB doesn't have",
-    "realism": "0 and more, high is bad: distance of the statistics to the real NIR's of this dataset",
+    "trouble": "0..1, 1 worst: issue score, the deviation of the scores below to the bad side",
+    "structure": "-1..1, low is bad: agreement of edges with RGB",
+    "sharpness": "0 and more, low is bad: fine detail relative to RGB",
+    "contrast": "0 and more, low is bad: local contrast relative to RGB",
+    "clipping": "0..1, high is bad: share of black and white pixels that RGB lacks",
+    "noise": "levels, high is bad: noise in flat areas that RGB lacks",
+    "banding": "0 and more, high is bad: steps across whole rows or columns that RGB lacks",
+    "realism": "0 and more, high is bad: distance of the statistics to the real NIR of this dataset",
 }
 
 BOX_SCORES: Mapping[str, str] = {
     "trouble": "0..1, 1 worst",
-    "fidelity": "0..1, 1: what the box promises is as visible in NIR as in RGB",
+    "fidelity": "0..1, 1: the content of the box is as visible in NIR as in RGB",
 }
 
 TAGS: Mapping[Tag, str] = {
-    "low-contrast": "hardly stands out from its surroundings, and does in RGB",
-    "smeared": "blurred: its fine detail is gone",
-    "vanished": "what RGB shows in the box isn't there",
+    "low-contrast": "low contrast to its surroundings, unlike in RGB",
+    "smeared": "blurred: fine detail is lost",
+    "vanished": "the content of the box in RGB is missing",
 }
 
 

@@ -1,7 +1,7 @@
 """Engine for a cluster: Ray Data gives tasks of some sources to actors, and each actor has a worker process.
 
-Ray manages machines: it starts actors where there is room, and gives the task of one that died to another. The worker
-process below an actor manages images: one that kills its process is identified there, as on a single machine.
+Ray starts actors where there is room, and gives the task of one that died to another. An image that kills the worker
+process below an actor is identified there, as on a single machine.
 """
 
 from __future__ import annotations
@@ -17,11 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import ConfigError, NirgenError, one_line
+from nirgen.translate.job import Description, Job, Loader, describe
 from nirgen.translate.options import processors
-from nirgen.translate.summary import Stopwatch
-from nirgen.translate.translators import Description, describe
-from nirgen.translate.worker import Setup
-from nirgen.translate.workers import Crew, WorkerError
+from nirgen.translate.summary import Stopwatch, Totals
+from nirgen.translate.workers import Crew, Setup, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -29,15 +28,9 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from nirgen.translate.items import Item, Row
-    from nirgen.translate.job import Job
-    from nirgen.translate.summary import Totals
-    from nirgen.translate.translators import Loader
 
-
-# Sources of a task, which come back together, and are translated again after their actor died.
-_SOURCES_IN_TASK = {"cpu": 8, "cuda": 64}
-# Tasks that Ray gets at once; it holds all of them in memory, and starts its actors anew for the next ones.
-_TASKS_AT_ONCE = 1_000
+_SOURCES_IN_TASK = {"cpu": 8, "cuda": 64}  # come back together, and are translated again after their actor died
+_TASKS_AT_ONCE = 1_000  # Ray holds all of them in memory, and starts its actors anew for the next ones
 _COLUMN = "pickled"
 _CONNECT_SECONDS = 10.0
 
@@ -45,18 +38,9 @@ _CONNECT_SECONDS = 10.0
 class Cluster:
     """An engine of actors on a cluster of Ray.
 
-    Sources, outputs and model files must be reachable by the same names from every machine: URLs, or paths of a shared
-    file system; and so must this package, in the same version.
-
-    Args:
-        loader: Makes the model in each worker.
-        address: Address of the cluster, such as `10.0.0.1:6379`; None for one on this machine that ends with the run.
-        workers: Number of workers; None for one a GPU, or else one a machine.
-        device: `cpu` or `cuda`; None for `cpu`, if the cluster has no GPUs.
-
-    Raises:
-        NirgenError: Ray is not installed.
-        ConfigError: The device is neither.
+    Sources, outputs, model files and this package must have the same names on every machine: URLs, or paths of a shared
+    file system. By default the cluster is started on this machine for the run, and has a worker for each GPU, else for
+    each machine. `device` is `cpu` or `cuda`; None for `cpu`, if the cluster has no GPUs.
     """
 
     def __init__(
@@ -77,12 +61,7 @@ class Cluster:
     def __call__(
         self, items: Iterable[Item], job: Job, stopwatch: Stopwatch, stopped: Callable[[], bool]
     ) -> Generator[Row]:
-        """Translate and store; see `translate_items`. Tasks that are under way when the run is stopped are given up.
-
-        Raises:
-            NirgenError: There is no such cluster, a worker can't start, or nothing can be stored any more.
-            WorkerError: A bug.
-        """
+        """Translate and store; see `Crew.rows`. Tasks that are under way when the run is stopped are given up."""
         with _connected(self._address):
             place = _Place.choose(self._device, self._workers)
             stopwatch.devices = place.workers
@@ -112,11 +91,10 @@ class _Place:
     @classmethod
     def choose(cls, device: str | None, workers: int | None) -> _Place:
         """Choose for the cluster that this process is connected to."""
-        import ray
-
-        has = ray.cluster_resources()  # type: ignore[no-untyped-call]
+        ray = _import_ray()
+        has = ray.cluster_resources()
         gpus, cores = int(has.get("GPU", 0)), int(has.get("CPU", 1))
-        machines = sum(node["Alive"] for node in ray.nodes())  # type: ignore[no-untyped-call]
+        machines = sum(node["Alive"] for node in ray.nodes())
         if gpus and device is None:
             raise ConfigError(f"the cluster has {gpus} GPUs; say --device cuda to use them, or --device cpu")
         of, room, wanted = ("GPUs", gpus, gpus) if device == "cuda" else ("processors", cores, machines)
@@ -139,15 +117,10 @@ class _Answer:
 
 
 class _Actor:
-    """Translates tasks by a worker process of its own.
+    """Translates tasks by a worker process of its own, in the working folder of the run."""
 
-    Args:
-        setup: A pickled `Setup`.
-        folder: The working folder of the run, for relative paths.
-    """
-
-    def __init__(self, setup: bytes, folder: str) -> None:
-        self._setup: Setup = _unpickled(setup)
+    def __init__(self, pickled_setup: bytes, folder: str) -> None:
+        self._setup: Setup = _unpickled(pickled_setup)
         self._folder = folder
         self._crew: Crew | None = None
 
@@ -215,19 +188,9 @@ def _unpickled(data: bytes) -> Any:
 def _connected(address: str | None) -> Generator[None]:
     """Connect to a cluster; one that is started here ends here."""
     ray = _import_ray()
-    ours = not ray.is_initialized()
-    if ours:
-        _connect(address)
-    try:
+    if ray.is_initialized():
         yield
-    finally:
-        if ours:
-            ray.shutdown()
-
-
-def _connect(address: str | None) -> None:
-    import ray.data
-
+        return
     quiet: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR}
     try:
         if address is not None and "://" not in address:  # Ray itself would try for minutes
@@ -243,6 +206,10 @@ def _connect(address: str | None) -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def _import_ray() -> Any:

@@ -1,8 +1,7 @@
-"""Engine of translation: items, a translator and a sink in, one row a source out.
+"""Translation of items in this process: threads read and decode, the calling thread translates, threads write.
 
-Images are read and decoded in threads, translated in the calling thread, encoded and written in threads; the number of
-workers and the batch size bound the images in flight. A batch that does not fit in memory is halved, an image that does
-not fit is tiled. Batches of one image keep the order of the sources; larger ones gather images of one padded size.
+The number of workers and the batch size bound the images in flight. Batches of one image keep the order of the sources;
+larger ones gather images of one padded size.
 """
 
 from __future__ import annotations
@@ -10,45 +9,37 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from nirgen import images
 from nirgen.errors import ImageError
-from nirgen.translate.items import Row
+from nirgen.translate.items import Item, Row
 from nirgen.translate.network import NO_MEMORY, NOT_FINITE, Network, Picture
 from nirgen.translate.ordered import ahead, behind
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
-    from numpy.typing import NDArray
-
-    from nirgen.translate.items import Item
     from nirgen.translate.job import Job
     from nirgen.translate.summary import Stopwatch
 
-
-# Images that may wait for others of their size, in batches.
-_BATCHES_WAITING = 4
+_BATCHES_WAITING = 4  # of images that may wait for others of their size
 
 
 def translate_items(
     items: Iterable[Item], job: Job, stopwatch: Stopwatch, stopped: Callable[[], bool]
 ) -> Generator[Row]:
-    """Translate sources and store their outputs, in this process; see `Engine`.
-
-    Raises:
-        OutputError: Nothing can be stored any more.
-    """
+    """Translate sources and store their outputs, in this process; see `Engine`. OutputError if none can be stored."""
     workers, network = job.run.workers, Network(job, stopwatch)
     with ThreadPoolExecutor(workers, thread_name_prefix="nirgen") as pool:
         try:
-            pictures = ahead(pool, Reader(job, stopwatch), items, 2 * workers, stopwatch)
+            pictures = ahead(pool, partial(_read, job, stopwatch), items, 2 * workers, stopwatch)
             translated = _in_flight(_batches(pictures, network, stopped), network)
-            yield from behind(pool, Writer(job, stopwatch), translated, 2 * workers, stopwatch)
+            yield from behind(pool, partial(_write, job, stopwatch), translated, 2 * workers, stopwatch)
         finally:
             pool.shutdown(cancel_futures=True)
 
@@ -94,67 +85,45 @@ def _in_flight(batches: Iterable[list[Picture] | Picture], network: Network) -> 
         yield from begun.popleft()()
 
 
-@dataclass(frozen=True, slots=True)
-class Reader:
-    """Reads, hashes, decodes, resizes and pads sources, in threads."""
-
-    job: Job
-    stopwatch: Stopwatch
-
-    def __call__(self, item: Item) -> Picture:
-        """Return a source ready for the model, or failed by its bytes or its name."""
-        job = self.job
-        row = Row(item.source, job.translator.id, job.options.id, "done")
-        if item.problem:
-            return Picture(item, row).failed(item.problem)
-        try:
-            with self.stopwatch.timing("read"):
-                data = job.source.read(item)
-                row = replace(row, source_sha256=hashlib.sha256(data).hexdigest())
-            with self.stopwatch.timing("decode"):
-                rgb = images.decode(data, item.source, pixel_limit=job.run.pixel_limit)
-                row = replace(row, source_width=rgb.shape[1], source_height=rgb.shape[0])
-                rgb = rgb if job.options.size is None else images.resize(rgb, job.options.size)
-                size = (rgb.shape[0], rgb.shape[1])
-                return Picture(item, row, images.pad_to_stride(rgb, job.translator.stride), size)
-        except ImageError as error:
-            return Picture(item, row).failed(str(error))
-        except MemoryError:
-            return Picture(item, row).failed(f"{item.source!r}: {NO_MEMORY}")
+def _read(job: Job, stopwatch: Stopwatch, item: Item) -> Picture:
+    """Read, hash, decode, resize and pad a source."""
+    row = Row(item.source, job.translator.id, job.options.id, "done")
+    if item.problem:
+        return Picture(item, row).failed(item.problem)
+    try:
+        with stopwatch.timing("read"):
+            data = job.source.read(item)
+            row = replace(row, source_sha256=hashlib.sha256(data).hexdigest())
+        with stopwatch.timing("decode"):
+            rgb = images.decode(data, item.source, pixel_limit=job.run.pixel_limit)
+            row = replace(row, source_width=rgb.shape[1], source_height=rgb.shape[0])
+            rgb = rgb if job.options.size is None else images.resize(rgb, job.options.size)
+            size = (rgb.shape[0], rgb.shape[1])
+            return Picture(item, row, images.pad_to_stride(rgb, job.translator.stride), size)
+    except ImageError as error:
+        return Picture(item, row).failed(str(error))
+    except MemoryError:
+        return Picture(item, row).failed(f"{item.source!r}: {NO_MEMORY}")
 
 
-@dataclass(frozen=True, slots=True)
-class Writer:
-    """Quantises, encodes, hashes and stores outputs, in threads."""
-
-    job: Job
-    stopwatch: Stopwatch
-
-    def __call__(self, picture: Picture) -> Row:
-        """Store the output of a picture that has not failed, and return its row."""
-        if picture.pixels is None:
-            return picture.row
-        try:
-            with self.stopwatch.timing("encode"):
-                pixels = self._quantised(picture.pixels)
-                if pixels is None:
+def _write(job: Job, stopwatch: Stopwatch, picture: Picture) -> Row:
+    """Quantise, encode, hash and store the output of a picture that has not failed."""
+    pixels, options = picture.pixels, job.options
+    if pixels is None:
+        return picture.row
+    try:
+        with stopwatch.timing("encode"):
+            if pixels.dtype == np.float32:  # not rounded by the device yet
+                if not np.isfinite(pixels).all():
                     return picture.failed(f"{picture.item.source!r}: {NOT_FINITE}").row
-                data = images.encode(pixels, self.job.options.format)
-            with self.stopwatch.timing("write"):
-                digest = hashlib.sha256(data).hexdigest()
-                self.job.sink.write(picture.item, data)
-        except ImageError as error:
-            return picture.failed(str(error)).row
-        except MemoryError:
-            return picture.failed(f"{picture.item.source!r}: {NO_MEMORY}").row
-        height, width = picture.size
-        return replace(picture.row, output=picture.item.output, output_sha256=digest, width=width, height=height)
-
-    def _quantised(self, pixels: NDArray[np.float32] | images.Pixels) -> images.Pixels | None:
-        """Round to levels, if the device has not; None if some values are not finite."""
-        if pixels.dtype != np.float32:
-            return pixels  # type: ignore[return-value]
-        if not np.isfinite(pixels).all():
-            return None
-        options = self.job.options
-        return images.to_pixels(images.to_channels(pixels, options.channels), options.bit_depth)  # type: ignore[arg-type]
+                pixels = images.to_pixels(images.to_channels(pixels, options.channels), options.bit_depth)  # type: ignore[arg-type]
+            data = images.encode(pixels, options.format)  # type: ignore[arg-type]
+        with stopwatch.timing("write"):
+            digest = hashlib.sha256(data).hexdigest()
+            job.sink.write(picture.item, data)
+    except ImageError as error:
+        return picture.failed(str(error)).row
+    except MemoryError:
+        return picture.failed(f"{picture.item.source!r}: {NO_MEMORY}").row
+    height, width = picture.size
+    return replace(picture.row, output=picture.item.output, output_sha256=digest, width=width, height=height)

@@ -6,7 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
-from nirgen.translate.translators import Description, ModelLoader, load_as_described
+from nirgen.translate.job import Description, Engine, Job, ModelLoader, load_as_described
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable
@@ -14,16 +14,13 @@ if TYPE_CHECKING:
 
     from nirgen.devices import Wanted
     from nirgen.translate.items import Item, Row, Translator
-    from nirgen.translate.job import Engine, Job
     from nirgen.translate.summary import Stopwatch
 
 
 class LocalEngine:
     """The engine of this process, which loads a named model once there is something to translate.
 
-    Args:
-        loader: Loads a named model; None where the run has a translator.
-        device: Of a named model; None for the best one.
+    `loader` loads it, None where the run has a translator; `device` is its device, None for the best one.
     """
 
     def __init__(self, loader: ModelLoader | None, device: str | None = None) -> None:
@@ -64,15 +61,7 @@ def choose_engine(
     ray_address: str | None = None,
     ray_workers: int | None = None,
 ) -> Engine:
-    """Return the engine of a named model, on this machine or on a cluster of Ray (see `Cluster`).
-
-    Args:
-        kind: This machine, or a cluster of Ray.
-        model: The model's name, file or run folder.
-        device: A device, several with commas between, or `all`; None for the best one.
-        precision: `fp32`, `bf16`, `fp16`, or `auto`.
-        ray_address: Address of the cluster.
-        ray_workers: Number of its workers.
+    """Return the engine of a named model, on one device or several (comma-separated, or `all`), or on a cluster of Ray.
 
     Raises:
         NirgenError: Ray is not installed, or a name of a device is empty.
@@ -85,13 +74,11 @@ def choose_engine(
         if precision == "auto":  # the same on all machines, whatever this one has
             precision = "bf16" if device == "cuda" else "fp32"
         return Cluster(ModelLoader(model, precision), address=ray_address, workers=ray_workers, device=device)
-    loader, devices = ModelLoader(model, precision), [device]
-    if device is not None and ("," in device or device == "all"):
-        from nirgen.devices import list_devices
-
-        devices = [*list_devices(device)]
-    if len(devices) == 1:
-        return LocalEngine(loader, devices[0])
+    loader = ModelLoader(model, precision)
+    if device is None or not ("," in device or device == "all"):
+        return LocalEngine(loader, device)
+    from nirgen.devices import list_devices
     from nirgen.translate.workers import Workers
 
-    return Workers(loader, [each for each in devices if each is not None])
+    devices = list_devices(device)
+    return LocalEngine(loader, devices[0]) if len(devices) == 1 else Workers(loader, devices)

@@ -88,4 +88,6 @@ class Item:
     problem: str = ""  # why the name forbids translation, in one line; empty if it doesn't
 
 
+# Of an item: `done`; or why it is to do: `new`, its source `changed`, it failed before (`retry`), its output is
+# `missing` or altered, or it is to be `renamed`; or it `fails` by its name alone.
 State = Literal["new", "done", "changed", "retry", "missing", "renamed", "fails"]

@@ -1,8 +1,7 @@
 """`OUT/.nirgen/`: the journal that makes a run resumable, and the merge of its rows with the manifest's.
 
 `journal.jsonl` has one line for each source that is done, appended and flushed; the manifest takes them over when a run
-ends. `lock` keeps a second run out of the folder. Rows are sorted by an external merge sort, so that memory does not
-grow with their number.
+ends. Rows are sorted by an external merge sort, so that memory does not grow with their number.
 """
 
 from __future__ import annotations
@@ -11,15 +10,15 @@ import heapq
 import json
 import os
 import tempfile
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import asdict
 from itertools import groupby
 from operator import itemgetter
-from typing import IO, TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from nirgen.errors import FullError, OutputError
 from nirgen.files import FULL, check_schema, locked
-from nirgen.translate.items import Row
+from nirgen.translate.items import Item, Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -28,14 +27,10 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from nirgen.translate.items import Item
-
-
 SCHEMA = 1
 FOLDER = ".nirgen"
 _BLOCK_BYTES = 65_536
-# Rows that are sorted in memory at once.
-_CHUNK_ROWS = 10_000
+_CHUNK_ROWS = 10_000  # that are sorted in memory at once
 _Ranked: TypeAlias = tuple[str, int, Row]  # source and rank; of one source the highest rank counts
 
 
@@ -45,15 +40,9 @@ def journal_path(out: Path) -> Path:
 
 
 def read_journal(out: Path) -> Iterator[Row]:
-    """Read the rows of a journal in the order of writing; a source may have several, of which the last counts.
+    """Read the rows of a journal, if there is one, in the order of writing; the last row of a source counts.
 
-    A torn or damaged line is skipped: its source is translated again.
-
-    Args:
-        out: A folder; it need not have a journal.
-
-    Raises:
-        OutputError: The journal can't be read, or another version of nirgen wrote it.
+    A torn or damaged line is skipped: its source is translated again. OutputError for an unreadable file or schema.
     """
     path = journal_path(out)
     try:
@@ -63,8 +52,9 @@ def read_journal(out: Path) -> Iterator[Row]:
                     found = _parse(line).get("schema", SCHEMA)
                     remedy = "finish the run with the nirgen that began it, or use another OUT"
                     check_schema(path, found, SCHEMA, remedy, error=OutputError)
-                elif line.endswith(b"\n") and (row := _to_row(line)) is not None:
-                    yield row
+                elif line.endswith(b"\n"):
+                    with suppress(TypeError):
+                        yield Row(**_parse(line))
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
@@ -76,13 +66,6 @@ def to_line(row: Row) -> bytes:
     return json.dumps(asdict(row)).encode() + b"\n"
 
 
-def _to_row(line: bytes) -> Row | None:
-    try:
-        return Row(**_parse(line))
-    except TypeError:
-        return None
-
-
 def _parse(line: bytes) -> dict[str, Any]:
     try:
         values = json.loads(line)
@@ -92,14 +75,7 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 
 class Journal:
-    """The open journal of a run; holds the folder's lock.
-
-    Args:
-        out: The translation folder, which exists.
-
-    Raises:
-        OutputError: Another run holds the lock, or the folder can't be written.
-    """
+    """The open journal of a run in a folder that exists; holds its lock. OutputError if another run does."""
 
     def __init__(self, out: Path) -> None:
         self._path = journal_path(out)
@@ -123,14 +99,9 @@ class Journal:
         self._lock.close()
 
     def add(self, row: Row) -> None:
-        """Write a row and flush it.
-
-        Raises:
-            OutputError: It can't be written.
-        """
+        """Write a row and flush it; OutputError if it can't be written."""
         try:
-            if self._file is None:
-                self._file = self._open()
+            self._file = self._file or self._open()
             self._file.write(to_line(row))
             self._file.flush()
         except OSError as error:
@@ -172,15 +143,9 @@ def _end_of_lines(file: BufferedRandom) -> int:
 
 
 def merge_rows(older: Iterable[Row], newer: Iterable[Row], folder: Path) -> Iterator[Row]:
-    """Merge a manifest's rows with a journal's, by an external merge sort.
+    """Yield the newest row of each source, sorted, of a manifest's rows (sorted) and a journal's (as written).
 
-    Args:
-        older: Sorted by source, one row a source.
-        newer: In the order of writing.
-        folder: Holds chunks that don't fit in memory, in unnamed files.
-
-    Yields:
-        One row a source, sorted: the newest.
+    Chunks that don't fit in memory are in unnamed files in `folder`.
     """
     chunks: list[Iterable[_Ranked]] = [((row.source, 0, row) for row in older)]
     chunk: dict[str, _Ranked] = {}
@@ -201,15 +166,15 @@ def _spill(chunk: dict[str, _Ranked], folder: Path) -> Iterator[_Ranked]:
     for _, rank, row in sorted(chunk.values(), key=itemgetter(0)):
         file.write(b"%d %s" % (rank, to_line(row)))
     file.seek(0)
-    return _read_spilled(file)
 
+    def ranked() -> Iterator[_Ranked]:
+        with file:
+            for text in file:
+                rank, _, line = text.partition(b" ")
+                row = Row(**_parse(line))
+                yield row.source, int(rank), row
 
-def _read_spilled(file: IO[bytes]) -> Iterator[_Ranked]:
-    with file:
-        for text in file:
-            rank, _, line = text.partition(b" ")
-            row = Row(**_parse(line))
-            yield row.source, int(rank), row
+    return ranked()
 
 
 def join(items: Iterable[Item], rows: Iterable[Row]) -> Iterator[tuple[Item | None, Row | None]]:

@@ -1,12 +1,12 @@
 """`manifest.parquet`: the result of every source of a translation folder.
 
-One row a source, sorted by `source`, without clocks, hosts or absolute paths: the same sources, model and options give
-the same bytes, however often the run was interrupted. docs/formats.md lists the columns and the file's metadata.
+The same sources, model and options give the same bytes, however often the run was interrupted; see docs/formats.md.
 """
 
 from __future__ import annotations
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass, fields, replace
 from itertools import islice
 from operator import attrgetter
@@ -19,7 +19,6 @@ from nirgen.translate.items import Row
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
-
 
 SCHEMA = 1
 NAME = "manifest.parquet"
@@ -55,13 +54,7 @@ def write_manifest(out: Path, manifest: Manifest) -> None:
 def write_rows(out: Path, rows: Iterable[Row], header: Manifest) -> None:
     """Write a manifest from a stream of rows, sorted by source; an equal existing one stays untouched.
 
-    Args:
-        out: The translation folder.
-        rows: Taken one group at a time.
-        header: The rest of the manifest; its rows are ignored.
-
-    Raises:
-        OSError: The folder can't be written.
+    Rows are taken one group at a time; those of `header` are ignored. OSError if the folder can't be written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -79,28 +72,23 @@ def write_rows(out: Path, rows: Iterable[Row], header: Manifest) -> None:
         [pa.field(name, types[kind], nullable=name not in _NEVER_NULL) for name, kind in _COLUMNS.items()], metadata
     )
     current = read_header(out)
-    same = current is not None and _describes_the_same(current, header)
+    same = current is not None and all(
+        json.dumps(getattr(current, part), sort_keys=True) == json.dumps(getattr(header, part), sort_keys=True)
+        for part in ("options", "model", "shard")
+    )
     old = iter_rows(out) if same else iter(())
-    try:
-        with replacing(out / NAME) as temporary:
-            with pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
-                for group in _groups(rows):
-                    same = same and group == list(islice(old, len(group)))
-                    values = {name: [getattr(row, name) for row in group] for name in _COLUMNS}
-                    writer.write_table(pa.Table.from_pydict(values, schema=columns))
-            if same and next(old, None) is None:
-                raise _Unchanged
-    except _Unchanged:
-        pass
+    with suppress(_Unchanged), replacing(out / NAME) as temporary:
+        with pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
+            for group in _groups(rows):
+                same = same and group == list(islice(old, len(group)))
+                values = {name: [getattr(row, name) for row in group] for name in _COLUMNS}
+                writer.write_table(pa.Table.from_pydict(values, schema=columns))
+        if same and next(old, None) is None:
+            raise _Unchanged
 
 
 class _Unchanged(Exception):  # noqa: N818 - leaves a block, and is no error
     """The new manifest equals the existing one."""
-
-
-def _describes_the_same(one: Manifest, other: Manifest) -> bool:
-    headers = [json.dumps([each.options, each.model, each.shard], sort_keys=True) for each in (one, other)]
-    return headers[0] == headers[1]
 
 
 def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
@@ -112,11 +100,7 @@ def _groups(rows: Iterable[Row]) -> Iterator[list[Row]]:
 
 
 def read_manifest(out: Path) -> Manifest | None:
-    """Read `OUT/manifest.parquet`; None if it does not exist.
-
-    Raises:
-        OutputError: The file is not a manifest, or of a schema that this version does not read.
-    """
+    """Read `OUT/manifest.parquet`; None if it does not exist, OutputError if it is damaged or of another schema."""
     header = read_header(out)
     return None if header is None else replace(header, rows=tuple(iter_rows(out)))
 
@@ -127,13 +111,8 @@ def read_header(out: Path) -> Manifest | None:
     if not path.exists():
         return None
     metadata = _metadata(path)
-    return Manifest(
-        rows=(),
-        nirgen_version=metadata["nirgen.version"],
-        options=json.loads(metadata["nirgen.options"]),
-        model=json.loads(metadata["nirgen.model"]),
-        shard=json.loads(metadata["nirgen.shard"]) if "nirgen.shard" in metadata else None,
-    )
+    parts = [json.loads(metadata.get(f"nirgen.{name}", "null")) for name in ("options", "model", "shard")]
+    return Manifest((), metadata["nirgen.version"], *parts)
 
 
 def iter_rows(out: Path) -> Iterator[Row]:
@@ -161,7 +140,7 @@ def is_manifest(file: Path | IO[bytes]) -> bool:
 
 
 def _metadata(path: Path) -> dict[str, str]:
-    """Return the file's `nirgen.*` metadata; refuse other files, and other schemas."""
+    """Return the file's `nirgen.*` metadata; refuse other files and schemas."""
     stored = _stored_metadata(path)
     if stored is None:
         raise _damaged(path)

@@ -7,7 +7,7 @@ import heapq
 import os
 import shutil
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import OutputError
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nirgen.translate.items import Row
-
 
 _NAMES_SHOWN = 3
 
@@ -44,28 +43,14 @@ class Merged:
 
 
 def merge_shards(
-    parts: Sequence[Path],
-    out: Path,
-    *,
-    source: Path | None = None,
-    progress: Callable[[int], None] = lambda _: None,
+    parts: Sequence[Path], out: Path, *, source: Path | None = None, progress: Callable[[int], None] = lambda _: None
 ) -> Merged:
     """Join translation folders of shards into one, equal to that of a single run.
 
-    Nothing is written before the parts have proven to be all shards of one listing, and to cover it once. Images are
-    hard links where the file system allows it, else copies; each is checked by its sha256. A merge that was killed is
-    resumed by the same call.
-
-    Args:
-        parts: The folders, at least one, in any order.
-        out: The folder to write; new, empty, or that of a merge that was killed.
-        source: The folder of the sources, to name missing ones.
-        progress: Called with the number of images in place.
-
-    Raises:
-        OutputError: A part is no finished translation folder of a shard; models, options or listings are mixed;
-            sources are missing, or come twice; an output is missing or altered; or OUT can't be written or holds
-            something else.
+    Nothing is written before the parts have proven to be all shards of one listing, and to cover it once; OutputError
+    if not, or if OUT has other files. Images are hard links where possible, else copies; each is checked by its sha256.
+    A merge that was killed is resumed by the same call. `source` is the folder of the sources, to name missing ones;
+    `progress` is called with the number of images in place.
     """
     header, shard = _check_headers(parts)
     failed, total = _check_cover(parts, shard, source)
@@ -89,30 +74,26 @@ def merge_shards(
 def _rows(parts: Sequence[Path]) -> Iterator[tuple[Path, Row]]:
     """The rows of all parts, sorted by source, each with its folder."""
 
-    def ranked(number: int) -> Iterator[tuple[str, int, Row]]:
-        return ((row.source, number, row) for row in iter_rows(parts[number]))
+    def placed(part: Path) -> Iterator[tuple[Path, Row]]:
+        return ((part, row) for row in iter_rows(part))
 
-    for _, number, row in heapq.merge(*map(ranked, range(len(parts))), key=lambda entry: entry[:2]):
-        yield parts[number], row
+    return heapq.merge(*map(placed, parts), key=lambda entry: entry[1].source)
 
 
 def _check_headers(parts: Sequence[Path]) -> tuple[Manifest, dict[str, Any]]:
     """Return the header of the whole, and the first part's shard; refuse parts that can't be joined."""
     headers = [_header(part) for part in parts]
     whole, shards = headers[0], [dict(header.shard or {}) for header in headers]
-    for part, header, shard in zip(parts[1:], headers[1:], shards[1:], strict=True):
-        listing = all(shard[key] == shards[0][key] for key in ("sources", "listing_sha256"))
+    for part, header, shard in zip(parts, headers, shards, strict=True):
         for what, same in (
             ("another model", header.model == whole.model),
             ("other options", header.options == whole.options),
             ("another number of shards", shard["count"] == shards[0]["count"]),
-            ("another listing of the sources", listing),
+            ("another listing of the sources", shard | {"index": 0} == shards[0] | {"index": 0}),
         ):
             if not same:
-                raise OutputError(
-                    f"{str(part)!r} was made with {what} than {str(parts[0])!r}; "
-                    "translate that shard again as the others"
-                )
+                first = f"{str(parts[0])!r}; translate that shard again as the others"
+                raise OutputError(f"{str(part)!r} was made with {what} than {first}")
     count, indices = shards[0]["count"], Counter(shard["index"] for shard in shards)
     missing = [f"{index}/{count}" for index in range(1, count + 1) if index not in indices]
     doubled = [f"{index}/{count}" for index, times in indices.items() if times > 1]
@@ -120,7 +101,7 @@ def _check_headers(parts: Sequence[Path]) -> tuple[Manifest, dict[str, Any]]:
         raise OutputError(f"shard {', '.join(missing)} is missing; translate it, and give its folder as well")
     if doubled:
         raise OutputError(f"shard {', '.join(doubled)} was given twice; give each folder once")
-    return Manifest((), whole.nirgen_version, whole.options, whole.model), shards[0]
+    return replace(whole, shard=None), shards[0]
 
 
 def _header(part: Path) -> Manifest:
@@ -158,7 +139,6 @@ def _check_cover(parts: Sequence[Path], shard: dict[str, Any], source: Path | No
 
 
 def _difference(parts: Sequence[Path], source: Path) -> str:
-    """The sources that the shards lack, and those that the folder lacks."""
     listed = {item.source for item in make_plan(source, parts[0] / FOLDER / "none", ".png")}
     present = {row.source for _, row in _rows(parts)}
     missing, strange = sorted(listed - present), sorted(present - listed)
@@ -173,7 +153,6 @@ def _some(names: list[str]) -> str:
 
 
 def _place(part: Path, row: Row, out: Path) -> None:
-    """Put an output in its place, unless it is there."""
     if row.output is None:
         return
     made, target = part / row.output, out / row.output

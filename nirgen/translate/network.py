@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -24,9 +23,11 @@ if TYPE_CHECKING:
     from nirgen.translate.job import Job
     from nirgen.translate.summary import Stopwatch
 
-
 NO_MEMORY = "there is not enough memory for an image of this size; use a smaller --size, or a machine with more"
 NOT_FINITE = "the model gave values that are not numbers"
+_USED_SHARE = 0.8  # of the available memory
+_BATCH_PIXELS, _BATCH_IMAGES = 4_000_000, 32  # limits of a batch on a device
+_SMALLEST_TILE = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +44,6 @@ class Picture:
     def failed(self, error: str) -> Picture:
         """Return the picture without pixels, with an error."""
         return Picture(self.item, replace(self.row, status="failed", error=error))
-
-
-# Of the available memory.
-_USED_SHARE = 0.8
-# Limits of a batch on a device.
-_BATCH_PIXELS, _BATCH_IMAGES = 4_000_000, 32
-_SMALLEST_TILE = 64
 
 
 class Network:
@@ -82,11 +76,7 @@ class Network:
     def begin(self, batch: Sequence[Picture]) -> Callable[[], list[Picture]]:
         """Begin to translate pictures of one padded size, in smaller batches or tiles where memory is short.
 
-        Args:
-            batch: At least one picture that has not failed, all of one padded shape.
-
-        Returns:
-            A function that waits for the device and returns the pictures, translated or failed, in the same order.
+        The returned function waits for the device, and returns the pictures, translated or failed, in the same order.
         """
         rest = list(batch)
         finishes: list[Callable[[], list[Picture]]] = []
@@ -100,7 +90,7 @@ class Network:
         return lambda: [picture for finish in finishes for picture in finish()]
 
     def _fits(self, shape: tuple[int, ...]) -> int:
-        """Number of whole images of a shape that fit in memory; 0 if none does, or tiles are requested."""
+        """Count the whole images of a shape that fit in memory; 0 if none does, or tiles are requested."""
         if self._options.tile is not None:
             return 0
         if shape not in self._fitting:
@@ -108,7 +98,7 @@ class Network:
         return self._fitting[shape]
 
     def _estimate(self, shape: tuple[int, ...]) -> int:
-        """Number of images of a shape that fit by the translator's statement; many if it states nothing."""
+        """Count the images of a shape that fit by the translator's `bytes_per_pixel`; many if it has none."""
         needed = getattr(self._translator, "bytes_per_pixel", None)
         available = available_bytes(self.device)
         if not needed or available is None:
@@ -137,8 +127,8 @@ class Network:
         assert picture.rgb is not None
         shape, (height, width) = picture.rgb.shape, picture.size
         tile = self._options.tile or self._tiles.get(shape) or self._first_tile(shape)
+        failed = [picture.failed(f"{picture.item.source!r}: {NO_MEMORY}")]
         if tile == 0 or (self._run.no_tiles and self._options.tile is None):
-            failed = [picture.failed(f"{picture.item.source!r}: {NO_MEMORY}")]
             return lambda: failed
         stride = self._translator.stride
         overlap = min(DEFAULT_OVERLAP, tile // 4 // stride * stride)
@@ -151,7 +141,6 @@ class Network:
             self._free()
             smaller = tile // 2 // stride * stride
             if self._options.tile is not None or smaller < max(stride, _SMALLEST_TILE):
-                failed = [picture.failed(f"{picture.item.source!r}: {NO_MEMORY}")]
                 return lambda: failed
             self._tiles[shape] = smaller
             return None
@@ -160,7 +149,7 @@ class Network:
         return lambda: done
 
     def _first_tile(self, shape: tuple[int, ...]) -> int:
-        """The largest tile that is smaller than the image and fits in memory by the statement; 0 if none."""
+        """Choose the largest tile that is smaller than the image and fits in memory; 0 if none."""
         stride = self._translator.stride
         tile = DEFAULT_TILE
         while tile >= max(stride, _SMALLEST_TILE):
@@ -206,39 +195,30 @@ class Network:
         event = torch.cuda.Event() if gpu else None
         if event is not None:
             event.record(torch.cuda.current_stream(self.device))
-        return partial(self._collect, part, copies[0], copies[1], event)
 
-    def _collect(
-        self, part: list[Picture], levels: Tensor, finite: Tensor, event: torch.cuda.Event | None
-    ) -> list[Picture]:
-        """Wait for a batch, and return its pictures."""
-        if event is not None:
-            with self._stopwatch.timing("model", 0):
-                event.synchronize()
-        return [
-            replace(picture, rgb=None, pixels=values[: picture.size[0], : picture.size[1]])
-            if good
-            else picture.failed(f"{picture.item.source!r}: {NOT_FINITE}")
-            for picture, values, good in zip(part, levels.numpy(), finite.tolist(), strict=True)
-        ]
+        def collect() -> list[Picture]:
+            if event is not None:
+                with self._stopwatch.timing("model", 0):
+                    event.synchronize()
+            return [
+                replace(picture, rgb=None, pixels=values[: picture.size[0], : picture.size[1]])
+                if good
+                else picture.failed(f"{picture.item.source!r}: {NOT_FINITE}")
+                for picture, values, good in zip(part, copies[0].numpy(), copies[1].tolist(), strict=True)
+            ]
+
+        return collect
 
     def _free(self) -> None:
-        """Release the memory of a failed attempt."""
         if self.device.type == "cuda":
             torch.cuda.synchronize(self.device)
             torch.cuda.empty_cache()
 
 
 def round_levels(nir: Tensor, channels: int, bit_depth: int) -> Tensor:
-    """Quantise a batch on its device, to the levels of `images.to_channels` and `images.to_pixels`.
+    """Quantise (N, C, H, W) float in [0, 1] on its device, as `images.to_channels` and `images.to_pixels` do.
 
-    Args:
-        nir: (N, C, H, W) float in [0, 1], C being 1 or 3; values that overshoot are clamped.
-        channels: 1 or 3.
-        bit_depth: 8 or 16.
-
-    Returns:
-        (N, H, W) for 1 channel, (N, H, W, 3) for 3; uint8 or uint16.
+    The result is (N, H, W) for 1 channel, (N, H, W, 3) for 3; uint8 or uint16.
     """
     nir = nir.float()
     if channels == 1:
@@ -255,6 +235,6 @@ def _shape(picture: Picture) -> tuple[int, ...]:
 
 
 def _is_out_of_memory(error: BaseException) -> bool:
-    """Torch has a class for devices; on the CPU only the text says it."""
+    # Torch raises its own class for devices, RuntimeError for the CPU.
     texts = ("not enough memory", "can't allocate memory", "out of memory")
     return isinstance(error, (MemoryError, torch.OutOfMemoryError)) or any(text in str(error) for text in texts)

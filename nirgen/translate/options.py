@@ -20,21 +20,18 @@ PIXEL_RULES = 2
 
 
 class TranslateOptions(FrozenConfig):
-    """Options that change the pixels or bytes of an output.
-
-    Attributes:
-        format: Output image format, also the file name's ending.
-        bit_depth: 8, or 16 with one channel as png or tif.
-        channels: 1, or 3 equal ones for readers that can't read grey.
-        size: (height, width) in pixels that each source is resized to before translation; None keeps its own.
-        tile: Side in pixels of the tiles that every image is cut into; None cuts only images that don't fit in memory.
-    """
+    """Options that change the pixels or bytes of an output."""
 
     format: Format = "png"
+    """Image format of the outputs, also their ending."""
     bit_depth: Literal[8, 16] = 8
+    """8, or 16 with one channel as png or tif."""
     channels: Literal[1, 3] = 1
+    """1, or 3 equal ones for readers that can't read grey."""
     size: tuple[int, int] | None = None
+    """(height, width) in pixels that each source is resized to before translation; None keeps its own."""
     tile: int | None = Field(None, ge=1)
+    """Side in pixels of the tiles that every image is cut into; None cuts only images that don't fit in memory."""
 
     @model_validator(mode="after")
     def _fits_the_format(self) -> Self:
@@ -62,27 +59,20 @@ def processors() -> int:
 
 
 class RunOptions(FrozenConfig):
-    """Options that change the course of a run, and no image of it (but see `no_tiles`).
-
-    Attributes:
-        batch_size: Images of one padded size that the translator gets at once, less where memory is short; None: one
-            on a CPU, some megapixels on a GPU.
-        workers: Threads that read, decode, encode and write; by default one a processor, up to 16.
-        on_error: A failed source becomes a row and the run continues, or the run stops.
-        redo: Forget the rows of these sources and translate all of them again.
-        pixel_limit: Sources with more pixels fail before they are decoded.
-        no_tiles: An image that does not fit in memory fails instead of being translated in tiles.
-    """
+    """Options that change the course of a run, and no image of it (but see `no_tiles`)."""
 
     batch_size: int | None = Field(None, ge=1)
+    """Images translated at once, less where memory is short; None: one on a CPU, some megapixels on a GPU."""
     workers: int = Field(default_factory=lambda: min(16, processors()), ge=1)
+    """Threads that read, decode, encode and write."""
     on_error: Literal["continue", "stop"] = "continue"
+    """After a failed source has become a row."""
     redo: bool = False
+    """Forget the rows of these sources, and translate all of them again."""
     pixel_limit: int = Field(PIXEL_LIMIT, ge=1)
+    """Sources with more pixels fail before they are decoded."""
     no_tiles: bool = False
-
-
-_TEXT = re.compile(r"([0-9]+)/([0-9]+)")
+    """An image that does not fit in memory fails instead of being translated in tiles."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,27 +88,14 @@ class Shard:
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Parse `I/N`.
-
-        Raises:
-            ConfigError: It isn't `I/N` with 1 <= I <= N.
-
-        Example:
-            >>> Shard.parse("3/8")
-            Shard(index=3, count=8)
-        """
-        match = _TEXT.fullmatch(text)
+        """Parse `I/N`; ConfigError unless 1 <= I <= N."""
+        match = re.fullmatch(r"([0-9]+)/([0-9]+)", text)
         if match is None or not 1 <= int(match[1]) <= int(match[2]):
             raise ConfigError(f"shard {text!r} is not I/N with I from 1 to N, such as 3/8")
         return cls(int(match[1]), int(match[2]))
 
     def has(self, source: str) -> bool:
-        """Return True if a source belongs to this part.
-
-        Example:
-            >>> [Shard(index, 3).has("a/b.jpg") for index in (1, 2, 3)].count(True)
-            1
-        """
+        """Return True if a source belongs to this part."""
         return int.from_bytes(sha256(source.encode()).digest()[:8]) % self.count + 1 == self.index
 
     def __str__(self) -> str:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
 
     from nirgen.translate.summary import Stopwatch
 
-
 _In = TypeVar("_In")
 _Out = TypeVar("_Out")
 
@@ -23,11 +22,7 @@ def ahead(
     depth: int,
     stopwatch: Stopwatch | None = None,
 ) -> Generator[_Out]:
-    """Map with `depth` results under way or waiting whenever one is taken: for a consumer that is slow.
-
-    Inputs are taken in the calling thread, as results are taken. The stopwatch gets the length of the queue, and the
-    time that the calling thread waits.
-    """
+    """Map with `depth` results under way or waiting whenever one is taken: for a consumer that is slow."""
     waiting: deque[Future[_Out]] = deque()
     for value in inputs:
         waiting.append(pool.submit(function, value))
@@ -38,11 +33,7 @@ def ahead(
 
 
 def behind(
-    pool: ThreadPoolExecutor,
-    function: Callable[[_In], _Out],
-    inputs: Iterable[_In],
-    depth: int,
-    stopwatch: Stopwatch,
+    pool: ThreadPoolExecutor, function: Callable[[_In], _Out], inputs: Iterable[_In], depth: int, stopwatch: Stopwatch
 ) -> Generator[_Out]:
     """Map with at most `depth` results under way, each yielded as soon as possible: for a producer that is slow."""
     waiting: deque[Future[_Out]] = deque()
@@ -56,7 +47,6 @@ def behind(
 
 
 def _take(waiting: deque[Future[_Out]], stopwatch: Stopwatch | None, queue: str) -> _Out:
-    """Wait for the first result."""
     if stopwatch is None:
         return waiting.popleft().result()
     if queue == "input":

@@ -1,11 +1,4 @@
-"""Plan of a run: its sources in order, and the names of their outputs.
-
-1. `a/b.jpg` becomes `a/b.png`.
-2. Sources in one folder whose outputs would share a name (letter case and Unicode form aside) all keep their endings:
-   `x.jpg` and `x.png` become `x.jpg.png` and `x.png.png`. So does a source whose output would be named as a folder is.
-
-A plan is walked folder by folder, and holds no more than the names of the folders that it is in.
-"""
+"""Plan of a run: its sources in order, and the names of their outputs, of one folder at a time."""
 
 from __future__ import annotations
 
@@ -20,16 +13,14 @@ from typing import TYPE_CHECKING
 from nirgen.errors import NirgenError
 from nirgen.images import SUFFIXES
 from nirgen.translate.items import Item
-from nirgen.translate.sources import Tally, find_sources, has_sources
+from nirgen.translate.sources import Tally, Tree, find_sources, has_sources
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from nirgen.translate.options import Shard
-    from nirgen.translate.sources import Tree
     from nirgen.translate.url import Place
-
 
 # A run waits this long for the count of its sources before it begins.
 _COUNTING_SECONDS = 1.0
@@ -47,66 +38,48 @@ class Survey:
 
 
 class Plan:
-    """The sources of a run in the order of their names, walked anew at each iteration.
+    """The sources of a run, or of its shard, in the order of their names; walked anew at each iteration."""
 
-    Args:
-        root: The folder that the sources' names are relative to.
-        tree: The names.
-        suffix: Ending of the outputs, such as `.png`.
-        shard: The part of the sources that the plan has; None for all.
-    """
-
-    def __init__(self, root: Place, tree: Tree, suffix: str, shard: Shard | None = None) -> None:
-        self.root = root
-        self.shard = shard
+    def __init__(self, root: Place, tree: Tree, suffix: str, shard: Shard | None) -> None:
+        self.root = root  # the sources' names are relative to it
+        self.shard = shard  # None for all
         self._tree = tree
         self._suffix = suffix
-        self._found = 0
-        self._survey: Future[Survey] | None = None
+        self._found = 0  # so far
+        self._survey: Future[Survey] = Future()
 
     def __iter__(self) -> Iterator[Item]:
         return (item for item in self._walk("") if self.shard is None or self.shard.has(item.source))
 
     def survey(self) -> Survey:
-        """Wait for the count of all sources.
-
-        Raises:
-            NirgenError: A folder can't be listed, is a translation folder, or leads into OUT.
-        """
-        return self._start_count().result()
+        """Wait for the count of all sources; NirgenError if a folder is refused, or can't be listed."""
+        return self._survey.result()
 
     def count(self) -> int | None:
         """Return the number of sources; None while they are being counted. Errors as `survey`."""
-        return self.survey().planned if self._start_count().done() else None
+        return self.survey().planned if self._survey.done() else None
 
     def begin(self) -> None:
         """Start to count, and wait until that is done or there is a source to begin with; errors as `survey`."""
-        survey = self._start_count()
-        wait([survey], timeout=_COUNTING_SECONDS)
-        while not self._found and not wait([survey], timeout=0.05).done:
+        # A daemon thread: an interrupted run does not wait for it.
+        threading.Thread(target=self._count_all, name="nirgen-count", daemon=True).start()
+        wait([self._survey], timeout=_COUNTING_SECONDS)
+        while not self._found and not wait([self._survey], timeout=0.05).done:
             pass
         self.count()
 
-    def _start_count(self) -> Future[Survey]:
-        if self._survey is None:
-            self._survey = Future()
-            # A daemon thread: an interrupted run does not wait for it.
-            threading.Thread(target=self._count_all, args=(self._survey,), name="nirgen-count", daemon=True).start()
-        return self._survey
-
-    def _count_all(self, survey: Future[Survey]) -> None:
+    def _count_all(self) -> None:
         tally, digest, planned = Tally(), hashlib.sha256(), 0
         try:
             for source in self._names("", tally):
                 digest.update(source.encode() + b"\0")
                 self._found += 1
                 planned += self.shard is None or self.shard.has(source)
-            survey.set_result(Survey(self._found, planned, digest.hexdigest(), tally))
+            self._survey.set_result(Survey(self._found, planned, digest.hexdigest(), tally))
         except BaseException as error:  # noqa: BLE001 - raised by `survey`
-            survey.set_exception(error)
+            self._survey.set_exception(error)
 
     def _names(self, prefix: str, tally: Tally) -> Iterator[str]:
-        """The names of all sources, in order."""
         files, folders = self._tree.entries(prefix, tally)
         for name, is_folder in _in_order(files, folders):
             if is_folder:
@@ -115,7 +88,6 @@ class Plan:
                 yield _utf8(prefix + name)
 
     def _walk(self, prefix: str) -> Iterator[Item]:
-        """All sources and their outputs, in order."""
         files, folders = self._tree.entries(prefix, Tally())
         taken = self._taken(prefix, files, folders)
         outputs = dict(zip(files, name_outputs([*files, *(f"{name}/x" for name in taken)], self._suffix), strict=False))
@@ -128,30 +100,18 @@ class Plan:
 
     def _taken(self, prefix: str, files: list[str], folders: list[str]) -> set[str]:
         """The folders whose names an output could have, and that have sources."""
-        if not files:
-            return set()
         ends = {_key(name) for name in folders if name.endswith(self._suffix) or _key(name).endswith(self._suffix)}
-        return {name for name in folders if _key(name) in ends and has_sources(self._tree, f"{prefix}{name}/")}
+        named = (name for name in folders if files and _key(name) in ends)
+        return {name for name in named if has_sources(self._tree, f"{prefix}{name}/")}
 
 
 def make_plan(
     source: Place | None, out: Place, suffix: str, *, listing: Path | None = None, shard: Shard | None = None
 ) -> Plan:
-    """Find the sources and name their outputs; nothing is written.
+    """Find at least one source, and name the outputs; nothing is written. A large folder is still being counted.
 
-    Args:
-        source: A folder or an image file. With a listing: the folder that the listed names are relative to; None for
-            the listing's own folder.
-        out: The output folder, which need not exist.
-        suffix: Ending of the outputs, such as `.png`.
-        listing: A text file with one path a line, which may be absolute if it lies in the folder.
-        shard: The part of the sources to take; None for all.
-
-    Returns:
-        A plan of at least one source. A folder that takes long to walk is still being counted.
-
-    Raises:
-        NirgenError: There is nothing to translate, source and output folders overlap, or the sources are outputs.
+    With a listing, the names are relative to `source`, or to the listing's own folder. `suffix` is such as `.png`.
+    NirgenError if there is nothing to translate, source and output folders overlap, or the sources are outputs.
     """
     root, tree, where = find_sources(source, out, listing)
     plan = Plan(root, tree, suffix, shard)
@@ -166,14 +126,11 @@ def make_plan(
 
 
 def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
-    """Name the outputs, by the rules of this module.
+    """Name the outputs of distinct POSIX paths by distinct ones, in the same order.
 
-    Args:
-        sources: Distinct POSIX paths.
-        suffix: Ending of the outputs, such as `.png`.
-
-    Returns:
-        As many distinct paths, in the same order.
+    1. `a/b.jpg` becomes `a/b.png`.
+    2. Sources in one folder whose outputs would share a name (letter case and Unicode form aside), or have that of a
+       folder, keep their endings: `x.jpg` and `x.png` become `x.jpg.png` and `x.png.png`.
 
     Example:
         >>> name_outputs(["a/b.jpg", "x.jpg", "X.png"], ".png")
@@ -194,7 +151,6 @@ def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
 
 
 def _folders(source: str) -> Iterator[str]:
-    """All folders above a path."""
     while "/" in source:
         source = source.rpartition("/")[0]
         yield source

@@ -21,18 +21,14 @@ from nirgen import runlog
 from nirgen.errors import NirgenError, OutputError
 from nirgen.files import check_schema, is_temporary, locked
 from nirgen.translate.journal import FOLDER, Journal, journal_path, merge_rows, read_journal, to_line
-from nirgen.translate.manifest import NAME, RUN_NAME, iter_rows, read_header, write_rows
-from nirgen.translate.stores import unwritable
-from nirgen.translate.url import Url, reason, unreachable
+from nirgen.translate.manifest import NAME, RUN_NAME, Manifest, iter_rows, read_header, write_rows
+from nirgen.translate.url import Place, Url, reading, reason, writing
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Generator, Iterable, Iterator, Mapping
     from types import TracebackType
 
     from nirgen.translate.items import Row
-    from nirgen.translate.manifest import Manifest
-    from nirgen.translate.url import Place
-
 
 RUN_SCHEMA = 1
 # Lines of the journal are put when there are so many, or the first of them has waited so long.
@@ -40,18 +36,14 @@ _LINES_IN_PART, _SECONDS_IN_PART = 200, 5.0
 
 
 class Records:
-    """The records of a folder, which need not exist."""
+    """The records of a folder, which need not exist; OutputError where they are damaged or of another schema."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
     @cached_property
     def run(self) -> Mapping[str, Any]:
-        """`run.json` of the last run; empty if it is missing or damaged.
-
-        Raises:
-            OutputError: It is of another schema.
-        """
+        """`run.json` of the last run; empty if it is missing or damaged."""
         values = runlog.read_run(self.folder)
         if "schema" not in values:
             return {}
@@ -59,35 +51,23 @@ class Records:
         return values
 
     def rows(self) -> Iterator[Row]:
-        """Yield one row a source, sorted: the journal's, else the manifest's. They are never held all at once.
-
-        Raises:
-            OutputError: Manifest or journal are damaged, or of another schema.
-        """
+        """Yield one row a source, sorted: the journal's, else the manifest's. They are never held all at once."""
         return merge_rows(iter_rows(self.folder), read_journal(self.folder), self.folder / FOLDER)
 
     @property
     def empty(self) -> bool:
-        """True if there are no rows; errors as `rows`."""
+        """True if there are no rows."""
         return next(self.rows(), None) is None
 
     @property
     def exist(self) -> bool:
-        """True if the folder is a translation folder.
-
-        Raises:
-            OutputError: It is no folder, or its manifest is damaged or of another schema.
-        """
+        """True if the folder is a translation folder; OutputError if it is no folder."""
         if self.folder.exists() and not self.folder.is_dir():
             raise OutputError(f"OUT {str(self.folder)!r} is not a folder; use another OUT")
         return read_header(self.folder) is not None or (self.folder / FOLDER).is_dir()
 
     def open_journal(self) -> Journal:
-        """Open the journal of a run that begins.
-
-        Raises:
-            OutputError: It can't be written, or another run is writing it.
-        """
+        """Open the journal of a run that begins; OutputError if it can't be written, or another run is writing it."""
         with self.writing():
             self.folder.mkdir(parents=True, exist_ok=True)
         return Journal(self.folder)
@@ -106,9 +86,8 @@ class Records:
     def remove_temporary(self) -> None:
         """Remove the temporary files of killed processes; the caller holds the folder's lock."""
         for folder, _, names in os.walk(self.folder):
-            for name in names:
-                if is_temporary(name):
-                    (Path(folder) / name).unlink()
+            for name in filter(is_temporary, names):
+                (Path(folder) / name).unlink()
 
     def write_manifest(self, rows: Iterable[Row], header: Manifest) -> None:
         """Write the manifest, of rows sorted by source."""
@@ -134,49 +113,35 @@ class Records:
 
 
 class UrlRecords(Records):
-    """The records of a URL, as copies in an empty local folder.
-
-    Raises:
-        NirgenError: The store did not answer, or refused.
-    """
+    """The records of a URL, as copies in an empty local folder; errors as `url.reading` and `url.writing`."""
 
     def __init__(self, url: Url, folder: Path) -> None:
         super().__init__(folder)
         self._url = url
-        try:
-            self._fetch()
-        except OSError as error:
-            raise unreachable(url, error) from error
-
-    def _fetch(self) -> None:
-        for entry in self._url.entries():
-            if entry.name in {NAME, RUN_NAME}:
-                (self.folder / entry.name).write_bytes((self._url / entry.name).read_bytes())
-            elif entry.name == FOLDER:
-                (self.folder / FOLDER).mkdir()
-        parts = _parts(self._url)
-        if parts:
-            with journal_path(self.folder).open("wb") as file:
-                file.writelines(part.read_bytes() for part in parts)
+        with reading(url):
+            for entry in url.entries():
+                if entry.name in {NAME, RUN_NAME}:
+                    (folder / entry.name).write_bytes((url / entry.name).read_bytes())
+                elif entry.name == FOLDER:
+                    (folder / FOLDER).mkdir()
+            if parts := _parts(url):
+                with journal_path(folder).open("wb") as file:
+                    file.writelines(part.read_bytes() for part in parts)
 
     def open_journal(self) -> Journal:
         """Open the journal of a run that begins, and mark the URL as a translation folder."""
-        try:
+        with writing(self._url):
             (self._url / FOLDER / "began").write_bytes(b"1\n")
             return UrlJournal(self._url, self.folder)
-        except OSError as error:
-            raise unwritable(self._url, error) from error
 
     def publish(self, name: str) -> None:
-        """Put a file, or remove its object if there is no such file; OutputError if the store refuses."""
+        """Put a file, or remove its object if there is no such file."""
         file, target = self.folder / name, self._url / name
-        try:
+        with writing(target):
             if file.exists():
                 target.write_bytes(file.read_bytes())
             else:
                 target.unlink()
-        except OSError as error:
-            raise unwritable(target, error) from error
 
 
 class UrlJournal(Journal):
@@ -218,15 +183,12 @@ class UrlJournal(Journal):
         self._number = 0
 
     def _put(self) -> None:
-        if not self._lines:
-            return
-        part = self._url / FOLDER / "journal" / f"{self._number:08}.jsonl"
-        try:
-            part.write_bytes(b'{"schema": 1}\n' + b"".join(self._lines))
-        except OSError as error:
-            raise unwritable(part, error) from error
-        self._number += 1
-        self._lines.clear()
+        if self._lines:
+            part = self._url / FOLDER / "journal" / f"{self._number:08}.jsonl"
+            with writing(part):
+                part.write_bytes(b'{"schema": 1}\n' + b"".join(self._lines))
+            self._number += 1
+            self._lines.clear()
 
 
 def _parts(url: Url) -> list[Url]:
@@ -238,16 +200,7 @@ def _parts(url: Url) -> list[Url]:
 
 @contextmanager
 def open_records(out: Place, *, writes: bool) -> Generator[Records]:
-    """Open the records of a translation folder for the length of a run.
-
-    Args:
-        out: The folder or URL.
-        writes: The run will write; no other run of this machine may write to the same URL meanwhile.
-
-    Raises:
-        OutputError: Another run is writing there.
-        NirgenError: The store did not answer, or refused.
-    """
+    """Open the records of a translation folder for a run; OutputError if it `writes` to a URL that another run does."""
     if isinstance(out, Path):
         yield Records(out)
         return

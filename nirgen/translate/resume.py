@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import ImageError, OutputError
-from nirgen.translate.items import precision_of
+from nirgen.translate.items import Item, Row, State, precision_of
 from nirgen.translate.journal import join
 from nirgen.translate.manifest import RUN_NAME
 from nirgen.translate.ordered import ahead
@@ -17,7 +17,6 @@ from nirgen.translate.ordered import ahead
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
-    from nirgen.translate.items import Item, Row, State
     from nirgen.translate.job import Job
     from nirgen.translate.plan import Plan
     from nirgen.translate.records import Records
@@ -34,25 +33,16 @@ class Others:
 
 
 def find_others(records: Records, plan: Plan, job: Job) -> Others:
-    """Sort the rows of sources that a run is not about.
-
-    Raises:
-        OutputError: The plan has an output that belongs to such a source.
-    """
+    """Sort the rows of sources that a run is not about; OutputError if the plan has an output of such a source."""
     if records.empty:
         return Others()
-    there: list[Row] = []
-    gone = set()
-    for item, row in join(plan, records.rows()):
-        if item is None and row is not None:
-            if job.source.has(row.source):
-                there.append(row)
-            else:
-                gone.add(row.source)
+    others = [row for item, row in join(plan, records.rows()) if item is None and row is not None]
+    there = [row for row in others if job.source.has(row.source)]
+    gone = frozenset(row.source for row in others) - {row.source for row in there}
     with ThreadPoolExecutor(job.run.workers) as pool:
         held = list(ahead(pool, partial(_holds, job.sink), there, 4 * job.run.workers))
     kept = {row.source: row.output for row, good in zip(there, held, strict=True) if good}
-    lost = frozenset(row.source for row, good in zip(there, held, strict=True) if not good)
+    lost = frozenset(row.source for row in there) - kept.keys()
     owners = {output: source for source, output in kept.items() if output is not None}
     for item in plan if owners else ():
         if item.output in owners and not item.problem:
@@ -60,7 +50,7 @@ def find_others(records: Records, plan: Plan, job: Job) -> Others:
                 f"{item.source!r} and {owners[item.output]!r}, translated before, would both be {item.output!r}; "
                 "translate them in one run with --redo, or use another OUT"
             )
-    return Others(kept, lost, frozenset(gone))
+    return Others(kept, lost, gone)
 
 
 def _holds(sink: Sink, row: Row) -> bool:
@@ -74,10 +64,6 @@ def find_states(items: Iterable[Item], records: Records | None, job: Job) -> Gen
         items: The sources, sorted.
         records: Of the present model and options; None ignores all rows.
         job: Has source, sink and number of workers.
-
-    Yields:
-        Each item in order: `done`; or why it is to do: `new`, its source `changed`, it failed before (`retry`), its
-        output is `missing` or altered, or it is to be `renamed`; or it `fails` by its name alone.
     """
     if records is None or records.empty:
         yield from ((item, "fails" if item.problem else "new") for item in items)
@@ -107,12 +93,7 @@ def _find_state(source: Source, sink: Sink, pair: tuple[Item, Row | None]) -> tu
 
 
 def check_owned(records: Records, plan: Plan, sink: Sink) -> None:
-    """Refuse to overwrite files that nirgen did not write.
-
-    Raises:
-        OutputError: OUT is no translation folder, and has a file where an output would go, or a manifest of another
-            program.
-    """
+    """Refuse an OUT that is no translation folder, and has files where outputs would go or another `run.json`."""
     if records.exist or sink.is_empty():
         return
     taken = [name for name in (RUN_NAME, *(item.output for item in plan if not item.problem)) if sink.has(name)]
@@ -122,26 +103,20 @@ def check_owned(records: Records, plan: Plan, sink: Sink) -> None:
 
 
 def check_unmixed(records: Records, plan: Plan, job: Job) -> None:
-    """Refuse to mix the outputs of different models, options, precisions, shards or folders of sources.
-
-    Raises:
-        OutputError: They would be mixed; one line with the differences and the remedies.
-    """
-    root = _Root(records.run.get("source"), job.source)
+    """Refuse to mix the outputs of different models, options, precisions, shards or folders of sources."""
     models, other_options, rows = set(), False, 0
     for row in records.rows():
         rows += 1
         if row.status == "done":
             models.add(row.model_id)
             other_options |= row.options_id != job.options.id
-            root.check(row)
     differences = []
     models.discard(job.translator.id)
     if models:
         differences.append(f"another model ({min(models)[:12]}, now {job.translator.id[:12]})")
     if other_options:
         differences.append(f"other options ({_changes(records.run.get('options'), job.options.described())})")
-    differences += root.differences()
+    differences += _other_sources(records, job.source)
     if rows and records.run:
         shards = [str(shard or "all of it") for shard in (records.run.get("shard"), plan.shard)]
         if shards[0] != shards[1]:
@@ -156,41 +131,30 @@ def check_unmixed(records: Records, plan: Plan, job: Job) -> None:
         )
 
 
-class _Root:
-    """Finds out if rows are of another folder's sources: not if it is the same folder, or was moved as a whole.
-
-    `before` is the folder that `run.json` names; None if unknown.
-    """
-
-    def __init__(self, before: str | None, source: Source) -> None:
-        self._before = before
-        self._source = source
-        self._same = before == str(source.root.resolve())
-        self._missing: str | None = None
-        self._other: str | None = None
-        self._found = False
-
-    def check(self, row: Row) -> None:
-        """Look for the source of a row that is done."""
-        if self._same:
-            return
-        if not self._source.has(row.source):
-            self._missing = self._missing or row.source
-            return
-        self._found = True
-        if self._other is None and not _is_as_recorded(row, self._source):
-            self._other = row.source
-
-    def differences(self) -> list[str]:
-        """Return the evidence for another folder; empty if there is none."""
-        if self._other is not None:
-            reason = f"with another {self._other!r} than {str(self._source.root)!r}"
-        elif self._missing is not None and not self._found:
-            reason = f"with {self._missing!r} that is not in {str(self._source.root)!r}"
-        else:
-            return []
-        folder = "of an unknown folder, for run.json is missing or damaged"
-        return [f"other sources ({folder if self._before is None else repr(self._before)}, {reason})"]
+def _other_sources(records: Records, source: Source) -> list[str]:
+    """Evidence that rows are of another folder's sources: not if it is the same folder, or was moved as a whole."""
+    before = records.run.get("source")
+    if before == str(source.root.resolve()):
+        return []
+    missing, found, other = None, False, None
+    for row in records.rows():
+        if row.status != "done":
+            continue
+        if not source.has(row.source):
+            missing = missing or row.source
+            continue
+        found = True
+        if not _is_as_recorded(row, source):
+            other = row.source
+            break
+    if other is not None:
+        reason = f"with another {other!r} than {str(source.root)!r}"
+    elif missing is not None and not found:
+        reason = f"with {missing!r} that is not in {str(source.root)!r}"
+    else:
+        return []
+    folder = "of an unknown folder, for run.json is missing or damaged" if before is None else repr(before)
+    return [f"other sources ({folder}, {reason})"]
 
 
 def _is_as_recorded(row: Row, source: Source) -> bool:
@@ -198,11 +162,7 @@ def _is_as_recorded(row: Row, source: Source) -> bool:
 
 
 def check_redo(records: Records, plan: Plan, job: Job) -> None:
-    """Refuse a redo of some sources that would leave rows of another model, other options or another folder.
-
-    Raises:
-        OutputError: Such rows would stay; one line with their number.
-    """
+    """Refuse a redo of some sources that would leave rows of another model, other options or another folder."""
     kind = (job.translator.id, job.options.id)
     same = records.run.get("source") == str(job.source.root.resolve())
     foreign = [
@@ -222,7 +182,6 @@ def check_redo(records: Records, plan: Plan, job: Job) -> None:
 
 
 def _changes(before: Any, now: Mapping[str, Any]) -> str:
-    """Name the options that differ, for an error."""
     if not isinstance(before, dict):
         return "unknown ones"
     names = sorted(name for name in before.keys() | now.keys() if before.get(name) != now.get(name))

@@ -1,4 +1,4 @@
-"""Translate a folder: `translate_folder` for Python, `execute` and `look_ahead` of a `Request` for the command line."""
+"""Translate a folder: `translate_folder` for Python, `execute` and `look_ahead` for the command line."""
 
 from __future__ import annotations
 
@@ -15,32 +15,23 @@ from nirgen._version import __version__
 from nirgen.errors import FullError, ImageError
 from nirgen.runlog import environment
 from nirgen.translate.engines import LocalEngine
-from nirgen.translate.items import precision_of
-from nirgen.translate.job import Job
+from nirgen.translate.items import Item, Row, State, Translator, precision_of
+from nirgen.translate.job import Engine, Job, ModelLoader
 from nirgen.translate.manifest import Manifest
-from nirgen.translate.options import RunOptions, TranslateOptions
-from nirgen.translate.plan import make_plan
-from nirgen.translate.records import open_records
-from nirgen.translate.resume import check_owned, check_redo, check_unmixed, find_others, find_states
+from nirgen.translate.options import RunOptions, Shard, TranslateOptions
+from nirgen.translate.plan import Plan, make_plan
+from nirgen.translate.records import Records, open_records
+from nirgen.translate.resume import Others, check_owned, check_redo, check_unmixed, find_others, find_states
 from nirgen.translate.stores import Sink, Source
-from nirgen.translate.summary import Count, Stopwatch, Summary
-from nirgen.translate.translators import ModelLoader
-from nirgen.translate.url import Url, to_place
+from nirgen.translate.summary import Count, Profile, Stopwatch, Summary
+from nirgen.translate.url import Place, Url, to_place
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
 
     from nirgen.devices import Wanted
     from nirgen.progress import Progress
-    from nirgen.translate.items import Item, Row, State, Translator
-    from nirgen.translate.job import Engine
     from nirgen.translate.journal import Journal
-    from nirgen.translate.options import Shard
-    from nirgen.translate.plan import Plan
-    from nirgen.translate.records import Records
-    from nirgen.translate.resume import Others
-    from nirgen.translate.summary import Profile
-    from nirgen.translate.url import Place
 
 
 @dataclass(frozen=True)
@@ -59,8 +50,7 @@ class Request:
     @cached_property
     def plan(self) -> Plan:
         """The sources and the names of their outputs; errors as `make_plan`."""
-        suffix = f".{self.options.format}"
-        return make_plan(self.source, self.out, suffix, listing=self.listing, shard=self.shard)
+        return make_plan(self.source, self.out, f".{self.options.format}", listing=self.listing, shard=self.shard)
 
 
 def translate_folder(
@@ -106,26 +96,22 @@ def translate_folder(
             `on_error="stop"`, an image failed. The run can be resumed after the remedy.
         KeyboardInterrupt: It was stopped, and can be resumed.
     """
-    named = isinstance(model, (str, Path))
+    loader, translator = (ModelLoader(model, precision), None) if isinstance(model, (str, Path)) else (None, model)
     request = Request(
-        source=None if source is None else to_place(source),
-        out=to_place(out),
-        engine=engine or LocalEngine(ModelLoader(model, precision) if isinstance(model, (str, Path)) else None, device),
-        translator=None if named else model,  # type: ignore[arg-type]
-        options=options or TranslateOptions(),
-        run=run or RunOptions(),
-        listing=None if listing is None else Path(listing),
-        shard=shard,
+        None if source is None else to_place(source),
+        to_place(out),
+        engine or LocalEngine(loader, device),
+        translator,
+        options or TranslateOptions(),
+        run or RunOptions(),
+        None if listing is None else Path(listing),
+        shard,
     )
     return execute(request, progress=progress, stopped=stopped)
 
 
 def look_ahead(request: Request) -> list[tuple[Item, State]]:
-    """Return what `execute` would do with each item, and why; nothing is written.
-
-    Raises:
-        NirgenError: As `translate_folder`.
-    """
+    """Return what `execute` would do with each item, and why; nothing is written. Errors as `translate_folder`."""
     with open_records(request.out, writes=False) as records:
         job = _prepare(request, records)
         _settle(request, records, job)
@@ -143,10 +129,8 @@ def execute(
             request.engine.load(job.translator)  # a model that can't be loaded leaves no OUT
         with records.open_journal() as journal:
             others = _settle(request, records, job)
-            run = _Run(
-                request, records, job, others, started, progress or (lambda *_: None), stopped or (lambda: False)
-            )
-            return run.execute(journal)
+            report, stopped = progress or (lambda *_: None), stopped or (lambda: False)
+            return _Run(request, records, job, others, started, report, stopped).execute(journal)
 
 
 def _prepare(request: Request, records: Records) -> Job:
@@ -190,14 +174,13 @@ class _Run:
         with records.writing():
             if not isinstance(self.request.engine, LocalEngine):  # its processes may have been killed while they wrote
                 records.remove_temporary()
-            named = self._write_manifest()
+            outputs = self._write_manifest()
             journal.clear()
-            summary = self._summarise(named, profile)
+            summary = self._summarise(outputs, profile)
             self._write_run("ended", summary)
         return summary
 
     def _translate(self, journal: Journal) -> Profile:
-        """Translate what is to do."""
         stopwatch = Stopwatch()
         with closing(find_states(self.request.plan, self.records, self.job)) as found:
             items = self._to_do(found)
@@ -238,7 +221,7 @@ class _Run:
             yield item
 
     def _space_needed(self) -> str:
-        """An estimate of the space that the remaining images take, by the size of those that are written."""
+        """Estimate the space that the remaining images take, by the size of those that are written."""
         sink = self.job.sink
         left = (self.count.to_do(self.request.plan.survey().planned) or 0) - self.count.tried
         if not sink.images:
@@ -268,8 +251,7 @@ class _Run:
         self.records.write_manifest(rows(), self._header())
         return outputs
 
-    def _summarise(self, named: int, profile: Profile) -> Summary:
-        """Join the counts; `named` outputs are in the manifest."""
+    def _summarise(self, outputs: int, profile: Profile) -> Summary:
         count, plan, tally = self.count, self.request.plan, self.request.plan.survey().tally
         return Summary(
             root=str(plan.root),
@@ -282,7 +264,7 @@ class _Run:
             failures=tuple(count.failures),
             dropped=0 if self.job.run.redo else len(self.others.gone),
             lost=len(self.others.lost),
-            stray=max(0, self.job.sink.count() - named),
+            stray=max(0, self.job.sink.count() - outputs),
             other_files=tally.other_files,
             hidden=tally.hidden,
             loops=tuple(tally.loops),

@@ -19,20 +19,14 @@ from nirgen.errors import ImageError, NirgenError, OutputError, nearest
 from nirgen.images import SUFFIXES
 from nirgen.translate.journal import FOLDER
 from nirgen.translate.manifest import NAME, is_manifest
-from nirgen.translate.url import Url, exists, is_url, lies_in, unreachable
+from nirgen.translate.url import Place, Url, exists, is_url, lies_in, reading
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-    from nirgen.translate.url import Place
-
 
 def find_sources(source: Place | None, out: Place, listing: Path | None) -> tuple[Place, Tree, str]:
-    """Return the root of the sources, their names, and a description for errors; arguments as for `make_plan`.
-
-    Raises:
-        NirgenError: There is nothing of that name, source and output folders overlap, or the sources are outputs.
-    """
+    """Return the root of the sources, their names, and a description for errors; all else as for `make_plan`."""
     if listing is not None:
         root = listing.parent if source is None else source
         names = read_listing(listing, root)
@@ -40,21 +34,20 @@ def find_sources(source: Place | None, out: Place, listing: Path | None) -> tupl
             raise NirgenError(
                 f"{str(root)!r} is not a folder; with a list, SRC is the folder that the listed names are relative to"
             )
-        return root, _named(root, names, out), f"the list {str(listing)!r}"
+        return root, Names.checked(root, names, out), f"the list {str(listing)!r}"
     if source is None:
         raise NirgenError("nothing to translate: give a folder, an image file, or a list of files")
     if _kind(source) != "folder":
-        return source.parent, _named(source.parent, [source.name], out), repr(str(source))
-    _check_apart(source, out)
+        return source.parent, Names.checked(source.parent, [source.name], out), repr(str(source))
+    inside, around = lies_in(out, source), lies_in(source, out)  # outputs would become sources of the next run
+    if inside and around:
+        raise OutputError(f"OUT {str(out)!r} is SRC itself; use another folder")
+    if inside:
+        raise OutputError(f"OUT {str(out)!r} lies inside SRC {str(source)!r}; use a folder outside of it")
+    if around:
+        raise OutputError(f"SRC {str(source)!r} lies inside OUT {str(out)!r}; use another OUT")
     tree = UrlTree(source) if isinstance(source, Url) else Disk(source, out if isinstance(out, Path) else None)
     return source, tree, repr(str(source))
-
-
-def _named(root: Place, names: list[str], out: Place) -> Names:
-    tree = Names(root, names, out)
-    for folder in tree.folders():
-        refuse_translation(folder)
-    return tree
 
 
 def _kind(place: Place) -> str:
@@ -64,24 +57,11 @@ def _kind(place: Place) -> str:
             return "folder" if place.is_dir() else "file"
         siblings = os.listdir(place.parent) if place.parent.is_dir() else []  # noqa: PTH208 - names are needed
         raise NirgenError(f"{str(place)!r} does not exist{nearest(place.name, siblings)}")
-    try:
+    with reading(place):
         kind = place.kind()
-    except OSError as error:
-        raise unreachable(place, error) from error
     if kind is None:
         raise NirgenError(f"{str(place)!r} does not exist; check the names of bucket and folder")
     return kind
-
-
-def _check_apart(root: Place, out: Place) -> None:
-    """Refuse folders that overlap: outputs would become sources of the next run."""
-    inside, around = lies_in(out, root), lies_in(root, out)
-    if inside and around:
-        raise OutputError(f"OUT {str(out)!r} is SRC itself; use another folder")
-    if inside:
-        raise OutputError(f"OUT {str(out)!r} lies inside SRC {str(root)!r}; use a folder outside of it")
-    if around:
-        raise OutputError(f"SRC {str(root)!r} lies inside OUT {str(out)!r}; use another OUT")
 
 
 def refuse_translation(folder: Place, names: set[str] | None = None) -> None:
@@ -89,11 +69,9 @@ def refuse_translation(folder: Place, names: set[str] | None = None) -> None:
     if isinstance(folder, Path):
         ours = (folder / FOLDER).is_dir() or ((folder / NAME).is_file() and is_manifest(folder / NAME))
     else:
-        try:
+        with reading(folder):
             names = {entry.name for entry in folder.entries()} if names is None else names
             ours = FOLDER in names or (NAME in names and is_manifest(io.BytesIO((folder / NAME).read_bytes())))
-        except OSError as error:
-            raise unreachable(folder, error) from error
     if ours:
         raise OutputError(
             f"{str(folder)!r} is a translation folder, and its images are NIR already; move it out of the sources"
@@ -113,12 +91,7 @@ class Tree(Protocol):
     """Names of sources, folder by folder."""
 
     def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
-        """List the sources and the folders in a folder.
-
-        Args:
-            prefix: The folder's path and a slash; empty for the root.
-            tally: Counts skipped entries.
-        """
+        """List a folder's sources and folders; `prefix` is its path and a slash, or empty; count skipped entries."""
 
 
 def has_sources(tree: Tree, prefix: str) -> bool:
@@ -128,27 +101,20 @@ def has_sources(tree: Tree, prefix: str) -> bool:
 
 
 class Disk:
-    """A folder, recursively; symbolic links are followed, except back to a folder that holds them.
-
-    `out` is the output folder, which must not be met; None if it is at a URL.
-    """
+    """A folder, recursively; symbolic links are followed, except back to a folder that holds them, and into OUT."""
 
     def __init__(self, root: Path, out: Path | None) -> None:
         self._root = root
         self._out = out
 
     def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
-        """List a folder; empty if it is gone, or a loop.
-
-        Raises:
-            ImageError: The folder can't be listed.
-            OutputError: It is a translation folder, or OUT.
-        """
+        """List a folder; empty if it is gone, or a loop."""
         folder = self._root / prefix
         identity = _identity(folder)
         if identity is None:
             return [], []
-        if prefix and self._is_loop(prefix, identity):
+        parts = prefix.split("/")[:-1]
+        if any(_identity(self._root.joinpath(*parts[:depth])) == identity for depth in range(len(parts))):
             tally.loops.append(prefix.rstrip("/"))
             return [], []
         if self._out is not None and identity == _identity(self._out):
@@ -158,11 +124,6 @@ class Disk:
         refuse_translation(folder)
         return _sort_out(_scan(folder), tally)
 
-    def _is_loop(self, prefix: str, identity: tuple[int, int]) -> bool:
-        """Return True if a folder is one of those above it."""
-        parts = prefix.rstrip("/").split("/")
-        return any(_identity(self._root.joinpath(*parts[:depth])) == identity for depth in range(len(parts)))
-
 
 class UrlTree:
     """A folder of a store, recursively."""
@@ -171,16 +132,10 @@ class UrlTree:
         self._root = root
 
     def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:
-        """List a folder.
-
-        Raises:
-            NirgenError: The store did not answer, or refused; or it is a translation folder.
-        """
+        """List a folder; NirgenError if the store does not answer, or refuses."""
         folder = self._root / prefix
-        try:
+        with reading(folder):
             found = folder.entries()
-        except OSError as error:
-            raise unreachable(folder, error) from error
         refuse_translation(folder, {entry.name for entry in found})
         return _sort_out(((entry.name, entry.is_folder) for entry in found), tally)
 
@@ -201,6 +156,14 @@ class Names:
                 self._folders[above + slash].add(last)
                 folder = above
 
+    @classmethod
+    def checked(cls, root: Place, names: Iterable[str], out: Place) -> Names:
+        """Return the named sources, none of them in a translation folder."""
+        tree = cls(root, names, out)
+        for folder in tree.folders():
+            refuse_translation(folder)
+        return tree
+
     def folders(self) -> Iterator[Place]:
         """Yield all folders on the way to the sources, from the root down."""
         yield self._root
@@ -208,7 +171,7 @@ class Names:
             yield from (self._root / f"{prefix}{name}" for name in self._folders[prefix])
 
     def entries(self, prefix: str, tally: Tally) -> tuple[list[str], list[str]]:  # noqa: ARG002 - nothing is skipped
-        """List a folder; raise OutputError if its sources lie in OUT."""
+        """List a folder."""
         files = self._files.get(prefix, [])
         if files and lies_in(self._root / prefix, self._out):
             raise OutputError(

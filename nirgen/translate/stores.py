@@ -13,12 +13,10 @@ from typing import TYPE_CHECKING, Self
 from nirgen.errors import FullError, ImageError, OutputError
 from nirgen.files import FULL, may_pass, retrying, write_whole
 from nirgen.translate.manifest import NAME, RUN_NAME
-from nirgen.translate.url import Url, exists, reason, sha256_of, unreachable
+from nirgen.translate.url import Place, Url, exists, reading, reason, sha256_of, unreachable, writing
 
 if TYPE_CHECKING:
     from nirgen.translate.items import Item
-    from nirgen.translate.url import Place
-
 
 # No image within the pixel limit is larger than this many bytes a pixel, plus as much metadata.
 _BYTES_PER_PIXEL, _METADATA_BYTES = 16, 256_000_000
@@ -26,17 +24,12 @@ _BAD_NAME = {errno.ENAMETOOLONG, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errn
 
 
 class Source(ABC):
-    """Reads images below a folder or URL; called from several threads.
-
-    Args:
-        root: The folder or URL that names are relative to.
-        pixel_limit: Files larger than any image of so many pixels are refused.
-    """
+    """Reads images of at most `pixel_limit` pixels below a folder or URL; called by several threads."""
 
     @staticmethod
     def at(root: Place, pixel_limit: int) -> Source:
         """Return the source of a folder or URL."""
-        return UrlSource(root, pixel_limit) if isinstance(root, Url) else FolderSource(root, pixel_limit)
+        return (UrlSource if isinstance(root, Url) else FolderSource)(root, pixel_limit)
 
     def __init__(self, root: Place, pixel_limit: int) -> None:
         self.root = root
@@ -51,11 +44,7 @@ class Source(ABC):
         return sha256_of(self.root / name)
 
     def read(self, item: Item) -> bytes:
-        """Read a source.
-
-        Raises:
-            ImageError: It is missing, unreadable, no regular file, or too large for an image.
-        """
+        """Read a source; ImageError if it is missing, unreadable, no regular file, or too large for an image."""
         try:
             return retrying(lambda: self.read_once(item))
         except OSError as error:
@@ -76,7 +65,7 @@ class Source(ABC):
 class FolderSource(Source):
     """Reads images below a folder."""
 
-    def read_once(self, item: Item) -> bytes:  # noqa: D102 - as the base class
+    def read_once(self, item: Item) -> bytes:  # noqa: D102
         path = self.root / item.source
         assert isinstance(path, Path)
         status = path.stat()
@@ -87,42 +76,32 @@ class FolderSource(Source):
 class UrlSource(Source):
     """Reads images below a URL.
 
-    An object that can't be read fails alone. A store that does not answer, or whose credentials have expired, ends the
-    run, or else every object would fail.
+    An object that can't be read fails alone; NirgenError ends the run where the store does not answer, or refuses all.
     """
 
-    def read_once(self, item: Item) -> bytes:
-        """Read an object; as the base class, or NirgenError if the store does not answer, or refuses everything."""
+    def read_once(self, item: Item) -> bytes:  # noqa: D102
         url = self.root / item.source
         assert isinstance(url, Url)
         try:
             self.check_size(item, url.size())
             return url.read_bytes()
         except OSError as error:  # `Url` has made its attempts
-            if may_pass(error) or not _answers(url):
+            if may_pass(error):
+                raise unreachable(url, error) from error
+            try:
+                (url.parent / ".nirgen-none").exists()  # does the store answer about another object?
+            except OSError:
                 raise unreachable(url, error) from error
             raise ImageError(f"{item.source!r} can't be read: {reason(error)}; mend or remove it") from error
 
 
-def _answers(url: Url) -> bool:
-    """Return True if a store still answers a question about another object."""
-    try:
-        (url.parent / ".nirgen-none").exists()
-    except OSError:
-        return False
-    return True
-
-
 class Sink(ABC):
-    """Stores images below a folder or URL, in the tree of the sources; called from several threads.
-
-    Pickled, it counts from 0.
-    """
+    """Stores images below a folder or URL, and counts them, from 0 where it is unpickled; called by several threads."""
 
     @staticmethod
     def at(out: Place) -> Sink:
         """Return the sink of a folder or URL."""
-        return UrlSink(out) if isinstance(out, Url) else FolderSink(out)
+        return (UrlSink if isinstance(out, Url) else FolderSink)(out)
 
     def __init__(self, out: Place) -> None:
         self.out = out
@@ -202,16 +181,12 @@ class UrlSink(Sink):
     out: Url
 
     def store(self, output: str, data: bytes) -> None:  # noqa: D102
-        try:
+        with writing(self.out / output):
             (self.out / output).write_bytes(data)
-        except OSError as error:
-            raise unwritable(self.out / output, error) from error
 
     def is_empty(self) -> bool:  # noqa: D102
-        try:
+        with reading(self.out):
             return not self.out.entries()
-        except OSError as error:
-            raise unreachable(self.out, error) from error
 
     def count(self) -> int:  # noqa: D102
         count, folders = 0, [self.out]
@@ -227,11 +202,3 @@ class UrlSink(Sink):
 
 def _is_output(name: str, *, top: bool) -> bool:
     return not name.startswith(".") and not (top and name in {NAME, RUN_NAME})
-
-
-def unwritable(place: Url, error: OSError) -> OutputError:
-    """Return the error of a store that refuses a write."""
-    what = "credentials" if isinstance(error, PermissionError) else "bucket's name, the credentials and the connection"
-    return OutputError(
-        f"{str(place)!r} can't be written: {reason(error)}; what is done stays; check the {what}, and run again"
-    )

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 
     from nirgen.translate.items import Row
 
-
 _FAILURES_SHOWN = 10
 # In the order of an image's way. `read` includes hashing; `model` is the calling thread's, the others are threads'.
 STAGES = ("read", "decode", "model", "encode", "write")
@@ -166,9 +165,9 @@ class Stopwatch:
     def profile(self) -> Profile:
         """Return the profile so far."""
         wall = max(time.perf_counter() - self._began, 1e-9)
-        shares = {name: min(1.0, seconds / wall / self.devices) for name, seconds in self._seconds.items()}
+        shares = {name: min(1.0, self._seconds[name] / wall / self.devices) for name in ("model", "input", "output")}
         queued = {queue: total / samples if samples else 0.0 for queue, (total, samples) in self._lengths.items()}
-        bottleneck = max(("model", "input", "output"), key=lambda name: shares[name])
+        bottleneck = max(shares, key=lambda name: shares[name])
         return Profile(
             seconds=round(wall, 3),
             images_per_second=round(self._images["write"] / wall, 2),

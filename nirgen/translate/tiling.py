@@ -1,8 +1,6 @@
-"""An image in overlapping tiles, for images that don't fit in memory as a whole.
+"""Translation of an image in overlapping tiles, blended into bands, and these into the image.
 
-The tiles of a row are blended into a band of the image's width, the bands into the image; memory holds one batch of
-tiles, one band and the output. Weights are raised cosines over the whole overlap: where two tiles agree, the result is
-exactly their value.
+Weights are raised cosines over the whole overlap: where two tiles agree, the result is exactly their value.
 """
 
 from __future__ import annotations
@@ -18,12 +16,9 @@ from nirgen import images
 from nirgen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from numpy.typing import NDArray
 
     from nirgen.translate.items import Translator
-
 
 # Measured on real frames, see docs/performance.md: the larger a tile, the nearer its values to the whole frame's.
 DEFAULT_TILE = 1024
@@ -58,17 +53,8 @@ def plan_tiles(height: int, width: int, tile: int, overlap: int, *, stride: int 
     """Cover an image with as few tiles as the overlap allows, evenly spread.
 
     All tiles have one size and begin at multiples of the stride, as the whole frame's features do. The last ones end
-    with the image's padding to the stride.
-
-    Args:
-        height: Rows of the image.
-        width: Columns of the image.
-        tile: Greatest height and width of a tile, a multiple of the stride.
-        overlap: Least overlap of neighbours, a multiple of the stride; less than the tile.
-        stride: Stride of the translator.
-
-    Raises:
-        ConfigError: Tile or overlap are no such multiples, or the tile is no larger than the overlap.
+    with the image's padding to the stride. `tile`, their greatest side, and `overlap`, the least of neighbours, are
+    multiples of the translator's stride.
 
     Example:
         >>> plan_tiles(720, 1280, 512, 128)
@@ -95,24 +81,14 @@ def _spread(length: int, tile: int, overlap: int, stride: int) -> tuple[tuple[in
     return tuple(position * room // (count - 1) * stride for position in range(count)), tile
 
 
-def translate_tiles(
-    translator: Translator,
-    rgb: NDArray[np.uint8],
-    *,
-    tile: int = DEFAULT_TILE,
-    overlap: int = DEFAULT_OVERLAP,
-    batch: int = 1,
-) -> Tiled:
-    """Translate an image, (H, W, 3) uint8 sRGB, tile by tile; see `plan_tiles`.
-
-    `batch` tiles at once go through the model, which changes no value.
-    """
+def translate_tiles(translator: Translator, rgb: NDArray[np.uint8], *, tile: int, overlap: int) -> Tiled:
+    """Translate an image, (H, W, 3) uint8 sRGB, tile by tile; see `plan_tiles`."""
     height, width = rgb.shape[:2]
     plan = plan_tiles(height, width, tile, overlap, stride=translator.stride)
     nir: NDArray[np.float32] | None = None
     end = 0
     for top in plan.tops:
-        band = _translate_band(translator, rgb, plan, top, batch)
+        band = _translate_band(translator, rgb[top : top + plan.height], plan)
         nir = np.empty((len(band), height, width), np.float32) if nir is None else nir
         _blend(nir, band, top, end)
         end = top + band.shape[1]
@@ -120,33 +96,22 @@ def translate_tiles(
     return Tiled(nir, len(plan), seam_meter(nir, rgb, plan))
 
 
-def _translate_band(
-    translator: Translator, rgb: NDArray[np.uint8], plan: TilePlan, top: int, batch: int
-) -> NDArray[np.float32]:
-    """(C, h, W): one row of tiles, blended; h ends with the image."""
+def _translate_band(translator: Translator, rgb: NDArray[np.uint8], plan: TilePlan) -> NDArray[np.float32]:
+    """(C, h, W): one row of tiles, blended, of (h, W, 3)."""
     band: NDArray[np.float32] | None = None
     end = 0
-    for left, nir in _translate_row(translator, rgb, plan, top, batch):
-        band = np.empty((*nir.shape[:2], rgb.shape[1]), np.float32) if band is None else band
+    for left in plan.lefts:
+        cut = rgb[:, left : left + plan.width]
+        height, width = cut.shape[:2]
+        padded = images.pad_to_stride(cut, translator.stride)[np.newaxis]
+        given = torch.from_numpy(np.ascontiguousarray(padded.transpose(0, 3, 1, 2)))
+        nir: NDArray[np.float32] = translator.translate(given, [(height, width)]).numpy()[0, :, :height, :width]
+        band = np.empty((len(nir), height, rgb.shape[1]), np.float32) if band is None else band
         # Transposed, so that one function blends rows and columns.
         _blend(band.swapaxes(1, 2), nir.swapaxes(1, 2), left, end)
-        end = left + nir.shape[2]
+        end = left + width
     assert band is not None
     return band
-
-
-def _translate_row(
-    translator: Translator, rgb: NDArray[np.uint8], plan: TilePlan, top: int, batch: int
-) -> Iterator[tuple[int, NDArray[np.float32]]]:
-    """The left edge and (C, h, w) intensities of each tile of a row, without padding."""
-    for first in range(0, len(plan.lefts), batch):
-        lefts = plan.lefts[first : first + batch]
-        cuts = [rgb[top : top + plan.height, left : left + plan.width] for left in lefts]
-        padded = np.stack([images.pad_to_stride(cut, translator.stride) for cut in cuts])
-        sizes = [(cut.shape[0], cut.shape[1]) for cut in cuts]
-        given = torch.from_numpy(np.ascontiguousarray(padded.transpose(0, 3, 1, 2)))
-        for left, (height, width), nir in zip(lefts, sizes, translator.translate(given, sizes).numpy(), strict=True):
-            yield left, nir[:, :height, :width]
 
 
 def _blend(whole: NDArray[np.float32], part: NDArray[np.float32], start: int, end: int) -> None:
@@ -173,12 +138,7 @@ def seam_meter(nir: NDArray[np.float32], rgb: NDArray[np.uint8], plan: TilePlan)
 
         seam = (E_lines(nir) + f) / (E_elsewhere(nir) + f) * (E_elsewhere(Y) + f) / (E_lines(Y) + f),  f = 1/4
 
-    It measures steps, not the drift of brightness over a wide overlap.
-
-    Args:
-        nir: (C, H, W) float32 in [0, 1].
-        rgb: (H, W, 3) uint8, its source.
-        plan: The tiles.
+    It measures steps, not the drift of brightness over a wide overlap. `nir` is (C, H, W) float32 in [0, 1], of `rgb`.
     """
     if len(plan) == 1:
         return 1.0

@@ -9,16 +9,16 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from nirgen.errors import NirgenError, one_line
+from nirgen.errors import NirgenError, OutputError, one_line
 from nirgen.files import retrying
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from collections.abc import Callable, Generator
 
 # Stores that write an object whole or not at all.
 PROTOCOLS = ("s3", "gs", "gcs", "az", "abfs")
@@ -61,7 +61,7 @@ class Url:
         return Url(self.text.rpartition("/")[0])
 
     def resolve(self) -> Url:
-        """Return itself: a URL is absolute."""
+        """Return the URL itself, which is absolute."""
         return self
 
     def entries(self) -> list[Entry]:
@@ -101,10 +101,8 @@ class Url:
 
     def unlink(self) -> None:
         """Remove the object if it exists."""
-        try:
+        with suppress(FileNotFoundError):
             self._ask(lambda store, path: store.rm_file(path))
-        except FileNotFoundError:
-            return
 
     def _list(self) -> tuple[list[dict[str, Any]], str]:
         try:
@@ -113,14 +111,6 @@ class Url:
             return [], ""
 
     def _ask(self, action: Callable[[Any, str], _Result]) -> _Result:
-        store, path = self._connect()
-        return retrying(
-            lambda: _with_os_errors(lambda: action(store, path)),
-            pauses_seconds=_PAUSES_SECONDS,
-            patience_seconds=_PATIENCE_SECONDS,
-        )
-
-    def _connect(self) -> tuple[Any, str]:
         protocol = self.text.partition("://")[0]
         if protocol not in PROTOCOLS:
             known = " ".join(f"{each}://" for each in PROTOCOLS)
@@ -139,28 +129,24 @@ class Url:
             ) from error
         if protocol == "s3":
             store.retries = 1
-        return store, path
+
+        def attempt() -> _Result:
+            with _os_errors():
+                return action(store, path)
+
+        return retrying(attempt, pauses_seconds=_PAUSES_SECONDS, patience_seconds=_PATIENCE_SECONDS)
 
 
 Place: TypeAlias = Path | Url
 
 
 def is_url(text: str) -> bool:
-    """Return True for a URL, False for a path.
-
-    Example:
-        >>> is_url("s3://bucket/frames"), is_url("frames/a:b")
-        (True, False)
-    """
+    """Return True for a URL, False for a path."""
     return "://" in text and text.partition("://")[0].isalnum()
 
 
 def to_place(named: str | Path | Url) -> Place:
-    """Return the path or URL of a name.
-
-    Raises:
-        NirgenError: It is a URL that was made a Path, and so lost a slash.
-    """
+    """Return the path or URL of a name; NirgenError for a URL that was made a Path, and so lost a slash."""
     if isinstance(named, Url):
         return named
     text = str(named)
@@ -172,31 +158,19 @@ def to_place(named: str | Path | Url) -> Place:
 
 
 def exists(place: Place) -> bool:
-    """Return True if the path or URL exists, a broken link included.
-
-    Raises:
-        NirgenError: The store did not answer, or refused.
-    """
+    """Return True if the path or URL exists, a broken link included; errors as `reading`."""
     if isinstance(place, Path):
         return os.path.lexists(place)
-    try:
+    with reading(place):
         return place.exists()
-    except OSError as error:
-        raise unreachable(place, error) from error
 
 
 def sha256_of(place: Place) -> str | None:
-    """Return the sha256 of a file or object; None if it does not exist, or is a file that can't be read.
-
-    Raises:
-        NirgenError: A store did not answer, or refused.
-    """
+    """Return the sha256 of a file or object; None if it does not exist, or is a file that can't be read."""
     try:
         return hashlib.sha256(place.read_bytes()).hexdigest()
-    except FileNotFoundError:
-        return None
     except OSError as error:
-        if isinstance(place, Url):
+        if isinstance(place, Url) and not isinstance(error, FileNotFoundError):
             raise unreachable(place, error) from error
         return None
 
@@ -216,15 +190,38 @@ def unreachable(place: Place, error: OSError) -> NirgenError:
     return NirgenError(f"{str(place)!r} can't be read: {reason(error)}; {remedy}, and run again")
 
 
+@contextmanager
+def reading(place: Place) -> Generator[None]:
+    """Raise NirgenError for a store that does not answer in the block, or refuses."""
+    try:
+        yield
+    except OSError as error:
+        raise unreachable(place, error) from error
+
+
+@contextmanager
+def writing(place: Url) -> Generator[None]:
+    """Raise OutputError for a store that refuses a write in the block."""
+    try:
+        yield
+    except OSError as error:
+        denied = isinstance(error, PermissionError)
+        what = "credentials" if denied else "bucket's name, the credentials and the connection"
+        raise OutputError(
+            f"{str(place)!r} can't be written: {reason(error)}; what is done stays; check the {what}, and run again"
+        ) from error
+
+
 def reason(error: OSError) -> str:
     """Return the text of an error as one line, without its number."""
     return " ".join(error.strerror.split()) if error.strerror else one_line(error)
 
 
-def _with_os_errors(action: Callable[[], _Result]) -> _Result:
-    """Run an action; raise the errors of a store's library as OSError, with EIO where another attempt may help."""
+@contextmanager
+def _os_errors() -> Generator[None]:
+    """Raise the errors of a store's library as OSError, with EIO where another attempt may help."""
     try:
-        return action()
+        yield
     except OSError as error:
         if error.errno is None and not isinstance(error, (FileNotFoundError, PermissionError)):
             raise OSError(errno.EIO, str(error)) from error

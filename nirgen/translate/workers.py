@@ -1,39 +1,62 @@
-"""Engine for several devices of one machine: a worker process for each.
+"""Engine for several devices of one machine: a worker process for each, which runs the local engine.
 
-This process hands sources out as workers ask, yields their rows, and alone writes the journal. A worker that dies loses
+The parent hands sources out as workers ask, yields their rows, and alone writes the journal. A worker that dies loses
 nothing: the sources that it had in flight are tried again, one at a time, which identifies one that kills its worker.
+The sources until the parent has no more are a round, at whose end a worker sends its times; an empty round is the end.
 """
 
 from __future__ import annotations
 
 import gc
 import math
+import os
+import queue
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
+import traceback
+import warnings
 from collections import Counter, deque
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nirgen.errors import NirgenError
-from nirgen.translate.items import Row
+from nirgen.translate.items import Item, Row
+from nirgen.translate.job import Description, Job, Loader, describe, load_as_described
 from nirgen.translate.options import processors
-from nirgen.translate.translators import Description, describe
-from nirgen.translate.worker import ASK, FAILED, ROW, STOP, TIMES, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 
-    from nirgen.translate.items import Item
-    from nirgen.translate.job import Job
     from nirgen.translate.stores import Sink
     from nirgen.translate.summary import Stopwatch
-    from nirgen.translate.translators import Loader
+
+# Messages of a worker, each followed by its values; the parent sends items, None at the end of a round, and STOP.
+ASK, ROW, TIMES, FAILED, STOP = "ask", "row", "times", "failed", "stop"
+_COMMAND = "import sys; sys.path[:0] = [{path!r}]; from nirgen.translate.workers import main; main({descriptor})"
+_PACKAGE_FOLDER = str(Path(__file__).parents[2])
+# Period of the check for a stop, and the time that workers have to finish batches in flight.
+_POLL_SECONDS, _FINISH_SECONDS = 0.1, 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """The first message to a worker."""
+
+    loader: Loader
+    device: str
+    threads: int  # of the model, on a CPU
+    job: Job  # its translator is the description to compare the loaded one with
+
+
+class WorkerError(RuntimeError):
+    """A bug in a worker; the text is the worker's traceback."""
 
 
 class Workers:
@@ -72,26 +95,12 @@ class Workers:
         run = job.run.model_copy(update={"workers": math.ceil(job.run.workers / count)})
         job = replace(job, run=run, translator=Description.of(job.translator, ",".join(self._devices)))
         threads = max(1, processors() // count)
-        crew = Crew(
-            [
-                Setup(self._loader, device, threads, replace(job, memory_share=1 / on_device[device]))
-                for device in self._devices
-            ]
-        )
+        jobs = [replace(job, memory_share=1 / on_device[device]) for device in self._devices]
+        crew = Crew([Setup(self._loader, *each) for each in zip(self._devices, [threads] * count, jobs, strict=True)])
         try:
             yield from crew.rows(items, job.sink, stopwatch, stopped)
         finally:
             crew.close()
-
-
-_COMMAND = "import sys; sys.path[:0] = [{path!r}]; from nirgen.translate.worker import main; main({descriptor})"
-_PACKAGE_FOLDER = str(Path(__file__).parents[2])
-# Period of the check for a stop, and the time that workers have to finish batches in flight.
-_POLL_SECONDS, _FINISH_SECONDS = 0.1, 60.0
-
-
-class WorkerError(RuntimeError):
-    """A bug in a worker; the text is the worker's traceback."""
 
 
 class Crew:
@@ -118,10 +127,15 @@ class Crew:
         self._items, self._exhausted = iter(items), False
         if not self._stopping:
             self._start_missing()
-        while not self._idle():
+        while self._is_busy():
             if not self._stopping and stopped():
                 self.stop()
-            yield from self._turn(sink, stopwatch)
+            for worker in self._workers:
+                if worker.asks:
+                    self._answer(worker)
+            by_connection = {worker.connection: worker for worker in self._workers}
+            for connection in wait(list(by_connection), timeout=_POLL_SECONDS):
+                yield from self._listen(by_connection[connection], sink, stopwatch)  # type: ignore[index]
         if self._error is not None:
             raise self._error
 
@@ -142,8 +156,9 @@ class Crew:
             for worker in busy:
                 if worker.asks:
                     worker.give(None)
-            for connection in wait([each.connection for each in busy], timeout=_POLL_SECONDS):
-                worker = next(each for each in busy if each.connection is connection)
+            by_connection = {worker.connection: worker for worker in busy}
+            for connection in wait(list(by_connection), timeout=_POLL_SECONDS):
+                worker = by_connection[connection]  # type: ignore[index]
                 try:
                     worker.asks = worker.connection.recv()[0] == ASK
                 except (EOFError, OSError):
@@ -152,18 +167,9 @@ class Crew:
         for worker in self._workers:
             worker.end()
 
-    def _idle(self) -> bool:
-        left = not self._stopping and (self._retry or not self._exhausted)
-        return not left and all(not worker.in_round for worker in self._workers)
-
-    def _turn(self, sink: Sink, stopwatch: Stopwatch) -> Iterator[Row]:
-        """Answer the workers that ask, and take the messages that have come."""
-        for worker in self._workers:
-            if worker.asks:
-                self._answer(worker)
-        by_connection = {worker.connection: worker for worker in self._workers}
-        for connection in wait(list(by_connection), timeout=_POLL_SECONDS):
-            yield from self._listen(by_connection[connection], sink, stopwatch)  # type: ignore[index]
+    def _is_busy(self) -> bool:
+        left = self._retry or not self._exhausted
+        return bool(left and not self._stopping) or any(worker.in_round for worker in self._workers)
 
     def _answer(self, worker: _Worker) -> None:
         """Give a worker a source, or end its round; between rounds, let it wait if there is none."""
@@ -171,29 +177,25 @@ class Crew:
             if self._retry and not worker.in_round:
                 worker.give(self._retry.popleft(), careful=True)
                 return
-            if (item := self._next()) is not None:
+            item = None if self._exhausted else next(self._items, None)
+            self._exhausted = item is None
+            if item is not None:
                 worker.give(item)
                 return
         if worker.in_round:
             worker.give(None)
 
-    def _next(self) -> Item | None:
-        item = None if self._exhausted else next(self._items, None)
-        self._exhausted = item is None
-        return item
-
     def _listen(self, worker: _Worker, sink: Sink, stopwatch: Stopwatch) -> Iterator[Row]:
         """Take one message."""
         try:
-            message = worker.connection.recv()
+            word, *values = worker.connection.recv()
         except (EOFError, OSError):
             yield from self._handle_exit(worker)
             return
-        word = message[0]
         if word == ASK:
             worker.asks = worker.proven = True
         elif word == ROW:
-            _, row, images, size = message
+            row, images, size = values
             del worker.in_flight[row.source]
             sink.images += images - worker.stored[0]
             sink.stored_bytes += size - worker.stored[1]
@@ -201,9 +203,9 @@ class Crew:
             yield row
         elif word == TIMES:
             worker.in_round = False
-            stopwatch.merge(message[1])
+            stopwatch.merge(values[0])
         elif word == FAILED:
-            _, error, text = message
+            error, text = values
             self._error = self._error or error or WorkerError(f"in the worker on {worker.setup.device}:\n{text}")
             self.stop()
 
@@ -221,8 +223,13 @@ class Crew:
             self.stop()
             return
         if worker.careful:
-            for item in worker.in_flight.values():
-                yield _crash_row(item, worker.setup, how)
+            job = worker.setup.job
+            for source in worker.in_flight:
+                error = (
+                    f"{source!r}: two workers ended with it; the second had nothing else to do and {how}; "
+                    "perhaps memory does not suffice: use a smaller --size, or fewer devices"
+                )
+                yield Row(source, job.translator.id, job.options.id, "failed", error=error)
         else:
             self._retry.extend(worker.in_flight.values())
         self._missing.append(worker.setup)
@@ -231,44 +238,36 @@ class Crew:
 
     def _start_missing(self) -> None:
         while self._missing:
-            self._workers.append(_Worker.start(self._missing.pop(0)))
+            self._workers.append(_Worker(self._missing.pop(0)))
 
 
-@dataclass(eq=False)
 class _Worker:
-    """A worker, as its parent sees it."""
+    """A worker, as its parent sees it, in a session of its own: Ctrl-C reaches the parent alone."""
 
-    setup: Setup
-    process: subprocess.Popen[bytes]
-    connection: Connection  # this end of the pipe
-    in_flight: dict[str, Item] = field(default_factory=dict)  # by source
-    asks: bool = False  # it waits for a source
-    in_round: bool = False  # it got a source, and has not ended the round yet
-    careful: bool = False  # the round is of one source that may have killed a worker
-    proven: bool = False  # it has loaded the model
-    stored: tuple[int, int] = (0, 0)  # images and bytes
-
-    @classmethod
-    def start(cls, setup: Setup) -> _Worker:
-        """Start a process, in a session of its own: Ctrl-C reaches the parent alone."""
+    def __init__(self, setup: Setup) -> None:
+        self.setup = setup
+        self.in_flight: dict[str, Item] = {}  # by source
+        self.asks = False  # it waits for a source
+        self.in_round = False  # it got a source, and has not ended the round yet
+        self.careful = False  # the round is of one source that may have killed a worker
+        self.proven = False  # it has loaded the model
+        self.stored = 0, 0  # images and bytes
         ours, theirs = socket.socketpair()
         with theirs:
             command = _COMMAND.format(path=_PACKAGE_FOLDER, descriptor=theirs.fileno())
             try:
-                process = subprocess.Popen(  # noqa: S603 - our own program, and no shell
-                    [sys.executable, "-P", "-c", command],
-                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, pass_fds=[theirs.fileno()],
-                    start_new_session=True,
+                self.process = subprocess.Popen(  # noqa: S603 - our own program, and no shell
+                    [sys.executable, "-P", "-c", command], start_new_session=True, pass_fds=[theirs.fileno()],
+                    stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
                 )  # fmt: skip
             except OSError as error:
                 ours.close()
                 raise NirgenError(
                     f"no worker for {setup.device} can be started: {error.strerror}; name fewer devices"
                 ) from error
-        worker = cls(setup, process, Connection(ours.detach()))
-        worker.send(sys.path)
-        worker.send(setup)
-        return worker
+        self.connection: Connection = Connection(ours.detach())
+        self.send(sys.path)
+        self.send(setup)
 
     def send(self, message: object) -> None:
         """Send a message; the death of a worker is noticed on receiving."""
@@ -292,19 +291,79 @@ class _Worker:
         return self.process.wait()
 
 
-def _crash_row(item: Item, setup: Setup, how: str) -> Row:
-    """The row of a source that ended two workers."""
-    error = (
-        f"{item.source!r}: two workers ended with it; the second had nothing else to do and {how}; "
-        "perhaps memory does not suffice: use a smaller --size, or fewer devices"
-    )
-    return Row(item.source, setup.job.translator.id, setup.job.options.id, "failed", error=error)
-
-
 def _ended(code: int) -> str:
-    """Say how a process ended, for an error."""
     if code >= 0:
         return f"ended with code {code}"
     with suppress(ValueError):
         return f"was killed by {signal.Signals(-code).name}"
     return f"was killed by signal {-code}"
+
+
+def main(descriptor: int) -> None:
+    """Work in this process for the one at the other end of a pipe, a file descriptor, until it has no more sources."""
+    for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to stop
+        signal.signal(number, signal.SIG_IGN)
+    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # about metadata
+    connection = Connection(descriptor)
+    try:
+        sys.path[:] = connection.recv()
+        try:
+            _work(connection)
+        except (EOFError, ConnectionError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the parent raises it: a NirgenError as it is, others as text
+            connection.send((FAILED, error if isinstance(error, NirgenError) else None, traceback.format_exc()))
+    except (EOFError, ConnectionError):  # the parent has ended
+        os._exit(1)
+
+
+def _work(connection: Connection) -> None:
+    import torch
+
+    from nirgen.devices import keep_freed_memory
+    from nirgen.translate.engine import translate_items
+    from nirgen.translate.summary import Stopwatch
+
+    setup: Setup = connection.recv()
+    inbox = _Inbox(connection)
+    keep_freed_memory()
+    torch.set_num_threads(setup.threads)
+    job, sink = setup.job, setup.job.sink
+    assert isinstance(job.translator, Description)
+    job = replace(job, translator=load_as_described(setup.loader, setup.device, job.translator))
+    while (first := inbox.ask()) is not None:
+        stopwatch = Stopwatch()
+        for row in translate_items(inbox.round(first), job, stopwatch, inbox.stopped.is_set):
+            connection.send((ROW, row, sink.images, sink.stored_bytes))
+        connection.send((TIMES, stopwatch.totals()))
+
+
+class _Inbox:
+    """The messages of the parent, read by a thread. Once the parent has ended, this process ends at once."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
+        self.stopped = threading.Event()  # no other batch is to be begun
+        threading.Thread(target=self._listen, daemon=True, name="inbox").start()
+
+    def ask(self) -> Item | None:
+        """Return the next source; None at the end of a round."""
+        self._connection.send((ASK,))
+        return self._items.get()
+
+    def round(self, first: Item) -> Iterator[Item]:
+        """Yield the sources of a round, as they are needed."""
+        yield first
+        yield from iter(self.ask, None)
+
+    def _listen(self) -> None:
+        while True:
+            try:
+                message = self._connection.recv()
+            except (EOFError, OSError):
+                os._exit(1)
+            if message == STOP:
+                self.stopped.set()
+            else:
+                self._items.put(message)

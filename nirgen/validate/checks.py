@@ -20,7 +20,7 @@ GROUPS: Mapping[str, str] = {
     "boxes": "boxes, areas and segmentations",
     "files": "names and image files",
     "splits": "images, copies and sequences across splits",
-    "lineage": "what trained the generator against what judges the detector",
+    "lineage": "training data of the generators against validation and test",
     "train-ready": "loading with pycocotools, torchvision and transformers",
 }
 """Titles of the groups of checks, in the order in which they run."""
@@ -40,13 +40,13 @@ class Check:
 # fmt: off
 CHECKS: Mapping[str, Check] = {
     "lax-json": Check(
-        "structure", "error", "files with NaN, Infinity or a byte order mark, which are not JSON",
-        "only Python's reader takes them", "mend or remove the values; in boxes they are counted below"),
+        "structure", "error", "files with NaN, Infinity or a byte order mark (not valid JSON)",
+        "only Python's reader takes them", "fix or remove the values; in boxes they are counted below"),
     "missing-key": Check(
         "structure", "error", "entries without a key that readers need",
         "pycocotools raises KeyError without area and iscrowd, mmdet without width and height", CONVERT),
     "bad-id": Check(
-        "structure", "error", "ids that are no whole numbers from 0 to 2^53",
+        "structure", "error", "ids that are not integers from 0 to 2^53",
         "tensors hold integers: text and fractions stop the loaders or lose the reference",
         f"number from 1; {CONVERT}"),
     "zero-id": Check(
@@ -57,7 +57,7 @@ CHECKS: Mapping[str, Check] = {
         "CVAT refuses such images; class 0 is the background of torchvision's detectors", f"number from 1; {CONVERT}"),
     "duplicate-id": Check(
         "structure", "error", "entries whose id another entry has",
-        "readers keep the last of them", f"number anew; {CONVERT}"),
+        "readers keep the last of them", f"renumber; {CONVERT}"),
     "wide-ids": Check(
         "structure", "note", "lists whose ids go beyond 2^31, or leave over 1000 numbers free for each used one",
         "some tools allocate by the largest id, or keep ids in 32 bits",
@@ -72,7 +72,7 @@ CHECKS: Mapping[str, Check] = {
         "structure", "error", "image entries that name a file which another entry names",
         "each holds a part of the boxes, so the others count as background", "merge the entries"),
     "bad-size": Check(
-        "structure", "error", "images whose width or height is no whole number above 0",
+        "structure", "error", "images whose width or height is not a positive integer",
         "boxes can't be scaled or clipped", "write the upright size of the file"),
     "bad-box": Check(
         "structure", "error", "boxes that are not four finite numbers",
@@ -81,7 +81,7 @@ CHECKS: Mapping[str, Check] = {
         "structure", "error", "annotations whose iscrowd is neither 0 nor 1",
         "readers don't agree on what it means", "write 0, or 1 for a region to ignore"),
     "bad-area": Check(
-        "structure", "error", "areas that are no number above 0",
+        "structure", "error", "areas that are not positive numbers",
         "mmdet drops the box, COCOeval judges it in no size range", "write width * height, or the area of the mask"),
     "bad-category": Check(
         "structure", "error", "categories without a name, or with another category's",
@@ -96,7 +96,7 @@ CHECKS: Mapping[str, Check] = {
         "the ready configurations and the labels disagree on what a class is", REBUILD),
     "categories-differ": Check(
         "structure", "error", "files whose categories differ from the first file's",
-        "a detector is judged by other classes than it was trained on",
+        "the detector is evaluated on other classes than it was trained on",
         "convert them with one policy of 'nirgen labels'"),
     "policy-classes": Check(
         "structure", "error", "categories that the dataset's policy does not have, or has elsewhere in its order",
@@ -109,8 +109,8 @@ CHECKS: Mapping[str, Check] = {
         "their AP is undefined (-1), and a detector can't learn them", "add images that show them, if they matter"),
     "empty-images": Check(
         "structure", "note", "images without boxes, which train as background",
-        "where nobody has labelled them, they teach that objects are background",
-        "make sure that someone has looked and found nothing"),
+        "if they are unlabelled, they teach that objects are background",
+        "check that they show no objects"),
     "degenerate-box": Check(
         "boxes", "error", "boxes of no or negative width or height",
         "torchvision's detectors stop, other losses become NaN", "remove them; 'nirgen labels' does and counts them"),
@@ -120,7 +120,7 @@ CHECKS: Mapping[str, Check] = {
     "outside-box": Check(
         "boxes", "error", "boxes that lie outside of their image",
         "mmdet drops them, augmentations stop, losses become NaN",
-        "remove them; look whether boxes and images have the same scale"),
+        "remove them; check that boxes and images have the same scale"),
     "overhanging-box": Check(
         "boxes", "error", "boxes that reach over 1 px beyond their image",
         "albumentations stops, and a detector learns objects where no pixels are", "clip them; 'nirgen labels' does"),
@@ -156,7 +156,7 @@ CHECKS: Mapping[str, Check] = {
     "size-differs": Check(
         "files", "error", "images that are not as large as their entry says",
         "boxes lie elsewhere once a loader scales by the entry",
-        "write the upright size of the file; look whether the boxes fit it"),
+        "write the upright size of the file; check that the boxes fit it"),
     "turned-image": Check(
         "files", "error", "images that their EXIF data turns or mirrors",
         "torchvision and transformers ignore it, OpenCV doesn't: half of the loaders misplace the boxes",
@@ -167,10 +167,10 @@ CHECKS: Mapping[str, Check] = {
         "store 8 bits: in a nirgen dataset, build it with --codec png"),
     "changed-image": Check(
         "files", "error", "images that are not the ones that the dataset was built with",
-        "nobody knows what they show or whether the boxes fit", REBUILD),
+        "their content and their boxes may not match", REBUILD),
     "changed-file": Check(
         "files", "error", "other files of the dataset that are gone, or are not as they were built",
-        "labels and provenance are no longer what the dataset says of itself",
+        "labels and provenance differ from the dataset's record",
         f"{REBUILD}; change labels with 'nirgen browse'"),
     "edited-file": Check(
         "files", "note", "configurations and cards that are not as they were built",
@@ -186,13 +186,13 @@ CHECKS: Mapping[str, Check] = {
         "a detector can tell real from generated by the channels alone", "build with --channels 1 or --channels 3"),
     "split-file": Check(
         "splits", "error", "image files that are in two splits",
-        "the detector is judged on what it was trained on", "remove them from one split"),
+        "the detector is evaluated on training data", "remove them from one split"),
     "split-copy": Check(
         "splits", "error", "images with the bytes of one in another split",
-        "the detector is judged on what it was trained on", "remove them from one split"),
+        "the detector is evaluated on training data", "remove them from one split"),
     "split-near-copy": Check(
         "splits", "error", "images that look like one of another split",
-        "the detector is judged on what it was trained on, slightly altered",
+        "the detector is evaluated on slightly altered training data",
         "remove them from one split, or build with --allow-leak to accept them"),
     "split-sequence": Check(
         "splits", "error", "sequences with frames in training and in validation or test",
@@ -200,26 +200,26 @@ CHECKS: Mapping[str, Check] = {
         "split by sequence, or build with --allow-leak to accept them"),
     "generated-judge": Check(
         "splits", "error", "generated images in validation or test",
-        "the detector is judged on what the generator makes, not on what a camera sees",
+        "the detector is evaluated on generated images, not on camera images",
         "keep generated images in training"),
     "leak": Check(
         "lineage", "error",
         "images in validation or test that trained the generator, or whose RGB source is in training",
-        "generated training images carry what the detector is judged on",
+        "generated training images contain evaluation data",
         "move them to training, or build with --allow-leak to accept them"),
     "agreed-leak": Check(
         "lineage", "warning", "leaks that the dataset was built with, by --allow-leak",
-        "results are too good", "say so wherever results are shown, or build without --allow-leak"),
+        "results are too good", "state it with the results, or build without --allow-leak"),
     "loader-fails": Check(
         "train-ready", "error", "images that a loader can't load, or files that it can't read",
-        "training stops there", "mend the errors above; each example names the loader"),
+        "training stops there", "fix the errors above; each example names the loader"),
     "loader-differs": Check(
         "train-ready", "error", "counts of images, or of the boxes of a class, that a loader doesn't give as expected",
         "the detector trains on other images or boxes than the annotations hold",
-        "mend the errors above; the table shows which loader loses what"),
+        "fix the errors above; the table shows which loader loses what"),
     "loader-missing": Check(
         "train-ready", "error", "loaders that are not installed",
-        "what they would load is not proved", "pip install 'nirgen[detect]'"),
+        "loading with them is untested", "pip install 'nirgen[detect]'"),
 }
 # fmt: on
 """By the name that findings bear, in the order of `GROUPS`."""

@@ -110,7 +110,7 @@ def compare(make_split: Callable[..., Split]) -> Callable[..., Comparison]:
         truth = make_split(*[[("car", (100, 100, 100, 50))]] * images)
         judged = [
             Judged(
-                Run(arm, seed if arm.trained else None),
+                Run(arm, seed if arm.images else None),
                 f"{seed}" * 64,
                 tuple(Result(image, 3, (100, 100, 100, 50), 0.5) for image in sorted(on)),
             )

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from nirgen.detect.arms import Arm, make_arms, parse_ratios, parse_seeds, runs_of
+from nirgen.detect.arms import Arm, ComparisonPlan, make_arms, parse_ratios, parse_seeds
+from nirgen.detect.config import CompareConfig
 from nirgen.errors import ConfigError, NirgenError
 
 if TYPE_CHECKING:
@@ -122,9 +123,10 @@ def test_a_seed_that_is_no_number_is_refused(text: str) -> None:
         parse_seeds(text)
 
 
-def test_an_arm_is_trained_once_a_seed_and_the_pretrained_not_at_all() -> None:
+def test_an_arm_is_trained_once_a_seed_and_the_pretrained_not_at_all(split: Callable[[int, int], Split]) -> None:
     arms = (Arm("pretrained", "as pretrained"), Arm("real", "+ real", ("a", "b"), 2))
-    names = [run.name for run in runs_of(arms, (0, 7))]
+    plan = ComparisonPlan(CompareConfig(seeds=(0, 7)), split(2, 0), split(2, 0), arms)
+    names = [run.name for run in plan.runs]
     assert names == ["runs/pretrained", "runs/real/seed0", "runs/real/seed7"]
 
 

@@ -28,7 +28,7 @@ def test_the_number_of_an_arm_is_the_mean_over_its_seeds(compare: Callable[..., 
     assert found.arms[1].numbers["ap/person"].value is None
     assert found.arms[1].spread["ap"] == pytest.approx(10 / 101 / np.sqrt(2))
     assert found.arms[0].spread["ap"] is None
-    assert [run.seed for run in found.arms[2].runs] == [0, 1]
+    assert [each.run.seed for each in found.arms[2].runs] == [0, 1]
 
 
 def test_a_difference_that_images_and_seeds_agree_on_is_a_gain(compare: Callable[..., Comparison]) -> None:

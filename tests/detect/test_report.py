@@ -87,7 +87,7 @@ def compared(make_split: Callable[..., Split]) -> Comparison:
     """Ten images with a car each, of which the runs find some."""
     judged = [
         Judged(
-            Run(arm, seed if arm.trained else None),
+            Run(arm, seed if arm.images else None),
             "a" * 64,
             tuple(Result(image, 3, (100, 100, 100, 50), 0.5) for image in range(1, found + 1)),
         )

@@ -164,7 +164,7 @@ def test_the_same_features_give_the_same_kid_and_leave_the_callers_randomness(mo
 @pytest.mark.usefixtures("_empty_cache")
 def test_without_weights_every_measure_says_which_file_to_put_where() -> None:
     networks = Networks(None)
-    assert (networks.per_image, networks.sees_features) == ((), False)
+    assert (networks.per_image, networks.files) == ((), {})
     assert {name: note.split(" (")[0] for name, note in networks.notes.items()} == {
         "lpips": "weights not found: put alexnet-owt-7be5be79.pth",
         "dists": "weights not found: put vgg16-397923af.pth",

@@ -1,4 +1,4 @@
-"""What runs of `nirgen translate` need: the command as a process that can be disturbed, and an S3 server."""
+"""Fixtures of translation: the command as a process that can be disturbed, and an S3 server."""
 
 from __future__ import annotations
 

@@ -10,9 +10,9 @@ import pytest
 from nirgen.errors import ConfigError, ModelError
 from nirgen.models.catalog import embedded_models
 from nirgen.translate.engines import LocalEngine, choose_engine
+from nirgen.translate.job import ModelLoader
 from nirgen.translate.options import RunOptions
 from nirgen.translate.run import Request, execute, look_ahead, translate_folder
-from nirgen.translate.translators import ModelLoader
 from nirgen.translate.workers import Workers
 
 SCRIPT = """

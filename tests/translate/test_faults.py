@@ -1,4 +1,4 @@
-"""What may go wrong while a run goes on: real processes, real signals, a real small disk."""
+"""Failures during a run: real processes, real signals, a real small disk."""
 
 from __future__ import annotations
 

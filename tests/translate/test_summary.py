@@ -1,4 +1,4 @@
-"""Where the time of a run went."""
+"""Profile of the time of a run."""
 
 from __future__ import annotations
 

@@ -16,16 +16,14 @@ import torch
 from nirgen.devices import list_devices
 from nirgen.errors import ConfigError, ModelError, NirgenError
 from nirgen.translate.items import Item
-from nirgen.translate.job import Job
+from nirgen.translate.job import Job, ModelLoader, describe
 from nirgen.translate.journal import read_journal
 from nirgen.translate.manifest import read_manifest
 from nirgen.translate.options import RunOptions, TranslateOptions, processors
 from nirgen.translate.run import translate_folder
 from nirgen.translate.stores import FolderSink, FolderSource
 from nirgen.translate.summary import Stopwatch
-from nirgen.translate.translators import ModelLoader, describe
-from nirgen.translate.worker import Setup
-from nirgen.translate.workers import Crew, WorkerError, Workers
+from nirgen.translate.workers import Crew, Setup, WorkerError, Workers
 
 # A model that a worker can import: it takes the red channel for NIR. A source whose first pixel is `poison` kills its
 # worker; while there is a file `hold` in the working folder, every source waits, and `waiting` says so.
