@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.options import flag, option
+from nirgen.cli.options import flag, option, refuse
 from nirgen.cli.output import announce, progress
 from nirgen.cli.plans import print_plan
 
@@ -137,10 +137,8 @@ def _check_usage(ctx: typer.Context, *, out: Path | None, stop: bool, asks: bool
             raise typer.BadParameter(
                 f"--apply takes everything else from its plan; leave out --{strange[0].replace('_', '-')}"
             )
-    if out is None and not stop:
-        raise typer.BadParameter("name the dataset to write with --out")
-    if asks and as_json:
-        raise typer.BadParameter("--json asks nothing: say --yes to build, --dry-run to see the plan")
+    refuse(out is None and not stop, "name the dataset to write with --out")
+    refuse(asks and as_json, "--json asks nothing: say --yes to build, --dry-run to see the plan")
     if asks and not sys.stdin.isatty():
         raise typer.BadParameter(
             "there is no terminal to ask on: say --yes to build, --dry-run to see the plan, --plan FILE to write it, "

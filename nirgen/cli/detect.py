@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.options import argument, flag, option
+from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, bars, progress, show, step_text, stoppable
 
 if TYPE_CHECKING:
@@ -148,14 +148,12 @@ def evaluate(
 
 
 def _check_evaluation(paths: list[Path], detections: Path | None, *, device: str | None, size: int | None) -> None:
-    if len(paths) > 2:
-        raise typer.BadParameter("give MODEL and DATASET, or DATASET with --detections")
-    if detections is None and len(paths) < 2:
-        raise typer.BadParameter("give MODEL and DATASET, or --detections FILE with DATASET")
-    if detections is not None and len(paths) > 1:
-        raise typer.BadParameter("--detections stands in MODEL's place: leave out MODEL")
-    if detections is not None and (device, size) != (None, None):
-        raise typer.BadParameter("--device and --size are of a MODEL; --detections were found already")
+    refuse(len(paths) > 2, "give MODEL and DATASET, or DATASET with --detections")
+    if detections is None:
+        refuse(len(paths) < 2, "give MODEL and DATASET, or --detections FILE with DATASET")
+    else:
+        refuse(len(paths) > 1, "--detections stands in MODEL's place: leave out MODEL")
+        refuse((device, size) != (None, None), "--device and --size are of a MODEL; --detections were found already")
 
 
 def _print_evaluation(found: Evaluation) -> None:

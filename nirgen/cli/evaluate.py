@@ -11,7 +11,7 @@ from typing import Literal
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.options import argument, option
+from nirgen.cli.options import argument, option, refuse
 from nirgen.cli.output import announce, progress
 
 _SETTINGS = "evaluate.summary:Settings"
@@ -93,22 +93,18 @@ def _check_usage(
 ) -> None:
     from nirgen.evaluate.measures import TABLES
 
-    if pairs is not None and (folders or rgb is not None):
-        raise typer.BadParameter("--pairs has real images and photos already: leave out folders and --rgb")
-    if pairs is not None and not models:
-        raise typer.BadParameter("--pairs needs --model, such as --model compact")
-    if pairs is None and len(folders) + len(models) < 2:
-        raise typer.BadParameter("give PRED and GT, or --model and --pairs")
-    if pairs is None and not folders:
-        raise typer.BadParameter("--model needs --pairs, or GT with --rgb")
-    if pairs is None and models and rgb is None:
-        raise typer.BadParameter("--model needs the photos of GT: name their folder with --rgb")
+    if pairs is not None:
+        refuse(folders or rgb is not None, "--pairs has real images and photos already: leave out folders and --rgb")
+        refuse(not models, "--pairs needs --model, such as --model compact")
+    else:
+        refuse(len(folders) + len(models) < 2, "give PRED and GT, or --model and --pairs")
+        refuse(not folders, "--model needs --pairs, or GT with --rgb")
+        refuse(models and rgb is None, "--model needs the photos of GT: name their folder with --rgb")
     methods = len(folders[:-1]) + len(models)
-    if names and len(names) != methods:
-        raise typer.BadParameter(f"{len(names)} --name for {methods} methods; give one for each, PREDs first")
+    wrong = names and len(names) != methods
+    refuse(wrong, f"{len(names)} --name for {methods} methods; give one for each, PREDs first")
     for table in published:
-        if table not in TABLES:
-            raise typer.BadParameter(f"--published is one of {', '.join(TABLES)}, not {table!r}")
+        refuse(table not in TABLES, f"--published is one of {', '.join(TABLES)}, not {table!r}")
 
 
 def _parse_size(text: str) -> int | None:
@@ -116,6 +112,6 @@ def _parse_size(text: str) -> int | None:
 
     if text == "native":
         return None
-    if not text.isdecimal() or int(text) < SMALLEST_SIDE:
-        raise typer.BadParameter(f"--size is 'native', or a number of pixels from {SMALLEST_SIDE}, not {text!r}")
+    wrong = not text.isdecimal() or int(text) < SMALLEST_SIDE
+    refuse(wrong, f"--size is 'native', or a number of pixels from {SMALLEST_SIDE}, not {text!r}")
     return int(text)

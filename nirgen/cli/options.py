@@ -87,6 +87,12 @@ def parse_all_named(texts: Sequence[str] | None, flag: str) -> dict[str, Path]:
     return found
 
 
+def refuse(wrong: object, message: str) -> None:
+    """Raise a usage error, exit code 2, if something is `wrong`."""
+    if wrong:
+        raise typer.BadParameter(message)
+
+
 def given(**options: Any) -> dict[str, Any]:
     """Return the options that the user gave; the configuration has the defaults of the others."""
     return {name: value for name, value in options.items() if value is not None}

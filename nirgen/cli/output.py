@@ -78,9 +78,9 @@ def stoppable(
 
 
 @contextmanager
-def progress(kept: str, *, final: str = "", hidden: bool = False) -> Generator[Report]:
+def progress(kept: str) -> Generator[Report]:
     """Report work that a signal stops at once; see `stoppable` and `bars`."""
-    with stoppable(kept), bars(final=final, hidden=hidden) as report:
+    with stoppable(kept), bars() as report:
         yield report
 
 
@@ -95,7 +95,7 @@ def bars(*, final: str = "", hidden: bool = False) -> Generator[Report]:
     # Pillow warns of odd metadata; nirgen reports what matters of an image itself.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     if hidden or not sys.stderr.isatty() or "RANK" in os.environ:
-        yield _no_report if hidden else _lines(final)
+        yield (lambda stage, done, total, text="", /: None) if hidden else _lines(final)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -112,10 +112,6 @@ def bars(*, final: str = "", hidden: bool = False) -> Generator[Report]:
             shown.update(tasks[stage], completed=done, total=total, text=text or (f"{rate:.2f}/s" if rate else ""))
 
         yield report
-
-
-def _no_report(stage: str, done: int, total: int | None, text: str = "", /) -> None:
-    pass
 
 
 def _lines(final: str) -> Report:

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from nirgen.cli import options
-from nirgen.cli.options import argument, option
+from nirgen.cli.options import argument, option, refuse
 from nirgen.cli.output import announce, progress
 from nirgen.errors import OutputError
 
@@ -73,10 +73,8 @@ def list_pairs(
     from nirgen.pairs.layouts import LAYOUTS, recognise
     from nirgen.pairs.matching import Rules
 
-    if (rgb is None) != (nir is None):
-        raise typer.BadParameter("--rgb and --nir go together")
-    if rgb is None and root is None:
-        raise typer.BadParameter("name ROOT, or two folders with --rgb and --nir")
+    refuse((rgb is None) != (nir is None), "--rgb and --nir go together")
+    refuse(rgb is None and root is None, "name ROOT, or two folders with --rgb and --nir")
     folders = (rgb, nir) if rgb is not None and nir is not None else None
     if folders is None and root is not None and layout == "auto" and root.exists():
         layout = recognise(root)
@@ -121,8 +119,7 @@ def check(
     from nirgen.pairs.check import TOLERANCE
     from nirgen.pairs.report import write_report, write_sheet
 
-    if clean_list is not None and drop_worse_than is None:
-        raise typer.BadParameter("--clean-list goes with --drop-worse-than")
+    refuse(clean_list is not None and drop_worse_than is None, "--clean-list goes with --drop-worse-than")
     out = out or listing.with_suffix(".check.parquet")
     clean_list = clean_list or listing.with_suffix(".clean.csv")
     for target in (out, clean_list, sheet):

@@ -1,4 +1,4 @@
-"""`nirgen translate`: RGB images to NIR images."""
+"""`nirgen translate`: translate RGB images to NIR images, and `nirgen manifest`: merge the shards."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, bars, show, stoppable
+from nirgen.cli.output import announce, bars, progress, show, stoppable
 from nirgen.errors import ImageError, OutputError
 from nirgen.files import write_whole
 
@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from nirgen.translate.summary import Profile, Summary
     from nirgen.translate.url import Place
 
+
+manifest_app = options.Group(help="Merge translation folders.")
 
 _PIXELS = "translate.options:TranslateOptions"
 _PREVIEW_ROWS = 4
@@ -250,3 +252,34 @@ def _print_plan(request: Request, *, as_json: bool) -> None:
 
 def _one_line(name: str) -> str:
     return name if name.isprintable() else repr(name)
+
+
+@manifest_app.callback()
+def _manifest() -> None:
+    """Merge translation folders."""
+
+
+@manifest_app.command("merge")
+def merge(
+    parts: list[Path] = argument("OUT...", "Output folders of all shards."),
+    out: Path = option("Folder to write; new.", "-o --out DIR", default=...),
+    source: Path | None = option("Input folder of the shards, to name missing images.", "SRC"),
+    as_json: bool = options.AS_JSON,
+) -> None:
+    """Merge the shards of a translation.
+
+    Reads the output folders of 'nirgen translate --shard' and writes one folder, as a single run would have written
+    it. All shards must share model, options and input list, and cover it exactly once. Images are hard links where
+    possible, else copies.
+    """
+    announce("reading manifests", quiet=as_json)
+    from nirgen.translate.merge import merge_shards
+
+    with progress("the same command goes on") as report:
+        merged = merge_shards(parts, out, source=source, progress=lambda done: report("merge", done, None))
+    if as_json:
+        typer.echo(json.dumps({**asdict(merged), "exit_code": merged.exit_code}))
+    else:
+        failed = f", {merged.failed} of them failed" if merged.failed else ""
+        typer.echo(f"{merged.shards} shards cover {merged.sources} sources once{failed}; images and manifest: {out}")
+    raise typer.Exit(merged.exit_code)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.options import argument, flag, option
+from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, progress, show
 
 if TYPE_CHECKING:
@@ -56,12 +56,9 @@ def validate(
 
 def _check_usage(paths: Sequence[Path], images: Sequence[Path], models: Sequence[str]) -> None:
     folders = [path for path in paths if path.is_dir()]
-    if folders and len(paths) > 1:
-        raise typer.BadParameter("name one dataset, or COCO files, not both")
-    if folders and images:
-        raise typer.BadParameter("--images goes with COCO files; a dataset has its images")
-    if models and not folders:
-        raise typer.BadParameter("--model goes with a dataset of 'nirgen build-dataset'")
+    refuse(folders and len(paths) > 1, "name one dataset, or COCO files, not both")
+    refuse(folders and images, "--images goes with COCO files; a dataset has its images")
+    refuse(models and not folders, "--model goes with a dataset of 'nirgen build-dataset'")
 
 
 def _print(report: Report) -> None:
