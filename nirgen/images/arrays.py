@@ -19,14 +19,7 @@ _BLOCK = 32768
 
 
 def to_pixels(values: NDArray[np.floating], bit_depth: Literal[8, 16] = 8) -> Pixels:
-    """Quantise intensities, rounding to the nearest level.
-
-    Args:
-        values: Any shape, float in [0, 1]; what overshoots is clamped.
-        bit_depth: 8 or 16.
-
-    Returns:
-        The same shape, uint8 in [0, 255] or uint16 in [0, 65535].
+    """Quantise float intensities in [0, 1] of any shape to uint8 or uint16: clamped, rounded to the nearest level.
 
     Example:
         >>> to_pixels(np.array([0.0, 0.5, 1.0])).tolist()
@@ -44,14 +37,9 @@ def to_pixels(values: NDArray[np.floating], bit_depth: Literal[8, 16] = 8) -> Pi
 
 
 def to_channels(values: NDArray[np.float32], channels: int) -> NDArray[np.float32]:
-    """Lay out a network's output as an image of 1 or 3 channels.
+    """Lay out (C, H, W) float32, C being 1 or 3, as an image: (H, W) for 1 channel, (H, W, 3) for 3.
 
-    Args:
-        values: (C, H, W) float32 with C of 1 or 3.
-        channels: 1 or 3. Three channels become one by their mean; one becomes three by repetition.
-
-    Returns:
-        (H, W) float32 for 1 channel, (H, W, 3) for 3.
+    Three channels become one by their mean; one becomes three by repetition.
     """
     if channels == 1:
         grey: NDArray[np.float32] = values[0] if len(values) == 1 else values.mean(axis=0)
@@ -72,16 +60,9 @@ def to_grey(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def pad_to_stride(rgb: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
-    """Pad an image by reflection at its bottom and right edges to the next multiples of the stride.
+    """Pad (H, W, 3) uint8 by reflection at its bottom and right edges to the next multiples of the stride.
 
     An image smaller than its padding is reflected back and forth; a side of one pixel is repeated.
-
-    Args:
-        rgb: (H, W, 3) uint8.
-        stride: In pixels, at least 1.
-
-    Returns:
-        (H', W', 3) uint8, with `rgb` at the top left.
     """
     height, width = rgb.shape[:2]
     below, right = -height % stride, -width % stride
@@ -99,15 +80,9 @@ def pad_to_stride(rgb: NDArray[np.uint8], stride: int) -> NDArray[np.uint8]:
 def resize(
     rgb: NDArray[np.uint8], size: tuple[int, int], *, resample: Literal["lanczos", "bilinear"] = "lanczos"
 ) -> NDArray[np.uint8]:
-    """Resize with an antialiased filter.
+    """Resize (H, W, 3) or (H, W) uint8 to (height, width) with an antialiased filter of Pillow.
 
-    Args:
-        rgb: (H, W, 3) or (H, W) uint8.
-        size: (height, width) in pixels.
-        resample: Pillow's filter.
-
-    Returns:
-        (height, width, 3) or (height, width) uint8; the very input where the size is right already.
+    The result is the very input where the size is right already.
     """
     if rgb.shape[:2] == size:
         return rgb
@@ -117,12 +92,9 @@ def resize(
 def side_by_side(
     rows: Sequence[Sequence[NDArray[np.uint8]]], *, box: tuple[int, int] = (270, 480), gap: int = 4
 ) -> NDArray[np.uint8]:
-    """Lay out images in rows, as one picture.
+    """Lay out rows of (H, W, 3) uint8 images, at least one in all, as one picture.
 
-    Args:
-        rows: Rows of (H, W, 3) uint8 images of any size; at least one image in all.
-        box: (height, width) in pixels that each image is fitted into, keeping its proportions.
-        gap: White between and around the boxes, in pixels.
+    Each is fitted into `box` (height, width), keeping its proportions, with `gap` pixels of white between and around.
     """
     height, width = box
     columns = max(len(row) for row in rows)

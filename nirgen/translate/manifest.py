@@ -47,7 +47,7 @@ class Manifest:
 
 
 def write_manifest(out: Path, manifest: Manifest) -> None:
-    """Write `OUT/manifest.parquet`, whole or not at all, of rows in any order; as `write_rows`."""
+    """Write `OUT/manifest.parquet`, atomically, of rows in any order; see `write_rows`."""
     write_rows(out, sorted(manifest.rows, key=attrgetter("source")), manifest)
 
 
