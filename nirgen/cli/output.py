@@ -95,7 +95,7 @@ def bars(*, final: str = "", hidden: bool = False) -> Generator[Report]:
     # Pillow warns of odd metadata; nirgen reports what matters of an image itself.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     if hidden or not sys.stderr.isatty() or "RANK" in os.environ:
-        yield (lambda stage, done, total, text="", /: None) if hidden else _lines(final)
+        yield (lambda *_: None) if hidden else _lines(final)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
