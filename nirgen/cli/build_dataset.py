@@ -59,9 +59,7 @@ def build_dataset(
     include_unlabelled: bool = flag(
         "Include images without a label entry, as images without objects.", "--include-unlabelled"
     ),
-    near_duplicates: bool = flag(
-        "Search near-duplicates across splits.", "--near-duplicates/--no-near-duplicates", default=True
-    ),
+    near_duplicates: bool = flag("Search near-duplicates across splits.", default=True),
     allow_leak: bool = flag(
         "Build despite leaks from training into val or test; the card states them.", "--allow-leak"
     ),

@@ -16,9 +16,6 @@ from nirgen.errors import OutputError
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nirgen.labels.frames import Source
-
-
 _LISTED = 10  # largest number of classes that the last line counts one by one
 
 
@@ -56,7 +53,10 @@ def labels(
     from nirgen.labels import Policy, Source, convert
 
     sources = [Source.parse(text) for text in inputs]
-    _refuse_input(out, sources)
+    target = out.resolve()
+    for path in (source.path for source in sources):
+        if target == path.resolve() or (path.is_dir() and target.is_relative_to(path.resolve())):
+            raise OutputError(f"{out}: lies in the input {path}; name another file")
     chosen = Policy.load(policy)
     with progress("nothing was written") as report:
         document = convert(
@@ -78,14 +78,6 @@ def labels(
     for note in document.counts["notes"]:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: {_summary(document.counts)}; policy {document.policy}")
-
-
-def _refuse_input(out: Path, sources: Sequence[Source]) -> None:
-    target = out.resolve()
-    for source in sources:
-        place = source.path.resolve()
-        if target == place or (place.is_dir() and target.is_relative_to(place)):
-            raise OutputError(f"{out}: lies in the input {source.path}; name another file")
 
 
 def _print_names(names: Sequence[Mapping[str, Any]]) -> None:

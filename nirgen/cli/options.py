@@ -36,8 +36,8 @@ def option(text: str, form: str = "", *, default: Any = None, of: str = "", **se
     return typer.Option(default, *flags, metavar=metavar, help=shown, **settings)
 
 
-def flag(text: str, names: str, *, default: bool = False, **settings: Any) -> Any:
-    """Declare an option without a value; see `option`."""
+def flag(text: str, names: str = "", *, default: bool = False, **settings: Any) -> Any:
+    """Declare an option without a value, `--name/--no-name` unless named otherwise; see `option`."""
     return typer.Option(default, *names.split(), help=text, **settings)
 
 
@@ -176,9 +176,6 @@ def _defaults(scope: Any) -> dict[str, ast.expr | None]:
             *zip(keyword, scope.args.kw_defaults, strict=True),
         ]
         return {parameter.arg: value for parameter, value in pairs}
-    found = {}
-    for node in scope.body:
-        if isinstance(node, (ast.Assign, ast.AnnAssign)):
-            target = node.target if isinstance(node, ast.AnnAssign) else node.targets[0]
-            found[getattr(target, "id", "")] = node.value
-    return found
+    nodes = [node for node in scope.body if isinstance(node, (ast.Assign, ast.AnnAssign))]
+    targets = [node.target if isinstance(node, ast.AnnAssign) else node.targets[0] for node in nodes]
+    return {ast.unparse(target): node.value for target, node in zip(targets, nodes, strict=True)}

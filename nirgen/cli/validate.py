@@ -31,7 +31,7 @@ def validate(
     train_ready: bool = flag(
         "Load the dataset with pycocotools, torchvision and transformers as well.", "--train-ready"
     ),
-    decode: bool = flag("Decode every image, or read headers only.", "--decode/--no-decode", default=True),
+    decode: bool = flag("Decode every image, or read headers only.", default=True),
     model: list[str] | None = option("Generator whose training pairs D doesn't record; repeatable.", "MODEL"),
     as_json: bool = options.AS_JSON,
 ) -> None:
