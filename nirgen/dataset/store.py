@@ -33,15 +33,8 @@ if TYPE_CHECKING:
     from nirgen.progress import Progress
 
 
-BUFFER_BYTES = 1 << 20
-
-
 class Store:
-    """Folder that becomes a dataset; all its files are made here, inside of it and hashed.
-
-    Args:
-        root: An empty folder.
-    """
+    """Folder, empty at first, that becomes a dataset; all its files are made here, inside of it and hashed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -79,7 +72,7 @@ class Store:
     @contextmanager
     def stream(self, name: str) -> Generator[Stream]:
         """Write a file piece by piece; it is complete when the block ends."""
-        with self.claim(name).open("wb", buffering=BUFFER_BYTES) as file:
+        with self.claim(name).open("wb", buffering=1 << 20) as file:
             stream = Stream(file)
             yield stream
         self.hashes[name] = stream.sha256.hexdigest()
@@ -138,9 +131,6 @@ def place(image: PlannedImage, store: Store, config: DatasetConfig) -> Placed:
 
     It is re-encoded if `config` asks for a codec or a number of channels, or if it isn't stored upright: some readers
     ignore EXIF, and boxes refer to the upright image.
-
-    Raises:
-        NirgenError: As for `place_all`.
     """
     path = store.claim(image.target)
     data = read_bytes(image.path)
@@ -199,14 +189,6 @@ class Site:
     new: Path  # to write; replaces `out`
     old: Path  # the replaced dataset until its removal
 
-    def clear(self) -> None:
-        """Restore a dataset that a killed build has moved away, and remove leftovers."""
-        if self.old.exists() and not self.out.exists():
-            self.old.rename(self.out)
-        for leftover in (self.old, self.new):
-            if leftover.exists():
-                shutil.rmtree(leftover)
-
     def change_places(self) -> None:
         """Replace `out` by the new folder, and remove the old one."""
         # one sync for all files: fsync for each would take longer than the whole build
@@ -219,7 +201,11 @@ class Site:
             if self.old.exists() and not self.out.exists():
                 self.old.rename(self.out)
             raise
-        _sync_folder(self.out.parent)
+        handle = os.open(self.out.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
         shutil.rmtree(self.old, ignore_errors=True)
 
 
@@ -237,7 +223,11 @@ def site_for(out: Path) -> Generator[Site]:
     try:
         with locked(lock, busy=f"{out}: another process builds this dataset; wait for it, or name another folder"):
             try:
-                site.clear()
+                if site.old.exists() and not site.out.exists():  # a killed build has moved it away
+                    site.old.rename(site.out)
+                for leftover in (site.old, site.new):
+                    if leftover.exists():
+                        shutil.rmtree(leftover)
                 yield site
             finally:
                 shutil.rmtree(site.new, ignore_errors=True)
@@ -248,11 +238,3 @@ def site_for(out: Path) -> Generator[Site]:
             f"{out}: can't be written ({error.strerror or error}); {kept}; make room or name another folder, and run "
             "the same command again"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
