@@ -221,11 +221,7 @@ def read_decisions(path: Path) -> Decisions:
 
 
 def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
-    """Write a file of decisions, sorted; an existing file is replaced at once.
-
-    Raises:
-        NirgenError: Two of them contradict each other.
-    """
+    """Write a file of decisions, sorted; an existing file is replaced at once."""
     found: dict[tuple[str, str], Decision] = {}
     for decision in decisions:
         if found.setdefault(decision.order, decision).rounded() != decision.rounded():

@@ -131,11 +131,7 @@ PLUGIN = Path(__file__).parent / "plugin"  # fiftyone.yml and the code that Fift
 
 
 def install() -> None:
-    """Link the plugin into FiftyOne's plugin folder, replacing a link to another installation of nirgen.
-
-    Raises:
-        OutputError: Something else has the link's name, or the link can't be made.
-    """
+    """Link the plugin into FiftyOne's plugin folder, replacing a link to another installation of nirgen."""
     import fiftyone as fo
 
     link = Path(fo.config.plugins_dir) / "nirgen-curation"

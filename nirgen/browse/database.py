@@ -196,11 +196,7 @@ class Origin:
 
     @classmethod
     def of(cls, dataset: Any) -> Self | None:
-        """Read the origin of a FiftyOne dataset; None if nirgen didn't load it.
-
-        Raises:
-            NirgenError: A newer nirgen has loaded it.
-        """
+        """Read the origin of a FiftyOne dataset; None if nirgen didn't load it, and an error if a newer nirgen did."""
         values = (dataset.info or {}).get(INFO)
         if not isinstance(values, dict) or "folder" not in values:
             return None
@@ -233,9 +229,6 @@ def target_for(fiftyone: Any, collection: Collection, name: str | None = None) -
     """Choose the FiftyOne dataset for a folder.
 
     Without a name it is the one that was loaded from the folder, or else that of the folder's name.
-
-    Raises:
-        NirgenError: The FiftyOne dataset of this name was not loaded from this folder.
     """
     folder = str(collection.folder.resolve())
     name = name or loaded_as(folder) or collection.name

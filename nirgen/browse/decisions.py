@@ -139,11 +139,7 @@ def collect_decisions(
 def _decisions(
     image: Image, main: Document, copy: Document | None, author: str, classes: Sequence[str]
 ) -> Iterator[Decision]:
-    """Yield the decisions about an image and its boxes, from its sample and that of its RGB image.
-
-    Raises:
-        NirgenError: A box has an unknown class, or lies outside of the image.
-    """
+    """Yield the decisions about an image and its boxes, from its sample and that of its RGB image."""
 
     def signed(decision: Decision, *by: Document | None) -> Decision:
         def first(name: str) -> str:
@@ -225,9 +221,6 @@ def import_decisions(
     """Put decisions into FiftyOne, replacing those about the same images and boxes; repeating it changes nothing.
 
     The other arguments are those of `export_decisions`.
-
-    Raises:
-        NirgenError: FiftyOne has another state of the folder, or the database fails.
     """
     from pymongo import ReplaceOne
 

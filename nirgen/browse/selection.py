@@ -149,11 +149,7 @@ def clear(dataset: Any, targets: Images | Boxes, categories: Mapping[str, str]) 
 
 
 def change_class(dataset: Any, boxes: Boxes, category: str, *, reason: str = "", author: str = "") -> None:
-    """Change the class of boxes and take back their rejection.
-
-    Raises:
-        NirgenError: The dataset lacks the class.
-    """
+    """Change the class of boxes and take back their rejection."""
     known = classes(dataset)
     if category not in known:
         hint = nearest(category, known)

@@ -99,12 +99,7 @@ def build(plan: Plan, out: Path, *, replace: bool = False, progress: Progress | 
 
 
 def check_plan(plan: Plan) -> None:
-    """Refuse a plan that must not be carried out.
-
-    Raises:
-        NirgenError: It has no images, leaks that aren't allowed, a licence that a part forbids, unsafe paths, or YOLO
-            label files that several images would share.
-    """
+    """Refuse a plan without images, or with leaks, a licence, unsafe paths or YOLO names that aren't allowed."""
     refuse_leaks(plan)
     if not plan.images:
         raise ConfigError("the plan has no images; see what it leaves out, and why")

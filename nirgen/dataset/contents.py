@@ -211,11 +211,7 @@ def parts_of(plan: Plan) -> list[Part]:
 
 
 def check_licence(plan: Plan) -> None:
-    """Refuse a licence for the dataset that names no restriction (`is_restricted`) if that of a part does.
-
-    Raises:
-        ConfigError: It is wider than that of a part.
-    """
+    """Refuse a licence for the dataset that names no restriction (`is_restricted`) if that of a part does."""
     asked = plan.config.licence
     if asked is None or is_restricted(asked):
         return

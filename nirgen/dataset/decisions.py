@@ -274,11 +274,7 @@ def explain_unknown(decision: Decision, reason: Callable[[str], str | None]) -> 
 
 
 def check_categories(decisions: Iterable[Decision], names: Sequence[str], path: Path) -> None:
-    """Refuse decisions of the file `path` about a class that the dataset lacks.
-
-    Raises:
-        NirgenError: There is one; the message has the nearest class.
-    """
+    """Refuse decisions of the file `path` about a class that the dataset lacks."""
     for decision in decisions:
         if decision.category is not None and decision.category not in names:
             raise NirgenError(

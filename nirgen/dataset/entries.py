@@ -29,11 +29,7 @@ ASPECT_TOLERANCE = 0.01  # relative difference in aspect ratio that an image and
 def find_entries(
     origin: str, images: Sequence[str], labels: LabelFile, tally: Tally
 ) -> tuple[dict[str, LabelledImage], Matched]:
-    """Return the label entries of images, POSIX paths, that have one; entries without an image go to `tally`.
-
-    Raises:
-        NirgenError: A match is ambiguous, or no entry matches any image.
-    """
+    """Return the label entries of images, POSIX paths, that have one; entries without an image go to `tally`."""
     entries = {entry.file_name: entry for entry in labels.images}
     matches = match_names(images, list(entries), str(labels.path))
     if images and entries and not matches:
@@ -61,9 +57,6 @@ How = Literal["exact", "trailing", "name", "stem"]
 
 def match_names(images: Sequence[str], entries: Sequence[str], where: str) -> dict[str, tuple[str, How]]:
     """Return (entry, kind of match) for each image that has an entry; `where` names the label file in errors.
-
-    Raises:
-        NirgenError: An image matches several entries, or an entry several images.
 
     Example:
         >>> match_names(["train/a.jpg", "train/b.jpg"], ["a.jpg", "x/c.jpg"], "labels.json")

@@ -121,22 +121,14 @@ class Looked:
 
 
 def look_at(path: Path, *, with_size: bool = True) -> Looked:
-    """Hash an image, and read its size in pixels from its header if `with_size`.
-
-    Raises:
-        ImageError: It can't be read, or is no image.
-    """
+    """Hash an image, and read its size in pixels from its header if `with_size`."""
     data = read_bytes(path)
     size = images.size_of(data, str(path)) if with_size else None
     return Looked(hashlib.sha256(data).hexdigest(), len(data), size)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of a file.
-
-    Raises:
-        ImageError: It can't be read.
-    """
+    """Return the content of a file; raise an ImageError if it can't be read."""
     try:
         return path.read_bytes()
     except OSError as error:

@@ -52,11 +52,7 @@ METADATA = {"nirgen.schema": str(SCHEMA), "nirgen.version": __version__}
 
 @contextmanager
 def open_provenance(folder: Path, name: str = PROVENANCE) -> Generator[pq.ParquetFile]:
-    """Open the provenance of a dataset folder, or its `lineage.parquet`, for reading.
-
-    Raises:
-        NirgenError: It can't be read, or is of another schema.
-    """
+    """Open the provenance of a dataset folder, or its `lineage.parquet`, for reading."""
     path, remedy = folder / name, "build the dataset again"
     try:
         with pq.ParquetFile(path, memory_map=True) as file:

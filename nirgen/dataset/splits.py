@@ -36,10 +36,6 @@ def assign_splits(
     Splits by labels or a list of pairs stay. Other images are assigned by whole recordings: to `train` if the recording
     has trained a generator (`locked`, for each image), to the split of its other images if these have one, else so that
     the splits come near to their `shares`. Images are assigned one by one if `split_by` is "frame".
-
-    Raises:
-        NirgenError: An image has no split and no shares are given; a recording is unknown; or there are fewer
-            recordings than splits.
     """
     splits = [image.split for image in reals]
     lone = [image for image in reals if image.split is None]
@@ -89,9 +85,6 @@ def sample(generated: Sequence[PlannedImage], limit: int, balance: str | None, s
 
     Images are ordered by the sha256 of seed and key: the sample doesn't depend on the order of inputs, and a larger
     limit only adds images. `balance` is "class" or the attribute whose values take turns.
-
-    Raises:
-        ConfigError: No image has the attribute.
     """
     ordered = sorted(generated, key=lambda image: hashlib.sha256(f"{seed} {image.key}".encode()).digest())
     if balance == "class":

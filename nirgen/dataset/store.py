@@ -42,11 +42,7 @@ class Store:
         self._folders = {root}
 
     def claim(self, name: str) -> Path:
-        """Reserve a name, a POSIX path in the dataset, make its folders and return the path.
-
-        Raises:
-            NirgenError: The name leads out of the dataset, or is taken.
-        """
+        """Reserve a name, a POSIX path in the dataset, make its folders and return the path."""
         path = self.root / safe_path(name, "the plan")
         if self.hashes.setdefault(name, "") or path.exists():
             raise OutputError(f"{name}: two files of the dataset would have this name; rename one of the sources")
@@ -118,11 +114,7 @@ class Placed:
 def place_all(
     planned: Sequence[PlannedImage], store: Store, config: DatasetConfig, report: Progress | None = None
 ) -> list[Placed]:
-    """Place all images in the dataset, in threads, and return them in order.
-
-    Raises:
-        NirgenError: An image changed since the plan was made, can't be read, or its name leads out of the dataset.
-    """
+    """Place all images in the dataset, in threads, and return them in order."""
     return list(in_threads(partial(place, store=store, config=config), planned, "images", report))
 
 
@@ -211,11 +203,7 @@ class Site:
 
 @contextmanager
 def site_for(out: Path) -> Generator[Site]:
-    """Lock and clear the folders of a build of `out`; `new` is removed when the block ends.
-
-    Raises:
-        OutputError: Another process builds `out`, or the disk is full or can't be written.
-    """
+    """Lock and clear the folders of a build of `out`; `new` is removed when the block ends."""
     out = out.resolve()
     make_folder(out.parent)
     site = Site(out, *(out.with_name(f".{out.name}.nirgen-{what}") for what in ("building", "old")))

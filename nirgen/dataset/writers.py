@@ -135,11 +135,7 @@ def label_name(target: str) -> str:
 
 
 def check_names(plan: Plan) -> None:
-    """Refuse images that would share a YOLO label file.
-
-    Raises:
-        NirgenError: Two images differ in their extension alone.
-    """
+    """Refuse images that would share a YOLO label file."""
     owners: dict[str, str] = {}
     for image in plan.images:
         other = owners.setdefault(label_name(image.target), image.target)
