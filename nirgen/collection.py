@@ -21,9 +21,6 @@ if TYPE_CHECKING:
     from nirgen.translate.items import Row
 
 
-__all__ = ["Collection", "open_collection"]
-
-
 @dataclass(frozen=True)
 class Collection:
     """The images of a folder."""
@@ -38,11 +35,7 @@ class Collection:
     _read: Callable[[], Iterator[Image]] = field(repr=False)
 
     def items(self) -> Iterator[Image]:
-        """Read the images one at a time, sorted by key.
-
-        Raises:
-            NirgenError: A file of the folder can't be read.
-        """
+        """Read the images one at a time, sorted by key."""
         return self._read()
 
 
@@ -62,9 +55,7 @@ def open_collection(folder: Path, sources: Mapping[str, Path] | None = None) -> 
     elif (folder / NAME).is_file() or (folder / FOLDER).is_dir():
         found = _open_translation(folder, sources)
     else:
-        what = (
-            "not there" if not folder.exists() else f"neither a dataset (no {DATASET_JSON}) nor translated (no {NAME})"
-        )
+        what = f"neither a dataset (no {DATASET_JSON}) nor translated (no {NAME})" if folder.exists() else "not there"
         raise NirgenError(f"{folder}: {what}; name a folder that 'nirgen build-dataset' or 'nirgen translate' wrote")
     for origin, root in sources.items():
         if origin not in found.origins:
@@ -81,16 +72,8 @@ def _open_dataset(folder: Path, sources: Mapping[str, Path]) -> Collection:
         origins = tuple(sorted({given["origin"] for given in info.values["labels"]}))
     except (KeyError, TypeError, AttributeError):
         raise NirgenError(f"{folder / DATASET_JSON}: damaged; build the dataset again") from None
-    return Collection(
-        folder=folder,
-        kind="dataset",
-        name=folder.resolve().name,
-        digest=info.digest,
-        categories=info.categories,
-        count=count,
-        origins=origins,
-        _read=partial(read, info, sources=sources),
-    )
+    images = partial(read, info, sources=sources)
+    return Collection(folder, "dataset", folder.resolve().name, info.digest, info.categories, count, origins, images)
 
 
 def _open_translation(folder: Path, sources: Mapping[str, Path]) -> Collection:
@@ -102,16 +85,8 @@ def _open_translation(folder: Path, sources: Mapping[str, Path]) -> Collection:
     name = folder.resolve().name
     rows = sorted((row for row in manifest.rows if row.status == "done"), key=lambda row: row.source)
     root = sources.get(name) or translated_from(folder)
-    return Collection(
-        folder=folder,
-        kind="translation",
-        name=name,
-        digest=sha256_of(folder / NAME),
-        categories=(),
-        count=len(rows),
-        origins=(name,),
-        _read=partial(_translated, folder, name, rows, () if root is None else (root,)),
-    )
+    images = partial(_translated, folder, name, rows, () if root is None else (root,))
+    return Collection(folder, "translation", name, sha256_of(folder / NAME), (), len(rows), (name,), images)
 
 
 def _translated(folder: Path, origin: str, rows: Sequence[Row], roots: Sequence[Path]) -> Iterator[Image]:

@@ -26,11 +26,7 @@ class FrozenConfig(BaseModel):
 
     @classmethod
     def read(cls, values: Mapping[str, Any], *, where: str) -> Self:
-        """Build from plain values, such as a YAML file's.
-
-        Args:
-            values: Names and values.
-            where: Source of the values, for the error: a file, or "the command line".
+        """Build from plain values, such as a YAML file's; `where` is their source, for errors.
 
         Raises:
             ConfigError: A key is unknown (the nearest known one is named) or a value is out of range.
@@ -44,16 +40,9 @@ class FrozenConfig(BaseModel):
     def overlay(
         cls, values: Mapping[str, Any], changes: Sequence[str], given: Mapping[str, Any], *, where: str
     ) -> Self:
-        """Build from plain values, overlaid by assignments, and these by options.
+        """Build from plain values, overlaid by assignments, and these by options, each by its dotted name.
 
-        Args:
-            values: Names and values.
-            changes: Assignments by dotted name, such as `losses.ssim=5`; a number is a position in a list.
-            given: Options by dotted name.
-            where: Source of the values, for the error.
-
-        Raises:
-            ConfigError: A name is unknown, or a value is no YAML or out of range.
+        An assignment is such as `losses.ssim=5`; a number in a name is a position in a list.
         """
         base = cls.read(values, where=where).model_dump(mode="json")
         for name, value in (*(split_assignment(text, "NAME=VALUE") for text in changes), *given.items()):
@@ -62,11 +51,7 @@ class FrozenConfig(BaseModel):
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
-    """Return the settings of a YAML file.
-
-    Raises:
-        ConfigError: The file can't be read, or holds no mapping.
-    """
+    """Return the settings of a YAML file; ConfigError if it can't be read or holds no mapping."""
     import yaml
 
     try:
@@ -79,14 +64,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def split_assignment(text: str, form: str) -> tuple[str, Any]:
-    """Return name and YAML value of an assignment to `--set`.
-
-    Args:
-        text: Assignment, such as `losses.ssim=5`.
-        form: Expected form, for the error.
-
-    Raises:
-        ConfigError: There is no `=`, or the value is no YAML.
+    """Return name and YAML value of an assignment to `--set`, whose `form` errors name.
 
     Example:
         >>> split_assignment("crops.flip=false", "NAME=VALUE")
@@ -122,13 +100,7 @@ def _put(values: dict[str, Any], name: str, value: Any) -> None:
 
 
 def differences(old: FrozenConfig, new: FrozenConfig, *, ignored: Collection[str] = ()) -> list[str]:
-    """Return the settings that differ, a line each: `optimizer.learning_rate: 0.001 -> 0.0005`.
-
-    Args:
-        old: A configuration.
-        new: Another one of the same class.
-        ignored: Dotted names of settings that may differ.
-    """
+    """Return the settings that differ, except `ignored`, a line each: `optimizer.learning_rate: 0.001 -> 0.0005`."""
     before, after = flat(old.model_dump(mode="json")), flat(new.model_dump(mode="json"))
     changed = [name for name in sorted(before.keys() | after.keys()) if before.get(name) != after.get(name)]
     return [f"{name}: {before.get(name)} -> {after.get(name)}" for name in changed if name not in ignored]

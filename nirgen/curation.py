@@ -1,7 +1,6 @@
 """Decisions of a curator about images and boxes of a dataset, the file that holds them, and their merge.
 
-`curation.jsonl` has one JSON object a line, to be kept in git. Decisions name images and boxes by stable keys; this
-module knows nothing of datasets or databases.
+`curation.jsonl` has one JSON object a line, to be kept in git. Decisions name images and boxes by stable keys.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ import json
 import math
 import re
 from dataclasses import dataclass, replace
-from itertools import combinations, product
+from itertools import combinations, groupby
 from typing import TYPE_CHECKING, Any, Literal
 
 import msgspec
@@ -24,26 +23,21 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-DECIMALS = 3
-"""Decimals of a pixel in boxes."""
-
-Bbox = tuple[float, float, float, float]
-"""COCO xywh in pixels."""
-
+DECIMALS = 3  # of a pixel in boxes
+Bbox = tuple[float, float, float, float]  # COCO xywh in pixels
 Action = Literal["add", "delete", "flag", "keep", "move", "reject", "relabel"]
 
 ACTIONS: tuple[Action, ...] = ("add", "delete", "flag", "keep", "move", "reject", "relabel")
-OF_BOXES: frozenset[Action] = frozenset({"add", "delete", "move", "relabel"})
-"""Actions on boxes only; `keep` and `flag` apply to images and boxes."""
+OF_BOXES: frozenset[Action] = frozenset({"add", "delete", "move", "relabel"})  # keep and flag may be of images, too
 
+# Pairs of actions that exclude each other on one image or box.
 CONTRADICTIONS: frozenset[frozenset[str]] = frozenset(
     frozenset(pair)
     for pair in (
         *combinations(("reject", "keep", "flag"), 2),
-        *product(("delete",), ("keep", "flag", "relabel", "move", "add")),
+        *(("delete", action) for action in ("keep", "flag", "relabel", "move", "add")),
     )
 )
-"""Pairs of actions that exclude each other on one image or box."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,14 +82,7 @@ class Decision:
 
 
 def added_key(image_key: str, category: str, bbox: Bbox, width: int, height: int) -> str:
-    """Return the key of an added box, which it keeps in rebuilt datasets.
-
-    Args:
-        image_key: Key of its image.
-        category: Its class.
-        bbox: COCO xywh in pixels of an image of `width` x `height`.
-        width: Pixels.
-        height: Pixels.
+    """Return the key of an added box, which it keeps in rebuilt datasets; `bbox` is on an image of `width` x `height`.
 
     Example:
         >>> added_key("bdd100k/a.jpg", "car", (10, 20, 30, 40), 1280, 720)
@@ -135,18 +122,11 @@ def unite(older: Iterable[Decision], newer: Iterable[Decision]) -> tuple[Decisio
 
 
 def merge(base: Iterable[Decision], new: Iterable[Decision]) -> tuple[Decision, ...]:
-    """Put new decisions on top of those that a dataset was built with.
+    """Put new decisions on top of those that a dataset was built with, and return all, sorted by key and action.
 
     A new decision replaces older ones that it contradicts or repeats. `seen` of the result refers to the dataset
     without decisions: where an older decision has changed a box, the new one takes over what the older one saw. A new
     decision that restores a box cancels the older one, and the deletion of an added box cancels the addition.
-
-    Args:
-        base: The dataset's decisions.
-        new: Decisions made on that dataset.
-
-    Returns:
-        The decisions, sorted by key and action.
     """
     merged = {decision.order: decision.rounded() for decision in base}
     earlier = dict(merged)
@@ -216,8 +196,7 @@ def read_decisions(path: Path) -> Decisions:
     """Read a file of decisions: UTF-8, one JSON object a line (docs/formats.md).
 
     Raises:
-        NirgenError: It can't be read, a line is invalid, or two lines contradict each other; the message names the
-            line.
+        NirgenError: It can't be read, a line is invalid, or two lines contradict each other; the lines are named.
     """
     try:
         data = path.read_bytes()
@@ -238,17 +217,11 @@ def read_decisions(path: Path) -> Decisions:
             )
         lines.setdefault(decision.order, number)
     _refuse_contradictions(decisions, str(path), lines)
-    found = tuple(decisions[order] for order in sorted(decisions))
-    return Decisions(path, found)
+    return Decisions(path, tuple(decisions[order] for order in sorted(decisions)))
 
 
 def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
-    """Write a file of decisions, sorted; an existing file is replaced at once.
-
-    Raises:
-        NirgenError: Two of them contradict each other.
-        OutputError: The file can't be written.
-    """
+    """Write a file of decisions, sorted; an existing file is replaced at once."""
     found: dict[tuple[str, str], Decision] = {}
     for decision in decisions:
         if found.setdefault(decision.order, decision).rounded() != decision.rounded():
@@ -256,9 +229,8 @@ def write_decisions(path: Path, decisions: Iterable[Decision]) -> None:
                 f"{path}: two different decisions to {decision.action} {decision.key!r}; keep one of them"
             )
     _refuse_contradictions(found, str(path))
-    data = encode(found.values())
     with output_file(path) as temporary:
-        temporary.write_bytes(data)
+        temporary.write_bytes(encode(found.values()))
 
 
 def encode(decisions: Iterable[Decision]) -> bytes:
@@ -274,50 +246,29 @@ def encode(decisions: Iterable[Decision]) -> bytes:
 
 def plain(decision: Decision) -> dict[str, Any]:
     """Return a decision as plain values in the order of a file's keys, without empty ones."""
-    seen = decision.seen
-    values = {
-        "key": decision.key,
-        "action": decision.action,
-        "category": decision.category,
-        "bbox": decision.bbox,
-        "width": decision.width,
-        "height": decision.height,
-        "reason": decision.reason,
-        "author": decision.author,
-        "seen": _filled({"sha256": seen.sha256, "category": seen.category, "bbox": seen.bbox}),
-    }
-    return _filled(values)
-
-
-def _filled(values: Mapping[str, Any]) -> dict[str, Any]:
+    values = {name: getattr(decision, name) for name in KEYS}
+    seen = {name: getattr(decision.seen, name) for name in SEEN_KEYS}
+    values["seen"] = {name: value for name, value in seen.items() if value not in (None, "")}
     return {name: value for name, value in values.items() if value not in (None, "", {})}
 
 
 def _refuse_contradictions(
     decisions: Mapping[tuple[str, str], Decision], where: str, lines: Mapping[tuple[str, str], int] | None = None
 ) -> None:
-    by_key: dict[str, list[Decision]] = {}
-    for order in sorted(decisions):
-        by_key.setdefault(order[0], []).append(decisions[order])
-    for key, group in by_key.items():
-        for position, first in enumerate(group):
-            for second in group[position + 1 :]:
-                if frozenset((first.action, second.action)) in CONTRADICTIONS:
-                    place = "" if lines is None else f", lines {lines[first.order]} and {lines[second.order]}"
-                    raise NirgenError(
-                        f"{where}{place}: {first.action} and {second.action} of {key!r} contradict each other; "
-                        "keep one of them"
-                    )
+    for key, group in groupby((decisions[order] for order in sorted(decisions)), key=lambda each: each.key):
+        for first, second in combinations(group, 2):
+            if {first.action, second.action} in CONTRADICTIONS:
+                place = "" if lines is None else f", lines {lines[first.order]} and {lines[second.order]}"
+                raise NirgenError(
+                    f"{where}{place}: {first.action} and {second.action} of {key!r} contradict each other; "
+                    "keep one of them"
+                )
 
 
 KEYS = ("key", "action", "category", "bbox", "width", "height", "reason", "author", "seen")
 SEEN_KEYS = ("sha256", "category", "bbox")
 
-_NEEDS: Mapping[str, frozenset[str]] = {
-    "category": frozenset({"relabel", "add"}),
-    "bbox": frozenset({"move", "add"}),
-}
-"""Actions that need a value; others must not have it."""
+_NEEDS = {"category": {"relabel", "add"}, "bbox": {"move", "add"}}  # actions without it must not have the value
 
 _KEY = re.compile(r"[^/#]+/.*[^/]", re.DOTALL)
 _BOX_KEY = re.compile(r"[^/#]+/[^#].*#.+", re.DOTALL)
@@ -326,11 +277,7 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 def parse(line: bytes, where: str) -> Decision:
-    """Read a decision from a line of JSON; `where` names file and line in errors.
-
-    Raises:
-        NirgenError: The line is invalid.
-    """
+    """Read a decision from a line of JSON; `where` names file and line in errors."""
     try:
         values = msgspec.json.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -346,6 +293,9 @@ def parse(line: bytes, where: str) -> Decision:
             raise NirgenError(f"{where}: {action} {verb} {name}; correct the line")
     seen = values.get("seen", {})
     _check_object(seen, SEEN_KEYS, f"{where}: 'seen'")
+    sha256 = _text(seen, "sha256", f"{where}: 'seen'") or None
+    if sha256 is not None and not _SHA256.fullmatch(sha256):
+        raise NirgenError(f"{where}: 'seen': the sha256 {sha256!r} isn't 64 hex digits; leave it out, or correct it")
     size = _size(values, where, needed="bbox" in values or "bbox" in seen)
     return Decision(
         key=_key(values.get("key"), action, where),
@@ -356,7 +306,11 @@ def parse(line: bytes, where: str) -> Decision:
         height=size[1] if size else None,
         reason=_text(values, "reason", where),
         author=_text(values, "author", where),
-        seen=_seen(seen, f"{where}: 'seen'"),
+        seen=Seen(
+            sha256=sha256,
+            category=_text(seen, "category", f"{where}: 'seen'") or None,
+            bbox=_bbox(seen.get("bbox"), f"{where}: 'seen'", None),
+        ),
     ).rounded()
 
 
@@ -398,6 +352,10 @@ def _size(values: Mapping[str, Any], where: str, *, needed: bool) -> tuple[int, 
     return values["width"], values["height"]
 
 
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
 def _bbox(bbox: Any, where: str, size: tuple[int, int] | None) -> Bbox | None:
     if bbox is None:
         return None
@@ -409,14 +367,3 @@ def _bbox(bbox: Any, where: str, size: tuple[int, int] | None) -> Bbox | None:
     if size is not None and (x >= size[0] or y >= size[1] or x + width <= 0 or y + height <= 0):
         raise NirgenError(f"{where}: the bbox {bbox!r} is outside its image of {size[0]}x{size[1]}; correct it")
     return x, y, width, height
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _seen(values: Mapping[str, Any], where: str) -> Seen:
-    sha256 = _text(values, "sha256", where) or None
-    if sha256 is not None and not _SHA256.fullmatch(sha256):
-        raise NirgenError(f"{where}: the sha256 {sha256!r} isn't 64 hex digits; leave it out, or correct it")
-    return Seen(sha256, _text(values, "category", where) or None, _bbox(values.get("bbox"), where, None))

@@ -19,22 +19,17 @@ Precision = Literal["fp32", "bf16", "fp16"]
 Wanted = Literal["auto", "fp32", "bf16", "fp16"]
 
 _MEMINFO = Path("/proc/meminfo")
-# Limit and usage of a control group, version 2 and version 1.
-_GROUPS = (
+_GROUPS = (  # limit and usage of a control group, version 2 and version 1
     (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
     (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
 )
 # Devices of the drivers of NVIDIA, Jetson, WSL and AMD; without one of them torch finds no GPU on Linux.
 _GPUS = (Path("/dev/nvidiactl"), Path("/dev/nvmap"), Path("/dev/dxg"), Path("/dev/kfd"))
-# Parameters of glibc's mallopt.
-_TRIM_THRESHOLD, _MMAP_MAX = -1, -4
+_TRIM_THRESHOLD, _MMAP_MAX = -1, -4  # parameters of glibc's mallopt
 
 
 def choose_device(name: str | None) -> torch.device:
-    """Return the device of a name.
-
-    Args:
-        name: `cpu`, `cuda`, `cuda:1`, `mps`...; None for the best available one.
+    """Return the device of a name such as `cpu`, `cuda`, `cuda:1`, `mps`; the best available one for None.
 
     Raises:
         ConfigError: The device does not exist or can't compute.
@@ -49,17 +44,13 @@ def choose_device(name: str | None) -> torch.device:
         device = torch.device(name)
         torch.ones(1, device=device).item()
     except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"device '{name}' can't be used ({first_line(error)}); 'nirgen doctor' lists the devices"
-        ) from None
+        fault = f"device '{name}' can't be used ({first_line(error)})"
+        raise ConfigError(f"{fault}; 'nirgen doctor' lists the devices") from None
     return device
 
 
 def list_devices(names: str) -> list[str]:
-    """Return the device names of a list.
-
-    Args:
-        names: Such as `cuda:0,cuda:1`, `cpu,cpu`, or `all`: every GPU, or the CPU if there is none.
+    """Return the device names of a list such as `cuda:0,cuda:1`, or of `all`: every GPU, or the CPU if there is none.
 
     Raises:
         ConfigError: A name is empty.
@@ -79,15 +70,7 @@ def list_devices(names: str) -> list[str]:
 
 
 def resolve(device: str | None, wanted: str) -> tuple[str, Precision]:
-    """Return the names of device and precision of inference, without torch on machines that have no GPU.
-
-    Args:
-        device: As for `choose_device`.
-        wanted: As for `choose_precision`.
-
-    Raises:
-        ConfigError: The device can't be used, or the precision is unknown.
-    """
+    """Return the names of device and precision of inference, without torch on machines that have no GPU."""
     if device == "cpu" or (device is None and sys.platform == "linux" and not any(map(Path.exists, _GPUS))):
         return "cpu", choose_precision(wanted, None)
     chosen = choose_device(device)
@@ -95,13 +78,10 @@ def resolve(device: str | None, wanted: str) -> tuple[str, Precision]:
 
 
 def choose_precision(wanted: str, device: torch.device | None) -> Precision:
-    """Return the precision of inference.
+    """Return the precision of inference, on a CPU for None.
 
-    `auto` is `fp32` on every CPU, so that one command gives the same pixels on all of them.
-
-    Args:
-        wanted: `fp32`, `bf16`, `fp16`; or `auto`: `bf16` on a GPU with hardware for it, else `fp32`.
-        device: Where the generator runs; None for a CPU.
+    `auto` is `bf16` on a GPU with hardware for it, and `fp32` on every CPU, so that one command gives the same pixels
+    on all of them.
 
     Raises:
         ConfigError: The precision is unknown.
@@ -137,18 +117,12 @@ def has_bf16(device: torch.device) -> bool:
     return bool(capabilities.get("avx512_bf16") or capabilities.get("amx_bf16"))
 
 
-def dtype_of(precision: Precision) -> torch.dtype:
-    """Return torch's dtype of a precision."""
-    import torch
-
-    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
-
-
 def autocast(precision: Precision, device: torch.device) -> torch.autocast:
     """Return a context in which the device's matrix products and convolutions compute in a precision."""
     import torch
 
-    return torch.autocast(device.type, dtype_of(precision), enabled=precision != "fp32")
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[precision]
+    return torch.autocast(device.type, dtype, enabled=precision != "fp32")
 
 
 @contextmanager
@@ -179,20 +153,12 @@ def available_bytes(device: torch.device) -> int | None:
         return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     if device.type != "cpu":
         return None
-    known = [value for value in (_machine(), *(_group(*paths) for paths in _GROUPS)) if value is not None]
+    known = [1024 * int(line.split()[1]) for line in _read(_MEMINFO).splitlines() if line.startswith("MemAvailable:")]
+    for paths in _GROUPS:
+        limit, used = (_read(path).strip() for path in paths)
+        if limit.isdigit() and used.isdigit():  # not `max`
+            known.append(max(0, int(limit) - int(used)))
     return min(known, default=None)
-
-
-def _machine() -> int | None:
-    text = _read(_MEMINFO)
-    line = next((line for line in text.splitlines() if line.startswith("MemAvailable:")), None)
-    return None if line is None else 1024 * int(line.split()[1])
-
-
-def _group(limit_path: Path, used_path: Path) -> int | None:
-    """Return the bytes that a control group has left; None if there is none or it has no limit (`max`)."""
-    limit, used = _read(limit_path).strip(), _read(used_path).strip()
-    return max(0, int(limit) - int(used)) if limit.isdigit() and used.isdigit() else None
 
 
 def _read(path: Path) -> str:
@@ -204,13 +170,10 @@ def _read(path: Path) -> str:
 
 
 def keep_freed_memory() -> bool:
-    """Keep freed memory in this process for the next image, where the C library is glibc.
+    """Keep freed memory in this process for the next image; return True if the C library took the settings.
 
     By default glibc returns large blocks to the system at once; clearing their pages anew takes an eighth of the time
     of a small generator on a CPU. The process keeps its peak memory until it ends.
-
-    Returns:
-        True if the C library took the settings.
     """
     if not sys.platform.startswith("linux"):
         return False

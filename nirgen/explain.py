@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import mmap
 from collections import Counter
+from contextlib import suppress
 from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path, PurePosixPath
@@ -28,11 +29,7 @@ from nirgen.models.catalog import embedded_models
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    import pyarrow.parquet as pq
-
     from nirgen.dataset.folder import DatasetInfo
-
-__all__ = ["Explanation", "explain", "lines"]
 
 
 @dataclass(frozen=True)
@@ -110,19 +107,23 @@ def explain(folder: Path, wanted: str, *, image: bool = False) -> Explanation:
         image: Take a number for an image's id; else it is an annotation's, or an image's if no annotation has it.
 
     Raises:
-        NirgenError: The folder is no dataset, its provenance can't be read, or nothing has that name: the nearest keys
-            are listed.
+        NirgenError: Nothing has that name, and the nearest keys are listed; or the dataset can't be read.
     """
     info = read_dataset(folder)
     row, *others = _find_rows(info, wanted, image=image)
     (image_row,) = [row] if row["kind"] == "image" else _read_rows(folder, "key", row["image_key"])
     box = _box(folder, row) if row["kind"] == "annotation" else None
+    boxes = Counter[str]()  # of an image, by class
+    for each in [] if box else _read_rows(folder, "image_key", row["key"], ["kind", "category", "transforms"]):
+        if each["kind"] == "annotation":
+            boxes[each["category"] + (", to ignore" if "region to ignore" in each["transforms"] else "")] += 1
+    label_path = recorded_inputs(folder).get(row["origin"], {}).get("labels")
     return Explanation(
         kind=row["kind"],
         image=_image(folder, image_row),
         box=box,
-        boxes={} if box else _boxes(folder, row["key"]),
-        labels=_labels(folder, row),
+        boxes=dict(boxes.most_common()),
+        labels=File(row["label_file"], row["label_sha256"], label_path) if row["label_file"] else None,
         source=_source(folder, image_row),
         model=_model(info, image_row),
         steps=(
@@ -144,8 +145,11 @@ def _find_rows(info: DatasetInfo, wanted: str, *, image: bool) -> list[dict[str,
         what = "image" if image else "annotation or image"
         gaps = ", with gaps where decisions removed something" if info.curation else ""
         raise NirgenError(f"{folder}: no {what} {wanted}; ids count from 1{gaps}, and keys are ids that last")
+    path, root = Path(wanted), folder.resolve()
+    inside = path.exists() and path.resolve().is_relative_to(root)
+    name = path.resolve().relative_to(root).as_posix() if inside else PurePosixPath(wanted).as_posix()
     found = _read_rows(folder, "key", wanted)
-    found = found or [row for row in _read_rows(folder, "file_name", _inside(folder, wanted)) if row["kind"] == "image"]
+    found = found or [row for row in _read_rows(folder, "file_name", name) if row["kind"] == "image"]
     if found:
         return found[:1]
     decided = _removed_by(info, wanted)
@@ -157,47 +161,33 @@ def _find_rows(info: DatasetInfo, wanted: str, *, image: bool) -> list[dict[str,
 
 
 def _read_rows(folder: Path, column: str, value: Any, columns: list[str] | None = None) -> list[dict[str, Any]]:
+    """Return the rows of the provenance that have a value."""
     rows: list[dict[str, Any]] = []
     with open_provenance(folder) as file:
         for group in range(file.num_row_groups):
             statistics = file.metadata.row_group(group).column(COLUMNS.get_field_index(column)).statistics
-            if statistics is None or not statistics.has_min_max or statistics.min <= value <= statistics.max:
-                rows += _rows_with(file, group, column, value, columns)
+            if statistics is not None and statistics.has_min_max and not statistics.min <= value <= statistics.max:
+                continue
+            # filtered in Python, because the first filter of pyarrow imports pandas, which takes longer than the rest
+            given = file.read_row_group(group, columns=[column])[column].to_pylist()
+            places = [place for place, each in enumerate(given) if each == value]
+            if places:
+                table = file.read_row_group(group, columns=columns).slice(places[0], places[-1] + 1 - places[0])
+                found = table.to_pylist()
+                rows += [found[place - places[0]] for place in places]
     return rows
-
-
-def _rows_with(
-    file: pq.ParquetFile, group: int, column: str, value: Any, columns: list[str] | None
-) -> list[dict[str, Any]]:
-    # filtered in Python, because the first filter of pyarrow imports pandas, which takes longer than all the rest
-    given = file.read_row_group(group, columns=[column])[column].to_pylist()
-    places = [place for place, each in enumerate(given) if each == value]
-    if not places:
-        return []
-    rows = file.read_row_group(group, columns=columns).slice(places[0], places[-1] + 1 - places[0]).to_pylist()
-    return [rows[place - places[0]] for place in places]
-
-
-def _inside(folder: Path, wanted: str) -> str:
-    """Return the name in the dataset of a path that lies in it; else the same text."""
-    path = Path(wanted)
-    if path.exists() and path.resolve().is_relative_to(folder.resolve()):
-        return path.resolve().relative_to(folder.resolve()).as_posix()
-    return PurePosixPath(wanted).as_posix()
-
-
-_NEAREST = 3
 
 
 def _nearest(folder: Path, wanted: str) -> list[str]:
     """Return keys that are spelled alike, or of the same image."""
     image, _, annotation = wanted.partition("#")
+    most = 3
     keys = [row["key"] for row in _read_rows(folder, "kind", "image", ["key"])]
     if annotation and image in keys:
-        return [row["key"] for row in _read_rows(folder, "image_key", image, ["key"]) if row["key"] != image][:_NEAREST]
+        return [row["key"] for row in _read_rows(folder, "image_key", image, ["key"]) if row["key"] != image][:most]
     stem = PurePosixPath(image).stem
     alike = [key for key in keys if stem and stem in PurePosixPath(key).name]
-    return alike[:_NEAREST] or get_close_matches(image, keys, n=_NEAREST)
+    return alike[:most] or get_close_matches(image, keys, n=most)
 
 
 def _removed_by(info: DatasetInfo, wanted: str) -> str | None:
@@ -205,11 +195,8 @@ def _removed_by(info: DatasetInfo, wanted: str) -> str | None:
     if info.curation is None:
         return None
     gone = {(each["key"], each["action"]) for each in info.curation["gone"]}
-    decisions = {
-        each.key: each
-        for each in read_decisions(info.folder / CURATION).all
-        if each.action in {"delete", "reject"} and each.order not in gone
-    }
+    found = [each for each in read_decisions(info.folder / CURATION).all if each.order not in gone]
+    decisions = {each.key: each for each in found if each.action in {"delete", "reject"}}
     if wanted in decisions:
         decision = decisions[wanted]
         return f"{wanted!r} was removed by a decision: {decision.action}{by(decision)}"
@@ -268,47 +255,27 @@ def _coco_entry(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
             border = text.find(b'\n"annotations": [')
             within = (border, len(text)) if row["kind"] == "annotation" else (0, border)
             start = text.find(b'\n{"id":%d,' % row["id"], *within)
-            if min(border, start) < 0:
-                return {}
-            line = text[start + 1 : text.find(b"\n", start + 1)].removesuffix(b",")
-        entry: dict[str, Any] = msgspec.json.decode(line)
-    except (OSError, ValueError, msgspec.DecodeError):
+            line = text[start + 1 : text.find(b"\n", start + 1)] if min(border, start) >= 0 else b"{}"
+        entry: dict[str, Any] = msgspec.json.decode(line.removesuffix(b","))
+    except (OSError, ValueError):  # msgspec's errors are ValueErrors
         return {}
     return entry
-
-
-def _boxes(folder: Path, key: str) -> dict[str, int]:
-    """Count the boxes of an image by class."""
-    rows = _read_rows(folder, "image_key", key, ["kind", "category", "transforms"])
-    names = [
-        f"{row['category']}, to ignore" if "region to ignore" in row["transforms"] else row["category"]
-        for row in rows
-        if row["kind"] == "annotation"
-    ]
-    return dict(Counter(names).most_common())
-
-
-def _labels(folder: Path, row: Mapping[str, Any]) -> File | None:
-    if row["label_file"] is None:
-        return None
-    return File(row["label_file"], row["label_sha256"], recorded_inputs(folder).get(row["origin"], {}).get("labels"))
 
 
 def _source(folder: Path, row: Mapping[str, Any]) -> File | None:
     if row["source"] is None:
         return None
-    name = safe_path(row["source"], PROVENANCE)
-    roots = rgb_roots(folder).get(row["origin"], ())
-    if not roots:
-        return File(row["source"], row["source_sha256"])
-    return _file(row["source"], row["source_sha256"], find_below(roots, name) or roots[0] / name)
+    name, roots = safe_path(row["source"], PROVENANCE), rgb_roots(folder).get(row["origin"], ())
+    file = row["source"], row["source_sha256"]
+    return _file(*file, find_below(roots, name) or roots[0] / name) if roots else File(*file)
 
 
 def _file(name: str, sha256: str | None, path: Path) -> File:
-    state: Literal["same", "changed", "missing"] | None
+    state: Literal["same", "changed", "missing"] | None = None
     try:
         found = sha256_of(path)
-        state = None if sha256 is None else "same" if found == sha256 else "changed"
+        if sha256 is not None:
+            state = "same" if found == sha256 else "changed"
     except OSError:
         state = "missing"
     return File(name, sha256, str(path.absolute()), state)
@@ -317,26 +284,15 @@ def _file(name: str, sha256: str | None, path: Path) -> File:
 def _model(info: DatasetInfo, row: Mapping[str, Any]) -> Model | None:
     if row["model_id"] is None:
         return None
+    name = None
+    for each, path in embedded_models().items():
+        with suppress(SafetensorError, OSError, ValueError, KeyError, TypeError), safe_open(path, "numpy") as file:
+            if json.loads(file.metadata()["nirgen"])["model_id"] == row["model_id"]:
+                name = each
+                break
     generators = info.values.get("generators", ())
     known: Mapping[str, Any] = next((each for each in generators if each["model_id"] == row["model_id"]), {})
-    return Model(
-        id=row["model_id"],
-        name=_embedded_name(row["model_id"]),
-        licence=known.get("licence", "unknown"),
-        options_id=row["options_id"],
-        options=known.get("options", {}),
-    )
-
-
-def _embedded_name(model_id: str) -> str | None:
-    for name, path in embedded_models().items():
-        try:
-            with safe_open(path, "numpy") as file:
-                if json.loads(file.metadata()["nirgen"])["model_id"] == model_id:
-                    return name
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError):
-            continue
-    return None
+    return Model(row["model_id"], name, known.get("licence", "unknown"), row["options_id"], known.get("options", {}))
 
 
 _STATES = {"same": "", "changed": ", changed since the dataset was built", "missing": ", missing now", None: ""}

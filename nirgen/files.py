@@ -29,12 +29,10 @@ _TEMPORARY = re.compile(r"\.nirgen-[0-9a-f]{8}\.tmp")
 def replacing(path: Path) -> Generator[Path]:
     """Write a file atomically: readers and crashes see the old or the new content.
 
-    The temporary file lies in the same folder. Its name is short, because the target's may be as long as the file
-    system allows.
+    The temporary file lies in the same folder. Its name is short, as the target's may be as long as the system allows.
 
     Yields:
-        Path of an empty temporary file to write; it replaces the target at the end of the block, with the permissions
-        of a new file.
+        Path of an empty temporary file to write; it replaces the target, with the permissions of a new file.
 
     Raises:
         OSError: The file can't be written. After any error no temporary file is left.
@@ -54,22 +52,14 @@ def replacing(path: Path) -> Generator[Path]:
 
 
 def write_whole(path: Path, data: bytes) -> None:
-    """Write a file atomically (see `replacing`).
-
-    Raises:
-        OSError: The file can't be written.
-    """
+    """Write a file atomically (see `replacing`)."""
     with replacing(path) as temporary:
         temporary.write_bytes(data)
 
 
 @contextmanager
 def output_file(path: Path) -> Generator[Path]:
-    """Write a file that the user named atomically (see `replacing`); its folders are created.
-
-    Raises:
-        OutputError: The file or its folders can't be written.
-    """
+    """Write a file that the user named atomically, and its folders; OutputError if they can't be written."""
     make_folder(path.parent)
     try:
         if path.is_dir():
@@ -81,11 +71,7 @@ def output_file(path: Path) -> Generator[Path]:
 
 
 def make_folder(path: Path) -> None:
-    """Create a folder that the user named, and its parents; it may exist.
-
-    Raises:
-        OutputError: It can't be created.
-    """
+    """Create a folder that the user named, and its parents, unless it exists; OutputError if it can't be created."""
     try:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -201,16 +187,7 @@ def retrying(
     pauses_seconds: Sequence[float] = _PAUSES_SECONDS,
     patience_seconds: float = math.inf,
 ) -> _Result:
-    """Run an action on storage, and repeat it after transient errors.
-
-    Args:
-        action: The action.
-        pauses_seconds: Pause before each further attempt.
-        patience_seconds: Latest start of an attempt, except when the storage is busy.
-
-    Raises:
-        OSError: The last error of the action.
-    """
+    """Run an action on storage; repeat it after transient errors, until `patience_seconds` unless storage is busy."""
     began = time.monotonic()
     for pause in pauses_seconds:
         try:
@@ -230,11 +207,7 @@ def find_below(roots: Iterable[Path], name: str | None) -> Path | None:
 
 
 def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file as 64 hexadecimal digits.
-
-    Raises:
-        OSError: The file can't be read.
-    """
+    """Return the sha256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -242,17 +215,6 @@ def sha256_of(path: Path) -> str:
 def check_schema(
     where: object, found: object, known: int, remedy: str, *, error: type[NirgenError] = NirgenError
 ) -> None:
-    """Refuse a file of another schema than this version reads.
-
-    Args:
-        where: The file, for the error.
-        found: Schema of the file; None if it states none.
-        known: Schema that this version reads.
-        remedy: Remedy for the error.
-        error: Class of the error.
-
-    Raises:
-        NirgenError: The schemas differ.
-    """
+    """Raise `error` unless a file's schema, None if it states none, is the one that this version reads."""
     if str(found) != str(known):
         raise error(f"{where}: has schema {found}, and this nirgen reads {known}; {remedy}")

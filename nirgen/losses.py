@@ -19,10 +19,7 @@ if TYPE_CHECKING:
 def discriminator_loss(real: Sequence[Tensor], fake: Sequence[Tensor], kind: GanKind) -> Tensor:
     """Return the loss of the discriminators, halved and summed over the scales (Eq. 6); a scalar.
 
-    Args:
-        real: A map of raw scores for each scale, of real pairs.
-        fake: The same for generated pairs.
-        kind: `vanilla` (Eq. 2, cross-entropy on logits), `lsgan` (least squares) or `hinge`.
+    `real` and `fake` are maps of raw scores, one a scale. `vanilla` (Eq. 2): cross-entropy; `lsgan`: squares.
     """
     terms = []
     for r, f in zip(real, fake, strict=True):
@@ -36,11 +33,9 @@ def discriminator_loss(real: Sequence[Tensor], fake: Sequence[Tensor], kind: Gan
 
 
 def generator_loss(fake: Sequence[Tensor], kind: GanKind) -> Tensor:
-    """Return the adversarial term of the generator, summed over the scales (Eq. 6); a scalar.
+    """Return the adversarial term of the generator, summed over the scales' raw scores (Eq. 6); a scalar.
 
-    Args:
-        fake: A map of raw scores for each scale, of generated pairs.
-        kind: As in `discriminator_loss`; `vanilla` is the non-saturating form.
+    `vanilla` is the non-saturating form.
     """
     if kind == "vanilla":
         return torch.stack([F.softplus(-f).mean() for f in fake]).sum()
@@ -52,9 +47,7 @@ def generator_loss(fake: Sequence[Tensor], kind: GanKind) -> Tensor:
 def feature_matching_loss(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:
     """Return the mean absolute difference of inner features, summed over layers (Eq. 5) and scales (Eq. 6); a scalar.
 
-    Args:
-        real: For each scale, the feature maps of its layers for real pairs; no gradient flows into them.
-        fake: The same for generated pairs.
+    No gradient flows into the features of real pairs. Both are the feature maps of the layers, for each scale.
     """
     terms = [
         F.l1_loss(f, r.detach())
@@ -103,9 +96,7 @@ def ssim(generated: Tensor, real: Tensor, *, data_range: float, sigma: float = 1
 def warmup_cosine(progress: float, warmup: float) -> float:
     """Return the factor on the learning rate, in [0, 1]: a linear rise, then half a cosine down.
 
-    Args:
-        progress: Share of the run that is done, in [0, 1].
-        warmup: Share of the run that the rise takes; 0 for none.
+    `progress`, done so far, and `warmup`, the length of the rise, are shares of the run, in [0, 1].
 
     Example:
         >>> [round(warmup_cosine(p, warmup=0.02), 2) for p in (0.0, 0.01, 0.02, 0.51, 1.0)]

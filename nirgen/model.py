@@ -30,8 +30,7 @@ if TYPE_CHECKING:
 class NirModel:
     """A Pix2Next generator, ready to translate; it is a `nirgen.translate.items.Translator`.
 
-    On a CPU in `fp32`, a faster network with the same weights computes: after a change of the weights, make the model
-    anew.
+    On a CPU in `fp32`, a faster copy of the network computes: after a change of the weights, make the model anew.
 
     Args:
         generator: The network, in evaluation mode.
@@ -88,11 +87,10 @@ class NirModel:
     @property
     def bytes_per_pixel(self) -> int:
         """Upper bound of the memory of a translation, in bytes for each padded pixel of an image."""
-        half = self.precision != "fp32"
-        return bytes_per_pixel(self.generator.config, bytes_per_value=2 if half else 4)
+        return bytes_per_pixel(self.generator.config, bytes_per_value=4 if self.precision == "fp32" else 2)
 
     def describe(self) -> dict[str, Any]:
-        """Return `model_id`, `device`, `precision`, `stride`, `bytes_per_pixel` as plain values."""
+        """Return the model's id, device, precision, stride and `bytes_per_pixel` as plain values."""
         return {
             "model_id": self.id,
             "device": str(self.device),
@@ -110,9 +108,6 @@ class NirModel:
 
         Returns:
             (N, C, H, W) float32 on the CPU: NIR intensity in [0, 1], clamped; C is 1 or 3.
-
-        Raises:
-            ShapeError: H or W is not a multiple of the stride.
         """
         return self.translate_on_device(rgb.to(self.device), sizes).cpu().contiguous()
 
@@ -120,21 +115,17 @@ class NirModel:
     def translate_on_device(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
         """`translate` for tensors on `device`, without waiting for the device.
 
-        A CPU gains nothing by batches: images are computed one by one, and none depends on its neighbours. On a GPU the
-        algorithm, and so the order of summation, may depend on the batch's shape: only batches of the same shape give
-        the same bytes, which is why translation fills up the last one.
+        A CPU computes images one by one, so that none depends on its neighbours. On a GPU the order of summation may
+        depend on the batch's shape: only batches of one shape give the same bytes, so translation fills up the last.
         """
         if len(sizes) != len(rgb):
             raise ShapeError(f"{len(rgb)} images, but {len(sizes)} sizes; give one size an image")
-        parts = rgb.split(1) if self.device.type == "cpu" else (rgb,)
+        outputs = []
         with computing_in(self.precision, self.device):
-            return torch.cat([self._compute(part) for part in parts])
-
-    def _compute(self, rgb: Tensor) -> Tensor:
-        """(N, 3, H, W) uint8 -> (N, C, H, W) float32 in [0, 1]."""
-        batch = rgb.float().div_(127.5).sub_(1).contiguous(memory_format=self._layout)
-        nir: Tensor = self._network(batch)
-        return nir.float().add_(1).div_(2).clamp_(0, 1)
+            for part in rgb.split(1) if self.device.type == "cpu" else (rgb,):
+                nir = self._network(part.float().div_(127.5).sub_(1).contiguous(memory_format=self._layout))
+                outputs.append(nir.float().add_(1).div_(2).clamp_(0, 1))
+            return torch.cat(outputs)
 
     @overload
     def __call__(self, image: Image.Image) -> Image.Image: ...
@@ -154,17 +145,12 @@ class NirModel:
             ImageError: The PIL image can't be read, or its mode has no defined range.
         """
         if isinstance(image, Image.Image):
-            return Image.fromarray(self._array(images.to_rgb(image)))
+            return Image.fromarray(self(images.to_rgb(image)))
         if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype != np.uint8:
-            raise ShapeError(
-                f"an array of shape {image.shape} and type {image.dtype}; give (height, width, 3) uint8 sRGB"
-            )
-        return self._array(image)
-
-    def _array(self, rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """(H, W, 3) uint8 -> (H, W) uint8."""
-        height, width = rgb.shape[:2]
-        padded = np.ascontiguousarray(images.pad_to_stride(rgb, self.stride).transpose(2, 0, 1))
+            found = f"an array of shape {image.shape} and type {image.dtype}"
+            raise ShapeError(f"{found}; give (height, width, 3) uint8 sRGB")
+        height, width = image.shape[:2]
+        padded = np.ascontiguousarray(images.pad_to_stride(image, self.stride).transpose(2, 0, 1))
         nir = self.translate(torch.from_numpy(padded)[None], [(height, width)])[0, :, :height, :width]
         return images.to_pixels(images.to_channels(nir.numpy(), 1)).astype(np.uint8)
 
@@ -184,11 +170,9 @@ def load_model(
         ModelError: There is no such model, or its file is damaged or of another architecture.
         ConfigError: There is no such device or precision.
     """
-    path = find_model(name)
-    chosen = choose_device(device)
+    path, chosen = find_model(name), choose_device(device)
     computed = choose_precision(precision, chosen)
-    generator, header = load(path)
-    return NirModel(generator, header, chosen, computed, compiled=compiled)
+    return NirModel(*load(path), chosen, computed, compiled=compiled)
 
 
 _MARGIN = 1.5  # the measured memory of `compact` and of the released generator lies below; see docs/performance.md
@@ -199,10 +183,6 @@ def bytes_per_pixel(config: GeneratorConfig, *, bytes_per_value: int = 4) -> int
 
     It is the peak of the feature maps alive at once: in each group's first block, its input, the joined skip, the
     normalised copy and the result, beside the stem and all skips that still wait. Weights are not included.
-
-    Args:
-        config: The generator.
-        bytes_per_value: 4 in `fp32`, 2 in half precision.
     """
     stem, levels = config.stem_channels, len(config.encoder)
     channels, waiting, most = stem, 0.0, float(3 + 2 * stem)

@@ -20,22 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Generator
 
 _SECONDS_TO_START = 300  # for the App's server
-_PORTS_TRIED = 50
 _SECONDS_BETWEEN_CHECKS = 2
-_CHECKS_MISSED = 3
 
 
 def check_port(address: str, port: int) -> None:
-    """Check that the App can listen at an address and port.
-
-    Raises:
-        NirgenError: The port is taken or needs root, or the address is not this machine's.
-    """
+    """Raise a NirgenError if the App can't listen at an address and port."""
     problem = _problem(address, port)
     if problem is None:
         return
     if problem.errno == errno.EADDRINUSE:
-        free = next((other for other in range(port + 1, port + _PORTS_TRIED) if _problem(address, other) is None), None)
+        free = next((other for other in range(port + 1, port + 50) if _problem(address, other) is None), None)
         remedy = f"give another, --port {free} is free" if free else "give another with --port"
         raise NirgenError(f"{address}:{port}: another program listens there; {remedy}")
     if problem.errno == errno.EACCES:
@@ -60,25 +54,29 @@ def _problem(address: str, port: int) -> OSError | None:
 
 @contextmanager
 def serving(name: str, *, address: str, port: int, remote: bool) -> Generator[str]:
-    """Serve the App while the block runs.
+    """Serve the App while the block runs; FiftyOne is connected.
 
     Args:
-        name: Name of the FiftyOne dataset to show first; FiftyOne is connected.
+        name: Name of the FiftyOne dataset to show first.
         address: Address to listen at.
         port: Port to listen at.
         remote: Open no browser on this machine.
 
     Yields:
         The App's URL.
-
-    Raises:
-        NirgenError: The App doesn't start.
     """
     import fiftyone
 
-    _export_config(fiftyone.config)
+    config = fiftyone.config
+    values = {
+        "FIFTYONE_DATABASE_URI": config.database_uri,
+        "FIFTYONE_DATABASE_NAME": config.database_name,
+        "FIFTYONE_PLUGINS_DIR": config.plugins_dir,
+        "FIFTYONE_DO_NOT_TRACK": "true" if config.do_not_track else "false",
+    }
+    os.environ.update({key: str(value) for key, value in values.items() if value is not None})  # for the server
     fiftyone.load_dataset(name)
-    service = _launch(fiftyone.config, address, port)
+    service = _launch(config, address, port)
     try:
         url = f"http://{_local_address(address)}:{port}/datasets/{quote(name, safe='')}"
         if not remote:
@@ -112,13 +110,9 @@ def _launch(config: Any, address: str, port: int) -> Any:
 
 
 def wait(address: str, port: int) -> None:
-    """Wait until the App no longer answers.
-
-    Raises:
-        NirgenError: Always, when it no longer answers.
-    """
+    """Wait until the App no longer answers, and raise a NirgenError then."""
     missed = 0
-    while missed < _CHECKS_MISSED:
+    while missed < 3:
         time.sleep(_SECONDS_BETWEEN_CHECKS)
         try:
             with socket.create_connection((_local_address(address), port), timeout=_SECONDS_BETWEEN_CHECKS):
@@ -133,30 +127,14 @@ def _local_address(address: str) -> str:
     return {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(address, address)  # noqa: S104
 
 
-def _export_config(config: Any) -> None:
-    """Pass FiftyOne's settings on to the App's server, which is a process of its own."""
-    values = {
-        "FIFTYONE_DATABASE_URI": config.database_uri,
-        "FIFTYONE_DATABASE_NAME": config.database_name,
-        "FIFTYONE_PLUGINS_DIR": config.plugins_dir,
-        "FIFTYONE_DO_NOT_TRACK": "true" if config.do_not_track else "false",
-    }
-    os.environ.update({name: str(value) for name, value in values.items() if value is not None})
-
-
 PLUGIN = Path(__file__).parent / "plugin"  # fiftyone.yml and the code that FiftyOne runs
-_LINK = "nirgen-curation"
 
 
 def install() -> None:
-    """Link the plugin into FiftyOne's plugin folder, replacing a link to another installation of nirgen.
-
-    Raises:
-        OutputError: Something else has the link's name, or the link can't be made.
-    """
+    """Link the plugin into FiftyOne's plugin folder, replacing a link to another installation of nirgen."""
     import fiftyone as fo
 
-    link = Path(fo.config.plugins_dir) / _LINK
+    link = Path(fo.config.plugins_dir) / "nirgen-curation"
     try:
         if link.is_symlink() and link.readlink().parts[-3:] == PLUGIN.parts[-3:]:
             if link.resolve() == PLUGIN.resolve():

@@ -27,14 +27,11 @@ SECONDS_TO_ANSWER = 5  # until an unreachable database is an error; a replica se
 
 
 def open_fiftyone(database: str | None = None, *, track: bool = False) -> Any:
-    """Import FiftyOne and connect it to its database.
+    """Import FiftyOne, connect it to its database, and return the module.
 
     Args:
         database: URI of a MongoDB; by default that of FiftyOne's settings, else the mongod that FiftyOne ships.
         track: Let FiftyOne send usage statistics to its makers.
-
-    Returns:
-        The module `fiftyone`.
 
     Raises:
         NirgenError: FiftyOne isn't installed, or its database is missing, unreachable or of an unsupported version.
@@ -43,7 +40,12 @@ def open_fiftyone(database: str | None = None, *, track: bool = False) -> Any:
     config = fiftyone.config
     config.do_not_track = not track
     if database is not None and database != config.database_uri:
-        _disconnect()
+        from fiftyone.core.odm import database as internals
+        from fiftyone.factory import repo_factory
+
+        internals._disconnect()
+        repo_factory._db = None  # and the collections that it has cached
+        repo_factory.RepositoryFactory.repos.clear()
         config.database_uri = database
     if config.database_uri is None:
         _check_mongod()
@@ -70,16 +72,6 @@ def _import() -> Any:
             f"FiftyOne can't be imported ({one_line(error)}); pip install --upgrade 'nirgen[browse]'"
         ) from error
     return fiftyone
-
-
-def _disconnect() -> None:
-    """Close FiftyOne's connection, including the collections that it has cached."""
-    from fiftyone.core.odm import database
-    from fiftyone.factory import repo_factory
-
-    database._disconnect()
-    repo_factory._db = None
-    repo_factory.RepositoryFactory.repos.clear()
 
 
 def _check_mongod() -> None:
@@ -204,11 +196,7 @@ class Origin:
 
     @classmethod
     def of(cls, dataset: Any) -> Self | None:
-        """Read the origin of a FiftyOne dataset; None if nirgen didn't load it.
-
-        Raises:
-            NirgenError: A newer nirgen has loaded it.
-        """
+        """Read the origin of a FiftyOne dataset; None if nirgen didn't load it, and an error if a newer nirgen did."""
         values = (dataset.info or {}).get(INFO)
         if not isinstance(values, dict) or "folder" not in values:
             return None
@@ -240,13 +228,7 @@ class Target:
 def target_for(fiftyone: Any, collection: Collection, name: str | None = None) -> Target:
     """Choose the FiftyOne dataset for a folder.
 
-    Args:
-        fiftyone: The module, connected.
-        collection: The folder's.
-        name: Name of the FiftyOne dataset; by default the one that was loaded from the folder, else the folder's name.
-
-    Raises:
-        NirgenError: The FiftyOne dataset of this name was not loaded from this folder.
+    Without a name it is the one that was loaded from the folder, or else that of the folder's name.
     """
     folder = str(collection.folder.resolve())
     name = name or loaded_as(folder) or collection.name
@@ -279,16 +261,7 @@ def loaded_as(folder: str) -> str | None:
 
 
 def find_loaded(fiftyone: Any, collection: Collection, name: str | None = None) -> Any:
-    """Return the FiftyOne dataset that shows a folder as it is now.
-
-    Args:
-        fiftyone: The module, connected.
-        collection: The folder's.
-        name: Name of the FiftyOne dataset, if several show the folder.
-
-    Raises:
-        NirgenError: There is none, or it shows an older state of the folder.
-    """
+    """Return the FiftyOne dataset that shows a folder as it is now; `name` chooses if several show it."""
     target = target_for(fiftyone, collection, name)
     problem = None
     if target.origin is None:

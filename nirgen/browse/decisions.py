@@ -6,10 +6,10 @@ from copy import deepcopy
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from nirgen.browse.database import database_errors, find_loaded, open_fiftyone
-from nirgen.browse.documents import LOADED, object_id
+from nirgen.browse.documents import LOADED, detections_of, object_id
 from nirgen.browse.fields import (
     BOX_ACTIONS,
     BOXES,
@@ -25,17 +25,8 @@ from nirgen.browse.fields import (
 )
 from nirgen.collection import open_collection
 from nirgen.curation import Decision, Seen, added_key, merge, read_decisions, unite, write_decisions
-from nirgen.dataset.decisions import (
-    SMALLEST,
-    Subject,
-    SubjectBox,
-    apply_decisions,
-    assign,
-    decide,
-    own_decisions,
-    possible_images,
-)
-from nirgen.dataset.folder import is_dataset, read_dataset
+from nirgen.dataset.decisions import SMALLEST, Subject, SubjectBox, apply_decisions, assign, decide, possible_images
+from nirgen.dataset.folder import CURATION, is_dataset, read_dataset
 from nirgen.errors import NirgenError, nearest
 
 if TYPE_CHECKING:
@@ -80,10 +71,6 @@ def export_decisions(
         author: Author of decisions that name none.
         replace: Leave out decisions that only an existing file has.
         report: Progress callback.
-
-    Raises:
-        NirgenError: `out` is no file of decisions, or see `collect_decisions`.
-        OutputError: The file can't be written.
     """
     own = _own_decisions(folder)
     there = read_decisions(out).all if out.exists() and not replace else ()
@@ -96,10 +83,11 @@ def export_decisions(
 
 def _own_decisions(folder: Path) -> tuple[Decision, ...]:
     """Return the decisions that a dataset was built with; none of a translation folder."""
-    return own_decisions(read_dataset(folder)) if is_dataset(folder) else ()
+    curated = is_dataset(folder) and read_dataset(folder).curation is not None
+    return read_decisions(folder / CURATION).all if curated else ()
 
 
-_IMAGES_AT_ONCE = 500
+_BATCH = 500  # images read, or decisions written
 _FIELDS = dict.fromkeys(("key", "tags", "decision", "reason", "author", f"{GROUP}.name", BOXES), 1)
 
 
@@ -126,13 +114,15 @@ def collect_decisions(
     missing: list[str] = []
     with database_errors(name or collection.name):
         dataset = find_loaded(fiftyone, collection, name)
-        items = collection.items()
-        done = 0
-        while batch := list(islice(items, _IMAGES_AT_ONCE)):
-            mains, copies = _read(dataset, [image.key for image in batch])
+        items, done = collection.items(), 0
+        while batch := list(islice(items, _BATCH)):
+            wanted = {"key": {"$in": [image.key for image in batch]}}
+            found = list(dataset._sample_collection.find(wanted, _FIELDS))
+            mains = {each["key"]: each for each in found if each[GROUP]["name"] in MAIN_SLICES}
+            copies = {each["key"]: each for each in found if each[GROUP]["name"] == RGB}
             for image in batch:
                 if image.key in mains:
-                    decisions.extend(_decisions(image, mains[image.key], copies.get(image.key), author, classes))
+                    decisions += _decisions(image, mains[image.key], copies.get(image.key), author, classes)
                 else:
                     missing.append(image.key)
             done += len(batch)
@@ -146,67 +136,46 @@ def collect_decisions(
     return tuple(sorted(decisions, key=lambda decision: decision.order))
 
 
-def _read(dataset: Any, keys: Sequence[str]) -> tuple[dict[str, Document], dict[str, Document]]:
-    """Return the samples of images, and those of their RGB images, by key."""
-    mains: dict[str, Document] = {}
-    copies: dict[str, Document] = {}
-    for document in dataset._sample_collection.find({"key": {"$in": list(keys)}}, _FIELDS):
-        slice_ = document[GROUP]["name"]
-        if slice_ in MAIN_SLICES:
-            mains[document["key"]] = document
-        elif slice_ == RGB:
-            copies[document["key"]] = document
-    return mains, copies
-
-
 def _decisions(
     image: Image, main: Document, copy: Document | None, author: str, classes: Sequence[str]
 ) -> Iterator[Decision]:
-    """Yield the decisions about an image and its boxes.
+    """Yield the decisions about an image and its boxes, from its sample and that of its RGB image."""
 
-    Args:
-        image: The image as the dataset has it.
-        main: Its sample.
-        copy: The sample of its RGB image.
-        author: Author of decisions that name none.
-        classes: Classes of the dataset.
+    def signed(decision: Decision, *by: Document | None) -> Decision:
+        def first(name: str) -> str:
+            return next((text for one in by if one and (text := str(one.get(name) or "").strip())), "")
 
-    Raises:
-        NirgenError: A box has an unknown class, or lies outside of the image.
-    """
-
-    def signed(decision: Decision, by: Sequence[Mapping[str, Any] | None]) -> Decision:
-        return replace(decision, reason=_first("reason", by), author=_first("author", by) or author).rounded()
+        return replace(decision, reason=first("reason"), author=first("author") or author).rounded()
 
     action = _decided(IMAGE_ACTIONS, main, copy, said=main.get("decision"))
     if action is not None:
-        yield signed(Decision(image.key, action, seen=Seen(sha256=image.input_sha256 or None)), [main, copy])
+        yield signed(Decision(image.key, action, seen=Seen(sha256=image.input_sha256 or None)), main, copy)
     size = image.width, image.height
     boxes = {box.key: SubjectBox(box.category, box.bbox) for box in image.boxes}
-    copies = {one["key"]: one for one in _detections(copy) if one.get("key")}
+    copies = {one["key"]: one for one in detections_of(copy) if one.get("key")}
     now: dict[str, SubjectBox] = {}
-    by: dict[str, list[Document | None]] = {key: [None, copies.get(key)] for key in boxes}
-    for one in _detections(main):
+    by: dict[str, tuple[Document | None, ...]] = {key: (copies.get(key),) for key in boxes}
+    for one in detections_of(main):
         key = str(one.get("key") or "")
         if key and key not in boxes:
             continue
         action = _decided(BOX_ACTIONS, one, copies.get(key))
         if key:
-            by[key] = [one, copies.get(key)]
+            by[key] = (one, copies.get(key))
         if action == "delete":
             continue
-        now_is = _edited_box(image, one, boxes.get(key), classes)
-        if key and action is not None:
-            seen = Seen(category=boxes[key].category, bbox=boxes[key].bbox)
-            yield signed(Decision(key, action, None, None, *size, seen=seen), by[key])
+        box = _edited_box(image, one, boxes.get(key), classes)
         if not key:
-            key = added_key(image.key, now_is.category, now_is.bbox, *size)
-            by.setdefault(key, [one])
-        now.setdefault(key, now_is)
+            key = added_key(image.key, box.category, box.bbox, *size)
+            by.setdefault(key, (one,))
+        elif action is not None:
+            seen = Seen(category=boxes[key].category, bbox=boxes[key].bbox)
+            yield signed(Decision(key, action, None, None, *size, seen=seen), *by[key])
+        now.setdefault(key, box)
     start = len(image.key) + 1
     before, after = (Subject("", size, {key[start:]: box for key, box in each.items()}) for each in (boxes, now))
     for decision in decide(image.key, before, after):
-        yield signed(decision, by[decision.key])
+        yield signed(decision, *by[decision.key])
 
 
 def _edited_box(image: Image, one: Document, was: SubjectBox | None, classes: Sequence[str]) -> SubjectBox:
@@ -226,22 +195,11 @@ def _edited_box(image: Image, one: Document, was: SubjectBox | None, classes: Se
     return SubjectBox(str(label), bbox)
 
 
-def _detections(document: Document | None) -> list[Document]:
-    return ((document or {}).get(BOXES) or {}).get("detections") or []
-
-
-def _decided(actions: Mapping[str, Action], *by: Mapping[str, Any] | None, said: object = None) -> Action | None:
+def _decided(actions: Mapping[str, Action], *by: Document | None, said: object = None) -> Action | None:
     """Return the action of tags; of several, the last one of an operator, or else the first of `actions`."""
     tags = {tag for one in by if one for tag in one.get("tags") or ()}
     decided = [action for tag, action in actions.items() if tag in tags]
     return next((action for action in decided if action == said), decided[0] if decided else None)
-
-
-def _first(name: str, by: Sequence[Mapping[str, Any] | None]) -> str:
-    return next((text for one in by if one and (text := str(one.get(name) or "").strip())), "")
-
-
-_DECISIONS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -263,10 +221,9 @@ def import_decisions(
     """Put decisions into FiftyOne, replacing those about the same images and boxes; repeating it changes nothing.
 
     The other arguments are those of `export_decisions`.
-
-    Raises:
-        NirgenError: FiftyOne has another state of the folder, or the database fails.
     """
+    from pymongo import ReplaceOne
+
     collection = open_collection(folder.resolve())
     fiftyone = open_fiftyone(database)
     # decisions that the dataset was built with have no target in it any more
@@ -275,45 +232,31 @@ def import_decisions(
     gone: list[str] = []
     with database_errors(name or collection.name):
         samples = find_loaded(fiftyone, collection, name)._sample_collection
-        for start in range(0, len(ordered), _DECISIONS_AT_ONCE):
-            batch = ordered[start : start + _DECISIONS_AT_ONCE]
-            gone += [key for key, action in _put(samples, batch) if (key, action) not in done]
+        for start in range(0, len(ordered), _BATCH):
+            batch = ordered[start : start + _BATCH]
+            keys = {key for decision in batch for key in possible_images(decision)}
+            wanted = {"key": {"$in": sorted(keys)}, f"{GROUP}.name": {"$in": list(MAIN_SLICES)}}
+            before = {document["key"]: document for document in samples.find(wanted)}
+            after = deepcopy(before)
+            by_image, unknown = assign(batch, after)
+            missing = [decision.order for decision in unknown]
+            for key, group in by_image.items():
+                missing += _apply(after[key], group)
+            gone += [key for key, action in missing if (key, action) not in done]
+            changed = [document for key, document in after.items() if document != before[key]]
+            now = datetime.now(UTC).replace(tzinfo=None)
+            if changed:
+                operations = [ReplaceOne({"_id": each["_id"]}, each | {"last_modified_at": now}) for each in changed]
+                samples.bulk_write(operations, ordered=False)
             if report is not None:
                 report("writing decisions", start + len(batch), len(ordered))
     return Imported(len(ordered) - len(gone), tuple(sorted(gone)))
 
 
 def import_own(folder: Path, *, name: str, database: str | None = None) -> Imported:
-    """Put those of a dataset's own decisions into FiftyOne that the dataset doesn't show: keep and flag.
-
-    Raises:
-        NirgenError: The decisions can't be read, or the database fails.
-    """
+    """Put those of a dataset's own decisions into FiftyOne that the dataset doesn't show: keep and flag."""
     own = [each for each in _own_decisions(folder) if each.action in {"keep", "flag"}]
     return import_decisions(folder, own, name=name, database=database) if own else Imported(0, ())
-
-
-def _put(samples: Any, decisions: Sequence[Decision]) -> list[tuple[str, str]]:
-    """Apply decisions to samples; return key and action of those without a target."""
-    from pymongo import ReplaceOne
-
-    keys = {key for decision in decisions for key in possible_images(decision)}
-    wanted = {"key": {"$in": sorted(keys)}, f"{GROUP}.name": {"$in": list(MAIN_SLICES)}}
-    before = {document["key"]: document for document in samples.find(wanted)}
-    after = deepcopy(before)
-    by_image, unknown = assign(decisions, after)
-    missing = [decision.order for decision in unknown]
-    for key, group in by_image.items():
-        missing += _apply(after[key], group)
-    now = datetime.now(UTC).replace(tzinfo=None)
-    operations = [
-        ReplaceOne({"_id": document["_id"]}, document | {"last_modified_at": now})
-        for key, document in after.items()
-        if document != before[key]
-    ]
-    if operations:
-        samples.bulk_write(operations, ordered=False)
-    return missing
 
 
 def _apply(document: Document, decisions: Sequence[Decision]) -> list[tuple[str, str]]:
@@ -337,22 +280,18 @@ def _apply(document: Document, decisions: Sequence[Decision]) -> list[tuple[str,
     for source_key, changes in outcome.changes.items():
         box = known.get(f"{key}#{source_key}") or _drawn(document, boxes, changes, size)
         for change in changes:
-            _edit(box, change, size)
+            decision = change.decision
+            if decision.action in BOX_ACTIONS.values():
+                _tag(box, decision, BOX_ACTIONS)
+            elif decision.action == "relabel":
+                box["label"] = decision.category
+            elif decision.action == "move" and change.after is not None:
+                box["bounding_box"] = list(to_shares(change.after.bbox, *size))
+            if decision.action != "add":
+                _sign(box, decision)
     removed = decode_loaded(document[BOXES].get(LOADED)) or {}
     there = {(name, "add") for name in known} | {(name, "delete") for name in removed}
     return [(each.key, each.action) for each in outcome.gone if (each.key, each.action) not in there]
-
-
-def _edit(box: Document, change: Change, size: tuple[int, int]) -> None:
-    decision = change.decision
-    if decision.action in BOX_ACTIONS.values():
-        _tag(box, decision, BOX_ACTIONS)
-    elif decision.action == "relabel":
-        box["label"] = decision.category
-    elif decision.action == "move" and change.after is not None:
-        box["bounding_box"] = list(to_shares(change.after.bbox, *size))
-    if decision.action != "add":
-        _sign(box, decision)
 
 
 def _drawn(document: Document, boxes: list[Document], changes: Sequence[Change], size: tuple[int, int]) -> Document:
@@ -384,6 +323,4 @@ def _tag(one: Document, decision: Decision, actions: Mapping[str, str]) -> None:
 
 
 def _sign(one: Document, decision: Decision) -> None:
-    for name, value in (("reason", decision.reason), ("author", decision.author)):
-        if value:
-            one[name] = value
+    one |= {name: text for name in ("reason", "author") if (text := getattr(decision, name))}

@@ -1,8 +1,7 @@
 """FiftyOne documents of samples: built from images, merged with a curator's edits.
 
 `Dataset.add_samples` takes minutes for ten thousand images (docs/performance.md), so documents are written to MongoDB
-directly, in FiftyOne's own layout from 1.0 on (seen in 1.22.1). Each load reads its first sample back through the
-public API (`check`), so that another layout raises an error.
+directly, in FiftyOne's own layout from 1.0 on (seen in 1.22.1); `check` reads one back through the public API.
 
 - Sample: `_id`, `_media_type`, `_rand` (shuffle order), `_dataset_id`, `created_at`, `last_modified_at`, and its fields
   by name; a field that is None is left out.
@@ -81,7 +80,7 @@ def documents(item: Image, scores: ItemScores | None, layout: Layout, dataset_id
         "kind": "generated" if item.generated else "real",
         "model": item.model_id,
         "sequence": item.sequence,
-        GROUP: layout.group_of(item),
+        GROUP: layout.joined.get(item.key, item.key),
     }
     facts |= {layout.attributes[name]: value for name, value in item.attributes.items()}
     objects = [box.category for box in item.boxes if not box.ignored]
@@ -91,7 +90,7 @@ def documents(item: Image, scores: ItemScores | None, layout: Layout, dataset_id
         troubles = [box.trouble for box in scores.boxes if box.trouble is not None]
         own |= {**scores.image, WORST_BOX: max(troubles, default=None), "note": scores.note or None}
     yield _sample(main_slice(item), item.path, item, scores, facts | own)
-    if item.rgb is not None and layout.shows_rgb(item):
+    if item.rgb is not None and item.key not in layout.covered:
         yield _sample(RGB, item.rgb, item, scores, facts)
 
 
@@ -131,11 +130,7 @@ def _detection(box: Box, scores: BoxScores | None, item: Image, slice_: str) -> 
 
 
 def check(dataset: Any, item: Image) -> None:
-    """Read the sample of an image back through FiftyOne's public API and compare it.
-
-    Raises:
-        NirgenError: FiftyOne doesn't understand the document that was written.
-    """
+    """Read the sample of an image back through FiftyOne's public API; raise a NirgenError if it differs."""
     from fiftyone import __version__
 
     size = (item.width, item.height)
@@ -173,17 +168,10 @@ class Edits:
 
 
 def merged(old: Document, new: Document, item: Image, ours: Collection[str], edits: Edits) -> Document:
-    """Merge a sample of the dataset with the curator's tags, decisions, edits and own fields.
+    """Merge a sample of the dataset, `new`, with the curator's tags, decisions, edits and own fields in `old`.
 
-    Args:
-        old: The sample in FiftyOne.
-        new: The sample as the dataset has it now.
-        item: Its image.
-        ours: Names of the fields that are loaded; all others are the curator's.
-        edits: Updated.
-
-    Returns:
-        The merged sample; `old` itself if nothing changes.
+    `item` is its image, `ours` are the names of the fields that are loaded, and `edits` is updated. If nothing changes,
+    `old` itself is returned.
     """
     result = {name: value for name, value in old.items() if name not in ours or name in DECIDED} | new
     result["tags"] = old.get("tags") or []
@@ -225,11 +213,11 @@ def _merged_box(old: Document, new: Document, was: LoadedBox | None, size: tuple
         result["tags"] = [*(tag for tag in old.get("tags") or [] if tag not in TAGS), *new["tags"]]
     if was is None:
         return result
-    compared: tuple[tuple[str, Any, Callable[[Any, Any], bool]], ...] = (
-        ("label", was.label, eq),
-        ("bounding_box", was.place, partial(same_place, size=size)),
-    )
-    for name, loaded, same in compared:
+    compared: dict[str, tuple[Any, Callable[[Any, Any], bool]]] = {
+        "label": (was.label, eq),
+        "bounding_box": (was.place, partial(same_place, size=size)),
+    }
+    for name, (loaded, same) in compared.items():
         if same(old[name], loaded) or same(old[name], new[name]):
             continue
         if same(new[name], loaded):
@@ -249,7 +237,11 @@ def _arrived(new: Document, drawn: list[Document], size: tuple[int, int]) -> Doc
     return new
 
 
+def detections_of(document: Document | None) -> list[Document]:
+    """Return the boxes of a sample."""
+    return ((document or {}).get(BOXES) or {}).get("detections") or []
+
+
 def has_decisions(document: Document) -> bool:
     """Return True if a sample or one of its boxes has a tag that is a decision."""
-    boxes = (document.get(BOXES) or {}).get("detections", ())
-    return any(not BOX_ACTIONS.keys().isdisjoint(one.get("tags") or ()) for one in (document, *boxes))
+    return any(BOX_ACTIONS.keys() & (one.get("tags") or ()) for one in (document, *detections_of(document)))

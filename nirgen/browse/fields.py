@@ -38,15 +38,10 @@ IDENTITY = ("key", "split", "origin", "kind", "model", "sequence")
 OF_BOXES = ("key", "source_category", "flags", "iscrowd", "fidelity", "trouble")  # custom attributes of a box
 
 _RESERVED = {"id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "group", "groups", "frames"}
-_MOST_COUNTED = 30  # classes
 
 
 def field_names(attributes: Iterable[str], taken: Collection[str]) -> dict[str, str]:
-    """Return the field name of each attribute of images, whose own name may be any text.
-
-    Args:
-        attributes: Names of the attributes.
-        taken: Field names that are in use.
+    """Return the field name of each attribute of images, whose own name may be any text; names `taken` are in use.
 
     Example:
         >>> field_names(["weather", "time of day", "key"], ["key"])
@@ -68,16 +63,13 @@ def count_names(classes: Iterable[str]) -> dict[str, str]:
         >>> count_names(["car", "traffic light"])
         {'car': 'count_car', 'traffic light': 'count_traffic_light'}
     """
-    wanted = list(classes)
-    if len(wanted) > _MOST_COUNTED:
-        return {}
     names: dict[str, str] = {}
-    for category in wanted:
+    for category in classes:
         name = "count_" + re.sub(r"\W+", "_", category)
         while name in names.values():
             name += "_"
         names[category] = name
-    return names
+    return names if len(names) <= 30 else {}
 
 
 Box = tuple[float, float, float, float]  # x, y, width, height
@@ -112,19 +104,13 @@ def to_pixels(place: Sequence[float], width: int, height: int) -> Box:
         (0.0, 20.0, 20.0, 40.0)
     """
     x, y, w, h = place
-    left, right = max(x, 0.0) * width, min(x + w, 1.0) * width
-    top, bottom = max(y, 0.0) * height, min(y + h, 1.0) * height
-    left, right, top, bottom = (round(value, 6) for value in (left, right, top, bottom))
+    left, right = (round(share * width, 6) for share in (max(x, 0.0), min(x + w, 1.0)))
+    top, bottom = (round(share * height, 6) for share in (max(y, 0.0), min(y + h, 1.0)))
     return left, top, round(right - left, 6), round(bottom - top, 6)
 
 
 def same_place(one: Sequence[float], other: Sequence[float], size: tuple[int, int]) -> bool:
-    """Return True if two relative boxes differ by less than 0.01 px.
-
-    Args:
-        one: x, y, width, height.
-        other: The same.
-        size: (width, height) of the image in pixels.
+    """Return True if two relative boxes on an image of `size`, (width, height), differ by less than 0.01 px.
 
     Example:
         >>> same_place((0.1, 0.1, 0.2, 0.2), (0.100009, 0.1, 0.2, 0.2), (1000, 1000))

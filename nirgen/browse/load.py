@@ -82,13 +82,9 @@ def load_folder(
         name: Name of the FiftyOne dataset; by default the one that was loaded from the folder, else the folder's name.
         sources: Folders of RGB images that have moved, by origin.
         scores: Compute missing scores and load them.
-        database: URI of a MongoDB; by default that of FiftyOne's settings, else the mongod that FiftyOne ships.
+        database: As `open_fiftyone` takes it, like `track`.
         track: Let FiftyOne send usage statistics to its makers.
-        report: Called as scores are computed and images are loaded.
-
-    Raises:
-        NirgenError: The folder can't be read; the database fails or has another dataset of that name; the FiftyOne
-            dataset is deleted meanwhile; or FiftyOne's sample format is not the known one.
+        report: Progress callback.
     """
     collection = open_collection(folder.resolve(), sources)
     fiftyone = open_fiftyone(database, track=track)
@@ -117,8 +113,18 @@ def _load(
         target.name, collection.count, layout.samples, moved_from=target.moved_from, not_shown=layout.not_shown
     )
     with database_errors(target.name):
-        dataset = fiftyone.load_dataset(target.name) if target.origin else _create(fiftyone, target.name)
-        if _is_current(dataset, old, origin, layout.samples):
+        if target.origin:
+            dataset = fiftyone.load_dataset(target.name)
+        else:
+            try:
+                dataset = fiftyone.Dataset(target.name, persistent=True)
+            except ValueError as error:
+                raise NirgenError(
+                    f"FiftyOne can't have a dataset '{target.name}' ({one_line(error)}); give another name with --name"
+                ) from None
+        scored = not origin.scores or (old.scores == origin.scores and origin.scores != "not kept")
+        ours_there = dataset._sample_collection.count_documents({"key": {"$type": "string"}})
+        if old.complete and old.state == origin.state and scored and ours_there == layout.samples:
             return done
         origin.write(dataset)
         declare(dataset, layout, [category.name for category in collection.categories])
@@ -129,24 +135,6 @@ def _load(
         views = _arrange(dataset, collection, layout, before=old.views)
         replace(origin, complete=True, views=views).write(dataset)
     return done
-
-
-def _is_current(dataset: Any, old: Origin, new: Origin, samples: int) -> bool:
-    if not old.complete or old.state != new.state:
-        return False
-    if new.scores and (old.scores != new.scores or new.scores == "not kept"):
-        return False
-    ours: int = dataset._sample_collection.count_documents({"key": {"$type": "string"}})
-    return ours == samples
-
-
-def _create(fiftyone: Any, name: str) -> Any:
-    try:
-        return fiftyone.Dataset(name, persistent=True)
-    except ValueError as error:
-        raise NirgenError(
-            f"FiftyOne can't have a dataset '{name}' ({one_line(error)}); give another name with --name"
-        ) from None
 
 
 def _write(
@@ -160,6 +148,7 @@ def _write(
     report: Progress | None,
 ) -> set[ObjectId]:
     """Write all samples in batches and return their ids."""
+    from fiftyone.core.odm import get_db_conn
     from pymongo import InsertOne, ReplaceOne
 
     samples, dataset_id = dataset._sample_collection, dataset._doc.id
@@ -179,7 +168,7 @@ def _write(
         if operations:
             samples.bulk_write(operations, ordered=False)
         done.changed.update(added=len(new) - len(old), updated=len(changed))
-        if not _exists(dataset_id):
+        if get_db_conn().datasets.find_one({"_id": dataset_id}, {"_id": 1}) is None:
             samples.drop()  # writing has made the collection again, without a dataset
             raise gone(done.name)
         if not written and not changed:
@@ -191,17 +180,11 @@ def _write(
     return written
 
 
-def _exists(dataset_id: ObjectId) -> bool:
-    from fiftyone.core.odm import get_db_conn
-
-    return get_db_conn().datasets.find_one({"_id": dataset_id}, {"_id": 1}) is not None
-
-
 def _remove_others(dataset: Any, kept: set[ObjectId], done: Loaded) -> None:
     """Remove samples of images that the folder no longer has."""
     samples = dataset._sample_collection
     found = samples.find({"key": {"$type": "string"}}, {"_id": 1})
-    others = [number for number in (document["_id"] for document in found) if number not in kept]
+    others = [document["_id"] for document in found if document["_id"] not in kept]
     for start in range(0, len(others), _BATCH):
         batch = others[start : start + _BATCH]
         mains = samples.find({"_id": {"$in": batch}, f"{GROUP}.name": {"$ne": RGB}})
@@ -209,8 +192,6 @@ def _remove_others(dataset: Any, kept: set[ObjectId], done: Loaded) -> None:
         dataset.delete_samples([str(number) for number in batch])
     done.changed["removed"] += len(others)
 
-
-_NIGHT = ("timeofday", "night")  # attribute and its value
 
 # Distinguishable by the colour-blind (Okabe and Ito), the strongest first.
 _POOL = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
@@ -233,8 +214,7 @@ def _arrange(dataset: Any, collection: Collection, layout: Layout, before: tuple
     for name, (view, about) in views.items():
         with suppress(ValueError):  # a class whose name can't be a view's, or whose view name is taken
             dataset.save_view(name, view, description=about, overwrite=True)
-    _set_sidebar(dataset, layout)
-    _set_colours(dataset, [category.name for category in collection.categories])
+    _set_appearance(dataset, layout, [category.name for category in collection.categories])
     dataset.save()
     return tuple(name for name in views if dataset.has_saved_view(name))
 
@@ -263,15 +243,15 @@ def _views(dataset: Any, collection: Collection, layout: Layout) -> Iterator[tup
         yield "generated", dataset.match(F("kind") == "generated"), "translated from RGB"
     if REAL_NIR in layout.slices:
         yield "real", dataset.select_group_slices(REAL_NIR), "real NIR, whichever slice is shown"
-    attribute, night = _NIGHT
-    if attribute in layout.attributes:
-        yield "night", dataset.match(F(layout.attributes[attribute]) == night), "taken at night"
+    if "timeofday" in layout.attributes:
+        yield "night", dataset.match(F(layout.attributes["timeofday"]) == "night"), "taken at night"
     for category in collection.categories:
         boxes = dataset.filter_labels(BOXES, F("label") == category.name)
         yield f"class {category.name}", boxes, f"images with a {category.name}, and no other boxes"
 
 
-def _set_sidebar(dataset: Any, layout: Layout) -> None:
+def _set_appearance(dataset: Any, layout: Layout, classes: list[str]) -> None:
+    """Set the App's sidebar and colours."""
     import fiftyone as fo
 
     groups = {
@@ -284,21 +264,15 @@ def _set_sidebar(dataset: Any, layout: Layout) -> None:
         "counts": ["objects", *layout.counts.values()],
     }
     named = {path for paths in groups.values() for path in paths}
-    others = [name for name in dataset.get_field_schema() if name not in named]
-    documents = [
+    groups["other"] = [name for name in dataset.get_field_schema() if name not in named]
+    dataset.app_config.sidebar_groups = [
         fo.SidebarGroupDocument(name=name, paths=paths, expanded=name in {"tags", "boxes", "decision", "scores"})
-        for name, paths in [*groups.items(), ("other", others)]
+        for name, paths in groups.items()
         if paths
     ]
-    dataset.app_config.sidebar_groups = documents
     shown = [BOXES, "trouble", "decision", "kind"]
     dataset.app_config.active_fields = fo.ActiveFields(exclude=False, paths=shown)
-
-
-def _set_colours(dataset: Any, classes: list[str]) -> None:
-    import fiftyone as fo
-
-    of_classes = [{"value": name, "color": _POOL[index]} for index, name in enumerate(classes) if index < len(_POOL)]
+    of_classes = [{"value": name, "color": colour} for name, colour in zip(classes, _POOL, strict=False)]
     tags = [{"value": name, "color": colour} for name, colour in _OF_TAGS.items()]
     dataset.app_config.color_scheme = fo.ColorScheme(
         color_by="value",

@@ -5,6 +5,7 @@ Each takes FiftyOne's execution context: dataset, view, selection, opened sample
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from nirgen.browse.selection import Verdict
     from nirgen.explain import Explanation
 
-_MOST_EXPLAINED = 5
 _REASONS = ("vanished object", "smeared", "wrong class", "box off", "unreal texture", "artefacts")
 
 
@@ -49,11 +49,7 @@ class Command:
 
 
 def pointed_at(context: Any) -> Images | Boxes:
-    """Return the selected boxes, else the selected images, else the opened image; in a view of patches, boxes.
-
-    Raises:
-        NirgenError: Nothing is selected or open, or it is gone.
-    """
+    """Return the selected boxes, else the selected images, else the opened image; in a view of patches, boxes."""
     from fiftyone.core.patches import PatchesView
 
     labels = [label for label in context.selected_labels if label["field"] == BOXES]
@@ -68,14 +64,14 @@ def pointed_at(context: Any) -> Images | Boxes:
     return found
 
 
-def _store() -> Any:
+def _author(given: str | None = None) -> str:
+    """Return the author of the last form, after storing the given one."""
     from fiftyone.operators.store import ExecutionStore
 
-    return ExecutionStore.create("nirgen")
-
-
-def _last_author() -> str:
-    return str(_store().get("author") or "")
+    store = ExecutionStore.create("nirgen")
+    if given is not None:
+        store.set("author", given)
+    return str(store.get("author") or "")
 
 
 def _count(targets: Images | Boxes) -> str:
@@ -101,14 +97,14 @@ def _ask_why(context: Any) -> Any:
     for reason in _REASONS:
         reasons.add_choice(reason, label=reason)
     form.str("reason", label="Reason", description="Why; one of these, or your own words", view=reasons)
-    form.str("author", label="Author", description="Who decides", default=_last_author())
+    form.str("author", label="Author", description="Who decides", default=_author())
     return form
 
 
 def _answers(context: Any) -> dict[str, str]:
     """Return reason and author from the form, and store the author for the next form."""
     answers = {name: str(context.params.get(name) or "").strip() for name in ("reason", "author")}
-    _store().set("author", answers["author"])
+    _author(answers["author"])
     return answers
 
 
@@ -194,23 +190,19 @@ def _ask_file(context: Any) -> Any:
     from fiftyone.operators import types
 
     form = types.Object()
-    folder = _folder(context)
+    default = f"{_folder(context)}-curation.jsonl"
     description = "On the machine that runs FiftyOne; decisions are added to an existing file"
-    form.str("path", label="File", description=description, default=str(_decisions_path(folder)))
-    form.str("author", label="Author", description="Author of decisions without one", default=_last_author())
+    form.str("path", label="File", description=description, default=default)
+    form.str("author", label="Author", description="Author of decisions without one", default=_author())
     return form
-
-
-def _decisions_path(folder: Path) -> Path:
-    return folder.parent / f"{folder.name}-curation.jsonl"
 
 
 def _export(context: Any) -> None:
     from nirgen.browse.decisions import export_decisions
 
     folder, author = _folder(context), str(context.params.get("author") or "").strip()
-    given = str(context.params.get("path") or "").strip()
-    path = folder.parent / Path(given).expanduser() if given else _decisions_path(folder)
+    given = str(context.params.get("path") or "").strip() or f"{folder.name}-curation.jsonl"
+    path = folder.parent / Path(given).expanduser()
     done = export_decisions(folder, path, name=context.dataset.name, author=author)
     context.ops.notify(f"{path}: {len(done.decisions)} decisions, {done.new} of them new", variant="success")
 
@@ -222,9 +214,9 @@ def _why(context: Any) -> dict[str, str]:
     keys = [key for key in targets.keys if key is not None]
     if not keys:
         raise NirgenError("the box was drawn here and isn't in the dataset yet")
-    parts = [_as_markdown(explain(folder, key)) for key in keys[:_MOST_EXPLAINED]]
-    if len(keys) > _MOST_EXPLAINED:
-        parts.append(f"and {len(keys) - _MOST_EXPLAINED} more")
+    parts = [_as_markdown(explain(folder, key)) for key in keys[:5]]
+    if len(keys) > 5:
+        parts.append(f"and {len(keys) - 5} more")
     return {"text": "\n\n---\n\n".join(parts)}
 
 
@@ -260,18 +252,9 @@ def _as_markdown(found: Explanation) -> str:
 
     paragraphs: list[list[str]] = []
     for name, text in lines(found):
+        escaped = re.sub(r"[\\`*_\[\]<>#|~]", r"\\\g<0>", text)
         if name or not paragraphs:
-            paragraphs.append([f"**{name}** {_escaped(text)}" if name else _escaped(text)])
+            paragraphs.append([f"**{name}** {escaped}" if name else escaped])
         else:
-            paragraphs[-1].append(_escaped(text))
+            paragraphs[-1].append(escaped)
     return "\n\n".join("\\\n".join(paragraph) for paragraph in paragraphs)
-
-
-def _escaped(text: str) -> str:
-    r"""Escape the characters that Markdown would interpret.
-
-    Example:
-        >>> print(_escaped("a_b/*.png"))
-        a\_b/\*.png
-    """
-    return "".join(f"\\{sign}" if sign in "\\`*_[]<>#|~" else sign for sign in text)

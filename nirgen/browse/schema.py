@@ -27,7 +27,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from nirgen.collection import Collection
-    from nirgen.dataset.read import Image
 
 TAKEN = frozenset({*IDENTITY, *DECIDED, *IMAGE_SCORES, BOXES, GROUP, WORST_BOX, "objects", "note"})
 
@@ -49,21 +48,9 @@ class Layout:
         """Return the number of samples in all slices."""
         return sum(self.slices.values())
 
-    def group_of(self, item: Image) -> str:
-        """Return the key that identifies the group of an image."""
-        return self.joined.get(item.key, item.key)
-
-    def shows_rgb(self, item: Image) -> bool:
-        """Return True if the sample of the RGB image belongs to this image."""
-        return item.rgb is not None and item.key not in self.covered
-
 
 def plan_layout(collection: Collection) -> Layout:
-    """Read a collection once to lay out its samples.
-
-    Raises:
-        NirgenError: A file of the collection can't be read.
-    """
+    """Read a collection once to lay out its samples."""
     attributes: set[str] = set()
     generated: dict[str, tuple[str, bool]] = {}
     real: dict[str, tuple[str, bool]] = {}
@@ -110,16 +97,6 @@ def declare(dataset: Any, layout: Layout, classes: list[str]) -> None:
         dataset.default_group_slice = default
     dataset.add_sample_field(BOXES, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
     known = dataset.get_field_schema(flat=True)
-    # All at once: add_sample_field reads the whole schema back after each field.
-    dataset._merge_sample_field_schema({name: field for name, field in _fields(layout).items() if name not in known})
-    if classes:
-        dataset.default_classes = classes
-        dataset.classes = {**dataset.classes, BOXES: classes}
-
-
-def _fields(layout: Layout) -> dict[str, Any]:
-    import fiftyone as fo
-
     texts = (*IDENTITY, *layout.attributes.values(), "note", *DECIDED)
     of_boxes = (f"{DETECTIONS}.{name}" for name in ("key", "source_category", "reason", "author"))
     fields: dict[str, Any] = {name: fo.StringField() for name in (*texts, *of_boxes)}
@@ -128,7 +105,11 @@ def _fields(layout: Layout) -> dict[str, Any]:
     fields |= {name: fo.FloatField() for name in (*IMAGE_SCORES, WORST_BOX, *of_boxes)}
     fields[f"{DETECTIONS}.flags"] = fo.ListField(fo.StringField())
     fields[f"{DETECTIONS}.iscrowd"] = fo.BooleanField()
-    return fields
+    # All at once: add_sample_field reads the whole schema back after each field.
+    dataset._merge_sample_field_schema({name: field for name, field in fields.items() if name not in known})
+    if classes:
+        dataset.default_classes = classes
+        dataset.classes = {**dataset.classes, BOXES: classes}
 
 
 def index(dataset: Any) -> None:

@@ -44,12 +44,7 @@ def flat(dataset: Any) -> Any:
 
 
 def find_images(dataset: Any, samples: Sequence[str]) -> Images:
-    """Find the images of the dataset that samples show.
-
-    Args:
-        dataset: The FiftyOne dataset.
-        samples: Sample ids of any slice; missing ones are skipped.
-    """
+    """Find the images of the dataset that samples of any slice, by their ids, show; missing ones are skipped."""
     everything = flat(dataset)
     pointed, groups = everything.select(list(samples)).values(["id", f"{GROUP}.id"])
     mates = _mates(everything, groups, ["id", f"{GROUP}.id", f"{GROUP}.name", "key"])
@@ -65,11 +60,9 @@ def find_images(dataset: Any, samples: Sequence[str]) -> Images:
 
 
 def find_boxes(dataset: Any, labels: Iterable[Mapping[str, Any]]) -> Boxes:
-    """Find the boxes of the dataset that labels show.
+    """Find the boxes of the dataset that labels of any slice show; missing ones are skipped.
 
-    Args:
-        dataset: The FiftyOne dataset.
-        labels: `sample_id` and `label_id` of each, of any slice; missing ones are skipped.
+    `labels` has the `sample_id` and `label_id` of each.
     """
     everything = flat(dataset)
     pointed: dict[str, set[str]] = defaultdict(set)
@@ -142,10 +135,7 @@ def decide(dataset: Any, targets: Images | Boxes, verdict: Verdict, *, reason: s
 def clear(dataset: Any, targets: Images | Boxes, categories: Mapping[str, str]) -> None:
     """Remove tags, reasons and authors, and give boxes their original classes; boxes that were moved or drawn stay.
 
-    Args:
-        dataset: The FiftyOne dataset.
-        targets: The images or boxes.
-        categories: Original classes of boxes, by key.
+    `categories` has the original classes of boxes, by key.
     """
     _tag(dataset, targets, None)
     _record(dataset, targets, None, None, None)
@@ -159,11 +149,7 @@ def clear(dataset: Any, targets: Images | Boxes, categories: Mapping[str, str]) 
 
 
 def change_class(dataset: Any, boxes: Boxes, category: str, *, reason: str = "", author: str = "") -> None:
-    """Change the class of boxes and take back their rejection.
-
-    Raises:
-        NirgenError: The dataset lacks the class `category`.
-    """
+    """Change the class of boxes and take back their rejection."""
     known = classes(dataset)
     if category not in known:
         hint = nearest(category, known)
@@ -237,8 +223,8 @@ def _record(
     """Write decision, reason and author; of a box, its tag or its class is the decision."""
     everything = flat(dataset)
     if isinstance(targets, Boxes):
-        _set(everything, _REASON, dict.fromkeys(targets.labels, reason))
-        _set(everything, _AUTHOR, dict.fromkeys(targets.labels, author))
+        for path, text in ((_REASON, reason), (_AUTHOR, author)):
+            _set(everything, path, dict.fromkeys(targets.labels, text))
     elif targets.samples:
         for field, value in (("decision", verdict), ("reason", reason), ("author", author)):
             everything.set_values(field, dict.fromkeys(targets.samples, value), key_field="id")

@@ -19,9 +19,6 @@ if TYPE_CHECKING:
     from nirgen.browse.load import Loaded
 
 
-_OFF = {"0", "false", "no", "off"}
-
-
 def browse(
     dataset: Annotated[
         Path, typer.Argument(metavar="D", help="Folder of 'nirgen build-dataset' or 'nirgen translate'.")
@@ -89,7 +86,7 @@ def _tracking_is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
     """Return True if the user has turned FiftyOne's usage statistics on; FiftyOne's own default is on."""
     given = environment.get("FIFTYONE_DO_NOT_TRACK")
     if given is not None:
-        return given.strip().lower() in _OFF
+        return given.strip().lower() in {"0", "false", "no", "off"}
     path = Path(environment.get("FIFTYONE_CONFIG_PATH") or Path.home() / ".fiftyone" / "config.json")
     try:
         config = json.loads(path.read_bytes())

@@ -15,10 +15,9 @@ from nirgen.cli.output import announce, progress
 from nirgen.cli.plans import print_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from nirgen.dataset.build import Built
-    from nirgen.dataset.config import DatasetConfig
 
 
 _WAYS = {"hardlink": "hard links", "symlink": "symbolic links", "copy": "copies", "encoded": "encoded anew"}
@@ -28,8 +27,7 @@ Generated = Annotated[
     list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of 'nirgen translate'; repeatable.")
 ]
 Labels = Annotated[
-    list[Path] | None,
-    typer.Option(metavar="FILE", help="Labels of its RGB images, one per --generated, in order."),
+    list[Path] | None, typer.Option(metavar="FILE", help="Labels of its RGB images, one per --generated, in order.")
 ]
 Real = Annotated[list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of real NIR images; repeatable.")]
 RealLabels = Annotated[
@@ -85,16 +83,13 @@ Formats = Annotated[str | None, typer.Option(metavar="LIST", help="Further forma
 Licence = Annotated[str | None, typer.Option(help="Licence of the dataset, for its card.")]
 Curation = Annotated[Path | None, typer.Option(metavar="FILE", help="Decisions of 'nirgen curation export' to apply.")]
 IncludeUnlabelled = Annotated[
-    bool,
-    typer.Option("--include-unlabelled", help="Include images without a label entry, as images without objects."),
+    bool, typer.Option("--include-unlabelled", help="Include images without a label entry, as images without objects.")
 ]
 NearDuplicates = Annotated[
-    bool,
-    typer.Option("--near-duplicates/--no-near-duplicates", help="Search near-duplicates across splits."),
+    bool, typer.Option("--near-duplicates/--no-near-duplicates", help="Search near-duplicates across splits.")
 ]
 AllowLeak = Annotated[
-    bool,
-    typer.Option("--allow-leak", help="Build despite leaks from training into val or test; the card states them."),
+    bool, typer.Option("--allow-leak", help="Build despite leaks from training into val or test; the card states them.")
 ]
 Replace = Annotated[bool, typer.Option("--replace", help="Replace the dataset in D.")]
 PlanFile = Annotated[Path | None, typer.Option("--plan", metavar="FILE", help="Plan file to write, without building.")]
@@ -172,11 +167,17 @@ def build_dataset(
     settings |= _inputs("generated", generated or [], labels or [], "sources", sources or [])
     settings |= _inputs("real", real or [], real_labels or [], "pairs", real_pairs or [])
     from nirgen.dataset.build import build, refuse_leaks
+    from nirgen.dataset.config import DatasetConfig
     from nirgen.dataset.contents import summarise
     from nirgen.dataset.planner import apply_plan, make_plan, write_plan
+    from nirgen.pairs.find import parse_shares
 
     with progress("nothing was written") as report:
-        plan = make_plan(_config(settings, split), report) if apply is None else apply_plan(apply, report)
+        if apply is not None:
+            plan = apply_plan(apply, report)
+        else:
+            settings["splits"] = parse_shares(split) if split else None
+            plan = make_plan(DatasetConfig.read(settings, where="the command line"), report)
     summary = summarise(plan)
     if not as_json:
         encoded = plan.config.codec is not None or plan.config.channels is not None
@@ -218,13 +219,6 @@ def _check_usage(ctx: typer.Context, *, out: Path | None, stop: bool, asks: bool
             "there is no terminal to ask on: say --yes to build, --dry-run to see the plan, --plan FILE to write it, "
             "or --apply FILE to carry one out"
         )
-
-
-def _config(settings: Mapping[str, Any], split: str | None) -> DatasetConfig:
-    from nirgen.dataset.config import DatasetConfig
-    from nirgen.pairs.find import parse_shares
-
-    return DatasetConfig.read({**settings, "splits": parse_shares(split) if split else None}, where="the command line")
 
 
 def _inputs(

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import Annotated, Literal
 
 import typer
 
 from nirgen.cli import options
 from nirgen.cli.output import announce
-
-if TYPE_CHECKING:
-    from nirgen.models.config import InternImageConfig
-
 
 app = options.Group(help="List, inspect, import and export models.")
 
@@ -46,9 +42,16 @@ def info(
     from nirgen.models.catalog import find_model, read_extractor_config, verify
 
     path = find_model(model)
+    file = f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
     extractor = read_extractor_config(path)
     if extractor is not None:
-        _print_extractor(path, extractor, as_json=as_json)
+        if as_json:
+            typer.echo(extractor.model_dump_json(indent=2))
+            return
+        holds = "initial weights of an extractor (extractor.weights of a training); no complete model"
+        _print_rows(
+            {"file": file, "holds": holds, **{name: str(value) for name, value in extractor.model_dump().items()}}
+        )
         return
     header, values = verify(path)
     if as_json:
@@ -56,7 +59,7 @@ def info(
         return
     training, architecture = header["training"], header["architecture"]
     rows = {
-        "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
+        "file": file,
         "model id": f"{header['model_id']} (verified)",
         "values": f"{values:,}",
         "extractor": architecture["extractor"].get("name", architecture["extractor"]["kind"]),
@@ -71,19 +74,6 @@ def info(
     }
     rows |= {f"{metric['name']} ({metric['on']})": f"{metric['value']:g}" for metric in header["metrics"]}
     _print_rows(rows)
-
-
-def _print_extractor(path: Path, config: InternImageConfig, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(config.model_dump_json(indent=2))
-        return
-    _print_rows(
-        {
-            "file": f"{path} ({path.stat().st_size / 1e6:.1f} MB)",
-            "holds": "initial weights of an extractor (extractor.weights of a training); no complete model",
-            **{name: str(value) for name, value in config.model_dump().items()},
-        }
-    )
 
 
 def _print_rows(rows: dict[str, str]) -> None:

@@ -12,8 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
 
-_LEAKS, _NAMES, _NOTED = 20, 12, 20
-"""Leaks, names of a label file, and decisions that are listed one by one."""
+_LEAKS, _NAMES, _NOTED = 20, 12, 20  # leaks, names of a label file, and decisions that are listed one by one
 
 
 def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
@@ -23,8 +22,10 @@ def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
     typer.echo(f"images: {how}; their files have {_size(sum(sizes))}\n")
     for labels in summary["classes"]:
         _print_classes(labels)
+    hows = {"exact": "path", "trailing": "the end of the path", "name": "name alone", "stem": "name without ending"}
     for matched in summary["matched"]:
-        typer.echo(_matched(matched))
+        found = ", ".join(f"{matched[how]} by {words}" for how, words in hows.items() if matched[how]) or "none"
+        typer.echo(f"{matched['origin']}: {matched['images']} images, labels of {matched['entries']}; matched: {found}")
     for line in _remarks(summary):
         typer.echo(line)
     if summary["curation"] is not None:
@@ -93,17 +94,6 @@ def _print_classes(labels: Mapping[str, Any]) -> None:
         typer.echo(f"{count} labels without a box: {reason}")
     if labels["duplicates"]:
         typer.echo(f"{labels['duplicates']} pairs of boxes of one class lie on each other")
-
-
-def _matched(matched: Mapping[str, Any]) -> str:
-    hows = {
-        "exact": "by path",
-        "trailing": "by the end of the path",
-        "name": "by name alone",
-        "stem": "by name without ending",
-    }
-    found = ", ".join(f"{matched[how]} {words}" for how, words in hows.items() if matched[how]) or "none"
-    return f"{matched['origin']}: {matched['images']} images, labels of {matched['entries']}; matched: {found}"
 
 
 def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:

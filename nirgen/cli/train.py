@@ -72,6 +72,9 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
     """Train, then evaluate the model; exit with code 130 if the run was stopped."""
     follows = os.environ.get("RANK", "0") != "0"  # one of several processes; the first of them prints
     announce("loading torch", quiet=follows)
+    from nirgen.cli.evaluate import print_scores
+    from nirgen.errors import NirgenError
+    from nirgen.train import judge
     from nirgen.train import train as run
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -97,7 +100,11 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
         raise typer.Exit(130)
     if any(pair.split == "val" for pair in pairs.pairs):
         with stoppable(f"{outcome.model} is complete, but its card has no scores"):
-            _judge(outcome.model, pairs, device)
+            typer.echo("evaluating the model on the split 'val'", err=True)
+            try:
+                print_scores(judge(outcome.model, pairs, device=device))
+            except NirgenError as error:  # the model itself is complete
+                typer.echo(f"warning: the model's header has no scores: {error}", err=True)
     typer.echo(f"{outcome.model}")
 
 
@@ -113,15 +120,3 @@ def _describe(settings: TrainConfig, pairs: PairList) -> None:
     typer.echo(f"# {sequences}, {about.validated} pairs for validation", err=True)
     budget = f", in {settings.max_minutes:g} minutes at most" if settings.max_minutes else ""
     typer.echo(f"# {about.parameters:,} parameters, {about.steps:,} steps{budget}", err=True)
-
-
-def _judge(model: Path, pairs: PairList, device: str | None) -> None:
-    from nirgen.cli.evaluate import print_scores
-    from nirgen.errors import NirgenError
-    from nirgen.train import judge
-
-    typer.echo("evaluating the model on the split 'val'", err=True)
-    try:
-        print_scores(judge(model, pairs, device=device))
-    except NirgenError as error:  # the model itself is complete
-        typer.echo(f"warning: the model's header has no scores: {error}", err=True)

@@ -6,6 +6,7 @@ import heapq
 import warnings
 from collections import Counter
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -49,16 +50,15 @@ def label_images(plan: Plan) -> Iterator[Labelled]:
     """
     names = {category.id: category.name for category in plan.categories}
     ids = {name: number for number, name in names.items()}
-    number, last = 0, _count_all(plan)
+    adds = any(True for image in plan.images if image.outcome for _ in image.outcome.added)
+    number, last = 0, sum(map(_count, (*plan.images, *plan.rejected))) if adds else 0
     for identifier, image, rejected in _numbered(plan):
         if rejected:
             number += _count(image)
             continue
-        labelled = Labelled(identifier, image)
-        scaling = Scaling.of(image)
+        labelled, scaling = Labelled(identifier, image), Scaling.of(image)
         changes = image.outcome.changes if image.outcome else {}
-        for key, values in _by_key(image):
-            scaled = values if scaling.identity else scaling.annotation(values)
+        for key, values, scaled in _scaled(image, scaling):
             if scaled is None:
                 labelled.dropped.append(f"{image.key}#{key}")
                 continue
@@ -81,26 +81,31 @@ def label_images(plan: Plan) -> Iterator[Labelled]:
 def image_entries(plan: Plan, split: str, licences: Mapping[tuple[int, Any], int]) -> Iterator[dict[str, Any]]:
     """Yield the COCO `images` of a split; foreign keys of the source pass through.
 
-    Args:
-        plan: The plan.
-        split: Name of the split.
-        licences: New ids of renumbered licences, by position of their label file and old id.
+    `licences` has the new ids of renumbered licences, by position of their label file and old id.
     """
     for identifier, image, rejected in _numbered(plan):
-        if image.split == split and not rejected:
-            yield _image_entry(identifier, image, licences)
+        if image.split != split or rejected:
+            continue
+        entry: dict[str, Any] = {"id": identifier, "file_name": image.target}
+        entry |= {name: getattr(image, name) for name in ("width", "height", "key", "origin", "kind")}
+        if image.sequence is not None:
+            entry["sequence"] = image.sequence
+        labels = image.labels
+        if labels is None:
+            yield entry | {"unlabelled": True} if image.unlabelled else entry
+            continue
+        if labels.attributes:
+            entry["attributes"] = labels.attributes
+        others = {name: value for name, value in labels.extra.items() if name not in entry}
+        if "license" in others:
+            others["license"] = licences.get((image.label_file, others["license"]), others["license"])
+        yield entry | others
 
 
 def subject_of(image: PlannedImage, names: Mapping[int, str]) -> Subject:
-    """Return an image as decisions are about it.
-
-    Args:
-        image: The image, without decisions.
-        names: Category names by id.
-    """
-    scaling, boxes, dropped = Scaling.of(image), dict[str, SubjectBox](), set[str]()
-    for key, values in _by_key(image):
-        scaled = values if scaling.identity else scaling.annotation(values)
+    """Return an image, without decisions, as decisions are about it; `names` are those of categories by id."""
+    boxes, dropped = dict[str, SubjectBox](), set[str]()
+    for key, values, scaled in _scaled(image, Scaling.of(image)):
         if scaled is None:
             dropped.add(key)
         else:
@@ -153,63 +158,25 @@ def _numbered(plan: Plan) -> Iterator[tuple[int, PlannedImage, bool]]:
         yield identifier, image, is_rejected
 
 
-def _count_all(plan: Plan) -> int:
-    """Count all annotations without decisions; 0 if none is added, because then nobody needs the count."""
-    if not any(True for image in plan.images if image.outcome for _ in image.outcome.added):
-        return 0
-    return sum(_count(image) for image in (*plan.images, *plan.rejected))
-
-
 def _count(image: PlannedImage) -> int:
     """Count the annotations of an image without decisions."""
     scaling = Scaling.of(image)
-    if image.labels is None or scaling.identity:
-        return 0 if image.labels is None else len(image.labels.annotations)
-    return sum(scaling.annotation(values) is not None for _, values in _by_key(image))
+    if image.labels is not None and scaling.identity:
+        return len(image.labels.annotations)
+    return sum(scaled is not None for *_, scaled in _scaled(image, scaling))
 
 
-def _image_entry(identifier: int, image: PlannedImage, licences: Mapping[tuple[int, Any], int]) -> dict[str, Any]:
-    labels = image.labels
-    own: dict[str, Any] = {
-        "id": identifier,
-        "file_name": image.target,
-        "width": image.width,
-        "height": image.height,
-        "key": image.key,
-        "origin": image.origin,
-        "kind": image.kind,
-    }
-    if image.sequence is not None:
-        own["sequence"] = image.sequence
-    if labels is None:
-        return own | {"unlabelled": True} if image.unlabelled else own
-    if labels.attributes:
-        own["attributes"] = labels.attributes
-    others = {name: value for name, value in labels.extra.items() if name not in own}
-    if "license" in others:
-        others["license"] = licences.get((image.label_file, others["license"]), others["license"])
-    return own | others
-
-
-def _by_key(image: PlannedImage) -> Sequence[tuple[str, dict[str, Any]]]:
-    """Return (source key, COCO values) of the label entry, sorted by key."""
-    if image.labels is None:
-        return []
-    values = [annotation(raw) for raw in image.labels.annotations]
-    return sorted(((each["source_key"], each) for each in values), key=lambda pair: pair[0])
+def _scaled(image: PlannedImage, scaling: Scaling) -> Iterator[tuple[str, dict[str, Any], dict[str, Any] | None]]:
+    """Yield (source key, COCO values, the same scaled) of the label entry, sorted by key; None if nothing remains."""
+    labelled = [annotation(raw) for raw in image.labels.annotations] if image.labels else []
+    for values in sorted(labelled, key=itemgetter("source_key")):
+        yield values["source_key"], values, values if scaling.identity else scaling.annotation(values)
 
 
 def _coco(values: dict[str, Any], identifier: int, image_id: int, key: str) -> dict[str, Any]:
     """Return an annotation of the dataset: COCO's keys first, the source's last."""
-    own = {
-        "id": identifier,
-        "image_id": image_id,
-        "category_id": values["category_id"],
-        "bbox": values["bbox"],
-        "area": values["area"],
-        "iscrowd": values["iscrowd"],
-        "key": key,
-    }
+    own = {"id": identifier, "image_id": image_id}
+    own |= {name: values[name] for name in ("category_id", "bbox", "area", "iscrowd")} | {"key": key}
     return own | {name: value for name, value in values.items() if name not in own and name != "source_key"}
 
 
@@ -240,10 +207,8 @@ class Scaling:
     @classmethod
     def of(cls, image: PlannedImage) -> Self:
         """Return the scaling of an image with its label entry; the identity without one."""
-        if image.labels is None:
-            return cls(1, 1, image.width, image.height)
-        labels = image.labels
-        return cls(image.width / labels.width, image.height / labels.height, image.width, image.height)
+        labels, size = image.labels, (image.width, image.height)
+        return cls(1, 1, *size) if labels is None else cls(size[0] / labels.width, size[1] / labels.height, *size)
 
     @property
     def identity(self) -> bool:
@@ -254,16 +219,10 @@ class Scaling:
         return f"scaled {self.x:.6g}x{self.y:.6g}"
 
     def annotation(self, values: dict[str, Any]) -> dict[str, Any] | None:
-        """Scale box, outline, keypoints and area of an annotation.
+        """Scale box, outline, keypoints and area of a COCO annotation; None if its box has no width or no height left.
 
         The area of a box is that of the scaled box, the area of a mask that of the scaled mask; the area of polygons is
         multiplied. A mask without pixels is dropped, and its box stays.
-
-        Args:
-            values: COCO values.
-
-        Returns:
-            The scaled values; None if the box has no width or no height left.
 
         Example:
             >>> half = Scaling(0.5, 0.5, 640, 360)
@@ -300,8 +259,8 @@ class Scaling:
         """Scale groups of `step` numbers that begin with x and y."""
         factors = (self.x, self.y)
         return [
-            round(value * factors[position % step], DECIMALS) if position % step < 2 else value
-            for position, value in enumerate(flat)
+            round(value * factors[place % step], DECIMALS) if place % step < 2 else value
+            for place, value in enumerate(flat)
         ]
 
     def _mask(self, rle: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from nirgen.dataset.provenance import provenance_file, write_pairs
 from nirgen.dataset.store import Store, place_all, site_for
 from nirgen.errors import ConfigError, NirgenError, OutputError
 from nirgen.files import safe_path
-from nirgen.labels.policy import BUILT_IN
 from nirgen.runlog import environment, write_run
 
 if TYPE_CHECKING:
@@ -60,16 +59,10 @@ class Built:
 
 
 def build(plan: Plan, out: Path, *, replace: bool = False, progress: Progress | None = None) -> Built:
-    """Write the dataset of a plan.
+    """Write the dataset of a plan to a folder, replacing another dataset of nirgen there if `replace`.
 
     It is written beside `out` and takes its place when it is complete. The same plan gives the same bytes, except for
     `run.json`.
-
-    Args:
-        plan: The plan.
-        out: The dataset's folder.
-        replace: Replace another dataset of nirgen in `out`.
-        progress: Progress callback.
 
     Raises:
         NirgenError: The plan must not be built (`check_plan`), an image changed since it was made, or `out` is
@@ -80,26 +73,33 @@ def build(plan: Plan, out: Path, *, replace: bool = False, progress: Progress | 
     for given in plan.config.inputs:
         if given.folder.resolve().is_relative_to(out.resolve()):
             raise OutputError(f"{out}: holds the images of '{given.origin}' ({given.folder}); name another folder")
+    values: Mapping[str, Any]
+    placed: list[Placed] = []
     with site_for(out) as site:
         found = _existing(site.out, plan, replace=replace, progress=progress)
         if found is not None:
-            return _built(site.out, found.values, Counter(), started, already=True)
-        site.new.mkdir()
-        values, placed = _write(plan, Store(site.new), progress)
-        if (site.out / folder.SCORES).is_file():  # their reader knows which of them still hold
-            shutil.copyfile(site.out / folder.SCORES, site.new / folder.SCORES)
-        _write_run_json(site.new, plan, started)
-        site.change_places()
-    return _built(site.out, values, Counter(each.how for each in placed), started)
+            values = found.values
+        else:
+            site.new.mkdir()
+            values, placed = _write(plan, Store(site.new), progress)
+            if (site.out / folder.SCORES).is_file():  # their reader knows which of them still hold
+                shutil.copyfile(site.out / folder.SCORES, site.new / folder.SCORES)
+            _write_run_json(site.new, plan, started)
+            site.change_places()
+    splits = list(values["splits"].values())
+    return Built(
+        out=site.out,
+        already=found is not None,
+        images=sum(split["images"] for split in splits),
+        annotations=sum(sum(split["boxes"].values()) + split["ignored"] for split in splits),
+        dropped=values["dropped_after_scaling"]["boxes"],
+        placed=dict(sorted(Counter(each.how for each in placed).items())),
+        seconds=round(time.monotonic() - started, 3),
+    )
 
 
 def check_plan(plan: Plan) -> None:
-    """Refuse a plan that must not be carried out.
-
-    Raises:
-        NirgenError: It has no images; leaks that aren't allowed; a licence that one of its parts forbids; unsafe
-            paths; or YOLO label files that several images would share.
-    """
+    """Refuse a plan without images, or with leaks, a licence, unsafe paths or YOLO names that aren't allowed."""
     refuse_leaks(plan)
     if not plan.images:
         raise ConfigError("the plan has no images; see what it leaves out, and why")
@@ -111,11 +111,7 @@ def check_plan(plan: Plan) -> None:
 
 
 def refuse_leaks(plan: Plan) -> None:
-    """Refuse a plan whose validation or test images were seen in training, unless the user allows it.
-
-    Raises:
-        NirgenError: An image was seen; the first leak is named.
-    """
+    """Raise a NirgenError if validation or test images were seen in training, unless the user allows it."""
     if not plan.leaks or plan.config.allow_leak:
         return
     count = len({leak.key for leak in plan.leaks})
@@ -140,7 +136,12 @@ def _existing(out: Path, plan: Plan, *, replace: bool, progress: Progress | None
     if not replace:
         what = f"this dataset, but {changed!r} is missing or altered" if same else "another dataset"
         raise OutputError(f"{out}: holds {what}; give --replace to build it anew, or name another folder")
-    strangers = [name for name in folder.foreign(info) if not _is_given(out / name, plan)]
+    given = plan.config.curation  # may lie in the dataset, and will be its own file
+    strangers = [
+        name
+        for name in folder.foreign(info)
+        if not (given and (out / name).name == folder.CURATION and (out / name).resolve() == given.resolve())
+    ]
     if strangers:
         raise OutputError(
             f"{out}: {len(strangers)} of its files aren't of the dataset, such as {strangers[0]!r}, and would be lost; "
@@ -152,12 +153,6 @@ def _existing(out: Path, plan: Plan, *, replace: bool, progress: Progress | None
             "that file away"
         )
     return None
-
-
-def _is_given(path: Path, plan: Plan) -> bool:
-    """Return True for the plan's own file of decisions, which the new dataset will have."""
-    given = plan.config.curation
-    return given is not None and path.name == folder.CURATION and path.resolve() == given.resolve()
 
 
 def _write(plan: Plan, store: Store, progress: Progress | None) -> tuple[dict[str, Any], list[Placed]]:
@@ -207,38 +202,16 @@ def _described(plan: Plan, contents: Contents, store: Store) -> dict[str, Any]:
     }
 
 
-def _built(
-    out: Path, values: Mapping[str, Any], placed: Mapping[str, int], started: float, *, already: bool = False
-) -> Built:
-    splits = list(values["splits"].values())
-    return Built(
-        out=out,
-        already=already,
-        images=sum(split["images"] for split in splits),
-        annotations=sum(sum(split["boxes"].values()) + split["ignored"] for split in splits),
-        dropped=values["dropped_after_scaling"]["boxes"],
-        placed=dict(sorted(placed.items())),
-        seconds=round(time.monotonic() - started, 3),
-    )
-
-
 def _write_run_json(root: Path, plan: Plan, started: float) -> None:
     """Write clock, host and absolute paths, which the other files must not contain."""
-    seconds, config = time.monotonic() - started, plan.config
-    policy = config.policy if config.policy in BUILT_IN else str(Path(config.policy).absolute())
+    seconds, config = time.monotonic() - started, plan.config.moved(Path.absolute)
     values = {
         "schema": folder.SCHEMA,
         "started": datetime.fromtimestamp(time.time() - seconds, UTC).isoformat(timespec="seconds"),
         "seconds": round(seconds, 3),
         **environment(),
-        "inputs": {
-            given.origin: {
-                name: None if value is None else str(value.absolute())
-                for name, value in given.model_dump(exclude={"origin"}).items()
-            }
-            for given in config.inputs
-        },
-        "policy": policy,
-        "curation": None if config.curation is None else str(config.curation.absolute()),
+        "inputs": {given.origin: given.model_dump(mode="json", exclude={"origin"}) for given in config.inputs},
+        "policy": config.policy,
+        "curation": config.curation and str(config.curation),
     }
     write_run(root, values)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from collections import defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -19,20 +19,27 @@ from nirgen.dataset.writers import render_text
 from nirgen.templates import cell
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
 
     from nirgen.dataset.annotations import Labelled
     from nirgen.dataset.contents import Contents
-    from nirgen.dataset.plan import LabelInput, Plan
+    from nirgen.dataset.plan import Plan
     from nirgen.dataset.store import Store
     from nirgen.labels.file import Category
 
 
 LEAKS_SHOWN = 20
 NAMES_SHOWN = 15
+
+BOX = (211, 375)  # (height, width) of an example, in pixels
+COLUMNS = 4
+EACH = 4  # examples of each kind
+GAP = 20  # white pixels between the examples, with the captions
+COLOURS = ((230, 60, 60), (255, 190, 0), (40, 130, 255), (60, 190, 90), (200, 80, 220), (0, 190, 190))
+IGNORED = (150, 150, 150)
 
 
 def write_card(store: Store, plan: Plan, contents: Contents, examples: Examples) -> None:
@@ -55,7 +62,12 @@ def write_card(store: Store, plan: Plan, contents: Contents, examples: Examples)
         by_origin=_by_origin(contents, splits),
         only_ignored=[key for split in splits for key in contents.splits[split].only_ignored],
         merged=_merged(contents, plan),
-        dropped=[_dropped(labels) for labels in plan.label_files],
+        dropped=[
+            _counts(
+                (each["name"], each["labels"]) for each in labels.counts.get("names", []) if "dropped" in each["became"]
+            )
+            for labels in plan.label_files
+        ],
         lost=[_counts(labels.counts.get("lost", {}).items()) for labels in plan.label_files],
         encoded=_counts(contents.encoded.items()),
         applied=_counts(plan.curation.applied.items()) if plan.curation else "",
@@ -77,21 +89,13 @@ def _by_origin(contents: Contents, splits: list[str]) -> dict[tuple[str, str], d
     return rows
 
 
-def _merged(contents: Contents, plan: Plan) -> Mapping[str, str]:
+def _merged(contents: Contents, plan: Plan) -> dict[str, str]:
     """Return the source classes with their counts, for each class and for regions to ignore."""
     names = {category.id: category.name for category in plan.categories}
-    counts: defaultdict[str, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
-    for name in names.values():
-        counts[name] = defaultdict(int)
+    counts = {name: Counter[str]() for name in names.values()}
     for (_, source, category, ignored), count in sorted(contents.merged.items()):
-        counts["regions to ignore" if ignored else names[category]][source] += count
+        counts.setdefault("regions to ignore" if ignored else names[category], Counter())[source] += count
     return {name: _counts(sources.items()) or "nothing" for name, sources in counts.items()}
-
-
-def _dropped(labels: LabelInput) -> str:
-    """Return the dropped names of a label file with their counts."""
-    names: list[dict[str, Any]] = labels.counts.get("names", [])
-    return _counts((each["name"], each["labels"]) for each in names if "dropped" in each["became"])
 
 
 def _listed(keys: Sequence[str]) -> str:
@@ -104,20 +108,6 @@ def _counts(items: Iterable[tuple[str, int]]) -> str:
     shown = ", ".join(f"{cell(name)} ({count:,})" for name, count in ranked[:NAMES_SHOWN])
     others = ranked[NAMES_SHOWN:]
     return f"{shown}, {len(others)} others ({sum(count for _, count in others):,})" if others else shown
-
-
-BOX = (211, 375)
-"""(height, width) of an example, in pixels."""
-
-COLUMNS = 4
-EACH = 4
-"""Examples of each kind."""
-
-GAP = 20
-"""White pixels between the examples, with the captions."""
-
-COLOURS = ((230, 60, 60), (255, 190, 0), (40, 130, 255), (60, 190, 90), (200, 80, 220), (0, 190, 190))
-IGNORED = (150, 150, 150)
 
 
 @dataclass
@@ -158,8 +148,14 @@ class Examples:
         for number, row in enumerate(rows):
             for column, each in enumerate(row):
                 where = (GAP + column * (BOX[1] + GAP), GAP // 4 + number * (BOX[0] + GAP))
-                draw.text(where, f"{each.image.kind}: {_shortened(each.image.key)}", fill=(0, 0, 0))
-        _draw_legend(draw, picture.height - GAP + 5, categories, colours)
+                key = each.image.key if len(each.image.key) <= 52 else f"...{each.image.key[-52:]}"
+                draw.text(where, f"{each.image.kind}: {key}", fill=(0, 0, 0))
+        left, top = float(GAP), picture.height - GAP + 5
+        legend = [(category.name, colours[category.id]) for category in categories]
+        for name, colour in [*legend, ("region to ignore", IGNORED)]:
+            draw.rectangle((left, top, left + 10, top + 10), fill=colour)
+            draw.text((left + 15, top - 1), name, fill=(0, 0, 0))
+            left += 35 + draw.textlength(name)
         return images.encode(np.asarray(picture), "png")
 
 
@@ -201,18 +197,3 @@ def _draw_boxes(folder: Path, labelled: Labelled, colours: dict[int, tuple[int, 
         colour = IGNORED if box.coco["iscrowd"] else colours[box.coco["category_id"]]
         draw.rectangle((x, y, x + width, y + height), outline=colour, width=1 if box.coco["iscrowd"] else 2)
     return np.asarray(picture)
-
-
-def _draw_legend(
-    draw: ImageDraw.ImageDraw, top: float, categories: Sequence[Category], colours: dict[int, tuple[int, int, int]]
-) -> None:
-    left: float = GAP
-    legend: list[tuple[str, Any]] = [(category.name, colours[category.id]) for category in categories]
-    for name, colour in [*legend, ("region to ignore", IGNORED)]:
-        draw.rectangle((left, top, left + 10, top + 10), fill=colour)
-        draw.text((left + 15, top - 1), name, fill=(0, 0, 0))
-        left += 35 + draw.textlength(name)
-
-
-def _shortened(text: str, length: int = 52) -> str:
-    return text if len(text) <= length else f"...{text[-length:]}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -12,14 +13,13 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from nirgen.config import SPLITS, FrozenConfig
 from nirgen.labels.policy import BUILT_IN
 
+# Settings that are paths of inputs: plans and datasets record the hashes of these instead.
 PLACES = {"generated", "real", "policy", "curation"}
-"""Settings that are paths of inputs: plans and datasets record the hashes of these instead."""
-
-_FORBIDDEN = set('/\\:*?"<>|#\0')
 
 
 def _check_origin(name: str) -> str:
-    if not name or not name.isprintable() or name.startswith(".") or name.strip() != name or _FORBIDDEN & set(name):
+    forbidden = set('/\\:*?"<>|#\0')
+    if not name or not name.isprintable() or name.startswith(".") or name.strip() != name or forbidden & set(name):
         raise ValueError(f"{name!r} can't name an input; write NAME=FOLDER with a NAME such as bdd100k")
     return name
 
@@ -75,6 +75,13 @@ class DatasetConfig(FrozenConfig):
     def inputs(self) -> tuple[GeneratedInput | RealInput, ...]:
         """Return all inputs, generated ones first."""
         return (*self.generated, *self.real)
+
+    def most_generated(self, real_training: int) -> int:
+        """Return the maximum of generated images beside a number of real training images."""
+        limits = [sys.maxsize if self.limit is None else self.limit]
+        if self.generated_per_real is not None:
+            limits.append(round(self.generated_per_real * real_training))
+        return min(limits)
 
     def moved(self, move: Callable[[Path], Path]) -> Self:
         """Return a copy with each path replaced by `move(path)`."""

@@ -8,20 +8,17 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from nirgen.config import SPLITS
-from nirgen.dataset.annotations import count_boxes, label_images
+from nirgen.dataset.annotations import Scaling, count_boxes, label_images
 from nirgen.dataset.plan import EXAMPLES
 from nirgen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
     from typing import Self
 
     from nirgen.dataset.annotations import Labelled
-    from nirgen.dataset.plan import LabelInput, Plan, PlannedImage
+    from nirgen.dataset.plan import Plan, PlannedImage
     from nirgen.dataset.store import Placed
-
-
-KEYS_SHOWN = 5
 
 
 def splits_in(plan: Plan) -> list[str]:
@@ -45,6 +42,21 @@ class SplitContents:
     only_ignored: list[str] = field(default_factory=list)  # keys of images with regions to ignore and no boxes
     boxes: Counter[tuple[int, str]] = field(default_factory=Counter)  # by category id and kind
     ignored: Counter[tuple[int, str]] = field(default_factory=Counter)  # regions to ignore, likewise
+
+    def described(self, names: Mapping[int, str]) -> dict[str, Any]:
+        """Return plain values; `names` are those of categories by id."""
+        return {
+            "images": self.images.total(),
+            "generated": self.images["generated"],
+            "real": self.images["real"],
+            "empty": self.empty,
+            "unlabelled": self.unlabelled,
+            "only_ignored": len(self.only_ignored),
+            "boxes": {
+                name: sum(self.boxes[category, kind] for kind in self.images) for category, name in names.items()
+            },
+            "ignored": self.ignored.total(),
+        }
 
 
 class Contents:
@@ -88,31 +100,15 @@ class Contents:
         """Return plain values, as in `dataset.json`."""
         names = {category.id: category.name for category in plan.categories}
         return {
-            "splits": {split: _described(self.splits[split], names) for split in splits_in(plan)},
+            "splits": {split: self.splits[split].described(names) for split in splits_in(plan)},
             "classes": [
                 {"origin": origin, "source": source, "category": names[category], "ignored": ignored, "boxes": count}
                 for (origin, source, category, ignored), count in sorted(self.merged.items())
             ],
-            "dropped_after_scaling": {"boxes": len(self.dropped), "examples": self.dropped[:KEYS_SHOWN]},
+            "dropped_after_scaling": {"boxes": len(self.dropped), "examples": self.dropped[:EXAMPLES]},
             "encoded": dict(sorted(self.encoded.items())),
             "size_bytes": self.size_bytes,
         }
-
-
-def _described(split: SplitContents, names: dict[int, str]) -> dict[str, Any]:
-    boxes = Counter[int]()
-    for (category, _), count in split.boxes.items():
-        boxes[category] += count
-    return {
-        "images": split.images.total(),
-        "generated": split.images["generated"],
-        "real": split.images["real"],
-        "empty": split.empty,
-        "unlabelled": split.unlabelled,
-        "only_ignored": len(split.only_ignored),
-        "boxes": {name: boxes[category] for category, name in names.items()},
-        "ignored": split.ignored.total(),
-    }
 
 
 def summarise(plan: Plan) -> dict[str, Any]:
@@ -123,10 +119,20 @@ def summarise(plan: Plan) -> dict[str, Any]:
         "digest": plan.digest,
         "images": len(plan.images),
         "splits": {split: _split(images, ids) for split, images in by_split.items() if images},
-        "classes": [_class_map(each) for each in plan.label_files],
+        "classes": [
+            {
+                "origin": labels.origin,
+                "file": labels.name,
+                "policy": labels.policy,
+                "names": labels.counts.get("names", []),
+                "lost": labels.counts.get("lost", {}),
+                "duplicates": labels.counts.get("duplicates", 0),
+            }
+            for labels in plan.label_files
+        ],
         "matched": [asdict(each) for each in plan.matched],
         "collisions": _collisions(plan.images),
-        "scaled": sum(_is_scaled(image) for image in plan.images),
+        "scaled": sum(not Scaling.of(image).identity for image in plan.images),
         "left_out": [{**asdict(each), "examples": list(each.examples)} for each in plan.left_out],
         "leaks": [asdict(leak) for leak in plan.leaks],
         "notes": list(plan.notes),
@@ -155,17 +161,6 @@ def _split(images: Sequence[PlannedImage], ids: dict[str, int]) -> dict[str, Any
     }
 
 
-def _class_map(labels: LabelInput) -> dict[str, Any]:
-    return {
-        "origin": labels.origin,
-        "file": labels.name,
-        "policy": labels.policy,
-        "names": labels.counts.get("names", []),
-        "lost": labels.counts.get("lost", {}),
-        "duplicates": labels.counts.get("duplicates", 0),
-    }
-
-
 def _collisions(images: Iterable[PlannedImage]) -> dict[str, Any]:
     """Return the paths that several inputs share; each has its own folder."""
     origins: dict[str, set[str]] = defaultdict(set)
@@ -173,11 +168,6 @@ def _collisions(images: Iterable[PlannedImage]) -> dict[str, Any]:
         origins[image.target.split("/", 2)[2]].add(image.origin)
     shared = sorted(path for path, bearers in origins.items() if len(bearers) > 1)
     return {"count": len(shared), "examples": shared[:EXAMPLES]}
-
-
-def _is_scaled(image: PlannedImage) -> bool:
-    labels = image.labels
-    return labels is not None and (labels.width, labels.height) != (image.width, image.height)
 
 
 UNKNOWN = "unknown"
@@ -221,14 +211,7 @@ def parts_of(plan: Plan) -> list[Part]:
 
 
 def check_licence(plan: Plan) -> None:
-    """Refuse a licence for the dataset that is wider than that of a part.
-
-    If the licence of any part names a restriction (non-commercial, research, education, no derivatives), the dataset's
-    must name one too.
-
-    Raises:
-        ConfigError: It doesn't.
-    """
+    """Refuse a licence for the dataset that names no restriction (`is_restricted`) if that of a part does."""
     asked = plan.config.licence
     if asked is None or is_restricted(asked):
         return

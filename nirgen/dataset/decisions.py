@@ -10,8 +10,7 @@ from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
 
-from nirgen.curation import DECIMALS, OF_BOXES, Decision, Seen, read_decisions, scaled
-from nirgen.dataset.folder import CURATION
+from nirgen.curation import DECIMALS, OF_BOXES, Decision, Seen, scaled
 from nirgen.errors import NirgenError, nearest
 
 if TYPE_CHECKING:
@@ -19,14 +18,10 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nirgen.curation import Bbox, Decisions
-    from nirgen.dataset.folder import DatasetInfo
 
 
-TOLERANCE = 0.05
-"""Pixels by which a box may differ from the one that a decision saw."""
-
-SMALLEST = 0.001
-"""Smallest width and height of a box, in pixels."""
+TOLERANCE = 0.05  # pixels by which a box may differ from the one that a decision saw
+SMALLEST = 0.001  # width and height of a box, in pixels
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +52,13 @@ class Change:
 
     def __str__(self) -> str:
         """Return the step as provenance records it."""
-        decision, what = self.decision, ""
-        if decision.action == "relabel" and self.before is not None:
-            what = f" {self.before.category} -> {decision.category}"
-        elif decision.action == "move" and self.before is not None and self.after is not None:
-            what = f" {said(self.before.bbox)} -> {said(self.after.bbox)}"
-        elif decision.action == "add":
+        decision, before, after, what = self.decision, self.before, self.after, ""
+        if decision.action == "add":
             what = f" {decision.category}"
+        elif decision.action == "relabel" and before:
+            what = f" {before.category} -> {decision.category}"
+        elif decision.action == "move" and before and after:
+            what = f" {said(before.bbox)} -> {said(after.bbox)}"
         return f"decision: {decision.action}{what}{by(decision)}"
 
 
@@ -90,7 +85,7 @@ class Outcome:
     @property
     def added(self) -> Iterator[tuple[str, tuple[Change, ...]]]:
         """Yield added boxes: source key and changes, sorted by key."""
-        return ((key, changes) for key, changes in sorted(self.changes.items()) if changes[0].before is None)
+        return (each for each in sorted(self.changes.items()) if each[1][0].before is None)
 
     @property
     def applied(self) -> Iterator[Decision]:
@@ -101,15 +96,10 @@ class Outcome:
 
 
 def apply_decisions(key: str, subject: Subject, decisions: Iterable[Decision]) -> Outcome:
-    """Apply decisions to one image.
+    """Apply decisions about an image or its boxes to the image without decisions; `key` is the image's.
 
     The decisions about a box are applied in the order of `Decision.order`, by which `add` comes first. What a decision
     has seen is compared with the subject, or with an added box as it was added.
-
-    Args:
-        key: Stable key of the image.
-        subject: The image without decisions.
-        decisions: Decisions about the image or its boxes.
     """
     ordered = sorted(decisions, key=lambda each: each.order)
     own = tuple(each for each in ordered if each.key == key)
@@ -174,9 +164,10 @@ def _difference(decision: Decision, box: SubjectBox, subject: Subject) -> str | 
 
 
 def _other_file(decision: Decision, subject: Subject) -> str | None:
-    if decision.seen.sha256 in {None, subject.sha256}:
-        return None
-    return f"its file was {str(decision.seen.sha256)[:12]}, and is {subject.sha256[:12]}"
+    sha256 = decision.seen.sha256
+    return (
+        None if sha256 in {None, subject.sha256} else f"its file was {str(sha256)[:12]}, and is {subject.sha256[:12]}"
+    )
 
 
 def placed(bbox: Bbox, decision: Decision, size: tuple[int, int]) -> Bbox | None:
@@ -191,12 +182,9 @@ def placed(bbox: Bbox, decision: Decision, size: tuple[int, int]) -> Bbox | None
 
 
 def decide(key: str, before: Subject, after: Subject) -> Iterator[Decision]:
-    """Yield the decisions that turn the boxes of one image into others: the inverse of `apply_decisions`.
+    """Yield the decisions that turn the boxes of an image, `before`, into others: the inverse of `apply_decisions`.
 
-    Args:
-        key: Stable key of the image.
-        before: The image without decisions.
-        after: The same image with other boxes; keys that `before` lacks are those of `added_key`.
+    Keys in `after` that `before` lacks are those of `added_key`.
     """
     width, height = before.size
     for source_key, box in before.boxes.items():
@@ -216,15 +204,7 @@ def decide(key: str, before: Subject, after: Subject) -> Iterator[Decision]:
 
 
 def assign(decisions: Iterable[Decision], keys: Collection[str]) -> tuple[dict[str, list[Decision]], list[Decision]]:
-    """Group decisions by the image that they are about.
-
-    Args:
-        decisions: Decisions about images and boxes.
-        keys: Keys of the images.
-
-    Returns:
-        The decisions by image key, and those whose image is unknown.
-    """
+    """Return decisions by the key of their image, one of `keys`, and those whose image is unknown."""
     by_image: dict[str, list[Decision]] = defaultdict(list)
     unknown = []
     for decision in decisions:
@@ -238,8 +218,9 @@ def assign(decisions: Iterable[Decision], keys: Collection[str]) -> tuple[dict[s
 
 def possible_images(decision: Decision) -> list[str]:
     """Return the keys that the image of a decision may have, the likeliest first."""
-    own = [decision.key] if decision.action not in OF_BOXES else []
-    return own if decision.action == "reject" else own + image_keys(decision.key)
+    if decision.action == "reject":
+        return [decision.key]
+    return [*([] if decision.action in OF_BOXES else [decision.key]), *image_keys(decision.key)]
 
 
 def image_keys(key: str) -> list[str]:
@@ -264,30 +245,26 @@ class Curated:
     changed: tuple[Noted, ...]  # applied to a target that differs from the one seen
 
     @classmethod
-    def of(cls, decisions: Decisions, outcomes: Iterable[Outcome], unknown: Iterable[Noted]) -> Self:
+    def of(cls, decisions: Decisions, outcomes: Collection[Outcome], unknown: Iterable[Noted]) -> Self:
         """Sum up the outcomes of all images; `unknown` are decisions without an image."""
-        counts, idle = Counter[str](), 0
-        gone, changed = list(unknown), list[Noted]()
-        for outcome in outcomes:
-            counts.update(decision.action for decision in outcome.applied)
-            idle += outcome.idle
-            gone += outcome.gone
-            changed += outcome.changed
-        gone.sort(key=lambda each: (each.key, each.action))
-        changed.sort(key=lambda each: (each.key, each.action))
-        applied = dict(sorted(counts.items()))
-        return cls(decisions.data, len(decisions.all), applied, idle, tuple(gone), tuple(changed))
+        applied = Counter(decision.action for outcome in outcomes for decision in outcome.applied)
+        gone = [*unknown, *(each for outcome in outcomes for each in outcome.gone)]
+        changed = [each for outcome in outcomes for each in outcome.changed]
+        for notes in (gone, changed):
+            notes.sort(key=lambda each: (each.key, each.action))
+        return cls(
+            data=decisions.data,
+            decisions=len(decisions.all),
+            applied=dict(sorted(applied.items())),
+            idle=sum(outcome.idle for outcome in outcomes),
+            gone=tuple(gone),
+            changed=tuple(changed),
+        )
 
     def described(self) -> dict[str, Any]:
         """Return plain values, as in `dataset.json`."""
-        return {
-            "sha256": hashlib.sha256(self.data).hexdigest(),
-            "decisions": self.decisions,
-            "applied": dict(self.applied),
-            "idle": self.idle,
-            "gone": [asdict(each) for each in self.gone],
-            "changed": [asdict(each) for each in self.changed],
-        }
+        values = asdict(self)
+        return {"sha256": hashlib.sha256(values.pop("data")).hexdigest(), **values}
 
 
 def explain_unknown(decision: Decision, reason: Callable[[str], str | None]) -> Noted:
@@ -297,26 +274,13 @@ def explain_unknown(decision: Decision, reason: Callable[[str], str | None]) -> 
 
 
 def check_categories(decisions: Iterable[Decision], names: Sequence[str], path: Path) -> None:
-    """Refuse decisions of a file that name a class that the dataset lacks.
-
-    Raises:
-        NirgenError: One does; the message has the nearest class.
-    """
+    """Refuse decisions of the file `path` about a class that the dataset lacks."""
     for decision in decisions:
         if decision.category is not None and decision.category not in names:
             raise NirgenError(
                 f"{path}: {decision.action} of {decision.key!r} names the class {decision.category!r}, which the "
                 f"dataset lacks{nearest(decision.category, names)} (its classes: {', '.join(names)})"
             )
-
-
-def own_decisions(info: DatasetInfo) -> tuple[Decision, ...]:
-    """Return the decisions that a dataset was built with.
-
-    Raises:
-        NirgenError: Its file of decisions can't be read.
-    """
-    return () if info.curation is None else read_decisions(info.folder / CURATION).all
 
 
 def said(bbox: Bbox) -> str:

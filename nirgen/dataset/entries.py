@@ -8,7 +8,6 @@ extension, as in BDD100K's files of 2018, are compared with the images' paths wi
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
@@ -24,30 +23,13 @@ if TYPE_CHECKING:
     from nirgen.labels.file import LabelFile, LabelledImage
 
 
-ASPECT_TOLERANCE = 0.01
-"""Relative difference in aspect ratio that an image and its label entry may have."""
+ASPECT_TOLERANCE = 0.01  # relative difference in aspect ratio that an image and its label entry may have
 
 
-@dataclass(frozen=True)
-class Entries:
-    """Label entries of images."""
-
-    of: Mapping[str, LabelledImage]  # by image; images without an entry are missing
-    matched: Matched
-
-
-def find_entries(origin: str, images: Sequence[str], labels: LabelFile, tally: Tally) -> Entries:
-    """Find the label entries of images.
-
-    Args:
-        origin: The input.
-        images: POSIX paths.
-        labels: Their labels.
-        tally: Takes entries without an image.
-
-    Raises:
-        NirgenError: A match is ambiguous, or no entry matches any image.
-    """
+def find_entries(
+    origin: str, images: Sequence[str], labels: LabelFile, tally: Tally
+) -> tuple[dict[str, LabelledImage], Matched]:
+    """Return the label entries of images, POSIX paths, that have one; entries without an image go to `tally`."""
     entries = {entry.file_name: entry for entry in labels.images}
     matches = match_names(images, list(entries), str(labels.path))
     if images and entries and not matches:
@@ -58,7 +40,7 @@ def find_entries(origin: str, images: Sequence[str], labels: LabelFile, tally: T
     tally.add(origin, "without-image", entries.keys() - {entry for entry, _ in matches.values()})
     hows = Counter(how for _, how in matches.values())
     matched = Matched(origin, len(images), len(entries), hows["exact"], hows["trailing"], hows["name"], hows["stem"])
-    return Entries({image: entries[entry] for image, (entry, _) in matches.items()}, matched)
+    return {image: entries[entry] for image, (entry, _) in matches.items()}, matched
 
 
 def misfit(entry: LabelledImage, width: int, height: int) -> str | None:
@@ -74,15 +56,7 @@ How = Literal["exact", "trailing", "name", "stem"]
 
 
 def match_names(images: Sequence[str], entries: Sequence[str], where: str) -> dict[str, tuple[str, How]]:
-    """Return (entry, kind of match) for each image that has an entry.
-
-    Args:
-        images: Distinct POSIX paths.
-        entries: Distinct POSIX paths.
-        where: Label file, for the error.
-
-    Raises:
-        NirgenError: An image matches several entries, or an entry several images.
+    """Return (entry, kind of match) for each image that has an entry; `where` names the label file in errors.
 
     Example:
         >>> match_names(["train/a.jpg", "train/b.jpg"], ["a.jpg", "x/c.jpg"], "labels.json")
@@ -103,22 +77,17 @@ def match_names(images: Sequence[str], entries: Sequence[str], where: str) -> di
     return matches
 
 
-def _by_trailing(images: Mapping[str, Sequence[str]], entries: Sequence[str]) -> list[tuple[str, str]]:
-    """Return (image, entry) where one's path is a suffix of the other's, the longest of several.
-
-    Args:
-        images: Images by the path to compare.
-        entries: Paths.
-    """
+def _by_trailing(by_path: Mapping[str, Sequence[str]], entries: Sequence[str]) -> list[tuple[str, str]]:
+    """Return (image, entry) where one's path is a suffix of the other's, the longest of several."""
     there = set(entries)
     found = []
-    for path, bearers in images.items():
+    for path, images in by_path.items():
         entry = next((tail for tail in _tails(path) if tail in there), None)
         if entry is not None:
-            found += [(image, entry) for image in bearers]
+            found += [(image, entry) for image in images]
     for entry in entries:
-        path = next((tail for tail in _tails(entry) if tail != entry and tail in images), "")
-        found += [(image, entry) for image in images.get(path, ())]
+        path = next((tail for tail in _tails(entry) if tail != entry and tail in by_path), "")
+        found += [(image, entry) for image in by_path.get(path, ())]
     return found
 
 
@@ -180,12 +149,9 @@ def _name(path: str) -> str:
 
 
 def name_targets(origin: str, names: Sequence[str], codec: str | None) -> list[str]:
-    """Return the distinct POSIX paths of an input's images in the dataset.
+    """Return the distinct POSIX paths in the dataset of an input's images, `names` in its folder.
 
-    Args:
-        origin: The input.
-        names: Distinct POSIX paths in its folder.
-        codec: Format of re-encoded images, or None; extensions follow it, by the rule of translation folders.
+    Extensions of re-encoded images follow `codec` by the rule of translation folders.
 
     Example:
         >>> name_targets("ranus", ["01/a.tif", "01/b.png", "01/b.tif"], "png")

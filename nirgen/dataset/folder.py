@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import os
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -14,7 +13,7 @@ from nirgen import images
 from nirgen.errors import ImageError, NirgenError
 from nirgen.files import check_schema, safe_path, sha256_of
 from nirgen.labels.file import Category
-from nirgen.progress import in_threads
+from nirgen.progress import in_threads, or_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,21 +29,13 @@ PROVENANCE = "provenance.parquet"
 LINEAGE = "lineage.parquet"
 CARD = "README.md"
 IMAGES = "images"
-CURATION = "curation.jsonl"
-"""Decisions that the dataset was built with, if any."""
-SCORES = "scores.parquet"
-"""Scores computed after the build."""
-UNHASHED = frozenset({DATASET_JSON, RUN_JSON, SCORES})
-"""Files whose hashes `dataset.json` lacks."""
+CURATION = "curation.jsonl"  # decisions that the dataset was built with, if any
+SCORES = "scores.parquet"  # computed after the build
+UNHASHED = frozenset({DATASET_JSON, RUN_JSON, SCORES})  # `dataset.json` lacks their hashes
 
 
 def annotations_name(split: str) -> str:
-    """Return the COCO file of a split.
-
-    Example:
-        >>> annotations_name("val")
-        'annotations/val.json'
-    """
+    """Return the COCO file of a split."""
     return f"annotations/{split}.json"
 
 
@@ -103,8 +94,8 @@ def read_dataset(folder: Path) -> DatasetInfo:
 def altered(info: DatasetInfo, report: Progress | None = None) -> Iterator[str]:
     """Yield the names of a dataset's files that are missing or changed since the build."""
     names = sorted(info.files)
-    found = in_threads(partial(_sha256, info.folder), names, "check", report)
-    for name, sha256 in zip(names, found, strict=True):
+    paths = [info.folder / name for name in names]
+    for name, sha256 in zip(names, in_threads(or_error(sha256_of, OSError), paths, "check", report), strict=True):
         if sha256 != info.files[name]:
             yield name
 
@@ -120,13 +111,6 @@ def foreign(info: DatasetInfo) -> Iterator[str]:
                 yield path
 
 
-def _sha256(folder: Path, name: str) -> str | None:
-    try:
-        return sha256_of(folder / name)
-    except OSError:
-        return None
-
-
 @dataclass(frozen=True, slots=True)
 class Looked:
     """A file without its pixels."""
@@ -137,22 +121,14 @@ class Looked:
 
 
 def look_at(path: Path, *, with_size: bool = True) -> Looked:
-    """Hash an image, and read its size in pixels from its header if `with_size`.
-
-    Raises:
-        ImageError: It can't be read, or is no image.
-    """
+    """Hash an image, and read its size in pixels from its header if `with_size`."""
     data = read_bytes(path)
     size = images.size_of(data, str(path)) if with_size else None
     return Looked(hashlib.sha256(data).hexdigest(), len(data), size)
 
 
 def read_bytes(path: Path) -> bytes:
-    """Return the content of a file.
-
-    Raises:
-        ImageError: It can't be read.
-    """
+    """Return the content of a file; raise an ImageError if it can't be read."""
     try:
         return path.read_bytes()
     except OSError as error:

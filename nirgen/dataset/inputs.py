@@ -25,8 +25,6 @@ from nirgen.translate.journal import FOLDER, journal_path
 from nirgen.translate.manifest import NAME, is_manifest, read_manifest
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from nirgen.dataset.config import DatasetConfig, GeneratedInput, RealInput
     from nirgen.dataset.plan import Tally
     from nirgen.labels import Category
@@ -159,12 +157,7 @@ class Inputs:
 
     @classmethod
     def read(cls, config: DatasetConfig, tally: Tally, report: Progress | None = None) -> Self:
-        """Read all inputs.
-
-        Args:
-            config: Settings of the dataset.
-            tally: Takes what is left out.
-            report: Progress of reading files.
+        """Read all inputs; what is left out goes to `tally`.
 
         Raises:
             NirgenError: One can't be used, or their labels have different classes.
@@ -175,22 +168,26 @@ class Inputs:
             open_labels(given.labels, config.policy, images=folder)
             for given, folder in zip(config.inputs, folders, strict=True)
         )
-        _refuse_other_classes(config, labels)
-        generated: list[PlannedImage] = []
-        reals: list[RealImage] = []
-        matched: list[Matched] = []
-        for number, translation in enumerate(translations):
-            images, how = find_generated(translation, labels[number], number, config=config, tally=tally, report=report)
-            generated += images
-            matched.append(how)
-        for number, given in enumerate(config.real, start=len(translations)):
-            files, how = find_real(given, labels[number], number, config=config, tally=tally, report=report)
-            reals += files
-            matched.append(how)
-        reals.sort(key=lambda image: image.key)
+        for given, file in zip(config.inputs, labels, strict=True):
+            if file.categories != labels[0].categories:
+                ours, others = (", ".join(each.name for each in one.categories) for one in (labels[0], file))
+                raise NirgenError(
+                    f"{file.path}: the labels of '{given.origin}' have the classes {others}, and {labels[0].path.name} "
+                    f"has {ours}; convert both with one policy: nirgen labels FILE -o OUT.json --policy NAME"
+                )
+        reader = _Reader(config.codec, config.include_unlabelled, tally, report)
+        generated = [reader.generated(each, labels[number], number) for number, each in enumerate(translations)]
+        numbered = enumerate(config.real, start=len(translations))
+        reals = [reader.real(each, labels[number], number) for number, each in numbered]
         found = tuple(each.given.model_copy(update={"sources": each.sources}) for each in translations)
-        config = config.model_copy(update={"generated": found})
-        return cls(config, translations, labels, tuple(generated), tuple(reals), tuple(matched))
+        return cls(
+            config=config.model_copy(update={"generated": found}),
+            translations=translations,
+            labels=labels,
+            generated=tuple(image for images, _ in generated for image in images),
+            reals=tuple(sorted((image for images, _ in reals for image in images), key=lambda image: image.key)),
+            matched=tuple(matched for _, matched in (*generated, *reals)),
+        )
 
     @property
     def categories(self) -> tuple[Category, ...]:
@@ -210,11 +207,14 @@ class Inputs:
         )
 
     def digests(self) -> dict[str, str]:
-        """Return the sha256 of everything that was read, by name."""
+        """Return the sha256 of everything that was read, by name; of images, that of a line of sha256 and key each."""
         digests = {}
         for given, file in zip(self.config.inputs, self.labels, strict=True):
+            files = [(image.key, image.sha256) for image in self.generated if image.origin == given.origin]
+            files += [(image.key, image.file.sha256) for image in self.reals if image.origin == given.origin]
+            listing = "".join(f"{sha256}  {key}\n" for key, sha256 in sorted(files))
             digests[f"{given.origin}: labels"] = file.sha256
-            digests[f"{given.origin}: images"] = self._images_digest(given.origin)
+            digests[f"{given.origin}: images"] = hashlib.sha256(listing.encode()).hexdigest()
         for generated in self.config.generated:
             digests[f"{generated.origin}: {NAME}"] = sha256_of(generated.folder / NAME)
         for real in self.config.real:
@@ -224,118 +224,102 @@ class Inputs:
             digests["policy"] = sha256_of(Path(self.config.policy))
         return digests
 
-    def _images_digest(self, origin: str) -> str:
-        """Return the sha256 of a line for each image: its sha256 and key."""
-        files = [(image.key, image.sha256) for image in self.generated if image.origin == origin]
-        files += [(image.key, image.file.sha256) for image in self.reals if image.origin == origin]
-        listing = "".join(f"{sha256}  {key}\n" for key, sha256 in sorted(files))
-        return hashlib.sha256(listing.encode()).hexdigest()
 
+@dataclass(frozen=True)
+class _Reader:
+    """Reader of the images of one input after the other.
 
-def _refuse_other_classes(config: DatasetConfig, labels: tuple[LabelFile, ...]) -> None:
-    for given, file in zip(config.inputs, labels, strict=True):
-        if file.categories != labels[0].categories:
-            ours, others = (", ".join(each.name for each in one.categories) for one in (labels[0], file))
-            raise NirgenError(
-                f"{file.path}: the labels of '{given.origin}' have the classes {others}, and {labels[0].path.name} has "
-                f"{ours}; convert both with one policy: nirgen labels FILE -o OUT.json --policy NAME"
-            )
-
-
-def find_generated(
-    translation: Translation,
-    labels: LabelFile,
-    number: int,
-    *,
-    config: DatasetConfig,
-    tally: Tally,
-    report: Progress | None = None,
-) -> tuple[list[PlannedImage], Matched]:
-    """Return the usable images of a translation folder, and how they were matched with labels.
-
-    Args:
-        translation: The folder.
-        labels: Labels of its RGB sources.
-        number: Position of the input, also of its labels and its generator in the plan.
-        config: Settings of the dataset.
-        tally: Takes what is left out.
-        report: Progress of hashing.
-
-    Raises:
-        NirgenError: Labels and sources don't match, or match ambiguously.
+    Its methods return the usable images, and how all were matched with labels. `number` is the position of the input,
+    also of its labels and its generator in the plan.
     """
-    origin = translation.given.origin
-    rows = {row.source: row for row in translation.manifest.rows}
-    entries = find_entries(origin, list(rows), labels, tally)
-    usable = _usable(origin, rows, entries.of, config.include_unlabelled, tally)
-    paths = [translation.given.folder / str(row.output) for row in usable]
-    looked = in_threads(or_error(partial(look_at, with_size=False), ImageError), paths, f"hash {origin}", report)
-    targets = name_targets(origin, [str(row.output) for row in usable], config.codec)
-    found = []
-    for row, path, file, target in zip(usable, paths, looked, targets, strict=True):
-        if isinstance(file, ImageError):
-            tally.add(origin, "missing", [row.source])
-        elif file.sha256 != row.output_sha256:
-            tally.add(origin, "changed", [row.source])
-        else:
-            entry = entries.of.get(row.source)
-            found.append(
-                PlannedImage(
-                    key=f"{origin}/{row.source}",
-                    origin=origin,
-                    kind="generated",
-                    split="train",
-                    path=path.absolute(),
-                    sha256=file.sha256,
-                    size_bytes=file.size_bytes,
-                    width=row.width or 0,
-                    height=row.height or 0,
-                    target=target,
-                    labels=entry,
-                    label_file=number,
-                    generator=number,
-                    source=row.source,
-                    source_sha256=row.source_sha256,
-                    model_id=row.model_id,
-                    options_id=row.options_id,
-                    sequence=entry.sequence if entry else None,
-                )
+
+    codec: str | None
+    include_unlabelled: bool
+    tally: Tally  # takes what is left out
+    report: Progress | None
+
+    def generated(self, translation: Translation, labels: LabelFile, number: int) -> tuple[list[PlannedImage], Matched]:
+        origin = translation.given.origin
+        rows = {row.source: row for row in translation.manifest.rows}
+        entries, matched = find_entries(origin, list(rows), labels, self.tally)
+        usable = [row for row in rows.values() if self._is_usable(origin, row, entries.get(row.source))]
+        paths = [translation.given.folder / str(row.output) for row in usable]
+        looked = in_threads(
+            or_error(partial(look_at, with_size=False), ImageError), paths, f"hash {origin}", self.report
+        )
+        targets = name_targets(origin, [str(row.output) for row in usable], self.codec)
+        found = []
+        for row, path, file, target in zip(usable, paths, looked, targets, strict=True):
+            if isinstance(file, ImageError):
+                self.tally.add(origin, "missing", [row.source])
+                continue
+            if file.sha256 != row.output_sha256:
+                self.tally.add(origin, "changed", [row.source])
+                continue
+            entry = entries.get(row.source)
+            image = PlannedImage(
+                key=f"{origin}/{row.source}",
+                origin=origin,
+                kind="generated",
+                split="train",
+                path=path.absolute(),
+                sha256=file.sha256,
+                size_bytes=file.size_bytes,
+                width=row.width or 0,
+                height=row.height or 0,
+                target=target,
+                labels=entry,
+                label_file=number,
+                generator=number,
+                source=row.source,
+                source_sha256=row.source_sha256,
+                model_id=row.model_id,
+                options_id=row.options_id,
+                sequence=entry.sequence if entry else None,
             )
-    return found, entries.matched
+            found.append(image)
+        return found, matched
 
-
-def _usable(
-    origin: str,
-    rows: Mapping[str, Row],
-    entries: Mapping[str, LabelledImage],
-    include_unlabelled: bool,
-    tally: Tally,
-) -> list[Row]:
-    """Return the rows whose images fit their labels, by the sizes in the manifest."""
-    usable = []
-    for row in rows.values():
-        entry = entries.get(row.source)
+    def _is_usable(self, origin: str, row: Row, entry: LabelledImage | None) -> bool:
+        """Return True if an image fits its labels, by the sizes in the manifest; else it is left out."""
         remark = misfit(entry, row.source_width or 1, row.source_height or 1) if entry else None
         if row.status != "done":
-            tally.add(origin, "failed", [row.source])
-        elif entry is None and not include_unlabelled:
-            tally.add(origin, "unlabelled", [row.source])
+            self.tally.add(origin, "failed", [row.source])
+        elif entry is None and not self.include_unlabelled:
+            self.tally.add(origin, "unlabelled", [row.source])
         elif remark is not None:
-            tally.add(origin, "size", [f"{row.source} {remark}"])
+            self.tally.add(origin, "size", [f"{row.source} {remark}"])
         else:
-            usable.append(row)
-    return usable
+            return True
+        return False
+
+    def real(self, given: RealInput, labels: LabelFile, number: int) -> tuple[list[RealImage], Matched]:
+        files, partners = _list(given), Partners(given)
+        entries, matched = find_entries(given.origin, list(files), labels, self.tally)
+        names = [name for name in files if name in entries or self.include_unlabelled]
+        self.tally.add(given.origin, "unlabelled", files.keys() - names)
+        paths = [files[name] for name in names]
+        looked = in_threads(or_error(look_at, ImageError), paths, f"hash {given.origin}", self.report)
+        found = []
+        for name, file, target in zip(names, looked, name_targets(given.origin, names, self.codec), strict=True):
+            if isinstance(file, ImageError):
+                self.tally.add(given.origin, "damaged", [name])
+                continue
+            entry, pair = entries.get(name), partners.of(files[name], file.sha256)
+            split, (height, width) = _own_split(entry, pair), file.size or (0, 0)
+            remark = misfit(entry, width, height) if entry else None
+            if split and split not in _SPLIT_NAMES:
+                self.tally.add(given.origin, "other-split", [f"{name} is of '{split}'"])
+            elif remark is not None:
+                self.tally.add(given.origin, "size", [f"{name} {remark}"])
+            else:
+                rgb = partners.rgb(pair) if pair else None
+                found.append(RealImage(given.origin, name, files[name], file, target, entry, number, pair, rgb))
+        return found, matched
 
 
 class Partners:
-    """Pairs of a list by their NIR images.
-
-    Args:
-        given: The input.
-
-    Raises:
-        NirgenError: The list can't be read, or has images side by side in one file.
-    """
+    """Pairs of an input's list by their NIR images, which must be files of their own."""
 
     def __init__(self, given: RealInput) -> None:
         rows = read_rows(given.pairs) if given.pairs is not None else ()
@@ -356,47 +340,6 @@ class Partners:
         return find_below(self._roots, pair.rgb)
 
 
-def find_real(
-    given: RealInput,
-    labels: LabelFile,
-    number: int,
-    *,
-    config: DatasetConfig,
-    tally: Tally,
-    report: Progress | None = None,
-) -> tuple[list[RealImage], Matched]:
-    """Return the usable images of a folder, sorted by name, and how they were matched with labels.
-
-    The arguments are those of `find_generated`.
-
-    Raises:
-        NirgenError: The folder has no images or is a translation folder; or labels and images don't match, or match
-            ambiguously.
-    """
-    files = _list(given)
-    entries = find_entries(given.origin, list(files), labels, tally)
-    partners = Partners(given)
-    names = [name for name in files if name in entries.of or config.include_unlabelled]
-    tally.add(given.origin, "unlabelled", files.keys() - names)
-    paths = [files[name] for name in names]
-    looked = in_threads(or_error(look_at, ImageError), paths, f"hash {given.origin}", report)
-    targets = name_targets(given.origin, names, config.codec)
-    found = []
-    for name, file, target in zip(names, looked, targets, strict=True):
-        entry = entries.of.get(name)
-        if isinstance(file, ImageError):
-            tally.add(given.origin, "damaged", [name])
-            continue
-        pair = partners.of(files[name], file.sha256)
-        problem = _problem(entry, pair, file)
-        if problem is not None:
-            tally.add(given.origin, problem[0], [f"{name} {problem[1]}"])
-        else:
-            rgb = partners.rgb(pair) if pair else None
-            found.append(RealImage(given.origin, name, files[name], file, target, entry, number, pair, rgb))
-    return found, entries.matched
-
-
 def _list(given: RealInput) -> dict[str, Path]:
     """Return the images of the folder by name."""
     if (given.folder / FOLDER).is_dir() or is_manifest(given.folder / NAME):
@@ -407,16 +350,6 @@ def _list(given: RealInput) -> dict[str, Path]:
     for name in files:
         safe_path(name, str(given.folder))
     return files
-
-
-def _problem(entry: LabelledImage | None, pair: Pair | None, file: Looked) -> tuple[str, str] | None:
-    """Return why an image is left out: a key of `REASONS` and a remark."""
-    own = _own_split(entry, pair)
-    if own and own not in _SPLIT_NAMES:
-        return "other-split", f"is of '{own}'"
-    height, width = file.size or (0, 0)
-    remark = misfit(entry, width, height) if entry else None
-    return None if remark is None else ("size", remark)
 
 
 def _own_split(entry: LabelledImage | None, pair: Pair | None) -> str:

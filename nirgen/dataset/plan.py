@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from nirgen.labels.file import Category, LabelledImage
 
 
+# Why an image or a label entry is left out.
 REASONS: Mapping[str, str] = {
     "failed": "failed to be translated",
     "missing": "rows whose image is gone",
@@ -30,7 +31,6 @@ REASONS: Mapping[str, str] = {
     "not-sampled": "generated images not sampled",
     "rejected": "images that a curator rejected",
 }
-"""Descriptions of the reasons why an image or a label entry is left out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,7 @@ class Plan:
 
 EXAMPLES = 5
 
-_REMARKED = {"size", "other-split"}
-"""Reasons whose names continue with a remark on the image."""
+_REMARKED = {"size", "other-split"}  # reasons whose names continue with a remark on the image
 
 
 class Tally:
@@ -183,11 +182,9 @@ class Tally:
 
     def left_out(self) -> tuple[LeftOut, ...]:
         """Return the counts by input, in the order of `REASONS`, with the first names as examples."""
-        order = list(REASONS)
         return tuple(
             LeftOut(origin, what, len(names), tuple(sorted(names)[:EXAMPLES]))
-            for (origin, what), names in sorted(
-                self._names.items(), key=lambda item: (item[0][0], order.index(item[0][1]))
-            )
-            if names
+            for origin in sorted({origin for origin, _ in self._names})
+            for what in REASONS
+            if (names := self._names.get((origin, what)))
         )

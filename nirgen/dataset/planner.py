@@ -17,10 +17,9 @@ from nirgen.dataset.contents import summarise
 from nirgen.dataset.decisions import Curated, apply_decisions, assign, check_categories, explain_unknown
 from nirgen.dataset.folder import DATASET_JSON, RUN_JSON
 from nirgen.dataset.inputs import Inputs
-from nirgen.dataset.leaks import LeakRule, TrainingList, find_leaks, find_near_duplicates
 from nirgen.dataset.plan import REASONS, Plan, PlannedImage, Tally
 from nirgen.dataset.read import recorded_inputs
-from nirgen.dataset.splits import assign_splits, sample
+from nirgen.dataset.splits import Lineage, assign_splits, find_leaks, find_near_duplicates, sample
 from nirgen.errors import NirgenError
 from nirgen.files import check_schema, output_file
 from nirgen.labels.policy import BUILT_IN
@@ -37,14 +36,7 @@ if TYPE_CHECKING:
 
 
 def make_plan(config: DatasetConfig, report: Progress | None = None) -> Plan:
-    """Plan a dataset.
-
-    Args:
-        config: Settings of the dataset.
-        report: Progress of reading files.
-
-    Returns:
-        The plan. Its leaks are listed and not refused: `build` refuses them.
+    """Plan a dataset. Its leaks are listed and not refused: `build` refuses them.
 
     Raises:
         NirgenError: An input or the file of decisions can't be used, inputs don't fit together, or no image is left.
@@ -67,7 +59,7 @@ def make_plan(config: DatasetConfig, report: Progress | None = None) -> Plan:
         matched=inputs.matched,
         left_out=tally.left_out(),
         leaks=_leaks(inputs, images, rgb, report),
-        notes=tuple(note(inputs, images, rgb)),
+        notes=tuple(_notes(inputs, images, rgb)),
         inputs=inputs.digests() | ({} if decisions is None else {"curation": decisions.sha256}),
         digest="",
         rejected=rejected,
@@ -79,10 +71,11 @@ def make_plan(config: DatasetConfig, report: Progress | None = None) -> Plan:
 def _choose(inputs: Inputs, tally: Tally) -> tuple[PlannedImage, ...]:
     """Return the images of the dataset with their splits, sorted by key."""
     config = inputs.config
-    lineage = LeakRule(TrainingList.each_of(inputs.training), inputs.reals, inputs.generated)
+    lineage = Lineage(inputs.training, inputs.reals, inputs.generated)
     locked = [lineage.file(image) is not None or lineage.sequence(image) is not None for image in inputs.reals]
-    splits = assign_splits(inputs.reals, locked, config)
-    chosen = sample(inputs.generated, splits.count("train"), config)
+    splits = assign_splits(inputs.reals, locked, config.splits, config.split_by, config.seed)
+    limit = config.most_generated(splits.count("train"))
+    chosen = sample(inputs.generated, limit, config.balance, config.seed)
     taken = {image.key for image in chosen}
     for image in inputs.generated:
         if image.key not in taken:
@@ -98,10 +91,10 @@ def _leaks(
 ) -> tuple[Leak, ...]:
     """Return the leaks sorted by key, each image once."""
     chosen = [image for image in images if image.kind == "generated"]
-    leaks = find_leaks(images, inputs.reals, LeakRule(TrainingList.each_of(inputs.training), inputs.reals, chosen))
+    leaks = find_leaks(images, inputs.reals, Lineage(inputs.training, inputs.reals, chosen))
     if inputs.config.near_duplicates:
         named = {leak.key for leak in leaks}
-        leaks += [leak for leak in find_near_duplicates(images, rgb, report=report) if leak.key not in named]
+        leaks += [leak for leak in find_near_duplicates(images, rgb, report) if leak.key not in named]
     return tuple(sorted(leaks, key=lambda leak: leak.key))
 
 
@@ -120,23 +113,15 @@ def _rgb_files(inputs: Inputs, images: Sequence[PlannedImage]) -> dict[str, Path
 
 def _digest(plan: Plan) -> str:
     """Return the sha256 of all that decides what the dataset holds."""
-    values: dict[str, Any] = {
-        "config": plan.config.model_dump(mode="json", exclude=PLACES),
-        "categories": [asdict(category) for category in plan.categories],
-        "label_files": [asdict(each) for each in plan.label_files],
-        "generators": [asdict(each) for each in plan.generators],
-        "images": [_image_values(image) for image in plan.images],
-        "matched": [asdict(each) for each in plan.matched],
-        "left_out": [asdict(each) for each in plan.left_out],
-        "leaks": [asdict(each) for each in plan.leaks],
-        "notes": plan.notes,
-        "inputs": dict(plan.inputs),
-    }
+    lists = ("categories", "label_files", "generators", "matched", "left_out", "leaks")
+    values: dict[str, Any] = {name: [asdict(each) for each in getattr(plan, name)] for name in lists}
+    values |= {"notes": plan.notes, "inputs": dict(plan.inputs)}
+    values["config"] = plan.config.model_dump(mode="json", exclude=PLACES)
+    values["images"] = [_image_values(image) for image in plan.images]
     if plan.curation is not None:
         values["curation"] = plan.curation.described()
         values["rejected"] = [_image_values(image) for image in plan.rejected]
-    text = json.dumps(values, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(text.encode()).hexdigest()
+    return hashlib.sha256(json.dumps(values, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def _image_values(image: PlannedImage) -> list[Any]:
@@ -148,13 +133,9 @@ def _image_values(image: PlannedImage) -> list[Any]:
 def curate(
     images: Sequence[PlannedImage], decisions: Decisions, categories: Sequence[Category], tally: Tally
 ) -> tuple[tuple[PlannedImage, ...], tuple[PlannedImage, ...], Curated]:
-    """Apply decisions to images that have their splits and are sampled.
+    """Apply decisions to images that have their splits and are sampled, sorted by key.
 
-    Args:
-        images: Sorted by key.
-        decisions: A curator's decisions.
-        categories: Classes of the dataset.
-        tally: Has the reasons of images that are left out; rejected ones are added.
+    `tally` has the reasons of images that are left out; rejected ones are added.
 
     Returns:
         The images that are kept, those that are rejected, and the effect of the decisions.
@@ -179,7 +160,7 @@ def curate(
     return kept, rejected, curation
 
 
-def note(inputs: Inputs, images: Sequence[PlannedImage], rgb: Collection[str]) -> Iterator[str]:
+def _notes(inputs: Inputs, images: Sequence[PlannedImage], rgb: Collection[str]) -> Iterator[str]:
     """Yield remarks on a plan, one line each, without absolute paths; `rgb` has the keys of images with an RGB file."""
     judging = [image for image in images if image.split != "train"]
     if not inputs.config.real:
@@ -197,12 +178,7 @@ def note(inputs: Inputs, images: Sequence[PlannedImage], rgb: Collection[str]) -
     for generator in (each.generator for each in inputs.translations if not each.training):
         name = generator.model_id[:12]
         yield f"{generator.origin}: its generator {name} has no list of what trained it: leaks by it can't be told"
-    if inputs.config.near_duplicates:
-        yield from _uncompared(images, rgb)
-
-
-def _uncompared(images: Sequence[PlannedImage], rgb: Collection[str]) -> Iterator[str]:
-    for origin in sorted({image.origin for image in images}):
+    for origin in sorted({image.origin for image in images}) if inputs.config.near_duplicates else ():
         ours = [image for image in images if image.origin == origin]
         sought = [image for image in ours if image.kind == "generated" or image.split != "train"]
         gone = sum(image.key not in rgb for image in sought)
@@ -216,11 +192,7 @@ PLAN_SCHEMA = 1
 
 
 def write_plan(path: Path, plan: Plan) -> None:
-    """Write a plan, with paths relative to the file's folder.
-
-    Raises:
-        OutputError: The file can't be written.
-    """
+    """Write a plan, with paths relative to the file's folder."""
     folder = path.absolute().parent
     values = {
         "schema": PLAN_SCHEMA,
@@ -236,10 +208,6 @@ def write_plan(path: Path, plan: Plan) -> None:
 
 def apply_plan(path: Path, report: Progress | None = None) -> Plan:
     """Make the plan of a file again.
-
-    Args:
-        path: Output of `write_plan`.
-        report: Progress of reading files.
 
     Raises:
         NirgenError: The file is no plan, or the plan has changed; the message names the inputs that differ.
@@ -270,29 +238,18 @@ def _read_plan_file(path: Path) -> dict[str, Any]:
 def _changes(recorded: Mapping[str, Any], plan: Plan) -> list[str]:
     """Return what differs: names of inputs, else inputs with other images left out, else notes."""
     names = sorted(recorded["inputs"].keys() | plan.inputs.keys())
-    changed = [name for name in names if recorded["inputs"].get(name) != plan.inputs.get(name)]
-    if changed:
+    if changed := [name for name in names if recorded["inputs"].get(name) != plan.inputs.get(name)]:
         return changed
     before, now = recorded["summary"], summarise(plan)
-    differing = [
-        each
-        for each in (*before["left_out"], *now["left_out"])
-        if each not in before["left_out"] or each not in now["left_out"]
-    ]
+    differing = [each for each in before["left_out"] if each not in now["left_out"]]
+    differing += [each for each in now["left_out"] if each not in before["left_out"]]
     if differing:
         return sorted({f"{each['origin']}: what is left out" for each in differing})
     return [note for note in now["notes"] if note not in before["notes"]]
 
 
 def plan_again(info: DatasetInfo, curation: Path, report: Progress | None = None) -> Plan:
-    """Plan a dataset again from its own inputs with other decisions.
-
-    Near duplicates are not sought.
-
-    Args:
-        info: The dataset.
-        curation: The file of decisions.
-        report: Progress of reading files.
+    """Plan a dataset again from its own inputs with another file of decisions. Near duplicates are not sought.
 
     Raises:
         NirgenError: An input that the dataset was built from is missing, or can't be used; or as `make_plan`.

@@ -63,8 +63,8 @@ class Image:
     labelled: bool = True  # has a label entry; else it counts as empty without anybody having looked
 
 
+# Keys or attributes of an annotation that become flags where they are true.
 MARKS = ("occluded", "truncated", "crowd", "difficult")
-"""Keys or attributes of an annotation that become flags where they are true."""
 
 
 class _Entry(msgspec.Struct):
@@ -126,15 +126,12 @@ class _Origin(NamedTuple):
 def read(
     info: DatasetInfo, splits: Collection[str] | None = None, *, sources: Mapping[str, Path] | None = None
 ) -> Iterator[Image]:
-    """Read the images of a dataset with their boxes.
+    """Read the images of a dataset with their boxes, sorted by key.
 
     Args:
         info: The dataset, by `read_dataset`.
         splits: Names of the splits; all by default.
         sources: Folders of RGB images that have moved, by origin.
-
-    Yields:
-        The images, sorted by key.
 
     Raises:
         NirgenError: A COCO file or the provenance can't be read, or the provenance lacks an image.
@@ -192,6 +189,11 @@ def _read_coco(info: DatasetInfo, split: str) -> Iterator[tuple[str, _Entry, tup
 def _box(entry: _Annotation, names: Mapping[int, str]) -> Box:
     if entry.category_id not in names:
         raise ValueError(f"annotation {entry.id} is of the class {entry.category_id}, which dataset.json lacks")
+    attributes = entry.attributes or {}
+    flags = ["region to ignore"] if entry.iscrowd else []
+    flags += [name for name in MARKS if attributes.get(name) is True or getattr(entry, name) is True]
+    flags += ["clipped"] if entry.clipped else []
+    flags += [f"from {entry.derived}"] if entry.derived else []
     return Box(
         key=entry.key,
         id=entry.id,
@@ -200,21 +202,8 @@ def _box(entry: _Annotation, names: Mapping[int, str]) -> Box:
         area=entry.area,
         ignored=bool(entry.iscrowd),
         source_category=entry.source_category,
-        flags=tuple(_flags(entry)),
+        flags=tuple(flags),
     )
-
-
-def _flags(entry: _Annotation) -> Iterator[str]:
-    attributes = entry.attributes or {}
-    if entry.iscrowd:
-        yield "region to ignore"
-    for name in MARKS:
-        if attributes.get(name) is True or getattr(entry, name) is True:
-            yield name
-    if entry.clipped:
-        yield "clipped"
-    if entry.derived:
-        yield f"from {entry.derived}"
 
 
 def _as_text(attributes: Mapping[str, Any]) -> dict[str, str]:
@@ -241,10 +230,9 @@ def _read_origins(folder: Path, splits: Sequence[str]) -> dict[str, _Origin]:
 
 
 def recorded_inputs(folder: Path) -> dict[str, dict[str, str | None]]:
-    """Return the paths of a dataset's inputs when it was built.
+    """Return the paths of a dataset's inputs when it was built; empty if `run.json` is missing or damaged.
 
-    Returns:
-        By origin: `folder`, `labels`, and `sources` or `pairs`. Empty if `run.json` is missing or damaged.
+    By origin: `folder`, `labels`, and `sources` or `pairs`.
     """
     try:
         return {origin: dict(given) for origin, given in read_run(folder)["inputs"].items()}
@@ -258,17 +246,16 @@ def rgb_roots(folder: Path) -> dict[str, tuple[Path, ...]]:
     For a translation, its source folder: the one that was named, or the one in the translation's `run.json`. For real
     images with a list of pairs, the folder of the list and that of the images.
     """
-    return {origin: _roots_of(given) for origin, given in recorded_inputs(folder).items()}
-
-
-def _roots_of(given: Mapping[str, str | None]) -> tuple[Path, ...]:
-    folder = given.get("folder")
-    if given.get("sources"):
-        return (Path(str(given["sources"])),)
-    if given.get("pairs"):
-        return (Path(str(given["pairs"])).parent, *([Path(folder)] if folder else []))
-    root = translated_from(Path(folder)) if folder else None
-    return () if root is None else (root,)
+    roots: dict[str, list[Path | None]] = {}
+    for origin, given in recorded_inputs(folder).items():
+        images = Path(given["folder"] or "") if given.get("folder") else None
+        if given.get("sources"):
+            roots[origin] = [Path(str(given["sources"]))]
+        elif given.get("pairs"):
+            roots[origin] = [Path(str(given["pairs"])).parent, images]
+        else:
+            roots[origin] = [translated_from(images) if images else None]
+    return {origin: tuple(filter(None, each)) for origin, each in roots.items()}
 
 
 def translated_from(folder: Path) -> Path | None:

@@ -33,15 +33,8 @@ if TYPE_CHECKING:
     from nirgen.progress import Progress
 
 
-BUFFER_BYTES = 1 << 20
-
-
 class Store:
-    """Folder that becomes a dataset; all its files are made here, inside of it and hashed.
-
-    Args:
-        root: An empty folder.
-    """
+    """Folder, empty at first, that becomes a dataset; all its files are made here, inside of it and hashed."""
 
     def __init__(self, root: Path) -> None:
         self.root = root
@@ -49,11 +42,7 @@ class Store:
         self._folders = {root}
 
     def claim(self, name: str) -> Path:
-        """Reserve a name, a POSIX path in the dataset, make its folders and return the path.
-
-        Raises:
-            NirgenError: The name leads out of the dataset, or is taken.
-        """
+        """Reserve a name, a POSIX path in the dataset, make its folders and return the path."""
         path = self.root / safe_path(name, "the plan")
         if self.hashes.setdefault(name, "") or path.exists():
             raise OutputError(f"{name}: two files of the dataset would have this name; rename one of the sources")
@@ -79,7 +68,7 @@ class Store:
     @contextmanager
     def stream(self, name: str) -> Generator[Stream]:
         """Write a file piece by piece; it is complete when the block ends."""
-        with self.claim(name).open("wb", buffering=BUFFER_BYTES) as file:
+        with self.claim(name).open("wb", buffering=1 << 20) as file:
             stream = Stream(file)
             yield stream
         self.hashes[name] = stream.sha256.hexdigest()
@@ -125,11 +114,7 @@ class Placed:
 def place_all(
     planned: Sequence[PlannedImage], store: Store, config: DatasetConfig, report: Progress | None = None
 ) -> list[Placed]:
-    """Place all images in the dataset, in threads, and return them in order.
-
-    Raises:
-        NirgenError: An image changed since the plan was made, can't be read, or its name leads out of the dataset.
-    """
+    """Place all images in the dataset, in threads, and return them in order."""
     return list(in_threads(partial(place, store=store, config=config), planned, "images", report))
 
 
@@ -138,9 +123,6 @@ def place(image: PlannedImage, store: Store, config: DatasetConfig) -> Placed:
 
     It is re-encoded if `config` asks for a codec or a number of channels, or if it isn't stored upright: some readers
     ignore EXIF, and boxes refer to the upright image.
-
-    Raises:
-        NirgenError: As for `place_all`.
     """
     path = store.claim(image.target)
     data = read_bytes(image.path)
@@ -199,14 +181,6 @@ class Site:
     new: Path  # to write; replaces `out`
     old: Path  # the replaced dataset until its removal
 
-    def clear(self) -> None:
-        """Restore a dataset that a killed build has moved away, and remove leftovers."""
-        if self.old.exists() and not self.out.exists():
-            self.old.rename(self.out)
-        for leftover in (self.old, self.new):
-            if leftover.exists():
-                shutil.rmtree(leftover)
-
     def change_places(self) -> None:
         """Replace `out` by the new folder, and remove the old one."""
         # one sync for all files: fsync for each would take longer than the whole build
@@ -219,17 +193,17 @@ class Site:
             if self.old.exists() and not self.out.exists():
                 self.old.rename(self.out)
             raise
-        _sync_folder(self.out.parent)
+        handle = os.open(self.out.parent, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
         shutil.rmtree(self.old, ignore_errors=True)
 
 
 @contextmanager
 def site_for(out: Path) -> Generator[Site]:
-    """Lock and clear the folders of a build of `out`; `new` is removed when the block ends.
-
-    Raises:
-        OutputError: Another process builds `out`, or the disk is full or can't be written.
-    """
+    """Lock and clear the folders of a build of `out`; `new` is removed when the block ends."""
     out = out.resolve()
     make_folder(out.parent)
     site = Site(out, *(out.with_name(f".{out.name}.nirgen-{what}") for what in ("building", "old")))
@@ -237,7 +211,11 @@ def site_for(out: Path) -> Generator[Site]:
     try:
         with locked(lock, busy=f"{out}: another process builds this dataset; wait for it, or name another folder"):
             try:
-                site.clear()
+                if site.old.exists() and not site.out.exists():  # a killed build has moved it away
+                    site.old.rename(site.out)
+                for leftover in (site.old, site.new):
+                    if leftover.exists():
+                        shutil.rmtree(leftover)
                 yield site
             finally:
                 shutil.rmtree(site.new, ignore_errors=True)
@@ -248,11 +226,3 @@ def site_for(out: Path) -> Generator[Site]:
             f"{out}: can't be written ({error.strerror or error}); {kept}; make room or name another folder, and run "
             "the same command again"
         ) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

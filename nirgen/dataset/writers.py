@@ -44,21 +44,19 @@ def coco_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled], None]
 @contextmanager
 def rfdetr_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled], None]]:
     """Give each image a second name below its split's `_annotations.coco.json`."""
-
-    def folder(split: str) -> str:
-        return f"rfdetr/{RFDETR_FOLDERS[split]}"
-
-    def below(target: str) -> str:
-        return target.removeprefix(f"{IMAGES}/")
-
-    with _split_files(store, plan, lambda split: f"{folder(split)}/_annotations.coco.json", below) as write:
+    folders = {split: f"rfdetr/{name}" for split, name in RFDETR_FOLDERS.items()}
+    with _split_files(store, plan, lambda split: f"{folders[split]}/_annotations.coco.json", _below_images) as write:
 
         def take(labelled: Labelled) -> None:
             image = labelled.image
-            store.link(f"{folder(image.split)}/{below(image.target)}", image.target)
+            store.link(f"{folders[image.split]}/{_below_images(image.target)}", image.target)
             write(labelled)
 
         yield take
+
+
+def _below_images(target: str) -> str:
+    return target.removeprefix(f"{IMAGES}/")
 
 
 @contextmanager
@@ -67,32 +65,19 @@ def _split_files(
 ) -> Generator[Callable[[Labelled], None]]:
     """Write a COCO file for each split; `name` gives its file, `image_name` that of an image by its target."""
     licences, licence_ids = merge_licences(plan.label_files)
-
-    def renamed(entry: dict[str, Any]) -> dict[str, Any]:
-        return entry | {"file_name": image_name(entry["file_name"])}
-
     with ExitStack() as stack:
-        files = {
-            split: stack.enter_context(
-                coco_file(
-                    store,
-                    name(split),
-                    categories=plan.categories,
-                    licences=licences,
-                    images=map(renamed, image_entries(plan, split, licence_ids)),
-                )
-            )
-            for split in splits_in(plan)
-        }
+        files = {}
+        for split in splits_in(plan):
+            entries = image_entries(plan, split, licence_ids)
+            images = (entry | {"file_name": image_name(entry["file_name"])} for entry in entries)
+            file = coco_file(store, name(split), categories=plan.categories, licences=licences, images=images)
+            files[split] = stack.enter_context(file)
 
         def take(labelled: Labelled) -> None:
             for box in labelled.boxes:
                 files[labelled.image.split](box.coco)
 
         yield take
-
-
-DESCRIPTION = "NIR detection dataset, built by nirgen"
 
 
 @contextmanager
@@ -104,21 +89,15 @@ def coco_file(
     licences: Sequence[Mapping[str, Any]],
     images: Iterable[Mapping[str, Any]],
 ) -> Generator[Callable[[Mapping[str, Any]], None]]:
-    """Write a COCO file with a line for each image and each annotation.
-
-    Args:
-        store: The dataset.
-        name: Name of the file.
-        categories: Sorted by id.
-        licences: COCO entries.
-        images: COCO entries.
+    """Write a COCO file with a line for each image and each annotation; `licences` and `images` are COCO entries.
 
     Yields:
         Callback that takes an annotation.
     """
     encode = msgspec.json.Encoder().encode
+    info = {"description": "NIR detection dataset, built by nirgen", "version": __version__}
     with store.stream(name) as file:
-        file.write(b'{"info": ' + encode({"description": DESCRIPTION, "version": __version__}))
+        file.write(b'{"info": ' + encode(info))
         file.write(b',\n"licenses": ' + encode(list(licences)))
         file.write(b',\n"categories": ' + encode([asdict(category) for category in categories]))
         with _array(file, "images") as put:
@@ -156,11 +135,7 @@ def label_name(target: str) -> str:
 
 
 def check_names(plan: Plan) -> None:
-    """Refuse images that would share a YOLO label file.
-
-    Raises:
-        NirgenError: Two images differ in their extension alone.
-    """
+    """Refuse images that would share a YOLO label file."""
     owners: dict[str, str] = {}
     for image in plan.images:
         other = owners.setdefault(label_name(image.target), image.target)
@@ -187,14 +162,10 @@ def _lines(labelled: Labelled, numbers: Mapping[int, int]) -> str:
     """Return a line for each box: class, centre and size relative to the image."""
     width, height = labelled.image.width, labelled.image.height
     lines = []
-    for box in labelled.boxes:
-        if box.coco["iscrowd"]:
-            continue
-        x, y, w, h = box.coco["bbox"]
-        middle, size = ((x + w / 2) / width, (y + h / 2) / height), (w / width, h / height)
-        lines.append(
-            f"{numbers[box.coco['category_id']]} " + " ".join(f"{value:.6f}" for value in (*middle, *size)) + "\n"
-        )
+    for coco in (box.coco for box in labelled.boxes if not box.coco["iscrowd"]):
+        x, y, w, h = coco["bbox"]
+        place = ((x + w / 2) / width, (y + h / 2) / height, w / width, h / height)
+        lines.append(" ".join([str(numbers[coco["category_id"]]), *(f"{value:.6f}" for value in place)]) + "\n")
     return "".join(lines)
 
 
@@ -208,7 +179,7 @@ def huggingface_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled]
 
         def take(labelled: Labelled) -> None:
             image = labelled.image
-            name = image.target.removeprefix(f"{IMAGES}/")
+            name = _below_images(image.target)
             store.link(f"hf/{image.split}/{name}", image.target)
             files[image.split].write(encode({"file_name": name, **_row(labelled, numbers)}) + b"\n")
 
@@ -233,11 +204,11 @@ def _row(labelled: Labelled, numbers: Mapping[int, int]) -> dict[str, Any]:
     }
 
 
+# (detector, pretrained weights) by file
 TRANSFORMERS = {
     "transformers_rtdetr_v2.yaml": ("RT-DETRv2", "PekingU/rtdetr_v2_r50vd"),
     "transformers_dfine.yaml": ("D-FINE", "ustc-community/dfine-medium-coco"),
 }
-"""(detector, pretrained weights) by file."""
 
 
 def write_configs(store: Store, plan: Plan) -> None:
@@ -261,13 +232,7 @@ def render_text(template: str, plan: Plan, /, **values: Any) -> bytes:
 
 
 def merge_licences(label_files: Sequence[LabelInput]) -> tuple[list[dict[str, Any]], dict[tuple[int, Any], int]]:
-    """Merge the COCO `licenses` of several label files.
-
-    Returns:
-        The merged list, and the new ids of renumbered licences by (position of the label file, old id).
-    """
+    """Merge the COCO `licenses` of label files; new ids of renumbered ones are by (position of the file, old id)."""
     merged = Licences()
-    renumbered: dict[tuple[int, Any], int] = {}
-    for position, labels in enumerate(label_files):
-        renumbered |= {(position, old): new for old, new in merged.add(labels.licenses).items()}
-    return merged.all, renumbered
+    new_ids = [merged.add(labels.licenses) for labels in label_files]
+    return merged.all, {(place, old): new for place, ids in enumerate(new_ids) for old, new in ids.items()}

@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+HeadMerge = Literal["standard", "released"]
+
 
 class ResidualBlock(nn.Module):
     """Two 3x3 convolutions, each behind a GroupNorm and SiLU, beside a shortcut; a 1x1 convolution if widths differ."""
@@ -114,13 +116,10 @@ class SelfAttention(nn.Module):
 class CrossAttention(nn.Module):
     """Multi-head attention of the tokens, of D channels, to the condition (Eq. 1).
 
-    The head merge is `released` for weights of the authors' code, which reads the (N, heads, L, d) result as if it were
-    (N, L, heads * d).
+    `released`, for the authors' weights: their code reads the (N, heads, L, d) result as (N, L, heads * d).
     """
 
-    def __init__(
-        self, width: int, condition_width: int, heads: int, head_merge: Literal["standard", "released"] = "standard"
-    ) -> None:
+    def __init__(self, width: int, condition_width: int, heads: int, head_merge: HeadMerge = "standard") -> None:
         super().__init__()
         self.heads = heads
         self.head_merge = head_merge
@@ -131,13 +130,11 @@ class CrossAttention(nn.Module):
 
     def forward(self, tokens: Tensor, condition: Tensor) -> Tensor:
         """(N, L, D) and (N, M, condition_width) -> (N, L, D)."""
-        query = split_heads(self.query(tokens), self.heads)
-        key = split_heads(self.key(condition), self.heads)
-        value = split_heads(self.value(condition), self.heads)
+        projected = self.query(tokens), self.key(condition), self.value(condition)
+        query, key, value = (split_heads(part, self.heads) for part in projected)
         attended = F.scaled_dot_product_attention(query, key, value)
-        if self.head_merge == "released":
-            return self.out(attended.contiguous().view(tokens.shape))  # type: ignore[no-any-return]
-        return self.out(merge_heads(attended))  # type: ignore[no-any-return]
+        merged = attended.contiguous().view(tokens.shape) if self.head_merge == "released" else merge_heads(attended)
+        return self.out(merged)  # type: ignore[no-any-return]
 
 
 class FeedForward(nn.Module):
@@ -155,15 +152,7 @@ class FeedForward(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """A transformer block between two 3x3 convolutions, added to its input.
-
-    Args:
-        channels: Channels D of the features.
-        condition_channels: Channels of the extractor's feature map; None leaves cross-attention out.
-        heads: Number of heads of both attentions.
-        norm_groups: Groups of the features' GroupNorm.
-        head_merge: See `CrossAttention`.
-    """
+    """A transformer block between two 3x3 convolutions, added to its input; no cross-attention without a condition."""
 
     def __init__(
         self,
@@ -171,7 +160,7 @@ class AttentionBlock(nn.Module):
         condition_channels: int | None,
         heads: int,
         norm_groups: int,
-        head_merge: Literal["standard", "released"] = "standard",
+        head_merge: HeadMerge = "standard",
     ) -> None:
         super().__init__()
         self.conv_in = nn.Conv2d(channels, channels, 3, padding=1)

@@ -28,10 +28,7 @@ def embedded_models() -> dict[str, Path]:
 
 
 def find_model(name: str | Path) -> Path:
-    """Return the existing file of a model.
-
-    Args:
-        name: An embedded name, the path of a `.safetensors` file, or a training run's folder.
+    """Return the file of a model: an embedded name, the path of a `.safetensors` file, or a training run's folder.
 
     Raises:
         ModelError: There is no such model; the nearest embedded name is suggested.
@@ -58,15 +55,8 @@ def find_model(name: str | Path) -> Path:
 
 SCHEMA = 1
 HEADER_KEY = "nirgen"
-_ENTRIES = {
-    "architecture": dict,
-    "model_id": str,
-    "training": dict,
-    "metrics": list,
-    "licence": str,
-    "provenance": str,
-    "nirgen": str,
-}
+_ENTRIES: dict[str, type] = {"architecture": dict, "training": dict, "metrics": list}
+_ENTRIES |= dict.fromkeys(("model_id", "licence", "provenance", "nirgen"), str)
 
 
 def read_header(path: Path) -> dict[str, Any]:
@@ -79,25 +69,22 @@ def read_header(path: Path) -> dict[str, Any]:
 
 
 def verify(path: Path) -> tuple[dict[str, Any], int]:
-    """Read a model file and check that its tensors have the hash that its header states.
-
-    Returns:
-        The header, and the number of values in all tensors.
+    """Check a model file's tensors against the hash in its header; return the header and the number of values.
 
     Raises:
         ModelError: As `read_header`; or the file is cut off or changed.
     """
     table, start = _read_table(path)
     header = _header(table, path)
-    tensors = {name: entry for name, entry in table.items() if name != "__metadata__"}
+    tensors = sorted((name, entry) for name, entry in table.items() if name != "__metadata__")
     try:
         with path.open("rb") as file:
             parts = (
                 (name, entry["shape"], _DTYPES[entry["dtype"]], _chunks(file, start, *entry["data_offsets"]))
-                for name, entry in sorted(tensors.items())
+                for name, entry in tensors
             )
             check_id(hash_model(header["architecture"], parts), header, path)
-        return header, sum(math.prod(entry["shape"]) for entry in tensors.values())
+        return header, sum(math.prod(entry["shape"]) for _, entry in tensors)
     except (OSError, KeyError, TypeError, ValueError) as error:
         raise ModelError(f"{path}: damaged ({error}); fetch or export it again") from None
 
@@ -105,14 +92,9 @@ def verify(path: Path) -> tuple[dict[str, Any], int]:
 def hash_model(
     architecture: Mapping[str, Any], tensors: Iterable[tuple[str, Iterable[int], str, Iterable[bytes]]]
 ) -> str:
-    """Return the sha256 of a model, 64 hexadecimal digits.
+    """Return the sha256 of a model's architecture and tensors (name, shape, torch dtype, content; ordered by name).
 
-    The architecture counts because some of it, such as the number of heads, changes the results of the tensors without
-    changing their shapes.
-
-    Args:
-        architecture: The configuration, plain values.
-        tensors: Name, shape, torch dtype and content of each tensor, in the order of the names.
+    The architecture counts because some of it, such as the number of heads, changes the results but no shape.
     """
     digest = hashlib.sha256(json.dumps(architecture, sort_keys=True).encode())
     for name, shape, dtype, content in tensors:
@@ -123,11 +105,7 @@ def hash_model(
 
 
 def check_id(found: str, header: Mapping[str, Any], path: Path) -> None:
-    """Refuse a file whose tensors and architecture don't have the hash that its header states.
-
-    Raises:
-        ModelError: The hashes differ.
-    """
+    """Refuse a file whose tensors and architecture don't have the hash that its header states."""
     if found != header["model_id"]:
         raise ModelError(
             f"{path}: tensors and architecture hash to {found[:12]}, the header says {header['model_id'][:12]}; "
@@ -142,17 +120,14 @@ _DTYPES |= {f"I{bits}": f"torch.int{bits}" for bits in (8, 16, 32, 64)}
 
 def _chunks(file: IO[bytes], start: int, first: int, end: int) -> Iterator[bytes]:
     file.seek(start + first)
-    left = end - first
-    while left:
-        chunk = file.read(min(left, 1 << 20))
-        if not chunk:
+    for position in range(first, end, 1 << 20):
+        chunk = file.read(min(end - position, 1 << 20))
+        if len(chunk) < min(end - position, 1 << 20):
             raise ValueError("the file ends early")
-        left -= len(chunk)
         yield chunk
 
 
 def _header(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
-    """Return the checked header of a safetensors table."""
     try:
         header: dict[str, Any] = json.loads(_metadata(table)[HEADER_KEY])
     except (KeyError, ValueError):
@@ -213,11 +188,7 @@ EXTRACTOR_KEY = "nirgen_extractor"
 
 
 def read_extractor_config(path: Path) -> InternImageConfig | None:
-    """Return the sizes that `nirgen models import --as internimage` wrote beside the tensors; None for any other file.
-
-    Raises:
-        ModelError: They can't be read.
-    """
+    """Return the sizes that `nirgen models import --as internimage` wrote beside the tensors; None for other files."""
     from nirgen.models.config import InternImageConfig
 
     try:

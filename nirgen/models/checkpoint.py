@@ -1,8 +1,4 @@
-"""Model files: safetensors with one JSON header that describes the model.
-
-A file is complete: its header holds the architecture, from which the network is built, and `model_id`, which reveals
-a damaged or exchanged tensor. Nothing is ever unpickled.
-"""
+"""Model files: safetensors with one JSON header, from which the network is built; nothing is ever unpickled."""
 
 from __future__ import annotations
 
@@ -29,28 +25,17 @@ if TYPE_CHECKING:
 
 
 def model_id(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> str:
-    """Return the sha256 of a model (see `catalog.hash_model`).
-
-    Args:
-        state: Tensors by name, on any device.
-        architecture: The configuration as the file's header states it, plain values.
-    """
+    """Return the sha256 of tensors, on any device, and the architecture as plain values (see `catalog.hash_model`)."""
     tensors = ((name, state[name].detach().cpu().contiguous()) for name in sorted(state))
-    return hash_model(
-        architecture,
-        (
-            (name, tensor.shape, str(tensor.dtype), [tensor.reshape(-1).view(torch.uint8).numpy().tobytes()])
-            for name, tensor in tensors
-        ),
+    parts = (
+        (name, tensor.shape, str(tensor.dtype), [tensor.reshape(-1).view(torch.uint8).numpy().tobytes()])
+        for name, tensor in tensors
     )
+    return hash_model(architecture, parts)
 
 
 def build(config: GeneratorConfig, *, load_weights: bool = False) -> Pix2Next:
-    """Build a generator with random weights, except for those of `build_extractor`.
-
-    Raises:
-        ModelError: As `build_extractor`.
-    """
+    """Build a generator with random weights, except for those of `build_extractor`."""
     return Pix2Next(config, build_extractor(config, load_weights=load_weights))
 
 
@@ -64,11 +49,7 @@ def save(
     licence: str = "unknown",
     provenance: str = "",
 ) -> dict[str, Any]:
-    """Write a model file (docs/formats.md), whole or not at all, and return its header.
-
-    Raises:
-        OutputError: The file can't be written.
-    """
+    """Write a model file (docs/formats.md), whole or not at all, and return its header."""
     architecture = config.model_dump(mode="json")
     header = {
         "schema": SCHEMA,
@@ -85,26 +66,13 @@ def save(
 
 
 def record_metrics(path: Path, metrics: list[dict[str, Any]]) -> None:
-    """Replace the scores in a model file's header; the file is written whole or not at all.
-
-    Args:
-        path: The model file.
-        metrics: A mapping of `name`, `value` and `on` for each score.
-
-    Raises:
-        ModelError: As `load_state`.
-        OutputError: The file can't be written.
-    """
+    """Replace the scores in a model file's header by mappings of `name`, `value` and `on`."""
     state, header = load_state(path)
     write_tensors(path, state, {HEADER_KEY: json.dumps(header | {"metrics": metrics}, sort_keys=True)})
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:
-    """Read the tensors, on the CPU, and the header of a model file, and verify the hash.
-
-    Raises:
-        ModelError: As `read_header`; or the file is cut off or changed.
-    """
+    """Read the tensors, on the CPU, and the header of a model file, and verify the hash."""
     header = read_header(path)
     state = _read_tensors(path)
     check_id(model_id(state, header["architecture"]), header, path)
@@ -122,7 +90,7 @@ def load(path: Path) -> tuple[Pix2Next, dict[str, Any]]:
     """Build the generator of a model file, in float32 and evaluation mode, and return it with the header.
 
     Raises:
-        ModelError: As `load_state`; or the tensors don't fit the architecture that the header states.
+        ModelError: The file can't be read, its hash is wrong, or its tensors don't fit its architecture.
     """
     header, state = read_header(path), _read_tensors(path)
     generator = build(GeneratorConfig.read(header["architecture"], where=f"{path} (architecture)"))
@@ -133,11 +101,7 @@ def load(path: Path) -> tuple[Pix2Next, dict[str, Any]]:
 
 
 def check_fits(state: Mapping[str, Tensor], network: torch.nn.Module, path: Path) -> None:
-    """Refuse tensors of another architecture.
-
-    Raises:
-        ModelError: A name is missing or unknown, or a shape differs; the first such is named.
-    """
+    """Refuse tensors of another architecture; the error names the first missing, unknown or misshapen one."""
     expected = {name: tuple(tensor.shape) for name, tensor in network.state_dict().items()}
     found = {name: tuple(tensor.shape) for name, tensor in state.items()}
     for name in sorted(expected.keys() | found.keys()):

@@ -37,10 +37,9 @@ class InternImageConfig(FrozenConfig):
     @model_validator(mode="after")
     def _groups_divide(self) -> Self:
         for level, groups in enumerate(self.groups):
-            if (self.width * 2**level) % groups:
-                raise ValueError(
-                    f"level {level} has {self.width * 2**level} channels, not divisible by {groups} groups"
-                )
+            channels = self.width * 2**level
+            if channels % groups:
+                raise ValueError(f"level {level} has {channels} channels, not divisible by {groups} groups")
         return self
 
     @property
@@ -51,10 +50,8 @@ class InternImageConfig(FrozenConfig):
     @classmethod
     def tiny(cls) -> Self:
         """InternImage-T: 64 wide, pre-norm, without layer scale."""
-        groups = (4, 8, 16, 32)
-        return cls(
-            width=64, depths=(4, 4, 18, 4), groups=groups, post_norm=False, layer_scale=None, normalize="imagenet"
-        )
+        sizes: dict[str, Any] = {"width": 64, "depths": (4, 4, 18, 4), "groups": (4, 8, 16, 32)}
+        return cls(**sizes, post_norm=False, layer_scale=None, normalize="imagenet")
 
     @classmethod
     def small(cls) -> Self:
@@ -106,20 +103,18 @@ ExtractorConfig = Annotated[InternImageConfig | TimmConfig | NoExtractorConfig, 
 class GeneratorConfig(FrozenConfig):
     """Sizes of a Pix2Next generator; the defaults are Table 1 of the paper.
 
-    Level 0 has the image's resolution and each further level half of it. A tuple lists the output channels of a level's
-    residual blocks. Where attention is on, it follows the first residual block of the coarsest level's groups.
+    Level 0, the encoder's first and the decoder's last, has the image's resolution and each further level half of it.
+    A tuple lists the output channels of a level's residual blocks. The first block of each decoder level takes the
+    encoder's skip; attention, where it is on, follows the first block of the coarsest level.
     """
 
     stem_channels: int = Field(128, ge=1)
     encoder: tuple[Widths, ...] = Field(((128, 256, 256), (256, 512, 512), (512, 512, 512), (512,)), min_length=1)
-    """Residual blocks of each level, finest first."""
     bottleneck: tuple[Widths, Widths, Widths] = ((512, 512, 512), (512, 512), (512, 512, 512))
     decoder: tuple[Widths, ...] = ((512, 512), (512, 256, 256), (256, 256, 256), (128, 128))
-    """Residual blocks of each level, coarsest first; the first block of a level takes the encoder's skip."""
     attention: Literal["EBD", "B"] = "EBD"  # in encoder, bottleneck and decoder, or in the bottleneck alone (Table 5)
     attention_heads: int = Field(4, ge=1)
-    head_merge: Literal["standard", "released"] = "standard"
-    """`released`: cross-attention reinterprets the memory of (heads, tokens, d) as (tokens, heads * d)."""
+    head_merge: Literal["standard", "released"] = "standard"  # see `blocks.CrossAttention`
     norm_groups: int = Field(32, ge=1)
     output_block: bool = False  # end with a weight-standardised residual block that reads the stem's features too
     output_channels: Literal[1, 3] = 1
@@ -220,8 +215,7 @@ class GeneratorConfig(FrozenConfig):
     def compact(cls, **changes: Any) -> Self:
         """The embedded model: narrower, with one level more.
 
-        Level 0 has no residual blocks: the work is done at half resolution and below, where it is cheap, and the output
-        block joins the stem's features at full resolution.
+        Level 0 has no residual blocks: the work is done at half resolution and below, where it is cheap.
         """
         values: dict[str, Any] = {
             "stem_channels": 8,

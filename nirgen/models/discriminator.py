@@ -18,17 +18,13 @@ class PatchDiscriminator(nn.Module):
         super().__init__()
         norm = nn.InstanceNorm2d if config.norm == "instance" else nn.BatchNorm2d
         width = config.filters
-        self.layers = nn.ModuleList(
-            [nn.Sequential(nn.Conv2d(config.in_channels, width, 4, stride=2, padding=2), nn.LeakyReLU(0.2))]
-        )
+        first = nn.Sequential(nn.Conv2d(config.in_channels, width, 4, stride=2, padding=2), nn.LeakyReLU(0.2))
+        layers: list[nn.Module] = [first]
         for layer in range(1, config.layers + 1):
-            stride = 2 if layer < config.layers else 1
-            wider = min(2 * width, 512)
-            self.layers.append(
-                nn.Sequential(nn.Conv2d(width, wider, 4, stride=stride, padding=2), norm(wider), nn.LeakyReLU(0.2))
-            )
-            width = wider
-        self.layers.append(nn.Conv2d(width, 1, 4, stride=1, padding=2))
+            narrower, width = width, min(2 * width, 512)
+            conv = nn.Conv2d(narrower, width, 4, stride=2 if layer < config.layers else 1, padding=2)
+            layers += [nn.Sequential(conv, norm(width), nn.LeakyReLU(0.2))]
+        self.layers = nn.ModuleList([*layers, nn.Conv2d(width, 1, 4, stride=1, padding=2)])
 
     def forward(self, pair: Tensor) -> list[Tensor]:
         """(N, in_channels, H, W) -> the feature map of each layer; the last is the raw scores (N, 1, h, w)."""

@@ -35,10 +35,7 @@ class Extractor(Protocol):
     condition_channels: int
     stride: int
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """(N, C, H, W), H and W divisible by `stride` -> (N, condition_channels, h, w)."""
-        ...
-
+    def __call__(self, x: Tensor) -> Tensor: ...  # noqa: D102 - (N, C, H, W), divisible by `stride` -> (N, D, h, w)
     def requires_grad_(self, requires_grad: bool) -> nn.Module: ...  # noqa: D102 - nn.Module's
     def eval(self) -> nn.Module: ...  # noqa: D102 - nn.Module's
 
@@ -49,12 +46,11 @@ class Normalized(nn.Module):
     def __init__(self, backbone: Extractor, mean: tuple[float, ...], std: tuple[float, ...]) -> None:
         super().__init__()
         self.backbone = backbone
-        self.condition_channels = backbone.condition_channels
-        self.stride = backbone.stride
+        self.condition_channels, self.stride = backbone.condition_channels, backbone.stride
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(mean).view(1, -1, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(std).view(1, -1, 1, 1), persistent=False)
+        for name, values in (("mean", mean), ("std", std)):
+            self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1), persistent=False)
 
     def forward(self, rgb: Tensor) -> Tensor:
         """(N, 3, H, W) in [-1, 1] -> (N, condition_channels, h, w)."""
@@ -64,13 +60,8 @@ class Normalized(nn.Module):
 class TimmExtractor(nn.Module):
     """The last feature map of a timm backbone, at any size.
 
-    Args:
-        config: Name of the backbone and source of its weights.
-        load_weights: Load the weights that the configuration names.
-
     Raises:
-        ModelError: timm doesn't know the name (the nearest is given), the backbone gives no feature maps, or its
-            weights can't be read.
+        ModelError: timm doesn't know the name, the backbone gives no feature maps, or its weights can't be read.
     """
 
     def __init__(self, config: TimmConfig, *, load_weights: bool) -> None:
@@ -96,6 +87,11 @@ def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple
         hint = nearest(config.name, timm.list_models())
         raise ModelError(f"extractor '{config.name}': timm has no such backbone{hint} (timm.list_models() gives all)")
     options: dict[str, Any] = {"features_only": True, "out_indices": (-1,), "in_chans": config.in_channels}
+    remedy = "choose a backbone that timm can build with features_only=True"
+    if config.weights is not None:
+        remedy = f"give weights of the same backbone (these are from {config.weights})"
+    elif config.pretrained:
+        remedy = "give a file of its weights (weights: FILE), or fill timm's cache where there is a network"
     if load_weights and config.weights is not None:
         options |= _from_file(config.name, Path(config.weights))
     elif load_weights:
@@ -108,7 +104,7 @@ def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple
                 continue
             raise
         except (OSError, RuntimeError, AttributeError, AssertionError) as error:
-            raise ModelError(f"extractor '{config.name}': {first_line(error)}; {_remedy(config)}") from None
+            raise ModelError(f"extractor '{config.name}': {first_line(error)}; {remedy}") from None
         settings: dict[str, Any] = getattr(backbone, "pretrained_cfg", {})
         fixed = not any_size and settings.get("fixed_input_size", False)
         return backbone, tuple(settings["input_size"][1:]) if fixed else None
@@ -122,31 +118,13 @@ def _from_file(name: str, path: Path) -> dict[str, Any]:
     classifiers = getattr(timm.get_pretrained_cfg(name, allow_unregistered=True), "classifier", None) or ()
     heads = tuple(f"{head}." for head in ((classifiers,) if isinstance(classifiers, str) else classifiers))
     state = {key: tensor for key, tensor in read_foreign(path).items() if not key.startswith(heads)}
-    elsewhere = {"hf_hub_id": None, "url": None, "file": None}
     # timm ignores missing tensors if it adapts a classifier
-    overlay = {"state_dict": state, "classifier": None, **elsewhere}
+    overlay = {"state_dict": state, "classifier": None, "hf_hub_id": None, "url": None, "file": None}
     return {"pretrained": True, "pretrained_cfg_overlay": overlay, "num_classes": 0}
 
 
-def _remedy(config: TimmConfig) -> str:
-    if config.weights is not None:
-        return f"give weights of the same backbone (these are from {config.weights})"
-    if config.pretrained:
-        return "give a file of its weights (weights: FILE), or fill timm's cache where there is a network"
-    return "choose a backbone that timm can build with features_only=True"
-
-
 def build_extractor(config: GeneratorConfig, *, load_weights: bool = False) -> Extractor | None:
-    """Build the extractor of a generator; None for `none`.
-
-    Args:
-        config: The generator.
-        load_weights: Load the initial weights that the extractor's configuration names, as for training; a generator's
-            file holds all weights.
-
-    Raises:
-        ModelError: The extractor is unknown or its weights can't be read.
-    """
+    """Build a generator's extractor, None for `none`; `load_weights` loads its initial weights, as for training."""
     wanted = config.extractor
     reads_rgb = config.extractor_input == "image"
     if isinstance(wanted, NoExtractorConfig):
@@ -164,29 +142,21 @@ def build_extractor(config: GeneratorConfig, *, load_weights: bool = False) -> E
     return Normalized(extractor, IMAGENET_MEAN, IMAGENET_STD) if normalized else extractor
 
 
-def _check_settings(path: Path, config: InternImageConfig) -> None:
-    """Refuse weights that were trained with other settings which no tensor's shape shows."""
+def _load_weights(extractor: InternImage, config: InternImageConfig, path: Path) -> None:
+    """Load an InternImage's weights, except the classifier's, if they were trained with the same settings."""
+    another = f"{path}: another InternImage than configured"
     theirs = read_extractor_config(path)
-    if theirs is None:
-        return
-    names = ("offset_scale", "normalize", "post_norm")
+    names = ("offset_scale", "normalize", "post_norm") if theirs is not None else ()  # no tensor's shape shows these
     pairs = {name: (getattr(theirs, name), getattr(config, name)) for name in names}
     differences = [f"{name} is {its} there, {ours} as configured" for name, (its, ours) in pairs.items() if its != ours]
     if differences:
-        raise ModelError(f"{path}: another InternImage than configured ({'; '.join(differences)}); configure it alike")
-
-
-def _load_weights(extractor: InternImage, config: InternImageConfig, path: Path) -> None:
-    """Load an InternImage's weights, except the classifier's."""
-    _check_settings(path, config)
+        raise ModelError(f"{another} ({'; '.join(differences)}); configure it alike")
     heads = ("head.", "conv_head.")
     state = {name: tensor for name, tensor in read_foreign(path).items() if not name.startswith(heads)}
     expected = {name for name in extractor.state_dict() if not name.startswith(heads)}
     try:
         extractor.load_state_dict(state, strict=False)
     except RuntimeError as error:
-        reason = str(error).splitlines()[1].strip()
-        raise ModelError(f"{path}: another InternImage than configured ({reason})") from None
+        raise ModelError(f"{another} ({str(error).splitlines()[1].strip()})") from None
     if expected != state.keys():
-        first = min(expected ^ state.keys())
-        raise ModelError(f"{path}: another InternImage than configured ('{first}' is on one side only)")
+        raise ModelError(f"{another} ('{min(expected ^ state.keys())}' is on one side only)")

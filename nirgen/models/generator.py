@@ -39,8 +39,6 @@ class Stage(nn.ModuleList):
 class Pix2Next(nn.Module):
     """Generator of near-infrared images.
 
-    N is images in the batch, H and W are rows and columns.
-
     Args:
         config: Sizes of all stages. It is not modified.
         extractor: Maps the RGB image or the stem's features to (N, D, h, w) of any h and w. None: no condition.
@@ -49,38 +47,34 @@ class Pix2Next(nn.Module):
     def __init__(self, config: GeneratorConfig, extractor: Extractor | None) -> None:
         super().__init__()
         self.config = config
-        levels = len(config.encoder)
-        # H and W must be divisible by it
-        self.stride = max(2 ** (levels - 1), extractor.stride if extractor is not None else 1)
-        self.condition_channels = extractor.condition_channels if extractor is not None else None
         self.extractor = extractor
+        last = len(config.encoder) - 1
+        self.stride = max(2**last, extractor.stride if extractor is not None else 1)  # of H and W
+        self.condition_channels = extractor.condition_channels if extractor is not None else None
         self.stem = nn.Conv2d(3, config.stem_channels, 1)
         channels = config.stem_channels
 
         self.encoder = nn.ModuleList()
-        skips = []
+        skips: list[int] = []
         for level, widths in enumerate(config.encoder):
-            last = level == levels - 1
-            self.encoder.append(self._stage(channels, widths, attention=last and "E" in config.attention))
-            channels = widths[-1] if widths else channels
-            skips.append(channels)
-            if not last:
-                self.encoder.append(Downsample(channels))
+            self.encoder += [self._stage(channels, widths, attention=level == last and "E" in config.attention)]
+            channels = (channels, *widths)[-1]
+            skips += [channels]
+            if level < last:
+                self.encoder += [Downsample(channels)]
 
         self.bottleneck = nn.ModuleList()
         for position, widths in enumerate(config.bottleneck):
-            self.bottleneck.append(self._stage(channels, widths, attention=position == 1))
-            channels = widths[-1] if widths else channels
+            self.bottleneck += [self._stage(channels, widths, attention=position == 1)]
+            channels = (channels, *widths)[-1]
 
         self.decoder = nn.ModuleList()
         for level, widths in enumerate(config.decoder):
-            skip = skips.pop()
-            self.decoder.append(
-                self._stage(channels, widths, attention=level == 0 and "D" in config.attention, skip=skip)
-            )
-            channels = widths[-1] if widths else channels
-            if level < len(config.decoder) - 1:
-                self.decoder.append(Upsample(channels))
+            attention = level == 0 and "D" in config.attention
+            self.decoder += [self._stage(channels, widths, attention=attention, skip=skips.pop())]
+            channels = (channels, *widths)[-1]
+            if level < last:
+                self.decoder += [Upsample(channels)]
 
         self.output_block = OutputBlock(channels + config.stem_channels, channels) if config.output_block else None
         self.output = nn.Conv2d(channels, config.output_channels, 3, padding=1)
@@ -93,18 +87,14 @@ class Pix2Next(nn.Module):
 
     def _stage(self, channels: int, widths: Widths, *, attention: bool, skip: int = 0) -> Stage:
         """Build the blocks of one group; the first residual block also takes the skip's channels."""
+        config = self.config
         stage = Stage()
         for position, width in enumerate(widths):
-            block_in = channels + (skip if position == 0 else 0)
-            stage.append(ResidualBlock(block_in, width, self.config.norm_groups))
+            stage += [ResidualBlock(channels + (skip if position == 0 else 0), width, config.norm_groups)]
             channels = width
             if attention and position == 0:
-                config = self.config
-                stage.append(
-                    AttentionBlock(
-                        width, self.condition_channels, config.attention_heads, config.norm_groups, config.head_merge
-                    )
-                )
+                sizes = width, self.condition_channels, config.attention_heads, config.norm_groups
+                stage += [AttentionBlock(*sizes, config.head_merge)]
         return stage
 
     def forward(self, rgb: Tensor) -> Tensor:
@@ -121,12 +111,11 @@ class Pix2Next(nn.Module):
             ShapeError: H or W is not divisible; the message gives the next size up.
         """
         self._check(rgb)
-        stem = self.stem(rgb)  # (N, stem_channels, H, W)
+        x = stem = self.stem(rgb)  # (N, stem_channels, H, W)
         condition = None
         if self.extractor is not None:
             condition = self.extractor(rgb if self.config.extractor_input == "image" else stem)  # (N, D, h, w)
 
-        x = stem
         skips = []
         for block in self.encoder:
             if isinstance(block, Stage):

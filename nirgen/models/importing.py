@@ -30,13 +30,13 @@ Layout = Literal["released", "internimage"]
 
 
 def import_weights(source: Path, target: Path, layout: Layout, *, licence: str = "unknown") -> dict[str, Any]:
-    """Convert a file of another project into a nirgen file.
+    """Convert a file of another project into a nirgen file; only its tensors are read.
 
     Args:
-        source: A `.pt`, `.pth` or `.safetensors` file; only its tensors are read.
+        source: A `.pt`, `.pth` or `.safetensors` file.
         target: The `.safetensors` file to write.
-        layout: `released`, a generator of the Pix2Next authors; `internimage`, an official InternImage classifier,
-            which becomes a file of initial weights for an extractor.
+        layout: `released`, a generator of the Pix2Next authors; `internimage`, an official InternImage classifier, from
+            which extractors are initialised.
         licence: Licence of the weights, as their owner states it.
 
     Returns:
@@ -67,9 +67,6 @@ def internimage_config(state: Mapping[str, Tensor], source: Path) -> InternImage
     """Return the sizes of an InternImage, from the official names and shapes of its tensors.
 
     `offset_scale`, which no tensor shows, is 2 from InternImage-L (160 wide) on, as published.
-
-    Raises:
-        ModelError: The tensors, read from `source`, are not of InternImage T, S, B, L or XL.
     """
     blocks = [re.match(r"levels\.(\d)\.blocks\.(\d+)\.dcn\.offset\.weight", name) for name in state]
     found = [(int(match[1]), int(match[2])) for match in blocks if match]
@@ -79,15 +76,14 @@ def internimage_config(state: Mapping[str, Tensor], source: Path) -> InternImage
         raise ModelError(f"{source}: InternImage-H and -G are not supported; take T, S, B, L or XL")
     depths = [1 + max(block for at, block in found if at == level) for level in range(4)]
     groups = [state[f"levels.{level}.blocks.0.dcn.offset.weight"].shape[0] // 18 for level in range(4)]
-    width, channels = state["patch_embed.conv2.weight"].shape[0], state["patch_embed.conv1.weight"].shape[1]
-    pre_norm = "levels.0.norm.0.weight" in state
+    width = state["patch_embed.conv2.weight"].shape[0]
     return InternImageConfig(
-        in_channels=channels,
+        in_channels=state["patch_embed.conv1.weight"].shape[1],
         width=width,
         depths=tuple(depths),
         groups=tuple(groups),
         offset_scale=2.0 if width >= 160 else 1.0,
-        post_norm=not pre_norm,
+        post_norm="levels.0.norm.0.weight" not in state,
         layer_scale=1e-5 if "levels.0.blocks.0.gamma1" in state else None,
         normalize="imagenet",
         classes=state["head.weight"].shape[0] if "head.weight" in state else None,
@@ -95,14 +91,7 @@ def internimage_config(state: Mapping[str, Tensor], source: Path) -> InternImage
 
 
 def export_weights(source: Path, target: Path) -> int:
-    """Write a generator in the authors' layout: `torch.save` of tensors by their names, in float32.
-
-    Args:
-        source: A nirgen model of the `released` architecture.
-        target: The `.pt` file to write.
-
-    Returns:
-        The number of values in it.
+    """Write a model of the `released` architecture as the authors' `.pt` file in float32; return the number of values.
 
     Raises:
         ModelError: The model is of another architecture.
@@ -164,39 +153,35 @@ def our_name(name: str) -> str:
         >>> our_name("unet.encoder.6.1.attention_2.Q.weight")
         'encoder.6.1.cross_attention.query.weight'
     """
-    resampling = _RESAMPLING.fullmatch(name)
-    if resampling:
-        return _swap(resampling["head"], _PREFIXES) + "conv." + resampling["tail"]
-    block = _BLOCK.fullmatch(name)
-    if block:
-        return _swap(block["head"], _PREFIXES) + _swap(block["tail"], _ATTENTION + _RESIDUAL)
+    if match := _RESAMPLING.fullmatch(name):
+        return _swap(match["head"], _PREFIXES) + "conv." + match["tail"]
+    if match := _BLOCK.fullmatch(name):
+        return _swap(match["head"], _PREFIXES) + _swap(match["tail"], _ATTENTION + _RESIDUAL)
     return _swap(name, _PREFIXES)
 
 
 def released_names(state: Mapping[str, Tensor]) -> dict[str, str]:
     """Return the released name of each parameter of a nirgen generator, by nirgen's name."""
-    back = [(our, their) for their, our in _PREFIXES]
+    prefixes, attention, residual = (
+        [(our, their) for their, our in table] for table in (_PREFIXES, _ATTENTION, _RESIDUAL)
+    )
     names = {}
     for name in state:
         block = re.fullmatch(r"(?P<head>(?:encoder|bottleneck|decoder)\.\d+\.)(?P<tail>.*)", name)
         if not block:
-            names[name] = _swap(name, back)
+            names[name] = _swap(name, prefixes)
             continue
-        head, tail = _swap(block["head"], back), block["tail"]
+        head, tail = _swap(block["head"], prefixes), block["tail"]
         if tail.startswith("conv."):
             kind = "down" if "encoder" in head else "up"
             names[name] = f"{head}0.{kind}sample_conv.{tail.removeprefix('conv.')}"
             continue
         index, _, part = tail.partition(".")
         is_attention = f"{block['head']}{index}.self_attention.in_proj.weight" in state
-        table = _ATTENTION if is_attention else _RESIDUAL
-        names[name] = f"{head}{index}." + _swap(part, [(our, their) for their, our in table])
+        names[name] = f"{head}{index}." + _swap(part, attention if is_attention else residual)
     return names
 
 
 def _swap(name: str, table: list[tuple[str, str]]) -> str:
     """Replace a name's prefix by the first pair that matches, if one does."""
-    for old, new in table:
-        if name.startswith(old):
-            return new + name.removeprefix(old)
-    return name
+    return next((new + name.removeprefix(old) for old, new in table if name.startswith(old)), name)

@@ -1,8 +1,6 @@
 """InternImage (Wang et al., CVPR 2023) as a feature extractor, and its deformable convolution DCNv3 in plain PyTorch.
 
-Parameters have the names of the official checkpoints (OpenGVLab/InternImage, classification). Maps are channels-last:
-(N, H, W, C). DCNv3 samples bilinearly by `grid_sample`, without a compiled extension. The nine points of a group are
-ordered with x outermost: point 3 * ix + iy; an offset is (dx, dy) in pixels.
+Parameters have the names of the official checkpoints (OpenGVLab/InternImage, classification). Maps are (N, H, W, C).
 """
 
 from __future__ import annotations
@@ -28,13 +26,14 @@ class Stem(nn.Module):
     def __init__(self, channels_in: int, width: int) -> None:
         super().__init__()
         self.conv1 = nn.Conv2d(channels_in, width // 2, 3, stride=2, padding=1)
-        self.norm1 = nn.Sequential(ToChannelsLast(), nn.LayerNorm(width // 2, eps=1e-6), ToChannelsFirst())
+        self.norm1 = nn.Sequential(ToChannelsLast(), nn.LayerNorm(width // 2, eps=1e-6))
         self.conv2 = nn.Conv2d(width // 2, width, 3, stride=2, padding=1)
         self.norm2 = nn.Sequential(ToChannelsLast(), nn.LayerNorm(width, eps=1e-6))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, H / 4, W / 4, width)."""
-        return self.norm2(self.conv2(F.gelu(self.norm1(self.conv1(x)))))  # type: ignore[no-any-return]
+        hidden = self.norm1(self.conv1(x)).permute(0, 3, 1, 2)
+        return self.norm2(self.conv2(F.gelu(hidden)))  # type: ignore[no-any-return]
 
 
 class Mlp(nn.Module):
@@ -134,11 +133,7 @@ class InternImage(nn.Module):
             self.head = nn.Linear(head, config.classes)
             self.conv_head.requires_grad_(False)
             self.head.requires_grad_(False)
-        self._reset_parameters()
-
-    def _reset_parameters(self) -> None:
-        """Initialise as the official code does; convolutions keep PyTorch's rule."""
-        for module in self.modules():
+        for module in self.modules():  # as in the official code; convolutions keep PyTorch's rule
             if isinstance(module, nn.Linear):
                 nn.init.trunc_normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
@@ -157,14 +152,6 @@ class InternImage(nn.Module):
 POINTS = 9
 
 
-class ToChannelsFirst(nn.Module):
-    """(N, H, W, C) -> (N, C, H, W)."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Permute the axes."""
-        return x.permute(0, 3, 1, 2)
-
-
 class ToChannelsLast(nn.Module):
     """(N, C, H, W) -> (N, H, W, C)."""
 
@@ -176,8 +163,10 @@ class ToChannelsLast(nn.Module):
 def deformable_sample(value: Tensor, offset: Tensor, mask: Tensor, groups: int, offset_scale: float) -> Tensor:
     """Sum nine sampled points of each position's neighbourhood, moved by offsets and weighted by a mask.
 
+    The nine points of a group are ordered with x outermost: point 3 * ix + iy.
+
     Args:
-        value: (N, H, W, C), sampled; zero outside.
+        value: (N, H, W, C), sampled bilinearly; zero outside.
         offset: (N, H, W, groups * 9 * 2), (dx, dy) in pixels.
         mask: (N, H, W, groups * 9), weights that sum to 1 in each group.
         groups: Groups of channels, each with its own offsets and weights.
@@ -196,9 +185,7 @@ def deformable_sample(value: Tensor, offset: Tensor, mask: Tensor, groups: int, 
     grid = torch.addcmul(regular, moves, pixel * offset_scale).reshape(n * groups, height * width, POINTS, 2)
     maps = value.permute(0, 3, 1, 2).reshape(n * groups, channels // groups, height, width)
     sampled = F.grid_sample(maps, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
-    weights = (
-        mask.view(n, height * width, groups, POINTS).transpose(1, 2).reshape(n * groups, 1, height * width, POINTS)
-    )
+    weights = mask.view(n, height * width, groups, POINTS).transpose(1, 2).reshape(n * groups, 1, -1, POINTS)
     summed = (sampled * weights).sum(dim=-1)  # (N * groups, C / groups, H * W)
     return summed.view(n, channels, height, width).permute(0, 2, 3, 1)
 
@@ -247,10 +234,6 @@ class DCNv3(nn.Module):
         mask = F.softmax(self.mask(guide).view(n, height, width, self.groups, POINTS), dim=-1).flatten(3)
         value, offset = self.input_proj(x), self.offset(guide)
         with torch.autocast(x.device.type, enabled=False):  # positions are pixels: half precision would misplace them
-            sampled = deformable_sample(_float(value), _float(offset), _float(mask), self.groups, self.offset_scale)
+            v, o, m = (part.float() if part.dtype.itemsize == 2 else part for part in (value, offset, mask))
+            sampled = deformable_sample(v, o, m, self.groups, self.offset_scale)
         return self.output_proj(sampled.to(value.dtype))  # type: ignore[no-any-return]
-
-
-def _float(tensor: Tensor) -> Tensor:
-    """Return a tensor of half precision in float32."""
-    return tensor.float() if tensor.dtype.itemsize == 2 else tensor

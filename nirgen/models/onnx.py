@@ -1,7 +1,7 @@
 """Export of a generator as ONNX.
 
-The file takes `rgb`, (N, 3, H, W) float32, sRGB in [0, 1], and returns `nir`, (N, C, H, W) float32 in [0, 1], for any N
-and any H and W that are multiples of the stride. Its metadata states this and identifies the model.
+The file maps `rgb`, (N, 3, H, W) float32 in [0, 1], to `nir`, (N, C, H, W) float32 in [0, 1], for any N and any H and W
+that are multiples of the stride; its metadata states this and identifies the model.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,17 +19,15 @@ from nirgen.errors import ConfigError, ModelError, first_line
 from nirgen.files import output_file
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from nirgen.models.generator import Pix2Next
 
 
 OPSET = 20
-# Largest accepted difference from torch's outputs in [0, 1]: a quarter of a grey level.
-TOLERANCE = 1e-3
-# Sizes of the check: images, and rows and columns in strides.
-_CHECKED = ((1, 1, 1), (1, 4, 3), (2, 2, 3), (3, 3, 1))
+TOLERANCE = 1e-3  # largest accepted difference from torch's outputs in [0, 1]: a quarter of a grey level
+_CHECKED = ((1, 1, 1), (1, 4, 3), (2, 2, 3), (3, 3, 1))  # images, and rows and columns in strides
 
 
 class ForDeployment(nn.Module):
@@ -46,21 +43,10 @@ class ForDeployment(nn.Module):
 
 
 def export_onnx(generator: Pix2Next, header: Mapping[str, Any], stride: int, target: Path) -> float:
-    """Write a generator as an ONNX file, after checking at several sizes that ONNX Runtime computes the same as torch.
-
-    Args:
-        generator: In float32 on the CPU, in evaluation mode.
-        header: The model file's header.
-        stride: Heights and widths must be multiples of it.
-        target: The file to write, ending in `.onnx`.
-
-    Returns:
-        The largest difference from torch's outputs in [0, 1].
+    """Write a generator, in float32 on the CPU, as an ONNX file; return the largest difference from torch, in [0, 1].
 
     Raises:
-        ConfigError: The packages that write and run ONNX are not installed.
-        ModelError: The generator can't be written as ONNX, or the file's outputs differ. Nothing is written.
-        OutputError: The file can't be written.
+        ModelError: It can't be written as ONNX, or the outputs differ at some size. Nothing is written.
     """
     check_packages()
     network = ForDeployment(generator).eval()
@@ -74,11 +60,7 @@ def export_onnx(generator: Pix2Next, header: Mapping[str, Any], stride: int, tar
 
 
 def check_packages() -> None:
-    """Check that the packages that write and run ONNX are installed.
-
-    Raises:
-        ConfigError: One is missing.
-    """
+    """Raise a ConfigError if a package that writes or runs ONNX is missing."""
     try:
         import onnx  # noqa: F401
         import onnxruntime  # noqa: F401
@@ -88,15 +70,13 @@ def check_packages() -> None:
 
 
 def _translate(network: ForDeployment, stride: int) -> Any:
-    """Convert to an `onnx.ModelProto` with free numbers of images, rows and columns.
-
-    Raises:
-        ModelError: The network has an operation without an ONNX counterpart.
-    """
-    rows, columns = torch.export.Dim("rows", min=1, max=4096), torch.export.Dim("columns", min=1, max=4096)
-    images = torch.export.Dim("images", min=1, max=4096)
-    with _quiet():
-        try:
+    """Convert to an `onnx.ModelProto` with free numbers of images, rows and columns."""
+    images, rows, columns = (torch.export.Dim(name, min=1, max=4096) for name in ("images", "rows", "columns"))
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings(action="ignore"):
             program = torch.onnx.export(
                 network,
                 (torch.rand(2, 3, 2 * stride, 3 * stride),),  # sides of one stride would be taken for constants
@@ -107,27 +87,15 @@ def _translate(network: ForDeployment, stride: int) -> Any:
                 output_names=["nir"],
                 dynamic_shapes=({0: images, 2: stride * rows, 3: stride * columns},),
             )
-        except Exception as error:
-            raise ModelError(
-                "this architecture can't be written as ONNX with any height and width "
-                f"({first_line(error.__cause__ or error)}); a model with another extractor may be"
-            ) from error
-    assert program is not None
-    return program.model_proto
-
-
-@contextmanager
-def _quiet() -> Generator[None]:
-    """Silence the exporter's log and warnings."""
-    logger = logging.getLogger("torch.onnx")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
+    except Exception as error:
+        raise ModelError(
+            "this architecture can't be written as ONNX with any height and width "
+            f"({first_line(error.__cause__ or error)}); a model with another extractor may be"
+        ) from error
     finally:
         logger.setLevel(level)
+    assert program is not None
+    return program.model_proto
 
 
 def _describe(model: Any, header: Mapping[str, Any], stride: int) -> None:
@@ -136,39 +104,28 @@ def _describe(model: Any, header: Mapping[str, Any], stride: int) -> None:
     training = header["training"]
     summary = {name: value for name, value in training.items() if isinstance(value, (str, int, float))}
     summary["pairs"] = len(training.get("pairs", []))
-    onnx.helper.set_model_props(
-        model,
-        {
-            "model_id": str(header["model_id"]),
-            "licence": str(header["licence"]),
-            "provenance": str(header["provenance"]),
-            "training": json.dumps(summary, sort_keys=True),
-            "architecture": json.dumps(header["architecture"], sort_keys=True),
-            "nirgen": str(header["nirgen"]),
-            "stride": str(stride),
-            "input": f"rgb: (N, 3, H, W) float32, sRGB in [0, 1]; H and W are multiples of {stride}",
-            "output": "nir: (N, C, H, W) float32, near-infrared intensity in [0, 1]",
-        },
-    )
+    about = {
+        "model_id": str(header["model_id"]),
+        "licence": str(header["licence"]),
+        "provenance": str(header["provenance"]),
+        "training": json.dumps(summary, sort_keys=True),
+        "architecture": json.dumps(header["architecture"], sort_keys=True),
+        "nirgen": str(header["nirgen"]),
+        "stride": str(stride),
+        "input": f"rgb: (N, 3, H, W) float32, sRGB in [0, 1]; H and W are multiples of {stride}",
+        "output": "nir: (N, C, H, W) float32, near-infrared intensity in [0, 1]",
+    }
+    onnx.helper.set_model_props(model, about)
     model.producer_name = "nirgen"
     model.doc_string = "Near-infrared images from RGB images"
 
 
 @torch.inference_mode()
 def check_same(network: ForDeployment, data: bytes, stride: int, target: Path) -> float:
-    """Compare ONNX Runtime's outputs with torch's at several sizes.
-
-    Args:
-        network: The exported network.
-        data: Content of the ONNX file.
-        stride: Stride of the network.
-        target: The file to write, for the error.
-
-    Returns:
-        The largest difference of outputs in [0, 1].
+    """Compare ONNX Runtime's outputs with torch's at several sizes; return the largest difference, in [0, 1].
 
     Raises:
-        ModelError: It is above `TOLERANCE`, or not a number; or ONNX Runtime fails.
+        ModelError: It is above `TOLERANCE`, or not a number; or ONNX Runtime fails. The message names `target`.
     """
     import onnxruntime
 

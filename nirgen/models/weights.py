@@ -23,20 +23,19 @@ _WRAPPERS = ("state_dict", "model", "model_state_dict", "generator", "params", "
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
-    """Read the tensors of a `.safetensors` file, or of a `.pt`, `.pth` or `.bin` by `torch.load(weights_only=True)`.
+    """Read the tensors, by name and on the CPU, of a `.safetensors`, `.pt`, `.pth` or `.bin` file; no code is run.
 
     A wrapping mapping such as `{"state_dict": ...}` and a common prefix `module.` are removed.
-
-    Returns:
-        Tensors by name, on the CPU.
 
     Raises:
         ModelError: The file is missing, cut off, holds anything but tensors and plain values, or holds no tensors.
     """
     if not path.is_file():
         raise ModelError(f"{path}: no such file; name a .pt, .pth, .bin or .safetensors file")
-    content = _load_safetensors(path) if path.suffix == ".safetensors" else load_tensors(path)
-    state = _unwrap(content)
+    try:
+        state = _unwrap(load_file(path) if path.suffix == ".safetensors" else load_tensors(path))
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path}: can't be read as safetensors ({error}); fetch it again") from None
     if not state:
         raise ModelError(f"{path}: holds no tensors by name; expected a state_dict")
     while all(name.startswith("module.") for name in state):
@@ -45,11 +44,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
 
 
 def write_tensors(path: Path, state: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
-    """Write a `.safetensors` file, whole or not at all, and the folders above it.
-
-    Raises:
-        OutputError: The file can't be written.
-    """
+    """Write a `.safetensors` file, whole or not at all, and the folders above it."""
     tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}
     with output_file(path) as temporary:
         try:
@@ -58,19 +53,8 @@ def write_tensors(path: Path, state: Mapping[str, Tensor], metadata: dict[str, s
             raise OutputError(f"{path}: can't be written ({error}); name another place") from error
 
 
-def _load_safetensors(path: Path) -> dict[str, Tensor]:
-    try:
-        return load_file(path)
-    except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: can't be read as safetensors ({error}); fetch it again") from None
-
-
 def load_tensors(path: Path) -> Any:
-    """Unpickle a file of `torch.save`; anything but tensors and plain values is refused before it runs.
-
-    Raises:
-        ModelError: The file is damaged, or holds anything else.
-    """
+    """Unpickle a file of `torch.save`; anything but tensors and plain values is refused before it runs."""
     try:
         with warnings.catch_warnings(action="ignore"):  # about pickle protocols, which the loader checks itself
             return torch.load(path, map_location="cpu", weights_only=True)

@@ -39,10 +39,6 @@ class Description:
 def describe(pairs: PairList, config: TrainConfig) -> Description:
     """Return the size of a run without starting it.
 
-    Args:
-        pairs: The list.
-        config: The run.
-
     Raises:
         ConfigError: The list has no pairs in the split `train`.
         ModelError: The extractor is unknown.
@@ -61,12 +57,7 @@ def describe(pairs: PairList, config: TrainConfig) -> Description:
 
 
 def judge(model: Path, pairs: PairList, *, device: str | None = None) -> list[Score]:
-    """Evaluate a model on the split `val`, and record its scores in the file's header and in `card.md` beside it.
-
-    Args:
-        model: The model file of a run.
-        pairs: The list.
-        device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best available one by default.
+    """Evaluate a model file on the split `val`; record its scores in the file's header and in `card.md` beside it.
 
     Returns:
         The scores of the model and of the baselines.

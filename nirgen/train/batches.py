@@ -36,17 +36,10 @@ _REPLACEMENTS = 20  # undecodable pairs in a row that end a run
 
 
 class Order:
-    """Positions of the pairs that the draws of a run take.
-
-    Args:
-        weights: Relative frequency of each pair; None for each pair once an epoch.
-        count: Number of pairs.
-        seed: Seed of the run.
-    """
+    """Positions of the pairs that draws take: by the pairs' relative weights, or each pair once an epoch."""
 
     def __init__(self, weights: list[float] | None, count: int, seed: int) -> None:
-        self.count = count
-        self.seed = seed
+        self.count, self.seed = count, seed
         self.shares = None if weights is None else np.cumsum(weights) / np.sum(weights)
         self._latest = -1, np.empty(0, int)  # an epoch and its permutation, replaced as one: threads read it
 
@@ -57,38 +50,15 @@ class Order:
         epoch, position = divmod(draw, self.count)
         latest = self._latest
         if latest[0] != epoch:
-            latest = epoch, np.random.default_rng((self.seed, _ORDER, epoch)).permutation(self.count)
-            self._latest = latest
+            self._latest = latest = epoch, np.random.default_rng((self.seed, _ORDER, epoch)).permutation(self.count)
         return int(latest[1][position])
 
 
-@dataclass(frozen=True)
-class Crop:
-    """Result of a draw."""
-
-    rgb: Tensor  # (3, H, W) float32 in [-1, 1]
-    nir: Tensor  # (1, H, W) float32 in [-1, 1]
-    skipped: tuple[str, ...] = ()  # a line for each pair that was replaced
-
-
 class Draws:
-    """Crops of a run by the number of their draw; thread-safe.
-
-    Args:
-        pairs: The training set.
-        data: Handling of undecodable images, size of the cache, category weights.
-        crops: Augmentation.
-        seed: Seed of the run.
-
-    Raises:
-        ConfigError: All pairs have a weight of 0.
-    """
+    """Crops of a run by the number of their draw; thread-safe."""
 
     def __init__(self, pairs: PairList, data: DataConfig, crops: CropConfig, seed: int) -> None:
-        self.pairs = pairs
-        self.data = data
-        self.crops = crops
-        self.seed = seed
+        self.pairs, self.data, self.crops, self.seed = pairs, data, crops, seed
         weights = [data.category_weights.get(pair.category, 1.0) for pair in pairs.pairs]
         if sum(weights) == 0:
             raise ConfigError("category_weights of 0 leave no pair to train on; give one category more")
@@ -97,12 +67,8 @@ class Draws:
         self._room = data.cache_gigabytes * 1e9
         self._lock = threading.Lock()
 
-    def draw(self, number: int, size: int) -> Crop:
-        """Return the crop of a draw.
-
-        Args:
-            number: Number of the draw, from 0 on without end.
-            size: Height and width of the crop, in pixels.
+    def draw(self, number: int, size: int) -> tuple[Tensor, Tensor, list[str]]:
+        """Return RGB and NIR of a draw, (3 and 1, size, size) float32 in [-1, 1], and a line for each pair replaced.
 
         Raises:
             ImageError: A pair can't be decoded and `bad_images` is `stop`, or too many in a row can't be decoded.
@@ -115,7 +81,7 @@ class Draws:
             share = float(random.beta(_MIXUP, _MIXUP))
             blended = draw_crop(other, size, self.crops, random)
             rgb, nir = (torch.lerp(b, a, share) for a, b in zip((rgb, nir), blended, strict=True))
-        return Crop(rgb, nir, tuple(skipped))
+        return rgb, nir, skipped
 
     def _usable(self, position: int, skipped: list[str]) -> Photo:
         """Return a decoded pair, or the next decodable one; errors of those before it are appended to `skipped`."""
@@ -142,12 +108,9 @@ class Draws:
 
 
 class Batches:
-    """Endless batches, as a context manager that owns the decoding threads.
+    """Endless batches from a draw on; the context manager owns the decoding threads.
 
-    Args:
-        draws: The run's draws.
-        position: Number of the first draw.
-        process: Rank of this process, and number of processes.
+    `process` is the rank of this process and the number of processes.
     """
 
     def __init__(self, draws: Draws, position: int = 0, process: tuple[int, int] = (0, 1)) -> None:
@@ -159,7 +122,7 @@ class Batches:
         self._ahead = _AHEAD * workers
         self._shape: tuple[int, int] | None = None
         self._numbers: Iterator[int] = iter(())
-        self._coming: deque[Future[Crop]] = deque()
+        self._coming: deque[Future[tuple[Tensor, Tensor, list[str]]]] = deque()
 
     def __enter__(self) -> Batches:
         return self
@@ -169,42 +132,27 @@ class Batches:
             self._threads.shutdown(cancel_futures=True)
 
     def next(self, count: int, size: int) -> tuple[Tensor, Tensor, list[str]]:
-        """Return the next batch.
-
-        Args:
-            count: Crops in the batch of each process.
-            size: Height and width of the crops, in pixels.
-
-        Returns:
-            rgb (count, 3, size, size) and nir (count, 1, size, size), float32 in [-1, 1]; and a line for each pair that
-            was replaced.
+        """Return RGB and NIR, (count, 3 and 1, size, size) float32 in [-1, 1], and a line for each pair replaced.
 
         Raises:
             ImageError: As `Draws.draw`.
         """
         if self._shape != (count, size):
             self._shape = count, size
-            self._numbers = self._numbers_from(self.position + self.rank * count, count)
+            starts = itertools.count(self.position + self.rank * count, count * self.processes)
+            self._numbers = (number for start in starts for number in range(start, start + count))
             for future in self._coming:
                 future.cancel()
             self._coming.clear()
-        crops = self._crops(count, size)
-        self.position += count * self.processes
-        rgb, nir = torch.stack([crop.rgb for crop in crops]), torch.stack([crop.nir for crop in crops])
-        return rgb, nir, [line for crop in crops for line in crop.skipped]
-
-    def _crops(self, count: int, size: int) -> list[Crop]:
         if self._threads is None:
-            return [self.draws.draw(number, size) for number in itertools.islice(self._numbers, count)]
-        for number in itertools.islice(self._numbers, count + self._ahead - len(self._coming)):
-            self._coming.append(self._threads.submit(self.draws.draw, number, size))
-        return [self._coming.popleft().result() for _ in range(count)]
-
-    def _numbers_from(self, start: int, count: int) -> Iterator[int]:
-        """Yield the numbers of the draws that this process takes, without end."""
-        while True:
-            yield from range(start, start + count)
-            start += count * self.processes
+            crops = [self.draws.draw(number, size) for number in itertools.islice(self._numbers, count)]
+        else:
+            for number in itertools.islice(self._numbers, count + self._ahead - len(self._coming)):
+                self._coming.append(self._threads.submit(self.draws.draw, number, size))
+            crops = [self._coming.popleft().result() for _ in range(count)]
+        self.position += count * self.processes
+        rgb, nir, skipped = zip(*crops, strict=True)
+        return torch.stack(rgb), torch.stack(nir), list(itertools.chain.from_iterable(skipped))
 
 
 @dataclass(frozen=True)
@@ -216,11 +164,7 @@ class Photo:
 
 
 def read_photo(pairs: PairList, pair: Pair) -> Photo:
-    """Decode a pair.
-
-    Raises:
-        ImageError: As `read_pair`, or the two sizes differ.
-    """
+    """Decode a pair; it raises ImageError as `read_pair`, or if the two sizes differ."""
     rgb, nir = read_pair(pairs, pair)
     if rgb.shape[:2] != nir.shape:
         raise ImageError(
@@ -231,34 +175,22 @@ def read_photo(pairs: PairList, pair: Pair) -> Photo:
 
 
 def draw_crop(photo: Photo, size: int, config: CropConfig, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Draw a random, augmented crop.
-
-    Args:
-        photo: The pair.
-        size: Height and width of the crop, in pixels.
-        config: Augmentation.
-        random: Source of all random numbers.
-
-    Returns:
-        rgb (3, size, size) and nir (1, size, size), float32 in [-1, 1].
-    """
+    """Draw a random, augmented crop: rgb (3, size, size) and nir (1, size, size), float32 in [-1, 1]."""
     import torchvision.transforms.v2.functional as TF
 
-    height, width = photo.rgb.shape[-2:]
-    top, left, h, w = _box(height, width, size, config, random)
+    box = _box(photo.rgb, size, config, random)
     mirrored = config.flip and random.random() < 0.5
     parts = []
     for part in (photo.rgb, photo.nir):
-        crop = TF.resized_crop(part, top, left, h, w, [size, size], antialias=True)
+        crop = TF.resized_crop(part, *box, [size, size], antialias=True)
         parts.append((crop.flip(-1) if mirrored else crop).float() / 255)
     rgb, nir = _darken(_expose(parts[0], config, random), parts[1], config.darkened, random)
     return rgb * 2 - 1, nir * 2 - 1
 
 
-def _box(
-    height: int, width: int, size: int, config: CropConfig, random: np.random.Generator
-) -> tuple[int, int, int, int]:
-    """Return (top, left, height, width) of the part of a photo that a crop shows, in pixels."""
+def _box(photo: Tensor, size: int, config: CropConfig, random: np.random.Generator) -> tuple[int, int, int, int]:
+    """Return (top, left, height, width) of the part of a photo (C, H, W) that a crop shows, in pixels."""
+    height, width = photo.shape[-2:]
     if config.kind == "squash":
         return 0, 0, height, width
     if config.kind == "native":

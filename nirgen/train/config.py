@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
@@ -24,12 +25,10 @@ class DataConfig(FrozenConfig):
 
     pairs: str | None = None  # the list that `nirgen pairs` wrote, relative to the current folder
     root: str | None = None  # the folder that the list's paths are relative to; by default the list's own
-    bad_images: Literal["stop", "skip"] = "stop"
-    """`stop`: an image that can't be decoded ends the run; `skip`: it is logged and replaced by the next pair."""
+    bad_images: Literal["stop", "skip"] = "stop"  # at an undecodable one: end the run, or log it and take the next pair
     workers: int = Field(0, ge=0)  # threads that decode and crop ahead; 0: the training thread does
     cache_gigabytes: float = Field(4.0, ge=0)  # memory for decoded pairs
-    category_weights: dict[str, Weight] = Field(default_factory=dict)
-    """Relative frequency of the pairs of a category, 1 if absent; empty: each pair once an epoch."""
+    category_weights: dict[str, Weight] = Field(default_factory=dict)  # relative frequency of its pairs, 1 if absent
 
 
 class CropConfig(FrozenConfig):
@@ -54,9 +53,7 @@ class PerceptualConfig(FrozenConfig):
 
     weight: Weight = 0.0
     target: Literal["nir", "rgb"] = "nir"  # compared with the generated image; the released code takes the RGB input
-    teaches: bool = True
-    """Propagate gradients to the generator. The released code doesn't: it detaches the generated features, so that the
-    term is only logged."""
+    teaches: bool = True  # the released code detaches the generated features, so that the term is only logged
     weights: str | None = None  # a file of torchvision's VGG19; by default from torch's cache or its hub
 
 
@@ -68,8 +65,7 @@ class LossConfig(FrozenConfig):
     feature_matching: Weight = 10.0  # Equation 5, summed over layers and scales (Equation 6)
     ssim: Weight = 10.0  # Equation 4
     ssim_range: Literal["unit", "batch"] = "unit"
-    """`unit`: SSIM of intensities in [0, 1], as it is defined; `batch`: as in the released code, of values in [-1, 1]
-    with constants of the batch's own range, which misjudges brightness."""
+    """`unit`: SSIM of [0, 1]; `batch`, as released: of [-1, 1] with the batch's range, which misjudges brightness."""
     pixel: Weight = 0.0  # no part of the paper's loss
     pixel_kind: Literal["rmse", "l1"] = "rmse"  # root mean squared error of each image, or mean absolute error
     perceptual: PerceptualConfig = PerceptualConfig()
@@ -98,19 +94,16 @@ class OptimizerConfig(FrozenConfig):
     gradient_clip: float | None = Field(None, gt=0)  # largest norm of the generator's gradient
     accumulate: int = Field(1, ge=1)  # batches a step, whose gradients are averaged
     schedule: Literal["cosine", "released"] = "cosine"
-    """`cosine`: linear warm-up, then half a cosine, updated each step. `released`: the authors' warm-up over 1000
-    updates, but updated once an epoch, so that the rate rises from 0 for 1000 epochs."""
+    """`cosine`: linear warm-up, then half a cosine; `released`: updated once an epoch, so it rises for 1000 epochs."""
     warmup: Share = 0.01  # `cosine`: share of the run that the warm-up takes
     ema_decay: float = Field(0.999, ge=0, lt=1)
-    """Decay of the moving average of the generator's weights, which is validated and shipped; after n steps at most
-    (1 + n) / (10 + n)."""
+    """Decay of the shipped moving average of the generator's weights; after n steps at most (1 + n) / (10 + n)."""
 
 
 class ComputeConfig(FrozenConfig):
     """Precision and memory layout; results differ by rounding alone."""
 
-    precision: Annotated[Wanted, OLD_PRECISIONS] = "auto"
-    """Precision of convolutions and matrix products; `auto` is bf16 on a GPU or CPU with hardware for it, else fp32."""
+    precision: Annotated[Wanted, OLD_PRECISIONS] = "auto"  # `auto`: bf16 where the hardware has it, else fp32
     channels_last: bool = True
     gradient_checkpointing: bool = False  # compute the generator's blocks twice, to use less memory
 
@@ -134,13 +127,12 @@ class TrainConfig(FrozenConfig):
 
     data: DataConfig = DataConfig()
     generator: GeneratorConfig = GeneratorConfig()
-    start_from: str | None = None
-    """A model with the initial weights: an embedded name, a file or a run folder, of the same architecture."""
-    initialization: Literal["torch", "normal"] = "torch"
-    """PyTorch's own, or normal(0, 0.02) for the weights of all convolutions, as in the released code."""
+    start_from: str | None = None  # a model of the same architecture: an embedded name, a file or a run folder
+    initialization: Literal["torch", "normal"] = "torch"  # or normal(0, 0.02) for convolutions, as in the released code
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
-    discriminator_window: int | None = Field(None, ge=64)
-    """Side of the random window of a crop that the discriminators see, in pixels; by default the whole crop."""
+    discriminator_window: int | None = Field(
+        None, ge=64
+    )  # side of a random window of the crop, in pixels; or all of it
     losses: LossConfig = LossConfig()
     crops: CropConfig = CropConfig()
     stages: tuple[Stage, ...] = (Stage(),)
@@ -167,11 +159,10 @@ class TrainConfig(FrozenConfig):
 
     @model_validator(mode="after")
     def _discriminator_takes_pairs(self) -> Self:
-        expected = 3 + self.generator.output_channels
-        if self.discriminator.in_channels != expected:
+        found, expected = self.discriminator.in_channels, 3 + self.generator.output_channels
+        if found != expected:
             raise ValueError(
-                f"discriminator.in_channels is {self.discriminator.in_channels}, but RGB and the generator's output "
-                f"have {expected}"
+                f"discriminator.in_channels is {found}, but RGB and the generator's output have {expected}"
             )
         return self
 
@@ -180,10 +171,9 @@ class TrainConfig(FrozenConfig):
         sizes = {f"stages.{position}.size": stage.size for position, stage in enumerate(self.stages)}
         if self.save.validation_images:
             sizes["save.validation_size"] = self.save.validation_size
-        stride = self.generator.stride
         for name, size in sizes.items():
-            if size % stride:
-                raise ValueError(f"{name} is {size}, but the generator takes multiples of {stride}")
+            if size % self.generator.stride:
+                raise ValueError(f"{name} is {size}, but the generator takes multiples of {self.generator.stride}")
         total = sum(stage.share for stage in self.stages)
         if abs(total - 1) > 1e-6:
             raise ValueError(f"the stages' shares add up to {total:g}; they must add up to 1")
@@ -211,16 +201,12 @@ class TrainConfig(FrozenConfig):
 
     @classmethod
     def load(cls, config: str, changes: Sequence[str] = (), given: Mapping[str, Any] | None = None) -> Self:
-        """Read a preset or a YAML file, overlaid by `changes` and `given` (see `overlay`).
-
-        Raises:
-            ConfigError: There is no such preset or file, or `overlay` raises it.
-        """
+        """Read a preset or a YAML file, overlaid by `changes` and `given` (see `overlay`)."""
         if config not in PRESETS and not Path(config).exists():
             raise ConfigError(f"{config}: no such file, and no preset (there are {', '.join(PRESETS)})")
-        preset = next((text for text in changes if text.startswith("preset=")), None)
-        if preset is not None:
-            raise ConfigError(f"--set {preset}: name the preset in CONFIG's place")
+        for text in changes:
+            if text.startswith("preset="):
+                raise ConfigError(f"--set {text}: name the preset in CONFIG's place")
         values = {"preset": config} if config in PRESETS else read_yaml(Path(config))
         return cls.overlay(values, changes, given or {}, where=config)
 
@@ -240,12 +226,8 @@ class TrainConfig(FrozenConfig):
 
     def stage_at(self, progress: float) -> Stage:
         """Return the stage at a share of the run, in [0, 1]."""
-        end = 0.0
-        for stage in self.stages:
-            end += stage.share
-            if progress < end:
-                return stage
-        return self.stages[-1]
+        ends = itertools.accumulate(stage.share for stage in self.stages)
+        return next((stage for stage, end in zip(self.stages, ends, strict=True) if progress < end), self.stages[-1])
 
     @classmethod
     def paper(cls) -> Self:

@@ -13,22 +13,12 @@ from nirgen.templates import render
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from nirgen.models.config import GeneratorConfig
     from nirgen.pairs import PairList
     from nirgen.train.state import State
 
 
 def export_model(path: Path, state: State, pairs: PairList) -> None:
-    """Write the averaged weights in half precision, with the settings and the training set in the header.
-
-    Args:
-        path: The file, ending in `.safetensors`.
-        state: The run.
-        pairs: The training set.
-
-    Raises:
-        OutputError: The file can't be written.
-    """
+    """Write the averaged weights in half precision, with the settings and the training set in the header."""
     config, start = state.config, state.start_header
     tensors = {
         name: tensor.half() if tensor.is_floating_point() else tensor
@@ -51,16 +41,15 @@ def export_model(path: Path, state: State, pairs: PairList) -> None:
         "minutes": round(state.minutes, 1),
         "ema": config.optimizer.ema_decay > 0,
     }
-    save(path, tensors, _architecture(config.generator), training=training, licence=config.licence)
+    architecture = config.generator
+    if getattr(architecture.extractor, "weights", None) is not None:  # the file of initial weights is no part of it
+        extractor = architecture.extractor.model_copy(update={"weights": None})
+        architecture = architecture.model_copy(update={"extractor": extractor})
+    save(path, tensors, architecture, training=training, licence=config.licence)
 
 
 def write_card(model: Path, card: Path) -> None:
-    """Write the card of a model file: training set, settings, scores and licence, all from the file's header.
-
-    Raises:
-        ModelError: The model can't be read.
-        OutputError: The card can't be written.
-    """
+    """Write the card of a model file: training set, settings, scores and licence, all from the file's header."""
     header = read_header(model)
     training = {"steps": None, "minutes": None, "ema": None, "start_model_id": None, "config": {}} | header["training"]
     pairs = training.get("pairs", [])
@@ -78,10 +67,3 @@ def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
     if perceptual["weights"] is not None:
         perceptual = perceptual | {"weights": PurePath(perceptual["weights"]).name}
     return settings | {"data": data, "losses": settings["losses"] | {"perceptual": perceptual}}
-
-
-def _architecture(config: GeneratorConfig) -> GeneratorConfig:
-    """Return the architecture without the file of the extractor's initial weights."""
-    if getattr(config.extractor, "weights", None) is None:
-        return config
-    return config.model_copy(update={"extractor": config.extractor.model_copy(update={"weights": None})})

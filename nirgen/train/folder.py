@@ -1,7 +1,4 @@
-"""Run folder: its files, lock and checkpoints, and resuming from it.
-
-Checkpoints hold tensors and plain values alone and are loaded with `weights_only`.
-"""
+"""Run folder: its files, lock and checkpoints, and resuming from it."""
 
 from __future__ import annotations
 
@@ -29,6 +26,7 @@ from nirgen.train.monitor import Log, validate
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
     from nirgen.config import FrozenConfig
@@ -41,13 +39,7 @@ _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 
 
 class BaseFolder:
-    """Folder of a training run: configuration, checkpoints, log and `run.json`.
-
-    Args:
-        out: An existing folder.
-        config: The run.
-        keep: Number of last checkpoints that stay.
-    """
+    """Existing folder of a training run: configuration, the last `keep` checkpoints, log and `run.json`."""
 
     def __init__(self, out: Path, config: FrozenConfig, keep: int) -> None:
         self.out = out
@@ -66,60 +58,42 @@ class BaseFolder:
         return Log(self.out, step)
 
     def write_run(self, state: BaseState, about: Mapping[str, Any], *, ended: bool, **versions: str) -> None:
-        """Write `run.json`: clock, host and versions.
-
-        Args:
-            state: The run.
-            about: Further values.
-            ended: True after the last step of the run.
-            versions: Versions of further packages.
-        """
+        """Write `run.json`: `about`, clock, host, and versions of torch and further packages."""
         device = state.device
-        write_run(
-            self.out,
-            {
-                "schema": 1,
-                "state": "ended" if ended else "running",
-                **about,
-                "started": self._started.isoformat(timespec="seconds"),
-                "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 1),
-                "steps": state.step,
-                "minutes": round(state.minutes, 2),
-                **environment(torch=torch.__version__, **versions),
-                "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-            },
-        )
+        values = {
+            "schema": 1,
+            "state": "ended" if ended else "running",
+            **about,
+            "started": self._started.isoformat(timespec="seconds"),
+            "seconds": round((datetime.now(UTC) - self._started).total_seconds(), 1),
+            "steps": state.step,
+            "minutes": round(state.minutes, 2),
+            **environment(torch=torch.__version__, **versions),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        }
+        write_run(self.out, values)
 
 
 class RunFolder(BaseFolder):
-    """Folder of a generator's training (docs/formats.md describes its files).
-
-    Args:
-        out: An existing folder.
-        state: The run.
-        pairs: The training set.
-        judged_pairs: The pairs to validate on; possibly none.
-        processes: Number of processes that train.
-    """
+    """Folder of a generator's training (docs/formats.md); `judged_pairs`, perhaps none, are for validation."""
 
     def __init__(self, out: Path, state: State, pairs: PairList, judged_pairs: PairList, *, processes: int = 1) -> None:
         super().__init__(out, state.config, state.config.save.keep)
-        self.state = state
-        self.pairs = pairs
-        self.judged_pairs = judged_pairs
-        self.processes = processes
+        self.state, self.pairs, self.judged_pairs, self.processes = state, pairs, judged_pairs, processes
         self.model = out / "model.safetensors"
         self._resumed = False
+        self._origin = {
+            "pairs_sha256": _pairs_sha256(pairs),
+            "judged_sha256": _pairs_sha256(judged_pairs),
+            "processes": processes,
+        }
 
     def resume(self, *, allow_changes: bool) -> None:
         """Restore the state from the newest checkpoint, if there is one.
 
-        Args:
-            allow_changes: Resume although settings, pairs or the number of processes changed.
-
         Raises:
-            ConfigError: The checkpoint is of another run, and that is not allowed; or it is of other networks.
-            ModelError: The checkpoint can't be read.
+            ConfigError: It is of other networks; or of other settings, pairs or processes, without `allow_changes`.
+            ModelError: It can't be read.
         """
         path = self.checkpoints.newest()
         if path is None:
@@ -127,10 +101,9 @@ class RunFolder(BaseFolder):
         values = self.checkpoints.read(path)
         old = TrainConfig.read(json.loads(values["config"]), where=f"{path} (config)")
         changes = differences(old, self.state.config, ignored=_PLACES)
-        if values["pairs_sha256"] != _pairs_sha256(self.pairs):
-            changes.append("the pairs of the split 'train'")
-        if values["judged_sha256"] != _pairs_sha256(self.judged_pairs):
-            changes.append("the pairs of the split 'val'")
+        for split, name in (("train", "pairs_sha256"), ("val", "judged_sha256")):
+            if values[name] != self._origin[name]:
+                changes.append(f"the pairs of the split '{split}'")
         if values["processes"] != self.processes:
             changes.append(f"processes: {values['processes']} -> {self.processes}")
         if changes and not allow_changes:
@@ -149,14 +122,9 @@ class RunFolder(BaseFolder):
 
     def validate(self, log: Log) -> None:
         """Score the averaged weights, draw samples, and keep the model if it is the best so far."""
-        state = self.state
-        found = validate(
-            state.average.module,
-            self.judged_pairs,
-            state.config.save,
-            state.device,
-            skip=state.config.data.bad_images == "skip",
-        )
+        state, config = self.state, self.state.config
+        skip = config.data.bad_images == "skip"
+        found = validate(state.average.module, self.judged_pairs, config.save, state.device, skip=skip)
         for line in found.skipped:
             log.write(state.step, {"skipped": line})
         if not np.isfinite(found.ssim):  # no pair could be read
@@ -174,13 +142,7 @@ class RunFolder(BaseFolder):
     def save(self) -> None:
         """Write the model, then a checkpoint: a resumed run is never ahead of the model."""
         export_model(self.model, self.state, self.pairs)
-        about = {
-            "config": self.state.config.model_dump_json(),
-            "pairs_sha256": _pairs_sha256(self.pairs),
-            "judged_sha256": _pairs_sha256(self.judged_pairs),
-            "processes": self.processes,
-        }
-        self.checkpoints.write(self.state.dump() | about)
+        self.checkpoints.write(self.state.dump() | {"config": self.state.config.model_dump_json()} | self._origin)
 
     def end(self, log: Log, *, finished: bool) -> None:
         """Write what is known after the last step."""
@@ -206,28 +168,20 @@ def _pairs_sha256(pairs: PairList) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-@contextmanager
-def alone(out: Path) -> Generator[None]:
-    """Keep other runs out of a folder; the operating system releases the lock of a process that dies.
-
-    Raises:
-        OutputError: Another process trains here, or the folder can't be written.
-    """
-    with locked(out / ".lock", busy=f"{out}: another process trains here; wait for it, or name another folder"):
-        yield
+def alone(out: Path) -> AbstractContextManager[None]:
+    """Keep other runs out of a folder; the operating system releases the lock of a process that dies."""
+    busy = f"{out}: another process trains here; wait for it, or name another folder"
+    return locked(out / ".lock", busy=busy)
 
 
 class Checkpoints:
-    """Folder of a run's checkpoints.
+    """Folder, perhaps missing, of a run's checkpoints: of the last `keep` ones and the best one.
 
-    Args:
-        folder: It need not exist.
-        keep: Number of last checkpoints that stay; the best one stays too.
+    They hold tensors and plain values alone and are loaded with `weights_only`.
     """
 
     def __init__(self, folder: Path, keep: int) -> None:
-        self.folder = folder
-        self.keep = keep
+        self.folder, self.keep = folder, keep
 
     def paths(self) -> list[Path]:
         """Return the checkpoints, oldest first."""
@@ -239,10 +193,7 @@ class Checkpoints:
         return next(reversed(self.paths()), None)
 
     def write(self, values: dict[str, Any]) -> Path:
-        """Write a checkpoint, whole or not at all, then remove old ones.
-
-        Args:
-            values: Result of `State.dump`, with `step` and `best_step`, and further plain values.
+        """Write the values of `State.dump` and further ones, whole or not at all; then remove old checkpoints.
 
         Raises:
             OutputError: The file can't be written; older checkpoints are kept.
@@ -260,11 +211,7 @@ class Checkpoints:
         return path
 
     def read(self, path: Path) -> dict[str, Any]:
-        """Return the values of a checkpoint.
-
-        Raises:
-            ModelError: The file is damaged, or of another schema.
-        """
+        """Return the values of a checkpoint; a damaged file, or one of another schema, raises ModelError."""
         values = load_tensors(path)
         found = values.get("schema") if isinstance(values, dict) else None
         check_schema(path, found, SCHEMA, "update nirgen", error=ModelError)
@@ -273,11 +220,7 @@ class Checkpoints:
 
 @contextmanager
 def full_disk_is_one_line(out: Path, checkpoints: Checkpoints) -> Generator[None]:
-    """Report a disk that can't be written any more in one line that names the last checkpoint.
-
-    Raises:
-        OutputError: The disk is full, over its quota, read-only or broken.
-    """
+    """Raise OutputError, naming the last checkpoint, for a disk that is full, over its quota, read-only or broken."""
     try:
         yield
     except (OSError, OutputError) as error:

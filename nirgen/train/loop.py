@@ -49,12 +49,7 @@ class Outcome:
 
 
 class Clock:
-    """Time and pace of a sitting.
-
-    Args:
-        state: The run, as the sitting begins.
-        progress: Share of the run that is done by then, in [0, 1].
-    """
+    """Time and pace of a sitting, which begins at a `progress` in [0, 1]."""
 
     def __init__(self, state: BaseState, progress: float) -> None:
         self._state = state
@@ -177,14 +172,7 @@ def _loop(
 
 
 def learning_rate_factor(config: TrainConfig, step: int, progress: float, total: int) -> float:
-    """Return the factor on all learning rates.
-
-    Args:
-        config: The run.
-        step: Steps done.
-        progress: Share of the run that is done, in [0, 1].
-        total: Steps of the whole run.
-    """
+    """Return the factor on all learning rates after `step` of `total` steps, at a `progress` in [0, 1]."""
     if config.optimizer.schedule == "cosine":
         return losses.warmup_cosine(progress, config.optimizer.warmup)
     epoch = step * (config.epochs or 1000) // total

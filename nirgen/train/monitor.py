@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from nirgen import images, metrics
+from nirgen.config import flat
 from nirgen.errors import ImageError
 from nirgen.files import write_whole
 from nirgen.pairs import PairList, read_pair
@@ -34,7 +35,7 @@ _BOX = 256  # side of an image in the picture, in pixels
 class Validation:
     """Means over the validation images, NaN if none could be read."""
 
-    psnr: float  # `metrics.mean_psnr`, in dB
+    psnr: float  # in dB, that of each image at most `metrics.PSNR_CEILING`
     ssim: float  # in [-1, 1]
     picture: NDArray[np.uint8] | None  # (H, W, 3): a row a pair, with RGB, generated and real NIR
     skipped: tuple[str, ...] = ()  # a line for each pair that could not be read
@@ -55,22 +56,14 @@ def _spread(length: int, count: int) -> list[int]:
 def validate(
     generator: nn.Module, pairs: PairList, config: SaveConfig, device: torch.device, *, skip: bool = False
 ) -> Validation:
-    """Translate and score pairs, squashed with Pillow's bilinear filter, outputs rounded to 8 bits.
+    """Translate and score at least one pair, squashed with Pillow's bilinear filter, outputs rounded to 8 bits.
 
-    Args:
-        generator: The network; it is left in evaluation mode.
-        pairs: At least one.
-        config: Size, and number of pairs drawn.
-        device: Where the network is.
-        skip: Leave out pairs that can't be read.
-
-    Raises:
-        ImageError: As `nirgen.pairs.read_pair`, unless `skip`.
+    The network is left in evaluation mode. With `skip`, pairs that can't be read are left out.
     """
     generator.eval()
     size = (config.validation_size, config.validation_size)
     drawn = set(_spread(len(pairs.pairs), config.samples))
-    psnr, ssim, rows, skipped = list[float](), list[float](), [], list[str]()
+    scores, rows, skipped = list[tuple[float, float]](), [], list[str]()
     for position, pair in enumerate(pairs.pairs):
         try:
             rgb, nir = (images.resize(image, size, resample="bilinear") for image in read_pair(pairs, pair))
@@ -82,27 +75,19 @@ def validate(
         batch = torch.from_numpy(rgb).permute(2, 0, 1)[None].to(device).float().div(127.5).sub(1)
         values = generator(batch)[0].add(1).div(2).clamp(0, 1).float().cpu().numpy()
         generated = images.to_pixels(images.to_channels(values, 1)).astype(np.uint8)
-        psnr.append(metrics.psnr(generated, nir))
-        ssim.append(metrics.ssim(generated, nir))
+        scores.append((min(metrics.psnr(generated, nir), metrics.PSNR_CEILING), metrics.ssim(generated, nir)))
         if position in drawn:
             rows.append([rgb, *(np.repeat(grey[..., None], 3, axis=2) for grey in (generated, nir))])
     picture = images.side_by_side(rows, box=(_BOX, _BOX)) if rows else None
-    return Validation(metrics.mean_psnr(psnr), float(np.mean(ssim or [np.nan])), picture, tuple(skipped))
+    psnr, ssim = np.mean(scores or [(np.nan, np.nan)], axis=0)  # sums in the images' order
+    return Validation(float(psnr), float(ssim), picture, tuple(skipped))
 
 
 _NO_TERMS = {"step", "minutes", "progress", "learning_rate"}
 
 
 class Log:
-    """Log of a run, continued from a checkpoint.
-
-    Args:
-        out: The run folder.
-        step: Step of the checkpoint; lines of later steps, from a run that was killed, are dropped.
-
-    Raises:
-        OSError: The log can't be written.
-    """
+    """Log of a run, continued from a checkpoint's step; lines of later steps, of a run that was killed, are dropped."""
 
     def __init__(self, out: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
@@ -121,11 +106,12 @@ class Log:
         self._board.close()
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
-        """Append a line; its numbers become TensorBoard scalars too."""
+        """Append a line; its numbers become TensorBoard scalars too, those of a nested mapping as `mapping/name`."""
         self._file.write(json.dumps({"step": step} | dict(values), allow_nan=False) + "\n")
         self._file.flush()
-        for name, value in _numbers(values):
-            self._board.add_scalar(name, value, step)
+        for name, value in flat(dict(values)).items():
+            if isinstance(value, int | float):
+                self._board.add_scalar(name.replace(".", "/"), float(value), step)
 
     def write_step(self, state: BaseState, progress: float, learning_rate: float, terms: Mapping[str, float]) -> None:
         """Append the line of a step; a term that is not finite, as fp16 makes them at first, is null."""
@@ -179,24 +165,12 @@ def draw_curves(lines: list[dict[str, Any]]) -> bytes:
     rate.plot([line["step"] for line in steps], [line["learning_rate"] for line in steps])
     rate.set(ylabel="learning rate", xlabel="" if judged else "step")
     if judged:
-        x = [line["step"] for line in judged]
-        rest[0].plot(x, [line["validation"]["psnr"] for line in judged], "o-", markersize=3, color="C0")
-        rest[0].set_ylabel("validation PSNR, dB", color="C0")
         rest[0].set_xlabel("step")
-        right = rest[0].twinx()
-        right.plot(x, [line["validation"]["ssim"] for line in judged], "s-", markersize=3, color="C1")
-        right.set_ylabel("validation SSIM", color="C1")
+        styles = (("psnr", "PSNR, dB", "o-", "C0"), ("ssim", "SSIM", "s-", "C1"))
+        for axes, (name, label, marks, color) in zip((rest[0], rest[0].twinx()), styles, strict=True):
+            points = [(line["step"], line["validation"][name]) for line in judged]
+            axes.plot(*np.transpose(points), marks, markersize=3, color=color)
+            axes.set_ylabel(f"validation {label}", color=color)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=100, metadata={"Software": None})
     return picture.getvalue()
-
-
-def _numbers(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, float]]:
-    """Return numbers by name; those of a nested mapping as `mapping/name`."""
-    found = []
-    for name, value in values.items():
-        if isinstance(value, dict):
-            found += _numbers(value, f"{prefix}{name}/")
-        elif isinstance(value, int | float):
-            found.append((prefix + name, float(value)))
-    return found

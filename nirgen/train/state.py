@@ -37,19 +37,13 @@ class NotFiniteError(ArithmeticError):
 class BaseState:
     """Networks, optimizers and counters of a run, as a checkpoint holds them.
 
-    Random numbers need no entry: they follow from the seed and the counters.
-
-    Args:
-        device: Where the networks are.
-        parts: All that has a `state_dict`, by its name in the checkpoint.
+    `parts` has a `state_dict` each. Random numbers need no entry: they follow from the seed and the counters.
     """
 
-    counters: ClassVar[tuple[str, ...]]
-    """Names of the numbers that the checkpoint holds beside the parts."""
+    counters: ClassVar[tuple[str, ...]]  # names of the numbers that the checkpoint holds beside the parts
 
     def __init__(self, device: torch.device, parts: dict[str, Any]) -> None:
-        self.device = device
-        self.parts = parts
+        self.device, self.parts = device, parts
         self.step = 0  # optimizer steps done
         self.minutes = 0.0  # over all sittings
 
@@ -83,10 +77,6 @@ class BaseState:
 
 class State(BaseState):
     """State of a generator's training.
-
-    Args:
-        config: The run.
-        device: Where the networks are.
 
     Raises:
         ConfigError: The networks can't run as configured, or the start is of another architecture.
@@ -197,21 +187,18 @@ def _initialize_normal(network: nn.Module) -> None:
 
 def _generator_optimizer(config: OptimizerConfig, generator: Pix2Next) -> torch.optim.Optimizer:
     """Return the optimizer, with the extractor's parameters in a group of their own and no frozen ones."""
-    groups: dict[str, list[nn.Parameter]] = {"generator": [], "extractor": []}
+    own, extractor = list[nn.Parameter](), list[nn.Parameter]()
     for name, parameter in generator.named_parameters():
         if parameter.requires_grad:
-            groups["extractor" if name.startswith("extractor.") else "generator"].append(parameter)
-    rates = {"generator": config.learning_rate, "extractor": config.extractor_learning_rate or config.learning_rate}
+            (extractor if name.startswith("extractor.") else own).append(parameter)
+    rates = (config.learning_rate, config.extractor_learning_rate or config.learning_rate)
+    groups = [
+        {"params": parameters, "lr": rate, "base_lr": rate}
+        for parameters, rate in zip((own, extractor), rates, strict=True)
+        if parameters
+    ]
     kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
-    return kind(
-        [
-            {"params": parameters, "lr": rates[name], "base_lr": rates[name]}
-            for name, parameters in groups.items()
-            if parameters
-        ],
-        betas=config.betas,
-        weight_decay=config.weight_decay,
-    )
+    return kind(groups, betas=config.betas, weight_decay=config.weight_decay)
 
 
 _ENDS = (2, 7, 12, 21, 30)  # after the first activation of each of the five blocks
@@ -222,12 +209,6 @@ class PerceptualLoss(nn.Module):
     """Weighted mean absolute difference of VGG19's features at five depths, with larger weights for deeper ones.
 
     Images go in as they are, in [-1, 1], without ImageNet's normalisation, as in pix2pixHD and the released code.
-
-    Args:
-        config: Target image, and whether gradients reach the generator.
-
-    Raises:
-        ModelError: The weights are missing or not VGG19's.
     """
 
     def __init__(self, config: PerceptualConfig) -> None:
@@ -243,15 +224,9 @@ class PerceptualLoss(nn.Module):
         self.requires_grad_(False)
 
     def forward(self, rgb: Tensor, nir: Tensor, generated: Tensor) -> Tensor:
-        """Return the loss of a batch, a scalar.
-
-        Args:
-            rgb: (N, 3, H, W) in [-1, 1].
-            nir: (N, C, H, W) in [-1, 1]; C is 1 or 3.
-            generated: The same.
-        """
-        target = rgb if self.config.target == "rgb" else nir.expand(-1, 3, -1, -1)
-        x, y = generated.expand(-1, 3, -1, -1), target
+        """Return the loss of a batch, a scalar; RGB is (N, 3, H, W), real and generated NIR have 1 or 3 channels."""
+        x = generated.expand(-1, 3, -1, -1)
+        y = rgb if self.config.target == "rgb" else nir.expand(-1, 3, -1, -1)
         if not self.config.teaches:
             x = x.detach()
         terms = []
@@ -266,17 +241,14 @@ def _vgg19_weights(file: str | None, network: nn.Module) -> dict[str, Tensor]:
     if file is None:
         from torchvision.models import VGG19_Weights
 
+        options: dict[str, Any] = {"map_location": "cpu", "progress": False, "check_hash": True, "weights_only": True}
         try:
-            url = VGG19_Weights.IMAGENET1K_V1.url
-            state: dict[str, Tensor] = torch.hub.load_state_dict_from_url(
-                url, map_location="cpu", progress=False, check_hash=True, weights_only=True
-            )
+            return torch.hub.load_state_dict_from_url(VGG19_Weights.IMAGENET1K_V1.url, **options)
         except (OSError, RuntimeError) as error:
             raise ModelError(
                 f"VGG19's weights are not in torch's cache and can't be fetched ({one_line(error)}); name a file of "
                 "them (losses.perceptual.weights) or switch the term off (losses.perceptual.weight: 0)"
             ) from None
-        return state
     state = read_foreign(Path(file))
     expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
     if {name: tensor.shape for name, tensor in state.items()} != expected:

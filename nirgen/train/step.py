@@ -35,16 +35,9 @@ def train_step(
 ) -> tuple[dict[str, float], list[str]]:
     """Advance the networks by one optimizer step.
 
-    Args:
-        state: The run; its networks, optimizers and counters change.
-        batches: Source of the crops.
-        stage: Current stage of the run.
-        factor: Factor on all learning rates.
-        processes: The processes that train together.
-
     Returns:
-        By name, the value of each loss term, weighted, and the generator's gradient norm, means over the processes; and
-        a line for each pair that was replaced.
+        The value of each loss term, weighted, and the generator's gradient norm, means over the processes; and a line
+        for each pair that was replaced.
 
     Raises:
         NotFiniteError: A term or a gradient is not finite; no weight has changed.
@@ -62,7 +55,7 @@ def train_step(
     skipped: list[str] = []
     for part, (rgb, nir, lines) in enumerate(_batches(batches, stage, config.optimizer.accumulate, processes)):
         skipped += lines
-        for name, term in _backward(state, stage, _on_device(state, rgb), _on_device(state, nir), part).items():
+        for name, term in _backward(state, stage, rgb, nir, part).items():
             sums[name] = sums.get(name, torch.zeros_like(term)) + term / config.optimizer.accumulate
     processes.mean(sums.values())
     terms = {name: float(value) for name, value in sums.items()}
@@ -95,14 +88,11 @@ def _batches(
     return found
 
 
-def _on_device(state: State, batch: Tensor) -> Tensor:
-    layout = torch.channels_last if state.config.compute.channels_last else torch.contiguous_format
-    return batch.to(state.device, memory_format=layout)
-
-
 def _backward(state: State, stage: Stage, rgb: Tensor, nir: Tensor, part: int) -> dict[str, Tensor]:
     """Accumulate the gradients of both networks over a batch; return its loss terms, detached."""
     weights = state.config.losses
+    layout = torch.channels_last if state.config.compute.channels_last else torch.contiguous_format
+    rgb, nir = (images.to(state.device, memory_format=layout) for images in (rgb, nir))
     cast = autocast(state.precision, state.device)
     with cast:
         generated = state.generator(rgb).float()
@@ -142,19 +132,15 @@ def _pixel_terms(weights: LossConfig, generated: Tensor, nir: Tensor) -> dict[st
     terms = {}
     if weights.pixel:
         rmse = weights.pixel_kind == "rmse"
-        error = losses.rmse_loss(generated, nir) if rmse else (generated - nir).abs().mean()
-        terms["pixel"] = weights.pixel * error
+        terms["pixel"] = weights.pixel * (losses.rmse_loss(generated, nir) if rmse else (generated - nir).abs().mean())
     if weights.ssim:
-        terms["ssim"] = weights.ssim * (1 - _ssim(weights, generated, nir).mean())
+        if weights.ssim_range == "unit":  # SSIM compares intensities: in [-1, 1], mid-grey would count as dark
+            similarity = losses.ssim((generated + 1) / 2, (nir + 1) / 2, data_range=1.0)
+        else:
+            spans = [image.detach().amax() - image.detach().amin() for image in (generated, nir)]
+            similarity = losses.ssim(generated, nir, data_range=float(torch.stack(spans).amax()))
+        terms["ssim"] = weights.ssim * (1 - similarity.mean())
     return terms
-
-
-def _ssim(weights: LossConfig, generated: Tensor, nir: Tensor) -> Tensor:
-    """Return the (N,) similarities of images in [-1, 1]."""
-    if weights.ssim_range == "unit":  # SSIM compares intensities: in [-1, 1], mid-grey would count as dark
-        return losses.ssim((generated + 1) / 2, (nir + 1) / 2, data_range=1.0)
-    spans = [image.detach().amax() - image.detach().amin() for image in (generated, nir)]
-    return losses.ssim(generated, nir, data_range=float(torch.stack(spans).amax()))
 
 
 def _accumulate(state: State, loss: Tensor) -> None:
@@ -172,12 +158,10 @@ def _window(state: State, part: int, size: int) -> tuple[EllipsisType, slice, sl
 
 
 def _scores(maps: list[list[Tensor]]) -> list[Tensor]:
-    """Return the raw scores of each scale."""
     return [layers[-1].float() for layers in maps]
 
 
 def _features(maps: list[list[Tensor]]) -> list[list[Tensor]]:
-    """Return the inner features of each scale."""
     return [[layer.float() for layer in layers[:-1]] for layers in maps]
 
 
@@ -253,12 +237,7 @@ class Processes:
 
 @contextmanager
 def joined(device: torch.device, *, distributed: bool) -> Generator[Processes]:
-    """Join the process group of `torchrun`, and leave it at the end.
-
-    Args:
-        device: Device of a single process; of several processes, each takes its own GPU if this is one.
-        distributed: True if `torchrun` started this process, with its variables in the environment.
-    """
+    """Join the process group of `torchrun`, if it started this process; each process of several takes its own GPU."""
     if not distributed:
         yield Processes(0, 1, device)
         return

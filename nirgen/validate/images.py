@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from nirgen import images
 from nirgen.dataset.folder import IMAGES, altered, foreign, read_bytes
-from nirgen.dataset.leaks import SMALL_SIDE
+from nirgen.dataset.splits import SMALL_SIDE
 from nirgen.errors import ImageError, NirgenError
 from nirgen.files import safe_path
 from nirgen.pairs.duplicates import find_near_copies, fingerprint

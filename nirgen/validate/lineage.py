@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from nirgen.dataset.folder import LINEAGE, PROVENANCE
-from nirgen.dataset.leaks import TrainingList
 from nirgen.dataset.provenance import SCHEMA, pairs_of, read_pairs
+from nirgen.dataset.splits import TrainingList
 from nirgen.errors import NirgenError, one_line
 from nirgen.files import check_schema
 from nirgen.models.catalog import embedded_models, find_model, read_header
@@ -114,7 +114,7 @@ def _check_list(
     sequences: Mapping[str, str],
     findings: Findings,
 ) -> None:
-    """Find files and sequences of a generator's training pairs in `judges`; `nirgen.dataset.leaks` has the rule."""
+    """Find files and sequences of a generator's training pairs in `judges`; `nirgen.dataset.splits` has the rule."""
     by = f"trained {trained.model_id[:12]}"
     files = trained.files
     seen = {row.key: files.get(row.input_sha256) or files.get(row.source_sha256 or "") for row in rows}

@@ -267,18 +267,17 @@ def test_a_database_that_goes_away_leaves_no_half_written_file(
 
     folder, own = dataset_folder("D"), start_mongod()
     monkeypatch.setattr("nirgen.browse.database.SECONDS_TO_ANSWER", 1)
-    monkeypatch.setattr("nirgen.browse.decisions._IMAGES_AT_ONCE", 2)
-    read = exporting._read
+    monkeypatch.setattr("nirgen.browse.decisions._BATCH", 2)
+    decisions_of = exporting._decisions
 
-    def read_and_stop(*arguments: Any) -> Any:
-        found = read(*arguments)
+    def stop_and_decide(*arguments: Any) -> Any:
         own.stop()
-        return found
+        return decisions_of(*arguments)
 
     open_fiftyone(own.uri)
     try:
         browse(folder)
-        monkeypatch.setattr("nirgen.browse.decisions._read", read_and_stop)
+        monkeypatch.setattr("nirgen.browse.decisions._decisions", stop_and_decide)
         code, _, said = nirgen("curation", "export", folder, "-o", tmp_path / "curation.jsonl", "--name", name)
     finally:
         monkeypatch.undo()

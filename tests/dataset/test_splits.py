@@ -34,7 +34,8 @@ def config(**settings: object) -> DatasetConfig:
 
 
 def assign(images: list[RealImage], locked: set[str] = frozenset(), **settings: object) -> dict[str, str]:
-    splits = assign_splits(images, [image.name in locked for image in images], config(**settings))
+    asked = config(**settings)
+    splits = assign_splits(images, [image.name in locked for image in images], asked.splits, asked.split_by, asked.seed)
     return {image.name: split for image, split in zip(images, splits, strict=True)}
 
 
@@ -135,7 +136,8 @@ def generated(name: str, *categories: int, crowd: bool = False, **attributes: st
 def choose(images: list[PlannedImage], real_training: int = 0, **settings: object) -> list[str]:
     given = {"generated": [{"origin": "bdd", "folder": "/bdd", "labels": "/bdd.json"}]}
     config = DatasetConfig.read(given | settings, where="the test")
-    return [image.key for image in sample(images, real_training, config)]
+    chosen = sample(images, config.most_generated(real_training), config.balance, config.seed)
+    return [image.key for image in chosen]
 
 
 def boxes(images: list[PlannedImage], keys: list[str]) -> Counter[int]:
