@@ -8,7 +8,7 @@ import re
 import sys
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
 import typer
 
@@ -21,15 +21,12 @@ from nirgen.cli import (
     doctor,
     evaluate,
     explain,
-    export,
     labels,
-    manifest,
     models,
     options,
     pairs,
     report,
     run,
-    sample_data,
     train,
     translate,
     validate,
@@ -42,7 +39,7 @@ if TYPE_CHECKING:
 
 app = options.Group(name="nirgen", pretty_exceptions_enable=False)
 app.command("translate")(translate.translate)
-app.add_typer(manifest.app, name="manifest")
+app.add_typer(translate.manifest_app, name="manifest")
 app.add_typer(models.app, name="models")
 app.add_typer(pairs.app, name="pairs")
 app.command("train")(train.train)
@@ -56,8 +53,8 @@ app.command("report")(report.report)
 app.add_typer(curation.app, name="curation")
 app.add_typer(detect.app, name="detect")
 app.command("run")(run.run)
-app.command("sample-data")(sample_data.sample_data)
-app.command("export")(export.export)
+app.command("sample-data")(run.sample_data)
+app.command("export")(models.export)
 app.command("doctor")(doctor.doctor)
 
 
@@ -69,9 +66,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def _nirgen(
-    _version: Annotated[
-        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and exit.")
-    ] = False,
+    _version: bool = options.flag("Print the version and exit.", "--version", callback=_print_version, is_eager=True),
 ) -> None:
     """Generate near-infrared (NIR) training images from RGB images and their labels.
 

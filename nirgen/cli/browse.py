@@ -6,11 +6,12 @@ import json
 import os
 import signal
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import announce, progress
 
 if TYPE_CHECKING:
@@ -20,19 +21,15 @@ if TYPE_CHECKING:
 
 
 def browse(
-    dataset: Annotated[
-        Path, typer.Argument(metavar="D", help="Folder of 'nirgen build-dataset' or 'nirgen translate'.")
-    ],
-    name: options.DatasetName = None,
-    sources: options.Sources = None,
-    scores: Annotated[bool, typer.Option("--scores/--no-scores", help="Compute missing image and box scores.")] = True,
-    launch: Annotated[
-        bool, typer.Option("--launch/--no-launch", help="Open the App, or only load the dataset.")
-    ] = True,
-    remote: Annotated[bool, typer.Option("--remote", help="Serve the App without opening a browser.")] = False,
-    port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the App.")] = 5151,
-    address: Annotated[str, typer.Option(metavar="IP", help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
-    database_uri: options.DatabaseUri = None,
+    dataset: Path = argument("D", "Folder of 'nirgen build-dataset' or 'nirgen translate'."),
+    name: str | None = options.DATASET_NAME,
+    sources: list[str] | None = options.SOURCES,
+    scores: bool = flag("Compute missing image and box scores.", default=True),
+    launch: bool = flag("Open the App, or only load the dataset.", default=True),
+    remote: bool = flag("Serve the App without opening a browser.", "--remote"),
+    port: int = option("Port of the App.", min=1, max=65535, default=5151),
+    address: str = option("Address to listen on; 0.0.0.0 for all.", "IP", default="127.0.0.1"),
+    database_uri: str | None = options.DATABASE_URI,
 ) -> None:
     """Open a dataset in the FiftyOne App.
 
@@ -122,23 +119,17 @@ def _show(name: str, *, address: str, port: int, remote: bool) -> None:
     """Serve the App until Ctrl-C or SIGTERM, with exit code 0."""
     from nirgen.browse.app import install, serving, wait
 
-    def stop(_signal: int, _frame: object) -> NoReturn:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         install()
         with serving(name, address=address, port=port, remote=remote) as url:
             typer.echo(f"FiftyOne's App: {url}")
             if remote:
-                typer.echo(f"from another machine: ssh -N -L {port}:127.0.0.1:{port} HOST, then {_local(port, url)}")
+                local = f"http://127.0.0.1:{port}/datasets/{url.rpartition('/')[2]}"
+                typer.echo(f"from another machine: ssh -N -L {port}:127.0.0.1:{port} HOST, then {local}")
             typer.echo("Ctrl-C ends it")
             wait(address, port)
     except KeyboardInterrupt:
         typer.echo("the App was ended; decisions stay in FiftyOne, and 'nirgen curation export' writes them down")
     finally:
         signal.signal(signal.SIGTERM, before)
-
-
-def _local(port: int, url: str) -> str:
-    return f"http://127.0.0.1:{port}/datasets/{url.rpartition('/')[2]}"

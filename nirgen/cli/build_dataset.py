@@ -1,16 +1,19 @@
 """`nirgen build-dataset`: build a detection dataset from NIR images and labels."""
 
+# ruff: noqa: ARG001 - options that are settings are read from the context, by their fields' names
+
 from __future__ import annotations
 
 import json
 import sys
 from dataclasses import asdict
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import flag, option, refuse
 from nirgen.cli.output import announce, progress
 from nirgen.cli.plans import print_plan
 
@@ -20,116 +23,52 @@ if TYPE_CHECKING:
     from nirgen.dataset.build import Built
 
 
+_CONFIG = "dataset.config:DatasetConfig"
 _WAYS = {"hardlink": "hard links", "symlink": "symbolic links", "copy": "copies", "encoded": "encoded anew"}
 _WITH_APPLY = {"out", "apply", "replace", "yes", "as_json", "dry_run"}
-
-Generated = Annotated[
-    list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of 'nirgen translate'; repeatable.")
-]
-Labels = Annotated[
-    list[Path] | None, typer.Option(metavar="FILE", help="Labels of its RGB images, one per --generated, in order.")
-]
-Real = Annotated[list[str] | None, typer.Option(metavar="[NAME=]DIR", help="Folder of real NIR images; repeatable.")]
-RealLabels = Annotated[
-    list[Path] | None, typer.Option(metavar="FILE", help="Labels of real images, one per --real, in order.")
-]
-RealPairs = Annotated[
-    list[str] | None,
-    typer.Option(
-        metavar="[NAME=]FILE", help="Pair list of real images: their splits, sequences and RGB images; repeatable."
-    ),
-]
-Out = Annotated[Path | None, typer.Option("--out", "-o", metavar="D", help="Dataset folder to write.")]
-PolicyName = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME|FILE",
-        help="Class policy for labels not converted by 'nirgen labels'.  "
-        "[default: {dataset.config:DatasetConfig.policy}]",
-    ),
-]
-Shares = Annotated[
-    str | None,
-    typer.Option(metavar="SHARES", help="Split shares for real images without a split: train=0.8,val=0.1,test=0.1."),
-]
-SplitBy = Annotated[
-    Literal["sequence", "frame"] | None,
-    typer.Option(help="Unit that --split keeps whole.  [default: {dataset.config:DatasetConfig.split_by}]"),
-]
-Limit = Annotated[int | None, typer.Option(min=0, help="Maximum number of generated images.  [default: all]")]
-GeneratedPerReal = Annotated[
-    float | None, typer.Option(min=0, help="Maximum number of generated images per real training image.")
-]
-Balance = Annotated[
-    Literal["class", "weather", "timeofday", "scene"] | None,
-    typer.Option(help="Attribute to balance when sampling generated images."),
-]
-Seed = Annotated[
-    int | None,
-    typer.Option(min=0, help="Random seed of splits and sampling.  [default: {dataset.config:DatasetConfig.seed}]"),
-]
-Files = Annotated[
-    Literal["hardlink", "symlink", "copy"] | None,
-    typer.Option(help="Method of placing images in D.  [default: {dataset.config:DatasetConfig.files}]"),
-]
-Codec = Annotated[
-    Literal["png", "jpg"] | None, typer.Option(help="Format to encode all images in.  [default: as they are]")
-]
-Channels = Annotated[
-    Literal["1", "3"] | None,
-    typer.Option(help="Channels to encode all images with; 3 are equal copies.  [default: as they are]"),
-]
-Formats = Annotated[str | None, typer.Option(metavar="LIST", help="Further formats besides COCO: yolo,hf,rfdetr.")]
-Licence = Annotated[str | None, typer.Option(help="Licence of the dataset, for its card.")]
-Curation = Annotated[Path | None, typer.Option(metavar="FILE", help="Decisions of 'nirgen curation export' to apply.")]
-IncludeUnlabelled = Annotated[
-    bool, typer.Option("--include-unlabelled", help="Include images without a label entry, as images without objects.")
-]
-NearDuplicates = Annotated[
-    bool, typer.Option("--near-duplicates/--no-near-duplicates", help="Search near-duplicates across splits.")
-]
-AllowLeak = Annotated[
-    bool, typer.Option("--allow-leak", help="Build despite leaks from training into val or test; the card states them.")
-]
-Replace = Annotated[bool, typer.Option("--replace", help="Replace the dataset in D.")]
-PlanFile = Annotated[Path | None, typer.Option("--plan", metavar="FILE", help="Plan file to write, without building.")]
-Apply = Annotated[
-    Path | None, typer.Option(metavar="FILE", help="Plan file to build from; its inputs must be unchanged.")
-]
-Yes = Annotated[bool, typer.Option("--yes", "-y", help="Build without asking.")]
 
 
 def build_dataset(
     ctx: typer.Context,
-    generated: Generated = None,
-    labels: Labels = None,
-    sources: options.Sources = None,
-    real: Real = None,
-    real_labels: RealLabels = None,
-    real_pairs: RealPairs = None,
-    out: Out = None,
-    policy: PolicyName = None,
-    split: Shares = None,
-    split_by: SplitBy = None,
-    limit: Limit = None,
-    generated_per_real: GeneratedPerReal = None,
-    balance: Balance = None,
-    seed: Seed = None,
-    files: Files = None,
-    codec: Codec = None,
-    channels: Channels = None,
-    formats: Formats = None,
-    licence: Licence = None,
-    curation: Curation = None,
-    include_unlabelled: IncludeUnlabelled = False,
-    near_duplicates: NearDuplicates = True,
-    allow_leak: AllowLeak = False,
-    replace: Replace = False,
-    plan_file: PlanFile = None,
-    apply: Apply = None,
-    dry_run: options.DryRun = False,
-    yes: Yes = False,
-    as_json: options.AsJson = False,
+    generated: list[str] | None = option("Folder of 'nirgen translate'; repeatable.", "[NAME=]DIR"),
+    labels: list[Path] | None = option("Labels of its RGB images, one per --generated, in order.", "FILE"),
+    sources: list[str] | None = options.SOURCES,
+    real: list[str] | None = option("Folder of real NIR images; repeatable.", "[NAME=]DIR"),
+    real_labels: list[Path] | None = option("Labels of real images, one per --real, in order.", "FILE"),
+    real_pairs: list[str] | None = option(
+        "Pair list of real images: their splits, sequences and RGB images; repeatable.", "[NAME=]FILE"
+    ),
+    out: Path | None = option("Dataset folder to write.", "--out -o D"),
+    policy: str | None = option("Class policy for labels not converted by 'nirgen labels'.", "NAME|FILE", of=_CONFIG),
+    split: str | None = option("Split shares for real images without a split: train=0.8,val=0.1,test=0.1.", "SHARES"),
+    split_by: Literal["sequence", "frame"] | None = option("Unit that --split keeps whole.", of=_CONFIG),
+    limit: int | None = option("Maximum number of generated images.  [default: all]", min=0),
+    generated_per_real: float | None = option("Maximum number of generated images per real training image.", min=0),
+    balance: Literal["class", "weather", "timeofday", "scene"] | None = option(
+        "Attribute to balance when sampling generated images."
+    ),
+    seed: int | None = option("Random seed of splits and sampling.", min=0, of=_CONFIG),
+    files: Literal["hardlink", "symlink", "copy"] | None = option("Method of placing images in D.", of=_CONFIG),
+    codec: Literal["png", "jpg"] | None = option("Format to encode all images in.  [default: as they are]"),
+    channels: Literal["1", "3"] | None = option(
+        "Channels to encode all images with; 3 are equal copies.  [default: as they are]"
+    ),
+    formats: str | None = option("Further formats besides COCO: yolo,hf,rfdetr.", "LIST"),
+    licence: str | None = option("Licence of the dataset, for its card."),
+    curation: Path | None = option("Decisions of 'nirgen curation export' to apply.", "FILE"),
+    include_unlabelled: bool = flag(
+        "Include images without a label entry, as images without objects.", "--include-unlabelled"
+    ),
+    near_duplicates: bool = flag("Search near-duplicates across splits.", default=True),
+    allow_leak: bool = flag(
+        "Build despite leaks from training into val or test; the card states them.", "--allow-leak"
+    ),
+    replace: bool = flag("Replace the dataset in D.", "--replace"),
+    plan_file: Path | None = option("Plan file to write, without building.", "--plan FILE"),
+    apply: Path | None = option("Plan file to build from; its inputs must be unchanged.", "FILE"),
+    dry_run: bool = options.DRY_RUN,
+    yes: bool = flag("Build without asking.", "--yes -y"),
+    as_json: bool = options.AS_JSON,
 ) -> None:
     """Build a detection dataset from NIR images and labels.
 
@@ -147,31 +86,17 @@ def build_dataset(
     stop = dry_run or plan_file is not None
     _check_usage(ctx, out=out, stop=stop, asks=not (stop or yes or apply), as_json=as_json)
     announce("reading inputs", quiet=as_json)
-    settings = options.given(
-        policy=policy,
-        split_by=split_by,
-        seed=seed,
-        limit=limit,
-        generated_per_real=generated_per_real,
-        balance=balance,
-        include_unlabelled=include_unlabelled,
-        allow_leak=allow_leak,
-        near_duplicates=near_duplicates,
-        files=files,
-        codec=codec,
-        channels=None if channels is None else int(channels),
-        formats=[each.strip() for each in formats.split(",")] if formats else [],
-        licence=licence,
-        curation=curation,
-    )
-    settings |= _inputs("generated", generated or [], labels or [], "sources", sources or [])
-    settings |= _inputs("real", real or [], real_labels or [], "pairs", real_pairs or [])
     from nirgen.dataset.build import build, refuse_leaks
     from nirgen.dataset.config import DatasetConfig
     from nirgen.dataset.contents import summarise
     from nirgen.dataset.planner import apply_plan, make_plan, write_plan
     from nirgen.pairs.find import parse_shares
 
+    settings = {name: ctx.params[name] for name in DatasetConfig.model_fields if ctx.params.get(name) is not None}
+    settings["formats"] = [each.strip() for each in formats.split(",")] if formats else []
+    settings["channels"] = None if channels is None else int(channels)
+    settings |= _inputs("generated", generated or [], labels or [], "sources", sources or [])
+    settings |= _inputs("real", real or [], real_labels or [], "pairs", real_pairs or [])
     with progress("nothing was written") as report:
         if apply is not None:
             plan = apply_plan(apply, report)
@@ -210,10 +135,8 @@ def _check_usage(ctx: typer.Context, *, out: Path | None, stop: bool, asks: bool
             raise typer.BadParameter(
                 f"--apply takes everything else from its plan; leave out --{strange[0].replace('_', '-')}"
             )
-    if out is None and not stop:
-        raise typer.BadParameter("name the dataset to write with --out")
-    if asks and as_json:
-        raise typer.BadParameter("--json asks nothing: say --yes to build, --dry-run to see the plan")
+    refuse(out is None and not stop, "name the dataset to write with --out")
+    refuse(asks and as_json, "--json asks nothing: say --yes to build, --dry-run to see the plan")
     if asks and not sys.stdin.isatty():
         raise typer.BadParameter(
             "there is no terminal to ask on: say --yes to build, --dry-run to see the plan, --plan FILE to write it, "

@@ -5,12 +5,13 @@ from __future__ import annotations
 import getpass
 import json
 from collections import Counter
-from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from pathlib import Path  # noqa: TC003 - Typer reads the annotations
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import progress, show
 from nirgen.cli.plans import counted, print_curation
 
@@ -20,25 +21,21 @@ if TYPE_CHECKING:
 
 app = options.Group(help="Export, preview and import curation decisions.")
 
-Dataset = Annotated[Path, typer.Argument(metavar="D", help="Dataset of 'nirgen build-dataset'.")]
-File = Annotated[Path, typer.Argument(metavar="FILE", help="Decision file.")]
+_DATASET = argument("D", "Dataset of 'nirgen build-dataset'.")
+_FILE = argument("FILE", "Decision file.")
 
 _IN_PART = 3
 
 
 @app.command("export")
 def export_decisions(
-    dataset: Dataset,
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="Decision file to write or add to.")],
-    name: options.DatasetName = None,
-    database_uri: options.DatabaseUri = None,
-    author: Annotated[
-        str | None, typer.Option(help="Author of decisions without one.  [default: your login name]")
-    ] = None,
-    replace: Annotated[
-        bool, typer.Option("--replace", help="Drop decisions in FILE that neither D nor FiftyOne has.")
-    ] = False,
-    as_json: options.AsJson = False,
+    dataset: Path = _DATASET,
+    out: Path = option("Decision file to write or add to.", "--out -o FILE", default=...),
+    name: str | None = options.DATASET_NAME,
+    database_uri: str | None = options.DATABASE_URI,
+    author: str | None = option("Author of decisions without one.  [default: your login name]"),
+    replace: bool = flag("Drop decisions in FILE that neither D nor FiftyOne has.", "--replace"),
+    as_json: bool = options.AS_JSON,
 ) -> None:
     """Export decisions from FiftyOne to a file.
 
@@ -77,7 +74,7 @@ def _login_name() -> str:
 
 
 @app.command("apply")
-def apply_decisions(dataset: Dataset, file: File, as_json: options.AsJson = False) -> None:
+def apply_decisions(dataset: Path = _DATASET, file: Path = _FILE, as_json: bool = options.AS_JSON) -> None:
     """Preview a rebuild of D with decisions.
 
     Prints images and boxes per split before and after, planned from D's own inputs; writes nothing. To rebuild, run
@@ -118,11 +115,11 @@ def _change(before: int, after: int) -> str:
 
 @app.command("import")
 def import_into_fiftyone(
-    dataset: Dataset,
-    file: File,
-    name: options.DatasetName = None,
-    database_uri: options.DatabaseUri = None,
-    as_json: options.AsJson = False,
+    dataset: Path = _DATASET,
+    file: Path = _FILE,
+    name: str | None = options.DATASET_NAME,
+    database_uri: str | None = options.DATABASE_URI,
+    as_json: bool = options.AS_JSON,
 ) -> None:
     """Import decisions from a file into FiftyOne.
 

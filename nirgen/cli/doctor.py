@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Annotated
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import option
 from nirgen.cli.output import announce, show
 
 _STYLES = {"ok": "green", "warn": "yellow", "missing": "yellow", "broken": "red"}
 
 
 def doctor(
-    as_json: options.AsJson = False,
-    database_uri: Annotated[
-        str | None,
-        typer.Option(
-            metavar="URI", envvar="FIFTYONE_DATABASE_URI", show_default=False, help="Address of FiftyOne's MongoDB."
-        ),
-    ] = None,
+    as_json: bool = options.AS_JSON,
+    database_uri: str | None = option("Address of FiftyOne's MongoDB.", "URI", envvar="FIFTYONE_DATABASE_URI"),
 ) -> None:
     """Check this installation.
 
     Prints Python, packages, devices, models and optional parts, each with its state and the remedy.
     """
-    from rich.text import Text
-
     announce("checking packages and devices", quiet=as_json)
     from nirgen.doctor import examine
 
@@ -37,7 +30,7 @@ def doctor(
         rows = [asdict(check) for check in checks]
         typer.echo(json.dumps([{"check": row.pop("name"), **row} for row in rows], indent=2))
     else:
-        states = (Text(check.state, "bold red" if check.stops else _STYLES[check.state]) for check in checks)
+        states = ([(check.state, "bold red" if check.stops else _STYLES[check.state])] for check in checks)
         cells = [(check.name, next(states), check.detail, check.remedy) for check in checks]
         show(("check", "state", "detail", "remedy"), cells)
     if any(check.stops for check in checks):

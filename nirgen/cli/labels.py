@@ -4,57 +4,39 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import announce, progress, show
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from nirgen.labels.frames import Source
-
-
 _LISTED = 10  # largest number of classes that the last line counts one by one
 
 
 def labels(
-    inputs: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="IN...",
-            help="Label files or folders: BDD100K, COCO, Pascal VOC, Cityscapes-like polygons, RANUS masks. Prefix "
-            "train=, val= or test= to set the split.",
-        ),
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="COCO JSON file to write.")],
-    policy: Annotated[
-        str,
-        typer.Option(metavar="NAME|FILE", help="Class policy: default, paper, bdd100k, identity, or a YAML file."),
-    ] = "default",
-    unknown: Annotated[
-        Literal["stop", "drop"] | None,
-        typer.Option(help="Action at class names that the policy lacks.  [default: {labels.convert:convert.unknown}]"),
-    ] = None,
-    bdd_inclusive: Annotated[
-        bool,
-        typer.Option("--bdd-inclusive", help="Compute BDD100K widths as x2 - x1 + 1, as its own converter does."),
-    ] = False,
-    images: Annotated[
-        Path | None,
-        typer.Option(metavar="DIR", help="Folder of the images, for labels without sizes or file suffixes."),
-    ] = None,
-    size: Annotated[
-        str | None, typer.Option(metavar="HxW", help="Height and width of images whose size nothing states, in pixels.")
-    ] = None,
-    drop_duplicates: Annotated[
-        bool,
-        typer.Option("--drop-duplicates", help="Drop the later of two boxes of one class with an IoU over 0.9."),
-    ] = False,
-    as_json: options.AsJson = False,
+    inputs: list[str] = argument(
+        "IN...",
+        "Label files or folders: BDD100K, COCO, Pascal VOC, Cityscapes-like polygons, RANUS masks. Prefix train=, val= "
+        "or test= to set the split.",
+    ),
+    out: Path = option("COCO JSON file to write.", "--out -o FILE", default=...),
+    policy: str = option(
+        "Class policy: default, paper, bdd100k, identity, or a YAML file.", "NAME|FILE", default="default"
+    ),
+    unknown: Literal["stop", "drop"] | None = option(
+        "Action at class names that the policy lacks.", of="labels.convert:convert"
+    ),
+    bdd_inclusive: bool = flag("Compute BDD100K widths as x2 - x1 + 1, as its own converter does.", "--bdd-inclusive"),
+    images: Path | None = option("Folder of the images, for labels without sizes or file suffixes.", "DIR"),
+    size: str | None = option("Height and width of images whose size nothing states, in pixels.", "HxW"),
+    drop_duplicates: bool = flag("Drop the later of two boxes of one class with an IoU over 0.9.", "--drop-duplicates"),
+    as_json: bool = options.AS_JSON,
 ) -> None:
     """Convert labels to one COCO detection file.
 
@@ -71,7 +53,10 @@ def labels(
     from nirgen.labels import Policy, Source, convert
 
     sources = [Source.parse(text) for text in inputs]
-    _refuse_input(out, sources)
+    target = out.resolve()
+    for path in (source.path for source in sources):
+        if target == path.resolve() or (path.is_dir() and target.is_relative_to(path.resolve())):
+            raise OutputError(f"{out}: lies in the input {path}; name another file")
     chosen = Policy.load(policy)
     with progress("nothing was written") as report:
         document = convert(
@@ -93,14 +78,6 @@ def labels(
     for note in document.counts["notes"]:
         typer.echo(f"note: {note}", err=True)
     typer.echo(f"{out}: {_summary(document.counts)}; policy {document.policy}")
-
-
-def _refuse_input(out: Path, sources: Sequence[Source]) -> None:
-    target = out.resolve()
-    for source in sources:
-        place = source.path.resolve()
-        if target == place or (place.is_dir() and target.is_relative_to(place)):
-            raise OutputError(f"{out}: lies in the input {source.path}; name another file")
 
 
 def _print_names(names: Sequence[Mapping[str, Any]]) -> None:

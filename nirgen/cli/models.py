@@ -1,21 +1,22 @@
-"""`nirgen models`: list, describe, import and export models."""
+"""`nirgen models`: list, describe, import and export models, and `nirgen export`: export one to ONNX."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import Annotated, Literal
+from typing import Literal
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import argument, option
 from nirgen.cli.output import announce
 
 app = options.Group(help="List, inspect, import and export models.")
 
 
 @app.command("list")
-def list_models(as_json: options.AsJson = False) -> None:
+def list_models(as_json: bool = options.AS_JSON) -> None:
     """List the embedded models."""
     from nirgen.models.catalog import embedded_models, read_header
 
@@ -30,10 +31,8 @@ def list_models(as_json: options.AsJson = False) -> None:
 
 @app.command("info")
 def info(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="Embedded model, model file or run folder.")
-    ] = "compact",
-    as_json: options.AsJson = False,
+    model: str = argument("MODEL", "Embedded model, model file or run folder.", default="compact"),
+    as_json: bool = options.AS_JSON,
 ) -> None:
     """Print a model's header and verify its hash.
 
@@ -84,21 +83,16 @@ def _print_rows(rows: dict[str, str]) -> None:
 
 @app.command("import")
 def import_model(
-    source: Annotated[Path, typer.Argument(metavar="SOURCE", help="A .pt, .pth or .safetensors file to read.")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The .safetensors file to write.")],
-    layout: Annotated[
-        Literal["released", "internimage"],
-        typer.Option(
-            "--as", help="Layout: a Pix2Next generator of its authors, or an official InternImage classifier."
-        ),
-    ] = "released",
-    licence: Annotated[
-        str | None,
-        typer.Option(
-            help="Licence of the weights, as their owner states it.  "
-            "[default: {models.importing:import_weights.licence}]"
-        ),
-    ] = None,
+    source: Path = argument("SOURCE", "A .pt, .pth or .safetensors file to read."),
+    target: Path = argument("TARGET", "The .safetensors file to write."),
+    layout: Literal["released", "internimage"] = option(
+        "Layout: a Pix2Next generator of its authors, or an official InternImage classifier.",
+        "--as",
+        default="released",
+    ),
+    licence: str | None = option(
+        "Licence of the weights, as their owner states it.", of="models.importing:import_weights"
+    ),
 ) -> None:
     """Import weights of another project.
 
@@ -117,8 +111,8 @@ def import_model(
 
 @app.command("export")
 def export_model(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="A model of the released architecture.")],
-    target: Annotated[Path, typer.Argument(metavar="TARGET", help="The .pt file to write.")],
+    model: str = argument("MODEL", "A model of the released architecture."),
+    target: Path = argument("TARGET", "The .pt file to write."),
 ) -> None:
     """Export weights to the layout of the Pix2Next authors."""
     announce(f"reading {model}")
@@ -126,3 +120,27 @@ def export_model(
     from nirgen.models.importing import export_weights
 
     typer.echo(f"{target}: {export_weights(find_model(model), target):,} values")
+
+
+def export(
+    model: str = argument("MODEL", "Embedded model, model file or run folder."),
+    output: Path = option("File to write.", "--output -o FILE.onnx", default=...),
+    export_format: Literal["onnx"] = option("Export format.", "--format", default="onnx"),
+) -> None:
+    """Export a model to ONNX.
+
+    Input: rgb, (N, 3, H, W) float32 in [0, 1], H and W multiples of the stride in the file's metadata. Output: nir,
+    (N, C, H, W) float32 in [0, 1]. The file is kept only if ONNX Runtime reproduces torch's output.
+    """
+    announce(f"loading the model {model}")
+    from nirgen.errors import ConfigError
+    from nirgen.model import load_model
+    from nirgen.models.onnx import check_packages, export_onnx
+
+    if output.suffix.lower() != f".{export_format}":
+        raise ConfigError(f"{output}: the file's name must end in .{export_format}")
+    check_packages()
+    loaded = load_model(model, device="cpu", precision="fp32")
+    difference = export_onnx(loaded.generator, loaded.header, loaded.stride, output)
+    typer.echo(f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB")
+    typer.echo(f"sides are multiples of {loaded.stride}; the largest difference from torch is {difference:.1e}")

@@ -6,7 +6,7 @@ import ast
 import re
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
 from typer.core import TyperCommand
@@ -18,68 +18,42 @@ if TYPE_CHECKING:
 
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
-Device = Annotated[
-    str | None, typer.Option(metavar="NAME", help="Device: cpu, cuda, cuda:1, mps...  [default: best available]")
-]
-AsJson = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Print what would be done; write nothing.")]
-Changes = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="NAME=VALUE", help="Setting to change, by its dotted name; repeatable."),
-]
-Sources = Annotated[
-    list[str] | None,
-    typer.Option(metavar="[NAME=]DIR", help="Folder of an input's RGB images, if they have moved; repeatable."),
-]
-Root = Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of the images.  [default: the list's own]")]
-DatabaseUri = Annotated[
-    str | None, typer.Option(metavar="URI", help="Address of FiftyOne's MongoDB.  [default: FiftyOne's own]")
-]
-DatasetName = Annotated[
-    str | None, typer.Option(help="Name of the dataset in FiftyOne.  [default: from the folder's name]")
-]
-DetectModel = Annotated[
-    str | None,
-    typer.Option(
-        metavar="ID|DIR|fresh",
-        help="Start: hub id, transformers folder, run folder, or fresh weights.  "
-        "[default: {detect.config:DetectConfig.model}]",
-    ),
-]
-DetectSettings = Annotated[
-    Path | None, typer.Option("--config", metavar="FILE", help="YAML file of training settings.")
-]
-Steps = Annotated[
-    int | None,
-    typer.Option(min=1, help="Optimizer steps.  [default: {detect.config:DetectConfig.steps}]"),
-]
-Batch = Annotated[
-    int | None, typer.Option(min=1, help="Images per step.  [default: {detect.config:DetectConfig.batch}]")
-]
-LearningRate = Annotated[
-    float | None, typer.Option(help="Peak learning rate.  [default: {detect.config:DetectConfig.learning_rate}]")
-]
-TrainSize = Annotated[
-    int | None,
-    typer.Option(
-        metavar="PX",
-        help="Side that images are resized to, a multiple of 32.  [default: {detect.config:DetectConfig.size}]",
-    ),
-]
-JudgedSplit = Annotated[
-    Literal["test", "val"] | None,
-    typer.Option(help="Split to evaluate on.  [default: {detect.config:CompareConfig.split}]"),
-]
-Bootstrap = Annotated[
-    Literal["images", "sequences"] | None,
-    typer.Option(help="Unit that the bootstrap draws.  [default: {detect.config:BootstrapConfig.draw}]"),
-]
-Resamples = Annotated[
-    int | None,
-    typer.Option(
-        min=0, help="Bootstrap samples; 0: no intervals.  [default: {detect.config:BootstrapConfig.resamples}]"
-    ),
-]
+
+def option(text: str, form: str = "", *, default: Any = None, of: str = "", **settings: Any) -> Any:
+    """Declare an option.
+
+    Args:
+        text: Help.
+        form: Flags other than the parameter's own name, then the placeholder of the value: `--out -o FILE`, `DIR`.
+        default: Default; `...` if the option is required.
+        of: Configuration's default to add to the help: `detect.config:BootstrapConfig.draw`, or the class or function
+            alone if the field or parameter has the option's name.
+        settings: Further arguments of `typer.Option`.
+    """
+    flags = [word for word in form.split() if word.startswith("-")]
+    metavar = next((word for word in form.split() if word not in flags), None)
+    shown = f"{text}  [default: {{{of}}}]" if of else text
+    return typer.Option(default, *flags, metavar=metavar, help=shown, **settings)
+
+
+def flag(text: str, names: str = "", *, default: bool = False, **settings: Any) -> Any:
+    """Declare an option without a value, `--name/--no-name` unless named otherwise; see `option`."""
+    return typer.Option(default, *names.split(), help=text, **settings)
+
+
+def argument(metavar: str, text: str, *, default: Any = ...) -> Any:
+    """Declare an argument, required unless it has a default."""
+    return typer.Argument(default, metavar=metavar, help=text)
+
+
+DEVICE = option("Device: cpu, cuda, cuda:1, mps...  [default: best available]", "NAME")
+AS_JSON = flag("Print the result as JSON.", "--json")
+DRY_RUN = flag("Print what would be done; write nothing.", "--dry-run")
+CHANGES = option("Setting to change, by its dotted name; repeatable.", "--set NAME=VALUE")
+SOURCES = option("Folder of an input's RGB images, if they have moved; repeatable.", "[NAME=]DIR")
+ROOT = option("Folder of the images.  [default: the list's own]", "DIR")
+DATABASE_URI = option("Address of FiftyOne's MongoDB.  [default: FiftyOne's own]", "URI")
+DATASET_NAME = option("Name of the dataset in FiftyOne.  [default: from the folder's name]")
 
 _SIZE = re.compile(r"([1-9]\d*)[xX]([1-9]\d*)")
 
@@ -113,6 +87,12 @@ def parse_all_named(texts: Sequence[str] | None, flag: str) -> dict[str, Path]:
     return found
 
 
+def refuse(wrong: object, message: str) -> None:
+    """Raise a usage error, exit code 2, if something is `wrong`."""
+    if wrong:
+        raise typer.BadParameter(message)
+
+
 def given(**options: Any) -> dict[str, Any]:
     """Return the options that the user gave; the configuration has the defaults of the others."""
     return {name: value for name, value in options.items() if value is not None}
@@ -138,8 +118,9 @@ class _Command(TyperCommand):
     def format_help(self, ctx: Any, formatter: Any) -> None:
         parameter: Any
         for parameter in self.params:
+            name = parameter.name
             text = getattr(parameter, "help", None) or ""
-            parameter.help = _DEFAULT.sub(lambda match: default_of(*match.groups()), text)
+            parameter.help = _DEFAULT.sub(lambda match, name=name: default_of(match[1], match[2], name), text)
             if parameter.param_type_name == "argument":
                 parameter.display_type_rich = lambda ctx: ""  # noqa: ARG005
             elif parameter.metavar is None and hasattr(parameter, "type_descriptor"):
@@ -147,56 +128,54 @@ class _Command(TyperCommand):
         super().format_help(ctx, formatter)
 
 
-def default_of(module: str, name: str) -> str:
+def default_of(module: str, path: str, name: str = "") -> str:
     """Return the default of a configuration's field, read from the source: importing the module may take seconds.
 
     Args:
         module: Module below `nirgen`, such as `detect.config`.
-        name: Field or parameter, such as `DetectConfig.steps`, or constant.
+        path: Class or function, such as `DetectConfig`, followed by the field or parameter unless that is `name`;
+            or a constant.
+        name: Field or parameter.
 
     Raises:
         LookupError: The source has no such default.
 
     Example:
-        >>> default_of("detect.config", "DetectConfig.steps")
-        '2000'
+        >>> default_of("detect.config", "DetectConfig.steps"), default_of("detect.config", "DetectConfig", "seed")
+        ('2000', '0')
     """
-    owner, _, field = name.rpartition(".")
-    scope = _source(module)
-    for part in filter(None, owner.split(".")):
-        found = [node for node in ast.walk(scope) if getattr(node, "name", None) == part]
-        if not found:
-            raise LookupError(f"nirgen.{module} has no {part}")
+    scope: Any = _source(module)
+    parts = path.split(".")
+    while parts and (found := [node for node in ast.walk(scope) if getattr(node, "name", None) == parts[0]]):
         scope = found[0]
-    value = _constant(_assigned(scope, field), module)
-    return ",".join(map(str, value)) if isinstance(value, (tuple, list)) else str(value)
+        del parts[0]
+    value = _defaults(scope).get(".".join(parts) or name)
+    if isinstance(value, ast.Call):  # such as Field(2000, ge=1)
+        value = next((word.value for word in value.keywords if word.arg == "default"), *value.args[:1])
+    if isinstance(value, ast.Name):
+        value = _defaults(_source(module)).get(value.id)
+    if value is None:
+        raise LookupError(f"nirgen.{module} has no default of {path} {name}")
+    constant = ast.literal_eval(value)
+    return ",".join(map(str, constant)) if isinstance(constant, (tuple, list)) else str(constant)
 
 
 @cache
-def _source(module: str) -> ast.AST:
+def _source(module: str) -> ast.Module:
     path = Path(nirgen.__file__).parent.joinpath(*module.split("."))
     file = path / "__init__.py" if path.is_dir() else path.with_suffix(".py")
     return ast.parse(file.read_text(encoding="utf-8"))
 
 
-def _assigned(scope: ast.AST, name: str) -> ast.expr:
-    """Return the expression that is assigned to a name, or the default of a parameter."""
+def _defaults(scope: Any) -> dict[str, ast.expr | None]:
+    """Return the expressions assigned to fields and constants of a class or module, or the defaults of parameters."""
     if isinstance(scope, ast.FunctionDef):
-        plain, keyword = scope.args.args, scope.args.kwonlyargs
-        defaults = [*zip(reversed(plain), reversed(scope.args.defaults), strict=False)]
-        defaults += [(one, value) for one, value in zip(keyword, scope.args.kw_defaults, strict=True) if value]
-        return next(value for one, value in defaults if one.arg == name)
-    for node in ast.iter_child_nodes(scope):
-        if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and node.target.id == name:
-            return node.value or ast.Constant(None)
-        if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name) and node.targets[0].id == name:
-            return node.value
-    raise LookupError(f"no default of {name}")
-
-
-def _constant(value: ast.expr, module: str) -> Any:
-    if isinstance(value, ast.Call):  # such as Field(2000, ge=1)
-        value = next((word.value for word in value.keywords if word.arg == "default"), *value.args[:1])
-    if isinstance(value, ast.Name):
-        value = _assigned(_source(module), value.id)
-    return ast.literal_eval(value)
+        plain, keyword = scope.args.args[::-1], scope.args.kwonlyargs
+        pairs = [
+            *zip(plain, scope.args.defaults[::-1], strict=False),
+            *zip(keyword, scope.args.kw_defaults, strict=True),
+        ]
+        return {parameter.arg: value for parameter, value in pairs}
+    nodes = [node for node in scope.body if isinstance(node, (ast.Assign, ast.AnnAssign))]
+    targets = [node.target if isinstance(node, ast.AnnAssign) else node.targets[0] for node in nodes]
+    return {ast.unparse(target): node.value for target, node in zip(targets, nodes, strict=True)}

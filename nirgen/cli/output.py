@@ -17,9 +17,9 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Sequence
 
-    from rich.text import Text
-
     from nirgen.train.loop import StepReport
+
+    Cell = str | Sequence[tuple[str, str]]
 
 _SECONDS_BETWEEN_LINES = 15
 _WIDTH_OF_FILES = 120
@@ -78,9 +78,9 @@ def stoppable(
 
 
 @contextmanager
-def progress(kept: str, *, final: str = "", hidden: bool = False) -> Generator[Report]:
+def progress(kept: str) -> Generator[Report]:
     """Report work that a signal stops at once; see `stoppable` and `bars`."""
-    with stoppable(kept), bars(final=final, hidden=hidden) as report:
+    with stoppable(kept), bars() as report:
         yield report
 
 
@@ -95,7 +95,7 @@ def bars(*, final: str = "", hidden: bool = False) -> Generator[Report]:
     # Pillow warns of odd metadata; nirgen reports what matters of an image itself.
     warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
     if hidden or not sys.stderr.isatty() or "RANK" in os.environ:
-        yield _no_report if hidden else _lines(final)
+        yield (lambda *_: None) if hidden else _lines(final)
         return
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
@@ -112,10 +112,6 @@ def bars(*, final: str = "", hidden: bool = False) -> Generator[Report]:
             shown.update(tasks[stage], completed=done, total=total, text=text or (f"{rate:.2f}/s" if rate else ""))
 
         yield report
-
-
-def _no_report(stage: str, done: int, total: int | None, text: str = "", /) -> None:
-    pass
 
 
 def _lines(final: str) -> Report:
@@ -145,30 +141,27 @@ def step_text(at: StepReport) -> str:
 
 
 def show(
-    columns: Sequence[str],
-    rows: Iterable[Sequence[str | Text]],
-    *,
-    right: Container[int] = (),
-    ruled: bool = False,
+    columns: Sequence[str], rows: Iterable[Sequence[Cell]], *, right: Container[int] = (), ruled: bool = False
 ) -> None:
     """Print a table as wide as the terminal, or 120 characters into a file, without blanks at the ends of lines.
 
     Args:
         columns: Headings; all empty for a table without any.
-        rows: Cells of each row.
+        rows: Cells of each row: a text, or parts of one, each with its style.
         right: Positions of the columns that are set right.
         ruled: Draw a line below the headings.
     """
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     look: dict[str, Any] = {"box": box.SIMPLE_HEAD} if ruled else {"box": None, "padding": (0, 2, 0, 0)}
     table = Table(show_header=any(columns), pad_edge=False, show_edge=False, **look)
     for number, column in enumerate(columns):
         table.add_column(column, justify="right" if number in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(cell if isinstance(cell, str) else Text.assemble(*cell) for cell in row))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH_OF_FILES
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     with console.capture() as captured:

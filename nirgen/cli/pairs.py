@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 from typer.core import TyperGroup
 
 from nirgen.cli import options
+from nirgen.cli.options import argument, option, refuse
 from nirgen.cli.output import announce, progress
 from nirgen.errors import OutputError
 
@@ -38,43 +39,26 @@ app = options.Group(
 
 @app.command("list")
 def list_pairs(
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="CSV file to write.")],
-    root: Annotated[
-        Path | None, typer.Argument(metavar="[ROOT]", help="Folder of the pairs, or a CSV with columns rgb and nir.")
-    ] = None,
-    layout: Annotated[
-        str,
-        typer.Option(
-            metavar="NAME",
-            help="Folder layout: auto, splits, folders, pix2pix, side-by-side, ranus, idd-aw, flir or csv.",
-        ),
-    ] = "auto",
-    rgb: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of RGB images, in place of ROOT.")] = None,
-    nir: Annotated[Path | None, typer.Option(metavar="DIR", help="Folder of NIR images, with --rgb.")] = None,
-    rgb_suffix: Annotated[
-        str | None, typer.Option(help="Ending of RGB file stems.  [default: _rgb, -rgb, _vis...]")
-    ] = None,
-    nir_suffix: Annotated[
-        str | None, typer.Option(help="Ending of NIR file stems.  [default: _nir, -nir, _ir...]")
-    ] = None,
-    direction: Annotated[
-        Literal["AtoB", "BtoA"], typer.Option(help="Direction of pix2pix layouts; AtoB: A, or the left half, is RGB.")
-    ] = "AtoB",
-    index: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="CSV with columns name, scene_group or sequence, and optionally category."),
-    ] = None,
-    split: Annotated[
-        str | None,
-        typer.Option(metavar="SHARES", help="Split shares to divide the pairs by: train=0.8,val=0.1,test=0.1."),
-    ] = None,
-    split_by: Annotated[
-        Literal["sequence", "frame"] | None,
-        typer.Option(help="Unit that --split keeps whole.  [default: {pairs.find:Division.by}]"),
-    ] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Random seed of --split.  [default: {pairs.find:Division.seed}]")
-    ] = None,
+    out: Path = option("CSV file to write.", "--out -o FILE", default=...),
+    root: Path | None = argument("[ROOT]", "Folder of the pairs, or a CSV with columns rgb and nir.", default=None),
+    layout: str = option(
+        "Folder layout: auto, splits, folders, pix2pix, side-by-side, ranus, idd-aw, flir or csv.",
+        "NAME",
+        default="auto",
+    ),
+    rgb: Path | None = option("Folder of RGB images, in place of ROOT.", "DIR"),
+    nir: Path | None = option("Folder of NIR images, with --rgb.", "DIR"),
+    rgb_suffix: str | None = option("Ending of RGB file stems.  [default: _rgb, -rgb, _vis...]"),
+    nir_suffix: str | None = option("Ending of NIR file stems.  [default: _nir, -nir, _ir...]"),
+    direction: Literal["AtoB", "BtoA"] = option(
+        "Direction of pix2pix layouts; AtoB: A, or the left half, is RGB.", default="AtoB"
+    ),
+    index: Path | None = option("CSV with columns name, scene_group or sequence, and optionally category.", "FILE"),
+    split: str | None = option("Split shares to divide the pairs by: train=0.8,val=0.1,test=0.1.", "SHARES"),
+    split_by: Literal["sequence", "frame"] | None = option(
+        "Unit that --split keeps whole.", of="pairs.find:Division.by"
+    ),
+    seed: int | None = option("Random seed of --split.", min=0, of="pairs.find:Division"),
 ) -> None:
     """List RGB-NIR pairs with splits, sequences and hashes.
 
@@ -89,10 +73,8 @@ def list_pairs(
     from nirgen.pairs.layouts import LAYOUTS, recognise
     from nirgen.pairs.matching import Rules
 
-    if (rgb is None) != (nir is None):
-        raise typer.BadParameter("--rgb and --nir go together")
-    if rgb is None and root is None:
-        raise typer.BadParameter("name ROOT, or two folders with --rgb and --nir")
+    refuse((rgb is None) != (nir is None), "--rgb and --nir go together")
+    refuse(rgb is None and root is None, "name ROOT, or two folders with --rgb and --nir")
     folders = (rgb, nir) if rgb is not None and nir is not None else None
     if folders is None and root is not None and layout == "auto" and root.exists():
         layout = recognise(root)
@@ -117,26 +99,15 @@ def list_pairs(
 
 @app.command("check")
 def check(
-    listing: Annotated[Path, typer.Argument(metavar="LIST", help="Pair list of 'nirgen pairs'.")],
-    root: options.Root = None,
-    out: Annotated[
-        Path | None,
-        typer.Option("--out", "-o", metavar="FILE", help="Parquet file to write.  [default: LIST.check.parquet]"),
-    ] = None,
-    sheet: Annotated[
-        Path | None, typer.Option(metavar="FILE.png", help="Contact sheet of the worst pairs to write.")
-    ] = None,
-    drop_worse_than: Annotated[
-        float | None,
-        typer.Option(
-            min=0, metavar="PX", help="Largest misalignment kept in the clean list, which drops damaged pairs, too."
-        ),
-    ] = None,
-    clean_list: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Clean list of --drop-worse-than.  [default: LIST.clean.csv]"),
-    ] = None,
-    workers: Annotated[int | None, typer.Option(min=1, help="Processes.  [default: up to 4]")] = None,
+    listing: Path = argument("LIST", "Pair list of 'nirgen pairs'."),
+    root: Path | None = options.ROOT,
+    out: Path | None = option("Parquet file to write.  [default: LIST.check.parquet]", "--out -o FILE"),
+    sheet: Path | None = option("Contact sheet of the worst pairs to write.", "FILE.png"),
+    drop_worse_than: float | None = option(
+        "Largest misalignment kept in the clean list, which drops damaged pairs, too.", "PX", min=0
+    ),
+    clean_list: Path | None = option("Clean list of --drop-worse-than.  [default: LIST.clean.csv]", "FILE"),
+    workers: int | None = option("Processes.  [default: up to 4]", min=1),
 ) -> None:
     """Check RGB-NIR pairs for misalignment and other faults.
 
@@ -148,8 +119,7 @@ def check(
     from nirgen.pairs.check import TOLERANCE
     from nirgen.pairs.report import write_report, write_sheet
 
-    if clean_list is not None and drop_worse_than is None:
-        raise typer.BadParameter("--clean-list goes with --drop-worse-than")
+    refuse(clean_list is not None and drop_worse_than is None, "--clean-list goes with --drop-worse-than")
     out = out or listing.with_suffix(".check.parquet")
     clean_list = clean_list or listing.with_suffix(".clean.csv")
     for target in (out, clean_list, sheet):

@@ -4,55 +4,28 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import argument, option
 from nirgen.cli.output import announce, progress
+
+_OPTIONS = "report.gallery:ReportOptions"
 
 
 def report(
-    folder: Annotated[
-        Path, typer.Argument(metavar="D", help="Folder of 'nirgen build-dataset' or 'nirgen translate'.")
-    ],
-    out: Annotated[Path, typer.Option("--out", "-o", metavar="FILE", help="HTML file to write, outside of D.")] = Path(
-        "report.html"
+    folder: Path = argument("D", "Folder of 'nirgen build-dataset' or 'nirgen translate'."),
+    out: Path = option("HTML file to write, outside of D.", "--out -o FILE", default=Path("report.html")),
+    title: str | None = option("Title of the page.  [default: D's name]"),
+    images: int | None = option("Worst images to show, and as many of the best.", min=0, max=60, of=_OPTIONS),
+    boxes: int | None = option("Worst boxes to show.", min=0, max=120, of=_OPTIONS),
+    frames: int | None = option("Images to show with a slider between RGB and NIR.", min=0, max=24, of=_OPTIONS),
+    sampled: int | None = option(
+        "Images to measure, generated and real each.", "--sample", min=0, max=10_000, of=_OPTIONS
     ),
-    title: Annotated[
-        str | None, typer.Option(help="Title of the page.  [default: D's name]", show_default=False)
-    ] = None,
-    images: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=60,
-            help="Worst images to show, and as many of the best.  [default: {report.gallery:ReportOptions.images}]",
-        ),
-    ] = None,
-    boxes: Annotated[
-        int | None,
-        typer.Option(min=0, max=120, help="Worst boxes to show.  [default: {report.gallery:ReportOptions.boxes}]"),
-    ] = None,
-    frames: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=24,
-            help="Images to show with a slider between RGB and NIR.  [default: {report.gallery:ReportOptions.frames}]",
-        ),
-    ] = None,
-    sampled: Annotated[
-        int | None,
-        typer.Option(
-            "--sample",
-            min=0,
-            max=10_000,
-            help="Images to measure, generated and real each.  [default: {report.gallery:ReportOptions.sampled}]",
-        ),
-    ] = None,
-    sources: options.Sources = None,
-    as_json: options.AsJson = False,
+    sources: list[str] | None = options.SOURCES,
+    as_json: bool = options.AS_JSON,
 ) -> None:
     """Write an HTML report of a dataset.
 

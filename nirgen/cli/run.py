@@ -1,15 +1,16 @@
-"""`nirgen run`: run the stages of a recipe."""
+"""`nirgen run`: run the stages of a recipe, and `nirgen sample-data`: write data to try recipes on."""
 
 from __future__ import annotations
 
 import sys
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import stoppable
 
 if TYPE_CHECKING:
@@ -20,21 +21,14 @@ if TYPE_CHECKING:
 
 def run(
     ctx: typer.Context,
-    recipe: Annotated[Path, typer.Argument(metavar="RECIPE.yaml", help="Recipe file; docs/recipes.md has the format.")],
-    data: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=PATH", help="Path of one of the recipe's data; repeatable.")
-    ] = None,
-    out: Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Run folder.  [default: runs/NAME]")] = None,
-    changes: Annotated[
-        list[str] | None,
-        typer.Option("--set", metavar="STAGE.OPTION=VALUE", help="Option to change; repeatable."),
-    ] = None,
-    start: Annotated[
-        str | None, typer.Option("--from", metavar="STAGE", help="Stage to run again, with all that depend on it.")
-    ] = None,
-    only: Annotated[str | None, typer.Option(metavar="STAGE", help="Only stage to run.")] = None,
-    any_code: Annotated[bool, typer.Option("--any-code", help="Reuse results of another version of nirgen.")] = False,
-    dry_run: options.DryRun = False,
+    recipe: Path = argument("RECIPE.yaml", "Recipe file; docs/recipes.md has the format."),
+    data: list[str] | None = option("Path of one of the recipe's data; repeatable.", "NAME=PATH"),
+    out: Path | None = option("Run folder.  [default: runs/NAME]", "--out DIR"),
+    changes: list[str] | None = option("Option to change; repeatable.", "--set STAGE.OPTION=VALUE"),
+    start: str | None = option("Stage to run again, with all that depend on it.", "--from STAGE"),
+    only: str | None = option("Only stage to run.", "STAGE"),
+    any_code: bool = flag("Reuse results of another version of nirgen.", "--any-code"),
+    dry_run: bool = options.DRY_RUN,
 ) -> None:
     """Run the stages of a recipe that are not up to date.
 
@@ -76,18 +70,17 @@ def _display() -> Generator[Callable[[list[StageProgress]], None]]:
         return
     from rich.console import Console
     from rich.live import Live
-
-    with Live(console=Console(stderr=True), refresh_per_second=4) as live:
-        yield lambda progress: live.update(_table(progress))
-
-
-def _table(progress: list[StageProgress]) -> Any:
     from rich.table import Table
 
-    table = Table("stage", "state", "seconds", "why", box=None)
-    for one in progress:
-        table.add_row(one.step.stage.name, one.phase, f"{one.seconds:.0f}", one.step.why)
-    return table
+    with Live(console=Console(stderr=True), refresh_per_second=4) as live:
+
+        def draw(progress: list[StageProgress]) -> None:
+            table = Table("stage", "state", "seconds", "why", box=None)
+            for one in progress:
+                table.add_row(one.step.stage.name, one.phase, f"{one.seconds:.0f}", one.step.why)
+            live.update(table)
+
+        yield draw
 
 
 def _lines() -> Callable[[list[StageProgress]], None]:
@@ -102,3 +95,21 @@ def _lines() -> Callable[[list[StageProgress]], None]:
                 typer.echo(f"{name}: {one.phase}{note}", err=True)
 
     return watch
+
+
+def sample_data(
+    out: Path = argument("OUT", "Folder to write; new or empty."),
+    frames: int | None = option(
+        "Frames per recording; there are three.", min=2, max=1000, of="recipe.sample:write_sample"
+    ),
+    seed: int | None = option("Random seed of the scenes.", min=0, of="recipe.sample:write_sample"),
+) -> None:
+    """Write synthetic sample data.
+
+    Writes RGB-NIR pairs, labelled RGB frames and labelled NIR frames to try commands and recipes on; the same every
+    time. They are too simple to train a useful network.
+    """
+    from nirgen.recipe.sample import write_sample
+
+    write_sample(out, **options.given(frames=frames, seed=seed))
+    typer.echo(f"{out}")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import announce, bars, step_text, stoppable
 
 if TYPE_CHECKING:
@@ -17,28 +18,17 @@ if TYPE_CHECKING:
 
 
 def train(
-    config: Annotated[
-        str,
-        typer.Argument(metavar="CONFIG", help="YAML file, or a preset: paper, released, compact.", show_default=False),
-    ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="Run folder to write or resume.")],
-    pairs: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Pair list of 'nirgen pairs'.  [default: data.pairs of CONFIG]")
-    ] = None,
-    root: options.Root = None,
-    changes: options.Changes = None,
-    max_minutes: Annotated[
-        float | None, typer.Option(min=0.05, help="Time budget for the training schedule, in minutes.")
-    ] = None,
-    device: options.Device = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of the weights, stored in the model file.")] = None,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="Random seed for weights, data order and crops.  [default: CONFIG's]")
-    ] = None,
-    allow_changes: Annotated[
-        bool, typer.Option("--allow-changes", help="Resume although settings or pairs have changed.")
-    ] = False,
-    dry_run: options.DryRun = False,
+    config: str = argument("CONFIG", "YAML file, or a preset: paper, released, compact."),
+    out: Path = argument("OUT", "Run folder to write or resume."),
+    pairs: Path | None = option("Pair list of 'nirgen pairs'.  [default: data.pairs of CONFIG]", "FILE"),
+    root: Path | None = options.ROOT,
+    changes: list[str] | None = options.CHANGES,
+    max_minutes: float | None = option("Time budget for the training schedule, in minutes.", min=0.05),
+    device: str | None = options.DEVICE,
+    licence: str | None = option("Licence of the weights, stored in the model file."),
+    seed: int | None = option("Random seed for weights, data order and crops.  [default: CONFIG's]", min=0),
+    allow_changes: bool = flag("Resume although settings or pairs have changed.", "--allow-changes"),
+    dry_run: bool = options.DRY_RUN,
 ) -> None:
     """Train a generator on RGB-NIR pairs.
 
@@ -72,9 +62,6 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
     """Train, then evaluate the model; exit with code 130 if the run was stopped."""
     follows = os.environ.get("RANK", "0") != "0"  # one of several processes; the first of them prints
     announce("loading torch", quiet=follows)
-    from nirgen.cli.evaluate import print_scores
-    from nirgen.errors import NirgenError
-    from nirgen.train import judge
     from nirgen.train import train as run
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
@@ -100,11 +87,7 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
         raise typer.Exit(130)
     if any(pair.split == "val" for pair in pairs.pairs):
         with stoppable(f"{outcome.model} is complete, but its card has no scores"):
-            typer.echo("evaluating the model on the split 'val'", err=True)
-            try:
-                print_scores(judge(outcome.model, pairs, device=device))
-            except NirgenError as error:  # the model itself is complete
-                typer.echo(f"warning: the model's header has no scores: {error}", err=True)
+            _judge(outcome.model, pairs, device)
     typer.echo(f"{outcome.model}")
 
 
@@ -120,3 +103,18 @@ def _describe(settings: TrainConfig, pairs: PairList) -> None:
     typer.echo(f"# {sequences}, {about.validated} pairs for validation", err=True)
     budget = f", in {settings.max_minutes:g} minutes at most" if settings.max_minutes else ""
     typer.echo(f"# {about.parameters:,} parameters, {about.steps:,} steps{budget}", err=True)
+
+
+def _judge(model: Path, pairs: PairList, device: str | None) -> None:
+    from nirgen.errors import NirgenError
+    from nirgen.train import judge
+
+    typer.echo("evaluating the model on the split 'val'", err=True)
+    try:
+        scores = judge(model, pairs, device=device)
+    except NirgenError as error:  # the model itself is complete
+        typer.echo(f"warning: the model's header has no scores: {error}", err=True)
+        return
+    typer.echo(f"{'method':<8}{'images':<18}{'count':>6}{'PSNR dB':>9}{'SSIM':>8}")
+    for score in scores:
+        typer.echo(f"{score.method:<8}{score.subset:<18}{score.images:>6}{score.psnr:>9.2f}{score.ssim:>8.4f}")

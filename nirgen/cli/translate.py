@@ -1,4 +1,4 @@
-"""`nirgen translate`: RGB images to NIR images."""
+"""`nirgen translate`: translate RGB images to NIR images, and `nirgen manifest`: merge the shards."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import json
 import os
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.output import announce, bars, show, stoppable
+from nirgen.cli.options import argument, flag, option
+from nirgen.cli.output import announce, bars, progress, show, stoppable
 from nirgen.errors import ImageError, OutputError
 from nirgen.files import write_whole
 
@@ -20,111 +21,52 @@ if TYPE_CHECKING:
     from nirgen.translate.summary import Profile, Summary
     from nirgen.translate.url import Place
 
+
+manifest_app = options.Group(help="Merge translation folders.")
+
+_PIXELS = "translate.options:TranslateOptions"
 _PREVIEW_ROWS = 4
-Paths = Annotated[
-    list[str],
-    typer.Argument(
-        metavar="SRC OUT",
-        help="Input folder or image, and output folder; paths or URLs (s3://). --list makes SRC optional.",
-    ),
-]
-Model = Annotated[str, typer.Option(metavar="MODEL", help="Embedded model, model file or run folder.")]
-Listing = Annotated[
-    Path | None,
-    typer.Option(
-        "--list", metavar="FILE", help="Text file of images, one per line, relative to SRC or to FILE's folder."
-    ),
-]
-Format = Annotated[
-    Literal["png", "jpg", "tif"] | None,
-    typer.Option("--format", help="Output image format.  [default: {translate.options:TranslateOptions.format}]"),
-]
-BitDepth = Annotated[
-    Literal["8", "16"] | None,
-    typer.Option(
-        help="Output bits per channel; 16 needs one channel and png or tif.  "
-        "[default: {translate.options:TranslateOptions.bit_depth}]"
-    ),
-]
-Channels = Annotated[
-    Literal["1", "3"] | None,
-    typer.Option(help="Output channels; 3 are equal copies.  [default: {translate.options:TranslateOptions.channels}]"),
-]
-Size = Annotated[
-    str | None,
-    typer.Option(metavar="HxW", help="Height and width to resize inputs to, in pixels.  [default: their own]"),
-]
-Tile = Annotated[
-    int | None,
-    typer.Option(
-        min=0, metavar="PX", help="Tile side in pixels; 0 disables tiling.  [default: only where memory is short]"
-    ),
-]
-ShardText = Annotated[
-    str | None, typer.Option(metavar="I/N", help="Shard to process, such as 1/4; join with 'nirgen manifest merge'.")
-]
-Batch = Annotated[int | None, typer.Option(min=1, help="Batch size.  [default: 1; more on a GPU]")]
-WorkerCount = Annotated[
-    int | None, typer.Option(min=1, help="Threads that read and write images.  [default: one per processor, up to 16]")
-]
-Devices = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAMES",
-        help="Device, such as cpu or cuda:1; cuda:0,cuda:1 or all for several.  [default: best available]",
-    ),
-]
-EngineName = Annotated[Literal["local", "ray"], typer.Option(help="Execution engine: this machine or a Ray cluster.")]
-RayAddress = Annotated[
-    str | None, typer.Option(metavar="HOST:PORT", help="Address of the Ray cluster.  [default: start one for this run]")
-]
-RayWorkers = Annotated[
-    int | None, typer.Option(min=1, help="Ray workers.  [default: one per GPU, else one per machine]")
-]
-PrecisionName = Annotated[
-    Literal["auto", "fp32", "bf16", "fp16"],
-    typer.Option(help="Inference precision; auto: bf16 on GPUs with hardware for it, else fp32."),
-]
-OnError = Annotated[
-    Literal["continue", "stop"] | None,
-    typer.Option(help="Action at a bad image.  [default: {translate.options:RunOptions.on_error}]"),
-]
-MaxPixels = Annotated[
-    int | None, typer.Option(min=1, help="Largest accepted image.  [default: {images.decoder:PIXEL_LIMIT}]")
-]
-Redo = Annotated[bool, typer.Option("--redo", help="Translate images again that are done already.")]
-Preview = Annotated[
-    Path | None, typer.Option(metavar="FILE.png", help="Contact sheet of the first inputs and outputs to write.")
-]
-WithProfile = Annotated[bool, typer.Option("--profile", help="Print time per stage and the bottleneck.")]
-Quiet = Annotated[bool, typer.Option("--quiet", help="Print errors only.")]
 
 
 def translate(
-    paths: Paths,
-    model: Model = "compact",
-    listing: Listing = None,
-    image_format: Format = None,
-    bit_depth: BitDepth = None,
-    channels: Channels = None,
-    size: Size = None,
-    tile: Tile = None,
-    shard: ShardText = None,
-    batch: Batch = None,
-    workers: WorkerCount = None,
-    device: Devices = None,
-    engine: EngineName = "local",
-    ray_address: RayAddress = None,
-    ray_workers: RayWorkers = None,
-    precision: PrecisionName = "auto",
-    on_error: OnError = None,
-    max_pixels: MaxPixels = None,
-    redo: Redo = False,
-    dry_run: options.DryRun = False,
-    preview: Preview = None,
-    profile: WithProfile = False,
-    quiet: Quiet = False,
-    as_json: options.AsJson = False,
+    paths: list[str] = argument(
+        "SRC OUT", "Input folder or image, and output folder; paths or URLs (s3://). --list makes SRC optional."
+    ),
+    model: str = option("Embedded model, model file or run folder.", "MODEL", default="compact"),
+    listing: Path | None = option(
+        "Text file of images, one per line, relative to SRC or to FILE's folder.", "--list FILE"
+    ),
+    image_format: Literal["png", "jpg", "tif"] | None = option(
+        "Output image format.", "--format", of=f"{_PIXELS}.format"
+    ),
+    bit_depth: Literal["8", "16"] | None = option(
+        "Output bits per channel; 16 needs one channel and png or tif.", of=_PIXELS
+    ),
+    channels: Literal["1", "3"] | None = option("Output channels; 3 are equal copies.", of=_PIXELS),
+    size: str | None = option("Height and width to resize inputs to, in pixels.  [default: their own]", "HxW"),
+    tile: int | None = option(
+        "Tile side in pixels; 0 disables tiling.  [default: only where memory is short]", "PX", min=0
+    ),
+    shard: str | None = option("Shard to process, such as 1/4; join with 'nirgen manifest merge'.", "I/N"),
+    batch: int | None = option("Batch size.  [default: 1; more on a GPU]", min=1),
+    workers: int | None = option("Threads that read and write images.  [default: one per processor, up to 16]", min=1),
+    device: str | None = option(
+        "Device, such as cpu or cuda:1; cuda:0,cuda:1 or all for several.  [default: best available]", "NAMES"
+    ),
+    engine: Literal["local", "ray"] = option("Execution engine: this machine or a Ray cluster.", default="local"),
+    ray_address: str | None = option("Address of the Ray cluster.  [default: start one for this run]", "HOST:PORT"),
+    ray_workers: int | None = option("Ray workers.  [default: one per GPU, else one per machine]", min=1),
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = option(
+        "Inference precision; auto: bf16 on GPUs with hardware for it, else fp32.", default="auto"
+    ),
+    on_error: Literal["continue", "stop"] | None = option("Action at a bad image.", of="translate.options:RunOptions"),
+    max_pixels: int | None = option("Largest accepted image.", min=1, of="images.decoder:PIXEL_LIMIT"),
+    redo: bool = flag("Translate images again that are done already.", "--redo"),
+    dry_run: bool = options.DRY_RUN,
+    preview: Path | None = option("Contact sheet of the first inputs and outputs to write.", "FILE.png"),
+    profile: bool = flag("Print time per stage and the bottleneck.", "--profile"),
+    quiet: bool = flag("Print errors only.", "--quiet"),
+    as_json: bool = options.AS_JSON,
 ) -> None:
     """Translate RGB images to NIR images.
 
@@ -310,3 +252,34 @@ def _print_plan(request: Request, *, as_json: bool) -> None:
 
 def _one_line(name: str) -> str:
     return name if name.isprintable() else repr(name)
+
+
+@manifest_app.callback()
+def _manifest() -> None:
+    """Merge translation folders."""
+
+
+@manifest_app.command("merge")
+def merge(
+    parts: list[Path] = argument("OUT...", "Output folders of all shards."),
+    out: Path = option("Folder to write; new.", "-o --out DIR", default=...),
+    source: Path | None = option("Input folder of the shards, to name missing images.", "SRC"),
+    as_json: bool = options.AS_JSON,
+) -> None:
+    """Merge the shards of a translation.
+
+    Reads the output folders of 'nirgen translate --shard' and writes one folder, as a single run would have written
+    it. All shards must share model, options and input list, and cover it exactly once. Images are hard links where
+    possible, else copies.
+    """
+    announce("reading manifests", quiet=as_json)
+    from nirgen.translate.merge import merge_shards
+
+    with progress("the same command goes on") as report:
+        merged = merge_shards(parts, out, source=source, progress=lambda done: report("merge", done, None))
+    if as_json:
+        typer.echo(json.dumps({**asdict(merged), "exit_code": merged.exit_code}))
+    else:
+        failed = f", {merged.failed} of them failed" if merged.failed else ""
+        typer.echo(f"{merged.shards} shards cover {merged.sources} sources once{failed}; images and manifest: {out}")
+    raise typer.Exit(merged.exit_code)

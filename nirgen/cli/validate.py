@@ -4,18 +4,18 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
 from nirgen.cli import options
+from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, progress, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.text import Text
-
+    from nirgen.cli.output import Cell
     from nirgen.validate import Report
     from nirgen.validate.findings import Finding, Loaded
 
@@ -24,28 +24,16 @@ _COLOURS = {"error": "bold red", "warning": "yellow", "note": "cyan"}
 
 
 def validate(
-    paths: Annotated[
-        list[Path],
-        typer.Argument(metavar="D|FILE...", help="Dataset of 'nirgen build-dataset', or COCO files, one per split."),
-    ],
-    images: Annotated[
-        list[Path] | None,
-        typer.Option(
-            metavar="DIR", help="Image folder of the COCO files, or one per file; repeatable.  [default: their own]"
-        ),
-    ] = None,
-    train_ready: Annotated[
-        bool,
-        typer.Option("--train-ready", help="Load the dataset with pycocotools, torchvision and transformers as well."),
-    ] = False,
-    decode: Annotated[
-        bool, typer.Option("--decode/--no-decode", help="Decode every image, or read headers only.")
-    ] = True,
-    model: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MODEL", help="Generator whose training pairs D doesn't record; repeatable."),
-    ] = None,
-    as_json: options.AsJson = False,
+    paths: list[Path] = argument("D|FILE...", "Dataset of 'nirgen build-dataset', or COCO files, one per split."),
+    images: list[Path] | None = option(
+        "Image folder of the COCO files, or one per file; repeatable.  [default: their own]", "DIR"
+    ),
+    train_ready: bool = flag(
+        "Load the dataset with pycocotools, torchvision and transformers as well.", "--train-ready"
+    ),
+    decode: bool = flag("Decode every image, or read headers only.", default=True),
+    model: list[str] | None = option("Generator whose training pairs D doesn't record; repeatable.", "MODEL"),
+    as_json: bool = options.AS_JSON,
 ) -> None:
     """Check a detection dataset for errors and leaks.
 
@@ -68,12 +56,9 @@ def validate(
 
 def _check_usage(paths: Sequence[Path], images: Sequence[Path], models: Sequence[str]) -> None:
     folders = [path for path in paths if path.is_dir()]
-    if folders and len(paths) > 1:
-        raise typer.BadParameter("name one dataset, or COCO files, not both")
-    if folders and images:
-        raise typer.BadParameter("--images goes with COCO files; a dataset has its images")
-    if models and not folders:
-        raise typer.BadParameter("--model goes with a dataset of 'nirgen build-dataset'")
+    refuse(folders and len(paths) > 1, "name one dataset, or COCO files, not both")
+    refuse(folders and images, "--images goes with COCO files; a dataset has its images")
+    refuse(models and not folders, "--model goes with a dataset of 'nirgen build-dataset'")
 
 
 def _print(report: Report) -> None:
@@ -90,36 +75,40 @@ def _print(report: Report) -> None:
 def _print_findings(findings: Sequence[Finding]) -> None:
     typer.echo()
     rows = [
-        (_text(each.about.severity, _COLOURS[each.about.severity]), each.check, str(each.count), _details(each))
+        ([(each.about.severity, _COLOURS[each.about.severity])], each.check, str(each.count), _details(each))
         for each in findings
     ]
     show(("", "check", "count", "finding, examples and remedy"), rows, right=(2,))
 
 
-def _details(finding: Finding) -> Text:
-    from rich.text import Text
-
+def _details(finding: Finding) -> Cell:
     about = finding.about
-    lines = [_text(about.finds, "bold"), _text(f"otherwise: {about.breaks}", "")]
-    lines += [_text(f"  {' '.join(example.split())}", "dim") for example in finding.examples]
-    return Text("\n").join([*lines, _text(f"remedy: {about.remedy}", "")])
+    examples = [(f"  {' '.join(example.split())}\n", "dim") for example in finding.examples]
+    return [
+        (f"{about.finds}\n", "bold"),
+        (f"otherwise: {about.breaks}\n", ""),
+        *examples,
+        (f"remedy: {about.remedy}", ""),
+    ]
 
 
 def _print_loaded(loaded: Sequence[Loaded]) -> None:
     loaders = list(dict.fromkeys(loader for each in loaded for loader in each.got))
-    rows: list[list[str | Text]] = []
-    for each in loaded:
-        for what, expected in each.expected.items():
-            cells = [
-                _text(str(got[what]), "" if got[what] == each.wanted(loader, what) else _COLOURS["error"])
-                if (got := each.got.get(loader)) is not None
-                else _text("-", "dim")
-                for loader in loaders
-            ]
-            rows.append([each.split, what, str(expected), *cells])
+    rows = [
+        [each.split, what, str(expected), *(_loaded_cell(each, loader, what) for loader in loaders)]
+        for each in loaded
+        for what, expected in each.expected.items()
+    ]
     typer.echo()
     show(("split", "what", "expected", *loaders), rows, right=range(2, 3 + len(loaders)))
     typer.echo("transformers gets images as RGB, as torchvision converts them; it drops regions to ignore by design.")
+
+
+def _loaded_cell(loaded: Loaded, loader: str, what: str) -> Cell:
+    got = loaded.got.get(loader)
+    if got is None:
+        return [("-", "dim")]
+    return [(str(got[what]), "" if got[what] == loaded.wanted(loader, what) else _COLOURS["error"])]
 
 
 def _print_checked(report: Report) -> None:
@@ -138,9 +127,3 @@ def _print_checked(report: Report) -> None:
     else:
         found = ", ".join(f"{number} {severity}{'s' * (number != 1)}" for severity, number in counts.items())
         typer.echo(f"{found} in {report.subject}")
-
-
-def _text(words: str, style: str) -> Text:
-    from rich.text import Text
-
-    return Text(words, style)

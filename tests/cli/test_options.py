@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from nirgen.cli.options import default_of, parse_all_named, parse_named, parse_size
+from nirgen.cli.options import default_of, option, parse_all_named, parse_named, parse_size
 
 
 @pytest.mark.parametrize(
@@ -22,6 +22,15 @@ from nirgen.cli.options import default_of, parse_all_named, parse_named, parse_s
 )
 def test_a_default_is_read_from_the_source(module: str, name: str, default: str) -> None:
     assert default_of(module, name) == default
+
+
+def test_a_field_of_the_options_own_name_needs_no_mention() -> None:
+    assert default_of("detect.config", "DetectConfig", "steps") == default_of("detect.config", "DetectConfig.steps")
+
+
+def test_flags_and_placeholder_of_an_option_are_written_as_in_its_help() -> None:
+    declared = option("File to write.", "--out -o FILE", default=...)
+    assert (declared.param_decls, declared.metavar) == (("--out", "-o"), "FILE")
 
 
 def test_a_default_that_is_not_there_is_an_error() -> None:
