@@ -111,5 +111,7 @@ def test_of_a_row_of_the_manifest_and_one_of_the_journal_the_journal_s_counts(tm
 
 def test_items_and_rows_stand_side_by_side():
     items = [Item(name, name) for name in ("a", "b", "d")]
-    pairs = [(item and item.source, row and row.source) for item, row in journal.outer_join(items, [row("b"), row("c")])]
+    pairs = [
+        (item and item.source, row and row.source) for item, row in journal.outer_join(items, [row("b"), row("c")])
+    ]
     assert pairs == [("a", None), ("b", "b"), (None, "c"), ("d", None)]
