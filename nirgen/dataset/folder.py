@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from nirgen import images
+from nirgen import images, runlog
 from nirgen.errors import ImageError, NirgenError
 from nirgen.files import check_schema, safe_path, sha256_of
 from nirgen.labels.file import Category
@@ -24,14 +24,13 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 DATASET_JSON = "dataset.json"
-RUN_JSON = "run.json"
 PROVENANCE = "provenance.parquet"
 LINEAGE = "lineage.parquet"
 CARD = "README.md"
 IMAGES = "images"
 CURATION = "curation.jsonl"  # decisions that the dataset was built with, if any
 SCORES = "scores.parquet"  # computed after the build
-UNHASHED = frozenset({DATASET_JSON, RUN_JSON, SCORES})  # `dataset.json` lacks their hashes
+UNHASHED = frozenset({DATASET_JSON, runlog.NAME, SCORES})  # `dataset.json` lacks their hashes
 
 
 def annotations_name(split: str) -> str:

@@ -9,13 +9,14 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nirgen import runlog
 from nirgen._version import __version__
 from nirgen.curation import read_decisions
 from nirgen.dataset.annotations import subject_of
 from nirgen.dataset.config import PLACES, DatasetConfig
 from nirgen.dataset.contents import summarise
 from nirgen.dataset.decisions import Curated, apply_decisions, assign, check_categories, explain_unknown
-from nirgen.dataset.folder import DATASET_JSON, RUN_JSON
+from nirgen.dataset.folder import DATASET_JSON
 from nirgen.dataset.inputs import Inputs
 from nirgen.dataset.plan import REASONS, Plan, PlannedImage, Tally
 from nirgen.dataset.read import recorded_inputs
@@ -23,7 +24,6 @@ from nirgen.dataset.splits import Lineage, assign_splits, find_leaks, find_near_
 from nirgen.errors import NirgenError
 from nirgen.files import check_schema, output_file
 from nirgen.labels.policy import BUILT_IN
-from nirgen.runlog import read_run
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -257,7 +257,7 @@ def plan_again(info: DatasetInfo, curation: Path, report: Progress | None = None
     remedy = "restore it, or name all inputs: nirgen build-dataset ... --curation FILE --dry-run"
     recorded = recorded_inputs(info.folder)
     if not recorded:
-        raise NirgenError(f"{info.folder / RUN_JSON}: lacks the paths of the dataset's inputs; {remedy}")
+        raise NirgenError(f"{info.folder / runlog.NAME}: lacks the paths of the dataset's inputs; {remedy}")
     inputs: dict[str, list[dict[str, str | None]]] = {"generated": [], "real": []}
     generated = {each["origin"] for each in info.values["generators"]}
     for origin, given in recorded.items():
@@ -268,6 +268,7 @@ def plan_again(info: DatasetInfo, curation: Path, report: Progress | None = None
                 raise NirgenError(f"{place}: missing, the {name} of the input '{origin}' of {info.folder}; {remedy}")
         inputs["generated" if origin in generated else "real"].append({"origin": origin, **given})
     policies = (each["policy"] for each in info.values["labels"])
-    policy = read_run(info.folder).get("policy") or next((name for name in policies if name in BUILT_IN), "default")
+    run = runlog.read_run(info.folder)
+    policy = run.get("policy") or next((name for name in policies if name in BUILT_IN), "default")
     settings = info.values["config"] | inputs | {"policy": policy, "curation": curation, "near_duplicates": False}
     return make_plan(DatasetConfig.read(settings, where=str(info.folder / DATASET_JSON)), report)

@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 NAME = "manifest.parquet"
-RUN_NAME = "run.json"
 # Rows of a group of the file, and rows that are read at once: memory does not grow with the file.
 _ROWS_IN_GROUP, _ROWS_AT_ONCE = 8_192, 4_096
 _COLUMNS = {

@@ -21,7 +21,7 @@ from nirgen import runlog
 from nirgen.errors import NirgenError, OutputError
 from nirgen.files import check_schema, is_temporary, locked
 from nirgen.translate.journal import FOLDER, Journal, journal_path, merge_rows, read_journal, to_line
-from nirgen.translate.manifest import NAME, RUN_NAME, Manifest, iter_rows, read_header, write_rows
+from nirgen.translate.manifest import NAME, Manifest, iter_rows, read_header, write_rows
 from nirgen.translate.url import Place, Url, reading, reason, writing
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ class Records:
         values = runlog.read_run(self.folder)
         if "schema" not in values:
             return {}
-        check_schema(self.folder / RUN_NAME, values["schema"], RUN_SCHEMA, "use another OUT", error=OutputError)
+        check_schema(self.folder / runlog.NAME, values["schema"], RUN_SCHEMA, "use another OUT", error=OutputError)
         return values
 
     def rows(self) -> Iterator[Row]:
@@ -97,7 +97,7 @@ class Records:
     def write_run(self, values: Mapping[str, Any]) -> None:
         """Write `run.json`."""
         runlog.write_run(self.folder, {"schema": RUN_SCHEMA, **values})
-        self.publish(RUN_NAME)
+        self.publish(runlog.NAME)
 
     def forget(self, journal: Journal, kept: Collection[str], header: Manifest) -> None:
         """Remove all rows but those of the sources in `kept`, so that an interrupted redo resumes like any run."""
@@ -120,7 +120,7 @@ class UrlRecords(Records):
         self._url = url
         with reading(url):
             for entry in url.entries():
-                if entry.name in {NAME, RUN_NAME}:
+                if entry.name in {NAME, runlog.NAME}:
                     (folder / entry.name).write_bytes((url / entry.name).read_bytes())
                 elif entry.name == FOLDER:
                     (folder / FOLDER).mkdir()

@@ -8,10 +8,10 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from nirgen import runlog
 from nirgen.errors import ImageError, OutputError
 from nirgen.translate.items import Item, Row, State, precision_of
 from nirgen.translate.journal import outer_join
-from nirgen.translate.manifest import RUN_NAME
 from nirgen.translate.ordered import ahead
 
 if TYPE_CHECKING:
@@ -96,7 +96,7 @@ def check_owned(records: Records, plan: Plan, sink: Sink) -> None:
     """Refuse an OUT that is no translation folder, and has files where outputs would go or another `run.json`."""
     if records.exist or sink.is_empty():
         return
-    taken = [name for name in (RUN_NAME, *(item.output for item in plan if not item.problem)) if sink.has(name)]
+    taken = [name for name in (runlog.NAME, *(item.output for item in plan if not item.problem)) if sink.has(name)]
     if taken:
         more = f" and {len(taken) - 1} more" if len(taken) > 1 else ""
         raise OutputError(f"OUT {str(sink.out)!r} has {taken[0]!r}{more} that nirgen did not write; use another OUT")

@@ -10,9 +10,10 @@ from abc import ABC, abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
+from nirgen import runlog
 from nirgen.errors import FullError, ImageError, OutputError
 from nirgen.files import FULL, may_pass, retrying, write_whole
-from nirgen.translate.manifest import NAME, RUN_NAME
+from nirgen.translate.manifest import NAME
 from nirgen.translate.url import Place, Url, exists, reading, reason, sha256_of, unreachable, writing
 
 if TYPE_CHECKING:
@@ -201,4 +202,4 @@ class UrlSink(Sink):
 
 
 def _is_output(name: str, *, top: bool) -> bool:
-    return not name.startswith(".") and not (top and name in {NAME, RUN_NAME})
+    return not name.startswith(".") and not (top and name in {NAME, runlog.NAME})
