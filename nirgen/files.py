@@ -1,4 +1,4 @@
-"""Atomic file writes, locks, and retries after transient storage errors."""
+"""Atomic file writes, locks, names of files, and retries after transient storage errors."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import re
 import secrets
 import stat
 import time
+import unicodedata
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, TypeVar
@@ -18,7 +20,7 @@ from typing import IO, TYPE_CHECKING, TypeVar
 from nirgen.errors import NirgenError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
     from pathlib import Path
 
 
@@ -159,6 +161,50 @@ def _path_fault(name: str) -> str | None:
     if ".." in parts:
         return "has '..'"
     return None if parts else "is empty"
+
+
+def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
+    """Name the outputs of distinct POSIX paths by distinct ones, in the same order.
+
+    1. `a/b.jpg` becomes `a/b.png`.
+    2. Sources in one folder whose outputs would share a name (letter case and Unicode form aside), or have that of a
+       folder, keep their endings: `x.jpg` and `x.png` become `x.jpg.png` and `x.png.png`.
+
+    Example:
+        >>> name_outputs(["a/b.jpg", "x.jpg", "X.png"], ".png")
+        ['a/b.png', 'x.jpg.png', 'X.png.png']
+    """
+    folders = {folded(folder) for source in sources for folder in _folders(source)}
+    names = [_short_name(source, suffix) for source in sources]
+    while True:
+        takers = Counter(folded(name) for name in names)
+        lengthened = False
+        for index, (source, name) in enumerate(zip(sources, names, strict=True)):
+            taken = takers[folded(name)] > 1 or folded(name) in folders
+            if taken and name != source + suffix:
+                names[index] = source + suffix
+                lengthened = True
+        if not lengthened:
+            return names
+
+
+def _folders(source: str) -> Iterator[str]:
+    while "/" in source:
+        source = source.rpartition("/")[0]
+        yield source
+
+
+def _short_name(source: str, suffix: str) -> str:
+    folder, slash, name = source.rpartition("/")
+    dot = name.rfind(".")
+    stem = name[:dot] if 0 < dot < len(name) - 1 else name
+    return f"{folder}{slash}{stem}{suffix}"
+
+
+def folded(path: str) -> str:
+    """Return a key that is equal for POSIX paths that some file system takes for the same; folders keep their own."""
+    folder, slash, name = path.rpartition("/")
+    return folder + slash + (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
 
 
 # Transient errors of network drives; ENOENT and EACCES are permanent.

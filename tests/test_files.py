@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from nirgen.errors import NirgenError, OutputError
-from nirgen.files import is_temporary, locked, output_file, replacing, safe_path, write_whole
+from nirgen.files import is_temporary, locked, name_outputs, output_file, replacing, safe_path, write_whole
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -142,3 +142,38 @@ def test_a_path_that_leads_elsewhere_is_refused(name: str, fault: str) -> None:
         safe_path(name, "l.json: image 3")
     assert str(error.value).startswith(f"l.json: image 3: the name {name!r} {fault}")
     assert "\n" not in str(error.value)
+
+
+def test_names_that_differ_in_their_endings_keep_them():
+    assert name_outputs(["x.jpg", "x.png", "y.jpg"], ".png") == ["x.jpg.png", "x.png.png", "y.png"]
+
+
+def test_names_are_kept_apart_for_disks_that_ignore_case():
+    assert name_outputs(["X.jpg", "x.png"], ".png") == ["X.jpg.png", "x.png.png"]
+
+
+def test_names_are_kept_apart_for_disks_that_compose_unicode():
+    assert name_outputs(["\u00e9.jpg", "e\u0301.png"], ".png") == ["\u00e9.jpg.png", "e\u0301.png.png"]
+
+
+def test_a_kept_ending_does_not_collide_with_a_double_ending():
+    sources = ["x.jpg", "x.jpg.png", "x.png"]
+    assert name_outputs(sources, ".png") == ["x.jpg.png", "x.jpg.png.png", "x.png.png"]
+
+
+def test_an_output_does_not_take_the_name_of_a_folder():
+    assert name_outputs(["a.jpg", "a.png/b.jpg"], ".png") == ["a.jpg.png", "a.png/b.png"]
+
+
+def test_no_two_outputs_are_ever_equal():
+    stems = ["x", "X", "x.jpg", "x.png", "x.png.png", "x.jpg.jpg"]
+    sources = [stem + ending for stem in stems for ending in (".jpg", ".png", ".tif", ".PNG")]
+    sources = [f"{folder}{source}" for folder in ("", "f/") for source in sources]
+    for suffix in (".png", ".jpg", ".tif"):
+        outputs = name_outputs(sources, suffix)
+        assert len(set(outputs)) == len(sources) > 40
+
+
+def test_adding_an_unrelated_source_renames_nothing():
+    before = name_outputs(["a.jpg", "b.jpg", "b.png"], ".png")
+    assert name_outputs(["a.jpg", "b.jpg", "b.png", "c.jpg"], ".png")[:3] == before

@@ -18,6 +18,7 @@ from nirgen.cli import app
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+ARCHITECTURE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 PINS = (ROOT / "requirements.txt").read_text(encoding="utf-8")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 PAGES = [*sorted(ROOT.glob("*.md")), *sorted(ROOT.glob("docs/*.md")), *sorted(ROOT.glob("*/README.md"))]
@@ -61,6 +62,22 @@ def test_what_checks_a_change_is_the_readmes_test_command() -> None:
     assert "\nmake test\n" in README
     assert (ROOT / ".ci" / "run").read_text(encoding="utf-8").endswith("\nmake test\n")
     assert (ROOT / ".ci" / "run").stat().st_mode & 0o111
+
+
+def test_the_picture_of_the_architecture_is_drawn_from_the_imports() -> None:
+    draw = runpy.run_path(str(ROOT / "docs" / "generate_architecture.py"))["draw"]
+    assert draw() == (ROOT / "docs" / "architecture.svg").read_text(encoding="utf-8"), "run `make architecture`"
+
+
+def test_the_architecture_page_names_every_module() -> None:
+    rows = re.findall(r"^\| (`.*?) \| (.*) \|$", ARCHITECTURE, flags=re.MULTILINE)
+    modules = [path.relative_to(ROOT / "nirgen") for path in (ROOT / "nirgen").rglob("*.py") if path.name[0] != "_"]
+    assert len(modules) > 100
+    text = {name: listed for names, listed in rows for name in re.findall(r"`(\w+)`", names)}
+    inner = [path for path in modules if len(path.parts) == 2 and path.parts[0] != "cli"]
+    assert [str(path) for path in inner if f"`{path.stem}`" not in text[path.parts[0]]] == []
+    outer = [path for path in modules if len(path.parts) == 1]
+    assert [str(path) for path in outer if f"`{path.stem}`" not in ARCHITECTURE] == []
 
 
 def test_the_readme_has_commands() -> None:

@@ -205,12 +205,12 @@ def _check_preview(preview: Path, request: Request) -> None:
 def _write_preview(preview: Path, request: Request, *, quiet: bool) -> None:
     """Write the first sources that were translated beside their outputs; unreadable ones are skipped."""
     from nirgen import images
-    from nirgen.translate.journal import join
+    from nirgen.translate.journal import outer_join
     from nirgen.translate.manifest import iter_rows
 
     root, out, limit = Path(str(request.plan.root)), Path(str(request.out)), request.run.pixel_limit
     pairs = []
-    for item, row in join(request.plan, iter_rows(out)):
+    for item, row in outer_join(request.plan, iter_rows(out)):
         if item is None or row is None or row.output != item.output:
             continue
         try:

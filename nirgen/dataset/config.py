@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -11,6 +9,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from nirgen.config import SPLITS, FrozenConfig
+from nirgen.files import folded
 from nirgen.labels.policy import BUILT_IN
 
 # Settings that are paths of inputs: plans and datasets record the hashes of these instead.
@@ -76,13 +75,6 @@ class DatasetConfig(FrozenConfig):
         """Return all inputs, generated ones first."""
         return (*self.generated, *self.real)
 
-    def most_generated(self, real_training: int) -> int:
-        """Return the maximum of generated images beside a number of real training images."""
-        limits = [sys.maxsize if self.limit is None else self.limit]
-        if self.generated_per_real is not None:
-            limits.append(round(self.generated_per_real * real_training))
-        return min(limits)
-
     def moved(self, move: Callable[[Path], Path]) -> Self:
         """Return a copy with each path replaced by `move(path)`."""
         inputs = {kind: tuple(each.moved(move) for each in getattr(self, kind)) for kind in ("generated", "real")}
@@ -108,10 +100,10 @@ class DatasetConfig(FrozenConfig):
             raise ValueError("a dataset needs images; give --generated with --labels, or --real with --real-labels")
         seen = set[str]()
         for each in self.inputs:
-            folded = unicodedata.normalize("NFC", each.origin).casefold()
-            if folded in seen:
+            key = folded(each.origin)
+            if key in seen:
                 raise ValueError(f"two inputs are named {each.origin!r}; name one of them anew with NAME=FOLDER")
-            seen.add(folded)
+            seen.add(key)
         return self
 
     @model_validator(mode="after")

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Literal
 
 from nirgen.dataset.plan import Matched
 from nirgen.errors import NirgenError
+from nirgen.files import name_outputs
 from nirgen.images import SUFFIXES
-from nirgen.translate.plan import name_outputs
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

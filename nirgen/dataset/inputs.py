@@ -18,8 +18,7 @@ from nirgen.errors import ImageError, NirgenError
 from nirgen.files import find_below, safe_path, sha256_of
 from nirgen.labels import open_labels
 from nirgen.labels.policy import BUILT_IN
-from nirgen.pairs.listing import file_of, read_rows
-from nirgen.pairs.matching import list_images
+from nirgen.pairs.listing import file_of, list_images, read_rows
 from nirgen.progress import in_threads, or_error
 from nirgen.translate.journal import FOLDER, journal_path
 from nirgen.translate.manifest import NAME, is_manifest, read_manifest

@@ -19,7 +19,7 @@ from nirgen.dataset.folder import DATASET_JSON, RUN_JSON
 from nirgen.dataset.inputs import Inputs
 from nirgen.dataset.plan import REASONS, Plan, PlannedImage, Tally
 from nirgen.dataset.read import recorded_inputs
-from nirgen.dataset.splits import Lineage, assign_splits, find_leaks, find_near_duplicates, sample
+from nirgen.dataset.splits import Lineage, assign_splits, find_leaks, find_near_duplicates, most_generated, sample
 from nirgen.errors import NirgenError
 from nirgen.files import check_schema, output_file
 from nirgen.labels.policy import BUILT_IN
@@ -74,7 +74,7 @@ def _choose(inputs: Inputs, tally: Tally) -> tuple[PlannedImage, ...]:
     lineage = Lineage(inputs.training, inputs.reals, inputs.generated)
     locked = [lineage.file(image) is not None or lineage.sequence(image) is not None for image in inputs.reals]
     splits = assign_splits(inputs.reals, locked, config.splits, config.split_by, config.seed)
-    limit = config.most_generated(splits.count("train"))
+    limit = most_generated(config.limit, config.generated_per_real, splits.count("train"))
     chosen = sample(inputs.generated, limit, config.balance, config.seed)
     taken = {image.key for image in chosen}
     for image in inputs.generated:

@@ -6,6 +6,7 @@ The pairs that trained a generator count as training, because its translations c
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections import Counter, defaultdict, deque
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
@@ -78,6 +79,14 @@ def _deal(units: Sequence[str], settled: Mapping[str, str], shares: Mapping[str,
             "(--split-by frame cuts recordings)"
         )
     return dict(zip(rest, divide(rest, open_to, seed=seed), strict=True))
+
+
+def most_generated(limit: int | None, per_real: float | None, real_training: int) -> int:
+    """Return the maximum of generated images: `limit` in all, and `per_real` for each real training image."""
+    limits = [sys.maxsize if limit is None else limit]
+    if per_real is not None:
+        limits.append(round(per_real * real_training))
+    return min(limits)
 
 
 def sample(generated: Sequence[PlannedImage], limit: int, balance: str | None, seed: int) -> list[PlannedImage]:

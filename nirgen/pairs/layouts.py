@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from nirgen import images
 from nirgen.config import SPLITS
 from nirgen.errors import ImageError, NirgenError, nearest
-from nirgen.pairs.listing import GREY_TOLERANCE, HALVES, colour_difference, cut_half, read_csv
-from nirgen.pairs.matching import Match, Rules, frame_sequences, list_images, match_files, match_folders
+from nirgen.pairs.listing import GREY_TOLERANCE, HALVES, colour_difference, cut_half, list_images, read_csv
+from nirgen.pairs.matching import Match, Rules, frame_sequences, match_files, match_folders
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -1,4 +1,4 @@
-"""Pair lists as CSV files, and the images of a pair."""
+"""Pair lists as CSV files, and the images of a folder or a pair."""
 
 from __future__ import annotations
 
@@ -110,6 +110,13 @@ def file_of(image: str) -> str:
     for half in HALVES:
         image = image.removesuffix(half)
     return image
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Return the images of a folder and its subfolders, sorted, without hidden ones."""
+    found = (path for path in folder.rglob("*") if path.suffix.lower() in images.SUFFIXES and path.is_file())
+    shown = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
+    return sorted(shown) if folder.is_dir() else []
 
 
 def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

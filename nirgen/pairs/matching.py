@@ -6,8 +6,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from nirgen import images
 from nirgen.errors import NirgenError
+from nirgen.pairs.listing import list_images
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -72,13 +72,6 @@ def match_files(
             "suffixes of the stems with --rgb-suffix and --nir-suffix"
         )
     return [(key, rgb[key], nir[key]) for key in sorted(rgb)]
-
-
-def list_images(folder: Path) -> list[Path]:
-    """Return the images of a folder and its subfolders, sorted, without hidden ones."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in images.SUFFIXES and path.is_file())
-    shown = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    return sorted(shown) if folder.is_dir() else []
 
 
 def frame_sequences(keys: Sequence[str]) -> dict[str, str | None]:

@@ -98,7 +98,7 @@ class Journal:
             self._file.close()
         self._lock.close()
 
-    def add(self, row: Row) -> None:
+    def write_row(self, row: Row) -> None:
         """Write a row and flush it; OutputError if it can't be written."""
         try:
             self._file = self._file or self._open()
@@ -177,7 +177,7 @@ def _spill(chunk: dict[str, _Ranked], folder: Path) -> Iterator[_Ranked]:
     return ranked()
 
 
-def join(items: Iterable[Item], rows: Iterable[Row]) -> Iterator[tuple[Item | None, Row | None]]:
+def outer_join(items: Iterable[Item], rows: Iterable[Row]) -> Iterator[tuple[Item | None, Row | None]]:
     """Full outer join of items and rows by source; both, and the result, are sorted by source."""
     left, right = iter(items), iter(rows)
     item, row = next(left, None), next(right, None)

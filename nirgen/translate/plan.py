@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import threading
-import unicodedata
-from collections import Counter
 from concurrent.futures import Future, wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nirgen.errors import NirgenError
+from nirgen.files import folded, name_outputs
 from nirgen.images import SUFFIXES
 from nirgen.translate.items import Item
 from nirgen.translate.sources import Tally, Tree, find_sources, has_sources
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
     from pathlib import Path
 
     from nirgen.translate.options import Shard
@@ -100,8 +99,8 @@ class Plan:
 
     def _taken(self, prefix: str, files: list[str], folders: list[str]) -> set[str]:
         """The folders whose names an output could have, and that have sources."""
-        ends = {_key(name) for name in folders if name.endswith(self._suffix) or _key(name).endswith(self._suffix)}
-        named = (name for name in folders if files and _key(name) in ends)
+        ends = {folded(name) for name in folders if name.endswith(self._suffix) or folded(name).endswith(self._suffix)}
+        named = (name for name in folders if files and folded(name) in ends)
         return {name for name in named if has_sources(self._tree, f"{prefix}{name}/")}
 
 
@@ -125,54 +124,10 @@ def make_plan(
     return plan
 
 
-def name_outputs(sources: Sequence[str], suffix: str) -> list[str]:
-    """Name the outputs of distinct POSIX paths by distinct ones, in the same order.
-
-    1. `a/b.jpg` becomes `a/b.png`.
-    2. Sources in one folder whose outputs would share a name (letter case and Unicode form aside), or have that of a
-       folder, keep their endings: `x.jpg` and `x.png` become `x.jpg.png` and `x.png.png`.
-
-    Example:
-        >>> name_outputs(["a/b.jpg", "x.jpg", "X.png"], ".png")
-        ['a/b.png', 'x.jpg.png', 'X.png.png']
-    """
-    folders = {_key(folder) for source in sources for folder in _folders(source)}
-    names = [_short_name(source, suffix) for source in sources]
-    while True:
-        takers = Counter(_key(name) for name in names)
-        lengthened = False
-        for index, (source, name) in enumerate(zip(sources, names, strict=True)):
-            taken = takers[_key(name)] > 1 or _key(name) in folders
-            if taken and name != source + suffix:
-                names[index] = source + suffix
-                lengthened = True
-        if not lengthened:
-            return names
-
-
-def _folders(source: str) -> Iterator[str]:
-    while "/" in source:
-        source = source.rpartition("/")[0]
-        yield source
-
-
 def _in_order(files: list[str], folders: list[str]) -> list[tuple[str, bool]]:
     """(name, is folder) in the order of the paths that begin with the names."""
     named = [(_utf8(name), name, False) for name in files] + [(f"{_utf8(name)}/", name, True) for name in folders]
     return [(name, is_folder) for _, name, is_folder in sorted(named)]
-
-
-def _short_name(source: str, suffix: str) -> str:
-    folder, slash, name = source.rpartition("/")
-    dot = name.rfind(".")
-    stem = name[:dot] if 0 < dot < len(name) - 1 else name
-    return f"{folder}{slash}{stem}{suffix}"
-
-
-def _key(path: str) -> str:
-    """A key that is equal for names that some file system takes for the same; folders keep their own."""
-    folder, slash, name = path.rpartition("/")
-    return folder + slash + (name if name.isascii() else unicodedata.normalize("NFC", name)).casefold()
 
 
 def _utf8(path: str) -> str:

@@ -165,9 +165,9 @@ class UrlJournal(Journal):
         finally:
             super().__exit__(kind, error, trace)
 
-    def add(self, row: Row) -> None:
+    def write_row(self, row: Row) -> None:
         """Write a row, which is put together with later ones."""
-        super().add(row)
+        super().write_row(row)
         if not self._lines:
             self._since = time.monotonic()
         self._lines.append(to_line(row))

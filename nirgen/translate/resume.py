@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import ImageError, OutputError
 from nirgen.translate.items import Item, Row, State, precision_of
-from nirgen.translate.journal import join
+from nirgen.translate.journal import outer_join
 from nirgen.translate.manifest import RUN_NAME
 from nirgen.translate.ordered import ahead
 
@@ -36,7 +36,7 @@ def find_others(records: Records, plan: Plan, job: Job) -> Others:
     """Sort the rows of sources that a run is not about; OutputError if the plan has an output of such a source."""
     if records.empty:
         return Others()
-    others = [row for item, row in join(plan, records.rows()) if item is None and row is not None]
+    others = [row for item, row in outer_join(plan, records.rows()) if item is None and row is not None]
     there = [row for row in others if job.source.has(row.source)]
     gone = frozenset(row.source for row in others) - {row.source for row in there}
     with ThreadPoolExecutor(job.run.workers) as pool:
@@ -68,7 +68,7 @@ def find_states(items: Iterable[Item], records: Records | None, job: Job) -> Gen
     if records is None or records.empty:
         yield from ((item, "fails" if item.problem else "new") for item in items)
         return
-    pairs = ((item, row) for item, row in join(items, records.rows()) if item is not None)
+    pairs = ((item, row) for item, row in outer_join(items, records.rows()) if item is not None)
     with ThreadPoolExecutor(job.run.workers) as pool:
         try:
             yield from ahead(pool, partial(_find_state, job.source, job.sink), pairs, 4 * job.run.workers)
@@ -167,7 +167,7 @@ def check_redo(records: Records, plan: Plan, job: Job) -> None:
     same = records.run.get("source") == str(job.source.root.resolve())
     foreign = [
         row.source
-        for item, row in join(plan, records.rows())
+        for item, row in outer_join(plan, records.rows())
         if item is None
         and row is not None
         and job.source.has(row.source)

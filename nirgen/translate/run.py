@@ -198,7 +198,7 @@ class _Run:
         with closing(rows):
             try:
                 for row in rows:
-                    journal.add(row)
+                    journal.write_row(row)
                     count.add(row)
                     self.report("translate", count.tried, count.to_do(plan.count()))
                     if row.status == "failed" and self.job.run.on_error == "stop":

@@ -10,7 +10,7 @@ from nirgen.dataset.config import DatasetConfig
 from nirgen.dataset.folder import Looked
 from nirgen.dataset.inputs import RealImage
 from nirgen.dataset.plan import PlannedImage
-from nirgen.dataset.splits import assign_splits, sample
+from nirgen.dataset.splits import assign_splits, most_generated, sample
 from nirgen.errors import ConfigError, NirgenError
 from nirgen.labels.file import LabelledImage
 from nirgen.pairs import Pair
@@ -136,7 +136,8 @@ def generated(name: str, *categories: int, crowd: bool = False, **attributes: st
 def choose(images: list[PlannedImage], real_training: int = 0, **settings: object) -> list[str]:
     given = {"generated": [{"origin": "bdd", "folder": "/bdd", "labels": "/bdd.json"}]}
     config = DatasetConfig.read(given | settings, where="the test")
-    chosen = sample(images, config.most_generated(real_training), config.balance, config.seed)
+    limit = most_generated(config.limit, config.generated_per_real, real_training)
+    chosen = sample(images, limit, config.balance, config.seed)
     return [image.key for image in chosen]
 
 

@@ -19,7 +19,7 @@ def read_journal(out):
 def write(out, rows):
     with Journal(out) as journal:
         for row in rows:
-            journal.add(row)
+            journal.write_row(row)
 
 
 def test_rows_come_back(tmp_path):
@@ -36,7 +36,7 @@ def test_a_second_opening_appends(tmp_path):
 def test_a_line_is_on_disk_before_the_next_is_written(tmp_path):
     with Journal(tmp_path) as journal:
         for count, row in enumerate(ROWS, start=1):
-            journal.add(row)
+            journal.write_row(row)
             assert read_journal(tmp_path) == ROWS[:count]
 
 
@@ -82,10 +82,10 @@ def test_a_second_run_is_kept_out(tmp_path):
 
 def test_clearing_removes_all_rows(tmp_path):
     with Journal(tmp_path) as journal:
-        journal.add(ROWS[0])
+        journal.write_row(ROWS[0])
         journal.clear()
         assert read_journal(tmp_path) == []
-        journal.add(ROWS[1])
+        journal.write_row(ROWS[1])
     assert read_journal(tmp_path) == [ROWS[1]]
 
 
@@ -111,5 +111,7 @@ def test_of_a_row_of_the_manifest_and_one_of_the_journal_the_journal_s_counts(tm
 
 def test_items_and_rows_stand_side_by_side():
     items = [Item(name, name) for name in ("a", "b", "d")]
-    pairs = [(item and item.source, row and row.source) for item, row in journal.join(items, [row("b"), row("c")])]
+    pairs = [
+        (item and item.source, row and row.source) for item, row in journal.outer_join(items, [row("b"), row("c")])
+    ]
     assert pairs == [("a", None), ("b", "b"), (None, "c"), ("d", None)]
