@@ -6,18 +6,19 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from nirgen.evaluate import Score
     from nirgen.pairs import PairList
     from nirgen.train.config import TrainConfig
-    from nirgen.train.loop import Outcome, StepReport, train
+    from nirgen.train.loop import Outcome, StepReport
 
 __all__ = ["Description", "Outcome", "StepReport", "describe", "judge", "train"]
 
 
 def __getattr__(name: str) -> Any:
-    """Import the training loop, and torch with it, at its first use."""
+    """Import a name of the training loop, and torch with it, at its first use."""
     if name not in __all__:
         raise AttributeError(f"module 'nirgen.train' has no attribute '{name}'")
     from nirgen.train import loop
@@ -54,6 +55,49 @@ def describe(pairs: PairList, config: TrainConfig) -> Description:
         parameters=sum(parameter.numel() for parameter in build(config.generator).parameters()),
         steps=config.total_steps(len(chosen)),
     )
+
+
+def train(
+    pairs: PairList,
+    config: TrainConfig,
+    out: Path,
+    *,
+    device: str | None = None,
+    distributed: bool = False,
+    allow_changes: bool = False,
+    report: Callable[[StepReport], None] | None = None,
+    stopped: Callable[[], bool] = lambda: False,
+) -> Outcome:
+    """Train a generator on the split `train`, or resume a run.
+
+    Args:
+        pairs: The list; the split `val`, if there is one, is used for validation.
+        config: The run.
+        out: The run folder, new or of the same run (docs/formats.md describes its files).
+        device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best available one by default.
+        distributed: True if `torchrun` started this process and others.
+        allow_changes: Resume although settings or pairs changed.
+        report: Called after each step, in the first process.
+        stopped: Called after each step; True saves and ends the sitting.
+
+    Raises:
+        ConfigError: The networks can't run as configured; the device does not exist; a loss became NaN or infinite; or
+            the run in the folder has other settings or pairs.
+        ImageError: A pair can't be read.
+        ModelError: A checkpoint or initial weights can't be read.
+        OutputError: Another process trains here, or the folder can't be written.
+    """
+    from nirgen.devices import choose_device
+    from nirgen.train import loop
+    from nirgen.train.monitor import chosen_pairs
+    from nirgen.train.networks import build_networks
+    from nirgen.train.step import joined
+
+    where = choose_device(device)
+    chosen, judged = pairs.split("train"), chosen_pairs(pairs, config.save)
+    with joined(where, distributed=distributed) as processes:
+        parts = (chosen, judged, config, build_networks(config), out)
+        return loop.train(*parts, processes=processes, allow_changes=allow_changes, report=report, stopped=stopped)
 
 
 def judge(model: Path, pairs: PairList, *, device: str | None = None) -> list[Score]:

@@ -11,6 +11,7 @@ import itertools
 import threading
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -107,7 +108,7 @@ class Draws:
         return photo
 
 
-class Batches:
+class Batches(AbstractContextManager["Batches"]):
     """Endless batches from a draw on; the context manager owns the decoding threads.
 
     `process` is the rank of this process and the number of processes.
@@ -123,9 +124,6 @@ class Batches:
         self._shape: tuple[int, int] | None = None
         self._numbers: Iterator[int] = iter(())
         self._coming: deque[Future[tuple[Tensor, Tensor, list[str]]]] = deque()
-
-    def __enter__(self) -> Batches:
-        return self
 
     def __exit__(self, *_: object) -> None:
         if self._threads is not None:

@@ -130,9 +130,7 @@ class TrainConfig(FrozenConfig):
     start_from: str | None = None  # a model of the same architecture: an embedded name, a file or a run folder
     initialization: Literal["torch", "normal"] = "torch"  # or normal(0, 0.02) for convolutions, as in the released code
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
-    discriminator_window: int | None = Field(
-        None, ge=64
-    )  # side of a random window of the crop, in pixels; or all of it
+    discriminator_window: int | None = Field(None, ge=64)  # side of a random window of the crop, in pixels; else all
     losses: LossConfig = LossConfig()
     crops: CropConfig = CropConfig()
     stages: tuple[Stage, ...] = (Stage(),)
@@ -240,16 +238,12 @@ class TrainConfig(FrozenConfig):
     @classmethod
     def released(cls) -> Self:
         """The authors' code at c95c865, its errors included (docs/reproduction.md lists them)."""
+        perceptual = PerceptualConfig(weight=5.0, target="rgb", teaches=False)
         return cls(
             generator=GeneratorConfig.released(),
             initialization="normal",
             discriminator=DiscriminatorConfig(in_channels=6, norm="batch"),
-            losses=LossConfig(
-                gan="lsgan",
-                feature_matching=5 / 3,
-                ssim_range="batch",
-                perceptual=PerceptualConfig(weight=5.0, target="rgb", teaches=False),
-            ),
+            losses=LossConfig(gan="lsgan", feature_matching=5 / 3, ssim_range="batch", perceptual=perceptual),
             optimizer=OptimizerConfig(schedule="released", ema_decay=0.0),
             crops=CropConfig(flip=False),
             epochs=1000,

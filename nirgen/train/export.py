@@ -20,14 +20,9 @@ if TYPE_CHECKING:
 def export_model(path: Path, state: State, pairs: PairList) -> None:
     """Write the averaged weights in half precision, with the settings and the training set in the header."""
     config, start = state.config, state.start_header
-    tensors = {
-        name: tensor.half() if tensor.is_floating_point() else tensor
-        for name, tensor in state.average.module.state_dict().items()
-    }
-    seen_now = [
-        {"name": p.name, "rgb_sha256": p.rgb_sha256, "nir_sha256": p.nir_sha256, "sequence": p.sequence}
-        for p in pairs.pairs
-    ]
+    weights = state.average.module.state_dict()
+    tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
+    seen_now = [{k: getattr(p, k) for k in ("name", "rgb_sha256", "nir_sha256", "sequence")} for p in pairs.pairs]
     before = start.get("training", {})
     earlier = [{name: value for name, value in before.items() if name not in {"pairs", "before"}}] if before else []
     earlier += before.get("before", [])

@@ -8,14 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from nirgen import losses
-from nirgen.devices import choose_device
 from nirgen.errors import ConfigError
 from nirgen.files import make_folder
 from nirgen.train.batches import Batches, Draws
 from nirgen.train.folder import RunFolder, alone, full_disk_is_one_line, last_good
-from nirgen.train.monitor import chosen_pairs
 from nirgen.train.state import NotFiniteError, State
-from nirgen.train.step import joined, train_step
+from nirgen.train.step import train_step
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +22,12 @@ if TYPE_CHECKING:
     from nirgen.pairs import PairList
     from nirgen.train.config import TrainConfig
     from nirgen.train.monitor import Log
+    from nirgen.train.networks import Networks
     from nirgen.train.state import BaseState
     from nirgen.train.step import Processes
+
+    Report = Callable[["StepReport"], None]
+    Stopped = Callable[[], bool]
 
 
 @dataclass(frozen=True)
@@ -70,48 +72,28 @@ class Clock:
 
 def train(
     pairs: PairList,
+    judged_pairs: PairList,
     config: TrainConfig,
+    networks: Networks,
     out: Path,
     *,
-    device: str | None = None,
-    distributed: bool = False,
-    allow_changes: bool = False,
-    report: Callable[[StepReport], None] | None = None,
-    stopped: Callable[[], bool] = lambda: False,
+    processes: Processes,
+    allow_changes: bool,
+    report: Report | None,
+    stopped: Stopped,
 ) -> Outcome:
-    """Train a generator on the split `train`, or resume a run.
-
-    Args:
-        pairs: The list; the split `val`, if there is one, is used for validation.
-        config: The run.
-        out: The run folder, new or of the same run (docs/formats.md describes its files).
-        device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best available one by default.
-        distributed: True if `torchrun` started this process and others.
-        allow_changes: Resume although settings or pairs changed.
-        report: Called after each step, in the first process.
-        stopped: Called after each step; True saves and ends the sitting.
-
-    Raises:
-        ConfigError: The networks can't run as configured; the device does not exist; a loss became NaN or infinite; or
-            the run in the folder has other settings or pairs.
-        ImageError: A pair can't be read.
-        ModelError: A checkpoint or initial weights can't be read.
-        OutputError: Another process trains here, or the folder can't be written.
-    """
-    where = choose_device(device)
-    chosen = pairs.split("train")
+    """Train `networks` as `nirgen.train.train` says; `judged_pairs`, perhaps none, are for validation."""
+    state = State(config, networks, processes.device)
     with ExitStack() as stack:
-        processes = stack.enter_context(joined(where, distributed=distributed))
-        state = State(config, processes.device)
         if processes.first:
             make_folder(out)
             stack.enter_context(alone(out))
-        run = RunFolder(out, state, chosen, chosen_pairs(pairs, config.save), processes=processes.count)
+        run = RunFolder(out, state, pairs, judged_pairs, processes=processes.count)
         run.resume(allow_changes=allow_changes)
         try:
             with full_disk_is_one_line(out, run.checkpoints), ExitStack() as inner:
                 log = inner.enter_context(run.begin(state.step)) if processes.first else None
-                draws = Draws(chosen, config.data, config.crops, config.seed)
+                draws = Draws(pairs, config.data, config.crops, config.seed)
                 batches = inner.enter_context(Batches(draws, state.position, (processes.rank, processes.count)))
                 finished = _loop(run, batches, processes, log=log, report=report, stopped=stopped)
         except NotFiniteError as error:
@@ -123,13 +105,7 @@ def train(
 
 
 def _loop(
-    run: RunFolder,
-    batches: Batches,
-    processes: Processes,
-    *,
-    log: Log | None,
-    report: Callable[[StepReport], None] | None,
-    stopped: Callable[[], bool],
+    run: RunFolder, batches: Batches, processes: Processes, *, log: Log | None, report: Report | None, stopped: Stopped
 ) -> bool:
     """Make steps until the end of the run (True) or until stopped (False)."""
     state, config = run.state, run.state.config

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import math
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,7 @@ def validate(
 _NO_TERMS = {"step", "minutes", "progress", "learning_rate"}
 
 
-class Log:
+class Log(AbstractContextManager["Log"]):
     """Log of a run, continued from a checkpoint's step; lines of later steps, of a run that was killed, are dropped."""
 
     def __init__(self, out: Path, step: int) -> None:
@@ -97,9 +98,6 @@ class Log:
         write_whole(out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
         self._file = (out / "log.jsonl").open("a", encoding="utf-8")
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
-
-    def __enter__(self) -> Log:
-        return self
 
     def __exit__(self, *_: object) -> None:
         self._file.close()

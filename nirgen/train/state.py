@@ -1,12 +1,8 @@
-"""State of a run, as a checkpoint holds it: networks, VGG19 loss, optimizers, EMA, counters.
-
-The VGG19 term follows github.com/Yonsei-STL/pix2next at c95c865, after pix2pixHD (CVPR 2018).
-"""
+"""State of a run, as a checkpoint holds it: networks, optimizers, EMA, counters."""
 
 from __future__ import annotations
 
 import math
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -14,17 +10,14 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import AveragedModel
 
 from nirgen.devices import choose_training_precision
-from nirgen.errors import ConfigError, ModelError, first_line, one_line
-from nirgen.models.catalog import find_model
-from nirgen.models.checkpoint import build, load
-from nirgen.models.discriminator import MultiScaleDiscriminator
-from nirgen.models.weights import read_foreign
+from nirgen.errors import ConfigError, first_line, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from nirgen.models.generator import Pix2Next
-    from nirgen.train.config import OptimizerConfig, PerceptualConfig, TrainConfig
+    from nirgen.train.config import OptimizerConfig, TrainConfig
+    from nirgen.train.networks import Networks
 
 
 _Tensors = tuple[Tensor, ...] | list[Tensor]
@@ -76,27 +69,16 @@ class BaseState:
 
 
 class State(BaseState):
-    """State of a generator's training.
-
-    Raises:
-        ConfigError: The networks can't run as configured, or the start is of another architecture.
-        ModelError: Initial weights are missing or can't be read.
-    """
+    """State of a generator's training; ConfigError if its networks, which it moves to `device`, can't run together."""
 
     counters = ("step", "position", "minutes", "best", "best_step")
 
-    def __init__(self, config: TrainConfig, device: torch.device) -> None:
-        torch.manual_seed(config.seed)
+    def __init__(self, config: TrainConfig, networks: Networks, device: torch.device) -> None:
         self.config = config
-        self.generator, self.start_header = _first_generator(config)  # an empty header if it starts from no model
+        self.generator, self.start_header = networks.generator, networks.start_header
+        self.discriminator, self.perceptual = networks.discriminator, networks.perceptual
         if config.compute.gradient_checkpointing:
             self.generator.checkpoint_gradients()
-        self.discriminator = MultiScaleDiscriminator(config.discriminator) if config.adversarial else None
-        self.perceptual = PerceptualLoss(config.losses.perceptual) if config.losses.perceptual.weight else None
-        if config.initialization == "normal" and config.start_from is None:
-            _initialize_normal(self.generator)
-        if config.initialization == "normal" and self.discriminator is not None:
-            _initialize_normal(self.discriminator)
         layout = torch.channels_last if config.compute.channels_last else torch.contiguous_format
         for network in (self.generator, self.discriminator, self.perceptual):
             if network is not None:
@@ -107,12 +89,7 @@ class State(BaseState):
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.average = AveragedModel(self.generator, multi_avg_fn=moving_average(config.optimizer.ema_decay))
         self.generator_optimizer = _generator_optimizer(config.optimizer, self.generator)
-        parts = {
-            "generator": self.generator,
-            "average": self.average,
-            "generator_optimizer": self.generator_optimizer,
-            "scaler": self.scaler,
-        }
+        parts = ["generator", "average", "generator_optimizer", "scaler"]
         self.discriminator_optimizer = None
         if self.discriminator is not None:
             self.discriminator_optimizer = torch.optim.Adam(
@@ -120,8 +97,8 @@ class State(BaseState):
                 lr=config.optimizer.discriminator_learning_rate,
                 betas=config.optimizer.discriminator_betas,
             )
-            parts |= {"discriminator": self.discriminator, "discriminator_optimizer": self.discriminator_optimizer}
-        super().__init__(device, parts)
+            parts += ["discriminator", "discriminator_optimizer"]
+        super().__init__(device, {name: getattr(self, name) for name in parts})
         self.position = 0  # number of the first draw that was not taken yet
         self.best, self.best_step = -math.inf, 0  # highest PSNR of a validation, in dB, and its step
         self._check_networks()
@@ -168,23 +145,6 @@ def moving_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int],
     return update
 
 
-def _first_generator(config: TrainConfig) -> tuple[Pix2Next, dict[str, Any]]:
-    if config.start_from is None:
-        return build(config.generator, load_weights=True), {}
-    path = find_model(config.start_from)
-    generator, header = load(path)
-    if generator.config != config.generator:
-        raise ConfigError(f"{path}: another architecture than 'generator' says; start from a model of the same one")
-    return generator, header
-
-
-def _initialize_normal(network: nn.Module) -> None:
-    """Draw the weights of all convolutions from normal(0, 0.02), as the released code does."""
-    for module in network.modules():
-        if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0.0, 0.02)
-
-
 def _generator_optimizer(config: OptimizerConfig, generator: Pix2Next) -> torch.optim.Optimizer:
     """Return the optimizer, with the extractor's parameters in a group of their own and no frozen ones."""
     own, extractor = list[nn.Parameter](), list[nn.Parameter]()
@@ -192,65 +152,6 @@ def _generator_optimizer(config: OptimizerConfig, generator: Pix2Next) -> torch.
         if parameter.requires_grad:
             (extractor if name.startswith("extractor.") else own).append(parameter)
     rates = (config.learning_rate, config.extractor_learning_rate or config.learning_rate)
-    groups = [
-        {"params": parameters, "lr": rate, "base_lr": rate}
-        for parameters, rate in zip((own, extractor), rates, strict=True)
-        if parameters
-    ]
+    groups = [{"params": p, "lr": rate, "base_lr": rate} for p, rate in zip((own, extractor), rates, strict=True) if p]
     kind = torch.optim.AdamW if config.kind == "adamw" else torch.optim.Adam
     return kind(groups, betas=config.betas, weight_decay=config.weight_decay)
-
-
-_ENDS = (2, 7, 12, 21, 30)  # after the first activation of each of the five blocks
-_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
-
-
-class PerceptualLoss(nn.Module):
-    """Weighted mean absolute difference of VGG19's features at five depths, with larger weights for deeper ones.
-
-    Images go in as they are, in [-1, 1], without ImageNet's normalisation, as in pix2pixHD and the released code.
-    """
-
-    def __init__(self, config: PerceptualConfig) -> None:
-        from torchvision.models import vgg19
-
-        super().__init__()
-        self.config = config
-        network = vgg19(weights=None)
-        network.load_state_dict(_vgg19_weights(config.weights, network))
-        layers = list(network.features)[: _ENDS[-1]]
-        starts = (0, *_ENDS[:-1])
-        self.slices = nn.ModuleList(nn.Sequential(*layers[start:end]) for start, end in zip(starts, _ENDS, strict=True))
-        self.requires_grad_(False)
-
-    def forward(self, rgb: Tensor, nir: Tensor, generated: Tensor) -> Tensor:
-        """Return the loss of a batch, a scalar; RGB is (N, 3, H, W), real and generated NIR have 1 or 3 channels."""
-        x = generated.expand(-1, 3, -1, -1)
-        y = rgb if self.config.target == "rgb" else nir.expand(-1, 3, -1, -1)
-        if not self.config.teaches:
-            x = x.detach()
-        terms = []
-        for weight, features in zip(_WEIGHTS, self.slices, strict=True):
-            x, y = features(x), features(y)
-            terms.append(weight * (x - y).abs().mean())
-        return torch.stack(terms).sum()
-
-
-def _vgg19_weights(file: str | None, network: nn.Module) -> dict[str, Tensor]:
-    """Read VGG19's weights from a file, or from torch's cache, which is filled where there is a network."""
-    if file is None:
-        from torchvision.models import VGG19_Weights
-
-        options: dict[str, Any] = {"map_location": "cpu", "progress": False, "check_hash": True, "weights_only": True}
-        try:
-            return torch.hub.load_state_dict_from_url(VGG19_Weights.IMAGENET1K_V1.url, **options)
-        except (OSError, RuntimeError) as error:
-            raise ModelError(
-                f"VGG19's weights are not in torch's cache and can't be fetched ({one_line(error)}); name a file of "
-                "them (losses.perceptual.weights) or switch the term off (losses.perceptual.weight: 0)"
-            ) from None
-    state = read_foreign(Path(file))
-    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    if {name: tensor.shape for name, tensor in state.items()} != expected:
-        raise ModelError(f"{file}: not the weights of torchvision's VGG19; name a file of them")
-    return state

@@ -8,6 +8,7 @@ from nirgen.models.catalog import read_header
 from nirgen.models.checkpoint import record_metrics
 from nirgen.train.config import LossConfig
 from nirgen.train.export import export_model, write_card
+from nirgen.train.networks import build_networks
 from nirgen.train.state import State
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def exported(config: TrainConfig, pairs: PairList, path: Path) -> Path:
-    export_model(path, State(config, torch.device("cpu")), pairs)
+    export_model(path, State(config, build_networks(config), torch.device("cpu")), pairs)
     return path
 
 

@@ -16,9 +16,10 @@ from nirgen.models.catalog import read_header
 from nirgen.models.checkpoint import build, load, save
 from nirgen.models.config import TimmConfig
 from nirgen.pairs import PairList, find_pairs
+from nirgen.train import train
 from nirgen.train.config import Stage, TrainConfig
 from nirgen.train.folder import Checkpoints
-from nirgen.train.loop import StepReport, learning_rate_factor, train
+from nirgen.train.loop import StepReport, learning_rate_factor
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,6 +15,7 @@ import yaml
 from nirgen.models.config import GeneratorConfig, InternImageConfig
 from nirgen.train.batches import Batches, Draws
 from nirgen.train.config import ComputeConfig, LossConfig, OptimizerConfig
+from nirgen.train.networks import build_networks
 from nirgen.train.state import NotFiniteError, State
 from nirgen.train.step import Processes, train_step
 
@@ -34,7 +35,8 @@ def values(module: torch.nn.Module) -> torch.Tensor:
 
 
 def start(config: TrainConfig, pairs: PairList) -> tuple[State, Batches]:
-    return State(config, CPU), Batches(Draws(pairs.split("train"), config.data, config.crops, config.seed))
+    state = State(config, build_networks(config), CPU)
+    return state, Batches(Draws(pairs.split("train"), config.data, config.crops, config.seed))
 
 
 def one_step(config: TrainConfig, pairs: PairList, stage: Stage | None = None) -> tuple[State, dict[str, float]]:

@@ -1,0 +1,114 @@
+"""Networks of a run with their first weights: generator, discriminators, VGG19 loss.
+
+The VGG19 term follows github.com/Yonsei-STL/pix2next at c95c865, after pix2pixHD (CVPR 2018).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor, nn
+
+from nirgen.errors import ConfigError, ModelError, one_line
+from nirgen.models.catalog import find_model
+from nirgen.models.checkpoint import build, load
+from nirgen.models.discriminator import MultiScaleDiscriminator
+from nirgen.models.weights import read_foreign
+
+if TYPE_CHECKING:
+    from nirgen.models.generator import Pix2Next
+    from nirgen.train.config import PerceptualConfig, TrainConfig
+
+
+@dataclass(frozen=True)
+class Networks:
+    """Networks of a run, on the CPU until its `State` moves them."""
+
+    generator: Pix2Next
+    start_header: dict[str, Any]  # of the model that the generator starts from; empty if from none
+    discriminator: MultiScaleDiscriminator | None
+    perceptual: PerceptualLoss | None
+
+
+def build_networks(config: TrainConfig) -> Networks:
+    """Build the networks; the configured seed decides their random weights.
+
+    Raises:
+        ConfigError: The model to start from is of another architecture.
+        ModelError: Initial weights are missing or can't be read.
+    """
+    torch.manual_seed(config.seed)
+    if config.start_from is None:
+        generator, header = build(config.generator, load_weights=True), dict[str, Any]()
+    else:
+        path = find_model(config.start_from)
+        generator, header = load(path)
+        if generator.config != config.generator:
+            raise ConfigError(f"{path}: another architecture than 'generator' says; start from a model of the same one")
+    discriminator = MultiScaleDiscriminator(config.discriminator) if config.adversarial else None
+    perceptual = PerceptualLoss(config.losses.perceptual) if config.losses.perceptual.weight else None
+    if config.initialization == "normal":  # all convolutions, as in the released code
+        fresh = (generator if config.start_from is None else None, discriminator)
+        for module in chain.from_iterable(network.modules() for network in fresh if network is not None):
+            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
+                nn.init.normal_(module.weight, 0.0, 0.02)
+    return Networks(generator, header, discriminator, perceptual)
+
+
+_ENDS = (2, 7, 12, 21, 30)  # after the first activation of each of the five blocks
+_WEIGHTS = (1 / 32, 1 / 16, 1 / 8, 1 / 4, 1.0)
+
+
+class PerceptualLoss(nn.Module):
+    """Weighted mean absolute difference of VGG19's features at five depths, with larger weights for deeper ones.
+
+    Images go in as they are, in [-1, 1], without ImageNet's normalisation, as in pix2pixHD and the released code.
+    """
+
+    def __init__(self, config: PerceptualConfig) -> None:
+        from torchvision.models import vgg19
+
+        super().__init__()
+        self.config = config
+        network = vgg19(weights=None)
+        network.load_state_dict(_vgg19_weights(config.weights, network))
+        layers = list(network.features)[: _ENDS[-1]]
+        starts = (0, *_ENDS[:-1])
+        self.slices = nn.ModuleList(nn.Sequential(*layers[start:end]) for start, end in zip(starts, _ENDS, strict=True))
+        self.requires_grad_(False)
+
+    def forward(self, rgb: Tensor, nir: Tensor, generated: Tensor) -> Tensor:
+        """Return the loss of a batch, a scalar; RGB is (N, 3, H, W), real and generated NIR have 1 or 3 channels."""
+        x = generated.expand(-1, 3, -1, -1)
+        y = rgb if self.config.target == "rgb" else nir.expand(-1, 3, -1, -1)
+        if not self.config.teaches:
+            x = x.detach()
+        terms = []
+        for weight, features in zip(_WEIGHTS, self.slices, strict=True):
+            x, y = features(x), features(y)
+            terms.append(weight * (x - y).abs().mean())
+        return torch.stack(terms).sum()
+
+
+def _vgg19_weights(file: str | None, network: nn.Module) -> dict[str, Tensor]:
+    """Read VGG19's weights from a file, or from torch's cache, which is filled where there is a network."""
+    if file is None:
+        from torchvision.models import VGG19_Weights
+
+        options: dict[str, Any] = {"map_location": "cpu", "progress": False, "check_hash": True, "weights_only": True}
+        try:
+            return torch.hub.load_state_dict_from_url(VGG19_Weights.IMAGENET1K_V1.url, **options)
+        except (OSError, RuntimeError) as error:
+            raise ModelError(
+                f"VGG19's weights are not in torch's cache and can't be fetched ({one_line(error)}); name a file of "
+                "them (losses.perceptual.weights) or switch the term off (losses.perceptual.weight: 0)"
+            ) from None
+    state = read_foreign(Path(file))
+    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
+    if {name: tensor.shape for name, tensor in state.items()} != expected:
+        raise ModelError(f"{file}: not the weights of torchvision's VGG19; name a file of them")
+    return state
