@@ -25,7 +25,7 @@ def render(
         package: The package that holds the template, as in `nirgen.report`.
         name: Path of the template in the package.
         filters: Further filters.
-        values: What the template reads; an unknown name in the template is an error.
+        values: Values of the template; an unknown name in the template is an error.
     """
     html = name.endswith(".html.j2")
     environment = jinja2.Environment(
@@ -62,7 +62,7 @@ def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> li
     """Return the lines of a Markdown table.
 
     Args:
-        headings: Of the columns.
+        headings: Headings of the columns.
         rows: Cells as Markdown; escape what comes from data with `cell`.
 
     Example:

@@ -45,7 +45,7 @@ def stoppable(
     """End with one line and exit code 130 on Ctrl-C and SIGTERM.
 
     Args:
-        kept: What remains of interrupted work.
+        kept: Text on the remains of interrupted work.
         second: None stops at once. Otherwise the first signal only asks the work to stop, and a second one exits the
             process (threads may hang in a read) or raises KeyboardInterrupt (which unwinds a process group).
         quiet: Print nothing at the first of two signals.

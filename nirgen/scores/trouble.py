@@ -85,7 +85,7 @@ def excess(values: Column, groups: NDArray[np.int64], ordinary: Ordinary) -> Col
     Args:
         values: (M,), high is bad; NaN if missing.
         groups: (M,).
-        ordinary: Of the measure.
+        ordinary: Distribution of the measure elsewhere.
 
     Returns:
         (M,), at least 0; 0 for missing values.

@@ -62,7 +62,7 @@ def find_states(items: Iterable[Item], records: Records | None, job: Job) -> Gen
 
     Args:
         items: The sources, sorted.
-        records: Of the present model and options; None ignores all rows.
+        records: Rows of the present model and options; None ignores all rows.
         job: Has source, sink and number of workers.
     """
     if records is None or records.empty:
