@@ -35,9 +35,9 @@ _BYTES_A_WORKER = 4 * 2**30  # torch, Ray and FiftyOne in one process
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_auto_num_workers() -> int:
-    """Return the number of processes of `-n auto`: one more than cores, as tests wait often, if memory suffices."""
+    """Return the number of processes of `-n auto`: one per core, if memory suffices."""
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return max(1, min(processors() + 1, memory // _BYTES_A_WORKER))
+    return max(1, min(processors(), memory // _BYTES_A_WORKER))
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -161,7 +161,7 @@ def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(
 def test_a_killed_training_loses_at_most_what_came_after_its_checkpoint(
     nirgen, settings: Path, listing: tuple[object, ...], tmp_path: Path
 ) -> None:
-    steps = ("--set", "steps=60", "--set", "save.checkpoint_steps=5", "--set", "save.validation_images=0")
+    steps = ("--set", "steps=30", "--set", "save.checkpoint_steps=5", "--set", "save.validation_images=0")
     with start(settings, tmp_path / "killed", *listing, *steps) as process:
         wait_for(tmp_path, "killed/checkpoints/*.pt", process)
         process.kill()
@@ -171,7 +171,7 @@ def test_a_killed_training_loses_at_most_what_came_after_its_checkpoint(
     ids = [read_header(tmp_path / run / "model.safetensors")["model_id"] for run in ("killed", "straight")]
     assert ids[0] == ids[1]
     logged = [json.loads(line) for line in (tmp_path / "killed/log.jsonl").read_text().splitlines()]
-    assert [line["step"] for line in logged] == list(range(1, 61))
+    assert [line["step"] for line in logged] == list(range(1, 31))
 
 
 def test_a_full_disk_keeps_the_old_checkpoint_and_says_so_in_one_line(

@@ -132,7 +132,7 @@ def test_an_extractor_that_reads_other_channels_than_its_input_has_is_refused() 
 
 
 @pytest.mark.parametrize("extractor", EXTRACTORS.values(), ids=EXTRACTORS)
-def test_every_extractor_runs_forward_and_backward_at_two_sizes(extractor) -> None:
+def test_every_extractor_runs_forward_at_two_sizes_and_backward(extractor) -> None:
     torch.manual_seed(0)
     if getattr(extractor, "in_channels", 3) != 3:  # the released one reads the stem's features
         narrow = extractor.model_copy(update={"in_channels": 8})
@@ -140,15 +140,15 @@ def test_every_extractor_runs_forward_and_backward_at_two_sizes(extractor) -> No
     else:
         config = GeneratorConfig.compact(extractor=extractor)
     generator = build(config)
-    for height, width in [(256, 256), (192, 320)]:
-        generator.zero_grad(set_to_none=True)
-        nir = generator(torch.rand(1, 3, height, width) * 2 - 1)
-        assert nir.shape == (1, 1, height, width)
-        assert nir.isfinite().all()
-        nir.square().mean().backward()
-        gradients = {name: value.grad for name, value in generator.named_parameters() if value.grad is not None}
-        assert all(gradient.isfinite().all() for gradient in gradients.values())
-        assert gradients["stem.weight"].abs().max() > 0
-        if extractor.kind != "none":
-            first = next(name for name in gradients if name.startswith("extractor."))
-            assert gradients[first].abs().max() > 0
+    with torch.inference_mode():
+        assert generator(torch.rand(1, 3, 256, 256) * 2 - 1).isfinite().all()
+    nir = generator(torch.rand(1, 3, 192, 320) * 2 - 1)
+    assert nir.shape == (1, 1, 192, 320)
+    assert nir.isfinite().all()
+    nir.square().mean().backward()
+    gradients = {name: value.grad for name, value in generator.named_parameters() if value.grad is not None}
+    assert all(gradient.isfinite().all() for gradient in gradients.values())
+    assert gradients["stem.weight"].abs().max() > 0
+    if extractor.kind != "none":
+        first = next(name for name in gradients if name.startswith("extractor."))
+        assert gradients[first].abs().max() > 0
