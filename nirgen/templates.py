@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+
+from nirgen import escapes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -18,8 +19,8 @@ def render(
 ) -> str:
     """Render a template; the same values give the same text.
 
-    Values are escaped in templates of HTML (`*.html.j2`). Other templates quote names with the filters `quoted` (valid
-    in Python, JSON and YAML) and `cell` (see `cell`).
+    Values are escaped in templates of HTML (`*.html.j2`). Other templates write what comes from data with the filters
+    `quoted` (a literal of Python and YAML), `yaml_key`, `cell` and `code` (Markdown); see `cell` and `nirgen.escapes`.
 
     Args:
         package: The package that holds the template, as in `nirgen.report`.
@@ -34,9 +35,15 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
         keep_trailing_newline=not html,
+        finalize=_visible if html else None,
     )
-    environment.filters |= {"quoted": json.dumps, "cell": cell, **(filters or {})}
+    own = {"quoted": escapes.quoted, "yaml_key": escapes.yaml_key, "cell": cell, "code": escapes.code}
+    environment.filters |= own | dict(filters or {})
     return environment.from_string(read_text(package, name)).render(**values)
+
+
+def _visible(value: object) -> object:
+    return escapes.printable_lines(value) if type(value) is str else value  # not Markup, which is ours
 
 
 @cache
@@ -52,10 +59,7 @@ def cell(value: object) -> str:
         >>> cell("a|b"), cell(12345)
         ('a\\|b', '12,345')
     """
-    if isinstance(value, int):
-        return f"{value:,}"
-    text = " ".join(str(value).split())
-    return "".join(f"\\{letter}" if letter in "|`*_<>[]\\" else letter for letter in text)
+    return f"{value:,}" if isinstance(value, int) else escapes.markdown(str(value))
 
 
 def markdown_table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:

@@ -31,6 +31,7 @@ from nirgen.cli import (
     translate,
     validate,
 )
+from nirgen.cli.output import echo
 from nirgen.errors import NirgenError
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ app.command("doctor")(doctor.doctor)
 
 def _print_version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"nirgen {__version__}")
+        echo(f"nirgen {__version__}")
         raise typer.Exit
 
 
@@ -118,8 +119,7 @@ def execute() -> None:
     try:
         without_urls(typer.main.get_command(app))()
     except NirgenError as error:
-        line = str(error).replace("\n", "\\n")  # a file's name may hold one
-        typer.echo(f"error: {line}", err=True)
+        echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
 
 

@@ -12,7 +12,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, progress
+from nirgen.cli.output import announce, echo, progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -94,25 +94,25 @@ def _tracking_is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
 
 def _print(loaded: Loaded) -> None:
     if loaded.moved_from is not None:
-        typer.echo(f"the folder has moved from {loaded.moved_from}: its paths were updated")
+        echo(f"the folder has moved from {loaded.moved_from}: its paths were updated")
     changed = ", ".join(f"{count} {what}" for what, count in sorted(loaded.changed.items()) if count)
-    typer.echo(
+    echo(
         f"{loaded.name}: {loaded.images} images, {loaded.samples} samples with RGB; {changed or 'nothing has changed'}"
     )
     if loaded.edits.kept:
-        typer.echo(f"{loaded.edits.kept} edits of boxes that the dataset lacks were kept")
+        echo(f"{loaded.edits.kept} edits of boxes that the dataset lacks were kept")
     if loaded.edits.lost:
-        typer.echo(
+        echo(
             f"warning: {len(loaded.edits.lost)} edits of boxes were discarded, as the dataset has changed the same "
             f"boxes: {', '.join(loaded.edits.lost[:5])}",
             err=True,
         )
     if loaded.decided:
-        typer.echo(f"{loaded.decided} of the removed images had decisions")
+        echo(f"{loaded.decided} of the removed images had decisions")
     if loaded.not_shown:
-        typer.echo(f"warning: {loaded.not_shown} images are TIFF, which browsers don't show", err=True)
+        echo(f"warning: {loaded.not_shown} images are TIFF, which browsers don't show", err=True)
     if loaded.own:
-        typer.echo(f"{loaded.own} of the dataset's own decisions (keep, flag) are shown")
+        echo(f"{loaded.own} of the dataset's own decisions (keep, flag) are shown")
 
 
 def _show(name: str, *, address: str, port: int, remote: bool) -> None:
@@ -123,13 +123,13 @@ def _show(name: str, *, address: str, port: int, remote: bool) -> None:
     try:
         install()
         with serving(name, address=address, port=port, remote=remote) as url:
-            typer.echo(f"FiftyOne's App: {url}")
+            echo(f"FiftyOne's App: {url}")
             if remote:
                 local = f"http://127.0.0.1:{port}/datasets/{url.rpartition('/')[2]}"
-                typer.echo(f"from another machine: ssh -N -L {port}:127.0.0.1:{port} HOST, then {local}")
-            typer.echo("Ctrl-C ends it")
+                echo(f"from another machine: ssh -N -L {port}:127.0.0.1:{port} HOST, then {local}")
+            echo("Ctrl-C ends it")
             wait(address, port)
     except KeyboardInterrupt:
-        typer.echo("the App was ended; decisions stay in FiftyOne, and 'nirgen curation export' writes them down")
+        echo("the App was ended; decisions stay in FiftyOne, and 'nirgen curation export' writes them down")
     finally:
         signal.signal(signal.SIGTERM, before)

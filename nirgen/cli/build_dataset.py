@@ -14,7 +14,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import flag, option, refuse
-from nirgen.cli.output import announce, progress
+from nirgen.cli.output import announce, echo, echo_text, progress
 from nirgen.cli.plans import print_plan
 
 if TYPE_CHECKING:
@@ -108,12 +108,12 @@ def build_dataset(
         encoded = plan.config.codec is not None or plan.config.channels is not None
         print_plan(summary, how=_WAYS["encoded" if encoded else plan.config.files])
     elif stop or (plan.leaks and not plan.config.allow_leak):
-        typer.echo(json.dumps({"plan": summary}))
+        echo_text(json.dumps({"plan": summary}))
     refuse_leaks(plan)
     if plan_file is not None:
         write_plan(plan_file, plan)
         if not as_json:
-            typer.echo(f"{plan_file}: the plan; carry it out with --apply {plan_file} -o D")
+            echo(f"{plan_file}: the plan; carry it out with --apply {plan_file} -o D")
     if stop or out is None:
         return
     if not (yes or apply):
@@ -122,7 +122,7 @@ def build_dataset(
         built = build(plan, out, replace=replace, progress=report)
     if as_json:
         values = {**asdict(built), "out": str(built.out)}
-        typer.echo(json.dumps({"plan": summary, "built": values}))
+        echo_text(json.dumps({"plan": summary, "built": values}))
     else:
         _print_built(built)
 
@@ -166,10 +166,8 @@ def _inputs(
 
 def _print_built(built: Built) -> None:
     if built.already:
-        typer.echo(f"{built.out}: is this dataset already, and intact; nothing was written")
+        echo(f"{built.out}: is this dataset already, and intact; nothing was written")
         return
     how = ", ".join(f"{count} {_WAYS[way]}" for way, count in built.placed.items())
     dropped = f", {built.dropped} too small after scaling left out" if built.dropped else ""
-    typer.echo(
-        f"{built.out}: {built.images} images ({how}), {built.annotations} annotations{dropped}; {built.seconds:.1f} s"
-    )
+    echo(f"{built.out}: {built.images} images ({how}), {built.annotations} annotations{dropped}; {built.seconds:.1f} s")

@@ -12,7 +12,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import progress, show
+from nirgen.cli.output import echo, echo_text, progress, show
 from nirgen.cli.plans import counted, print_curation
 
 if TYPE_CHECKING:
@@ -57,13 +57,11 @@ def export_decisions(
     actions = dict(sorted(Counter[str](each.action for each in done.decisions).items()))
     if as_json:
         values = {"file": str(out), "decisions": len(done.decisions), "new": done.new, "only_in_file": done.only_there}
-        typer.echo(json.dumps({**values, "actions": actions}))
+        echo_text(json.dumps({**values, "actions": actions}))
         return
-    typer.echo(f"{out}: {len(done.decisions)} decisions ({counted(actions)}), {done.new} of them new")
+    echo(f"{out}: {len(done.decisions)} decisions ({counted(actions)}), {done.new} of them new")
     if done.only_there:
-        typer.echo(
-            f"{done.only_there} of them FiftyOne doesn't have: made elsewhere, or withdrawn; --replace drops them"
-        )
+        echo(f"{done.only_there} of them FiftyOne doesn't have: made elsewhere, or withdrawn; --replace drops them")
 
 
 def _login_name() -> str:
@@ -90,7 +88,7 @@ def apply_decisions(dataset: Path = _DATASET, file: Path = _FILE, as_json: bool 
     curation = plan.curation.described() if plan.curation else {}
     after = Contents.of(plan).described(plan)["splits"]
     if as_json:
-        typer.echo(json.dumps({**curation, "before": info.splits, "after": after}, ensure_ascii=False))
+        echo_text(json.dumps({**curation, "before": info.splits, "after": after}, ensure_ascii=False))
     else:
         columns = ["", *info.splits]
         show(columns, list(_compared(info.splits, after)), right=range(1, len(columns)), ruled=True)
@@ -132,10 +130,10 @@ def import_into_fiftyone(
     with progress("imported decisions are kept; run the same command again") as report:
         done = import_decisions(dataset, decisions.all, name=name, database=database_uri, report=report)
     if as_json:
-        typer.echo(json.dumps({"applied": done.applied, "gone": list(done.gone)}, ensure_ascii=False))
+        echo_text(json.dumps({"applied": done.applied, "gone": list(done.gone)}, ensure_ascii=False))
     else:
-        typer.echo(f"{file}: {done.applied} of {len(decisions.all)} decisions are in FiftyOne")
+        echo(f"{file}: {done.applied} of {len(decisions.all)} decisions are in FiftyOne")
         for key in done.gone:
-            typer.echo(f"gone: {key}")
+            echo(f"gone: {key}")
     if done.gone:
         raise typer.Exit(_IN_PART)

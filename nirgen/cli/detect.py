@@ -11,7 +11,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, bars, progress, show, step_text, stoppable
+from nirgen.cli.output import announce, bars, echo, echo_text, progress, show, step_text, stoppable
 
 if TYPE_CHECKING:
     from nirgen.detect.arms import ComparisonPlan
@@ -72,9 +72,9 @@ def train(
     settings = detect.DetectConfig.load(config, changes or [], given)
     split = read_split(dataset, settings.split)
     refuse_without_boxes(split)
-    typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
+    echo_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
     if dry_run:
-        typer.echo(f"# {split.describe()}", err=True)
+        echo(f"# {split.describe()}", err=True)
         return
     kept = f"the same command goes on from the last checkpoint in {run}"
     with stoppable(kept, second="exit") as stop, bars(final="train") as report:
@@ -87,8 +87,8 @@ def train(
             stopped=stop,
         )
     if not outcome.finished:
-        typer.echo(f"stopped after step {outcome.steps}; the same command goes on from there", err=True)
-    typer.echo(f"{outcome.model}")
+        echo(f"stopped after step {outcome.steps}; the same command goes on from there", err=True)
+    echo(f"{outcome.model}")
     if not outcome.finished:
         raise typer.Exit(130)
 
@@ -140,11 +140,12 @@ def evaluate(
     if as_json:
         from nirgen.detect.evaluation import as_dict
 
-        typer.echo(json.dumps(as_dict(found), indent=2, ensure_ascii=False))
+        echo_text(json.dumps(as_dict(found), indent=2, ensure_ascii=False))
         return
     _print_evaluation(found)
     if out is not None:
-        typer.echo(f"\ndetections.json and metrics.json are in {out}")
+        echo()
+        echo(f"detections.json and metrics.json are in {out}")
 
 
 def _check_evaluation(paths: list[Path], detections: Path | None, *, device: str | None, size: int | None) -> None:
@@ -160,7 +161,8 @@ def _print_evaluation(found: Evaluation) -> None:
     from nirgen.detect.evaluation import TITLES
 
     what = found.judged.get("model") or "detections"
-    typer.echo(f"{what} on {len(found.split.images)} images of the split '{found.split.name}', by {found.library}\n")
+    echo(f"{what} on {len(found.split.images)} images of the split '{found.split.name}', by {found.library}")
+    echo()
     objects = found.objects
     rows = [
         [title, *_cells(found.numbers[name]), str(sum(objects.values())) if name == "ap" else ""]
@@ -169,7 +171,7 @@ def _print_evaluation(found: Evaluation) -> None:
     rows += [[f"AP {name}", *_cells(found.numbers[f"ap/{name}"]), str(count)] for name, count in objects.items()]
     show(("", "value", "95 % interval", "objects"), rows, right=range(1, 4))
     for note in found.notes():
-        typer.echo(f"note: {note}")
+        echo(f"note: {note}")
 
 
 def _cells(number: Estimate) -> tuple[str, str]:
@@ -232,12 +234,12 @@ def compare(
             device=device,
             progress=report,
             stopped=stop,
-            say=(lambda _line: None) if as_json else partial(typer.echo, err=True),
+            say=(lambda _line: None) if as_json else partial(echo, err=True),
         )
     if as_json:
         from nirgen.detect.report import as_dict
 
-        typer.echo(json.dumps(as_dict(found), indent=2, ensure_ascii=False))
+        echo_text(json.dumps(as_dict(found), indent=2, ensure_ascii=False))
     else:
         _print_comparison(found, out)
 
@@ -251,8 +253,9 @@ def _print_plan(plan: ComparisonPlan) -> None:
             row = (train.steps, f"{arm.epochs(train.steps, train.batch):.3g}", len(plan.config.seeds))
         rows.append([arm.title, *map(str, (arm.real, arm.generated, len(arm.images), *row))])
     show(("arm", "real", "generated", "images", "steps", "epochs", "runs"), rows, right=range(1, 7))
-    typer.echo(
-        f"\neach judged on {len(plan.test.images)} real images of the split '{plan.test.name}'; "
+    echo()
+    echo(
+        f"each judged on {len(plan.test.images)} real images of the split '{plan.test.name}'; "
         f"every trained arm makes {train.steps} steps of {train.batch} images, from {train.model}"
     )
 
@@ -261,8 +264,10 @@ def _print_comparison(found: Comparison, out: Path) -> None:
     from nirgen.detect.report import CAVEAT, FILES, notes_on, sentence, table
 
     headings, rows = table(found)
-    show(headings, ([cell.replace(" (", "\n(") for cell in row] for row in rows))
-    typer.echo(f"\n{sentence(found)}\n")
+    show(headings, ([[(cell.replace(" (", "\n("), "")] for cell in row] for row in rows))
+    echo()
+    echo(f"{sentence(found)}")
+    echo()
     for note in (*notes_on(found), CAVEAT):
-        typer.echo(f"note: {note}")
-    typer.echo(f"{', '.join(FILES)} are in {out}")
+        echo(f"note: {note}")
+    echo(f"{', '.join(FILES)} are in {out}")

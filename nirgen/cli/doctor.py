@@ -9,7 +9,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import option
-from nirgen.cli.output import announce, show
+from nirgen.cli.output import announce, echo_text, show
 
 _STYLES = {"ok": "green", "warn": "yellow", "missing": "yellow", "broken": "red"}
 
@@ -28,7 +28,7 @@ def doctor(
     checks = list(examine(database_uri))
     if as_json:
         rows = [asdict(check) for check in checks]
-        typer.echo(json.dumps([{"check": row.pop("name"), **row} for row in rows], indent=2))
+        echo_text(json.dumps([{"check": row.pop("name"), **row} for row in rows], indent=2))
     else:
         states = ([(check.state, "bold red" if check.stops else _STYLES[check.state])] for check in checks)
         cells = [(check.name, next(states), check.detail, check.remedy) for check in checks]

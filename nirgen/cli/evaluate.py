@@ -8,11 +8,9 @@ import sys
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import Literal
 
-import typer
-
 from nirgen.cli import options
 from nirgen.cli.options import argument, option, refuse
-from nirgen.cli.output import announce, progress
+from nirgen.cli.output import announce, echo, echo_text, progress
 
 _SETTINGS = "evaluate.summary:Settings"
 
@@ -80,12 +78,13 @@ def evaluate(
             **options.given(lpips=lpips),
         )
     if as_json:
-        typer.echo(json.dumps(reports.as_dict(found), indent=2, ensure_ascii=False))
+        echo_text(json.dumps(reports.as_dict(found), indent=2, ensure_ascii=False))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    typer.echo(table.as_text(found, width))
+    echo_text(table.as_text(found, width))
     if out is not None:
-        typer.echo(f"\n{', '.join(reports.FILES)} are in {out}")
+        echo()
+        echo(f"{', '.join(reports.FILES)} are in {out}")
 
 
 def _check_usage(

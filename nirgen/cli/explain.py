@@ -6,11 +6,9 @@ import json
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 
-import typer
-
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag
-from nirgen.cli.output import show
+from nirgen.cli.output import echo, echo_text, show
 
 
 def explain(
@@ -33,8 +31,8 @@ def explain(
 
     found = find(dataset, wanted, image=image)
     if as_json:
-        typer.echo(json.dumps(asdict(found), indent=2, ensure_ascii=False))
+        echo_text(json.dumps(asdict(found), indent=2, ensure_ascii=False))
         return
     show(("", ""), [([(name, "bold")], text) for name, text in lines(found)])
     if found.note:
-        typer.echo(f"note: {found.note}", err=True)
+        echo(f"note: {found.note}", err=True)

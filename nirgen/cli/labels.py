@@ -6,11 +6,9 @@ import json
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Any, Literal
 
-import typer
-
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, progress, show
+from nirgen.cli.output import announce, echo, echo_text, progress, show
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -71,13 +69,13 @@ def labels(
         )
         document.write(out)
     if as_json:
-        typer.echo(json.dumps(document.counts))
+        echo_text(json.dumps(document.counts))
         return
     _print_names(document.counts["names"])
     _print_events(document.counts)
     for note in document.counts["notes"]:
-        typer.echo(f"note: {note}", err=True)
-    typer.echo(f"{out}: {_summary(document.counts)}; policy {document.policy}")
+        echo(f"note: {note}", err=True)
+    echo(f"{out}: {_summary(document.counts)}; policy {document.policy}")
 
 
 def _print_names(names: Sequence[Mapping[str, Any]]) -> None:
@@ -102,7 +100,7 @@ def _print_events(counts: Mapping[str, Any]) -> None:
     for key, (count, text) in events.items():
         if count:
             example = next(iter(counts["examples"].get(key, [])), None)
-            typer.echo(f"{count:7} {text}" + (f", such as {example}" if example else ""))
+            echo(f"{count:7} {text}" + (f", such as {example}" if example else ""))
 
 
 def _summary(counts: Mapping[str, Any]) -> str:

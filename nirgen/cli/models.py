@@ -6,11 +6,9 @@ import json
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import Literal
 
-import typer
-
 from nirgen.cli import options
 from nirgen.cli.options import argument, option
-from nirgen.cli.output import announce
+from nirgen.cli.output import announce, echo, echo_text
 
 app = options.Group(help="List, inspect, import and export models.")
 
@@ -22,11 +20,11 @@ def list_models(as_json: bool = options.AS_JSON) -> None:
 
     headers = {name: read_header(path) for name, path in embedded_models().items()}
     if as_json:
-        typer.echo(json.dumps({name: header["model_id"] for name, header in headers.items()}))
+        echo_text(json.dumps({name: header["model_id"] for name, header in headers.items()}))
         return
     for name, header in headers.items():
-        typer.echo(f"{name}  {header['model_id'][:12]}  {header['licence']}")
-    typer.echo("The path of a .safetensors file that nirgen wrote, or of a run folder, names a model too.")
+        echo(f"{name}  {header['model_id'][:12]}  {header['licence']}")
+    echo("The path of a .safetensors file that nirgen wrote, or of a run folder, names a model too.")
 
 
 @app.command("info")
@@ -45,7 +43,7 @@ def info(
     extractor = read_extractor_config(path)
     if extractor is not None:
         if as_json:
-            typer.echo(extractor.model_dump_json(indent=2))
+            echo_text(extractor.model_dump_json(indent=2))
             return
         holds = "initial weights of an extractor (extractor.weights of a training); no complete model"
         _print_rows(
@@ -54,7 +52,7 @@ def info(
         return
     header, values = verify(path)
     if as_json:
-        typer.echo(json.dumps(header, indent=2, sort_keys=True))
+        echo_text(json.dumps(header, indent=2, sort_keys=True))
         return
     training, architecture = header["training"], header["architecture"]
     rows = {
@@ -78,7 +76,7 @@ def info(
 def _print_rows(rows: dict[str, str]) -> None:
     width = max(map(len, rows))
     for name, value in rows.items():
-        typer.echo(f"{name:<{width}}  {value}")
+        echo(f"{name:<{width}}  {value}")
 
 
 @app.command("import")
@@ -106,7 +104,7 @@ def import_model(
     what = (
         f"model {header['model_id'][:12]}" if "model_id" in header else f"an extractor of {header['tensors']} tensors"
     )
-    typer.echo(f"{target}: {what}")
+    echo(f"{target}: {what}")
 
 
 @app.command("export")
@@ -119,7 +117,7 @@ def export_model(
     from nirgen.models.catalog import find_model
     from nirgen.models.importing import export_weights
 
-    typer.echo(f"{target}: {export_weights(find_model(model), target):,} values")
+    echo(f"{target}: {export_weights(find_model(model), target):,} values")
 
 
 def export(
@@ -142,5 +140,5 @@ def export(
     check_packages()
     loaded = load_model(model, device="cpu", precision="fp32")
     difference = export_onnx(loaded.generator, loaded.header, loaded.stride, output)
-    typer.echo(f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB")
-    typer.echo(f"sides are multiples of {loaded.stride}; the largest difference from torch is {difference:.1e}")
+    echo(f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB")
+    echo(f"sides are multiples of {loaded.stride}; the largest difference from torch is {difference:.1e}")

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import typer
 
+from nirgen.escapes import printable, printable_lines
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Sequence
 
@@ -32,10 +34,20 @@ class Report(Protocol):
         """Report that `done` of `total` steps of a stage are done; total is None while unknown."""
 
 
+def echo(text: str = "", *, err: bool = False) -> None:
+    """Print a line; line ends and other control characters in it, which names from data may have, become visible."""
+    typer.echo(printable(text), err=err)  # noqa: TID251 - the place where texts are escaped
+
+
+def echo_text(text: str) -> None:
+    """Print a text of several lines whose names are quoted, such as JSON; see `echo`."""
+    typer.echo(printable_lines(text))  # noqa: TID251
+
+
 def announce(doing: str, *, quiet: bool = False) -> None:
     """Print on standard error what is being done; call it before heavy libraries are imported."""
     if not quiet:
-        typer.echo(f"{doing} ...", err=True)
+        echo(f"{doing} ...", err=True)
 
 
 @contextmanager
@@ -59,7 +71,7 @@ def stoppable(
         if second is None or (second == "raise" and asked.is_set()):
             raise KeyboardInterrupt
         if asked.is_set():
-            os.write(2, f"interrupted: {kept}\n".encode())
+            os.write(2, f"interrupted: {printable(kept)}\n".encode())
             os._exit(130)
         asked.set()
         if not quiet:
@@ -70,7 +82,7 @@ def stoppable(
     try:
         yield asked.is_set
     except KeyboardInterrupt:
-        typer.echo(f"interrupted: {kept}", err=True)
+        echo(f"interrupted: {kept}", err=True)
         raise typer.Exit(130) from None
     finally:
         for number, handler in before.items():
@@ -101,13 +113,15 @@ def bars(*, final: str = "", hidden: bool = False) -> Generator[Report]:
     from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(*columns, TextColumn("{task.fields[text]}"), console=Console(stderr=True), transient=True) as shown:
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(
+        *columns, TextColumn("{task.fields[text]}", markup=False), console=Console(stderr=True), transient=True
+    ) as shown:
         tasks: dict[str, Any] = {}
 
         def report(stage: str, done: int, total: int | None, text: str = "", /) -> None:
             if stage not in tasks:
-                tasks[stage] = shown.add_task(stage, text="")
+                tasks[stage] = shown.add_task(printable(stage), text="")
             rate = shown.tasks[tasks[stage]].speed
             shown.update(tasks[stage], completed=done, total=total, text=text or (f"{rate:.2f}/s" if rate else ""))
 
@@ -129,7 +143,7 @@ def _lines(final: str) -> Report:
         rate = done / max(now - began[stage], 1e-3)
         left = f", {(total - done) / rate:.0f} s to go" if total is not None and rate else ""
         count = f"{done}" if total is None else f"{done}/{total}"
-        typer.echo(f"{stage}: {count}, {text or f'{rate:.2f}/s{left}'}", err=True)
+        echo(f"{stage}: {count}, {text or f'{rate:.2f}/s{left}'}", err=True)
 
     return report
 
@@ -147,7 +161,7 @@ def show(
 
     Args:
         columns: Headings; all empty for a table without any.
-        rows: Cells of each row: a text, or parts of one, each with its style.
+        rows: Cells of each row: a line, or parts of a text, each with its style. Control characters become visible.
         right: Positions of the columns that are set right.
         ruled: Draw a line below the headings.
     """
@@ -159,11 +173,12 @@ def show(
     look: dict[str, Any] = {"box": box.SIMPLE_HEAD} if ruled else {"box": None, "padding": (0, 2, 0, 0)}
     table = Table(show_header=any(columns), pad_edge=False, show_edge=False, **look)
     for number, column in enumerate(columns):
-        table.add_column(column, justify="right" if number in right else "left", overflow="fold")
+        table.add_column(printable(column), justify="right" if number in right else "left", overflow="fold")
     for row in rows:
-        table.add_row(*(cell if isinstance(cell, str) else Text.assemble(*cell) for cell in row))
+        parts = ([(printable(cell), "")] if isinstance(cell, str) else cell for cell in row)
+        table.add_row(*(Text.assemble(*((printable_lines(text), style) for text, style in cell)) for cell in parts))
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _WIDTH_OF_FILES
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
         console.print(table)
-    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))
+    typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))  # noqa: TID251 - has styles

@@ -11,7 +11,7 @@ from typer.core import TyperGroup
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, option, refuse
-from nirgen.cli.output import announce, progress
+from nirgen.cli.output import announce, echo, progress
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -90,11 +90,11 @@ def list_pairs(
             progress=report,
         )
     found.write(out)
-    typer.echo(f"{out}: {_counts(found)}; {'two folders' if folders else f'layout {layout}'}")
+    echo(f"{out}: {_counts(found)}; {'two folders' if folders else f'layout {layout}'}")
     if folders is None and LAYOUTS[layout].note:
-        typer.echo(f"note: {LAYOUTS[layout].note}", err=True)
+        echo(f"note: {LAYOUTS[layout].note}", err=True)
     if folders is not None and root is None:
-        typer.echo(f"note: paths are relative to {found.root}; give that folder with --root", err=True)
+        echo(f"note: paths are relative to {found.root}; give that folder with --root", err=True)
 
 
 @app.command("check")
@@ -131,10 +131,10 @@ def check(
         rows = check_pairs(pairs, tolerance=tolerance, workers=workers, progress=report)
     write_report(out, rows)
     _print_suspects(rows)
-    typer.echo(f"report: {out}")
+    echo(f"report: {out}")
     if sheet is not None:
         shown = write_sheet(sheet, pairs, rows)
-        typer.echo(f"the {shown} worst: {sheet}" if shown else f"no pair can be shown; {sheet} was not written")
+        echo(f"the {shown} worst: {sheet}" if shown else f"no pair can be shown; {sheet} was not written")
     if drop_worse_than is not None:
         _write_clean(clean_pairs(pairs, rows, drop_worse_than), clean_list, len(rows))
     raise typer.Exit(3 if any(row.error for row in rows) else 0)
@@ -144,26 +144,26 @@ def _print_suspects(rows: list[Row]) -> None:
     from nirgen.pairs.report import worst_first
 
     reasons = Counter(reason for row in rows for reason in row.suspect)
-    typer.echo(f"{len(rows)} pairs, {sum(not row.suspect for row in rows)} not suspect")
+    echo(f"{len(rows)} pairs, {sum(not row.suspect for row in rows)} not suspect")
     for reason, number in reasons.most_common():
-        typer.echo(f"{number:7} {reason}")
+        echo(f"{number:7} {reason}")
     suspects = worst_first(row for row in rows if row.suspect)
     for row in suspects[:_SHOWN]:
         shift = "" if row.shift is None or "unrelated" in row.suspect else f", {row.shift:.1f} px"
         others = {"fits the NIR of": row.fits_nir_of, "copy of": row.leak_of or row.duplicate_of}
         more = "".join(f", {what} {name}" for what, name in others.items() if name)
-        typer.echo(f"{row.split}/{row.name}: {', '.join(row.suspect)}{shift}{more}")
+        echo(f"{row.split}/{row.name}: {', '.join(row.suspect)}{shift}{more}")
         if row.error:
-            typer.echo(f"  {row.error}", err=True)
+            echo(f"  {row.error}", err=True)
     if len(suspects) > _SHOWN:
-        typer.echo(f"... and {len(suspects) - _SHOWN} more, which are in the report")
+        echo(f"... and {len(suspects) - _SHOWN} more, which are in the report")
 
 
 def _write_clean(clean: PairList, path: Path, count: int) -> None:
     if not clean.pairs:
         raise OutputError(f"{path}: no pair would be left of {count}; raise --drop-worse-than")
     clean.write(path)
-    typer.echo(f"{path}: {_counts(clean)}; {count - len(clean.pairs)} left out")
+    echo(f"{path}: {_counts(clean)}; {count - len(clean.pairs)} left out")
 
 
 def _counts(pairs: PairList) -> str:

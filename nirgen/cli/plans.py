@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-import typer
-
-from nirgen.cli.output import show
+from nirgen.cli.output import echo, show
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -19,15 +17,16 @@ def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
     """Show a plan as `nirgen.dataset.contents.summarise` gives it; `how` says how images are placed."""
     _print_splits(summary["splits"])
     sizes = [split["bytes"] for split in summary["splits"].values()]
-    typer.echo(f"images: {how}; their files have {_size(sum(sizes))}\n")
+    echo(f"images: {how}; their files have {_size(sum(sizes))}")
+    echo()
     for labels in summary["classes"]:
         _print_classes(labels)
     hows = {"exact": "path", "trailing": "the end of the path", "name": "name alone", "stem": "name without ending"}
     for matched in summary["matched"]:
         found = ", ".join(f"{matched[how]} by {words}" for how, words in hows.items() if matched[how]) or "none"
-        typer.echo(f"{matched['origin']}: {matched['images']} images, labels of {matched['entries']}; matched: {found}")
+        echo(f"{matched['origin']}: {matched['images']} images, labels of {matched['entries']}; matched: {found}")
     for line in _remarks(summary):
-        typer.echo(line)
+        echo(line)
     if summary["curation"] is not None:
         print_curation(summary["curation"])
     _print_leaks(summary)
@@ -35,9 +34,9 @@ def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
 
 def print_curation(curation: Mapping[str, Any]) -> None:
     """Show the effect of decisions, as `Curated.described` gives it."""
-    typer.echo(f"decisions: {counted(curation['applied'])} of {curation['decisions']} carried out")
+    echo(f"decisions: {counted(curation['applied'])} of {curation['decisions']} carried out")
     if curation["idle"]:
-        typer.echo(f"{curation['idle']} decisions about boxes have no effect, for their images are rejected")
+        echo(f"{curation['idle']} decisions about boxes have no effect, for their images are rejected")
     _print_noted("gone", curation["gone"])
     _print_noted("changed", curation["changed"])
 
@@ -54,9 +53,9 @@ def counted(counts: Mapping[str, int]) -> str:
 
 def _print_noted(what: str, decisions: Sequence[Mapping[str, Any]]) -> None:
     for each in decisions[:_NOTED]:
-        typer.echo(f"{what}: {each['action']} {each['key']}: {each['why']}")
+        echo(f"{what}: {each['action']} {each['key']}: {each['why']}")
     if len(decisions) > _NOTED:
-        typer.echo(f"... and {len(decisions) - _NOTED} more {what}, which --json has")
+        echo(f"... and {len(decisions) - _NOTED} more {what}, which --json has")
 
 
 def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
@@ -73,11 +72,11 @@ def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
     rows += [[f"boxes: {name}", *(str(split["boxes"][name]) for split in splits.values())] for name in first["boxes"]]
     rows.append(["size", *(_size(split["bytes"]) for split in splits.values())])
     show(["", *splits], rows, right=range(1, 1 + len(splits)), ruled=True)
-    typer.echo()
+    echo()
 
 
 def _print_classes(labels: Mapping[str, Any]) -> None:
-    typer.echo(f"labels of {labels['origin']}: {labels['file']}, policy {labels['policy']}")
+    echo(f"labels of {labels['origin']}: {labels['file']}, policy {labels['policy']}")
     names: Sequence[Mapping[str, Any]] = labels["names"]
     kept = [each for each in names if each["written"]]
     dropped = [each for each in names if not each["written"]]
@@ -89,11 +88,11 @@ def _print_classes(labels: Mapping[str, Any]) -> None:
             rows.append([title, str(sum(each["labels"] for each in rest)), listed + more])
     if rows:
         show(["name", "labels", "became"], rows, right=[1], ruled=True)
-        typer.echo()
+        echo()
     for reason, count in labels["lost"].items():
-        typer.echo(f"{count} labels without a box: {reason}")
+        echo(f"{count} labels without a box: {reason}")
     if labels["duplicates"]:
-        typer.echo(f"{labels['duplicates']} pairs of boxes of one class lie on each other")
+        echo(f"{labels['duplicates']} pairs of boxes of one class lie on each other")
 
 
 def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -114,11 +113,11 @@ def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
 def _print_leaks(summary: Mapping[str, Any]) -> None:
     leaks: Sequence[Mapping[str, Any]] = summary["leaks"]
     if not leaks and set(summary["splits"]) - {"train"}:
-        typer.echo("no leaks: nothing in val or test is known to be in training")
+        echo("no leaks: nothing in val or test is known to be in training")
     for leak in leaks[:_LEAKS]:
-        typer.echo(f"leak ({leak['kind']}): {leak['split']} image '{leak['key']}' and {leak['other']}")
+        echo(f"leak ({leak['kind']}): {leak['split']} image '{leak['key']}' and {leak['other']}")
     if len(leaks) > _LEAKS:
-        typer.echo(f"... and {len(leaks) - _LEAKS} more leaks, which --json has")
+        echo(f"... and {len(leaks) - _LEAKS} more leaks, which --json has")
 
 
 def _size(count: int) -> str:

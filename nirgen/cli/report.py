@@ -5,11 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import typer
-
 from nirgen.cli import options
 from nirgen.cli.options import argument, option
-from nirgen.cli.output import announce, progress
+from nirgen.cli.output import announce, echo, echo_text, progress
 
 _OPTIONS = "report.gallery:ReportOptions"
 
@@ -41,8 +39,8 @@ def report(
         written = write_report(folder, out, chosen, sources=named, report=bar)
     if as_json:
         page = {"path": str(written.path), "bytes": written.size_bytes}
-        typer.echo(json.dumps({**written.numbers, "page": page}, indent=2, ensure_ascii=False))
+        echo_text(json.dumps({**written.numbers, "page": page}, indent=2, ensure_ascii=False))
         return
     for sentence in written.short:
-        typer.echo(sentence)
-    typer.echo(f"{written.path}: {written.size_bytes / 1e6:.1f} MB; open it in a browser")
+        echo(sentence)
+    echo(f"{written.path}: {written.size_bytes / 1e6:.1f} MB; open it in a browser")

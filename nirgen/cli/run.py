@@ -11,7 +11,8 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import stoppable
+from nirgen.cli.output import echo, stoppable
+from nirgen.escapes import printable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -52,13 +53,14 @@ def run(
     if dry_run:
         for step in plan_recipe(job):
             what = ("resume" if step.resumes else "run") if step.runs else "skip"
-            typer.echo(f"{what} {step.stage.name}: {step.why}\n  {command_line(step)}")
+            echo(f"{what} {step.stage.name}: {step.why}")
+            echo(f"  {command_line(step)}")
         return
     with stoppable("the same command goes on from there"), _display() as watch:
         outcome = run_recipe(job, watch)
     if outcome.problem:
-        typer.echo(f"error: {outcome.problem}".replace("\n", " "), err=True)
-    typer.echo(f"{folder / SUMMARY}")
+        echo(f"error: {outcome.problem}", err=True)
+    echo(f"{folder / SUMMARY}")
     raise typer.Exit(outcome.exit_code)
 
 
@@ -71,13 +73,15 @@ def _display() -> Generator[Callable[[list[StageProgress]], None]]:
     from rich.console import Console
     from rich.live import Live
     from rich.table import Table
+    from rich.text import Text
 
     with Live(console=Console(stderr=True), refresh_per_second=4) as live:
 
         def draw(progress: list[StageProgress]) -> None:
             table = Table("stage", "state", "seconds", "why", box=None)
             for one in progress:
-                table.add_row(one.step.stage.name, one.phase, f"{one.seconds:.0f}", one.step.why)
+                texts = (one.step.stage.name, one.phase, f"{one.seconds:.0f}", one.step.why)
+                table.add_row(*(Text(printable(text)) for text in texts))
             live.update(table)
 
         yield draw
@@ -92,7 +96,7 @@ def _lines() -> Callable[[list[StageProgress]], None]:
             if one.phase not in {"waiting", shown.get(name)}:
                 shown[name] = one.phase
                 note = f" ({one.step.why})" if one.phase in {"running", "skipped"} else f" after {one.seconds:.1f} s"
-                typer.echo(f"{name}: {one.phase}{note}", err=True)
+                echo(f"{name}: {one.phase}{note}", err=True)
 
     return watch
 
@@ -112,4 +116,4 @@ def sample_data(
     from nirgen.recipe.sample import write_sample
 
     write_sample(out, **options.given(frames=frames, seed=seed))
-    typer.echo(f"{out}")
+    echo(f"{out}")

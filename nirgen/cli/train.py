@@ -10,7 +10,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, bars, step_text, stoppable
+from nirgen.cli.output import announce, bars, echo, echo_text, step_text, stoppable
 
 if TYPE_CHECKING:
     from nirgen.pairs import PairList
@@ -82,13 +82,13 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
     if outcome.model is None:
         return
     if not outcome.finished:
-        typer.echo(f"stopped after step {outcome.steps}; the same command goes on from there", err=True)
-        typer.echo(f"{outcome.model}")
+        echo(f"stopped after step {outcome.steps}; the same command goes on from there", err=True)
+        echo(f"{outcome.model}")
         raise typer.Exit(130)
     if any(pair.split == "val" for pair in pairs.pairs):
         with stoppable(f"{outcome.model} is complete, but its card has no scores"):
             _judge(outcome.model, pairs, device)
-    typer.echo(f"{outcome.model}")
+    echo(f"{outcome.model}")
 
 
 def _describe(settings: TrainConfig, pairs: PairList) -> None:
@@ -98,23 +98,23 @@ def _describe(settings: TrainConfig, pairs: PairList) -> None:
     from nirgen.train import describe
 
     about = describe(pairs, settings)
-    typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
+    echo_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
     sequences = f"{about.pairs} training pairs of {about.sequences} sequences"
-    typer.echo(f"# {sequences}, {about.validated} pairs for validation", err=True)
+    echo(f"# {sequences}, {about.validated} pairs for validation", err=True)
     budget = f", in {settings.max_minutes:g} minutes at most" if settings.max_minutes else ""
-    typer.echo(f"# {about.parameters:,} parameters, {about.steps:,} steps{budget}", err=True)
+    echo(f"# {about.parameters:,} parameters, {about.steps:,} steps{budget}", err=True)
 
 
 def _judge(model: Path, pairs: PairList, device: str | None) -> None:
     from nirgen.errors import NirgenError
     from nirgen.train import judge
 
-    typer.echo("evaluating the model on the split 'val'", err=True)
+    echo("evaluating the model on the split 'val'", err=True)
     try:
         scores = judge(model, pairs, device=device)
     except NirgenError as error:  # the model itself is complete
-        typer.echo(f"warning: the model's header has no scores: {error}", err=True)
+        echo(f"warning: the model's header has no scores: {error}", err=True)
         return
-    typer.echo(f"{'method':<8}{'images':<18}{'count':>6}{'PSNR dB':>9}{'SSIM':>8}")
+    echo(f"{'method':<8}{'images':<18}{'count':>6}{'PSNR dB':>9}{'SSIM':>8}")
     for score in scores:
-        typer.echo(f"{score.method:<8}{score.subset:<18}{score.images:>6}{score.psnr:>9.2f}{score.ssim:>8.4f}")
+        echo(f"{score.method:<8}{score.subset:<18}{score.images:>6}{score.psnr:>9.2f}{score.ssim:>8.4f}")

@@ -12,7 +12,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, bars, progress, show, stoppable
+from nirgen.cli.output import announce, bars, echo, echo_text, progress, show, stoppable
 from nirgen.errors import ImageError, OutputError
 from nirgen.files import write_whole
 
@@ -136,16 +136,16 @@ def _source_and_out(names: list[str], listing: Path | None) -> tuple[Place | Non
 
 def _print_results(summary: Summary, *, quiet: bool, as_json: bool, profile: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
+        echo_text(json.dumps({**asdict(summary), "exit_code": summary.exit_code}))
         return
     if not quiet:
         _print_summary(summary)
     if profile:
         _print_profile(summary.profile)
     for _, error in summary.failures:
-        typer.echo(f"failed: {error}", err=True)
+        echo(f"failed: {error}", err=True)
     if summary.failed:
-        typer.echo(f"{summary.failed} of {summary.sources} failed; the manifest has every error", err=True)
+        echo(f"{summary.failed} of {summary.sources} failed; the manifest has every error", err=True)
 
 
 def _print_summary(summary: Summary) -> None:
@@ -160,10 +160,10 @@ def _print_summary(summary: Summary) -> None:
         "hidden ones left aside": summary.hidden,
     }
     parts += [f"{count} {what}" for what, count in extras.items() if count]
-    typer.echo(f"{', '.join(parts)}; {summary.seconds:.1f} s")
+    echo(f"{', '.join(parts)}; {summary.seconds:.1f} s")
     for loop in summary.loops:
-        typer.echo(f"warning: {loop!r} is a link to a folder above it, and was not followed", err=True)
-    typer.echo(f"images and manifest.parquet are in {summary.out}")
+        echo(f"warning: {loop!r} is a link to a folder above it, and was not followed", err=True)
+    echo(f"images and manifest.parquet are in {summary.out}")
 
 
 def _print_profile(profile: Profile) -> None:
@@ -173,12 +173,12 @@ def _print_profile(profile: Profile) -> None:
         rate = f"{stage.rate:.1f}" if stage.images else ""
         rows.append((stage.name, str(stage.images), f"{stage.seconds:.1f}", rate, f"{stage.share:.0%}"))
     show(columns, rows, right=range(1, 5), ruled=True)
-    typer.echo(
+    echo(
         f"{profile.images_per_second:.2f} images/s; the device was busy {profile.device_busy:.0%} of the time, waited "
         f"for input {profile.waited_for_input:.0%}, for output {profile.waited_for_output:.0%}; queued on average: "
         f"{profile.queued_input:.1f} decoded, {profile.queued_output:.1f} to be written"
     )
-    typer.echo(f"bottleneck: {profile.remedy}")
+    echo(f"bottleneck: {profile.remedy}")
 
 
 def _check_preview(preview: Path, request: Request) -> None:
@@ -221,14 +221,14 @@ def _write_preview(preview: Path, request: Request, *, quiet: bool) -> None:
         if len(pairs) == _PREVIEW_ROWS:
             break
     if not pairs:
-        typer.echo(f"warning: there is nothing to show side by side; {str(preview)!r} was not written", err=True)
+        echo(f"warning: there is nothing to show side by side; {str(preview)!r} was not written", err=True)
         return
     try:
         write_whole(preview, images.encode(images.side_by_side(pairs), "png"))
     except OSError as error:
         raise OutputError(f"the preview {str(preview)!r} can't be written: {error.strerror}; use another") from error
     if not quiet:
-        typer.echo(f"side by side: {preview}")
+        echo(f"side by side: {preview}")
 
 
 def _print_plan(request: Request, *, as_json: bool) -> None:
@@ -240,14 +240,14 @@ def _print_plan(request: Request, *, as_json: bool) -> None:
             {"source": item.source, "output": item.output, "state": state, "problem": item.problem or None}
             for item, state in states
         ]
-        typer.echo(json.dumps({"root": str(request.plan.root), "items": items}))
+        echo_text(json.dumps({"root": str(request.plan.root), "items": items}))
         return
     for item, state in states:
         what = item.problem or f"{_one_line(item.source)} -> {_one_line(item.output)}"
-        typer.echo(f"{state:8} {what}")
+        echo(f"{state:8} {what}")
     done, failing = (sum(state == which for _, state in states) for which in ("done", "fails"))
     fails = f", {failing} will fail" if failing else ""
-    typer.echo(f"{len(states) - done - failing} to translate, {done} done already{fails}; nothing was written")
+    echo(f"{len(states) - done - failing} to translate, {done} done already{fails}; nothing was written")
 
 
 def _one_line(name: str) -> str:
@@ -278,8 +278,8 @@ def merge(
     with progress("the same command goes on") as report:
         merged = merge_shards(parts, out, source=source, progress=lambda done: report("merge", done, None))
     if as_json:
-        typer.echo(json.dumps({**asdict(merged), "exit_code": merged.exit_code}))
+        echo_text(json.dumps({**asdict(merged), "exit_code": merged.exit_code}))
     else:
         failed = f", {merged.failed} of them failed" if merged.failed else ""
-        typer.echo(f"{merged.shards} shards cover {merged.sources} sources once{failed}; images and manifest: {out}")
+        echo(f"{merged.shards} shards cover {merged.sources} sources once{failed}; images and manifest: {out}")
     raise typer.Exit(merged.exit_code)

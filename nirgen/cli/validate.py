@@ -10,7 +10,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, progress, show
+from nirgen.cli.output import announce, echo, echo_text, progress, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -48,7 +48,7 @@ def validate(
     with progress("nothing was changed") as bar:
         report = library.validate(paths, images or [], how, progress=bar)
     if as_json:
-        typer.echo(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
+        echo_text(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:
         _print(report)
     raise typer.Exit(report.exit_code)
@@ -64,7 +64,7 @@ def _check_usage(paths: Sequence[Path], images: Sequence[Path], models: Sequence
 def _print(report: Report) -> None:
     for extent in report.extents:
         ignored = f", {extent.ignored} regions to ignore" if extent.ignored else ""
-        typer.echo(f"{extent.split}: {extent.images} images, {extent.boxes} boxes{ignored}")
+        echo(f"{extent.split}: {extent.images} images, {extent.boxes} boxes{ignored}")
     if report.findings:
         _print_findings(report.findings)
     if report.loaded:
@@ -73,7 +73,7 @@ def _print(report: Report) -> None:
 
 
 def _print_findings(findings: Sequence[Finding]) -> None:
-    typer.echo()
+    echo()
     rows = [
         ([(each.about.severity, _COLOURS[each.about.severity])], each.check, str(each.count), _details(each))
         for each in findings
@@ -99,9 +99,9 @@ def _print_loaded(loaded: Sequence[Loaded]) -> None:
         for each in loaded
         for what, expected in each.expected.items()
     ]
-    typer.echo()
+    echo()
     show(("split", "what", "expected", *loaders), rows, right=range(2, 3 + len(loaders)))
-    typer.echo("transformers gets images as RGB, as torchvision converts them; it drops regions to ignore by design.")
+    echo("transformers gets images as RGB, as torchvision converts them; it drops regions to ignore by design.")
 
 
 def _loaded_cell(loaded: Loaded, loader: str, what: str) -> Cell:
@@ -116,14 +116,14 @@ def _print_checked(report: Report) -> None:
     from nirgen.validate.findings import count_severities
 
     counts = count_severities(report.findings)
-    typer.echo()
-    typer.echo(f"checked: {'; '.join(GROUPS[group] for group in report.checked)}")
+    echo()
+    echo(f"checked: {'; '.join(GROUPS[group] for group in report.checked)}")
     for group, why in report.partial.items():
-        typer.echo(f"checked in part: {GROUPS[group]}: {why}")
+        echo(f"checked in part: {GROUPS[group]}: {why}")
     for group, why in report.skipped.items():
-        typer.echo(f"not checked: {GROUPS[group]}: {why}")
+        echo(f"not checked: {GROUPS[group]}: {why}")
     if not report.findings:
-        typer.echo(f"nothing found in {report.subject}")
+        echo(f"nothing found in {report.subject}")
     else:
         found = ", ".join(f"{number} {severity}{'s' * (number != 1)}" for severity, number in counts.items())
-        typer.echo(f"{found} in {report.subject}")
+        echo(f"{found} in {report.subject}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,6 +17,7 @@ from nirgen.dataset.contents import UNKNOWN, parts_of, splits_in
 from nirgen.dataset.folder import CARD
 from nirgen.dataset.plan import REASONS
 from nirgen.dataset.writers import render_text
+from nirgen.escapes import mathtext, printable
 from nirgen.templates import cell
 
 if TYPE_CHECKING:
@@ -142,16 +144,17 @@ class Examples:
             for chosen in ([each for each in self.chosen if each.image.kind == kind] for kind in ("generated", "real"))
             for start in range(0, len(chosen), COLUMNS)
         ]
-        drawn = [[_draw_boxes(folder, each, colours) for each in row] for row in rows]
-        picture = Image.fromarray(images.side_by_side(drawn, box=BOX, gap=GAP))
+        shown = [[_draw_boxes(folder, each, colours) for each in row] for row in rows]
+        picture = Image.fromarray(images.side_by_side(shown, box=BOX, gap=GAP))
         draw = ImageDraw.Draw(picture)
         for number, row in enumerate(rows):
             for column, each in enumerate(row):
                 where = (GAP + column * (BOX[1] + GAP), GAP // 4 + number * (BOX[0] + GAP))
-                key = each.image.key if len(each.image.key) <= 52 else f"...{each.image.key[-52:]}"
+                key = printable(each.image.key)
+                key = key if len(key) <= 52 else f"...{key[-52:]}"
                 draw.text(where, f"{each.image.kind}: {key}", fill=(0, 0, 0))
         left, top = float(GAP), picture.height - GAP + 5
-        legend = [(category.name, colours[category.id]) for category in categories]
+        legend = [(drawn(category.name), colours[category.id]) for category in categories]
         for name, colour in [*legend, ("region to ignore", IGNORED)]:
             draw.rectangle((left, top, left + 10, top + 10), fill=colour)
             draw.text((left + 15, top - 1), name, fill=(0, 0, 0))
@@ -175,13 +178,15 @@ def draw_classes(contents: Contents, categories: Sequence[Category]) -> bytes:
             bars = plot.bar(places, counts, bottom=below, label=kind, color=colour, width=0.7)
             below += counts
         plot.bar_label(bars, labels=[f"{int(count):,}" for count in below], fontsize="small")
-        plot.set_xticks(places, [category.name for category in categories], rotation=30, ha="right")
+        plot.set_xticks(places, [mathtext(category.name) for category in categories], rotation=30, ha="right")
         plot.set(title=split, ylabel="boxes" if split == splits[0] else "")
         plot.set_ylim(0, 1.15 * max(1, below.max()))
         plot.spines[["top", "right"]].set_visible(False)
     plots[0].legend(fontsize="small", frameon=False)
     picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=100, metadata={"Software": None})
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph ")  # letters that matplotlib's font lacks become boxes
+        figure.savefig(picture, format="png", dpi=100, metadata={"Software": None})
     return picture.getvalue()
 
 

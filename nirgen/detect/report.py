@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nirgen._version import __version__
 from nirgen.detect.arms import PRETRAINED, REAL
 from nirgen.detect.comparison import as_number
+from nirgen.escapes import markdown
 from nirgen.files import make_folder, output_file
 from nirgen.stats import note_on_groups
 from nirgen.templates import markdown_table
@@ -146,7 +147,7 @@ def shown(number: Estimate) -> str:
 def as_markdown(comparison: Comparison) -> str:
     """Return the text of `table7.md`."""
     counts = [
-        f"- {each.arm.title}: {each.arm.real} real and {each.arm.generated} generated images"
+        f"- {markdown(each.arm.title)}: {each.arm.real} real and {each.arm.generated} generated images"
         for each in comparison.arms
         if each.arm.images
     ]
@@ -155,9 +156,11 @@ def as_markdown(comparison: Comparison) -> str:
         f"'{comparison.split.name}'; means over the seeds {', '.join(map(str, comparison.config.seeds))}, "
         "with 95 % intervals."
     )
-    notes = "\n".join([*counts, *(f"- {note}" for note in (*notes_on(comparison), CAVEAT))])
-    title, rows = "# Detection with and without generated images", "\n".join(markdown_table(*table(comparison)))
-    return "\n\n".join([title, sentence(comparison), rows, about, notes]) + "\n"
+    notes = "\n".join([*counts, *(f"- {markdown(note)}" for note in (*notes_on(comparison), CAVEAT))])
+    title = "# Detection with and without generated images"
+    headings, cells = table(comparison)
+    rows = "\n".join(markdown_table([*map(markdown, headings)], ([markdown(row[0]), *row[1:]] for row in cells)))
+    return "\n\n".join([title, markdown(sentence(comparison)), rows, about, notes]) + "\n"
 
 
 def draw_curve(comparison: Comparison, path: Path) -> None:

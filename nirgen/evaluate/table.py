@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
+from nirgen.escapes import markdown
 from nirgen.evaluate.measures import MEASURES, TABLES
 from nirgen.stats import Estimate
 from nirgen.templates import markdown_table
@@ -91,7 +92,7 @@ def as_markdown(report: Report) -> str:
     parts = ["# Evaluation", report.about]
     for grid in grids(report):
         rows = ((line.name, *(" ".join(filter(None, cell)) for cell in line.cells)) for line in grid.lines)
-        parts += [f"## {grid.title}", _table(("method", *grid.headings), rows)]
+        parts += [f"## {markdown(grid.title)}", _table(("method", *grid.headings), rows, names=1)]
     compared = [
         (subset.name, method, other, *entry)
         for subset in report.subsets
@@ -100,9 +101,9 @@ def as_markdown(report: Report) -> str:
     ]
     if compared:
         headings = ("images", "method", "minus", "measure", "difference [95 % interval]", "verdict")
-        parts += ["## What the methods add", f"In the tables above: {LEGEND}.", _table(headings, compared)]
+        parts += ["## What the methods add", f"In the tables above: {LEGEND}.", _table(headings, compared, names=3)]
     if report.notes:
-        parts += ["## Notes", "\n".join(f"- {name}: {note}" for name, note in report.notes)]
+        parts += ["## Notes", "\n".join(f"- {markdown(name)}: {markdown(note)}" for name, note in report.notes)]
     columns = ("measure", "better", "range", "definition", "compared")
     parts += ["## Measures", _table(columns, definitions())]
     return "\n\n".join(parts) + "\n"
@@ -159,6 +160,7 @@ def _aligned(grid: Grid, width: int | None) -> list[str]:
     return lines
 
 
-def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    """Unlike `templates.cell`, escape nothing but the bar: intervals have brackets."""
-    return "\n".join(markdown_table(headings, ([text.replace("|", "\\|") for text in row] for row in rows)))
+def _table(headings: tuple[str, ...], rows: Iterable[tuple[str, ...]], names: int = 0) -> str:
+    """Escape the first `names` columns, which come from data; of the others the bar: intervals have brackets."""
+    escaped = ([*map(markdown, row[:names]), *(text.replace("|", "\\|") for text in row[names:])] for row in rows)
+    return "\n".join(markdown_table(headings, escaped))

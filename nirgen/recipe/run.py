@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import quote
 
 from nirgen.errors import OutputError
+from nirgen.escapes import markdown
 from nirgen.files import locked, make_folder, write_whole
 from nirgen.recipe.plan import Hashes, State, listing, make_plan
 from nirgen.recipe.recipe import NOT_MEASURED
@@ -216,8 +217,12 @@ def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:
 
 def summary(recipe: Recipe, outcome: Outcome, out: Path) -> str:
     """Return the summary of a run as Markdown, with links to results and logs relative to the run folder."""
-    stages = [(one.step.stage.name, one.phase, f"{one.seconds:.1f}", one.step.why) for one in outcome.progress]
-    lines = [f"# {recipe.name}", "", recipe.about, "", *markdown_table(("stage", "state", "seconds", "why"), stages)]
+    stages = [
+        (markdown(one.step.stage.name), one.phase, f"{one.seconds:.1f}", markdown(one.step.why))
+        for one in outcome.progress
+    ]
+    table = markdown_table(("stage", "state", "seconds", "why"), stages)
+    lines = [f"# {markdown(recipe.name)}", "", markdown(recipe.about), "", *table]
     all_stages = [one.step.stage for one in outcome.progress]
     outputs = {f"{stage.name}.{option}": path for stage in all_stages for option, path in stage.outputs.items()}
     if recipe.expect:
@@ -231,12 +236,12 @@ def summary(recipe: Recipe, outcome: Outcome, out: Path) -> str:
             lines.append(f"- `${{{name}}}`: {', '.join(_link(each, out) for each in (path, *pages))}")
     logs = [log_file(out, stage.name) for stage in all_stages]
     lines += ["", "## Logs", "", *(f"- {_link(log, out)}" for log in logs if log.exists())]
-    return "\n".join([*lines, *(["", f"**{outcome.problem}**"] if outcome.problem else []), ""])
+    return "\n".join([*lines, *(["", f"**{markdown(outcome.problem)}**"] if outcome.problem else []), ""])
 
 
 def _link(path: Path, out: Path) -> str:
     text = os.path.relpath(path, out)
-    return f"[{text}]({quote(text)})"
+    return f"[{markdown(text)}]({quote(text)})"
 
 
 def _compare(expected: Expectation, outputs: Mapping[str, Path]) -> tuple[str, str, str, str]:
@@ -248,7 +253,7 @@ def _compare(expected: Expectation, outputs: Mapping[str, Path]) -> tuple[str, s
     if number is not None and value is not None and tolerance is not None:
         agrees = "yes" if abs(number - value) <= tolerance else "no"
     source = f" ({expected.source})" if expected.source else ""
-    return f"{expected.what}{source}", wanted, NOT_MEASURED if number is None else f"{number:g}", agrees
+    return markdown(f"{expected.what}{source}"), wanted, NOT_MEASURED if number is None else f"{number:g}", agrees
 
 
 def measured(expected: Expectation, outputs: Mapping[str, Path]) -> float | None:
