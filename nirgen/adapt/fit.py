@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ def fit(
     generator = copy.deepcopy(start).eval()
     groups = trainable(generator, what, config)
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0)
-    parameters = [parameter for group in groups for parameter in group["params"]]
+    parameters: list[nn.Parameter] = [parameter for group in groups for parameter in group["params"]]
     averages = [parameter.detach().clone() for parameter in parameters]
     average = moving_average(config.ema_decay)
     rates = [group["lr"] for group in groups]
@@ -107,7 +107,7 @@ def total_loss(generated: Tensor, real: Tensor, weights: AdaptLossConfig) -> Ten
     return total + weights.gradient * torch.stack(slopes).sum()
 
 
-def trainable(generator: Pix2Next, what: What, config: AdaptConfig) -> list[dict[str, list[nn.Parameter] | float]]:
+def trainable(generator: Pix2Next, what: What, config: AdaptConfig) -> list[dict[str, Any]]:
     """Prepare a generator and return the groups of its parameters that change, each with its learning rate `lr`.
 
     `all`: all, the extractor's at a lower rate. `last`: those of the last two stages of the decoder and what follows
@@ -132,7 +132,7 @@ def trainable(generator: Pix2Next, what: What, config: AdaptConfig) -> list[dict
     for name, parameter in generator.named_parameters():
         if parameter.requires_grad:
             (extractor if name.startswith("extractor.") else own).append(parameter)
-    groups: list[dict[str, list[nn.Parameter] | float]] = [{"params": own, "lr": rate}]
+    groups: list[dict[str, Any]] = [{"params": own, "lr": rate}]
     if extractor and config.extractor_share:
         groups += [{"params": extractor, "lr": rate * config.extractor_share}]
     return groups

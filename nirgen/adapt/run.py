@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -114,7 +114,9 @@ def adapt(
         record.write("run", {"model_id": header["model_id"]})
         precision = choose_training_precision("auto", where)
         run = _Run(start.to(where), pairs, config, record, precision=precision, progress=progress)
-        verdict = run.decide(fingerprint)
+        trained_on = {pair["nir_sha256"] for pair in header["training"].get("pairs", [])}
+        known = sum(pair.nir_sha256 in trained_on for pair in pairs.pairs)
+        verdict = replace(run.decide(fingerprint), known=known)
         fitted = run.final(verdict) if verdict.adapted else None
         if verdict.adapted and fitted is None:
             verdict = verdict.withdrawn()

@@ -45,6 +45,7 @@ class Verdict:
     curve: list[Point]
     gains: dict[str, float]  # dB, of each pair when held out, by split and name
     cameras: tuple[tuple[str, ...], ...] = ()  # names of the pairs of each apparent camera; empty if there is one
+    known: int = 0  # pairs that the start was trained on already
 
     @property
     def adapted(self) -> bool:
@@ -80,6 +81,8 @@ class Verdict:
         if self.cameras:
             groups = "; ".join(", ".join(group) for group in self.cameras)
             lines.append(f"the pairs look like several cameras: adapt to each apart ({groups})")
+        if self.known:
+            lines.append(f"the old model was trained on {self.known} of these pairs, so its scores flatter it")
         totals = ", ".join(f"{point.method} {point.scores.total:.2f}" for point in map(self.point, _TAKEN))
         return [*lines, f"take {_TAKEN[self.best]} (mean of both PSNRs, dB: {totals})"]
 

@@ -12,8 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pytest
-
     from nirgen.adapt.config import AdaptConfig
     from nirgen.pairs import PairList
 

@@ -63,11 +63,11 @@ def test_pairs_of_another_camera_gain(
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         ".lock", "adapt.json", "card.md", "curve.csv", "model.safetensors", "run.json",
     ]  # fmt: skip
-    rows = list(csv.DictReader((tmp_path / "out" / "curve.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "curve.csv").read_text().splitlines()))
     assert rows[-3] == {"pairs": "3", "method": "adapted"} | {
         name: f"{getattr(after, name):.4f}" for name in ("psnr_affine", "ssim_affine", "psnr", "ssim")
     }
-    assert "| train/1_004 | train/1_004 | +" in (tmp_path / "out" / "card.md").read_text()
+    assert r"| train/1\_004 | train/1\_004 | +" in (tmp_path / "out" / "card.md").read_text()
 
 
 def adapt_scores(adapted: Path, start: Path, pairs: PairList) -> list[float]:
