@@ -62,7 +62,7 @@ def fit(
     generator = copy.deepcopy(start).eval()
     groups = trainable(generator, what, config)
     optimizer = torch.optim.AdamW(groups, betas=(0.9, 0.99), weight_decay=0.0)
-    parameters: list[nn.Parameter] = [parameter for group in groups for parameter in group["params"]]
+    parameters: list[Tensor] = [parameter for group in groups for parameter in group["params"]]
     averages = [parameter.detach().clone() for parameter in parameters]
     average = moving_average(config.ema_decay)
     rates = [group["lr"] for group in groups]
@@ -87,11 +87,12 @@ def fit(
                 current = [parameter.detach().clone() for parameter in parameters]
                 _assign(parameters, averages)
                 yield step, generator
-                _assign(parameters, current)
+                if step < checks[-1]:
+                    _assign(parameters, current)
 
 
 @torch.no_grad()
-def _assign(parameters: Sequence[nn.Parameter], values: Sequence[Tensor]) -> None:
+def _assign(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> None:
     for parameter, value in zip(parameters, values, strict=True):
         parameter.copy_(value)
 
@@ -168,9 +169,8 @@ class LowRank(nn.Module):
 
 
 def merge(generator: Pix2Next) -> Pix2Next:
-    """Return a copy of a fitted generator in its plain architecture."""
-    plain = copy.deepcopy(generator)
-    for module in list(plain.modules()):
+    """Bring a generator whose fit has ended into its plain architecture, in place, and return it."""
+    for module in list(generator.modules()):
         if isinstance(module, nn.Linear | nn.Conv2d) and parametrize.is_parametrized(module):
             parametrize.remove_parametrizations(module, "weight", leave_parametrized=True)
-    return plain.requires_grad_(False)
+    return generator.requires_grad_(False)

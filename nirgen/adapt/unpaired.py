@@ -239,11 +239,11 @@ def _tone_pairs(
         toned = curves[_REST][output.pixels]
         for n in classes[:-1]:
             toned = np.where(output.mask == n, curves[n][output.pixels], toned)
-        names = [f"{number:04}_{kind}.png" for kind in ("rgb", "nir")]
-        for name, pixels in zip(names, (photo.pixels, np.rint(toned).astype(np.uint8)), strict=True):
-            write_whole(folder / name, images.encode(pixels, "png"))
-        hashes = [sha256_of(folder / name) for name in names]
-        pairs.append(Pair(f"{number:04}", *names, f"{number:04}", "train", "", *hashes))
+        name = f"{number:04}"
+        rgb, nir = folder / f"{name}_rgb.png", folder / f"{name}_nir.png"
+        write_whole(rgb, images.encode(photo.pixels, "png"))
+        write_whole(nir, images.encode(np.rint(toned).astype(np.uint8), "png"))
+        pairs.append(Pair(name, rgb.name, nir.name, name, "train", "", sha256_of(rgb), sha256_of(nir)))
     return PairList(folder, tuple(pairs))
 
 

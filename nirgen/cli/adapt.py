@@ -60,6 +60,7 @@ def adapt(
 
     given = options.given(what=what, steps=steps, folds=folds, seed=seed)
     config = AdaptConfig.overlay({}, changes or [], given, where="adapt")
+    verdict: Verdict | ToneVerdict
     with progress(f"what is finished is in {out}; the same command goes on from there") as report:
         if photos is not None:
             from nirgen.adapt.unpaired import adapt_tones
