@@ -82,6 +82,7 @@ def architecture_of(header: Mapping[str, Any], path: Path) -> GeneratorConfig | 
 
     values = dict(header["architecture"])
     kind = str(values.get("kind", PIX2NEXT))
+    kinds: dict[str, type[GeneratorConfig | LinearConfig | TreesConfig]]
     kinds = {PIX2NEXT: GeneratorConfig, "linear": LinearConfig, "trees": TreesConfig}
     if kind not in kinds:
         raise ModelError(f"{path}: an architecture of the kind '{kind}' (there are {', '.join(kinds)}); update nirgen")

@@ -131,15 +131,15 @@ def load_baseline(path: Path) -> tuple[Linear | Trees, dict[str, Any]]:
     """
     state, header = load_state(path)
     config = architecture_of(header, path)
+    if not isinstance(config, LinearConfig | TreesConfig):
+        raise ModelError(f"{path}: a generator, not a baseline; name the model file of a baseline")
     try:
         arrays = {name: tensor.numpy() for name, tensor in state.items()}
         if isinstance(config, LinearConfig):
             return Linear.from_arrays(config, arrays), header
-        if isinstance(config, TreesConfig):
-            return Trees.from_arrays(config, arrays), header
+        return Trees.from_arrays(config, arrays), header
     except (TypeError, ValueError) as error:  # TypeError: a type that NumPy lacks
         raise ModelError(f"{path}: no '{config.kind}' ({first_line(error)}); fetch or fit it again") from None
-    raise ModelError(f"{path}: a generator, not a baseline; name the model file of a baseline")
 
 
 def check_fits(state: Mapping[str, Tensor], network: torch.nn.Module, path: Path) -> None:

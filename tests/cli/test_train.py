@@ -310,8 +310,7 @@ def test_a_baseline_is_a_model_like_any_other(
     code, out, _ = nirgen("evaluate", *listing, *arguments)
     method = json.loads(out)["subsets"][0]["methods"][0]
     assert (code, method["method"]) == (0, "run")
-    # NIR is the red channel of noise: the linear map finds it
-    assert method["estimates"]["psnr"]["value"] > (45 if preset == "linear" else 20)
+    assert method["estimates"]["ssim"]["value"] > 0.99  # NIR is the red channel, which both find
 
 
 def test_settings_of_a_fit_are_printed_and_changed_like_others(
