@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from nirgen.evaluate.measures import Measure
     from nirgen.evaluate.summary import Report, Row, Subset
+    from nirgen.evaluate.supplement import Column, Supplement, SupplementRow
 
 
 MARKS = {"better": "+", "worse": "-", "undecided": "="}
@@ -44,14 +45,15 @@ class Grid(NamedTuple):
     """A table as text."""
 
     title: str
-    verdicts: tuple[str, ...]  # sentences
     headings: tuple[str, ...]
     lines: tuple[Line, ...]
+    verdicts: tuple[str, ...] = ()  # sentences on its methods
 
 
 def grids(report: Report) -> list[Grid]:
-    """Return the tables of all images, which has the published rows, then of the subsets."""
-    return [_grid(subset, report.published if subset.name == "all" else ()) for subset in report.subsets]
+    """Return the tables of all images, which has the published rows, then of the subsets, then the supplements."""
+    main = [_grid(subset, report.published if subset.name == "all" else ()) for subset in report.subsets]
+    return [*main, *map(_supplement, report.supplements)]
 
 
 def verdicts(subset: Subset) -> list[str]:
@@ -151,7 +153,20 @@ def _grid(subset: Subset, published: tuple[str, ...]) -> Grid:
             cells = tuple(Cell(_number(values.get(each.name), each.decimals)) for each in MEASURES.values())
             lines.append(Line(f"{method} ({name}, published)", "published", cells))
     headings = tuple(f"{measure.title} {measure.arrow}" for measure in MEASURES.values())
-    return Grid(f"{subset.name} ({subset.images} images)", tuple(verdicts(subset)), headings, tuple(lines))
+    return Grid(f"{subset.name} ({subset.images} images)", headings, tuple(lines), tuple(verdicts(subset)))
+
+
+def _supplement(supplement: Supplement) -> Grid:
+    def cell(row: SupplementRow, column: Column) -> Cell:
+        estimate = row.estimates.get(column.name, Estimate(None))
+        value, low, high = (_number(each, column.decimals) for each in (estimate.value, estimate.low, estimate.high))
+        interval = "" if estimate.low is None else f"[{low}, {high}]"
+        return Cell(value, interval, MARKS.get(row.marks.get(column.name, ""), ""))
+
+    lines = [
+        Line(row.method, row.kind, tuple(cell(row, each) for each in supplement.columns)) for row in supplement.rows
+    ]
+    return Grid(supplement.title, tuple(column.heading for column in supplement.columns), tuple(lines))
 
 
 def _number(value: float | None, decimals: int, sign: str = "") -> str:
