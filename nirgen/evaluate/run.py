@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from nirgen.devices import choose_device
 from nirgen.errors import NirgenError
 from nirgen.evaluate import methods as by
+from nirgen.evaluate.features import Backbone
 from nirgen.evaluate.report import make_report, write
 from nirgen.evaluate.summary import Report, Settings, score
 from nirgen.model import load_model
@@ -65,7 +66,7 @@ def evaluate_methods(
     from nirgen.evaluate.perceptual import Networks  # imports torchmetrics
 
     settings = settings or Settings(bootstrap="images" if pairs is None else "sequences")
-    networks = Networks(weights, lpips, choose_device(device))
+    networks, backbone = Networks(weights, lpips, choose_device(device)), Backbone.read(device=choose_device(device))
     training: tuple[Case, ...] = ()
     if pairs is not None:
         listed = PairList.read(pairs, root)
@@ -85,9 +86,15 @@ def evaluate_methods(
             methods += [by.linear(training, settings.size, partial(progress, "fitting the linear floor"))]
         else:
             notes["linear floor"] = "none: it is fitted on pairs of the split 'train', which are not at hand"
-    scores = score(cases, methods, size=settings.size, networks=networks, progress=partial(progress, "judging"))
+    judging = partial(progress, "judging")
+    scores = score(cases, methods, size=settings.size, networks=networks, backbone=backbone, progress=judging)
     files = {measure: path.name for measure, path in networks.files.items()}
     notes |= networks.notes
+    if backbone is None:
+        notes["features"] = "no distances: the embedded model has no pretrained backbone"
+    else:
+        notes["features"] = f"by {backbone.about}"
+        files |= dict.fromkeys(("features_distance", "kid_features"), backbone.about)
     report = make_report(scores, settings, on=on, notes=notes, weights=files, published=tuple(dict.fromkeys(published)))
     if out is not None:
         write(report, out)
