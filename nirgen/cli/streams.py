@@ -85,8 +85,10 @@ class _Messages(io.TextIOWrapper):
         return count
 
 
-def _wrap(kind: type[io.TextIOWrapper], stream: Any, number: int) -> io.TextIOWrapper:
+def _wrap(kind: type[io.TextIOWrapper], stream: Any, number: int) -> Any:
     """Return a stream of a kind for a descriptor; letters that its encoding lacks are escaped."""
+    if stream is not None and not isinstance(stream, io.TextIOWrapper):
+        return stream  # somebody else's
     if stream is None:
         return kind(open(number, "wb", closefd=False), encoding="utf-8", errors="backslashreplace")
     errors = "backslashreplace" if stream.errors == "strict" else stream.errors

@@ -219,9 +219,10 @@ def test_damage_is_one_line_with_the_remedy(dataset) -> None:
         list(open_collection(dataset).items())
 
 
-def test_an_image_that_provenance_lacks_is_named(dataset) -> None:
+def test_an_image_that_provenance_lacks_is_named(dataset, describe) -> None:
     path = dataset / "provenance.parquet"
     table = pq.read_table(path)
     pq.write_table(table.slice(1), path)
+    describe(dataset)
     with pytest.raises(NirgenError, match=r"lacks the image 'bdd/a.jpg'; build the dataset again"):
         list(open_collection(dataset).items())
