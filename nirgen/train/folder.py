@@ -115,8 +115,8 @@ class BaseFolder:
         except OSError as error:
             if error.errno in _GONE and not self._held():
                 raise LostError(
-                    f"{self.out}: was removed or replaced while the run was at work; {last_good(self.checkpoints)}: "
-                    "run the same command again"
+                    f"{self.out}: was removed or replaced while the run was at work; run the same command again, or "
+                    "name a new folder if another one is there now"
                 ) from error
             if error.errno not in _NO_ROOM:
                 raise
