@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from nirgen.evaluate.methods import Frame
     from nirgen.evaluate.summary import Scores, Settings
+    from nirgen.evaluate.supplement import Supplement
 
 
 SCHEMA = 1
@@ -167,6 +168,7 @@ def make_report(
     notes: Mapping[str, str],
     weights: Mapping[str, str],
     published: tuple[str, ...] = (),
+    supplements: tuple[Supplement, ...] = (),
 ) -> Report:
     """Summarise scores, taken on images of the name `on`; notes and weight files are by measure."""
     subsets = summarise(scores, settings)
@@ -188,7 +190,7 @@ def make_report(
     said += [(method.name, method.about) for method in scores.methods if method.about]
     said += [(f"published {name}", TABLES[name].title) for name in published]
     said += [("published", CAVEAT)] if published else []
-    return Report(about, scores, settings, subsets, tuple(said), dict(weights), published)
+    return Report(about, scores, settings, subsets, tuple(said), dict(weights), published, supplements)
 
 
 def as_dict(report: Report) -> dict[str, Any]:
@@ -229,6 +231,7 @@ def as_dict(report: Report) -> dict[str, Any]:
             }
             for subset in report.subsets
         ],
+        **{supplement.name: supplement.as_dict() for supplement in report.supplements},
         "published": {name: asdict(TABLES[name]) for name in report.published},
         "notes": [{"about": about, "note": note} for about, note in report.notes],
     }

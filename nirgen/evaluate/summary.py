@@ -11,6 +11,7 @@ from nirgen.config import FrozenConfig
 from nirgen.evaluate import methods as by
 from nirgen.evaluate.features import features_distance, kid_features
 from nirgen.evaluate.measures import MEASURES, PIXEL_MEASURES
+from nirgen.evaluate.plausibility import View
 from nirgen.metrics import mean_psnr
 from nirgen.stats import Estimate, differences, estimate_means, note_on_groups
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
     from nirgen.evaluate.features import Backbone
     from nirgen.evaluate.methods import Case, Kind, Method
     from nirgen.evaluate.perceptual import Networks
+    from nirgen.evaluate.regions import Regions
+    from nirgen.evaluate.supplement import Supplement
     from nirgen.model import NirModel
     from nirgen.pairs import PairList
 
@@ -50,6 +53,8 @@ class Scores:
     values: dict[str, dict[str, NDArray[np.float64]]]  # by method and measure: (images,)
     features: dict[str, NDArray[np.float64]]  # (images, 2048) by method, real NIR under ""; empty without Inception
     pooled: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # likewise, of the embedded backbone
+    tones: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # likewise, of regions: see `plausibility.View`
+    visible: NDArray[np.float64] | None = None  # (images, regions), of the photos
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -65,6 +70,7 @@ def score(
     measures: Sequence[str] = PIXEL_MEASURES,
     networks: Networks | None = None,
     backbone: Backbone | None = None,
+    regions: Regions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Generate each image with each method, and compare it with the real one.
@@ -77,6 +83,8 @@ def score(
     values: dict[str, dict[str, list[float]]] = {method.name: {} for method in methods}
     features: dict[str, list[NDArray[np.float64]]] = {}
     pooled: dict[str, list[NDArray[np.float64]]] = {}
+    tones: dict[str, list[NDArray[np.float64]]] = {}
+    visible: list[NDArray[np.float64]] = []
     for done, case in enumerate(cases, start=1):
         frame = by.read_frame(case, size)
         sizes.append((frame.nir.shape[0], frame.nir.shape[1]))
@@ -85,6 +93,10 @@ def score(
         real = None if backbone is None else backbone.features(frame.nir)
         if real is not None:
             pooled.setdefault("", []).append(real.pooled)
+        view = None if regions is None else View(frame, regions.of(case, frame.nir.shape))
+        if view is not None:
+            tones.setdefault("", []).append(view.tones(frame.nir))
+            visible.append(view.visible)
         for method in methods:
             generated = method.generate(frame)
             row = {name: formula(generated, frame.nir) for name in measures if (formula := MEASURES[name].formula)}
@@ -96,6 +108,8 @@ def score(
                 ours = backbone.features(generated)
                 row["features_distance"] = features_distance(ours, real)
                 pooled.setdefault(method.name, []).append(ours.pooled)
+            if view is not None:
+                tones.setdefault(method.name, []).append(view.tones(generated))
             for name, value in row.items():
                 values[method.name].setdefault(name, []).append(value)
         if progress is not None:
@@ -107,6 +121,8 @@ def score(
         {method: {name: np.array(column) for name, column in columns.items()} for method, columns in values.items()},
         {method: np.stack(rows) for method, rows in features.items()},
         {method: np.stack(rows) for method, rows in pooled.items()},
+        {method: np.stack(rows) for method, rows in tones.items()},
+        np.stack(visible) if visible else None,
     )
 
 
@@ -152,6 +168,7 @@ class Report:
     notes: tuple[tuple[str, str], ...]  # subject, note
     weights: dict[str, str]  # weight file by measure
     published: tuple[str, ...]  # keys of `measures.TABLES` to show beside
+    supplements: tuple[Supplement, ...] = ()
 
 
 def subsets_of(cases: Sequence[Case], by: Literal["category", "urban"] | None) -> dict[str, NDArray[np.bool_]]:
@@ -179,10 +196,14 @@ def notes_on(subset: Subset, settings: Settings) -> list[str]:
     return note_on_groups(subset.groups, settings.bootstrap)
 
 
+def groups_of(cases: Sequence[Case], settings: Settings) -> list[str]:
+    """Return the unit of the bootstrap that each case belongs to."""
+    return [case.sequence if settings.bootstrap == "sequences" else case.key for case in cases]
+
+
 def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settings: Settings) -> Subset:
-    by_sequence = settings.bootstrap == "sequences"
     cases = [case for case, there in zip(scores.cases, mask, strict=True) if there]
-    groups = [case.sequence if by_sequence else case.key for case in cases]
+    groups = groups_of(cases, settings)
     columns = {
         (method.name, measure): scores.values[method.name][measure][mask]
         for method in scores.methods

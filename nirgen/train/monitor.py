@@ -130,7 +130,7 @@ class Log(AbstractContextManager["Log"]):
         self._board.add_image(name, rgb, step, dataformats="HWC")
 
     def draw(self) -> None:
-        """Draw the curves so far as `curves.png`, unless the log went away and another folder may be in the run's place."""
+        """Draw the curves so far as `curves.png`, unless the log went away: another folder may be in its place."""
         picture = draw_curves(read_log(self._out))
         if self.in_place():
             write_whole(self._out / "curves.png", picture)
