@@ -10,8 +10,6 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from nirgen import images
 from nirgen.errors import ImageError, NirgenError
 from nirgen.files import sha256_of
@@ -23,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from nirgen.model import NirModel
@@ -152,12 +151,12 @@ def shown(image: NDArray[np.uint8]) -> str:
 
 
 Kind = Literal["model", "folder", "floor"]
+BASELINE = "grey"  # what each method is compared with first
 FLOORS = {
-    "luma": "the photo's luma (ITU-R BT.601)",
+    BASELINE: "the photo without colour: its luma (ITU-R BT.601)",
     "red": "the photo's red channel",
     "linear": "the map a R + b G + c B + d of least squared error over the split 'train'",
 }
-LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True)
@@ -194,9 +193,9 @@ def from_folder(folder: Path, cases: Sequence[Case], size: int | None, name: str
     return Method(name, "folder", generate, "images made elsewhere"), len(images_by_key(folder)) - len(files)
 
 
-def luma() -> Method:
-    """Return the baseline `luma`."""
-    return Method("luma", "floor", lambda frame: np.rint(frame.photo @ LUMA).astype(np.uint8), FLOORS["luma"])
+def grey() -> Method:
+    """Return the baseline `grey`."""
+    return Method(BASELINE, "floor", lambda frame: images.to_grey(frame.photo), FLOORS[BASELINE])
 
 
 def red() -> Method:
