@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
 NAMES = [
     "car",
-    '{{$N:x\\"+\'|MARK}}',
+    "{{$N:x\\\"+'|MARK}}",
     "'));__import__('pathlib').Path('PWNED').touch()#",
     "{{ fileDirname }}",
     "{{_base_.model}}",

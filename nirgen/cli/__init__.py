@@ -14,6 +14,7 @@ import typer
 
 from nirgen._version import __version__
 from nirgen.cli import (
+    adapt,
     browse,
     build_dataset,
     curation,
@@ -27,12 +28,13 @@ from nirgen.cli import (
     pairs,
     report,
     run,
+    streams,
     train,
     translate,
     validate,
 )
 from nirgen.cli.output import echo
-from nirgen.errors import NirgenError
+from nirgen.errors import NirgenError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -44,6 +46,7 @@ app.add_typer(translate.manifest_app, name="manifest")
 app.add_typer(models.app, name="models")
 app.add_typer(pairs.app, name="pairs")
 app.command("train")(train.train)
+app.command("adapt")(adapt.adapt)
 app.command("evaluate")(evaluate.evaluate)
 app.command("labels")(labels.labels)
 app.command("build-dataset")(build_dataset.build_dataset)
@@ -94,6 +97,7 @@ def main() -> None:
 
     The process exits without tearing down its modules, which takes a second after torch was used.
     """
+    streams.prepare()
     try:
         execute()
     except SystemExit as end:
@@ -109,6 +113,9 @@ def _exit_at_once(code: int) -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
+    except NirgenError as error:  # what was printed is lost
+        echo(f"error: {error}", err=True)
+        code = code or error.exit_code
     except (OSError, ValueError):
         return
     os._exit(code)
@@ -121,6 +128,15 @@ def execute() -> None:
     except NirgenError as error:
         echo(f"error: {error}", err=True)
         sys.exit(error.exit_code)
+    except (MemoryError, OSError, ImportError, RuntimeError) as error:
+        if not streams.is_short_of_memory(error):
+            raise
+        echo(
+            f"error: not enough memory ({one_line(error, 120)}); raise the limit ('ulimit -v'), or give the work more "
+            "of the machine",
+            err=True,
+        )
+        sys.exit(1)
 
 
 TAKES_URLS = frozenset({("translate", "paths")})

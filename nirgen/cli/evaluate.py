@@ -9,7 +9,7 @@ from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import Literal
 
 from nirgen.cli import options
-from nirgen.cli.options import argument, option, refuse
+from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, echo, echo_text, progress
 
 _SETTINGS = "evaluate.summary:Settings"
@@ -35,15 +35,20 @@ def evaluate(
     resamples: int | None = option("Bootstrap samples.", min=100, of=_SETTINGS),
     lpips: Literal["alex", "vgg"] | None = option("LPIPS backbone.", of="evaluate.perceptual:Networks.__init__"),
     weights: Path | None = option("Weights of LPIPS, DISTS, FID and KID.  [default: torch's cache]", "DIR"),
+    regions: Path | None = option(
+        "RANUS masks or labels of the images: judge the tones of vegetation, sky, road, vehicles, people.", "PATH"
+    ),
     published: list[str] | None = option("Table of the paper to show beside; repeatable.", "ranus|idd-aw|flir"),
+    explain: bool = flag("Print the definitions of the measures as well.", "--explain"),
     out: Path | None = option("Folder for per_image.parquet, summary.json, table.md and report.html.", "DIR"),
     device: str | None = options.DEVICE,
     as_json: bool = options.AS_JSON,
 ) -> None:
     """Evaluate models and generated images against real NIR.
 
-    Computes PSNR, SSIM, LPIPS, DISTS, FID and KID with 95 % intervals for each method and for baselines without a
-    model. Takes PRED... GT, or --model with --pairs, or --model with GT and --rgb. docs/metrics.md defines the metrics.
+    The first line says if a method is better or worse than the grey photo. Then come PSNR, SSIM, LPIPS, DISTS, FID and
+    KID with 95 % intervals, for each method and for baselines without a model. Takes PRED... GT, or --model with
+    --pairs, or --model with GT and --rgb. docs/metrics.md defines the metrics.
 
     \b
     Examples:
@@ -72,6 +77,7 @@ def evaluate(
             settings=Settings(bootstrap=drawn, by=by, **options.given(resamples=resamples), **side),
             weights=weights,
             published=published or [],
+            regions=regions,
             out=out,
             device=device,
             progress=report,
@@ -81,7 +87,7 @@ def evaluate(
         echo_text(json.dumps(reports.as_dict(found), indent=2, ensure_ascii=False))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    echo_text(table.as_text(found, width))
+    echo_text(table.as_text(found, width, explain=explain))
     if out is not None:
         echo()
         echo(f"{', '.join(reports.FILES)} are in {out}")

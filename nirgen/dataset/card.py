@@ -17,7 +17,7 @@ from nirgen.dataset.contents import UNKNOWN, parts_of, splits_in
 from nirgen.dataset.folder import CARD
 from nirgen.dataset.plan import REASONS
 from nirgen.dataset.writers import render_text
-from nirgen.escapes import mathtext, printable
+from nirgen.escapes import drawn, mathtext, printable
 from nirgen.templates import cell
 
 if TYPE_CHECKING:

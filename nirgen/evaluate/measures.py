@@ -36,26 +36,40 @@ class Measure:
 GREY = "8-bit grey at the size of comparison"
 REPEATED = "grey repeated to three channels, in [0, 1], at the size of comparison"
 INCEPTION = "grey repeated to three channels, 8-bit, resized from the size of comparison to 299x299 (antialiased)"
+BACKBONE = "grey repeated to three channels, scaled as in the backbone's training, at the size of comparison"
 
 # fmt: off
 MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
-        Measure("psnr", "PSNR", "higher", 2, "[0, inf] dB", "peak signal-to-noise ratio, peak 255", GREY, metrics.psnr),
+        Measure("psnr", "PSNR", "higher", 2, "[0, inf] dB",
+                "peak signal-to-noise ratio, peak 255; of equal images infinite, 100 dB in a mean", GREY, metrics.psnr),
         Measure("ssim", "SSIM", "higher", 4, "[-1, 1]",
                 "structural similarity, Gaussian window of 1.5 px, whole windows only", GREY, metrics.ssim),
+        Measure("psnr_affine", "PSNR affine", "higher", 2, "[0, inf] dB",
+                "PSNR after the gain (at least 0) and offset of least squared error, for each image", GREY,
+                metrics.psnr_affine),
+        Measure("ssim_affine", "SSIM affine", "higher", 4, "[-1, 1]", "SSIM after the same gain and offset", GREY,
+                metrics.ssim_affine),
+        Measure("ssim_uniform7", "SSIM 7x7", "higher", 4, "[-1, 1]",
+                "the published SSIM (scikit-image's default): uniform window of 7x7 px, sample covariance", GREY,
+                metrics.ssim_uniform7),
         Measure("fid", "FID", "lower", 2, "[0, inf)",
                 "Fréchet distance of Inception features; of the whole set", INCEPTION),
         Measure("rmse", "RMSE", "lower", 2, "[0, 255] grey levels", "root of the mean squared error", GREY,
                 metrics.rmse),
         Measure("lpips", "LPIPS", "lower", 4, "[0, inf), seldom above 1", "learned perceptual distance", REPEATED),
         Measure("dists", "DISTS", "lower", 4, "[0, 1]", "deep structure and texture distance", REPEATED),
+        Measure("features_distance", "features", "lower", 4, "[0, 4], seldom above 1",
+                "distance of the embedded backbone's features, of length 1 at each position; not LPIPS", BACKBONE),
         Measure("std", "STD", "lower", 2, "[0, 255] grey levels", "standard deviation of the error", GREY,
                 metrics.std_error),
         Measure("bias", "bias", "zero", 2, "[-255, 255] grey levels",
                 "mean error; RMSE² = STD² + bias² for each image", GREY, metrics.bias),
         Measure("kid", "KID", "lower", 4, "about [0, inf); unbiased, so it may be below 0",
                 "kernel distance of Inception features; of the whole set", INCEPTION),
+        Measure("kid_features", "KID features", "lower", 4, "about [0, inf); unbiased, so it may be below 0",
+                "kernel distance of the embedded backbone's features; of the whole set; not KID", BACKBONE),
         Measure("rmse_uint8_wrapped", "rmse_uint8_wrapped", "lower", 2, "[0, 15.78]",
                 "the published RMSE: difference and square wrap modulo 256; no measure of error", GREY,
                 metrics.rmse_uint8_wrapped),
@@ -63,14 +77,16 @@ MEASURES: dict[str, Measure] = {
 }
 # fmt: on
 PIXEL_MEASURES = tuple(name for name, measure in MEASURES.items() if measure.formula is not None)
-OF_SETS = ("fid", "kid")  # of a whole set of images; the others are means over images
+PSNRS = ("psnr", "psnr_affine")  # in means, `metrics.PSNR_CEILING` stands for infinity
+OF_SETS = ("fid", "kid", "kid_features")  # of a whole set of images; the others are means over images
 
 
-COLUMNS = ("psnr", "ssim", "fid", "rmse_uint8_wrapped", "lpips", "dists", "std")
+COLUMNS = ("psnr", "ssim_uniform7", "fid", "rmse_uint8_wrapped", "lpips", "dists", "std")
 CAVEAT = (
     "Published numbers are means over other images, at 256x256, by networks trained for them; they are no floor and no "
-    "goal for other data. What the paper calls RMSE stands under rmse_uint8_wrapped: the released evaluation squares "
-    "8-bit differences, which wraps. It also feeds LPIPS and DISTS with BGR, and LPIPS with [0, 1] instead of [-1, 1]."
+    "goal for other data. Their SSIM, of a uniform window, stands under SSIM 7x7. What the paper calls RMSE stands "
+    "under rmse_uint8_wrapped: the released evaluation squares 8-bit differences, which wraps. It also feeds LPIPS and "
+    "DISTS with BGR, and LPIPS with [0, 1] instead of [-1, 1]."
 )
 
 

@@ -53,16 +53,19 @@ def test_several_folders_stand_in_one_table_above_the_floors(nirgen, folders: Pa
     arguments = (folders / "close", folders / "far", folders / "gt", "--rgb", folders / "rgb", "--size", "native")
     code, out, error = nirgen("evaluate", *arguments)
     assert (code, error) == (0, "")
-    assert out.startswith(
-        "gt: 3 images, at their own sizes, as 8-bit grey; 95 % intervals by 2000 bootstrap samples of"
-    )
-    table = table_of(out.partition("\n")[2])
-    assert list(table) == ["close", "far", "luma", "red"]
+    first, second, _, about, *_ = out.splitlines()
+    assert first.startswith("close is better than grey on these images (+")
+    assert second.startswith("far is better than grey on these images (+")
+    assert about.startswith("gt: 3 images, at their own sizes, as 8-bit grey; 95 % intervals by 2000 bootstrap samples")
+    table = table_of(out.partition(about)[2])
+    assert list(table) == ["close", "far", "grey", "red"]
     assert table["close"][:2] == ["48.13", "+"]
     assert table["far"][-1] == "12.00"  # the published RMSE of an error of 20
     assert "far - close:" in out
     assert "RMSE +19.00 [+19.00, +19.00] worse" in out
     assert "FID: weights not found: put weights-inception-2015-12-05-6726825d.pth" in out
+    assert "root of the mean squared error" not in out
+    assert "root of the mean squared error" in nirgen("evaluate", *arguments, "--explain")[1]
     assert "linear floor: none: it is fitted on pairs of the split 'train', which are not at hand" in out
 
 
@@ -71,8 +74,11 @@ def test_a_model_is_judged_on_a_list(nirgen, pairs: PairList, tmp_path: Path) ->
     arguments = ("--pairs", tmp_path / "pairs.csv", "--root", pairs.root, "--model", "compact", "--size", 64)
     code, out, _ = nirgen("evaluate", *arguments, "--device", "cpu", "--out", tmp_path / "out")
     assert code == 0
-    assert out.startswith("split 'val' of pairs.csv: 2 images in 2 sequences, squashed to 64x64 (bilinear)")
-    assert list(table_of(out.partition("\n")[2])) == ["compact", "luma", "red", "linear"]
+    verdict, _, about, *_ = out.splitlines()
+    assert verdict.startswith("compact is ")
+    assert "grey on these images (" in verdict
+    assert about.startswith("split 'val' of pairs.csv: 2 images in 2 sequences, squashed to 64x64 (bilinear)")
+    assert list(table_of(out.partition(about)[2])) == ["compact", "grey", "red", "linear"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "per_image.parquet",
         "report.html",
@@ -89,7 +95,7 @@ def test_a_model_and_a_folder_can_be_compared(nirgen, folders: Path) -> None:
     assert [(row["method"], row["kind"]) for row in summary["subsets"][0]["methods"]] == [
         ("theirs", "folder"),
         ("ours", "model"),
-        ("luma", "floor"),
+        ("grey", "floor"),
         ("red", "floor"),
     ]
 
@@ -97,7 +103,8 @@ def test_a_model_and_a_folder_can_be_compared(nirgen, folders: Path) -> None:
 def test_without_photos_there_are_no_floors_and_it_says_so(nirgen, folders: Path) -> None:
     code, out, _ = nirgen("evaluate", folders / "close", folders / "gt")
     assert code == 0
-    assert "floors: none: they need the photos; name their folder with --rgb" in out
+    assert out.startswith("no verdict: the baseline grey needs the photos; name their folder with --rgb\n")
+    assert "floors: none, not even grey: they need the photos; name their folder with --rgb" in out
 
 
 def test_images_without_a_real_one_are_counted(nirgen, folders: Path) -> None:
@@ -138,6 +145,38 @@ def test_what_can_not_be_judged_is_one_line(nirgen, folders: Path, change, messa
     assert (code, out, error.count("\n")) == (1, "", 1)
     assert error.startswith("error: ")
     assert message in error
+
+
+def test_regions_have_a_table_of_their_own(nirgen, folders: Path) -> None:
+    (folders / "masks").mkdir()
+    for name in "ab":
+        mask = np.zeros((40, 48, 3), np.uint8)
+        mask[:20], mask[20:] = (0, 128, 0), (128, 64, 128)
+        Image.fromarray(mask).save(folders / f"masks/{name}_gt.png")
+    arguments = (folders / "far", folders / "gt", "--rgb", folders / "rgb", "--regions", folders / "masks")
+    code, out, _ = nirgen("evaluate", *arguments, "--size", "native", "--out", folders / "out")
+    assert code == 0
+    title = "tones of regions (masks of 2 of 3 images)"
+    table = table_of(out.split(f"{title}:")[1].partition("far - ")[0])
+    assert list(table)[:3] == ["real", "spectra", "far"]
+    assert "plausibility ↑ (2)" in out
+    assert f"## {title}" in (folders / "out/table.md").read_text(encoding="utf-8")
+    assert f"<h2>{title}</h2>" in (folders / "out/report.html").read_text(encoding="utf-8")
+    regions = json.loads((folders / "out/summary.json").read_text())["regions"]
+    assert [(row["method"], row["kind"]) for row in regions["methods"]][:3] == [
+        ("real NIR", "reference"),
+        ("spectra", "reference"),
+        ("far", "folder"),
+    ]
+    assert regions["methods"][1]["estimates"]["contrast"] == {"value": 5.89, "low": 2.75, "high": 11.0}
+
+
+def test_regions_of_other_images_are_one_line(nirgen, folders: Path) -> None:
+    (folders / "masks").mkdir()
+    Image.new("RGB", (48, 40), (0, 128, 0)).save(folders / "masks/z_gt.png")
+    code, _, error = nirgen("evaluate", folders / "far", folders / "gt", "--regions", folders / "masks")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "none of its 1 names, such as 'z', fits any of the 3 images, such as 'a'" in error
 
 
 def test_two_methods_of_one_name_are_one_line(nirgen, folders: Path) -> None:
