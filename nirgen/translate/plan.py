@@ -138,8 +138,6 @@ def _utf8(path: str) -> str:
 def _name_problem(source: str, output: str, is_folder: bool) -> str:
     if _utf8(source) != source:
         return f"{source!r} has a name that is not UTF-8; rename it"
-    if any(ord(letter) < 32 or ord(letter) == 127 for letter in source):
-        return f"{source!r} has a control character in its name, which later stages refuse; rename it"
     length = len(output.rpartition("/")[2].encode())
     if length > _NAME_LIMIT_BYTES:
         return f"{source!r} gives an output name of {length} bytes, over the limit of {_NAME_LIMIT_BYTES}; rename it"

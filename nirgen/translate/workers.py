@@ -46,6 +46,7 @@ _POLL_SECONDS, _FINISH_SECONDS = 0.1, 60.0
 # After Ctrl-C they have less. Time in which the parent itself did not look counts at most once.
 _STOP_SECONDS, _LOOK_SECONDS = 6.0, 1.0
 _SILENCE = 30.0, 120.0  # seconds without a beat until a line says so, and until the worker is replaced
+_BEGINNING = 5  # times as long for a worker that begins: a machine under load takes a while to start one
 _STARTS = 3  # of a worker that falls silent before it has loaded the model
 _DOING = {"decode": "decoding", "model": "translating", "encode": "encoding"}
 _log = logging.getLogger(__name__)
@@ -165,7 +166,7 @@ class Crew:
         now = time.monotonic()
         passed, self._looked = min(now - self._looked, _LOOK_SECONDS), now
         for worker in self._workers:
-            worker.silent += passed
+            worker.silent += passed if worker.heard else passed / _BEGINNING
             named = f"the worker on {worker.setup.device} (process {worker.process.pid})"
             if worker.silent >= self._silence[1] and not worker.reason:
                 worker.reason = f"gave no sign of life for {self._silence[1]:.0f} s"
@@ -245,7 +246,7 @@ class Crew:
         except (EOFError, OSError):
             yield from self._handle_exit(worker)
             return
-        worker.silent, worker.named = 0.0, False
+        worker.silent, worker.named, worker.heard = 0.0, False, True
         if word == ASK:
             worker.asks = worker.proven = True
         elif word == BEAT:
@@ -311,6 +312,7 @@ class _Worker:
         self.careful = False  # the round is of one source that may have killed a worker
         self.proven = False  # it has loaded the model
         self.silent = 0.0  # seconds since its last message
+        self.heard = False  # it has sent a message
         self.named = False  # a line said that it is silent
         self.reason = ""  # why the parent ended it
         self.stored = 0, 0  # images and bytes

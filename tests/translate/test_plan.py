@@ -182,12 +182,3 @@ def test_a_name_that_is_not_utf8_is_a_problem_of_that_source(tmp_path, save):
     (item,) = make_plan(tmp_path / "src", tmp_path / "out", ".png")
     assert item.source == r"caf\udce9.jpg"
     assert item.problem == r"'caf\udce9.jpg' has a name that is not UTF-8; rename it"
-
-
-@pytest.mark.parametrize("name", ["a\nb.jpg", "a\x1b[31m.jpg", "a\x7f.jpg", "a\tb/c.jpg"])
-def test_a_name_with_a_control_character_is_a_problem_of_that_source(tmp_path, save, name):
-    save(tmp_path / "src" / name)
-    save(tmp_path / "src/a:b.jpg")
-    items = {item.source: item.problem for item in make_plan(tmp_path / "src", tmp_path / "out", ".png")}
-    problem = f"{name!r} has a control character in its name, which later stages refuse; rename it"
-    assert items == {"a:b.jpg": "", name: problem}
