@@ -38,7 +38,7 @@ class TranslateOptions(FrozenConfig):
         check_encodable(self.format, bit_depth=self.bit_depth, channels=self.channels)
         size = self.size
         if size and (min(size) < 1 or max(size) > SIDE_LIMIT or size[0] * size[1] > PIXEL_LIMIT):
-            limits = f"each from 1 to {SIDE_LIMIT}, at most {PIXEL_LIMIT} pixels in all"
+            limits = f"each at least 1 and at most {SIDE_LIMIT}, at most {PIXEL_LIMIT} pixels in all"
             raise ConfigError(f"a size is height x width, {limits}")
         return self
 

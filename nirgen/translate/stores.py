@@ -194,7 +194,7 @@ class FolderSink(Sink):
         except OSError as error:
             if error.errno in _BAD_NAME:
                 raise ImageError(f"the output {output!r} can't be named so: {error.strerror}; rename") from error
-            if isinstance(error, FileNotFoundError):
+            if isinstance(error, FileNotFoundError) and self._folder is not None:
                 raise replaced(self.out) from error
             kind = FullError if error.errno in FULL else OutputError
             raise kind(

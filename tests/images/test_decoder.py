@@ -341,7 +341,7 @@ def test_what_decoding_takes_is_said_before_it_is_taken(photo):
 def test_what_libtiff_finds_names_the_file_and_is_no_pixel(tmp_path):
     """In a process of its own, whose standard error is libtiff's."""
     pixels = np.random.default_rng(1).integers(0, 255, (64, 64), np.uint8)
-    for compression, mode in (("group4", "1"), ("jpeg", "RGB"), ("tiff_lzw", "RGB"), ("tiff_adobe_deflate", "RGB")):
+    for compression, mode in (("group4", "1"), ("tiff_lzw", "RGB"), ("tiff_adobe_deflate", "RGB")):
         data = bytearray(saved(Image.fromarray(pixels).convert(mode), "TIFF", compression=compression))
         (tmp_path / f"good {compression}.tif").write_bytes(data)
         data[60:300] = bytes(each ^ 0x5A for each in data[60:300])
@@ -362,7 +362,7 @@ with ThreadPoolExecutor(4) as pool:
 """
     done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
     lines = done.stdout.splitlines()
-    assert len(lines) == 8
-    assert all(f"{line.split(':')[0]}.tif' is damaged (libtiff: " in line for line in lines[:4]), done.stdout
-    assert all(line.endswith("(64, 64, 3)") for line in lines[4:]), done.stdout
+    assert len(lines) == 6
+    assert all(f"{line.split(':')[0]}.tif' is damaged (libtiff: " in line for line in lines[:3]), done.stdout
+    assert all(line.endswith("(64, 64, 3)") for line in lines[3:]), done.stdout
     assert done.stderr == ""
