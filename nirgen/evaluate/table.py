@@ -111,7 +111,8 @@ def as_text(report: Report, width: int | None = None, *, explain: bool = False) 
     if not explain:
         return "\n".join([*lines, "definitions of the measures: --explain"])
     lines += ["measures:"]
-    lines += [f"  {title} {arrow}  {limits}; {what}; {seen}" for title, arrow, limits, what, seen in definitions(report)]
+    for title, arrow, *words in definitions(report):
+        lines.append(f"  {title} {arrow}".rstrip() + f"  {'; '.join(filter(None, words))}")
     return "\n".join(lines)
 
 
