@@ -106,18 +106,18 @@ class BaseFolder:
             )
 
     @contextmanager
-    def full_disk_is_one_line(self) -> Generator[None]:
-        """Raise OutputError, naming the last checkpoint, for a folder that can't be written any more."""
+    def errors_in_one_line(self, save: Callable[[], None]) -> Generator[None]:
+        """Raise OutputError for a folder that can't be written any more, or that went away; `save` saves the last step.
+
+        The first error of a folder that went away may be that of a log, which opens its file for each line.
+        """
         try:
             yield
         except LostError:
             raise
         except OSError as error:
             if error.errno in _GONE and not self._held():
-                raise LostError(
-                    f"{self.out}: was removed or replaced while the run was at work; run the same command again, or "
-                    "name a new folder if another one is there now"
-                ) from error
+                save()
             if error.errno not in _NO_ROOM:
                 raise
             raise self._no_room(error) from error
