@@ -14,6 +14,7 @@ import typer
 
 from nirgen._version import __version__
 from nirgen.cli import (
+    adapt,
     browse,
     build_dataset,
     curation,
@@ -43,6 +44,7 @@ app.add_typer(translate.manifest_app, name="manifest")
 app.add_typer(models.app, name="models")
 app.add_typer(pairs.app, name="pairs")
 app.command("train")(train.train)
+app.command("adapt")(adapt.adapt)
 app.command("evaluate")(evaluate.evaluate)
 app.command("labels")(labels.labels)
 app.command("build-dataset")(build_dataset.build_dataset)

@@ -37,6 +37,9 @@ def evaluate(
     resamples: int | None = option("Bootstrap samples.", min=100, of=_SETTINGS),
     lpips: Literal["alex", "vgg"] | None = option("LPIPS backbone.", of="evaluate.perceptual:Networks.__init__"),
     weights: Path | None = option("Weights of LPIPS, DISTS, FID and KID.  [default: torch's cache]", "DIR"),
+    regions: Path | None = option(
+        "RANUS masks or labels of the images: judge the tones of vegetation, sky, road, vehicles, people.", "PATH"
+    ),
     published: list[str] | None = option("Table of the paper to show beside; repeatable.", "ranus|idd-aw|flir"),
     out: Path | None = option("Folder for per_image.parquet, summary.json, table.md and report.html.", "DIR"),
     device: str | None = options.DEVICE,
@@ -74,6 +77,7 @@ def evaluate(
             settings=Settings(bootstrap=drawn, by=by, **options.given(resamples=resamples), **side),
             weights=weights,
             published=published or [],
+            regions=regions,
             out=out,
             device=device,
             progress=report,

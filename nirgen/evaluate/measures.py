@@ -36,6 +36,7 @@ class Measure:
 GREY = "8-bit grey at the size of comparison"
 REPEATED = "grey repeated to three channels, in [0, 1], at the size of comparison"
 INCEPTION = "grey repeated to three channels, 8-bit, resized from the size of comparison to 299x299 (antialiased)"
+BACKBONE = "grey repeated to three channels, scaled as in the backbone's training, at the size of comparison"
 
 # fmt: off
 MEASURES: dict[str, Measure] = {
@@ -50,12 +51,16 @@ MEASURES: dict[str, Measure] = {
                 metrics.rmse),
         Measure("lpips", "LPIPS", "lower", 4, "[0, inf), seldom above 1", "learned perceptual distance", REPEATED),
         Measure("dists", "DISTS", "lower", 4, "[0, 1]", "deep structure and texture distance", REPEATED),
+        Measure("features_distance", "features", "lower", 4, "[0, 4], seldom above 1",
+                "distance of the embedded backbone's features, of length 1 at each position; not LPIPS", BACKBONE),
         Measure("std", "STD", "lower", 2, "[0, 255] grey levels", "standard deviation of the error", GREY,
                 metrics.std_error),
         Measure("bias", "bias", "zero", 2, "[-255, 255] grey levels",
                 "mean error; RMSE² = STD² + bias² for each image", GREY, metrics.bias),
         Measure("kid", "KID", "lower", 4, "about [0, inf); unbiased, so it may be below 0",
                 "kernel distance of Inception features; of the whole set", INCEPTION),
+        Measure("kid_features", "KID features", "lower", 4, "about [0, inf); unbiased, so it may be below 0",
+                "kernel distance of the embedded backbone's features; of the whole set; not KID", BACKBONE),
         Measure("rmse_uint8_wrapped", "rmse_uint8_wrapped", "lower", 2, "[0, 15.78]",
                 "the published RMSE: difference and square wrap modulo 256; no measure of error", GREY,
                 metrics.rmse_uint8_wrapped),
@@ -63,7 +68,7 @@ MEASURES: dict[str, Measure] = {
 }
 # fmt: on
 PIXEL_MEASURES = tuple(name for name, measure in MEASURES.items() if measure.formula is not None)
-OF_SETS = ("fid", "kid")  # of a whole set of images; the others are means over images
+OF_SETS = ("fid", "kid", "kid_features")  # of a whole set of images; the others are means over images
 
 
 COLUMNS = ("psnr", "ssim", "fid", "rmse_uint8_wrapped", "lpips", "dists", "std")

@@ -12,7 +12,7 @@ import numpy as np
 from nirgen import images, templates
 from nirgen._version import __version__
 from nirgen.evaluate import table
-from nirgen.evaluate.measures import CAVEAT, MEASURES, OF_SETS, TABLES
+from nirgen.evaluate.measures import CAVEAT, MEASURES, TABLES
 from nirgen.evaluate.methods import read_frame, shown
 from nirgen.evaluate.summary import Report, notes_on, summarise
 from nirgen.files import make_folder, output_file
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from nirgen.evaluate.methods import Frame
     from nirgen.evaluate.summary import Scores, Settings
+    from nirgen.evaluate.supplement import Supplement
 
 
 SCHEMA = 1
@@ -167,6 +168,7 @@ def make_report(
     notes: Mapping[str, str],
     weights: Mapping[str, str],
     published: tuple[str, ...] = (),
+    supplements: tuple[Supplement, ...] = (),
 ) -> Report:
     """Summarise scores, taken on images of the name `on`; notes and weight files are by measure."""
     subsets = summarise(scores, settings)
@@ -182,12 +184,13 @@ def make_report(
     if "fid" in whole.rows[0].estimates and whole.images < FEW_FOR_FID:
         fid = f"of {whole.images} images it is far too high; compare only within this table, and rather by KID"
         said += [("FID", fid)]
-    if scores.features and whole.images < 2:
-        said += [(MEASURES[name].title, "needs two images at least") for name in OF_SETS]
+    missing = (("fid", scores.features), ("kid", scores.features), ("kid_features", scores.pooled))
+    if whole.images < 2:
+        said += [(MEASURES[name].title, "needs two images at least") for name, there in missing if there]
     said += [(method.name, method.about) for method in scores.methods if method.about]
     said += [(f"published {name}", TABLES[name].title) for name in published]
     said += [("published", CAVEAT)] if published else []
-    return Report(about, scores, settings, subsets, tuple(said), dict(weights), published)
+    return Report(about, scores, settings, subsets, tuple(said), dict(weights), published, supplements)
 
 
 def as_dict(report: Report) -> dict[str, Any]:
@@ -228,6 +231,7 @@ def as_dict(report: Report) -> dict[str, Any]:
             }
             for subset in report.subsets
         ],
+        **{supplement.name: supplement.as_dict() for supplement in report.supplements},
         "published": {name: asdict(TABLES[name]) for name in report.published},
         "notes": [{"about": about, "note": note} for about, note in report.notes],
     }
@@ -268,6 +272,7 @@ def _per_image(report: Report) -> pa.Table:
         "nirgen.schema": str(SCHEMA),
         "nirgen.version": __version__,
         "nirgen.settings": report.settings.model_dump_json(),
+        "nirgen.weights": json.dumps(report.weights),
     }
     schema = pa.schema([*fields, *((name, pa.float64()) for name in scores.measures)], metadata=metadata)
     return pa.Table.from_pylist(rows, schema=schema)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nirgen.devices import choose_device
 from nirgen.errors import NirgenError
 from nirgen.evaluate import methods as by
+from nirgen.evaluate.features import Backbone
+from nirgen.evaluate.plausibility import tabulate
+from nirgen.evaluate.regions import Regions
 from nirgen.evaluate.report import make_report, write
-from nirgen.evaluate.summary import Report, Settings, score
+from nirgen.evaluate.summary import Report, Settings, groups_of, score
 from nirgen.model import load_model
 from nirgen.pairs import PairList
 
@@ -36,6 +39,7 @@ def evaluate_methods(
     lpips: LpipsNet = "alex",
     weights: Path | None = None,
     published: Sequence[str] = (),
+    regions: Path | None = None,
     out: Path | None = None,
     device: str | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
@@ -55,6 +59,7 @@ def evaluate_methods(
         lpips: Network of LPIPS.
         weights: A folder of the weights of LPIPS, DISTS, FID and KID, searched before torch's cache.
         published: Keys of `nirgen.evaluate.measures.TABLES`, to show beside.
+        regions: Class masks or labels of the images, by which the tones of regions are judged.
         out: A folder to write the report's files to.
         device: `cpu`, `cuda`...; the best available one by default.
         progress: Progress callback.
@@ -65,7 +70,7 @@ def evaluate_methods(
     from nirgen.evaluate.perceptual import Networks  # imports torchmetrics
 
     settings = settings or Settings(bootstrap="images" if pairs is None else "sequences")
-    networks = Networks(weights, lpips, choose_device(device))
+    networks, backbone = Networks(weights, lpips, choose_device(device)), Backbone.read(device=choose_device(device))
     training: tuple[Case, ...] = ()
     if pairs is not None:
         listed = PairList.read(pairs, root)
@@ -85,10 +90,27 @@ def evaluate_methods(
             methods += [by.linear(training, settings.size, partial(progress, "fitting the linear floor"))]
         else:
             notes["linear floor"] = "none: it is fitted on pairs of the split 'train', which are not at hand"
-    scores = score(cases, methods, size=settings.size, networks=networks, progress=partial(progress, "judging"))
+    found = None if regions is None else Regions.find(regions, cases)
+    by_networks: dict[str, Any] = {"networks": networks, "backbone": backbone}
+    judging = partial(progress, "judging")
+    scores = score(cases, methods, size=settings.size, **by_networks, regions=found, progress=judging)
     files = {measure: path.name for measure, path in networks.files.items()}
     notes |= networks.notes
-    report = make_report(scores, settings, on=on, notes=notes, weights=files, published=tuple(dict.fromkeys(published)))
+    if backbone is None:
+        notes["features"] = "no distances: the embedded model has no pretrained backbone"
+    else:
+        notes["features"] = f"by {backbone.about}"
+        files |= dict.fromkeys(("features_distance", "kid_features"), backbone.about)
+    supplements = []
+    if found is not None and scores.visible is not None:
+        kinds = {method.name: method.kind for method in methods}
+        drawn: dict[str, Any] = {"resamples": settings.resamples, "seed": settings.seed}
+        groups = groups_of(cases, settings)
+        supplements.append(tabulate(scores.tones, scores.visible, kinds, groups, about=found.about, **drawn))
+    shown = tuple(dict.fromkeys(published))
+    report = make_report(
+        scores, settings, on=on, notes=notes, weights=files, published=shown, supplements=tuple(supplements)
+    )
     if out is not None:
         write(report, out)
     return report

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from nirgen.config import FrozenConfig
 from nirgen.evaluate import methods as by
-from nirgen.evaluate.measures import MEASURES, OF_SETS, PIXEL_MEASURES
+from nirgen.evaluate.features import features_distance, kid_features
+from nirgen.evaluate.measures import MEASURES, PIXEL_MEASURES
+from nirgen.evaluate.plausibility import View
 from nirgen.metrics import mean_psnr
 from nirgen.stats import Estimate, differences, estimate_means, note_on_groups
 
@@ -18,8 +20,11 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nirgen.evaluate.features import Backbone
     from nirgen.evaluate.methods import Case, Kind, Method
     from nirgen.evaluate.perceptual import Networks
+    from nirgen.evaluate.regions import Regions
+    from nirgen.evaluate.supplement import Supplement
     from nirgen.model import NirModel
     from nirgen.pairs import PairList
 
@@ -47,6 +52,9 @@ class Scores:
     sizes: tuple[tuple[int, int], ...]  # (height, width) at which each image was compared
     values: dict[str, dict[str, NDArray[np.float64]]]  # by method and measure: (images,)
     features: dict[str, NDArray[np.float64]]  # (images, 2048) by method, real NIR under ""; empty without Inception
+    pooled: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # likewise, of the embedded backbone
+    tones: dict[str, NDArray[np.float64]] = field(default_factory=dict)  # likewise, of regions: see `plausibility.View`
+    visible: NDArray[np.float64] | None = None  # (images, regions), of the photos
 
     @property
     def measures(self) -> tuple[str, ...]:
@@ -61,22 +69,34 @@ def score(
     size: int | None,
     measures: Sequence[str] = PIXEL_MEASURES,
     networks: Networks | None = None,
+    backbone: Backbone | None = None,
+    regions: Regions | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Scores:
     """Generate each image with each method, and compare it with the real one.
 
-    `measures` are those with a formula, `networks` give the others. An image that can't be read or compared is an
-    ImageError: without it, means would be of other images.
+    `measures` are those with a formula, `networks` and `backbone` give the others. An image that can't be read or
+    compared is an ImageError: without it, means would be of other images.
     """
     by.refuse_trained_on(methods, cases)
     sizes = []
     values: dict[str, dict[str, list[float]]] = {method.name: {} for method in methods}
     features: dict[str, list[NDArray[np.float64]]] = {}
+    pooled: dict[str, list[NDArray[np.float64]]] = {}
+    tones: dict[str, list[NDArray[np.float64]]] = {}
+    visible: list[NDArray[np.float64]] = []
     for done, case in enumerate(cases, start=1):
         frame = by.read_frame(case, size)
         sizes.append((frame.nir.shape[0], frame.nir.shape[1]))
         if networks is not None and "fid" in networks.files:
             features.setdefault("", []).append(networks.features(frame.nir))
+        real = None if backbone is None else backbone.features(frame.nir)
+        if real is not None:
+            pooled.setdefault("", []).append(real.pooled)
+        view = None if regions is None else View(frame, regions.of(case, frame.nir.shape))
+        if view is not None:
+            tones.setdefault("", []).append(view.tones(frame.nir))
+            visible.append(view.visible)
         for method in methods:
             generated = method.generate(frame)
             row = {name: formula(generated, frame.nir) for name in measures if (formula := MEASURES[name].formula)}
@@ -84,6 +104,12 @@ def score(
                 row |= {name: networks.measure(name, generated, frame.nir) for name in networks.per_image}
                 if "fid" in networks.files:
                     features.setdefault(method.name, []).append(networks.features(generated))
+            if backbone is not None and real is not None:
+                ours = backbone.features(generated)
+                row["features_distance"] = features_distance(ours, real)
+                pooled.setdefault(method.name, []).append(ours.pooled)
+            if view is not None:
+                tones.setdefault(method.name, []).append(view.tones(generated))
             for name, value in row.items():
                 values[method.name].setdefault(name, []).append(value)
         if progress is not None:
@@ -94,6 +120,9 @@ def score(
         tuple(sizes),
         {method: {name: np.array(column) for name, column in columns.items()} for method, columns in values.items()},
         {method: np.stack(rows) for method, rows in features.items()},
+        {method: np.stack(rows) for method, rows in pooled.items()},
+        {method: np.stack(rows) for method, rows in tones.items()},
+        np.stack(visible) if visible else None,
     )
 
 
@@ -139,6 +168,7 @@ class Report:
     notes: tuple[tuple[str, str], ...]  # subject, note
     weights: dict[str, str]  # weight file by measure
     published: tuple[str, ...]  # keys of `measures.TABLES` to show beside
+    supplements: tuple[Supplement, ...] = ()
 
 
 def subsets_of(cases: Sequence[Case], by: Literal["category", "urban"] | None) -> dict[str, NDArray[np.bool_]]:
@@ -166,10 +196,14 @@ def notes_on(subset: Subset, settings: Settings) -> list[str]:
     return note_on_groups(subset.groups, settings.bootstrap)
 
 
+def groups_of(cases: Sequence[Case], settings: Settings) -> list[str]:
+    """Return the unit of the bootstrap that each case belongs to."""
+    return [case.sequence if settings.bootstrap == "sequences" else case.key for case in cases]
+
+
 def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settings: Settings) -> Subset:
-    by_sequence = settings.bootstrap == "sequences"
     cases = [case for case, there in zip(scores.cases, mask, strict=True) if there]
-    groups = [case.sequence if by_sequence else case.key for case in cases]
+    groups = groups_of(cases, settings)
     columns = {
         (method.name, measure): scores.values[method.name][measure][mask]
         for method in scores.methods
@@ -182,7 +216,11 @@ def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settin
     rows = []
     for method in scores.methods:
         own = {measure: next(estimates) for measure in scores.measures}
-        rows.append(Row(method.name, method.kind, own | (_of_sets(scores, method.name) if name == "all" else {})))
+        own |= _of_sets(scores, method.name) if name == "all" else {}
+        if method.name in scores.pooled and len(cases) > 1:
+            ours, real = (scores.pooled[of][mask] for of in (method.name, ""))
+            own["kid_features"] = kid_features(ours, real, groups, resamples=settings.resamples, seed=settings.seed)
+        rows.append(Row(method.name, method.kind, own))
     comparisons = [
         Comparison(one, other, measure, difference, _verdict(measure, difference))
         for (one, other, measure), difference in zip(compared, estimates, strict=True)
@@ -219,7 +257,8 @@ def _of_sets(scores: Scores, method: str) -> dict[str, Estimate]:
     from nirgen.evaluate import perceptual  # imports torchmetrics
 
     functions = {"fid": perceptual.fid, "kid": perceptual.kid}
-    return {name: Estimate(functions[name](scores.features[method], scores.features[""])) for name in OF_SETS}
+    ours, real = scores.features[method], scores.features[""]
+    return {name: Estimate(function(ours, real)) for name, function in functions.items()}
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from nirgen.evaluate.measures import Measure
     from nirgen.evaluate.summary import Report, Row, Subset
+    from nirgen.evaluate.supplement import Column, Supplement, SupplementRow
 
 
 MARKS = {"better": "+", "worse": "-", "undecided": "="}
@@ -47,8 +48,9 @@ class Grid(NamedTuple):
 
 
 def grids(report: Report) -> list[Grid]:
-    """Return the tables of all images, which has the published rows, then of the subsets."""
-    return [_grid(subset, report.published if subset.name == "all" else ()) for subset in report.subsets]
+    """Return the tables of all images, which has the published rows, then of the subsets, then the supplements."""
+    main = [_grid(subset, report.published if subset.name == "all" else ()) for subset in report.subsets]
+    return [*main, *map(_supplement, report.supplements)]
 
 
 def differences(subset: Subset) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
@@ -72,7 +74,7 @@ def as_text(report: Report, width: int | None = None) -> str:
     """Return the report for a terminal of `width` characters; wider tables are cut into blocks of columns."""
     lines = [report.about, ""]
     for grid in grids(report):
-        lines += [f"{grid.title}:" if len(report.subsets) > 1 else "", *_aligned(grid, width), ""]
+        lines += [f"{grid.title}:" if len(grids(report)) > 1 else "", *_aligned(grid, width), ""]
     lines = [line for number, line in enumerate(lines) if line or (number and lines[number - 1])]
     for subset in report.subsets:
         for method, other, entries in differences(subset):
@@ -126,6 +128,19 @@ def _grid(subset: Subset, published: tuple[str, ...]) -> Grid:
             lines.append(Line(f"{method} ({name}, published)", "published", cells))
     headings = tuple(f"{measure.title} {measure.arrow}" for measure in MEASURES.values())
     return Grid(f"{subset.name} ({subset.images} images)", headings, tuple(lines))
+
+
+def _supplement(supplement: Supplement) -> Grid:
+    def cell(row: SupplementRow, column: Column) -> Cell:
+        estimate = row.estimates.get(column.name, Estimate(None))
+        value, low, high = (_number(each, column.decimals) for each in (estimate.value, estimate.low, estimate.high))
+        interval = "" if estimate.low is None else f"[{low}, {high}]"
+        return Cell(value, interval, MARKS.get(row.marks.get(column.name, ""), ""))
+
+    lines = [
+        Line(row.method, row.kind, tuple(cell(row, each) for each in supplement.columns)) for row in supplement.rows
+    ]
+    return Grid(supplement.title, tuple(column.heading for column in supplement.columns), tuple(lines))
 
 
 def _number(value: float | None, decimals: int, sign: str = "") -> str:

@@ -168,8 +168,21 @@ def _polygon_label(raw: msgspec.Raw) -> Label | None:
     )
 
 
-# sRGB of the classes that have boxes; the other classes of RANUS are ground and background.
-COLOURS = {"vehicle": (0, 0, 128), "human": (64, 0, 128)}
+# sRGB of the classes of RANUS.
+CLASSES = {
+    "ignore": (0, 0, 0),
+    "sky": (128, 128, 128),
+    "ground": (128, 0, 0),
+    "water": (0, 128, 128),
+    "mountain": (128, 128, 0),
+    "road": (128, 64, 128),
+    "construction": (128, 0, 128),
+    "vegetation": (0, 128, 0),
+    "object": (64, 64, 0),
+    "vehicle": (0, 0, 128),
+    "human": (64, 0, 128),
+}
+BOXED = ("vehicle", "human")  # classes that get boxes; the others are ground and background
 TOLERANCE = 10  # largest deviation from a colour, as the sum over channels
 SMALLEST = 20  # smallest number of pixels of a piece
 MASK_MARK, MASK_SUFFIXES = "_gt", (".png",)
@@ -188,17 +201,22 @@ def mask_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
         file_name=safe_path(found if found != bare else f"{bare}_nir.png", str(path)),
         width=pixels.shape[1],
         height=pixels.shape[0],
-        labels=[label for category, colour in COLOURS.items() for label in _pieces(pixels, category, colour)],
+        labels=[label for category in BOXED for label in _pieces(pixels, category)],
         sequence=name.parent.as_posix() if name.parent.parts else None,
     )
 
 
-def _pieces(pixels: NDArray[np.uint8], category: str, colour: tuple[int, int, int]) -> Iterator[Label]:
-    """Yield the connected pieces (diagonal neighbours included) of one colour in an (H, W, 3) mask."""
+def of_class(pixels: NDArray[np.uint8], category: str) -> NDArray[np.bool_]:
+    """Return where an (H, W, 3) mask has the colour of a class: (H, W)."""
+    near: NDArray[np.bool_] = np.abs(pixels.astype(np.int16) - CLASSES[category]).sum(axis=2) <= TOLERANCE
+    return near
+
+
+def _pieces(pixels: NDArray[np.uint8], category: str) -> Iterator[Label]:
+    """Yield the connected pieces (diagonal neighbours included) of one class in an (H, W, 3) mask."""
     from scipy import ndimage  # slow to import
 
-    near = np.abs(pixels.astype(np.int16) - colour).sum(axis=2) <= TOLERANCE
-    pieces, _ = ndimage.label(near, structure=np.ones((3, 3)))
+    pieces, _ = ndimage.label(of_class(pixels, category), structure=np.ones((3, 3)))
     for number, (rows, columns) in enumerate(ndimage.find_objects(pieces), start=1):
         piece = pieces == number
         if piece[rows, columns].sum() < SMALLEST:

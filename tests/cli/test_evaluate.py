@@ -140,6 +140,38 @@ def test_what_can_not_be_judged_is_one_line(nirgen, folders: Path, change, messa
     assert message in error
 
 
+def test_regions_have_a_table_of_their_own(nirgen, folders: Path) -> None:
+    (folders / "masks").mkdir()
+    for name in "ab":
+        mask = np.zeros((40, 48, 3), np.uint8)
+        mask[:20], mask[20:] = (0, 128, 0), (128, 64, 128)
+        Image.fromarray(mask).save(folders / f"masks/{name}_gt.png")
+    arguments = (folders / "far", folders / "gt", "--rgb", folders / "rgb", "--regions", folders / "masks")
+    code, out, _ = nirgen("evaluate", *arguments, "--size", "native", "--out", folders / "out")
+    assert code == 0
+    title = "tones of regions (masks of 2 of 3 images)"
+    table = table_of(out.split(f"{title}:")[1].partition("far - ")[0])
+    assert list(table)[:3] == ["real", "spectra", "far"]
+    assert "plausibility ↑ (2)" in out
+    assert f"## {title}" in (folders / "out/table.md").read_text(encoding="utf-8")
+    assert f"<h2>{title}</h2>" in (folders / "out/report.html").read_text(encoding="utf-8")
+    regions = json.loads((folders / "out/summary.json").read_text())["regions"]
+    assert [(row["method"], row["kind"]) for row in regions["methods"]][:3] == [
+        ("real NIR", "reference"),
+        ("spectra", "reference"),
+        ("far", "folder"),
+    ]
+    assert regions["methods"][1]["estimates"]["contrast"] == {"value": 5.89, "low": 2.75, "high": 11.0}
+
+
+def test_regions_of_other_images_are_one_line(nirgen, folders: Path) -> None:
+    (folders / "masks").mkdir()
+    Image.new("RGB", (48, 40), (0, 128, 0)).save(folders / "masks/z_gt.png")
+    code, _, error = nirgen("evaluate", folders / "far", folders / "gt", "--regions", folders / "masks")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "none of its 1 names, such as 'z', fits any of the 3 images, such as 'a'" in error
+
+
 def test_two_methods_of_one_name_are_one_line(nirgen, folders: Path) -> None:
     code, _, error = nirgen("evaluate", folders / "far", folders / "far", folders / "gt")
     assert (code, error) == (1, "error: two methods would be called 'far'; name each with --name, PREDs first\n")

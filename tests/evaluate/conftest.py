@@ -13,7 +13,10 @@ from PIL import Image
 from nirgen.evaluate.perceptual import ALEXNET, INCEPTION, VGG16
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
+
+    from nirgen.models.config import GeneratorConfig
 
 
 @pytest.fixture
@@ -73,3 +76,24 @@ def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
                 state[name] = torch.ones(tensor.shape) if "bn" in name else torch.zeros(tensor.shape)
         torch.save(state, folder / file.name)
     return folder
+
+
+@pytest.fixture
+def model_with_backbone(tmp_path: Path, small_config: GeneratorConfig) -> Callable[..., Path]:
+    """Write a model file whose extractor is a small backbone of timm; values are random, by the seeds of both parts."""
+    from nirgen.models.checkpoint import build, save
+    from nirgen.models.config import TimmConfig
+
+    def make(seed: int = 0, rest: int = 0) -> Path:
+        config = small_config.model_copy(update={"extractor": TimmConfig(name="test_efficientnet")})
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(rest)
+            generator = build(config)
+            torch.manual_seed(seed)
+            for parameter in generator.extractor.parameters():
+                if parameter.ndim > 1:
+                    torch.nn.init.kaiming_normal_(parameter)
+        save(tmp_path / "model.safetensors", generator.state_dict(), config)
+        return tmp_path / "model.safetensors"
+
+    return make

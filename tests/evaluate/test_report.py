@@ -13,6 +13,7 @@ from PIL import Image
 
 from nirgen.errors import OutputError
 from nirgen.evaluate import methods, report, table
+from nirgen.evaluate.features import Backbone
 from nirgen.evaluate.methods import Case, Frame, from_folders
 from nirgen.evaluate.perceptual import Networks
 from nirgen.evaluate.report import Window, error_map, extremes, pictures, worst_window
@@ -152,7 +153,7 @@ def test_a_narrow_terminal_gets_the_table_in_blocks(made: Report) -> None:
     assert max(map(len, table_of(None))) > 100
     assert max(map(len, table_of(80))) <= 80
     assert sum(line.startswith("method") for line in table_of(80)) > 1
-    assert " ".join(table_of(80)).count("↓") == " ".join(table_of(None)).count("↓") == 7
+    assert " ".join(table_of(80)).count("↓") == " ".join(table_of(None)).count("↓") == 9
 
 
 def test_markdown_states_range_size_and_colours_of_each_measure(made: Report) -> None:
@@ -189,6 +190,25 @@ def test_the_networks_numbers_stand_in_the_table(folders, weights: Path) -> None
     assert estimates["fid"].value > 0
     notes = dict(made.notes)
     assert "of 4 images it is far too high" in notes["FID"]
+
+
+def test_the_embedded_backbones_numbers_need_no_other_file(folders, model_with_backbone, tmp_path: Path) -> None:
+    pred, gt, _ = folders
+    cases = from_folders(gt)
+    backbone = Backbone.read(model_with_backbone())
+    judged = [methods.from_folder(pred, cases, None, "pred")[0]]
+    scores = score(cases, judged, size=None, backbone=backbone)
+    files = {"features_distance": backbone.about, "kid_features": backbone.about}
+    made = report.make_report(scores, Settings(size=None), on="gt", notes={}, weights=files)
+    estimates = made.subsets[0].rows[0].estimates
+    assert estimates["features_distance"].low > 0
+    assert estimates["kid_features"].low <= estimates["kid_features"].value <= estimates["kid_features"].high
+    report.write(made, tmp_path / "out")
+    summary = json.loads((tmp_path / "out/summary.json").read_text())
+    assert summary["measures"]["kid_features"]["weights"].endswith(f"sha256 {backbone.id[:12]}")
+    rows = pq.read_table(tmp_path / "out/per_image.parquet")
+    assert json.loads(rows.schema.metadata[b"nirgen.weights"]) == files
+    assert min(rows["features_distance"].to_pylist()) > 0
 
 
 def test_a_report_where_a_file_lies_is_one_line(made: Report, tmp_path: Path) -> None:

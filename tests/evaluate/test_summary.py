@@ -56,7 +56,7 @@ def test_no_image_is_left_out_in_silence(folders) -> None:
 
 
 def test_every_measure_has_a_formula_or_needs_a_network() -> None:
-    assert set(MEASURES) - set(PIXEL_MEASURES) == {"lpips", "dists", *OF_SETS}
+    assert set(MEASURES) - set(PIXEL_MEASURES) == {"lpips", "dists", "features_distance", *OF_SETS}
     assert [name for name, measure in MEASURES.items() if measure.name != name] == []
 
 
