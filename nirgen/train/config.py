@@ -285,7 +285,7 @@ class TrainConfig(FrozenConfig):
                 jpeg=0.06,
                 night=0.06,
                 mixup=0.4,
-            ),  # fmt: skip
+            ),
             stages=(Stage(size=256, batch=8, adversarial=False),),
             optimizer=OptimizerConfig(
                 kind="adamw",
