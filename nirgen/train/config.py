@@ -263,12 +263,14 @@ class TrainConfig(FrozenConfig):
 
     @classmethod
     def compact(cls) -> Self:
-        """The embedded model: few pairs and no GPU, so a pretrained extractor, pixel terms and no discriminators."""
-        generator = GeneratorConfig.compact()
-        pretrained = generator.extractor.model_copy(update={"pretrained": True})
+        """The embedded model's procedure, going on from its weights: few pairs and no GPU, so no discriminators.
+
+        To begin as it did, set `start_from` to null and `generator.extractor.pretrained` to true.
+        """
         return cls(
             data=DataConfig(category_weights={"urban": 4.0, "street": 4.0, "oldbuilding": 4.0}),
-            generator=generator.model_copy(update={"extractor": pretrained}),
+            generator=GeneratorConfig.compact(),
+            start_from="compact",
             losses=LossConfig(adversarial=0.0, feature_matching=0.0, ssim=1.0, pixel=1.5, structure=1.5, gradients=0.7),
             crops=CropConfig(
                 kind="resized",

@@ -45,7 +45,8 @@ def export_model(path: Path, state: State, pairs: PairList) -> None:
 def write_card(model: Path, card: Path) -> None:
     """Write the card of a model file: training set, settings, scores and licence, all from the file's header."""
     header = read_header(model)
-    training = {"steps": None, "minutes": None, "ema": None, "start_model_id": None, "config": {}} | header["training"]
+    absent = dict.fromkeys(("steps", "minutes", "ema", "start_model_id", "extractor_weights"))
+    training = absent | {"config": {}} | header["training"]
     pairs = training.get("pairs", [])
     sequences = {pair.get("sequence") for pair in pairs}
     values = header | {"training": training, "pairs": len(pairs), "sequences": len(sequences)}

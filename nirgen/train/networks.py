@@ -53,7 +53,10 @@ def build_networks(config: TrainConfig) -> Networks:
         path = find_model(config.start_from)
         generator, header = load(path)
         if generator.config.without_initial_weights() != config.generator.without_initial_weights():
-            raise ConfigError(f"{path}: another architecture than 'generator' says; start from a model of the same one")
+            raise ConfigError(
+                f"{path}: another architecture than 'generator' says; start from a model of the same one, or from none "
+                "(start_from: null)"
+            )
     discriminator = MultiScaleDiscriminator(config.discriminator) if config.adversarial else None
     perceptual = PerceptualLoss(config.losses.perceptual) if config.losses.perceptual.weight else None
     features = FeatureLoss(config.generator) if config.losses.features else None
