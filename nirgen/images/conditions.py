@@ -55,7 +55,7 @@ def jpeg(rgb: Rgb, random: np.random.Generator) -> Rgb:
     file = io.BytesIO()
     image = Image.fromarray((_unit(rgb) * 255).round().astype(np.uint8))
     image.save(file, "JPEG", quality=int(random.integers(15, 51)))
-    return np.asarray(Image.open(file), np.float32) / 255
+    return _unit(np.asarray(Image.open(file)) / 255)
 
 
 def blur(rgb: Rgb, random: np.random.Generator) -> Rgb:
@@ -64,7 +64,7 @@ def blur(rgb: Rgb, random: np.random.Generator) -> Rgb:
     share = random.uniform(0.33, 0.9)
     image = Image.fromarray((_unit(rgb) * 255).round().astype(np.uint8))
     small = image.resize((max(1, round(width * share)), max(1, round(height * share))), Image.Resampling.BOX)
-    return np.asarray(small.resize((width, height), Image.Resampling.BILINEAR), np.float32) / 255
+    return _unit(np.asarray(small.resize((width, height), Image.Resampling.BILINEAR)) / 255)
 
 
 def saturation(rgb: Rgb, random: np.random.Generator, strength: float = 0.3) -> Rgb:
@@ -85,7 +85,7 @@ def night(rgb: Rgb, nir: NDArray[np.float32], random: np.random.Generator) -> tu
         random: Source of all draws.
     """
     gain = np.exp(random.uniform(-3.5, -0.5))
-    rgb, nir = rgb * gain, nir * gain
+    rgb, nir = _unit(rgb * gain), _unit(nir * gain)
     height, width = nir.shape
     rows, columns = np.mgrid[:height, :width]
     for _ in range(int(random.integers(0, 9))):
@@ -94,10 +94,9 @@ def night(rgb: Rgb, nir: NDArray[np.float32], random: np.random.Generator) -> tu
         distance = np.hypot(rows - row, columns - column) / radius
         light = np.clip(1.5 - distance, 0, 1) + random.uniform(0.05, 0.4) / (1 + distance**2)
         colour = np.array(_LAMPS[int(random.integers(len(_LAMPS)))])
-        rgb = rgb + light[..., None] * colour
-        nir = nir + light
-    rgb = rgb + random.normal(0, random.uniform(0.002, 0.02), rgb.shape)
-    return _unit(rgb), _unit(nir)
+        rgb, nir = _unit(rgb + light[..., None] * colour), _unit(nir + light)
+    noisy = rgb + random.normal(0, random.uniform(0.002, 0.02), rgb.shape)
+    return _unit(noisy), nir
 
 
 _LAMPS = ((1.0, 1.0, 1.0), (1.0, 0.85, 0.6), (1.0, 0.15, 0.1), (1.0, 0.3, 0.15), (0.9, 0.95, 1.0))
@@ -111,10 +110,11 @@ SHIFTS: dict[str, Callable[[Rgb, np.random.Generator], Rgb]] = {
 
 
 def _unit(values: NDArray[np.floating]) -> NDArray[np.float32]:
-    return np.clip(values, 0, 1).astype(np.float32)
+    unit: NDArray[np.float32] = np.clip(values, 0, 1).astype(np.float32)
+    return unit
 
 
 def _smooth(height: int, width: int, random: np.random.Generator) -> NDArray[np.float32]:
     """Return smooth noise, (height, width) in [0, 1]."""
     coarse = Image.fromarray(random.random((4, 4), np.float32))
-    return np.clip(np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)), 0, 1)
+    return _unit(np.asarray(coarse.resize((width, height), Image.Resampling.BICUBIC)))

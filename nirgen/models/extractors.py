@@ -17,6 +17,8 @@ from nirgen.models.internimage import InternImage
 from nirgen.models.weights import read_foreign
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nirgen.models.config import GeneratorConfig
 
 
@@ -40,6 +42,7 @@ class Extractor(Protocol):
     def __call__(self, x: Tensor) -> list[Tensor]: ...  # noqa: D102 - (N, C, H, W), divisible by `stride` -> maps
     def requires_grad_(self, requires_grad: bool) -> nn.Module: ...  # noqa: D102 - nn.Module's
     def eval(self) -> nn.Module: ...  # noqa: D102 - nn.Module's
+    def modules(self) -> Iterator[nn.Module]: ...  # noqa: D102 - nn.Module's
 
 
 class Normalized(nn.Module):

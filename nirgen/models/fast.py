@@ -3,8 +3,9 @@
 Large generators spend their time in convolutions, small ones in passes over memory. So 3x3 convolutions of many
 channels are computed by Winograd's minimal filtering (Lavin and Gray, CVPR 2016, arXiv 1509.09308, F(4x4, 3x3)), with a
 quarter of the multiplications; the convolution after an upsampling reads the small map; a backbone's BatchNorm becomes
-part of the convolution before it; and intermediates are changed in place. The algorithm depends on the layers alone and the order of summation on the image's size, so that the same
-image gives the same bytes in every batch. Only `nirgen.model` uses this module.
+part of the convolution before it; and intermediates are changed in place. The algorithm depends on the layers alone and
+the order of summation on the image's size, so that the same image gives the same bytes in every batch. Only
+`nirgen.model` uses this module.
 """
 
 from __future__ import annotations
@@ -75,7 +76,7 @@ def speed_up(generator: Pix2Next) -> nn.Module:
 def _fold_norms(module: nn.Module) -> None:
     """Make the BatchNorm of EfficientNet-like blocks of timm a part of the convolution before it."""
     if type(module).__name__ in _FOLDED:
-        from timm.layers import BatchNormAct2d
+        from timm.layers.norm_act import BatchNormAct2d
 
         children = list(module.named_children())
         for (before, conv), (name, norm) in itertools.pairwise(children):

@@ -122,7 +122,7 @@ class Pix2Next(nn.Module):
             condition = maps[-1]  # (N, D, h, w)
             features = dict(zip(self.pyramid, maps, strict=False))  # by stride, without the condition alone
 
-        skips = []
+        skips = list[Tensor]()
         for block in self.encoder:
             if isinstance(block, Stage):
                 joined = features.get(2 ** len(skips)) if len(block) else None

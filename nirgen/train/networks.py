@@ -17,7 +17,6 @@ from torch import Tensor, nn
 from nirgen.errors import ConfigError, ModelError, one_line
 from nirgen.models.catalog import find_model
 from nirgen.models.checkpoint import build, load
-from nirgen.models.config import TimmConfig
 from nirgen.models.discriminator import MultiScaleDiscriminator
 from nirgen.models.extractors import build_extractor
 from nirgen.models.weights import read_foreign
@@ -81,12 +80,11 @@ class FeatureLoss(nn.Module):
     def __init__(self, config: GeneratorConfig) -> None:
         super().__init__()
         wanted = config.extractor
-        pyramid = isinstance(wanted, TimmConfig) and wanted.features == "pyramid"
-        if not pyramid or config.extractor_input != "image":
+        if getattr(wanted, "features", "last") != "pyramid" or config.extractor_input != "image":
             raise ConfigError("losses.features needs a timm extractor that reads the image, with features: pyramid")
         bare = wanted.model_copy(update={"widths": None})
         extractor = build_extractor(config.model_copy(update={"extractor": bare}), load_weights=True)
-        assert isinstance(extractor, nn.Module)
+        assert extractor is not None
         self.extractor = extractor.requires_grad_(False)
 
     def forward(self, nir: Tensor, generated: Tensor) -> Tensor:
