@@ -38,7 +38,7 @@ class AdaptConfig(FrozenConfig):
     batch: int = Field(4, ge=1)  # crops a step
     size: int = Field(192, ge=32)  # height and width of a crop, in pixels
     judged_size: int = Field(256, ge=32)  # height and width that pairs are squashed to for scores, in pixels
-    learning_rate: float = Field(3e-4, gt=0)  # of `all` and `last`
+    learning_rate: float = Field(5e-4, gt=0)  # of `all` and `last`
     low_rank_learning_rate: float = Field(2e-3, gt=0)
     extractor_share: float = Field(0.1, ge=0, le=1)  # learning rate of the extractor, as a share of the others'
     rank: int = Field(4, ge=1)  # of the changes that `low-rank` adds to each layer's weights
