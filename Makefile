@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint style scenario format pins docs-cli architecture recipes docs clean
+.PHONY: help demo test lint style scenario chaos format pins docs-cli architecture recipes docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,6 +14,7 @@ PYTHONS := $(PYTHON) python3.13 python3.12 python3.11 python3 python
 IMAGES :=
 WORKERS := auto
 RECORD := runs/scenario
+CHAOS := --seconds 1800
 BASE :=
 
 help: ## Print the targets
@@ -51,6 +52,9 @@ style: $(READY)
 scenario: $(READY) ## Record in RECORD=FOLDER what fixed commands print and write, and compare it with an older one, BASE=FOLDER
 	$(BIN)/python tests/scenario.py record "$(RECORD)"
 	@if [ -n "$(BASE)" ]; then $(BIN)/python tests/scenario.py compare "$(BASE)" "$(RECORD)"; fi
+
+chaos: $(READY) ## Run commands under random faults for half an hour (CHAOS="--seconds 60 --seed 7" for another run)
+	$(BIN)/python tests/chaos.py $(CHAOS)
 
 format: $(READY) ## Put the code in form, and mend what can be mended without thinking
 	$(BIN)/ruff check --fix

@@ -25,6 +25,7 @@ OUTSIDE = {
     "project/benchmarks.md": "benchmarks/README.md",
     "project/changelog.md": "CHANGELOG.md",
     "project/contributing.md": "CONTRIBUTING.md",
+    "project/security.md": "SECURITY.md",
     "project/compact.md": "nirgen/models/embedded/compact.md",
 }
 _LINK = re.compile(r"(!?)\[([^\]]*)\]\(([^)#:\s]+)(#[^)\s]*)?\)")

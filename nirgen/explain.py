@@ -19,7 +19,7 @@ from safetensors import SafetensorError, safe_open
 
 from nirgen.curation import read_decisions
 from nirgen.dataset.decisions import by, image_keys
-from nirgen.dataset.folder import CURATION, PROVENANCE, annotations_name, read_dataset
+from nirgen.dataset.folder import CURATION, PROVENANCE, annotations_name, check_file, read_dataset
 from nirgen.dataset.provenance import COLUMNS, open_provenance
 from nirgen.dataset.read import MARKS, recorded_inputs, rgb_roots
 from nirgen.errors import NirgenError
@@ -110,6 +110,7 @@ def explain(folder: Path, wanted: str, *, image: bool = False) -> Explanation:
         NirgenError: Nothing has that name, and the nearest keys are listed; or the dataset can't be read.
     """
     info = read_dataset(folder)
+    check_file(info, PROVENANCE)
     row, *others = _find_rows(info, wanted, image=image)
     (image_row,) = [row] if row["kind"] == "image" else _read_rows(folder, "key", row["image_key"])
     box = _box(folder, row) if row["kind"] == "annotation" else None

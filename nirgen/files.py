@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import fcntl
 import hashlib
+import json
 import math
 import os
 import re
@@ -14,16 +15,18 @@ import time
 import unicodedata
 from collections import Counter
 from contextlib import contextmanager
+from functools import partial
 from pathlib import PurePosixPath
-from typing import IO, TYPE_CHECKING, TypeVar
+from typing import IO, TYPE_CHECKING, Any, TypeVar
 
 from nirgen.errors import NirgenError, OutputError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
 
+_POLL_SECONDS = 0.2
 _TEMPORARY = re.compile(r"\.nirgen-[0-9a-f]{8}\.tmp")
 
 
@@ -82,16 +85,21 @@ def make_folder(path: Path) -> None:
 
 
 @contextmanager
-def locked(path: Path, *, busy: str) -> Generator[None]:
+def locked(path: Path, *, busy: str, waiting: Callable[[], None] | None = None) -> Generator[Callable[[], bool]]:
     """Hold a lock against other processes; the system releases it when the process dies.
 
     Args:
         path: Lock file, created if missing. It stays unless the block removes it.
         busy: Message if another process holds the lock.
+        waiting: Called once if another process holds the lock, to wait for it instead.
+
+    Yields:
+        Returns False once the file was removed or replaced, so that another process may hold the lock.
 
     Raises:
         OutputError: Another process holds the lock, or the file can't be created.
     """
+    waits = False
     while True:
         try:
             file = path.open("ab")
@@ -101,16 +109,23 @@ def locked(path: Path, *, busy: str) -> Generator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                raise OutputError(busy) from None
-            if _is_at(file, path):  # otherwise the previous holder has removed the file; try again
-                yield
+                if waiting is None:
+                    raise OutputError(busy) from None
+                if not waits:
+                    waiting()
+                waits = True
+                time.sleep(_POLL_SECONDS)
+                continue
+            if is_at(file, path):  # otherwise the previous holder has removed the file; try again
+                yield partial(is_at, file, path)
                 return
 
 
-def _is_at(file: IO[bytes], path: Path) -> bool:
+def is_at(file: IO[Any], path: Path) -> bool:
+    """Return True if a path still leads to an open file, which was neither removed nor replaced."""
     try:
         return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return False
 
 
@@ -256,6 +271,38 @@ def sha256_of(path: Path) -> str:
     """Return the sha256 of a file as 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+_SEAL = "sha256"
+
+
+def seal(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain values with the sha256 of their JSON as a last one, which `unseal` checks.
+
+    Example:
+        >>> unseal(seal({"step": 200}))
+        {'step': 200}
+    """
+    return {**values, _SEAL: _digest(values)}
+
+
+def unseal(values: Any) -> dict[str, Any]:
+    """Return what was given to `seal`; values without a sha256, as older versions wrote them, pass unchecked.
+
+    Raises:
+        ValueError: The values are no mapping, or others than those that were sealed.
+    """
+    if not isinstance(values, dict):
+        raise ValueError(f"holds a {type(values).__name__} instead of names and values")  # noqa: TRY004
+    plain = {name: value for name, value in values.items() if name != _SEAL}
+    if _SEAL in values and values[_SEAL] != _digest(plain):
+        raise ValueError("its checksum is wrong")
+    return plain
+
+
+def _digest(values: Mapping[str, Any]) -> str:
+    plain = json.loads(json.dumps(values))  # keys become texts, whose order may differ
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def check_schema(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import socket
+import sys
 from typing import TYPE_CHECKING, Any
 
 from nirgen._version import __version__
@@ -17,14 +18,19 @@ if TYPE_CHECKING:
 NAME = "run.json"
 
 
-def environment(**versions: str) -> dict[str, str]:
-    """Return the host, the platform and the versions of Python, other packages and nirgen."""
+def environment(**versions: str) -> dict[str, str | int]:
+    """Return the host, the platform, the versions of Python, other packages and nirgen, and torch's threads if it runs.
+
+    The number of threads may change the last bit of a network's output.
+    """
+    torch = sys.modules.get("torch")
     return {
         "host": socket.gethostname(),
         "platform": platform.platform(),
         "python": platform.python_version(),
         **versions,
         "nirgen": __version__,
+        **({} if torch is None else {"threads": torch.get_num_threads()}),
     }
 
 

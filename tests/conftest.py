@@ -180,6 +180,20 @@ def on_a_small_disk(tmp_path: Path) -> Callable[[str], subprocess.CompletedProce
 
 
 @pytest.fixture
+def describe() -> Callable[..., None]:
+    """Change values of a dataset's `dataset.json`, and record its provenance as it is now, as another build would."""
+    from nirgen.files import seal, sha256_of, unseal
+
+    def write(folder: Path, **values: Any) -> None:
+        path = folder / "dataset.json"
+        described = unseal(json.loads(path.read_bytes()))
+        files = described["files"] | {"provenance.parquet": sha256_of(folder / "provenance.parquet")}
+        path.write_text(json.dumps(seal(described | {"files": files} | values)))
+
+    return write
+
+
+@pytest.fixture
 def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run a command; its exit code, standard output, and standard error without the lines that announce work."""
 

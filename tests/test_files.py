@@ -1,15 +1,27 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import stat
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
 
 from nirgen.errors import NirgenError, OutputError
-from nirgen.files import is_temporary, locked, name_outputs, output_file, replacing, safe_path, write_whole
+from nirgen.files import (
+    is_temporary,
+    locked,
+    name_outputs,
+    output_file,
+    replacing,
+    safe_path,
+    seal,
+    unseal,
+    write_whole,
+)
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -177,3 +189,26 @@ def test_no_two_outputs_are_ever_equal():
 def test_adding_an_unrelated_source_renames_nothing():
     before = name_outputs(["a.jpg", "b.jpg", "b.png"], ".png")
     assert name_outputs(["a.jpg", "b.jpg", "b.png", "c.jpg"], ".png")[:3] == before
+
+
+def test_changed_values_no_longer_fit_their_seal() -> None:
+    values = {"step": 200, "share": 0.1, "names": ("a", "é"), "of": {2: None, 10: True}}
+    sealed = json.loads(json.dumps(seal(values)))
+    assert unseal(sealed) == {"step": 200, "share": 0.1, "names": ["a", "é"], "of": {"2": None, "10": True}}
+    for change in ({"step": 201}, {"share": 0.10000001}, {"names": ["a", "e"]}, {"more": 1}, {"sha256": "0" * 64}):
+        with pytest.raises(ValueError, match="its checksum is wrong"):
+            unseal(sealed | change)
+    assert unseal({"step": 1}) == {"step": 1}  # of an older version
+    with pytest.raises(ValueError, match="holds a list instead of names and values"):
+        unseal([1])
+
+
+def test_a_lock_can_be_waited_for_and_tells_when_it_is_lost(tmp_path: Path) -> None:
+    path, said = tmp_path / "lock", list[str]()
+    with locked(path, busy="") as held:
+        timer = threading.Timer(0.3, path.unlink)  # as if the holder had let it go
+        timer.start()
+        with locked(path, busy="", waiting=lambda: said.append("waiting")) as other:
+            assert (held(), other()) == (False, True)
+        timer.join()
+    assert said == ["waiting"]

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import errno
+import json
 import logging
 import os
+import secrets
 import socket
+import sys
 import time
 import webbrowser
 from contextlib import contextmanager
-from functools import partialmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from nirgen.browse.guard import is_loopback
 from nirgen.errors import NirgenError, OutputError
 
 if TYPE_CHECKING:
@@ -54,7 +57,7 @@ def _problem(address: str, port: int) -> OSError | None:
 
 @contextmanager
 def serving(name: str, *, address: str, port: int, remote: bool) -> Generator[str]:
-    """Serve the App while the block runs; FiftyOne is connected.
+    """Serve the App while the block runs, behind `nirgen.browse.guard`; FiftyOne is connected.
 
     Args:
         name: Name of the FiftyOne dataset to show first.
@@ -63,7 +66,7 @@ def serving(name: str, *, address: str, port: int, remote: bool) -> Generator[st
         remote: Open no browser on this machine.
 
     Yields:
-        The App's URL.
+        The App's URL, with a token if other machines can reach it.
     """
     import fiftyone
 
@@ -76,9 +79,12 @@ def serving(name: str, *, address: str, port: int, remote: bool) -> Generator[st
     }
     os.environ.update({key: str(value) for key, value in values.items() if value is not None})  # for the server
     fiftyone.load_dataset(name)
-    service = _launch(config, address, port)
+    token = None if is_loopback(address) else secrets.token_urlsafe(24)
+    service = _launch(config, address, port, token)
     try:
-        url = f"http://{_local_address(address)}:{port}/datasets/{quote(name, safe='')}"
+        host = _local_address(address)
+        host = f"[{host}]" if ":" in host else host
+        url = f"http://{host}:{port}/datasets/{quote(name, safe='')}" + (f"?token={token}" if token else "")
         if not remote:
             webbrowser.open(url)
         yield url
@@ -86,8 +92,8 @@ def serving(name: str, *, address: str, port: int, remote: bool) -> Generator[st
         service.stop()
 
 
-def _launch(config: Any, address: str, port: int) -> Any:
-    """Start the App's server without a FiftyOne session.
+def _launch(config: Any, address: str, port: int, token: str | None) -> Any:
+    """Start the App's server without a FiftyOne session, and with a guard before it.
 
     A session replaces the App's state whenever it connects again, which happens on a return to the first slice: the
     App would close the opened image.
@@ -95,18 +101,33 @@ def _launch(config: Any, address: str, port: int) -> Any:
     from fiftyone.core.service import ServerService, Service, ServiceException
     from psutil import Error as ProcessError
 
+    from nirgen.browse.server import SETTINGS
+
+    root = str(Path(__file__).parents[2])  # nirgen may have been found beside the working directory
+    code = f"import sys; sys.path.append({root!r}); from nirgen.browse.server import main; main()"
+
+    class Guarded(ServerService):  # type: ignore[misc]
+        working_dir = "/"
+        command = [sys.executable, "-c", code]  # noqa: RUF012
+        env = {  # noqa: RUF012
+            "FIFTYONE_DO_NOT_TRACK": "1" if config.do_not_track else "0",
+            SETTINGS: json.dumps({"address": address, "port": port, "token": token}),
+        }
+
+        def start(self) -> None:
+            Service.start(self)
+            # FiftyOne gives the server a minute, too short to import FiftyOne on a slow or busy machine
+            self._wait_for_child_port(port=port, timeout=_SECONDS_TO_START)
+
     logger = logging.getLogger("fiftyone")
-    level, waiting = logger.level, Service._wait_for_child_port
-    # FiftyOne gives the server a minute, too short to import FiftyOne on a slow or busy machine.
-    Service._wait_for_child_port = partialmethod(waiting, timeout=_SECONDS_TO_START)
+    level = logger.level
     logger.setLevel(logging.WARNING)  # its instructions differ from ours
     try:
-        return ServerService(port, address=address, do_not_track=config.do_not_track)
+        return Guarded(port, address=address, do_not_track=config.do_not_track)
     except (ServiceException, ProcessError, OSError) as error:
         raise NirgenError(f"FiftyOne's App doesn't start at {address}:{port} ({error}); try another --port") from error
     finally:
         logger.setLevel(level)
-        Service._wait_for_child_port = waiting
 
 
 def wait(address: str, port: int) -> None:

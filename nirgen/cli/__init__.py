@@ -28,11 +28,12 @@ from nirgen.cli import (
     pairs,
     report,
     run,
+    streams,
     train,
     translate,
     validate,
 )
-from nirgen.errors import NirgenError
+from nirgen.errors import NirgenError, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -95,6 +96,7 @@ def main() -> None:
 
     The process exits without tearing down its modules, which takes a second after torch was used.
     """
+    streams.prepare()
     try:
         execute()
     except SystemExit as end:
@@ -110,6 +112,9 @@ def _exit_at_once(code: int) -> None:
     try:
         sys.stdout.flush()
         sys.stderr.flush()
+    except NirgenError as error:  # what was printed is lost
+        typer.echo(f"error: {error}", err=True)
+        code = code or error.exit_code
     except (OSError, ValueError):
         return
     os._exit(code)
@@ -123,6 +128,15 @@ def execute() -> None:
         line = str(error).replace("\n", "\\n")  # a file's name may hold one
         typer.echo(f"error: {line}", err=True)
         sys.exit(error.exit_code)
+    except (MemoryError, OSError, ImportError, RuntimeError) as error:
+        if not streams.is_short_of_memory(error):
+            raise
+        typer.echo(
+            f"error: not enough memory ({one_line(error, 120)}); raise the limit ('ulimit -v'), or give the work more "
+            "of the machine",
+            err=True,
+        )
+        sys.exit(1)
 
 
 TAKES_URLS = frozenset({("translate", "paths")})

@@ -54,6 +54,7 @@ def browse(
             database=database_uri,
             track=_tracking_is_wanted(),
             report=report,
+            say=lambda line: typer.echo(line, err=True),
         )
     _print(loaded)
     if launch:
@@ -118,6 +119,7 @@ def _print(loaded: Loaded) -> None:
 def _show(name: str, *, address: str, port: int, remote: bool) -> None:
     """Serve the App until Ctrl-C or SIGTERM, with exit code 0."""
     from nirgen.browse.app import install, serving, wait
+    from nirgen.browse.guard import is_loopback
 
     before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
@@ -127,6 +129,12 @@ def _show(name: str, *, address: str, port: int, remote: bool) -> None:
             if remote:
                 local = f"http://127.0.0.1:{port}/datasets/{url.rpartition('/')[2]}"
                 typer.echo(f"from another machine: ssh -N -L {port}:127.0.0.1:{port} HOST, then {local}")
+            if not is_loopback(address):
+                typer.echo(
+                    f"warning: other machines reach {address}:{port}; whoever has the URL with its token can view "
+                    "images and make decisions, and it crosses the network unencrypted",
+                    err=True,
+                )
             typer.echo("Ctrl-C ends it")
             wait(address, port)
     except KeyboardInterrupt:

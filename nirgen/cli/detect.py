@@ -85,6 +85,7 @@ def train(
             device=device,
             progress=lambda at: report("train", at.step, settings.steps, step_text(at)),
             stopped=stop,
+            say=lambda line: typer.echo(f"warning: {line}", err=True),
         )
     if not outcome.finished:
         typer.echo(f"stopped after step {outcome.steps}; the same command goes on from there", err=True)

@@ -78,6 +78,7 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
                 "train", at.step, round(at.step / at.progress) if at.progress else None, step_text(at)
             ),
             stopped=stop,
+            say=lambda line: typer.echo(f"warning: {line}", err=True),
         )
     if outcome.model is None:
         return
@@ -106,13 +107,15 @@ def _describe(settings: TrainConfig, pairs: PairList) -> None:
 
 
 def _judge(model: Path, pairs: PairList, device: str | None) -> None:
-    from nirgen.errors import NirgenError
+    from nirgen.errors import NirgenError, OutputError
     from nirgen.train import judge
 
     typer.echo("evaluating the model on the split 'val'", err=True)
     try:
         scores = judge(model, pairs, device=device)
     except NirgenError as error:  # the model itself is complete
+        if not model.exists():
+            raise OutputError(f"{model}: went away meanwhile; run the same command again") from error
         typer.echo(f"warning: the model's header has no scores: {error}", err=True)
         return
     typer.echo(f"{'method':<8}{'images':<18}{'count':>6}{'PSNR dB':>9}{'SSIM':>8}")

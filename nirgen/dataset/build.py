@@ -22,7 +22,7 @@ from nirgen.dataset.contents import Contents, check_licence, parts_of
 from nirgen.dataset.provenance import provenance_file, write_pairs
 from nirgen.dataset.store import Store, place_all, site_for
 from nirgen.errors import ConfigError, NirgenError, OutputError
-from nirgen.files import safe_path
+from nirgen.files import safe_path, seal
 from nirgen.runlog import environment, write_run
 
 if TYPE_CHECKING:
@@ -176,7 +176,8 @@ def _write(plan: Plan, store: Store, progress: Progress | None) -> tuple[dict[st
         store.write(folder.CURATION, plan.curation.data)
     writers.write_configs(store, plan)
     write_card(store, plan, contents, examples)
-    values = _described(plan, contents, store)
+    described = msgspec.json.encode(_described(plan, contents, store))
+    values = seal(msgspec.json.decode(described))
     (store.root / folder.DATASET_JSON).write_bytes(msgspec.json.format(msgspec.json.encode(values), indent=1) + b"\n")
     return values, placed
 

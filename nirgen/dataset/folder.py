@@ -11,7 +11,7 @@ import msgspec
 
 from nirgen import images, runlog
 from nirgen.errors import ImageError, NirgenError
-from nirgen.files import check_schema, safe_path, sha256_of
+from nirgen.files import check_schema, safe_path, sha256_of, unseal
 from nirgen.labels.file import Category
 from nirgen.progress import in_threads, or_error
 
@@ -72,6 +72,7 @@ def read_dataset(folder: Path) -> DatasetInfo:
     try:
         values = msgspec.json.decode(path.read_bytes())
         check_schema(path, values["schema"], SCHEMA, "build the dataset again")
+        values = unseal(values)
         return DatasetInfo(
             folder=folder,
             nirgen_version=values["nirgen"],
@@ -86,7 +87,7 @@ def read_dataset(folder: Path) -> DatasetInfo:
             f"{folder}: no dataset of nirgen's ({DATASET_JSON}: {error.strerror}); name a folder that "
             "'nirgen build-dataset' wrote"
         ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError) as error:
+    except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise NirgenError(f"{path}: damaged or of another program ({error}); build the dataset again") from None
 
 
@@ -97,6 +98,13 @@ def altered(info: DatasetInfo, report: Progress | None = None) -> Iterator[str]:
     for name, sha256 in zip(names, in_threads(or_error(sha256_of, OSError), paths, "check", report), strict=True):
         if sha256 != info.files[name]:
             yield name
+
+
+def check_file(info: DatasetInfo, name: str) -> None:
+    """Raise a NirgenError if a file of a dataset isn't the one that was built."""
+    path = info.folder / name
+    if name in info.files and path.is_file() and sha256_of(path) != info.files[name]:
+        raise NirgenError(f"{path}: damaged or altered since the build; build the dataset again")
 
 
 def foreign(info: DatasetInfo) -> Iterator[str]:

@@ -13,7 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from nirgen.dataset.folder import PROVENANCE, annotations_name
+from nirgen.dataset.folder import PROVENANCE, annotations_name, check_file
 from nirgen.dataset.provenance import open_provenance
 from nirgen.errors import NirgenError, one_line
 from nirgen.files import find_below, safe_path
@@ -138,6 +138,7 @@ def read(
     """
     used = [split for split in info.splits if info.splits[split].get("images") and (splits is None or split in splits)]
     roots = rgb_roots(info.folder) | {origin: (root,) for origin, root in (sources or {}).items()}
+    check_file(info, PROVENANCE)
     origins = _read_origins(info.folder, used)
     entries = heapq.merge(*(_read_coco(info, split) for split in used), key=lambda each: each[1].key)
     for split, entry, boxes in entries:

@@ -14,6 +14,7 @@ from nirgen import images
 from nirgen.detect.networks import read_network
 from nirgen.devices import choose_device
 from nirgen.errors import ConfigError, ModelError
+from nirgen.files import sha256_of, unseal
 from nirgen.labels.policy import Policy, normalise
 from nirgen.models.checkpoint import model_id
 
@@ -141,7 +142,11 @@ def load_detector(
     """
     if size is not None and (size < 32 or size % 32):
         raise ConfigError(f"size {size}: these networks take multiples of 32; give such as 640")
-    network = read_network(str(model_folder(name)), categories=categories, seed=seed)
+    folder = model_folder(name)
+    problem = altered(Path(folder)) if (Path(folder) / ABOUT).is_file() else None
+    if problem is not None:
+        raise ModelError(f"{problem}; run the same 'nirgen detect train' again, which writes it anew, or copy it again")
+    network = read_network(str(folder), categories=categories, seed=seed)
     sources = find_sources(network.labels, categories)
     refuse_unknown(str(name), network.labels, categories, sources)
     network.model.to(choose_device(device)).eval()
@@ -164,12 +169,26 @@ def read_about(name: str | Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        return unseal(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: can't be read ({error}); train the detector again") from None
-    if not isinstance(values, dict):
-        raise ModelError(f"{path}: holds no names and values; train the detector again")
-    return values
+        raise ModelError(
+            f"{path}: damaged ({error}); run the same 'nirgen detect train' again, which writes it anew"
+        ) from None
+
+
+def altered(model: Path) -> str | None:
+    """Return what is wrong with a model's folder that `nirgen detect train` wrote; None if it is whole."""
+    try:
+        files = (read_about(model) or {}).get("files", {})
+    except ModelError as error:
+        return str(error)
+    if not isinstance(files, dict) or not (model / "config.json").is_file():
+        return f"{model}: no whole model"
+    for name, sha256 in files.items():
+        path = model / name
+        if not path.is_file() or sha256_of(path) != sha256:
+            return f"{path}: {'damaged or altered since it was written' if path.is_file() else 'missing'}"
+    return None
 
 
 def _best(shares: NDArray[np.float64], scores: NDArray[np.float64], shape: tuple[int, int], keep: int) -> Detections:

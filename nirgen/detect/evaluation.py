@@ -19,7 +19,7 @@ from nirgen.detect.coco_eval import MOST_DETECTIONS, Result, match, official, pr
 from nirgen.detect.config import BootstrapConfig
 from nirgen.detect.data import read_split
 from nirgen.errors import NirgenError
-from nirgen.files import output_file
+from nirgen.files import output_file, seal, sha256_of
 from nirgen.stats import Estimate, draw_images, estimate, note_on_groups
 
 if TYPE_CHECKING:
@@ -191,7 +191,8 @@ def write(evaluation: Evaluation, out: Path) -> None:
     """Write `detections.json`, then `metrics.json`; those of an earlier evaluation are replaced."""
     write_results(out / DETECTIONS, evaluation.results)
     with output_file(out / METRICS) as temporary:
-        temporary.write_text(json.dumps(as_dict(evaluation), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        values = seal(as_dict(evaluation) | {"detections_sha256": sha256_of(out / DETECTIONS)})
+        temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def read_results(path: Path, split: Split) -> tuple[list[Result], str]:

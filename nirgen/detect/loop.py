@@ -15,21 +15,23 @@ from nirgen._version import __version__
 from nirgen.config import differences
 from nirgen.detect.config import PLAIN, DetectConfig
 from nirgen.detect.data import Split, read_split, refuse_without_boxes
-from nirgen.detect.detector import ABOUT, MODEL_FOLDER, find_sources, model_folder
+from nirgen.detect.detector import ABOUT, MODEL_FOLDER, altered, find_sources, model_folder
 from nirgen.detect.networks import FRESH, KINDS, Network, give_heads, read_network, write_network
 from nirgen.detect.state import State
 from nirgen.detect.views import Batches
 from nirgen.devices import choose_device
 from nirgen.errors import ConfigError, OutputError
-from nirgen.files import make_folder, write_whole
+from nirgen.files import make_folder, seal, sha256_of, write_whole
 from nirgen.models.checkpoint import model_id
-from nirgen.train.folder import BaseFolder, alone, full_disk_is_one_line, last_good
+from nirgen.train.checkpoints import last_good
+from nirgen.train.folder import BaseFolder, alone
 from nirgen.train.loop import Clock, Outcome
 from nirgen.train.state import NotFiniteError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection
 
+    from nirgen.train.checkpoints import Last
     from nirgen.train.loop import StepReport
     from nirgen.train.monitor import Log
 
@@ -42,8 +44,15 @@ _KIND = "detector"
 class RunFolder(BaseFolder):
     """Folder of a detector's training (docs/detect.md describes its files), in which no other process trains."""
 
-    def __init__(self, out: Path, config: DetectConfig, dataset: Path, trained_on: dict[str, Any]) -> None:
-        super().__init__(out, config, config.keep)
+    def __init__(
+        self,
+        out: Path,
+        config: DetectConfig,
+        dataset: Path,
+        trained_on: dict[str, Any],
+        held: Callable[[], bool] | None = None,
+    ) -> None:
+        super().__init__(out, config, config.keep, held)
         self.config = config
         self.model = out / MODEL_FOLDER
         self.start: dict[str, Any] = {}  # the model that the run started from
@@ -59,12 +68,12 @@ class RunFolder(BaseFolder):
         except (ConfigError, OSError, ValueError, TypeError, yaml.YAMLError):
             raise OutputError(f"{out}: holds a run of another kind (config.yaml); name a new folder") from None
 
-    def last(self) -> dict[str, Any] | None:
-        """Return the values of the newest checkpoint, or None; a ConfigError if it is of another run."""
-        path = self.checkpoints.newest()
-        if path is None:
+    def last(self) -> Last | None:
+        """Return the newest whole checkpoint, or None without any; a ConfigError if it is of another run."""
+        last = self.checkpoints.last()
+        if last is None:
             return None
-        values = self.checkpoints.read(path)
+        path, values = last.path, last.values
         if values.get("kind") != _KIND:
             raise ConfigError(f"{path}: not of a detector; name a new folder")
         old = DetectConfig.read(json.loads(values["config"]), where=f"{path} (config)")
@@ -76,7 +85,7 @@ class RunFolder(BaseFolder):
         if changes:
             raise ConfigError(f"{self.out}: holds a run of other settings ({'; '.join(changes)}); name a new folder")
         self.start = values["start"]
-        return values
+        return last
 
     def begin(self, step: int) -> Log:
         """Clean up after a killed run, write `config.yaml`, and open the log at a step."""
@@ -88,7 +97,6 @@ class RunFolder(BaseFolder):
 
     def save(self, state: State) -> None:
         """Write the model, then a checkpoint: a resumed run is never ahead of the model."""
-        self._write_model(state)
         about = {
             "kind": _KIND,
             "best_step": state.step,
@@ -97,7 +105,9 @@ class RunFolder(BaseFolder):
             "keys_sha256": self._trained_on["keys_sha256"],
             "start": self.start,
         }
-        self.checkpoints.write(state.dump() | about)
+        with self.saving(state.step):
+            self._write_model(state)
+            self.checkpoints.write(state.dump() | about)
 
     def write_run_json(self, state: State, *, ended: bool) -> None:
         """Write `run.json`: clock, host and versions."""
@@ -129,7 +139,8 @@ class RunFolder(BaseFolder):
             "start": self.start,
             "dataset": self._trained_on,
         }
-        write_whole(building / ABOUT, (json.dumps(about, indent=2) + "\n").encode())
+        about["files"] = {path.name: sha256_of(path) for path in sorted(building.iterdir())}
+        write_whole(building / ABOUT, (json.dumps(seal(about), indent=2) + "\n").encode())
         if self.model.exists():
             self.model.rename(old)
         building.rename(self.model)
@@ -145,6 +156,7 @@ def train(
     device: str | None = None,
     progress: Callable[[StepReport], None] | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> Outcome:
     """Train a detector, or resume a run.
 
@@ -156,6 +168,7 @@ def train(
         device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best available one by default.
         progress: Called after each step.
         stopped: Called after each step; True saves and ends the sitting.
+        say: Called with a line about each damaged file that was passed over.
 
     Returns:
         The folder of the model, and whether the run is finished.
@@ -173,19 +186,22 @@ def train(
     first = None if (run / "checkpoints").is_dir() else _first_network(config, names)  # fails before RUN is made
     make_folder(run)
     with ExitStack() as stack:
-        stack.enter_context(alone(run))
+        held = stack.enter_context(alone(run))
         stack.enter_context(torch.random.fork_rng([where] if where.type == "cuda" else []))
-        folder = RunFolder(run, config, split.folder, split.about())
+        folder = RunFolder(run, config, split.folder, split.about(), held)
         last = folder.last()
         if last is None:
             network, folder.start = first or _first_network(config, names)
             state = State(config, network, where)
         else:
-            own = (folder.model / "config.json").is_file()  # then a resumed run needs no hub
-            network = read_network(str(folder.model), categories=names) if own else _first_network(config, names)[0]
+            problem = altered(folder.model)
+            for line in (*last.damaged, *([problem] if problem and folder.model.exists() else [])):
+                say(line)
+            # the run's own model, if it is whole: then a resumed run needs no hub
+            network = _first_network(config, names)[0] if problem else read_network(str(folder.model), categories=names)
             state = State(config, network, where)
-            state.restore(last, folder.checkpoints.newest())
-        stack.enter_context(full_disk_is_one_line(run, folder.checkpoints))
+            state.restore(last.values, last.path)
+        stack.enter_context(folder.full_disk_is_one_line())
         log = stack.enter_context(folder.begin(state.step))
         folder.write_run_json(state, ended=False)
         began = state.step
@@ -202,8 +218,9 @@ def train(
                 f"step {state.step + 1}: {where} has not enough memory for {config.batch} images of {config.size} "
                 f"pixels; {last_good(folder.checkpoints)}; lower batch or size, in a new folder"
             ) from None
-        if not folder.model.exists():  # a finished run whose model was removed
+        if altered(folder.model) and not folder.checkpoints.written:  # a finished run whose model was removed
             folder.save(state)
+        folder.check(lambda: folder.save(state), log, folder.model / ABOUT, run / "config.yaml")
         if state.step > began:
             log.draw()
         finished = state.step >= config.steps

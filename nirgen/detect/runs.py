@@ -18,7 +18,7 @@ from nirgen.detect.detector import load_detector
 from nirgen.detect.evaluation import DETECTIONS, METRICS, detect, read_results, score, write
 from nirgen.detect.loop import train
 from nirgen.errors import ConfigError, OutputError
-from nirgen.files import locked, make_folder, output_file
+from nirgen.files import locked, make_folder, output_file, sha256_of, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -130,6 +130,7 @@ class Bench:
             device=self.device,
             progress=lambda now: self.progress(f"training {where}", now.step, settings.steps),
             stopped=self.stopped,
+            say=lambda line: self.say(f"warning: {line}"),
         )
         if not outcome.finished:
             raise KeyboardInterrupt
@@ -167,8 +168,9 @@ def _claim(out: Path, test: Split, config: CompareConfig, model_id: str) -> None
 def _evaluated(folder: Path, test: Split) -> str | None:
     """Return the id of the detector whose evaluation on these images a folder holds; None if it holds none."""
     try:
-        values = json.loads((folder / METRICS).read_bytes())
+        values = unseal(json.loads((folder / METRICS).read_bytes()))
+        found = sha256_of(folder / DETECTIONS)
         same = (values["dataset_sha256"], values["images"]["count"]) == (test.sha256, len(test.images))
-        return str(values["judged"]["model_id"]) if same and (folder / DETECTIONS).is_file() else None
+        return str(values["judged"]["model_id"]) if same and values.get("detections_sha256", found) == found else None
     except (OSError, ValueError, KeyError, TypeError):
         return None

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from nirgen.errors import ModelError, nearest
-from nirgen.files import check_schema
+from nirgen.files import check_schema, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -137,6 +137,10 @@ def _header(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
         ) from None
     found = header.get("schema") if isinstance(header, dict) else None
     check_schema(path, found, SCHEMA, "update nirgen", error=ModelError)
+    try:
+        header = unseal(header)
+    except ValueError as error:
+        raise ModelError(f"{path}: its header is damaged ({error}); fetch or export it again") from None
     for name, kind in _ENTRIES.items():
         if name not in header:
             raise ModelError(f"{path}: the header lacks '{name}'; fetch or export the file again")

@@ -11,6 +11,7 @@ from safetensors.torch import load_file
 
 from nirgen._version import __version__
 from nirgen.errors import ModelError
+from nirgen.files import seal
 from nirgen.models.catalog import HEADER_KEY, SCHEMA, check_id, hash_model, read_header
 from nirgen.models.config import GeneratorConfig
 from nirgen.models.extractors import build_extractor
@@ -51,7 +52,7 @@ def save(
 ) -> dict[str, Any]:
     """Write a model file (docs/formats.md), whole or not at all, and return its header."""
     architecture = config.model_dump(mode="json")
-    header = {
+    header: dict[str, Any] = {
         "schema": SCHEMA,
         "nirgen": __version__,
         "architecture": architecture,
@@ -61,14 +62,14 @@ def save(
         "licence": licence,
         "provenance": provenance,
     }
-    write_tensors(path, state, {HEADER_KEY: json.dumps(header, sort_keys=True)})
+    write_tensors(path, state, {HEADER_KEY: json.dumps(seal(header), sort_keys=True)})
     return header
 
 
 def record_metrics(path: Path, metrics: list[dict[str, Any]]) -> None:
     """Replace the scores in a model file's header by mappings of `name`, `value` and `on`."""
     state, header = load_state(path)
-    write_tensors(path, state, {HEADER_KEY: json.dumps(header | {"metrics": metrics}, sort_keys=True)})
+    write_tensors(path, state, {HEADER_KEY: json.dumps(seal(header | {"metrics": metrics}), sort_keys=True)})
 
 
 def load_state(path: Path) -> tuple[dict[str, Tensor], dict[str, Any]]:

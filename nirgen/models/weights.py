@@ -53,8 +53,11 @@ def write_tensors(path: Path, state: Mapping[str, Tensor], metadata: dict[str, s
             raise OutputError(f"{path}: can't be written ({error}); name another place") from error
 
 
-def load_tensors(path: Path) -> Any:
-    """Unpickle a file of `torch.save`; anything but tensors and plain values is refused before it runs."""
+def load_tensors(path: Path, *, remedy: str = "; is it cut off? fetch it again") -> Any:
+    """Unpickle a file of `torch.save`; anything but tensors and plain values is refused before it runs.
+
+    `remedy` ends the error of a file that can't be read.
+    """
     try:
         with warnings.catch_warnings(action="ignore"):  # about pickle protocols, which the loader checks itself
             return torch.load(path, map_location="cpu", weights_only=True)
@@ -66,7 +69,7 @@ def load_tensors(path: Path) -> Any:
     except MemoryError:
         raise
     except Exception as error:  # noqa: BLE001 - on damaged bytes the reader may raise anything
-        raise ModelError(f"{path}: can't be read ({first_line(error)}); is it cut off? fetch it again") from None
+        raise ModelError(f"{path}: can't be read ({first_line(error)}){remedy}") from None
 
 
 def _unwrap(content: Any) -> dict[str, Tensor]:

@@ -7,11 +7,11 @@ import json
 import os
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import nirgen
 from nirgen.errors import ConfigError, nearest
-from nirgen.files import sha256_of, write_whole
+from nirgen.files import seal, sha256_of, unseal, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,12 +37,14 @@ class State:
 
     @classmethod
     def read(cls, out: Path, stage: str) -> Self | None:
-        """Read the state of a stage; None if there is none, or one of another schema."""
+        """Read the state of a stage; None if there is none, or one that is damaged or of another schema."""
         try:
-            values = json.loads(cls.file(out, stage).read_bytes())
-            return cls(**values) if values.pop("schema") == _SCHEMA else None
+            values = unseal(json.loads(cls.file(out, stage).read_bytes()))
+            state = cls(**values) if values.pop("schema") == _SCHEMA else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
+        whole = state and state.status in get_args(Status) and isinstance(state.parts, dict)
+        return state if whole and state and isinstance(state.files, dict) else None
 
     @staticmethod
     def file(out: Path, stage: str) -> Path:
@@ -52,7 +54,7 @@ class State:
     def write(self, path: Path) -> None:
         """Write it, whole or not at all."""
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(path, json.dumps({"schema": _SCHEMA, **asdict(self)}, sort_keys=True).encode())
+        write_whole(path, json.dumps(seal({"schema": _SCHEMA, **asdict(self)}), sort_keys=True).encode())
 
     @property
     def succeeded(self) -> bool:
@@ -109,6 +111,8 @@ def make_plan(run: RecipeRun, stages: list[Stage], hashes: Hashes) -> list[Step]
         fingerprints[stage.name] = fingerprint({**parts, "code": ""})
         again = [name for name in stage.needs if steps[name].runs]
         why = _why(stage, parts, before, again, forced=stage.name == run.start)
+        if before is None and State.file(run.out, stage.name).exists():
+            why = f"its record {State.file(run.out, stage.name)} is damaged or of another version"
         runs = bool(why) and run.only in {None, stage.name}
         if why and not runs and stage.name in needed:
             raise ConfigError(f"--only {run.only}: it needs '{stage.name}', which isn't done ({why}); run that first")
@@ -156,9 +160,12 @@ class Hashes:
         """Read the cache's file; a missing or damaged one is empty."""
         self._file = file
         try:
-            self._known: dict[str, list[Any]] = json.loads(file.read_bytes())
+            found = unseal(json.loads(file.read_bytes()))
         except (OSError, ValueError):
-            self._known = {}
+            found = {}
+        self._known: dict[str, list[Any]] = {
+            name: entry for name, entry in found.items() if isinstance(entry, list) and len(entry) == 4
+        }
 
     def of(self, path: Path) -> str:
         """Return the hash of a file, or of a folder's sorted names and hashes, hidden files left out."""
@@ -177,7 +184,7 @@ class Hashes:
 
     def save(self) -> None:
         """Write the cache's file."""
-        write_whole(self._file, json.dumps(self._known, sort_keys=True).encode())
+        write_whole(self._file, json.dumps(seal(self._known), sort_keys=True).encode())
 
 
 def files_of(folder: Path) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import io
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Self
@@ -102,19 +104,42 @@ def measured_rows(table: pa.Table) -> pa.Table:
 def write_scores(folder: Path, table: pa.Table) -> None:
     """Write the scores of a folder."""
     with output_file(folder / SCORES) as temporary:
-        pq.write_table(table.replace_schema_metadata({"nirgen.schema": str(SCHEMA)}), temporary, compression="zstd")
+        file = io.BytesIO()
+        pq.write_table(table.replace_schema_metadata({"nirgen.schema": str(SCHEMA)}), file, compression="zstd")
+        temporary.write_bytes(_sealed(file.getvalue()))
 
 
 def read_table(folder: Path) -> pa.Table | None:
     """Read the scores of a folder; None if they are missing, damaged or of another schema."""
     try:
-        table = pq.read_table(folder / SCORES, partitioning=None, memory_map=False)
+        data = (folder / SCORES).read_bytes()
+        if not _is_whole(data):
+            return None
+        table = pq.read_table(io.BytesIO(data))
         if (table.schema.metadata or {}).get(b"nirgen.schema") != str(SCHEMA).encode():
             return None
         measured_rows(table)
     except (pa.ArrowException, OSError, KeyError, ValueError):
         return None
     return table.combine_chunks()
+
+
+_SEAL = b"nirgen sha256 "
+
+
+def _sealed(parquet: bytes) -> bytes:
+    """Return a Parquet file with the sha256 of its bytes before its footer, which names all that readers look at."""
+    footer = len(parquet) - 8 - int.from_bytes(parquet[-8:-4], "little")
+    return parquet[:footer] + _SEAL + hashlib.sha256(parquet).digest() + parquet[footer:]
+
+
+def _is_whole(data: bytes) -> bool:
+    """Return False if a file of `_sealed` was changed; True for one without a sha256, of an older version."""
+    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+    seal = footer - len(_SEAL) - 32
+    if seal < 0 or data[seal : seal + len(_SEAL)] != _SEAL:
+        return True
+    return hashlib.sha256(data[:seal] + data[footer:]).digest() == data[footer - 32 : footer]
 
 
 def _finish_boxes(rows: pa.Table, generated: NDArray[np.bool_]) -> pa.ListArray:

@@ -67,6 +67,7 @@ def train(
     allow_changes: bool = False,
     report: Callable[[StepReport], None] | None = None,
     stopped: Callable[[], bool] = lambda: False,
+    say: Callable[[str], None] = lambda _line: None,
 ) -> Outcome:
     """Train a generator on the split `train`, or resume a run.
 
@@ -79,13 +80,14 @@ def train(
         allow_changes: Resume although settings or pairs changed.
         report: Called after each step, in the first process.
         stopped: Called after each step; True saves and ends the sitting.
+        say: Called with a line about each damaged checkpoint that was passed over, in the first process.
 
     Raises:
         ConfigError: The networks can't run as configured; the device does not exist; a loss became NaN or infinite; or
             the run in the folder has other settings or pairs.
         ImageError: A pair can't be read.
         ModelError: A checkpoint or initial weights can't be read.
-        OutputError: Another process trains here, or the folder can't be written.
+        OutputError: Another process trains here, or the folder can't be written, or lost files in mid-run.
     """
     from nirgen.devices import choose_device
     from nirgen.train import loop
@@ -97,7 +99,8 @@ def train(
     chosen, judged = pairs.split("train"), chosen_pairs(pairs, config.save)
     with joined(where, distributed=distributed) as processes:
         parts = (chosen, judged, config, build_networks(config), out)
-        return loop.train(*parts, processes=processes, allow_changes=allow_changes, report=report, stopped=stopped)
+        callbacks: dict[str, Any] = {"report": report, "stopped": stopped, "say": say}
+        return loop.train(*parts, processes=processes, allow_changes=allow_changes, **callbacks)
 
 
 def judge(model: Path, pairs: PairList, *, device: str | None = None) -> list[Score]:

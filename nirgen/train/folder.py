@@ -1,11 +1,10 @@
-"""Run folder: its files, lock and checkpoints, and resuming from it."""
+"""Run folder: its files and lock, resuming from it, and the check that nothing went away in mid-run."""
 
 from __future__ import annotations
 
 import errno
 import hashlib
 import json
-import re
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,16 +15,16 @@ import yaml
 
 from nirgen import images
 from nirgen.config import differences
-from nirgen.errors import ConfigError, ModelError, OutputError, first_line
-from nirgen.files import check_schema, is_temporary, locked, output_file, write_whole
-from nirgen.models.weights import load_tensors
+from nirgen.errors import ConfigError, OutputError
+from nirgen.files import is_temporary, locked, make_folder, write_whole
 from nirgen.runlog import environment, write_run
+from nirgen.train.checkpoints import Checkpoints, last_good
 from nirgen.train.config import TrainConfig
 from nirgen.train.export import export_model, write_card
 from nirgen.train.monitor import Log, validate
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from contextlib import AbstractContextManager
     from pathlib import Path
 
@@ -36,16 +35,26 @@ if TYPE_CHECKING:
 
 _PLACES = {"data.pairs", "data.root", "data.workers", "data.cache_gigabytes"}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
+_GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
+
+
+class LostError(OutputError):
+    """Files of a run went away while it was at work."""
 
 
 class BaseFolder:
-    """Existing folder of a training run: configuration, the last `keep` checkpoints, log and `run.json`."""
+    """Existing folder of a training run: configuration, the last `keep` checkpoints, log and `run.json`.
 
-    def __init__(self, out: Path, config: FrozenConfig, keep: int) -> None:
+    `held` is that of `alone`; a process that writes nothing needs none.
+    """
+
+    def __init__(self, out: Path, config: FrozenConfig, keep: int, held: Callable[[], bool] | None = None) -> None:
         self.out = out
         self.checkpoints = Checkpoints(out / "checkpoints", keep)
         self._config = config
         self._started = datetime.now(UTC)
+        self._held = held or (lambda: True)
+        self._identity = _identity(out)
 
     def begin(self, step: int) -> Log:
         """Remove temporary files of a killed run, write `config.yaml`, and open the log at a step."""
@@ -53,9 +62,73 @@ class BaseFolder:
             for path in folder.iterdir() if folder.is_dir() else ():
                 if is_temporary(path.name):
                     path.unlink(missing_ok=True)
+        self._write_config()
+        return Log(self.out, step)
+
+    def _write_config(self) -> None:
         settings = yaml.safe_dump(self._config.model_dump(mode="json"), sort_keys=False)
         write_whole(self.out / "config.yaml", settings.encode())
-        return Log(self.out, step)
+
+    @contextmanager
+    def saving(self, step: int) -> Generator[None]:
+        """Write the state of a step in the block, also if the folder was removed in mid-run.
+
+        Raises:
+            LostError: It was removed, and the block wrote it anew; or it was replaced, and the block did not run.
+        """
+        if self._held():
+            yield
+            return
+        what = f"{self.out}: was removed or replaced while the run was at work"
+        if self.out.exists() and _identity(self.out) != self._identity and any(self.out.iterdir()):
+            raise LostError(f"{what}, and nothing was written to what is there now; name a new folder")
+        make_folder(self.out)
+        with alone(self.out):
+            yield
+            self._write_config()
+        raise LostError(
+            f"{what}, and what it held is lost; step {step} was saved there anew: run the same command again to go on "
+            "from it"
+        )
+
+    def check(self, save: Callable[[], None], log: Log, *needed: Path) -> None:
+        """Check at the end of a run that all that it has written is there; else save it anew, and raise LostError."""
+        if not self._held():
+            save()
+        lost = [path for path in (*self.checkpoints.lost(), *needed) if not path.exists()]
+        lost += [] if log.in_place() else [log.path]
+        if lost:
+            save()
+            names = ", ".join(sorted({path.relative_to(self.out).as_posix() for path in lost}))
+            raise LostError(
+                f"{self.out}: {names} went away while the run was at work; its last step was saved anew: run the same "
+                "command again"
+            )
+
+    @contextmanager
+    def full_disk_is_one_line(self) -> Generator[None]:
+        """Raise OutputError, naming the last checkpoint, for a folder that can't be written any more."""
+        try:
+            yield
+        except LostError:
+            raise
+        except OSError as error:
+            if error.errno in _GONE and not self._held():
+                raise LostError(
+                    f"{self.out}: was removed or replaced while the run was at work; run the same command again, or "
+                    "name a new folder if another one is there now"
+                ) from error
+            if error.errno not in _NO_ROOM:
+                raise
+            raise self._no_room(error) from error
+        except OutputError as error:
+            raise self._no_room(error) from error
+
+    def _no_room(self, error: Exception) -> OutputError:
+        return OutputError(
+            f"{self.out}: can't be written any more ({error}); {last_good(self.checkpoints)}: make room and run the "
+            "same command again"
+        )
 
     def write_run(self, state: BaseState, about: Mapping[str, Any], *, ended: bool, **versions: str) -> None:
         """Write `run.json`: `about`, clock, host, and versions of torch and further packages."""
@@ -77,8 +150,17 @@ class BaseFolder:
 class RunFolder(BaseFolder):
     """Folder of a generator's training (docs/formats.md); `judged_pairs`, perhaps none, are for validation."""
 
-    def __init__(self, out: Path, state: State, pairs: PairList, judged_pairs: PairList, *, processes: int = 1) -> None:
-        super().__init__(out, state.config, state.config.save.keep)
+    def __init__(
+        self,
+        out: Path,
+        state: State,
+        pairs: PairList,
+        judged_pairs: PairList,
+        *,
+        processes: int = 1,
+        held: Callable[[], bool] | None = None,
+    ) -> None:
+        super().__init__(out, state.config, state.config.save.keep, held)
         self.state, self.pairs, self.judged_pairs, self.processes = state, pairs, judged_pairs, processes
         self.model = out / "model.safetensors"
         self._resumed = False
@@ -88,17 +170,20 @@ class RunFolder(BaseFolder):
             "processes": processes,
         }
 
-    def resume(self, *, allow_changes: bool) -> None:
-        """Restore the state from the newest checkpoint, if there is one.
+    def resume(self, *, allow_changes: bool) -> tuple[str, ...]:
+        """Restore the state from the newest whole checkpoint, if there is one.
+
+        Returns:
+            A line for each damaged checkpoint that was passed over.
 
         Raises:
             ConfigError: It is of other networks; or of other settings, pairs or processes, without `allow_changes`.
-            ModelError: It can't be read.
+            ModelError: None can be read.
         """
-        path = self.checkpoints.newest()
-        if path is None:
-            return
-        values = self.checkpoints.read(path)
+        last = self.checkpoints.last()
+        if last is None:
+            return ()
+        path, values = last.path, last.values
         old = TrainConfig.read(json.loads(values["config"]), where=f"{path} (config)")
         changes = differences(old, self.state.config, ignored=_PLACES)
         for split, name in (("train", "pairs_sha256"), ("val", "judged_sha256")):
@@ -113,6 +198,7 @@ class RunFolder(BaseFolder):
             )
         self.state.restore(values, path)
         self._resumed = True
+        return last.damaged
 
     def begin(self, step: int) -> Log:
         """Write what is known before the first step."""
@@ -122,6 +208,8 @@ class RunFolder(BaseFolder):
 
     def validate(self, log: Log) -> None:
         """Score the averaged weights, draw samples, and keep the model if it is the best so far."""
+        if not self._held():
+            self.save()
         state, config = self.state, self.state.config
         skip = config.data.bad_images == "skip"
         found = validate(state.average.module, self.judged_pairs, config.save, state.device, skip=skip)
@@ -141,13 +229,15 @@ class RunFolder(BaseFolder):
 
     def save(self) -> None:
         """Write the model, then a checkpoint: a resumed run is never ahead of the model."""
-        export_model(self.model, self.state, self.pairs)
-        self.checkpoints.write(self.state.dump() | {"config": self.state.config.model_dump_json()} | self._origin)
+        with self.saving(self.state.step):
+            export_model(self.model, self.state, self.pairs)
+            self.checkpoints.write(self.state.dump() | {"config": self.state.config.model_dump_json()} | self._origin)
 
     def end(self, log: Log, *, finished: bool) -> None:
-        """Write what is known after the last step."""
-        if not self.model.exists():  # a run of no steps, or a resumed one that was at its end
+        """Write what is known after the last step, and check that all is there."""
+        if not self.model.exists() and not self.checkpoints.written:  # of no steps, or resumed at its end
             self.save()
+        self.check(self.save, log, self.model, self.out / "config.yaml", self.out / "pairs.csv")
         log.draw()
         write_card(self.model, self.out / "card.md")
         self._write_run(ended=finished)
@@ -168,75 +258,18 @@ def _pairs_sha256(pairs: PairList) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def alone(out: Path) -> AbstractContextManager[None]:
-    """Keep other runs out of a folder; the operating system releases the lock of a process that dies."""
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        found = folder.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_dev, found.st_ino
+
+
+def alone(out: Path) -> AbstractContextManager[Callable[[], bool]]:
+    """Keep other runs out of a folder; the operating system releases the lock of a process that dies.
+
+    Yields what `files.locked` does.
+    """
     busy = f"{out}: another process trains here; wait for it, or name another folder"
     return locked(out / ".lock", busy=busy)
-
-
-class Checkpoints:
-    """Folder, perhaps missing, of a run's checkpoints: of the last `keep` ones and the best one.
-
-    They hold tensors and plain values alone and are loaded with `weights_only`.
-    """
-
-    def __init__(self, folder: Path, keep: int) -> None:
-        self.folder, self.keep = folder, keep
-
-    def paths(self) -> list[Path]:
-        """Return the checkpoints, oldest first."""
-        found = [path for path in self.folder.iterdir() if _NAME.fullmatch(path.name)] if self.folder.is_dir() else []
-        return sorted(found, key=lambda path: int(path.stem.removeprefix("step_")))
-
-    def newest(self) -> Path | None:
-        """Return the last checkpoint, if there is one."""
-        return next(reversed(self.paths()), None)
-
-    def write(self, values: dict[str, Any]) -> Path:
-        """Write the values of `State.dump` and further ones, whole or not at all; then remove old checkpoints.
-
-        Raises:
-            OutputError: The file can't be written; older checkpoints are kept.
-        """
-        path = self.folder / f"step_{values['step']:06d}.pt"
-        with output_file(path) as temporary:
-            try:
-                torch.save({"schema": SCHEMA, **values}, temporary)
-            except RuntimeError as error:  # torch's error on a full disk
-                raise OSError(first_line(error)) from error
-        best = self.folder / f"step_{values['best_step']:06d}.pt"
-        for old in self.paths()[: -self.keep]:
-            if old != best:
-                old.unlink()
-        return path
-
-    def read(self, path: Path) -> dict[str, Any]:
-        """Return the values of a checkpoint; a damaged file, or one of another schema, raises ModelError."""
-        values = load_tensors(path)
-        found = values.get("schema") if isinstance(values, dict) else None
-        check_schema(path, found, SCHEMA, "update nirgen", error=ModelError)
-        return values  # type: ignore[no-any-return]
-
-
-@contextmanager
-def full_disk_is_one_line(out: Path, checkpoints: Checkpoints) -> Generator[None]:
-    """Raise OutputError, naming the last checkpoint, for a disk that is full, over its quota, read-only or broken."""
-    try:
-        yield
-    except (OSError, OutputError) as error:
-        if isinstance(error, OSError) and error.errno not in _NO_ROOM:
-            raise
-        raise OutputError(
-            f"{out}: can't be written any more ({error}); {last_good(checkpoints)}: make room and run the same command "
-            "again"
-        ) from error
-
-
-def last_good(checkpoints: Checkpoints) -> str:
-    """Return a clause of an error that names the checkpoint to resume from."""
-    newest = checkpoints.newest()
-    return f"the last good checkpoint is {newest}" if newest else "there is no checkpoint yet"
-
-
-SCHEMA = 1
-_NAME = re.compile(r"step_\d{6,}\.pt")

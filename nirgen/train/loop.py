@@ -11,7 +11,8 @@ from nirgen import losses
 from nirgen.errors import ConfigError
 from nirgen.files import make_folder
 from nirgen.train.batches import Batches, Draws
-from nirgen.train.folder import RunFolder, alone, full_disk_is_one_line, last_good
+from nirgen.train.checkpoints import last_good
+from nirgen.train.folder import RunFolder, alone
 from nirgen.train.state import NotFiniteError, State
 from nirgen.train.step import train_step
 
@@ -81,17 +82,20 @@ def train(
     allow_changes: bool,
     report: Report | None,
     stopped: Stopped,
+    say: Callable[[str], None],
 ) -> Outcome:
     """Train `networks` as `nirgen.train.train` says; `judged_pairs`, perhaps none, are for validation."""
     state = State(config, networks, processes.device)
     with ExitStack() as stack:
         if processes.first:
             make_folder(out)
-            stack.enter_context(alone(out))
-        run = RunFolder(out, state, pairs, judged_pairs, processes=processes.count)
-        run.resume(allow_changes=allow_changes)
+        held = stack.enter_context(alone(out)) if processes.first else None
+        run = RunFolder(out, state, pairs, judged_pairs, processes=processes.count, held=held)
+        for line in run.resume(allow_changes=allow_changes):
+            if processes.first:
+                say(line)
         try:
-            with full_disk_is_one_line(out, run.checkpoints), ExitStack() as inner:
+            with run.full_disk_is_one_line(), ExitStack() as inner:
                 log = inner.enter_context(run.begin(state.step)) if processes.first else None
                 draws = Draws(pairs, config.data, config.crops, config.seed)
                 batches = inner.enter_context(Batches(draws, state.position, (processes.rank, processes.count)))

@@ -15,7 +15,7 @@ import torch
 from nirgen import images, metrics
 from nirgen.config import flat
 from nirgen.errors import ImageError
-from nirgen.files import write_whole
+from nirgen.files import is_at, write_whole
 from nirgen.pairs import PairList, read_pair
 
 if TYPE_CHECKING:
@@ -93,15 +93,19 @@ class Log(AbstractContextManager["Log"]):
     def __init__(self, out: Path, step: int) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self._out = out
+        self._out, self.path = out, out / "log.jsonl"
         kept = [line for line in read_log(out) if line["step"] <= step]
-        write_whole(out / "log.jsonl", "".join(json.dumps(line) + "\n" for line in kept).encode())
-        self._file = (out / "log.jsonl").open("a", encoding="utf-8")
+        write_whole(self.path, "".join(json.dumps(line) + "\n" for line in kept).encode())
+        self._file = self.path.open("a", encoding="utf-8")
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
 
     def __exit__(self, *_: object) -> None:
         self._file.close()
         self._board.close()
+
+    def in_place(self) -> bool:
+        """Return True if the log's file was neither removed nor replaced."""
+        return is_at(self._file, self.path)
 
     def write(self, step: int, values: Mapping[str, Any]) -> None:
         """Append a line; its numbers become TensorBoard scalars too, those of a nested mapping as `mapping/name`."""
@@ -126,8 +130,10 @@ class Log(AbstractContextManager["Log"]):
         self._board.add_image(name, rgb, step, dataformats="HWC")
 
     def draw(self) -> None:
-        """Draw the curves so far as `curves.png`."""
-        write_whole(self._out / "curves.png", draw_curves(read_log(self._out)))
+        """Draw the curves so far as `curves.png`, unless the log went away: another folder may be in its place."""
+        picture = draw_curves(read_log(self._out))
+        if self.in_place():
+            write_whole(self._out / "curves.png", picture)
 
 
 def read_log(out: Path) -> list[dict[str, Any]]:

@@ -100,6 +100,16 @@ def free_port() -> Callable[[], int]:
 
 
 @pytest.fixture(scope="session")
+def environment_with_mongod() -> dict[str, str]:
+    """What FiftyOne's own mongod needs in the environment; the test is skipped where it doesn't start."""
+    mongod, environment = _path_of_mongod(), environment_of_mongod()
+    done = subprocess.run([mongod, "--version"], env=environment, capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mongod doesn't start ({done.stderr.strip()}); 'make test' prepares what it needs")
+    return {"LD_LIBRARY_PATH": environment["LD_LIBRARY_PATH"]}
+
+
+@pytest.fixture(scope="session")
 def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The URI of a MongoDB that all tests of a run share; a test takes a dataset name of its own."""
     mongod = _start(tmp_path_factory.mktemp("mongodb"))

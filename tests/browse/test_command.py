@@ -6,10 +6,12 @@ import os
 import signal
 import subprocess
 import sys
+import urllib.error
 import urllib.request
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from nirgen.curation import Decision, Seen, write_decisions
 
@@ -87,8 +89,8 @@ def test_a_database_that_does_not_answer_is_one_line(
 def test_the_app_answers_and_ctrl_c_ends_it_with_all_its_processes(
     fo: Any, dataset_folder: Build, fiftyone_environment: dict[str, str], name: str, free_port: Callable[[], int]
 ) -> None:
-    port = free_port()
-    command = [sys.executable, "-m", "nirgen", "browse", dataset_folder("D"), "--no-scores", "--remote"]
+    port, folder = free_port(), dataset_folder("D")
+    command = [sys.executable, "-m", "nirgen", "browse", folder, "--no-scores", "--remote"]
     process = subprocess.Popen(
         [*command, "--name", name, "--port", str(port)],
         stdout=subprocess.PIPE,
@@ -105,6 +107,15 @@ def test_the_app_answers_and_ctrl_c_ends_it_with_all_its_processes(
             assert f"FiftyOne's App: http://127.0.0.1:{port}/datasets/" in "".join(said)
             with urllib.request.urlopen(f"http://127.0.0.1:{port}/fiftyone", timeout=60) as answer:
                 assert answer.status == 200
+            image = quote(fo.load_dataset(name).first().filepath)
+            asked = {
+                "/media?filepath=" + image: 200,
+                "/media?filepath=/etc/passwd": 403,
+                "/media?filepath=" + quote(str(folder / "dataset.json")): 403,
+            }
+            assert {path: status(port, path) for path in asked} == asked
+            assert status(port, "/fiftyone", Host="evil.example") == 403
+            assert status(port, "/graphql", "POST", Origin="http://evil.example") == 403
             assert len(_of_session(process.pid)) > 1
             process.send_signal(signal.SIGINT)
             assert process.wait(timeout=60) == 0
@@ -112,6 +123,16 @@ def test_the_app_answers_and_ctrl_c_ends_it_with_all_its_processes(
         finally:
             process.kill()
     assert _of_session(process.pid) == []
+
+
+def status(port: int, path: str, method: str = "GET", **headers: str) -> int:
+    """The status that the App answers a request with."""
+    asked = urllib.request.Request(f"http://127.0.0.1:{port}{path}", method=method, headers=headers)
+    try:
+        with urllib.request.urlopen(asked, timeout=60) as answer:
+            return answer.status
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
 def _of_session(leader: int) -> list[int]:

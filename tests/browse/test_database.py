@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from nirgen.browse import database
+from nirgen.browse import database, mongod
 from nirgen.errors import NirgenError
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ def test_without_the_extra_the_remedy_is_its_installation(monkeypatch: pytest.Mo
 
 
 def test_a_mongod_that_is_not_there_is_said_to_be_missing(without_uri: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(database, "mongod_of_fiftyone", lambda: None)
+    monkeypatch.setattr(mongod, "mongod_of_fiftyone", lambda: None)
     with pytest.raises(NirgenError, match=r"FiftyOne has no mongod .*--database-uri"):
         database.open_fiftyone()
 
@@ -40,10 +40,10 @@ def test_a_mongod_that_is_not_there_is_said_to_be_missing(without_uri: Any, monk
 def test_a_mongod_that_can_not_start_is_said_to_lack_its_library(
     without_uri: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    mongod = tmp_path / "mongod"
-    mongod.write_text("#!/bin/sh\necho mongod: error while loading shared libraries: libcrypto.so.1.1 >&2\nexit 127\n")
-    mongod.chmod(0o755)
-    monkeypatch.setattr(database, "mongod_of_fiftyone", lambda: mongod)
+    broken = tmp_path / "mongod"
+    broken.write_text("#!/bin/sh\necho mongod: error while loading shared libraries: libcrypto.so.1.1 >&2\nexit 127\n")
+    broken.chmod(0o755)
+    monkeypatch.setattr(mongod, "mongod_of_fiftyone", lambda: broken)
     with pytest.raises(NirgenError, match=r"mongod: doesn't start \(.*libcrypto\.so\.1\.1\); install .*--database-uri"):
         database.open_fiftyone()
 
@@ -88,6 +88,7 @@ def test_what_fiftyones_server_imports_of_ours_is_light() -> None:
 def test_our_modules_can_be_imported_without_fiftyone() -> None:
     script = (
         "import sys; sys.modules['fiftyone'] = sys.modules['pymongo'] = sys.modules['bson'] = None\n"
-        "from nirgen.browse import app, database, decisions, documents, fields, load, operators, schema, selection"
+        "from nirgen.browse import app, database, decisions, documents, fields, guard, load\n"
+        "from nirgen.browse import mongod, operators, schema, selection, server"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from nirgen.errors import NirgenError
+from nirgen.files import seal, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -151,8 +152,8 @@ def _change(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
     coco = json.loads(path.read_bytes())
     change(coco)
     path.write_text(json.dumps(coco))
-    described = json.loads((folder / "dataset.json").read_bytes())
-    (folder / "dataset.json").write_text(json.dumps(described | {"digest": "f" * 64}))
+    described = unseal(json.loads((folder / "dataset.json").read_bytes()))
+    (folder / "dataset.json").write_text(json.dumps(seal(described | {"digest": "f" * 64})))
 
 
 def test_a_box_that_was_drawn_and_then_built_is_one_box(
@@ -274,7 +275,7 @@ def test_a_database_that_goes_away_is_one_line_and_the_next_run_completes(
 
 
 def test_real_images_join_the_group_of_the_image_made_of_the_same_rgb(
-    fo: Any, browse: Browse, dataset_folder: Build, name: str
+    fo: Any, browse: Browse, dataset_folder: Build, name: str, describe: Callable[..., None]
 ) -> None:
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -287,6 +288,7 @@ def test_real_images_join_the_group_of_the_image_made_of_the_same_rgb(
         if row["key"] == "ranus/01/x.png":
             row |= {"source": "a.jpg", "source_sha256": of_a["source_sha256"]}
     pq.write_table(pa.Table.from_pylist(rows, table.schema), folder / "provenance.parquet")
+    describe(folder)
     browse(folder)
     group = fo.load_dataset(name).get_group(
         fo.load_dataset(name).match(fo.ViewField("key") == "bdd/a.jpg").first().group.id

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import signal
 import subprocess
 import sys
@@ -203,6 +204,77 @@ def test_a_full_disk_keeps_the_old_checkpoint_and_says_so_in_one_line(
         "cpu",
     )
     assert code == 0, error  # what was saved can be taken up
+
+
+SHORT = (
+    "--set",
+    "steps=30",
+    "--set",
+    "save.checkpoint_steps=5",
+    "--set",
+    "save.validation_images=0",
+    "--device",
+    "cpu",
+)
+
+
+def test_a_flipped_bit_in_the_newest_checkpoint_costs_the_steps_since_the_one_before(
+    nirgen, settings: Path, listing: tuple[object, ...], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert nirgen("train", settings, run, *listing, *SHORT)[0] == 0
+    before = read_header(run / "model.safetensors")["model_id"]
+    newest = run / "checkpoints/step_000030.pt"
+    data = bytearray(newest.read_bytes())
+    data[data.index(b"/data/0") + 200] ^= 4
+    newest.write_bytes(data)
+    code, _, error = nirgen("train", settings, run, *listing, *SHORT)
+    assert code == 0, error
+    assert f"warning: {newest}: damaged (the checksum of " in error
+    assert "resuming from step 25 instead" in error
+    assert read_header(run / "model.safetensors")["model_id"] == before
+
+
+@pytest.mark.parametrize("removed", ["run", "run/checkpoints", "run/.lock", "run/log.jsonl"])
+def test_what_goes_away_in_mid_run_is_no_success_and_the_same_command_mends_it(
+    nirgen, settings: Path, listing: tuple[object, ...], tmp_path: Path, removed: str
+) -> None:
+    with start(settings, tmp_path / "run", *listing, *SHORT) as process:
+        wait_for(tmp_path, "run/checkpoints/*.pt", process)
+        process.send_signal(signal.SIGSTOP)
+        shutil.rmtree(tmp_path / removed) if (tmp_path / removed).is_dir() else (tmp_path / removed).unlink()
+        process.send_signal(signal.SIGCONT)
+        out, error = process.communicate(timeout=120)
+    last = error.splitlines()[-1]
+    assert (process.returncode, out) == (1, ""), error
+    assert last.startswith(f"error: {tmp_path}/run: ")
+    assert "while the run was at work" in last
+    assert "run the same command again" in last
+    for run in ("run", "straight"):
+        assert nirgen("train", settings, tmp_path / run, *listing, *SHORT)[0] == 0
+    ids = [read_header(tmp_path / run / "model.safetensors")["model_id"] for run in ("run", "straight")]
+    assert ids[0] == ids[1]
+
+
+def test_a_folder_that_takes_the_runs_place_is_left_alone(
+    settings: Path, listing: tuple[object, ...], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    with start(settings, run, *listing, *ENDLESS, "--set", "save.checkpoint_steps=50") as process:
+        wait_for(tmp_path, "run/curves.png", process)  # drawn after a checkpoint; nothing is written for some steps now
+        process.send_signal(signal.SIGSTOP)
+        run.rename(tmp_path / "moved")
+        run.mkdir()
+        (run / "other").write_text("mine")
+        process.send_signal(signal.SIGCONT)
+        error = process.communicate(timeout=120)[1]
+    assert process.returncode == 1
+    assert error.splitlines()[-1] == (
+        f"error: {run}: was removed or replaced while the run was at work, and nothing was written to what is there "
+        "now; name a new folder"
+    )
+    assert [path.name for path in run.iterdir()] == ["other"]
+    assert list((tmp_path / "moved/checkpoints").glob("*.pt"))
 
 
 @pytest.mark.parametrize("command", ["pairs", "train", "import", "export"])

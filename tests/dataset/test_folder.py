@@ -9,6 +9,7 @@ import pytest
 from nirgen.dataset.build import build
 from nirgen.dataset.folder import Looked, altered, foreign, is_dataset, look_at, read_dataset
 from nirgen.errors import ImageError, NirgenError
+from nirgen.files import seal, unseal
 from nirgen.progress import in_threads, or_error
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ def dataset(small_plan, tmp_path):
 
 def change(dataset, **values: object) -> None:
     path = dataset / "dataset.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    path.write_text(json.dumps(seal(unseal(json.loads(path.read_text())) | values)))
 
 
 def test_a_dataset_says_what_it_holds(dataset, small_plan) -> None:

@@ -50,6 +50,19 @@ def edited(folder, *boxes):
     return read_dataset(folder)
 
 
+def test_a_flipped_bit_in_the_provenance_or_in_dataset_json_is_no_other_dataset(dataset) -> None:
+    path = dataset / "provenance.parquet"
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+    with pytest.raises(NirgenError, match=r"provenance\.parquet: damaged or altered since the build; build the data"):
+        list(read(read_dataset(dataset)))
+    text = (dataset / "dataset.json").read_text()
+    (dataset / "dataset.json").write_text(text.replace('"bicycle"', '"bicycla"', 1))
+    with pytest.raises(NirgenError, match=r"dataset\.json: damaged .*\(its checksum is wrong\); build the dataset"):
+        read_dataset(dataset)
+
+
 def test_an_empty_file_is_damaged(dataset) -> None:
     (dataset / "annotations/train.json").write_bytes(b"")
     with pytest.raises(NirgenError, match="can't be read"):
@@ -206,9 +219,10 @@ def test_damage_is_one_line_with_the_remedy(dataset) -> None:
         list(open_collection(dataset).items())
 
 
-def test_an_image_that_provenance_lacks_is_named(dataset) -> None:
+def test_an_image_that_provenance_lacks_is_named(dataset, describe) -> None:
     path = dataset / "provenance.parquet"
     table = pq.read_table(path)
     pq.write_table(table.slice(1), path)
+    describe(dataset)
     with pytest.raises(NirgenError, match=r"lacks the image 'bdd/a.jpg'; build the dataset again"):
         list(open_collection(dataset).items())

@@ -121,12 +121,12 @@ def test_images_that_nobody_labelled_are_left_out(
     assert "bdd/a.jpg" not in {image.key for image in read_split(tmp_path / "D").images}
 
 
-def test_what_can_not_be_learnt_from_is_one_line(dataset: Path, tmp_path: Path) -> None:
+def test_what_can_not_be_learnt_from_is_one_line(dataset: Path, tmp_path: Path, describe: Callable[..., None]) -> None:
     with pytest.raises(NirgenError, match=r"no dataset of nirgen's \(dataset.json: No such file"):
         read_split(tmp_path)
     values = json.loads((dataset / "dataset.json").read_text())
     values["splits"]["train"]["images"] = 0
-    (dataset / "dataset.json").write_text(json.dumps(values))
+    describe(dataset, splits=values["splits"])
     with pytest.raises(NirgenError) as caught:
         read_split(dataset)
     assert str(caught.value) == (
@@ -227,7 +227,7 @@ def test_images_of_a_recording_are_drawn_together(make_split: Callable[..., Spli
 
 
 @pytest.fixture
-def unlabel() -> Callable[..., Path]:
+def unlabel(describe: Callable[..., None]) -> Callable[..., Path]:
     """Make a dataset say that nobody has labelled images of `test`."""
 
     def make(folder: Path, *keys: str) -> Path:
@@ -241,7 +241,7 @@ def unlabel() -> Callable[..., Path]:
         pq.write_table(table.set_column(place, table.schema.field(place), pa.array(label_files, pa.string())), path)
         info = json.loads((folder / "dataset.json").read_text())
         info["splits"]["test"]["unlabelled"] = len(keys)
-        (folder / "dataset.json").write_text(json.dumps(info))
+        describe(folder, splits=info["splits"])
         return folder
 
     return make

@@ -178,5 +178,5 @@ def test_without_transformers_the_extra_is_named(monkeypatch: pytest.MonkeyPatch
 def test_a_model_that_nirgen_did_not_train_says_nothing_of_its_training(tmp_path: Path) -> None:
     assert read_about(tmp_path) is None
     (tmp_path / "nirgen.json").write_text("{")
-    with pytest.raises(ModelError, match="train the detector again"):
+    with pytest.raises(ModelError, match=r"nirgen.json: damaged .*; run the same .nirgen detect train. again"):
         read_about(tmp_path)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -15,7 +16,7 @@ from nirgen.detect.loop import RunFolder
 from nirgen.detect.loop import train as train_detector
 from nirgen.detect.networks import read_network
 from nirgen.detect.state import State
-from nirgen.errors import ConfigError, ImageError, OutputError
+from nirgen.errors import ConfigError, ImageError, ModelError, OutputError
 from nirgen.models.checkpoint import model_id
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def test_saving_exchanges_model_and_checkpoint_and_leaves_nothing_else(
         folder.save(state)
     assert sorted(path.name for path in run_folder.iterdir()) == ["checkpoints", "model"]
     assert [path.name for path in (run_folder / "checkpoints").iterdir()] == ["step_000002.pt"]
-    assert folder.last()["step"] == 2
+    assert folder.last().values["step"] == 2
 
 
 def test_a_model_that_a_kill_left_between_two_names_comes_back(
@@ -133,7 +134,7 @@ def train(dataset: Path, tmp_path: Path) -> Callable[..., Outcome]:
     """Train for four steps in a folder of `tmp_path`; keywords that aren't settings go to the function."""
 
     def run(name: str, **values: Any) -> Outcome:
-        own = {key: values.pop(key) for key in ("images", "progress", "stopped") if key in values}
+        own = {key: values.pop(key) for key in ("images", "progress", "stopped", "say") if key in values}
         settings = {"model": "fresh-tiny", "size": 64, "steps": 4, "batch": 2, "workers": 0} | values
         config = DetectConfig.read(settings, where="the test")
         return train_detector(dataset, tmp_path / name, config, device="cpu", **own)
@@ -265,3 +266,19 @@ def test_a_folder_with_a_run_of_other_options_or_on_other_images_is_refused(
     path = dataset / "dataset.json"
     path.write_text(path.read_text() + "\n")
     assert refusal() == "(another dataset); name a new folder"
+
+
+def test_an_altered_model_is_refused_and_the_same_run_writes_it_anew(
+    train: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    model, said = train("run").model, list[str]()
+    whole = {path.name: path.read_bytes() for path in model.iterdir()}
+    config = model / "config.json"
+    config.write_bytes(whole["config.json"].replace(b'"dropout": 0.0', b'"dropout": 0.1'))
+    assert config.read_bytes() != whole["config.json"]
+    problem = f"{config}: damaged or altered since it was written"
+    with pytest.raises(ModelError, match=re.escape(f"{problem}; run the same 'nirgen detect train' again")):
+        load_detector(tmp_path / "run", categories=OURS, device="cpu")
+    train("run", say=said.append)
+    assert said == [problem]
+    assert {path.name: path.read_bytes() for path in model.iterdir()} == whole

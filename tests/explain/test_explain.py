@@ -38,11 +38,14 @@ def test_what_is_not_there_is_one_line_with_the_nearest_keys(dataset: Path, want
     assert "\n" not in str(error.value)
 
 
-def test_a_row_group_that_can_not_have_the_answer_is_not_read(dataset: Path, tmp_path: Path, monkeypatch) -> None:
+def test_a_row_group_that_can_not_have_the_answer_is_not_read(
+    dataset: Path, tmp_path: Path, describe, monkeypatch
+) -> None:
     for path in ("dataset.json", "provenance.parquet"):
         (tmp_path / path).write_bytes((dataset / path).read_bytes())
     table = pq.read_table(dataset / "provenance.parquet", partitioning=None)
     pq.write_table(table, tmp_path / "provenance.parquet", row_group_size=1)
+    describe(tmp_path)
     read: list[int] = []
     group = pq.ParquetFile.read_row_group
     monkeypatch.setattr(
@@ -55,7 +58,7 @@ def test_a_row_group_that_can_not_have_the_answer_is_not_read(dataset: Path, tmp
 def test_provenance_that_is_damaged_is_one_line(dataset: Path, tmp_path: Path) -> None:
     (tmp_path / "dataset.json").write_bytes((dataset / "dataset.json").read_bytes())
     (tmp_path / "provenance.parquet").write_bytes(b"PAR1")
-    with pytest.raises(NirgenError, match=r"can't be read .*; build the dataset again"):
+    with pytest.raises(NirgenError, match=r"provenance\.parquet: damaged or altered .*; build the dataset again"):
         explain(tmp_path, "1")
 
 

@@ -116,6 +116,14 @@ def test_a_changed_tensor_is_noticed(model: Path) -> None:
         load_state(model)
 
 
+def test_a_changed_header_is_noticed(model: Path) -> None:
+    data = model.read_bytes()
+    assert data.count(b"unknown") == 1  # the licence
+    model.write_bytes(data.replace(b"unknown", b"unknowo"))
+    with pytest.raises(ModelError, match=r"m\.safetensors: its header is damaged \(its checksum is wrong\); fetch or"):
+        load_state(model)
+
+
 @pytest.mark.parametrize("keep", [0, 4, 200, -100])
 def test_a_cut_off_file_is_refused_in_one_line(model: Path, keep: int) -> None:
     model.write_bytes(model.read_bytes()[:keep])

@@ -6,7 +6,17 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from nirgen.recipe.plan import Hashes, difference, files_of, fingerprint, parts_of
+from nirgen.recipe.plan import (
+    Hashes,
+    RecipeRun,
+    State,
+    code_hash,
+    difference,
+    files_of,
+    fingerprint,
+    make_plan,
+    parts_of,
+)
 from nirgen.recipe.resolve import resolve
 
 if TYPE_CHECKING:
@@ -63,3 +73,34 @@ def test_all_words_of_a_command_count(recipe: Callable[..., Recipe], commands: C
     assert parts["command"] == "models export"
     other = parts_of(replace(stage, command="models import"), {}, hashes, "code")
     assert fingerprint(parts) != fingerprint(other)
+
+
+def test_a_damaged_record_is_named_and_its_stage_runs_again(
+    recipe: Callable[..., Recipe], commands: Commands, tmp_path: Path
+) -> None:
+    made = recipe({"again": {"run": "models export", "with": {"model": "compact"}}})
+    run = RecipeRun(made, commands, tmp_path, {})
+    (stage,) = resolve(made, commands, tmp_path, {})
+    parts = parts_of(stage, {}, Hashes(tmp_path / "hashes.json"), code_hash())
+    file = State.file(tmp_path, "again")
+    State("done", parts, 1.5).write(file)
+    (step,) = make_plan(run, [stage], Hashes(tmp_path / "hashes.json"))
+    assert (step.runs, step.why) == (False, "done and unchanged")
+    whole = file.read_bytes()
+    for damaged in (whole.replace(b"1.5", b"1.7"), whole[:-20], b"[]", b'{"schema": 1, "status": 3, "parts": []}'):
+        file.write_bytes(damaged)
+        (step,) = make_plan(run, [stage], Hashes(tmp_path / "hashes.json"))
+        assert (step.runs, step.why) == (True, f"its record {file} is damaged or of another version")
+
+
+def test_a_damaged_cache_of_hashes_is_empty(tmp_path: Path) -> None:
+    file, cache = tmp_path / "file", tmp_path / "hashes.json"
+    file.write_text("one")
+    hashes = Hashes(cache)
+    right = hashes.of(file)
+    hashes.save()
+    cache.write_text(cache.read_text().replace(right, "0" * 64))
+    assert Hashes(cache).of(file) == right
+    for text in ("[]", "3", f'{{"{file}": 3}}'):
+        cache.write_text(text)
+        assert Hashes(cache).of(file) == right

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 import shutil
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -50,6 +51,21 @@ def test_scores_are_sorted_by_key_with_all_names(rows) -> None:
 def test_what_was_measured_comes_back_from_the_file(rows, tmp_path) -> None:
     write_scores(tmp_path, finish(rows))
     assert measured_rows(read_table(tmp_path)).sort_by("key").equals(rows.sort_by("key").combine_chunks())
+
+
+def test_no_flipped_bit_is_read_as_another_score(rows, tmp_path) -> None:
+    write_scores(tmp_path, finish(rows))
+    whole, chance = (tmp_path / "scores.parquet").read_bytes(), random.Random(0)
+    table = read_table(tmp_path)
+    read = 0
+    for _ in range(300):
+        data = bytearray(whole)
+        data[chance.randrange(len(data))] ^= 1 << chance.randrange(8)
+        (tmp_path / "scores.parquet").write_bytes(data)
+        found = read_table(tmp_path)
+        assert found is None or found.equals(table)
+        read += found is not None
+    assert read < 30  # the bits of the mark itself
 
 
 def test_finishing_again_changes_nothing(rows) -> None:

@@ -17,8 +17,8 @@ from nirgen.models.checkpoint import build, load, save
 from nirgen.models.config import TimmConfig
 from nirgen.pairs import PairList, find_pairs
 from nirgen.train import train
+from nirgen.train.checkpoints import Checkpoints
 from nirgen.train.config import Stage, TrainConfig
-from nirgen.train.folder import Checkpoints
 from nirgen.train.loop import StepReport, learning_rate_factor
 
 if TYPE_CHECKING:

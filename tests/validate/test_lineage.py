@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -53,15 +52,14 @@ def of(report: Report, check: str) -> list[str]:
 
 
 @pytest.fixture
-def built(plan_dataset, tmp_path: Path) -> Callable[..., Path]:
+def built(plan_dataset, tmp_path: Path, describe: Callable[..., None]) -> Callable[..., Path]:
     """Build a dataset, whatever leaks; its agreement with that can be taken back."""
 
     def make(inputs: dict[str, Any], *, agreed: bool = True, **settings: Any) -> Path:
         folder = tmp_path / "D"
         build(plan_dataset(inputs, allow_leak=True, **settings), folder)
         if not agreed:
-            info = json.loads((folder / "dataset.json").read_bytes())
-            (folder / "dataset.json").write_text(json.dumps(info | {"leaks": []}))
+            describe(folder, leaks=[])
         return folder
 
     return make
