@@ -38,6 +38,70 @@ def test_ssim_is_that_of_scikit_image_inside_the_border(images) -> None:
     assert metrics.ssim(generated, real) == pytest.approx(maps[5:-5, 5:-5].mean(), abs=1e-4)
 
 
+def test_psnr_after_the_best_gain_and_offset_of_four_pixels() -> None:
+    generated, real = np.array([[0, 1], [1, 2]], np.uint8), np.array([[10, 20], [30, 40]], np.uint8)
+    # Deviations -1, 0, 0, 1 and -15, -5, 5, 15: the gain is 15, the offset 10, and the errors left are 0, 5, -5, 0.
+    assert metrics.affine_fit(generated, real) == (15, 10)
+    assert metrics.psnr_affine(generated, real) == pytest.approx(10 * math.log10(255**2 / 12.5))
+
+
+def test_gain_and_offset_of_the_camera_do_not_count(images) -> None:
+    _, real = images
+    darker = real // 2 * 2 // 4 + 30
+    brighter = (darker - 30) * 3 + 50
+    assert metrics.psnr(darker, real) < 15
+    assert metrics.psnr_affine(darker, real) == pytest.approx(metrics.psnr_affine(brighter.astype(np.uint8), real))
+    assert metrics.ssim_affine(darker, real) == pytest.approx(metrics.ssim_affine(brighter.astype(np.uint8), real))
+
+
+def test_an_affine_map_of_the_real_image_is_perfect_without_rounding(images) -> None:
+    real = images[1] // 3
+    assert metrics.psnr_affine(real * 2 + 1, real) == math.inf
+    assert metrics.ssim_affine(real * 2 + 1, real) == pytest.approx(1, abs=1e-12)
+    assert metrics.ssim(real * 2 + 1, real) < 0.9
+
+
+def test_the_fit_is_that_of_least_squares_on_a_large_image() -> None:
+    random = np.random.default_rng(0)
+    real = random.integers(0, 256, (1500, 2000), dtype=np.uint8)
+    generated = np.clip(real * 0.5 + random.normal(60, 20, real.shape), 0, 255).astype(np.uint8)
+    gain, offset = np.polyfit(generated.reshape(-1).astype(float), real.reshape(-1).astype(float), 1)
+    assert metrics.affine_fit(generated, real) == pytest.approx((gain, offset))
+    left = np.mean((generated * gain + offset - real) ** 2)
+    assert metrics.psnr_affine(generated, real) == pytest.approx(10 * math.log10(255**2 / left))
+
+
+def test_a_constant_image_is_fitted_by_an_offset_alone() -> None:
+    constant, real = np.full((2, 2), 90, np.uint8), np.array([[10, 20], [30, 40]], np.uint8)
+    assert metrics.affine_fit(constant, real) == (0, 25)
+    assert metrics.psnr_affine(constant, real) == pytest.approx(10 * math.log10(255**2 / 125))
+    assert metrics.psnr_affine(real, constant) == math.inf  # of a constant real image nothing is left to predict
+
+
+def test_a_negative_is_no_better_than_a_constant() -> None:
+    real = np.zeros((11, 11), np.uint8)
+    real[5, 5] = 121
+    assert metrics.affine_fit(255 - real, real) == (0, 1)
+    assert metrics.psnr_affine(255 - real, real) == pytest.approx(10 * math.log10(255**2 / 120))
+    # One window: the centre weighs 0.070761, so the real mean is 8.562 and its variance 962.7, against 1 and 0:
+    # (2 * 8.562 + 6.5025) / (1 + 8.562**2 + 6.5025) * 58.5225 / (962.7 + 58.5225)
+    assert metrics.ssim_affine(255 - real, real) == pytest.approx(0.01675, abs=1e-5)
+
+
+def test_the_published_ssim_of_one_window() -> None:
+    generated, real = np.zeros((7, 7), np.uint8), np.zeros((7, 7), np.uint8)
+    generated[0, 0] = real[6, 6] = 49
+    # Means 1 and 1, sample variances (2401 - 49) / 48 = 49, covariance -49 / 48; c1 = 6.5025, c2 = 58.5225.
+    assert metrics.ssim_uniform7(generated, real) == pytest.approx((58.5225 - 49 / 24) / (98 + 58.5225))
+
+
+def test_the_published_ssim_is_scikit_images_default(real_pair) -> None:
+    generated, real = real_pair
+    expected = structural_similarity(real, generated, data_range=255)
+    assert metrics.ssim_uniform7(generated, real) == pytest.approx(expected, abs=1e-9)
+    assert abs(metrics.ssim_uniform7(generated, real) - metrics.ssim(generated, real)) > 1e-4
+
+
 def test_differences_do_not_wrap_around_8_bits() -> None:
     black, white = np.zeros((2, 2), np.uint8), np.full((2, 2), 255, np.uint8)
     assert metrics.rmse(black, white) == metrics.rmse(white, black) == 255

@@ -11,7 +11,7 @@ from typing import Literal
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.options import argument, option, refuse
+from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, progress
 
 _SETTINGS = "evaluate.summary:Settings"
@@ -41,14 +41,16 @@ def evaluate(
         "RANUS masks or labels of the images: judge the tones of vegetation, sky, road, vehicles, people.", "PATH"
     ),
     published: list[str] | None = option("Table of the paper to show beside; repeatable.", "ranus|idd-aw|flir"),
+    explain: bool = flag("Print the definitions of the measures as well.", "--explain"),
     out: Path | None = option("Folder for per_image.parquet, summary.json, table.md and report.html.", "DIR"),
     device: str | None = options.DEVICE,
     as_json: bool = options.AS_JSON,
 ) -> None:
     """Evaluate models and generated images against real NIR.
 
-    Computes PSNR, SSIM, LPIPS, DISTS, FID and KID with 95 % intervals for each method and for baselines without a
-    model. Takes PRED... GT, or --model with --pairs, or --model with GT and --rgb. docs/metrics.md defines the metrics.
+    The first line says if a method is better or worse than the grey photo. Then come PSNR, SSIM, LPIPS, DISTS, FID and
+    KID with 95 % intervals, for each method and for baselines without a model. Takes PRED... GT, or --model with
+    --pairs, or --model with GT and --rgb. docs/metrics.md defines the metrics.
 
     \b
     Examples:
@@ -87,7 +89,7 @@ def evaluate(
         typer.echo(json.dumps(reports.as_dict(found), indent=2, ensure_ascii=False))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    typer.echo(table.as_text(found, width))
+    typer.echo(table.as_text(found, width, explain=explain))
     if out is not None:
         typer.echo(f"\n{', '.join(reports.FILES)} are in {out}")
 

@@ -42,9 +42,18 @@ BACKBONE = "grey repeated to three channels, scaled as in the backbone's trainin
 MEASURES: dict[str, Measure] = {
     measure.name: measure
     for measure in (
-        Measure("psnr", "PSNR", "higher", 2, "[0, inf] dB", "peak signal-to-noise ratio, peak 255", GREY, metrics.psnr),
+        Measure("psnr", "PSNR", "higher", 2, "[0, inf] dB",
+                "peak signal-to-noise ratio, peak 255; of equal images infinite, 100 dB in a mean", GREY, metrics.psnr),
         Measure("ssim", "SSIM", "higher", 4, "[-1, 1]",
                 "structural similarity, Gaussian window of 1.5 px, whole windows only", GREY, metrics.ssim),
+        Measure("psnr_affine", "PSNR affine", "higher", 2, "[0, inf] dB",
+                "PSNR after the gain (at least 0) and offset of least squared error, for each image", GREY,
+                metrics.psnr_affine),
+        Measure("ssim_affine", "SSIM affine", "higher", 4, "[-1, 1]", "SSIM after the same gain and offset", GREY,
+                metrics.ssim_affine),
+        Measure("ssim_uniform7", "SSIM 7x7", "higher", 4, "[-1, 1]",
+                "the published SSIM (scikit-image's default): uniform window of 7x7 px, sample covariance", GREY,
+                metrics.ssim_uniform7),
         Measure("fid", "FID", "lower", 2, "[0, inf)",
                 "Fréchet distance of Inception features; of the whole set", INCEPTION),
         Measure("rmse", "RMSE", "lower", 2, "[0, 255] grey levels", "root of the mean squared error", GREY,
@@ -68,14 +77,16 @@ MEASURES: dict[str, Measure] = {
 }
 # fmt: on
 PIXEL_MEASURES = tuple(name for name, measure in MEASURES.items() if measure.formula is not None)
+PSNRS = ("psnr", "psnr_affine")  # in means, `metrics.PSNR_CEILING` stands for infinity
 OF_SETS = ("fid", "kid", "kid_features")  # of a whole set of images; the others are means over images
 
 
-COLUMNS = ("psnr", "ssim", "fid", "rmse_uint8_wrapped", "lpips", "dists", "std")
+COLUMNS = ("psnr", "ssim_uniform7", "fid", "rmse_uint8_wrapped", "lpips", "dists", "std")
 CAVEAT = (
     "Published numbers are means over other images, at 256x256, by networks trained for them; they are no floor and no "
-    "goal for other data. What the paper calls RMSE stands under rmse_uint8_wrapped: the released evaluation squares "
-    "8-bit differences, which wraps. It also feeds LPIPS and DISTS with BGR, and LPIPS with [0, 1] instead of [-1, 1]."
+    "goal for other data. Their SSIM, of a uniform window, stands under SSIM 7x7. What the paper calls RMSE stands "
+    "under rmse_uint8_wrapped: the released evaluation squares 8-bit differences, which wraps. It also feeds LPIPS and "
+    "DISTS with BGR, and LPIPS with [0, 1] instead of [-1, 1]."
 )
 
 

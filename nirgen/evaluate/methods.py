@@ -151,12 +151,12 @@ def shown(image: NDArray[np.uint8]) -> str:
 
 
 Kind = Literal["model", "folder", "floor"]
+BASELINE = "grey"  # what each method is compared with first
 FLOORS = {
-    "luma": "the photo's luma (ITU-R BT.601)",
+    BASELINE: "the photo without colour: its luma (ITU-R BT.601)",
     "red": "the photo's red channel",
     "linear": "the map a R + b G + c B + d of least squared error over the split 'train'",
 }
-LUMA = np.array([0.299, 0.587, 0.114])
 
 
 @dataclass(frozen=True)
@@ -193,9 +193,9 @@ def from_folder(folder: Path, cases: Sequence[Case], size: int | None, name: str
     return Method(name, "folder", generate, "images made elsewhere"), len(images_by_key(folder)) - len(files)
 
 
-def luma() -> Method:
-    """Return the baseline `luma`."""
-    return Method("luma", "floor", lambda frame: np.rint(frame.photo @ LUMA).astype(np.uint8), FLOORS["luma"])
+def grey() -> Method:
+    """Return the baseline `grey`."""
+    return Method(BASELINE, "floor", lambda frame: images.to_grey(frame.photo), FLOORS[BASELINE])
 
 
 def red() -> Method:

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from nirgen.evaluate.methods import Frame
-    from nirgen.evaluate.summary import Scores, Settings
+    from nirgen.evaluate.summary import Comparison, Scores, Settings
     from nirgen.evaluate.supplement import Supplement
 
 
@@ -198,6 +198,7 @@ def as_dict(report: Report) -> dict[str, Any]:
     return {
         "schema": SCHEMA,
         "nirgen": __version__,
+        "verdicts": table.verdicts(report.subsets[0]),
         "about": report.about,
         "settings": report.settings.model_dump(mode="json"),
         "measures": {
@@ -223,11 +224,8 @@ def as_dict(report: Report) -> dict[str, Any]:
                     }
                     for row in subset.rows
                 ],
-                "comparisons": [
-                    {"method": each.method, "minus": each.other, "measure": each.measure, "verdict": each.verdict}
-                    | each.difference.as_dict()
-                    for each in subset.comparisons
-                ],
+                "verdicts": [_comparison(each) for each in subset.verdicts],
+                "comparisons": [_comparison(each) for each in subset.comparisons],
             }
             for subset in report.subsets
         ],
@@ -235,6 +233,11 @@ def as_dict(report: Report) -> dict[str, Any]:
         "published": {name: asdict(TABLES[name]) for name in report.published},
         "notes": [{"about": about, "note": note} for about, note in report.notes],
     }
+
+
+def _comparison(each: Comparison) -> dict[str, Any]:
+    names = {"method": each.method, "minus": each.other, "measure": each.measure, "verdict": each.verdict}
+    return names | each.difference.as_dict()
 
 
 def write(report: Report, out: Path) -> None:

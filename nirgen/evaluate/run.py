@@ -83,9 +83,9 @@ def evaluate_methods(
         raise NirgenError("no real NIR images: give their folder, or a pair list")
     methods, notes = _methods(predictions, models, names, cases, size=settings.size, device=device)
     if cases[0].rgb is None:
-        notes["floors"] = "none: they need the photos; name their folder with --rgb"
+        notes["floors"] = "none, not even grey: they need the photos; name their folder with --rgb"
     else:
-        methods += [by.luma(), by.red()]
+        methods += [by.grey(), by.red()]
         if training:
             methods += [by.linear(training, settings.size, partial(progress, "fitting the linear floor"))]
         else:

@@ -10,9 +10,9 @@ import numpy as np
 from nirgen.config import FrozenConfig
 from nirgen.evaluate import methods as by
 from nirgen.evaluate.features import features_distance, kid_features
-from nirgen.evaluate.measures import MEASURES, PIXEL_MEASURES
+from nirgen.evaluate.measures import MEASURES, PIXEL_MEASURES, PSNRS
 from nirgen.evaluate.plausibility import View
-from nirgen.metrics import mean_psnr
+from nirgen.metrics import PSNR_CEILING, mean_psnr
 from nirgen.stats import Estimate, differences, estimate_means, note_on_groups
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 Verdict = Literal["better", "worse", "undecided"]
+VERDICT_BY = "psnr_affine"  # the measure of the verdict on a method
 URBAN = frozenset({"urban", "street", "oldbuilding"})
 
 
@@ -132,7 +133,7 @@ class Row:
 
     method: str
     kind: Kind
-    estimates: dict[str, Estimate]  # by measure; may be infinite (the PSNR of equal images)
+    estimates: dict[str, Estimate]  # by measure; the PSNR of equal images counts as `metrics.PSNR_CEILING`
 
 
 @dataclass(frozen=True)
@@ -154,6 +155,7 @@ class Subset:
     images: int
     groups: int  # images or sequences that the bootstrap draws
     rows: tuple[Row, ...]
+    verdicts: tuple[Comparison, ...]  # on each method, by `VERDICT_BY` against the baseline `grey`; empty without it
     comparisons: tuple[Comparison, ...]  # of each method with the best baseline, and with the first method
 
 
@@ -205,11 +207,13 @@ def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settin
     cases = [case for case, there in zip(scores.cases, mask, strict=True) if there]
     groups = groups_of(cases, settings)
     columns = {
-        (method.name, measure): scores.values[method.name][measure][mask]
+        (method.name, measure): _counted(measure, scores.values[method.name][measure][mask])
         for method in scores.methods
         for measure in scores.measures
     }
-    compared = _compared(scores, columns)
+    judged = [method.name for method in scores.methods if method.kind != "floor"]
+    verdicts = [(method, by.BASELINE, VERDICT_BY) for method in judged if (by.BASELINE, VERDICT_BY) in columns]
+    compared = [*verdicts, *_compared(scores, columns)]
     paired = [differences(columns[one, measure], columns[other, measure]) for one, other, measure in compared]
     table = np.stack([*columns.values(), *paired], axis=1)
     estimates = iter(estimate_means(table, groups, resamples=settings.resamples, seed=settings.seed))
@@ -225,7 +229,13 @@ def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settin
         Comparison(one, other, measure, difference, _verdict(measure, difference))
         for (one, other, measure), difference in zip(compared, estimates, strict=True)
     ]
-    return Subset(name, len(cases), len(set(groups)), tuple(rows), tuple(comparisons))
+    said, others = tuple(comparisons[: len(verdicts)]), tuple(comparisons[len(verdicts) :])
+    return Subset(name, len(cases), len(set(groups)), tuple(rows), said, others)
+
+
+def _counted(measure: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return values as they count in means and differences: one pair of equal images doesn't decide a mean PSNR."""
+    return np.minimum(values, PSNR_CEILING) if measure in PSNRS else values
 
 
 def _compared(scores: Scores, columns: Mapping[tuple[str, str], NDArray[np.float64]]) -> list[tuple[str, str, str]]:
@@ -265,7 +275,7 @@ def _of_sets(scores: Scores, method: str) -> dict[str, Estimate]:
 class Score:
     """A model's or baseline's means over the images of a subset."""
 
-    method: str  # `model`, or a baseline: `luma`, `red`, `linear`
+    method: str  # `model`, or a baseline: `grey`, `red`, `linear`
     subset: str  # `all`, `urban-like` or `not urban-like`
     images: int
     psnr: float  # `metrics.mean_psnr`, in dB
@@ -286,7 +296,7 @@ def evaluate(
     NirgenError if the split is empty, or holds a pair that the model was trained on.
     """
     cases = by.from_pairs(pairs, split)
-    methods = [by.from_model(model), by.luma(), by.red()]
+    methods = [by.from_model(model), by.grey(), by.red()]
     by.refuse_trained_on(methods, cases)
     if any(pair.split == "train" for pair in pairs.pairs):
         methods.append(by.linear(by.from_pairs(pairs, "train"), size))

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from nirgen.evaluate.measures import MEASURES, TABLES
+from nirgen.evaluate.methods import BASELINE
+from nirgen.evaluate.summary import VERDICT_BY
 from nirgen.stats import Estimate
 from nirgen.templates import markdown_table
 
@@ -45,12 +47,27 @@ class Grid(NamedTuple):
     title: str
     headings: tuple[str, ...]
     lines: tuple[Line, ...]
+    verdicts: tuple[str, ...] = ()  # sentences on its methods
 
 
 def grids(report: Report) -> list[Grid]:
     """Return the tables of all images, which has the published rows, then of the subsets, then the supplements."""
     main = [_grid(subset, report.published if subset.name == "all" else ()) for subset in report.subsets]
     return [*main, *map(_supplement, report.supplements)]
+
+
+def verdicts(subset: Subset) -> list[str]:
+    """Return a sentence on each method against the baseline `grey`; without that, one that says so."""
+    sentences = []
+    where = "these images" if subset.name == "all" else f"the images '{subset.name}'"
+    for each in subset.verdicts:
+        said = "undecided against" if each.verdict == "undecided" else f"{each.verdict} than"
+        decimals, estimate = MEASURES[VERDICT_BY].decimals, each.difference
+        value, low, high = (_number(number, decimals, "+") for number in (estimate.value, estimate.low, estimate.high))
+        interval = "no interval" if estimate.low is None else f"95 % interval {low} to {high}"
+        measured = "PSNR after the best gain and offset of each image"
+        sentences.append(f"{each.method} is {said} {each.other} on {where} ({value} dB, {interval}; {measured})")
+    return sentences or [f"no verdict: the baseline {BASELINE} needs the photos; name their folder with --rgb"]
 
 
 def differences(subset: Subset) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
@@ -70,11 +87,16 @@ def definitions() -> list[tuple[str, str, str, str, str]]:
     return [(each.title, each.arrow, each.limits, each.definition, each.input) for each in MEASURES.values()]
 
 
-def as_text(report: Report, width: int | None = None) -> str:
-    """Return the report for a terminal of `width` characters; wider tables are cut into blocks of columns."""
-    lines = [report.about, ""]
-    for grid in grids(report):
-        lines += [f"{grid.title}:" if len(grids(report)) > 1 else "", *_aligned(grid, width), ""]
+def as_text(report: Report, width: int | None = None, *, explain: bool = False) -> str:
+    """Return the report for a terminal of `width` characters; wider tables are cut into blocks of columns.
+
+    It begins with the verdicts. With `explain`, it ends with the definitions of the measures.
+    """
+    first, *rest = grids(report)
+    lines = [*first.verdicts, "", report.about, ""]
+    lines += [f"{first.title}:" if rest else "", *_aligned(first, width), ""]
+    for grid in rest:
+        lines += [f"{grid.title}:", *grid.verdicts, *_aligned(grid, width), ""]
     lines = [line for number, line in enumerate(lines) if line or (number and lines[number - 1])]
     for subset in report.subsets:
         for method, other, entries in differences(subset):
@@ -83,6 +105,8 @@ def as_text(report: Report, width: int | None = None) -> str:
             lines += [f"{method} - {other}{of}:", *(f"  {text}" for text in texts)]
     lines += ["", f"marks: {LEGEND}"] if any(subset.comparisons for subset in report.subsets) else [""]
     lines += [f"{name}: {note}" for name, note in report.notes]
+    if not explain:
+        return "\n".join([*lines, "definitions of the measures: --explain"])
     lines += ["measures:"]
     lines += [f"  {title} {arrow}  {limits}; {what}; {seen}" for title, arrow, limits, what, seen in definitions()]
     return "\n".join(lines)
@@ -90,10 +114,12 @@ def as_text(report: Report, width: int | None = None) -> str:
 
 def as_markdown(report: Report) -> str:
     """Return the report as Markdown."""
-    parts = ["# Evaluation", report.about]
-    for grid in grids(report):
+    parts = ["# Evaluation"]
+    for number, grid in enumerate(grids(report)):
         rows = ((line.name, *(" ".join(filter(None, cell)) for cell in line.cells)) for line in grid.lines)
-        parts += [f"## {grid.title}", _table(("method", *grid.headings), rows)]
+        said = [f"**{text}.**" for text in grid.verdicts]
+        parts += [*said, report.about] if number == 0 else []
+        parts += [f"## {grid.title}", *(said if number else ()), _table(("method", *grid.headings), rows)]
     compared = [
         (subset.name, method, other, *entry)
         for subset in report.subsets
@@ -127,7 +153,7 @@ def _grid(subset: Subset, published: tuple[str, ...]) -> Grid:
             cells = tuple(Cell(_number(values.get(each.name), each.decimals)) for each in MEASURES.values())
             lines.append(Line(f"{method} ({name}, published)", "published", cells))
     headings = tuple(f"{measure.title} {measure.arrow}" for measure in MEASURES.values())
-    return Grid(f"{subset.name} ({subset.images} images)", headings, tuple(lines))
+    return Grid(f"{subset.name} ({subset.images} images)", headings, tuple(lines), tuple(verdicts(subset)))
 
 
 def _supplement(supplement: Supplement) -> Grid:

@@ -53,16 +53,19 @@ def test_several_folders_stand_in_one_table_above_the_floors(nirgen, folders: Pa
     arguments = (folders / "close", folders / "far", folders / "gt", "--rgb", folders / "rgb", "--size", "native")
     code, out, error = nirgen("evaluate", *arguments)
     assert (code, error) == (0, "")
-    assert out.startswith(
-        "gt: 3 images, at their own sizes, as 8-bit grey; 95 % intervals by 2000 bootstrap samples of"
-    )
-    table = table_of(out.partition("\n")[2])
-    assert list(table) == ["close", "far", "luma", "red"]
+    first, second, _, about, *_ = out.splitlines()
+    assert first.startswith("close is better than grey on these images (+")
+    assert second.startswith("far is better than grey on these images (+")
+    assert about.startswith("gt: 3 images, at their own sizes, as 8-bit grey; 95 % intervals by 2000 bootstrap samples")
+    table = table_of(out.partition(about)[2])
+    assert list(table) == ["close", "far", "grey", "red"]
     assert table["close"][:2] == ["48.13", "+"]
     assert table["far"][-1] == "12.00"  # the published RMSE of an error of 20
     assert "far - close:" in out
     assert "RMSE +19.00 [+19.00, +19.00] worse" in out
     assert "FID: weights not found: put weights-inception-2015-12-05-6726825d.pth" in out
+    assert "root of the mean squared error" not in out
+    assert "root of the mean squared error" in nirgen("evaluate", *arguments, "--explain")[1]
     assert "linear floor: none: it is fitted on pairs of the split 'train', which are not at hand" in out
 
 
@@ -71,8 +74,11 @@ def test_a_model_is_judged_on_a_list(nirgen, pairs: PairList, tmp_path: Path) ->
     arguments = ("--pairs", tmp_path / "pairs.csv", "--root", pairs.root, "--model", "compact", "--size", 64)
     code, out, _ = nirgen("evaluate", *arguments, "--device", "cpu", "--out", tmp_path / "out")
     assert code == 0
-    assert out.startswith("split 'val' of pairs.csv: 2 images in 2 sequences, squashed to 64x64 (bilinear)")
-    assert list(table_of(out.partition("\n")[2])) == ["compact", "luma", "red", "linear"]
+    verdict, _, about, *_ = out.splitlines()
+    assert verdict.startswith("compact is ")
+    assert "grey on these images (" in verdict
+    assert about.startswith("split 'val' of pairs.csv: 2 images in 2 sequences, squashed to 64x64 (bilinear)")
+    assert list(table_of(out.partition(about)[2])) == ["compact", "grey", "red", "linear"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "per_image.parquet",
         "report.html",
@@ -89,7 +95,7 @@ def test_a_model_and_a_folder_can_be_compared(nirgen, folders: Path) -> None:
     assert [(row["method"], row["kind"]) for row in summary["subsets"][0]["methods"]] == [
         ("theirs", "folder"),
         ("ours", "model"),
-        ("luma", "floor"),
+        ("grey", "floor"),
         ("red", "floor"),
     ]
 
@@ -97,7 +103,8 @@ def test_a_model_and_a_folder_can_be_compared(nirgen, folders: Path) -> None:
 def test_without_photos_there_are_no_floors_and_it_says_so(nirgen, folders: Path) -> None:
     code, out, _ = nirgen("evaluate", folders / "close", folders / "gt")
     assert code == 0
-    assert "floors: none: they need the photos; name their folder with --rgb" in out
+    assert out.startswith("no verdict: the baseline grey needs the photos; name their folder with --rgb\n")
+    assert "floors: none, not even grey: they need the photos; name their folder with --rgb" in out
 
 
 def test_images_without_a_real_one_are_counted(nirgen, folders: Path) -> None:

@@ -145,12 +145,12 @@ def test_an_image_of_another_size_is_one_line_unless_both_are_squashed(folders, 
     assert squashed.generate(read_frame(cases[0], 64)).shape == (64, 64)
 
 
-def test_luma_and_red_are_made_of_the_photo_alone(frame: Frame) -> None:
+def test_grey_and_red_are_made_of_the_photo_alone(frame: Frame) -> None:
     photo = np.zeros((32, 32, 3), np.uint8)
     photo[:] = (100, 200, 50)
     seen = Frame(frame.case, photo, frame.nir)
     assert methods.red().generate(seen)[0, 0] == 100
-    assert methods.luma().generate(seen)[0, 0] == 153  # 29.9 + 117.4 + 5.7
+    assert methods.grey().generate(seen)[0, 0] == 153  # 29.9 + 117.4 + 5.7
 
 
 def test_the_linear_floor_is_the_map_that_made_the_training_images(pairs) -> None:
@@ -163,4 +163,4 @@ def test_the_linear_floor_is_the_map_that_made_the_training_images(pairs) -> Non
 def test_what_was_fitted_on_an_image_is_not_judged_on_it(pairs) -> None:
     training = from_pairs(pairs, "train")
     with pytest.raises(NirgenError, match=r"train/nir/a\.png: the model was trained on it; .* \('linear'\)"):
-        methods.refuse_trained_on([methods.luma(), methods.linear(training, 32)], training)
+        methods.refuse_trained_on([methods.grey(), methods.linear(training, 32)], training)

@@ -14,6 +14,7 @@ from PIL import Image
 from nirgen.errors import OutputError
 from nirgen.evaluate import methods, report, table
 from nirgen.evaluate.features import Backbone
+from nirgen.evaluate.measures import PIXEL_MEASURES
 from nirgen.evaluate.methods import Case, Frame, from_folders
 from nirgen.evaluate.perceptual import Networks
 from nirgen.evaluate.report import Window, error_map, extremes, pictures, worst_window
@@ -82,7 +83,7 @@ def made(folders) -> Report:
     """PRED is 10 levels brighter than GT; the floor 'red' is GT itself."""
     pred, gt, rgb = folders
     cases = from_folders(gt, rgb)
-    judged = [methods.from_folder(pred, cases, None, "pred")[0], methods.luma(), methods.red()]
+    judged = [methods.from_folder(pred, cases, None, "pred")[0], methods.grey(), methods.red()]
     settings = Settings(size=None, resamples=200)
     scores = score(cases, judged, size=None)
     notes = {"lpips": "weights not found: <put> them"}
@@ -91,8 +92,18 @@ def made(folders) -> Report:
 
 def test_the_numbers_of_an_error_of_10_everywhere(made: Report) -> None:
     row = made.subsets[0].rows[0]
-    values = {name: round(estimate.value, 4) for name, estimate in row.estimates.items() if name != "ssim"}
-    assert values == {"psnr": 28.1308, "rmse": 10, "std": 0, "bias": 10, "rmse_uint8_wrapped": 10}
+    values = {name: round(estimate.value, 4) for name, estimate in row.estimates.items()}
+    assert values.pop("ssim") < 1
+    assert values.pop("ssim_uniform7") < 1
+    assert values == {
+        "psnr": 28.1308,
+        "psnr_affine": 100,
+        "ssim_affine": 1,
+        "rmse": 10,
+        "std": 0,
+        "bias": 10,
+        "rmse_uint8_wrapped": 10,
+    }
 
 
 def test_the_parquet_has_a_row_for_each_method_and_image(made: Report, tmp_path: Path) -> None:
@@ -103,7 +114,7 @@ def test_the_parquet_has_a_row_for_each_method_and_image(made: Report, tmp_path:
         ("pred", "day/b"),
         ("pred", "dusk/c"),
         ("pred", "dusk/d"),
-        ("luma", "day/a"),
+        ("grey", "day/a"),
     ]
     assert len(rows) == 12
     assert (rows[0]["height"], rows[0]["width"], rows[0]["rmse"], rows[0]["sequence"]) == (40, 48, 10, "day")
@@ -119,9 +130,9 @@ def test_the_summary_is_json_without_infinities(made: Report, tmp_path: Path) ->
     assert (summary["schema"], summary["subsets"][0]["images"]) == (1, 4)
     pred, _, red = summary["subsets"][0]["methods"]
     assert pred["estimates"]["rmse"] == {"value": 10, "low": 10, "high": 10}
-    assert red["estimates"]["psnr"] == {"value": None, "low": None, "high": None}
+    assert red["estimates"]["psnr"] == {"value": 100, "low": 100, "high": 100}
     assert summary["measures"]["rmse"]["range"] == "[0, 255] grey levels"
-    assert summary["published"]["flir"]["rows"]["IRFormer"] == {"psnr": 17.74, "ssim": 0.48}
+    assert summary["published"]["flir"]["rows"]["IRFormer"] == {"psnr": 17.74, "ssim_uniform7": 0.48}
     assert {"about": "LPIPS", "note": "weights not found: <put> them"} in summary["notes"]
 
 
@@ -139,7 +150,7 @@ def test_a_table_has_floors_marks_and_published_rows(made: Report) -> None:
     first = next(number for number, line in enumerate(lines) if line.startswith("method"))
     assert lines[first].split()[:5] == ["method", "PSNR", "↑", "SSIM", "↑"]
     names = [line.split()[0] for line in lines[first + 1 : first + 14] if line and not line.startswith(" ")]
-    assert names == ["pred", "luma", "red", "CycleGAN", "Pix2pix", "UNIT", "MUNIT", "BCI", "IRFormer", "Pix2Next"]
+    assert names == ["pred", "grey", "red", "CycleGAN", "Pix2pix", "UNIT", "MUNIT", "BCI", "IRFormer", "Pix2Next"]
     assert lines[first + 1].split()[:3] == ["pred", "28.13", "-"]  # worse than red, which is right
     assert lines[first + 2].split()[:2] == ["[28.13,", "28.13]"]
     assert "LPIPS: weights not found: <put> them" in lines
@@ -148,12 +159,13 @@ def test_a_table_has_floors_marks_and_published_rows(made: Report) -> None:
 
 def test_a_narrow_terminal_gets_the_table_in_blocks(made: Report) -> None:
     def table_of(width: int | None) -> list[str]:
-        return table.as_text(made, width).split("pred - red")[0].splitlines()[1:]
+        return table.as_text(made, width).split("pred - red")[0].partition("\n\n")[2].splitlines()[1:]
 
     assert max(map(len, table_of(None))) > 100
     assert max(map(len, table_of(80))) <= 80
     assert sum(line.startswith("method") for line in table_of(80)) > 1
     assert " ".join(table_of(80)).count("↓") == " ".join(table_of(None)).count("↓") == 9
+    assert " ".join(table_of(80)).count("↑") == 5
 
 
 def test_markdown_states_range_size_and_colours_of_each_measure(made: Report) -> None:
@@ -161,7 +173,8 @@ def test_markdown_states_range_size_and_colours_of_each_measure(made: Report) ->
     assert "| pred | 28.13 [28.13, 28.13] - |" in text
     assert "gt: 4 images, at their own sizes, as 8-bit grey" in text
     assert "| RMSE | ↓ | [0, 255] grey levels | root of the mean squared error | 8-bit grey" in text
-    assert "| all | pred | red | PSNR | -∞ [-∞, -∞] | worse |" in text
+    assert "| all | pred | red | PSNR | -71.87 [-71.87, -71.87] | worse |" in text
+    assert text.splitlines()[2].startswith("**pred is better than grey on these images (+")
 
 
 def test_the_page_has_worst_and_best_cases_and_trusts_no_name(made: Report, tmp_path: Path) -> None:
@@ -176,6 +189,30 @@ def test_the_page_has_worst_and_best_cases_and_trusts_no_name(made: Report, tmp_
     assert 'src="http' not in page
 
 
+def test_the_verdict_leads_in_every_form(made: Report, tmp_path: Path) -> None:
+    report.write(made, tmp_path)
+    (sentence,) = table.verdicts(made.subsets[0])
+    assert table.as_text(made).startswith(f"{sentence}\n\ngt: 4 images")
+    assert table.as_markdown(made).startswith(f"# Evaluation\n\n**{sentence}.**\n\ngt: 4 images")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f'<p class="verdict">{sentence}.</p>\n<p>gt: 4 images' in page.replace("\n\n", "\n")
+    summary = json.loads((tmp_path / "summary.json").read_text())
+    assert summary["verdicts"] == [sentence]
+    (verdict,) = summary["subsets"][0]["verdicts"]
+    names = ("method", "minus", "measure", "verdict")
+    assert [verdict[name] for name in names] == ["pred", "grey", "psnr_affine", "better"]
+
+
+def test_definitions_stand_behind_explain_in_the_terminal(made: Report) -> None:
+    assert table.as_text(made).splitlines()[-1] == "definitions of the measures: --explain"
+    assert "root of the mean squared error" not in table.as_text(made)
+    explained = table.as_text(made, explain=True).splitlines()
+    assert (
+        "  RMSE ↓  [0, 255] grey levels; root of the mean squared error; 8-bit grey at the size of comparison"
+        in explained
+    )
+
+
 def test_the_networks_numbers_stand_in_the_table(folders, weights: Path) -> None:
     pred, gt, _ = folders
     cases = from_folders(gt)
@@ -183,7 +220,8 @@ def test_the_networks_numbers_stand_in_the_table(folders, weights: Path) -> None
     judged = [methods.from_folder(pred, cases, None, "pred")[0]]
     scores = score(cases, judged, size=None, networks=networks)
     made = report.make_report(scores, Settings(size=None), on="gt", notes=networks.notes, weights={})
-    assert scores.measures == ("psnr", "ssim", "rmse", "lpips", "dists", "std", "bias", "rmse_uint8_wrapped")
+    assert set(scores.measures) == {*PIXEL_MEASURES, "lpips", "dists"}
+    assert scores.measures[:4] == ("psnr", "ssim", "psnr_affine", "ssim_affine")
     estimates = made.subsets[0].rows[0].estimates
     assert set(estimates) == {*scores.measures, "fid", "kid"}
     assert estimates["lpips"].value > 0

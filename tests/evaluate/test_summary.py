@@ -13,6 +13,7 @@ from nirgen.evaluate import Score, evaluate, methods
 from nirgen.evaluate.measures import MEASURES, OF_SETS, PIXEL_MEASURES
 from nirgen.evaluate.methods import Case, Method, from_folders
 from nirgen.evaluate.summary import Scores, Settings, notes_on, score, summarise
+from nirgen.evaluate.table import verdicts
 from nirgen.metrics import PSNR_CEILING
 from nirgen.pairs import PairList
 
@@ -26,7 +27,18 @@ def test_each_method_has_each_measure_of_each_image(folders) -> None:
     judged = [methods.from_folder(pred, cases, None, "pred")[0], methods.red()]
     seen: list[tuple[int, int]] = []
     scores = score(cases, judged, size=None, progress=lambda done, total: seen.append((done, total)))
-    assert scores.measures == ("psnr", "ssim", "rmse", "std", "bias", "rmse_uint8_wrapped") == PIXEL_MEASURES
+    assert scores.measures == PIXEL_MEASURES
+    assert scores.measures == (
+        "psnr",
+        "ssim",
+        "psnr_affine",
+        "ssim_affine",
+        "ssim_uniform7",
+        "rmse",
+        "std",
+        "bias",
+        "rmse_uint8_wrapped",
+    )
     assert scores.sizes == ((40, 48),) * 4
     assert scores.values["pred"]["bias"].tolist() == [10] * 4
     assert scores.values["red"]["rmse"].tolist() == [0] * 4
@@ -65,7 +77,7 @@ def case(key: str, sequence: str = "s", category: str = "") -> Case:
 
 
 def scores_of(psnr: dict[str, list[float]], cases: list[Case] | None = None) -> Scores:
-    floors = ("luma", "red")
+    floors = ("grey", "red")
     methods = [Method(name, "floor" if name in floors else "model", lambda frame: frame.nir) for name in psnr]
     count = len(next(iter(psnr.values())))
     return Scores(
@@ -91,28 +103,87 @@ def test_the_mean_stands_inside_its_interval() -> None:
 def test_a_model_that_adds_nothing_is_seen_to_add_nothing() -> None:
     psnr = {
         "model": [20.1, 15.2, 24.9, 19.8, 30.0, 12.1],
-        "luma": [20.0, 15.0, 25.0, 20.0, 30.0, 12.0],
+        "grey": [20.0, 15.0, 25.0, 20.0, 30.0, 12.0],
         "red": [9.0] * 6,
     }
     (subset,) = summarise(scores_of(psnr), Settings())
     (comparison,) = subset.comparisons
-    assert (comparison.method, comparison.other, comparison.verdict) == ("model", "luma", "undecided")
+    assert (comparison.method, comparison.other, comparison.verdict) == ("model", "grey", "undecided")
     assert comparison.difference.value == pytest.approx(0.1 / 6)
 
 
 def test_better_and_worse_are_told_from_paired_differences() -> None:
     floor = [20.0, 10.0, 30.0, 15.0]
-    psnr = {"good": [21.0, 11.0, 31.5, 16.0], "bad": [18.0, 9.0, 29.0, 14.0], "luma": floor}
+    psnr = {"good": [21.0, 11.0, 31.5, 16.0], "bad": [18.0, 9.0, 29.0, 14.0], "grey": floor}
     (subset,) = summarise(scores_of(psnr), Settings())
     assert [(one.method, one.other, one.verdict) for one in subset.comparisons] == [
-        ("good", "luma", "better"),
-        ("bad", "luma", "worse"),
+        ("good", "grey", "better"),
+        ("bad", "grey", "worse"),
         ("bad", "good", "worse"),
     ]
 
 
+def affine_scores(psnr: dict[str, list[float]], cases: list[Case] | None = None) -> Scores:
+    scores = scores_of(psnr, cases)
+    return replace(scores, values={name: {"psnr_affine": values["psnr"]} for name, values in scores.values.items()})
+
+
+def test_a_verdict_is_against_grey_even_where_another_baseline_is_better() -> None:
+    psnr = {
+        "good": [21.0, 11.0, 31.5, 16.0],
+        "bad": [18.0, 9.0, 29.0, 14.0],
+        "same": [20.5, 9.5, 30.5, 14.5],
+        "grey": [20.0, 10.0, 30.0, 15.0],
+        "red": [40.0, 40.0, 40.0, 40.0],
+    }
+    (subset,) = summarise(affine_scores(psnr), Settings())
+    assert [(one.method, one.other, one.verdict) for one in subset.verdicts] == [
+        ("good", "grey", "better"),
+        ("bad", "grey", "worse"),
+        ("same", "grey", "undecided"),
+    ]
+    measured = "PSNR after the best gain and offset of each image"
+    assert verdicts(subset)[1:] == [
+        f"bad is worse than grey on these images (-1.25 dB, 95 % interval -1.75 to -1.00; {measured})",
+        f"same is undecided against grey on these images (+0.00 dB, 95 % interval -0.50 to +0.50; {measured})",
+    ]
+
+
+def test_a_verdict_draws_whole_sequences() -> None:
+    cases = [case("a", "1"), case("b", "1"), case("c", "1"), case("d", "2")]
+    psnr = {"model": [21.0, 21.0, 21.0, 19.9], "grey": [20.0] * 4}
+    settings = Settings(bootstrap="sequences")
+    (subset,) = summarise(affine_scores(psnr, cases), settings)
+    difference = subset.verdicts[0].difference
+    assert (difference.low, difference.high) == (pytest.approx(-0.1), pytest.approx(1))
+    assert subset.verdicts[0].verdict == "undecided"
+
+
+def test_one_image_gets_a_verdict_without_an_interval_and_no_photo_gets_none() -> None:
+    (subset,) = summarise(affine_scores({"model": [21.0], "grey": [20.0]}), Settings())
+    assert verdicts(subset)[0].startswith(
+        "model is undecided against grey on these images (+1.00 dB, no interval; PSNR"
+    )
+    (subset,) = summarise(affine_scores({"model": [21.0, 22.0]}), Settings())
+    assert verdicts(subset) == ["no verdict: the baseline grey needs the photos; name their folder with --rgb"]
+
+
+def test_a_subset_has_a_verdict_of_its_own() -> None:
+    cases = [case("a", category="street"), case("b", category="street"), case("c"), case("d")]
+    psnr = {"model": [25.0, 25.0, 10.0, 10.0], "grey": [20.0] * 4}
+    _, urban, other = summarise(affine_scores(psnr, cases), Settings(by="urban"))
+    assert verdicts(urban)[0].startswith("model is better than grey on the images 'urban-like' (+5.00 dB")
+    assert verdicts(other)[0].startswith("model is worse than grey on the images 'not urban-like' (-10.00 dB")
+
+
+def test_equal_images_count_100_db_in_a_mean_and_in_a_difference() -> None:
+    (subset,) = summarise(scores_of({"model": [20.0, np.inf], "grey": [20.0, 30.0]}), Settings())
+    assert subset.rows[0].estimates["psnr"].value == 60
+    assert subset.comparisons[0].difference.value == 35
+
+
 def test_of_an_error_less_is_better() -> None:
-    scores = scores_of({"model": [1, 2, 3, 4], "luma": [5, 6, 7, 8]})
+    scores = scores_of({"model": [1, 2, 3, 4], "grey": [5, 6, 7, 8]})
     rmse = replace(scores, values={name: {"rmse": values["psnr"]} for name, values in scores.values.items()})
     (subset,) = summarise(rmse, Settings())
     assert subset.comparisons[0].difference.value == -4
@@ -121,12 +192,12 @@ def test_of_an_error_less_is_better() -> None:
 
 def test_the_best_floor_is_chosen_for_each_subset() -> None:
     cases = [case("a", category="street"), case("b", category="urban"), case("c", category="water"), case("d")]
-    psnr = {"model": [20, 20, 20, 20], "luma": [10, 10, 18, 18], "red": [15, 15, 5, 5]}
+    psnr = {"model": [20, 20, 20, 20], "grey": [10, 10, 18, 18], "red": [15, 15, 5, 5]}
     subsets = summarise(scores_of(psnr, cases), Settings(by="urban"))
     assert [(subset.name, subset.images, subset.comparisons[0].other) for subset in subsets] == [
-        ("all", 4, "luma"),
+        ("all", 4, "grey"),
         ("urban-like", 2, "red"),
-        ("not urban-like", 2, "luma"),
+        ("not urban-like", 2, "grey"),
     ]
 
 
@@ -142,7 +213,7 @@ def test_categories_have_tables_of_their_own() -> None:
 
 
 def test_one_image_has_numbers_and_no_interval() -> None:
-    (subset,) = summarise(scores_of({"model": [20.0], "luma": [10.0]}), Settings())
+    (subset,) = summarise(scores_of({"model": [20.0], "grey": [10.0]}), Settings())
     estimate = subset.rows[0].estimates["psnr"]
     assert (estimate.value, estimate.low, estimate.high) == (20, None, None)
     assert subset.comparisons[0].verdict == "undecided"
@@ -190,36 +261,36 @@ def by_method(scores: list[Score], subset: str = "all") -> dict[str, Score]:
 
 def test_a_perfect_model_is_above_the_floors(pairs: PairList) -> None:
     scores = by_method(evaluate(Red(), pairs, size=32))
-    assert list(scores) == ["model", "luma", "red", "linear"]
+    assert list(scores) == ["model", "grey", "red", "linear"]
     assert scores["model"] == Score("model", "all", 2, PSNR_CEILING, pytest.approx(1))
-    assert scores["luma"].psnr < 25
-    assert scores["luma"].ssim < 0.9
+    assert scores["grey"].psnr < 25
+    assert scores["grey"].ssim < 0.9
     assert scores["red"].psnr == scores["linear"].psnr == PSNR_CEILING  # the map found is R
 
 
-def test_the_luma_floor_is_pillows(pairs: PairList) -> None:
+def test_the_grey_floor_is_pillows(pairs: PairList) -> None:
     errors = []
     for name in ("e", "f"):
         with Image.open(pairs.root / f"val/rgb/{name}.png") as image:
             rgb = image.resize((32, 32), Image.Resampling.BILINEAR)
         difference = np.asarray(rgb.convert("L"), np.float64) - np.asarray(rgb.getchannel("R"))
         errors.append(20 * np.log10(255 / np.sqrt(np.mean(difference**2))))
-    assert by_method(evaluate(Red(), pairs, size=32))["luma"].psnr == pytest.approx(np.mean(errors), abs=0.02)
+    assert by_method(evaluate(Red(), pairs, size=32))["grey"].psnr == pytest.approx(np.mean(errors), abs=0.02)
 
 
 def test_without_training_pairs_there_is_no_linear_floor(pairs: PairList) -> None:
-    assert list(by_method(evaluate(Red(), pairs.split("val"), size=32))) == ["model", "luma", "red"]
+    assert list(by_method(evaluate(Red(), pairs.split("val"), size=32))) == ["model", "grey", "red"]
 
 
 def test_urban_scenes_are_scored_by_themselves(pairs: PairList) -> None:
     changed = [replace(pair, category="street") if pair.name == "e" else pair for pair in pairs.pairs]
     scores = evaluate(Red(), PairList(pairs.root, tuple(changed)), size=32)
-    assert [(score.subset, score.images) for score in scores if score.method == "luma"] == [
+    assert [(score.subset, score.images) for score in scores if score.method == "grey"] == [
         ("all", 2),
         ("urban-like", 1),
         ("not urban-like", 1),
     ]
-    parts = [score.psnr for score in scores if score.method == "luma"]
+    parts = [score.psnr for score in scores if score.method == "grey"]
     assert parts[0] == pytest.approx((parts[1] + parts[2]) / 2)
 
 

@@ -31,7 +31,7 @@ def test_a_judged_model_has_its_scores_in_header_and_card(pairs: PairList, confi
     model = train.train(pairs, config, tmp_path / "run").model
     before = read_header(model)["model_id"]
     scores = train.judge(model, pairs, device="cpu")
-    assert {score.method for score in scores} == {"model", "luma", "red", "linear"}
+    assert {score.method for score in scores} == {"model", "grey", "red", "linear"}
     own = next(score for score in scores if score.method == "model")
     header = read_header(model)
     assert header["model_id"] == before
