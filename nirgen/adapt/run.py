@@ -190,13 +190,13 @@ class _Run:
         )
 
     def _choose(self, start: Scores) -> tuple[Choice, bool]:
-        """Return the best fit, and whether it may replace the start: no mean score is worse, and the gain suffices."""
+        """Return the best fit, and whether it may replace the start: it gains enough and spoils no mean score."""
         fits = [
             Choice(what, steps, scores)
             for what in self.whats
             for steps, scores in self.validation.fits(what, self.checks).items()
         ]
-        safe = [one for one in fits if Scores.mean(one.scores).never_below(start)]
+        safe = [one for one in fits if not Scores.mean(one.scores).spoils(start)]
         best = max(safe or fits, key=lambda one: Scores.mean(one.scores).total)
         return best, bool(safe) and Scores.mean(best.scores).total >= start.total + self.config.least_gain
 

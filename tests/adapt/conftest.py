@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 SETTINGS = {
-    "batch": 2,
     "size": 32,
     "judged_size": 32,
     "learning_rate": 3e-3,
