@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -146,6 +145,12 @@ def test_a_resumed_run_gives_the_same_bytes(
     assert finished == []
     assert _hashes(tmp_path / "cut") == once
 
+    verdict = (tmp_path / "cut" / "adapt.json").read_text()
+    (tmp_path / "cut" / "adapt.json").write_text(verdict.replace('"steps": 4', '"steps": 5'))
+    with pytest.raises(
+        OutputError, match=r"adapt.json: damaged \(its checksum is wrong\); remove .*cut and adapt again"
+    ):
+        adapt(known, pairs, tmp_path / "cut", quick)
     with pytest.raises(ConfigError, match="holds an adaptation of another model, to other images"):
         adapt(known, pairs, tmp_path / "cut", quick.model_copy(update={"seed": 1}))
 
@@ -171,7 +176,9 @@ def test_a_record_of_another_run_is_not_read(tmp_path: Path) -> None:
     Record(tmp_path, "one").write("fit", [1.5])
     assert Record(tmp_path, "one").read("fit") == [1.5]
     assert Record(tmp_path, "two").read("fit") is None
-    assert json.loads((tmp_path / "fit.json").read_text()) == {"fingerprint": "one", "result": [1.5]}
+    changed = (tmp_path / "fit.json").read_text().replace("1.5", "2.5")
+    (tmp_path / "fit.json").write_text(changed)
+    assert Record(tmp_path, "one").read("fit") is None
 
 
 def test_the_embedded_model_gains_on_a_planted_camera(shared_data: Path, tmp_path: Path) -> None:
