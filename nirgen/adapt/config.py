@@ -49,13 +49,13 @@ class AdaptConfig(FrozenConfig):
     seed: int = Field(0, ge=0, lt=2**32)
 
     def steps_for(self, pairs: int) -> int:
-        """Return the most steps of a fit to some pairs: 40 for three, growing with the square root of their number.
+        """Return the most steps of a fit to some pairs: 36 for three, growing with the square root of their number.
 
         Example:
             >>> [AdaptConfig().steps_for(pairs) for pairs in (1, 3, 12, 200)]
-            [24, 40, 80, 328]
+            [20, 36, 72, 292]
         """
-        return self.steps if self.steps is not None else 4 * round(10 * math.sqrt(pairs / 3))
+        return self.steps if self.steps is not None else 4 * round(9 * math.sqrt(pairs / 3))
 
     def checks_of(self, steps: int) -> tuple[int, ...]:
         """Return the numbers of steps after which a fit of some steps is judged, rising.
