@@ -251,6 +251,7 @@ def test_what_goes_away_in_mid_run_is_no_success_and_the_same_command_mends_it(
     assert last.startswith(f"error: {tmp_path}/run: ")
     assert "while the run was at work" in last
     assert "run the same command again" in last
+    assert len(list((tmp_path / "run/checkpoints").glob("*.pt"))) >= 1  # the last step was saved anew
     for run in ("run", "straight"):
         assert nirgen("train", settings, tmp_path / run, *listing, *SHORT)[0] == 0
     ids = [read_header(tmp_path / run / "model.safetensors")["model_id"] for run in ("run", "straight")]
