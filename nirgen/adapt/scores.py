@@ -19,8 +19,6 @@ if TYPE_CHECKING:
 
     from nirgen.pairs import PairList
 
-SSIM_TOLERANCE = 0.02  # that a mean SSIM may lose where PSNR gains
-
 
 @dataclass(frozen=True)
 class Scores:
@@ -37,9 +35,8 @@ class Scores:
         return (self.psnr_affine + self.psnr) / 2
 
     def spoils(self, start: Self) -> bool:
-        """Return True if a PSNR is below that of `start`, or an SSIM below it by more than `SSIM_TOLERANCE`."""
-        psnrs = min(self.psnr_affine - start.psnr_affine, self.psnr - start.psnr)
-        return psnrs < 0 or min(self.ssim_affine - start.ssim_affine, self.ssim - start.ssim) < -SSIM_TOLERANCE
+        """Return True if PSNR or SSIM of the images as they are is below that of `start`."""
+        return self.psnr < start.psnr or self.ssim < start.ssim
 
     @classmethod
     def mean(cls, scores: Iterable[Self]) -> Self:

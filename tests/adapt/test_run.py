@@ -99,7 +99,8 @@ def test_of_several_cameras_none_is_spoiled(
 ) -> None:
     pairs = write_pairs(tmp_path / "pairs", {1: range(4), -1: range(20, 22)})
     verdict = adapt(known, pairs, tmp_path / "out", config.model_copy(update={"what": "all"}))
-    assert not verdict.adapted
+    means = [np.mean([verdict.gains[name] for name in group]) for group in verdict.cameras]
+    assert not (verdict.adapted and min(means) < 0)
     assert verdict.cameras == (tuple(f"train/1_{n:03}" for n in range(4)), ("train/-1_020", "train/-1_021"))
     assert "adapt to each apart (train/1_000, " in verdict.lines()[1]
 
