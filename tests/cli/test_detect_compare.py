@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from nirgen.escapes import markdown
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -50,7 +52,7 @@ def test_three_arms_come_out_as_a_table_with_intervals_and_a_sentence(
         ("real", 2, 0, 2),
         ("real+all", 2, 3, 2),
     ]
-    assert found["sentence"] in (tmp_path / "out" / "table7.md").read_text()
+    assert markdown(found["sentence"]) in (tmp_path / "out" / "table7.md").read_text()
     assert (tmp_path / "out" / "curve.png").read_bytes().startswith(b"\x89PNG")
     assert str(tmp_path) not in (tmp_path / "out" / "comparison.json").read_text()
 

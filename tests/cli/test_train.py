@@ -105,12 +105,13 @@ def test_a_dry_run_prints_the_resolved_settings_and_writes_nothing(
 def test_one_key_of_an_extractor_or_of_the_weights_can_be_changed(
     nirgen, listing: tuple[object, ...], tmp_path: Path
 ) -> None:
-    changes = ("--set", "generator.extractor.drop_path=0.1", "--set", "data.category_weights.urban=7")
+    changes = ("--set", "generator.extractor.pretrained=true", "--set", "data.category_weights.urban=7")
     code, out, error = nirgen("train", "compact", tmp_path / "run", *listing, *changes, "--dry-run")
     assert code == 0, error
     values = yaml.safe_load(out)
-    assert (values["generator"]["extractor"]["drop_path"], values["generator"]["extractor"]["width"]) == (0.1, 16)
-    assert values["data"]["category_weights"] == {"urban": 7, "street": 3, "oldbuilding": 3}
+    extractor = values["generator"]["extractor"]
+    assert (extractor["pretrained"], extractor["name"]) == (True, "tf_efficientnet_lite2")
+    assert values["data"]["category_weights"] == {"urban": 7, "street": 4, "oldbuilding": 4}
 
 
 @pytest.mark.parametrize("preset", ["paper", "released", "compact"])

@@ -14,6 +14,7 @@ from nirgen.detect.coco_eval import Result
 from nirgen.detect.comparison import Judged, sum_up
 from nirgen.detect.config import BootstrapConfig, CompareConfig
 from nirgen.detect.report import as_dict, as_markdown, notes_on, sentence, write
+from nirgen.escapes import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -103,8 +104,8 @@ def test_rows_are_arms_and_columns_map_and_classes_with_the_papers_rows_marked(c
     assert lines[0] == "| trained on | mAP | person | bicycle | car |"
     assert [line.split(" | ")[0] for line in lines[2:]] == [
         "| as pretrained",
-        "| + real",
-        "| + real + 1 x generated",
+        "| \\+ real",
+        "| \\+ real + 1 x generated",
         "| paper: RGB-pretrained",
         "| paper: + RANUS",
         "| paper: + RANUS + generated",
@@ -116,7 +117,7 @@ def test_rows_are_arms_and_columns_map_and_classes_with_the_papers_rows_marked(c
 
 def test_the_sentence_the_counts_and_the_caveat_are_told(compared: Comparison) -> None:
     text = as_markdown(compared)
-    assert sentence(compared) in text
+    assert markdown(sentence(compared)) in text
     assert "- + real + 1 x generated: 8 real and 8 generated images" in text
     assert "equal budgets" in text
     assert "The paper's rows are of Co-DETR on RANUS" in text
