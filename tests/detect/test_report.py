@@ -106,19 +106,19 @@ def test_rows_are_arms_and_columns_map_and_classes_with_the_papers_rows_marked(c
         "| as pretrained",
         "| \\+ real",
         "| \\+ real + 1 x generated",
-        "| paper: RGB-pretrained",
-        "| paper: + RANUS",
-        "| paper: + RANUS + generated",
+        "| paper\\: RGB-pretrained",
+        "| paper\\: + RANUS",
+        "| paper\\: + RANUS + generated",
     ]
     assert lines[2].startswith("| as pretrained | 0.2079 (")  # 21 of 101
     assert " | - | - | " in lines[2]
-    assert lines[7] == "| paper: + RANUS + generated | 0.3347 | 0.1704 | 0.2829 | 0.5507 |"
+    assert lines[7] == "| paper\\: + RANUS + generated | 0.3347 | 0.1704 | 0.2829 | 0.5507 |"
 
 
 def test_the_sentence_the_counts_and_the_caveat_are_told(compared: Comparison) -> None:
     text = as_markdown(compared)
     assert markdown(sentence(compared)) in text
-    assert "- + real + 1 x generated: 8 real and 8 generated images" in text
+    assert "- \\+ real + 1 x generated: 8 real and 8 generated images" in text
     assert "equal budgets" in text
     assert "The paper's rows are of Co-DETR on RANUS" in text
 
