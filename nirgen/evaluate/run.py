@@ -101,11 +101,8 @@ def evaluate_methods(
     scores = score(cases, methods, size=settings.size, **by_networks, regions=found, progress=judging)
     files = {measure: path.name for measure, path in networks.files.items()}
     notes |= networks.notes
-    if backbone is None:
-        notes["features"] = "no distances: the embedded model has no pretrained backbone"
-    else:
-        notes["features"] = f"by {backbone.about}"
-        files |= dict.fromkeys(("features_distance", "kid_features"), backbone.about)
+    notes["features"] = f"by {backbone.about}"
+    files |= dict.fromkeys(("features_distance", "kid_features"), backbone.about)
     beside = [] if found is None else [_regions(scores, settings, found)]
     if shifts:
         beside.append(_shifts(cases, methods, settings, partial(progress, "judging on shifted photos")))

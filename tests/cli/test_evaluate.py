@@ -63,6 +63,7 @@ def test_several_folders_stand_in_one_table_above_the_floors(nirgen, folders: Pa
     assert table["far"][-1] == "12.00"  # the published RMSE of an error of 20
     assert "far - close:" in out
     assert "RMSE +19.00 [+19.00, +19.00] worse" in out
+    assert "features: by tf_efficientnet_lite" in out
     assert "FID: weights not found: put weights-inception-2015-12-05-6726825d.pth" in out
     assert "root of the mean squared error" not in out
     assert "root of the mean squared error" in nirgen("evaluate", *arguments, "--explain")[1]
