@@ -22,9 +22,9 @@ class AdaptLossConfig(FrozenConfig):
     """Weights of the loss terms."""
 
     rmse: float = Field(1.5, ge=0)  # root mean squared error of each image
-    offset_free: float = Field(1.5, ge=0)  # mean absolute error after removing each image's mean error
+    structure: float = Field(1.5, ge=0)  # mean absolute error after removing each image's mean error
     ssim: float = Field(1.0, ge=0)  # 1 - SSIM
-    gradient: float = Field(0.7, ge=0)  # mean absolute difference of horizontal and vertical differences
+    gradients: float = Field(0.7, ge=0)  # mean absolute difference of horizontal and vertical differences
 
 
 class AdaptConfig(FrozenConfig):

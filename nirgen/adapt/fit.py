@@ -100,12 +100,10 @@ def _assign(parameters: Sequence[Tensor], values: Sequence[Tensor]) -> None:
 def total_loss(generated: Tensor, real: Tensor, weights: AdaptLossConfig) -> Tensor:
     """Return the weighted sum of the loss terms of (N, C, H, W) images in [-1, 1]; a scalar."""
     real = real.expand_as(generated)
-    error = generated - real
     total = weights.rmse * losses.rmse_loss(generated, real)
-    total = total + weights.offset_free * (error - error.mean(dim=(1, 2, 3), keepdim=True)).abs().mean()
+    total = total + weights.structure * losses.structure_loss(generated, real)
     total = total + weights.ssim * (1 - losses.ssim((generated + 1) / 2, (real + 1) / 2, data_range=1.0).mean())
-    slopes = [error.diff(dim=axis).abs().mean() for axis in (-1, -2)]
-    return total + weights.gradient * torch.stack(slopes).sum()
+    return total + weights.gradients * losses.gradient_loss(generated, real)
 
 
 def trainable(generator: Pix2Next, what: What, config: AdaptConfig) -> list[dict[str, Any]]:

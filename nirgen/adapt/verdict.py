@@ -77,14 +77,17 @@ class Verdict:
         if self.adapted:
             lines = [f"adapted ({self.what}, {self.steps} steps); {change}"]
         elif self.outcome == "several cameras":
-            lines = [f"no gain on one of several cameras: kept the old one ({change})"]
+            lines = [f"no gain: kept the old one, since one of several cameras would lose ({change})"]
         if self.cameras:
             groups = "; ".join(", ".join(group) for group in self.cameras)
             lines.append(f"the pairs look like several cameras: adapt to each apart ({groups})")
         if self.known:
             lines.append(f"the old model was trained on {self.known} of these pairs, so its scores flatter it")
         totals = ", ".join(f"{point.method} {point.scores.total:.2f}" for point in map(self.point, _TAKEN))
-        return [*lines, f"take {_TAKEN[self.best]} (mean of both PSNRs, dB: {totals})"]
+        taken = f"take {_TAKEN[self.best]}"
+        if self.outcome == "several cameras":
+            taken = "what to take is open until each camera has an adaptation of its own"
+        return [*lines, f"{taken} (mean of both PSNRs, dB: {totals})"]
 
     def plain(self) -> dict[str, Any]:
         """Return plain values."""
