@@ -22,8 +22,9 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 
 from nirgen.devices import choose_device, choose_precision, keep_freed_memory
-from nirgen.model import NirModel, load_model
-from nirgen.models.checkpoint import build
+from nirgen.model import GeneratorModel
+from nirgen.models.catalog import find_model
+from nirgen.models.checkpoint import build, load
 from nirgen.models.config import NAMED_GENERATORS
 from nirgen.models.fast import layout_of, speed_up
 
@@ -42,7 +43,7 @@ def generator(name: str) -> Pix2Next:
     if name in NAMED_GENERATORS and name != "compact":
         torch.manual_seed(0)
         return build(NAMED_GENERATORS[name]()).eval()
-    return load_model(name, device="cpu").generator
+    return load(find_model(name))[0]
 
 
 def processor_seconds() -> float:
@@ -86,7 +87,7 @@ def on_cpu(network: Pix2Next, height: int, width: int, rounds: int) -> None:
     )
 
 
-def on_device(model: NirModel, height: int, width: int, batch: int, rounds: int) -> float:
+def on_device(model: GeneratorModel, height: int, width: int, batch: int, rounds: int) -> float:
     """Images a second of batches that are on the device already."""
     rgb = torch.randint(0, 256, (batch, 3, height, width), dtype=torch.uint8, device=model.device)
     sizes = [(height, width)] * batch
@@ -133,7 +134,7 @@ def main() -> None:
         operations = count_operations(network, height, width)
         for wanted in options.precisions.split(","):
             precision: Precision = choose_precision(wanted, device)
-            model = NirModel(network, {}, device, precision, compiled=options.compiled)
+            model = GeneratorModel(network, {}, device, precision, compiled=options.compiled)
             rate = on_device(model, height, width, options.batch, options.rounds)
             roof = f", {rate * operations / options.tflops / 1e12:.0%} of the roofline" if options.tflops else ""
             print(f"{size} {precision}: {rate:.2f} images/s, {operations / 1e9:.1f} GFLOP an image{roof}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
@@ -11,8 +12,9 @@ from PIL import Image
 from nirgen import images
 from nirgen.devices import choose_device, choose_precision, computing_in
 from nirgen.errors import ShapeError
-from nirgen.models.catalog import find_model
-from nirgen.models.checkpoint import load
+from nirgen.models.catalog import architecture_of, find_model, read_header
+from nirgen.models.checkpoint import load, load_baseline
+from nirgen.models.config import GeneratorConfig
 from nirgen.models.fast import layout_of, speed_up
 
 if TYPE_CHECKING:
@@ -23,21 +25,19 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nirgen.devices import Precision, Wanted
-    from nirgen.models.config import GeneratorConfig
+    from nirgen.models.baselines import Linear, Trees
     from nirgen.models.generator import Pix2Next
 
 
-class NirModel:
-    """A Pix2Next generator, ready to translate; it is a `nirgen.translate.items.Translator`.
+class NirModel(ABC):
+    """A model, ready to translate; it is a `nirgen.translate.items.Translator`.
 
-    On a CPU in `fp32`, a faster copy of the network computes: after a change of the weights, make the model anew.
+    `load_model` makes one: a `GeneratorModel`, or a `BaselineModel`.
 
     Args:
-        generator: The network, in evaluation mode.
         header: The model file's header.
         device: Device that computes.
-        precision: Precision of the network; outputs in another precision differ by a grey level in places.
-        compiled: Compile the network for each batch size, which takes minutes once; for GPUs.
+        precision: Precision of the network; None if there is none.
 
     Example:
         ```python
@@ -46,23 +46,10 @@ class NirModel:
         ```
     """
 
-    def __init__(
-        self,
-        generator: Pix2Next,
-        header: Mapping[str, Any],
-        device: torch.device,
-        precision: Precision = "fp32",
-        *,
-        compiled: bool = False,
-    ) -> None:
-        self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+    def __init__(self, header: Mapping[str, Any], device: torch.device, precision: Precision | None) -> None:
+        self._header = dict(header)
         self.device = device
         self.precision = precision
-        self._header = dict(header)
-        eager = device.type != "cpu" or precision != "fp32"
-        network = self.generator if eager else speed_up(self.generator)
-        self._layout = torch.channels_last if eager else layout_of(network)
-        self._network = torch.compile(network, mode="reduce-overhead") if compiled else network
 
     @property
     def id(self) -> str:
@@ -70,9 +57,9 @@ class NirModel:
         return str(self._header["model_id"])
 
     @property
+    @abstractmethod
     def stride(self) -> int:
-        """Heights and widths of inputs are multiples of this; at least 32, for some context."""
-        return int(np.lcm(self.generator.stride, 32))
+        """Heights and widths of inputs are multiples of this."""
 
     @property
     def header(self) -> Mapping[str, Any]:
@@ -85,9 +72,9 @@ class NirModel:
         return list(self._header.get("training", {}).get("pairs", []))
 
     @property
+    @abstractmethod
     def bytes_per_pixel(self) -> int:
         """Upper bound of the memory of a translation, in bytes for each padded pixel of an image."""
-        return bytes_per_pixel(self.generator.config, bytes_per_value=4 if self.precision == "fp32" else 2)
 
     def describe(self) -> dict[str, Any]:
         """Return the model's id, device, precision, stride and `bytes_per_pixel` as plain values."""
@@ -120,12 +107,11 @@ class NirModel:
         """
         if len(sizes) != len(rgb):
             raise ShapeError(f"{len(rgb)} images, but {len(sizes)} sizes; give one size an image")
-        outputs = []
-        with computing_in(self.precision, self.device):
-            for part in rgb.split(1) if self.device.type == "cpu" else (rgb,):
-                nir = self._network(part.float().div_(127.5).sub_(1).contiguous(memory_format=self._layout))
-                outputs.append(nir.float().add_(1).div_(2).clamp_(0, 1))
-            return torch.cat(outputs)
+        return self._translate(rgb, sizes)
+
+    @abstractmethod
+    def _translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
+        """`translate_on_device` of as many images as sizes."""
 
     @overload
     def __call__(self, image: Image.Image) -> Image.Image: ...
@@ -155,10 +141,95 @@ class NirModel:
         return images.to_pixels(images.to_channels(nir.numpy(), 1)).astype(np.uint8)
 
 
+class GeneratorModel(NirModel):
+    """A Pix2Next generator.
+
+    On a CPU in `fp32`, a faster copy of the network computes: after a change of the weights, make the model anew.
+
+    Args:
+        generator: The network, in evaluation mode.
+        header: The model file's header.
+        device: Device that computes.
+        precision: Precision of the network; outputs in another precision differ by a grey level in places.
+        compiled: Compile the network for each batch size, which takes minutes once; for GPUs.
+    """
+
+    precision: Precision
+
+    def __init__(
+        self,
+        generator: Pix2Next,
+        header: Mapping[str, Any],
+        device: torch.device,
+        precision: Precision = "fp32",
+        *,
+        compiled: bool = False,
+    ) -> None:
+        super().__init__(header, device, precision)
+        self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        eager = device.type != "cpu" or precision != "fp32"
+        network = self.generator if eager else speed_up(self.generator)
+        self._layout = torch.channels_last if eager else layout_of(network)
+        self._network = torch.compile(network, mode="reduce-overhead") if compiled else network
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths of inputs are multiples of this; at least 32, for some context."""
+        return int(np.lcm(self.generator.stride, 32))
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Upper bound of the memory of a translation, in bytes for each padded pixel of an image."""
+        return bytes_per_pixel(self.generator.config, bytes_per_value=4 if self.precision == "fp32" else 2)
+
+    def _translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:  # noqa: ARG002 - padding is an image too
+        outputs = []
+        with computing_in(self.precision, self.device):
+            for part in rgb.split(1) if self.device.type == "cpu" else (rgb,):
+                nir = self._network(part.float().div_(127.5).sub_(1).contiguous(memory_format=self._layout))
+                outputs.append(nir.float().add_(1).div_(2).clamp_(0, 1))
+            return torch.cat(outputs)
+
+
+class BaselineModel(NirModel):
+    """A linear map or boosted trees; it computes on the CPU, in double precision.
+
+    Args:
+        baseline: What computes.
+        header: The model file's header.
+    """
+
+    def __init__(self, baseline: Linear | Trees, header: Mapping[str, Any]) -> None:
+        super().__init__(header, torch.device("cpu"), None)
+        self.baseline = baseline
+
+    @property
+    def stride(self) -> int:
+        """Inputs have any height and width."""
+        return 1
+
+    @property
+    def whole_only(self) -> bool:
+        """True if images can't be translated in tiles: `Trees` read a pixel's row."""
+        return self.baseline.config.whole_only
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Upper bound of the memory of a translation, in bytes for each padded pixel of an image."""
+        return _BYTES_OF_A_BASELINE
+
+    def _translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
+        nir = torch.zeros((len(rgb), 1, *rgb.shape[2:]))
+        for photo, (height, width), made in zip(rgb.permute(0, 2, 3, 1).numpy(), sizes, nir, strict=True):
+            levels = self.baseline.intensities(photo[:height, :width])
+            made[0, :height, :width] = torch.from_numpy(levels).div_(255).clamp_(0, 1)
+        return nir
+
+
 def load_model(
     name: str | Path = "compact", *, device: str | None = None, precision: Wanted = "auto", compiled: bool = False
 ) -> NirModel:
-    """Load a model.
+    """Load a model: a generator, or a baseline, which computes on the CPU whatever the device.
 
     Args:
         name: An embedded name, a `.safetensors` file, or a run folder.
@@ -172,9 +243,12 @@ def load_model(
     """
     path, chosen = find_model(name), choose_device(device)
     computed = choose_precision(precision, chosen)
-    return NirModel(*load(path), chosen, computed, compiled=compiled)
+    if isinstance(architecture_of(read_header(path), path), GeneratorConfig):
+        return GeneratorModel(*load(path), chosen, computed, compiled=compiled)
+    return BaselineModel(*load_baseline(path))
 
 
+_BYTES_OF_A_BASELINE = 100  # 57 were measured for trees, 32 for a linear map, without the result
 _MARGIN = 1.5  # the measured memory of `compact` and of the released generator lies below; see docs/performance.md
 
 

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, option
 from nirgen.cli.output import announce
+
+if TYPE_CHECKING:
+    from nirgen.models.baselines import LinearConfig, TreesConfig
+    from nirgen.models.config import GeneratorConfig
 
 app = options.Group(help="List, inspect, import and export models.")
 
@@ -38,7 +42,7 @@ def info(
 
     The header has architecture, size, training, metrics, licence and provenance.
     """
-    from nirgen.models.catalog import find_model, read_extractor_config, verify
+    from nirgen.models.catalog import architecture_of, find_model, read_extractor_config, verify
 
     path = find_model(model)
     file = f"{path} ({path.stat().st_size / 1e6:.1f} MB)"
@@ -56,23 +60,33 @@ def info(
     if as_json:
         typer.echo(json.dumps(header, indent=2, sort_keys=True))
         return
-    training, architecture = header["training"], header["architecture"]
+    training = header["training"]
+    steps = f", {training['steps']} steps" if "steps" in training else ""
     rows = {
         "file": file,
         "model id": f"{header['model_id']} (verified)",
         "values": f"{values:,}",
-        "extractor": architecture["extractor"].get("name", architecture["extractor"]["kind"]),
-        "attention": architecture["attention"],
-        "output": f"{architecture['output_channels']} channel(s)",
-        "trained on": f"{len(training['pairs'])} pairs, {training.get('steps', '?')} steps"
-        if "pairs" in training
-        else "not recorded",
+        **_architecture_rows(architecture_of(header, path)),
+        "trained on": f"{len(training['pairs'])} pairs{steps}" if "pairs" in training else "not recorded",
         "licence": header["licence"],
         "provenance": header["provenance"] or "trained by nirgen",
         "written by": f"nirgen {header['nirgen']}",
     }
     rows |= {f"{metric['name']} ({metric['on']})": f"{metric['value']:g}" for metric in header["metrics"]}
     _print_rows(rows)
+
+
+def _architecture_rows(architecture: GeneratorConfig | LinearConfig | TreesConfig) -> dict[str, str]:
+    from nirgen.models.config import GeneratorConfig
+
+    if not isinstance(architecture, GeneratorConfig):
+        return {"baseline": architecture.about}
+    extractor = architecture.extractor
+    return {
+        "extractor": getattr(extractor, "name", extractor.kind),
+        "attention": architecture.attention,
+        "output": f"{architecture.output_channels} channel(s)",
+    }
 
 
 def _print_rows(rows: dict[str, str]) -> None:
@@ -133,14 +147,18 @@ def export(
     (N, C, H, W) float32 in [0, 1]. The file is kept only if ONNX Runtime reproduces torch's output.
     """
     announce(f"loading the model {model}")
+    import torch
+
     from nirgen.errors import ConfigError
-    from nirgen.model import load_model
+    from nirgen.model import GeneratorModel
+    from nirgen.models.catalog import find_model
+    from nirgen.models.checkpoint import load
     from nirgen.models.onnx import check_packages, export_onnx
 
     if output.suffix.lower() != f".{export_format}":
         raise ConfigError(f"{output}: the file's name must end in .{export_format}")
     check_packages()
-    loaded = load_model(model, device="cpu", precision="fp32")
+    loaded = GeneratorModel(*load(find_model(model)), torch.device("cpu"))
     difference = export_onnx(loaded.generator, loaded.header, loaded.stride, output)
     typer.echo(f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB")
     typer.echo(f"sides are multiples of {loaded.stride}; the largest difference from torch is {difference:.1e}")

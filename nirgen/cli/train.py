@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,15 +11,16 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, bars, step_text, stoppable
+from nirgen.cli.output import announce, bars, progress, step_text, stoppable
 
 if TYPE_CHECKING:
     from nirgen.pairs import PairList
+    from nirgen.train.baseline import LinearFitConfig, TreesFitConfig
     from nirgen.train.config import TrainConfig
 
 
 def train(
-    config: str = argument("CONFIG", "YAML file, or a preset: paper, released, compact."),
+    config: str = argument("CONFIG", "YAML file, or a preset: paper, released, compact; or a baseline: linear, trees."),
     out: Path = argument("OUT", "Run folder to write or resume."),
     pairs: Path | None = option("Pair list of 'nirgen pairs'.  [default: data.pairs of CONFIG]", "FILE"),
     root: Path | None = options.ROOT,
@@ -36,26 +38,33 @@ def train(
     folder's name. The finished model is evaluated on the split 'val'. The same command resumes a stopped run. Ctrl-C
     finishes the step and saves; a second Ctrl-C stops at once.
 
+    The baselines are fitted in one go, on the CPU: linear is the best linear map of R, G and B; trees are
+    gradient-boosted trees of a pixel, the mean around it, and its row. Their model files translate like any other.
+
     \b
     Examples:
       nirgen train compact runs/a --pairs pairs.csv
       nirgen train paper runs/b --pairs pairs.csv --set losses.ssim=5
+      nirgen train trees runs/t --pairs pairs.csv
       torchrun --nproc-per-node=4 -m nirgen train paper runs/c --pairs pairs.csv
     """
     from nirgen.errors import ConfigError
     from nirgen.pairs import PairList
+    from nirgen.train.baseline import load_settings
     from nirgen.train.config import TrainConfig
 
     given = options.given(max_minutes=max_minutes, licence=licence, seed=seed)
     given |= {f"data.{name}": str(path) for name, path in options.given(pairs=pairs, root=root).items()}
-    settings = TrainConfig.load(config, changes or [], given)
+    settings = load_settings(config, changes or [], given)
     if settings.data.pairs is None:
         raise ConfigError("no pairs are named; give --pairs LIST, as 'nirgen pairs' writes it, or set data.pairs")
     listed = PairList.read(Path(settings.data.pairs), Path(settings.data.root) if settings.data.root else None)
     if dry_run:
         _describe(settings, listed)
-        return
-    _train(settings, listed, out, device, allow_changes=allow_changes)
+    elif isinstance(settings, TrainConfig):
+        _train(settings, listed, out, device, allow_changes=allow_changes)
+    else:
+        _fit(settings, listed, out, device, allow_changes=allow_changes)
 
 
 def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None, *, allow_changes: bool) -> None:
@@ -86,18 +95,47 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
         typer.echo(f"stopped after step {outcome.steps}; the same command goes on from there", err=True)
         typer.echo(f"{outcome.model}")
         raise typer.Exit(130)
+    _end(outcome.model, pairs, device)
+
+
+def _fit(
+    settings: LinearFitConfig | TreesFitConfig, pairs: PairList, out: Path, device: str | None, *, allow_changes: bool
+) -> None:
+    """Fit a baseline, then evaluate it."""
+    from nirgen.errors import ConfigError
+
+    if device not in {None, "cpu"}:
+        raise ConfigError(f"--device {device}: baselines are fitted on the CPU; omit it")
+    if int(os.environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(f"the baseline '{settings.preset}' is fitted by one process; start it without torchrun")
+    announce("loading torch")
+    from nirgen.train.baseline import fit
+
+    with progress("nothing was written; the same command starts anew") as report:
+        path = fit(pairs, settings, out, allow_changes=allow_changes, report=partial(report, "pairs"))
+    _end(path, pairs, "cpu")
+
+
+def _end(model: Path, pairs: PairList, device: str | None) -> None:
+    """Evaluate a finished model, if there are pairs for it, and print its path."""
     if any(pair.split == "val" for pair in pairs.pairs):
-        with stoppable(f"{outcome.model} is complete, but its card has no scores"):
-            _judge(outcome.model, pairs, device)
-    typer.echo(f"{outcome.model}")
+        with stoppable(f"{model} is complete, but its card has no scores"):
+            _judge(model, pairs, device)
+    typer.echo(f"{model}")
 
 
-def _describe(settings: TrainConfig, pairs: PairList) -> None:
+def _describe(settings: TrainConfig | LinearFitConfig | TreesFitConfig, pairs: PairList) -> None:
     """Print the resolved settings and the size of the run."""
     import yaml
 
     from nirgen.train import describe
+    from nirgen.train.config import TrainConfig
 
+    if not isinstance(settings, TrainConfig):
+        chosen = pairs.split("train").pairs
+        typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
+        typer.echo(f"# {len(chosen)} training pairs of {len({pair.sequence for pair in chosen})} sequences", err=True)
+        return
     about = describe(pairs, settings)
     typer.echo(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
     sequences = f"{about.pairs} training pairs of {about.sequences} sequences"

@@ -63,7 +63,7 @@ class Backbone:
     @torch.inference_mode()
     def features(self, image: NDArray[np.uint8]) -> Features:
         """Return the features of an (H, W) uint8 image, which is repeated to three channels."""
-        grey = torch.from_numpy(np.ascontiguousarray(image)).to(self._mean.device)
+        grey = torch.tensor(image, device=self._mean.device)
         batch = (grey.float().div(255).expand(1, 3, -1, -1) - self._mean) / self._std
         maps = [each[0].permute(2, 0, 1) if self._channels_last else each[0] for each in self._network(batch)]
         return Features(maps, maps[-1].mean(dim=(1, 2)).double().cpu().numpy())

@@ -10,18 +10,18 @@ from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
-import numpy as np
-
 from nirgen import images
 from nirgen.errors import ImageError, NirgenError
 from nirgen.evaluate import folders
 from nirgen.files import sha256_of
+from nirgen.models.baselines import LinearFit
 from nirgen.pairs import read_pair
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
     from pathlib import Path
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from nirgen.model import NirModel
@@ -192,21 +192,19 @@ def red() -> Method:
 
 def linear(training: Sequence[Case], size: Size, progress: Callable[[int, int], None] | None = None) -> Method:
     """Return the baseline `linear`, fitted on cases with photos."""
-    products, targets = np.zeros((4, 4)), np.zeros(4)
+    fit = LinearFit()
     for done, case in enumerate(training, start=1):
         frame = read_frame(case, size)
-        columns = _with_ones(frame.photo).reshape(-1, 4)
-        products += columns.T @ columns
-        targets += columns.T @ frame.nir.reshape(-1)
+        fit.add(frame.photo, frame.nir)
         if progress is not None:
             progress(done, len(training))
-    weights = np.linalg.lstsq(products, targets, rcond=None)[0]
-    formula = " ".join(f"{weight:+.3f} {channel}" for weight, channel in zip(weights, "RGB", strict=False))
+    fitted = fit.solve()
+    formula = " ".join(f"{weight:+.3f} {channel}" for weight, channel in zip(fitted.weights, "RGB", strict=True))
     return Method(
         "linear",
         "floor",
-        lambda frame: np.rint(_with_ones(frame.photo) @ weights).clip(0, 255).astype(np.uint8),
-        f"{FLOORS['linear']}: {formula} {weights[3]:+.1f}",
+        lambda frame: fitted.predict(frame.photo),
+        f"{FLOORS['linear']}: {formula} {fitted.offset:+.1f}",
         frozenset(case.nir_sha256 for case in training),
     )
 
@@ -220,8 +218,3 @@ def refuse_trained_on(methods: Iterable[Method], cases: Iterable[Case]) -> None:
                 f"{hashes[sha256].nir}: the model was trained on it; judge it on pairs that it has not seen "
                 f"('{method.name}')"
             )
-
-
-def _with_ones(rgb: NDArray[np.uint8]) -> NDArray[np.float64]:
-    """(H, W, 3) -> (H, W, 4)."""
-    return np.concatenate((rgb, np.ones((*rgb.shape[:2], 1))), axis=2)

@@ -63,7 +63,7 @@ class Regions:
         Raises:
             NirgenError: Nothing is there, or nothing matches.
         """
-        masks = Source(path).files(*MASK_SUFFIXES) if path.is_dir() else []
+        masks = _masks(path) if path.is_dir() else []
         there: dict[str, Callable[[], ClassMap]]
         if masks:
             there = {_bare(Source(path).name_of(mask)): partial(read_mask, mask) for mask in masks}
@@ -94,6 +94,13 @@ class Regions:
         )
         resized = found[rows[:, np.newaxis], columns]
         return {name: resized == number for number, name in enumerate(REGIONS)}
+
+
+def _masks(folder: Path) -> list[Path]:
+    """Return the masks under a folder: those of names with the mark `_gt`, else all if there are no files of labels."""
+    found = Source(folder).files(*MASK_SUFFIXES)
+    marked = [path for path in found if path.stem.endswith(MASK_MARK)]
+    return marked or ([] if Source(folder).files(".json", ".xml") else found)
 
 
 def match(keys: Sequence[str], names: Iterable[str], where: str) -> dict[str, str]:

@@ -119,7 +119,7 @@ def render(report: Report) -> str:
         report=report,
         grids=table.grids(report),
         differences=[(subset.name, table.differences(subset)) for subset in report.subsets],
-        definitions=table.definitions(),
+        definitions=table.definitions(report),
         legend=table.LEGEND,
         method=report.scores.methods[0],
         sections=[(title, [_show(report, number) for number in numbers]) for title, numbers in extremes(report)],

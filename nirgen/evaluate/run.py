@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
     from nirgen.evaluate.methods import Case, Method, Size
     from nirgen.evaluate.perceptual import LpipsNet
+    from nirgen.evaluate.summary import Scores
+    from nirgen.evaluate.supplement import Supplement
     from nirgen.progress import Progress
 
 
@@ -98,15 +100,10 @@ def evaluate_methods(
     else:
         notes["features"] = f"by {backbone.about}"
         files |= dict.fromkeys(("features_distance", "kid_features"), backbone.about)
-    supplements = []
-    if found is not None and scores.visible is not None:
-        kinds = {method.name: method.kind for method in methods}
-        drawn: dict[str, Any] = {"resamples": settings.resamples, "seed": settings.seed}
-        groups = groups_of(cases, settings)
-        supplements.append(tabulate(scores.tones, scores.visible, kinds, groups, about=found.about, **drawn))
+    beside = [] if found is None else [_regions(scores, settings, found)]
     shown = tuple(dict.fromkeys(published))
     report = make_report(
-        scores, settings, on=on, notes=notes, weights=files, published=shown, supplements=tuple(supplements)
+        scores, settings, on=on, notes=notes, weights=files, published=shown, supplements=tuple(beside)
     )
     if out is not None:
         write(report, out)
@@ -136,6 +133,14 @@ def _sized_by(predictions: Sequence[Path], cases: tuple[Case, ...]) -> tuple[Cas
     if not predictions:
         raise NirgenError("--size pred: there is no folder of generated images to take the size from; name PRED")
     return by.sized_by(predictions[0], cases)
+
+
+def _regions(scores: Scores, settings: Settings, regions: Regions) -> Supplement:
+    assert scores.visible is not None
+    kinds = {method.name: method.kind for method in scores.methods}
+    drawn: dict[str, Any] = {"resamples": settings.resamples, "seed": settings.seed}
+    groups = groups_of(scores.cases, settings)
+    return tabulate(scores.tones, scores.visible, kinds, groups, about=regions.about, **drawn)
 
 
 def _methods(

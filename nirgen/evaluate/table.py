@@ -82,9 +82,12 @@ def differences(subset: Subset) -> list[tuple[str, str, list[tuple[str, str, str
     return [(method, other, entries) for (method, other), entries in found.items()]
 
 
-def definitions() -> list[tuple[str, str, str, str, str]]:
-    """Return title, better direction, range, definition and input of each measure."""
-    return [(each.title, each.arrow, each.limits, each.definition, each.input) for each in MEASURES.values()]
+def definitions(report: Report) -> list[tuple[str, str, str, str, str]]:
+    """Return title, better direction, range, definition and input of each measure, then those of the supplements."""
+    found = [(each.title, each.arrow, each.limits, each.definition, each.input) for each in MEASURES.values()]
+    for supplement in report.supplements:
+        found += [(each.heading, "", "", each.definition, supplement.title) for each in supplement.columns]
+    return found
 
 
 def as_text(report: Report, width: int | None = None, *, explain: bool = False) -> str:
@@ -108,7 +111,8 @@ def as_text(report: Report, width: int | None = None, *, explain: bool = False) 
     if not explain:
         return "\n".join([*lines, "definitions of the measures: --explain"])
     lines += ["measures:"]
-    lines += [f"  {title} {arrow}  {limits}; {what}; {seen}" for title, arrow, limits, what, seen in definitions()]
+    for title, arrow, *words in definitions(report):
+        lines.append(f"  {title} {arrow}".rstrip() + f"  {'; '.join(filter(None, words))}")
     return "\n".join(lines)
 
 
@@ -132,7 +136,7 @@ def as_markdown(report: Report) -> str:
     if report.notes:
         parts += ["## Notes", "\n".join(f"- {name}: {note}" for name, note in report.notes)]
     columns = ("measure", "better", "range", "definition", "compared")
-    parts += ["## Measures", _table(columns, definitions())]
+    parts += ["## Measures", _table(columns, definitions(report))]
     return "\n\n".join(parts) + "\n"
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from nirgen.config import FrozenConfig
 from nirgen.errors import ShapeError
@@ -19,17 +19,35 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 
+def _odd(window: int) -> int:
+    if window % 2 == 0:
+        raise ValueError(f"{window} is even; a window has its pixel in the middle: give an odd side")
+    return window
+
+
 class LinearConfig(FrozenConfig):
     """The architecture of a `Linear`."""
 
     kind: Literal["linear"] = "linear"
+
+    about: ClassVar = "the best linear map of R, G and B"
+    whole_only: ClassVar = False  # a part of an image is predicted as it is in the whole one
 
 
 class TreesConfig(FrozenConfig):
     """The architecture of `Trees`."""
 
     kind: Literal["trees"] = "trees"
-    window: int = Field(15, ge=1, le=255)  # side of the neighbourhood whose mean the trees read, in pixels; odd
+
+    about: ClassVar = "gradient-boosted trees of a pixel, the mean around it, and its row"
+    whole_only: ClassVar = True  # they read the row
+
+    window: int = Field(15, ge=1, le=99)  # side of the neighbourhood whose mean the trees read, in pixels; odd
+
+    @field_validator("window")
+    @classmethod
+    def _has_a_middle(cls, window: int) -> int:
+        return _odd(window)
 
 
 class Linear:
@@ -220,68 +238,68 @@ class _Tree:
         return sorted(masks.items()), values
 
 
+class TreesSettings(FrozenConfig):
+    """Settings of a fit of `Trees`."""
+
+    window: int = Field(15, ge=1, le=99)  # side of the neighbourhood, in pixels; odd
+    trees: int = Field(100, ge=1)
+    leaves: int = Field(31, ge=2, le=_MOST_LEAVES)  # most leaves of a tree
+    learning_rate: float = Field(0.1, gt=0)  # factor on what each tree adds
+    pixels: int = Field(500_000, ge=1)  # to fit to: each pair gives an equal share, drawn by the seed, or all it has
+    seed: int = Field(0, ge=0, lt=2**32)
+
+    @field_validator("window")
+    @classmethod
+    def _has_a_middle(cls, window: int) -> int:
+        return _odd(window)
+
+
 class TreesFit:
     """Pixels drawn from the pairs that are added, and the fit to them; the same pairs and seed give the same trees.
 
     Args:
-        pairs: Number of pairs to come; each gives an equal share of the pixels, or all that it has.
-        config: The window of the means.
-        seed: Seed of the drawn pixels and of the fit.
-        trees: Number of trees.
-        leaves: Most leaves of a tree, up to 32.
-        learning_rate: Factor on what each tree adds.
-        pixels: Number of pixels to fit to.
+        pairs: Number of pairs to come.
+        settings: The window, the sizes of the trees, and the seed.
     """
 
-    def __init__(
-        self,
-        pairs: int,
-        config: TreesConfig | None = None,
-        *,
-        seed: int = 0,
-        trees: int = 100,
-        leaves: int = 31,
-        learning_rate: float = 0.1,
-        pixels: int = 500_000,
-    ) -> None:
-        self.config = config or TreesConfig()
-        self._share = max(1, pixels // max(1, pairs))
-        self._seed, self._trees, self._leaves, self._learning_rate = seed, trees, leaves, learning_rate
+    def __init__(self, pairs: int, settings: TreesSettings) -> None:
+        self.settings = settings
+        self._share = max(1, settings.pixels // max(1, pairs))
         self._features: list[NDArray[np.float64]] = []
         self._targets: list[NDArray[np.uint8]] = []
 
     def add(self, rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> None:
         """Add a pair: (H, W, 3) and (H, W) uint8."""
         _check_pair(rgb, nir)
-        random = np.random.default_rng((self._seed, len(self._features)))
+        random = np.random.default_rng((self.settings.seed, len(self._features)))
         drawn = np.sort(random.permutation(nir.size)[: self._share])
-        self._features.append(features_of(rgb, self.config.window)[drawn])
+        self._features.append(features_of(rgb, self.settings.window)[drawn])
         self._targets.append(nir.reshape(-1)[drawn])
 
     def solve(self) -> Trees:
         """Return the trees."""
         model = self.regressor()
         model.fit(np.concatenate(self._features), np.concatenate(self._targets))
-        return trees_of(model, self.config)
+        return trees_of(model, TreesConfig(window=self.settings.window))
 
     def regressor(self) -> Any:
         """Return scikit-learn's regressor, not yet fitted."""
         from sklearn.ensemble import HistGradientBoostingRegressor
 
         return HistGradientBoostingRegressor(
-            max_iter=self._trees,
-            max_leaf_nodes=self._leaves,
-            learning_rate=self._learning_rate,
+            max_iter=self.settings.trees,
+            max_leaf_nodes=self.settings.leaves,
+            learning_rate=self.settings.learning_rate,
             early_stopping=False,
-            random_state=self._seed,
+            random_state=self.settings.seed,
         )
 
 
 def fit_trees(
     rgb: Sequence[NDArray[np.uint8]], nir: Sequence[NDArray[np.uint8]], *, seed: int = 0, **settings: Any
 ) -> Trees:
-    """Fit `Trees` to pairs, (H, W, 3) and (H, W) uint8 each, at least one; `settings` are those of `TreesFit`."""
-    fit = TreesFit(len(rgb), seed=seed, **settings)
+    """Fit `Trees` to pairs, (H, W, 3) and (H, W) uint8 each, at least one; `settings` are others of `TreesSettings`."""
+    fit = TreesFit(len(rgb), TreesSettings(seed=seed, **settings))
     for photo, target in zip(rgb, nir, strict=True):
         fit.add(photo, target)
     return fit.solve()

@@ -15,7 +15,8 @@ from nirgen.files import check_schema, unseal
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
-    from nirgen.models.config import InternImageConfig
+    from nirgen.models.baselines import LinearConfig, TreesConfig
+    from nirgen.models.config import GeneratorConfig, InternImageConfig
 
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -55,6 +56,7 @@ def find_model(name: str | Path) -> Path:
 
 SCHEMA = 1
 HEADER_KEY = "nirgen"
+PIX2NEXT = "pix2next"
 _ENTRIES: dict[str, type] = {"architecture": dict, "training": dict, "metrics": list}
 _ENTRIES |= dict.fromkeys(("model_id", "licence", "provenance", "nirgen"), str)
 
@@ -66,6 +68,37 @@ def read_header(path: Path) -> dict[str, Any]:
         ModelError: The file is missing, isn't safetensors, has no nirgen header, or is of another schema.
     """
     return _header(_read_table(path)[0], path)
+
+
+def architecture_of(header: Mapping[str, Any], path: Path) -> GeneratorConfig | LinearConfig | TreesConfig:
+    """Return the architecture that a header names by its `kind`; that of a Pix2Next generator where it has none.
+
+    Raises:
+        ConfigError: A key or value of the architecture is wrong.
+        ModelError: The kind is unknown.
+    """
+    from nirgen.models.baselines import LinearConfig, TreesConfig
+    from nirgen.models.config import GeneratorConfig
+
+    values = dict(header["architecture"])
+    kind = str(values.get("kind", PIX2NEXT))
+    kinds: dict[str, type[GeneratorConfig | LinearConfig | TreesConfig]]
+    kinds = {PIX2NEXT: GeneratorConfig, "linear": LinearConfig, "trees": TreesConfig}
+    if kind not in kinds:
+        raise ModelError(f"{path}: an architecture of the kind '{kind}' (there are {', '.join(kinds)}); update nirgen")
+    if kind == PIX2NEXT:
+        values.pop("kind", None)
+    return kinds[kind].read(values, where=f"{path} (architecture)")
+
+
+def generator_of(header: Mapping[str, Any], path: Path) -> GeneratorConfig:
+    """Return the architecture of a generator; as `architecture_of`, and a ModelError for a baseline."""
+    from nirgen.models.config import GeneratorConfig
+
+    architecture = architecture_of(header, path)
+    if not isinstance(architecture, GeneratorConfig):
+        raise ModelError(f"{path}: the baseline '{architecture.kind}', which has no network; name a generator")
+    return architecture
 
 
 def verify(path: Path) -> tuple[dict[str, Any], int]:

@@ -10,10 +10,10 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from nirgen._version import __version__
-from nirgen.errors import ModelError
+from nirgen.errors import ModelError, first_line
 from nirgen.files import seal
-from nirgen.models.catalog import HEADER_KEY, SCHEMA, check_id, hash_model, read_header
-from nirgen.models.config import GeneratorConfig
+from nirgen.models.baselines import Linear, LinearConfig, Trees, TreesConfig
+from nirgen.models.catalog import HEADER_KEY, SCHEMA, architecture_of, check_id, generator_of, hash_model, read_header
 from nirgen.models.extractors import build_extractor
 from nirgen.models.generator import Pix2Next
 from nirgen.models.weights import write_tensors
@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+
+    from nirgen.config import FrozenConfig
+    from nirgen.models.config import GeneratorConfig
 
 
 def model_id(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> str:
@@ -43,14 +46,24 @@ def build(config: GeneratorConfig, *, load_weights: bool = False) -> Pix2Next:
 def save(
     path: Path,
     state: Mapping[str, Tensor],
-    config: GeneratorConfig,
+    config: FrozenConfig,
     *,
     training: Mapping[str, Any] | None = None,
     metrics: list[dict[str, Any]] | None = None,
     licence: str = "unknown",
     provenance: str = "",
 ) -> dict[str, Any]:
-    """Write a model file (docs/formats.md), whole or not at all, and return its header."""
+    """Write a model file (docs/formats.md), whole or not at all, and return its header.
+
+    Args:
+        path: The file.
+        state: The tensors.
+        config: The architecture: a `GeneratorConfig`, `LinearConfig` or `TreesConfig`.
+        training: What trained it.
+        metrics: Scores, as mappings of `name`, `value` and `on`.
+        licence: Licence of the weights.
+        provenance: Origin of imported weights.
+    """
     architecture = config.model_dump(mode="json")
     header: dict[str, Any] = {
         "schema": SCHEMA,
@@ -91,14 +104,43 @@ def load(path: Path) -> tuple[Pix2Next, dict[str, Any]]:
     """Build the generator of a model file, in float32 and evaluation mode, and return it with the header.
 
     Raises:
-        ModelError: The file can't be read, its hash is wrong, or its tensors don't fit its architecture.
+        ModelError: The file can't be read, its hash is wrong, its tensors don't fit its architecture, or it holds a
+            baseline.
     """
-    header, state = read_header(path), _read_tensors(path)
-    generator = build(GeneratorConfig.read(header["architecture"], where=f"{path} (architecture)"))
+    header = read_header(path)
+    config, state = generator_of(header, path), _read_tensors(path)
+    generator = build(config)
     check_fits(state, generator, path)
     check_id(model_id(state, header["architecture"]), header, path)
     generator.load_state_dict(state)
     return generator.float().eval(), header
+
+
+def save_baseline(
+    path: Path, baseline: Linear | Trees, *, training: Mapping[str, Any], licence: str = "unknown"
+) -> None:
+    """Write a model file of a baseline, whole or not at all."""
+    state = {name: torch.from_numpy(values.copy()) for name, values in baseline.arrays().items()}
+    save(path, state, baseline.config, training=training, licence=licence)
+
+
+def load_baseline(path: Path) -> tuple[Linear | Trees, dict[str, Any]]:
+    """Build the baseline of a model file, and return it with the header.
+
+    Raises:
+        ModelError: The file can't be read, its hash is wrong, or it doesn't hold a baseline.
+    """
+    state, header = load_state(path)
+    config = architecture_of(header, path)
+    if not isinstance(config, LinearConfig | TreesConfig):
+        raise ModelError(f"{path}: a generator, not a baseline; name the model file of a baseline")
+    try:
+        arrays = {name: tensor.numpy() for name, tensor in state.items()}
+        if isinstance(config, LinearConfig):
+            return Linear.from_arrays(config, arrays), header
+        return Trees.from_arrays(config, arrays), header
+    except (TypeError, ValueError) as error:  # TypeError: a type that NumPy lacks
+        raise ModelError(f"{path}: no '{config.kind}' ({first_line(error)}); fetch or fit it again") from None
 
 
 def check_fits(state: Mapping[str, Tensor], network: torch.nn.Module, path: Path) -> None:

@@ -14,7 +14,7 @@ import torch
 from nirgen.errors import ModelError
 from nirgen.files import output_file, sha256_of
 from nirgen.models import checkpoint
-from nirgen.models.catalog import EXTRACTOR_KEY
+from nirgen.models.catalog import EXTRACTOR_KEY, generator_of
 from nirgen.models.config import GeneratorConfig, InternImageConfig
 from nirgen.models.internimage import InternImage
 from nirgen.models.weights import read_foreign, write_tensors
@@ -97,7 +97,7 @@ def export_weights(source: Path, target: Path) -> int:
         ModelError: The model is of another architecture.
     """
     state, header = checkpoint.load_state(source)
-    if GeneratorConfig.read(header["architecture"], where=str(source)) != GeneratorConfig.released():
+    if generator_of(header, source) != GeneratorConfig.released():
         raise ModelError(f"{source}: only the 'released' architecture can be exported to the authors' layout")
     names = released_names(state)
     theirs = {names[name]: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}

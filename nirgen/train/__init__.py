@@ -84,17 +84,19 @@ def train(
 
     Raises:
         ConfigError: The networks can't run as configured; the device does not exist; a loss became NaN or infinite; or
-            the run in the folder has other settings or pairs.
+            the run in the folder has other settings or pairs, or is a baseline's fit.
         ImageError: A pair can't be read.
         ModelError: A checkpoint or initial weights can't be read.
         OutputError: Another process trains here, or the folder can't be written, or lost files in mid-run.
     """
     from nirgen.devices import choose_device
     from nirgen.train import loop
+    from nirgen.train.baseline import refuse_fit
     from nirgen.train.monitor import chosen_pairs
     from nirgen.train.networks import build_networks
     from nirgen.train.step import joined
 
+    refuse_fit(out)
     where = choose_device(device)
     chosen, judged = pairs.split("train"), chosen_pairs(pairs, config.save)
     with joined(where, distributed=distributed) as processes:

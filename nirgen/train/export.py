@@ -6,8 +6,9 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from nirgen.files import output_file
-from nirgen.models.catalog import read_header
+from nirgen.models.catalog import architecture_of, read_header
 from nirgen.models.checkpoint import save
+from nirgen.models.config import GeneratorConfig
 from nirgen.templates import render
 
 if TYPE_CHECKING:
@@ -22,11 +23,10 @@ def export_model(path: Path, state: State, pairs: PairList) -> None:
     config, start = state.config, state.start_header
     weights = state.average.module.state_dict()
     tensors = {name: tensor.half() if tensor.is_floating_point() else tensor for name, tensor in weights.items()}
-    seen_now = [{k: getattr(p, k) for k in ("name", "rgb_sha256", "nir_sha256", "sequence")} for p in pairs.pairs]
     before = start.get("training", {})
     earlier = [{name: value for name, value in before.items() if name not in {"pairs", "before"}}] if before else []
     earlier += before.get("before", [])
-    seen = {(pair.get("name"), pair["nir_sha256"]): pair for pair in [*before.get("pairs", []), *seen_now]}
+    seen = {(pair.get("name"), pair["nir_sha256"]): pair for pair in [*before.get("pairs", []), *entries_of(pairs)]}
     training: dict[str, Any] = {
         "config": _without_paths(config.model_dump(mode="json", exclude={"generator", "start_from"})),
         "pairs": list(seen.values()),
@@ -43,13 +43,20 @@ def export_model(path: Path, state: State, pairs: PairList) -> None:
     save(path, tensors, architecture, training=training, licence=config.licence)
 
 
+def entries_of(pairs: PairList) -> list[dict[str, str]]:
+    """Return the entries of training pairs in a model's header."""
+    return [{k: getattr(p, k) for k in ("name", "rgb_sha256", "nir_sha256", "sequence")} for p in pairs.pairs]
+
+
 def write_card(model: Path, card: Path) -> None:
     """Write the card of a model file: training set, settings, scores and licence, all from the file's header."""
     header = read_header(model)
     training = {"steps": None, "minutes": None, "ema": None, "start_model_id": None, "config": {}} | header["training"]
+    architecture = architecture_of(header, model)
     pairs = training.get("pairs", [])
     sequences = {pair.get("sequence") for pair in pairs}
     values = header | {"training": training, "pairs": len(pairs), "sequences": len(sequences)}
+    values["baseline"] = None if isinstance(architecture, GeneratorConfig) else architecture.about
     with output_file(card) as temporary:
         text = render("nirgen.train", "card.md.j2", name=model.parent.resolve().name, **values)
         temporary.write_text(text, encoding="utf-8")

@@ -61,11 +61,13 @@ class Description:
     header: Mapping[str, Any]
     precision: str | None  # None if the translator doesn't state one
     device: str  # for `run.json`, such as `cuda:0,cuda:1`
+    whole_only: bool = False
 
     @classmethod
     def of(cls, translator: Translator, device: str) -> Description:
         """Describe a translator like those that will do the work on `device`."""
-        return cls(translator.id, translator.stride, translator.header, precision_of(translator), device)
+        whole_only = getattr(translator, "whole_only", False)
+        return cls(translator.id, translator.stride, translator.header, precision_of(translator), device, whole_only)
 
     def translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> NoReturn:  # noqa: ARG002 - of the protocol
         """Raise TypeError."""
@@ -95,13 +97,15 @@ class ModelLoader:
     def describe(self, device: str | None) -> Description:
         """Return the model's description, read from its file without torch; errors as for loading."""
         from nirgen.devices import resolve
-        from nirgen.models.catalog import find_model, verify
+        from nirgen.models.catalog import architecture_of, find_model, verify
         from nirgen.models.config import GeneratorConfig
 
         path = find_model(self.name)
         header, _ = verify(path)
-        config = GeneratorConfig.read(header["architecture"], where=str(path))
+        config = architecture_of(header, path)
         chosen, precision = resolve(device, self.precision)
+        if not isinstance(config, GeneratorConfig):  # as `nirgen.model.BaselineModel`
+            return Description(header["model_id"], 1, header, None, "cpu", whole_only=config.whole_only)
         return Description(header["model_id"], math.lcm(config.stride, 32), header, precision, chosen)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nirgen._version import __version__
-from nirgen.errors import FullError, ImageError
+from nirgen.errors import ConfigError, FullError, ImageError
 from nirgen.runlog import environment
 from nirgen.translate.engines import LocalEngine
 from nirgen.translate.items import Item, Row, State, Translator, precision_of
@@ -138,8 +138,12 @@ def _prepare(request: Request, records: Records) -> Job:
     sink = Sink.at(request.out)
     check_owned(records, request.plan, sink)
     translator = request.translator or request.engine.describe()
-    source = Source.at(request.plan.root, request.run.pixel_limit)
-    return Job(translator, source, sink, request.options, request.run)
+    source, run = Source.at(request.plan.root, request.run.pixel_limit), request.run
+    if getattr(translator, "whole_only", False):
+        if request.options.tile is not None:
+            raise ConfigError(f"tile is {request.options.tile}, but this model translates whole images only; omit it")
+        run = run.model_copy(update={"no_tiles": True})
+    return Job(translator, source, sink, request.options, run)
 
 
 def _settle(request: Request, records: Records, job: Job) -> Others:

@@ -310,7 +310,7 @@ def test_what_lies_where_a_file_should_go_is_one_line(
         ("steps: 0", "run.yaml: 'steps': Input should be greater than or equal to 1 (it is 0)"),
         ("- 1", "run.yaml: holds a list; write settings as 'name: value'"),
         ("a: [", "run.yaml: can't be read as YAML"),
-        (None, "run.yaml: no such file, and no preset (there are paper, released, compact)"),
+        (None, "run.yaml: no such file, and no preset (there are paper, released, compact, linear, trees)"),
         (
             "generator: {output_channels: 3}",
             "run.yaml: discriminator.in_channels is 4, but RGB and the generator's output have 6\n",
@@ -360,3 +360,81 @@ def test_a_training_without_pairs_is_one_line(nirgen, settings: Path, tmp_path: 
         1,
         "error: no pairs are named; give --pairs LIST, as 'nirgen pairs' writes it, or set data.pairs\n",
     )
+
+
+@pytest.mark.parametrize("preset", ["linear", "trees"])
+def test_a_baseline_is_a_model_like_any_other(
+    nirgen, pairs: PairList, listing: tuple[object, ...], tmp_path: Path, preset: str
+) -> None:
+    run = tmp_path / "run"
+    code, out, error = nirgen("train", preset, run, *listing, "--licence", "MIT")
+    assert (code, out.splitlines()[-1]) == (0, f"{run}/model.safetensors"), error
+    header = read_header(run / "model.safetensors")
+    assert header["architecture"]["kind"] == preset
+    assert [pair["name"] for pair in header["training"]["pairs"]] == ["a", "b", "c", "d"]
+    assert f"| PSNR dB | {header['metrics'][0]['value']:g} |" in (run / "card.md").read_text()
+
+    code, out, error = nirgen("translate", pairs.root / "val" / "rgb", tmp_path / "nir", "--model", run)
+    assert (code, len(list((tmp_path / "nir").rglob("*.png")))) == (0, 2), error
+    code, out, _ = nirgen("models", "info", run)
+    assert code == 0
+    assert ("4 pairs\n" in out, "MIT" in out, "baseline" in out) == (True, True, True)
+    arguments = ("--model", run, "--size", 48, "--device", "cpu", "--json")
+    code, out, _ = nirgen("evaluate", *listing, *arguments)
+    method = json.loads(out)["subsets"][0]["methods"][0]
+    assert (code, method["method"]) == (0, "run")
+    assert method["estimates"]["ssim"]["value"] > 0.99  # NIR is the red channel, which both find
+
+
+def test_settings_of_a_fit_are_printed_and_changed_like_others(
+    nirgen, listing: tuple[object, ...], tmp_path: Path
+) -> None:
+    arguments = ("--set", "trees=7", "--seed", 3, "--dry-run")
+    code, out, error = nirgen("train", "trees", tmp_path / "run", *listing, *arguments)
+    assert (code, error) == (0, "# 4 training pairs of 4 sequences\n")
+    values = yaml.safe_load(out)
+    assert (values["preset"], values["trees"], values["seed"], values["size"]) == ("trees", 7, 3, 256)
+    (tmp_path / "fit.yaml").write_text(out)
+    code, again, _ = nirgen("train", tmp_path / "fit.yaml", tmp_path / "run", "--dry-run")
+    assert (code, again) == (0, out)
+    assert not (tmp_path / "run").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("linear", "--max-minutes", 3), "--max-minutes: the baseline 'linear' has no such setting; omit it"),
+        (("linear", "--seed", 3), "--seed: the baseline 'linear' has no such setting; omit it"),
+        (("trees", "--device", "cuda"), "--device cuda: baselines are fitted on the CPU; omit it"),
+        (("trees", "--set", "leafs=3"), "trees with --set: unknown key 'leafs'; did you mean 'leaves'?"),
+        (("trees", "--set", "window=4"), "'window': 4 is even"),
+        (("linear", "--set", "preset=trees"), "--set preset=trees: name the preset in CONFIG's place"),
+        (("liner",), "liner: no such file, and no preset; did you mean 'linear'?"),
+        (("compact", "--set", "start_from=RUN"), "RUN/model.safetensors: the baseline 'linear', which has no network"),
+    ],
+)
+def test_what_makes_no_sense_for_a_fit_is_one_line(
+    nirgen, listing: tuple[object, ...], tmp_path: Path, arguments: tuple[object, ...], message: str
+) -> None:
+    run = tmp_path / "linear"
+    if "start_from=RUN" in arguments:
+        nirgen("train", "linear", run, *listing)
+    preset, *rest = (str(each).replace("RUN", str(run)) for each in arguments)
+    code, out, error = nirgen("train", preset, tmp_path / "run", *listing, *rest)
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    assert message.replace("RUN", str(run)) in error
+
+
+def test_commands_that_need_a_network_refuse_a_baseline_in_one_line(
+    nirgen, listing: tuple[object, ...], tmp_path: Path
+) -> None:
+    run = tmp_path / "run"
+    assert nirgen("train", "trees", run, *listing, "--set", "trees=2")[0] == 0
+    problem = f"error: {run}/model.safetensors: the baseline 'trees', which has no network; name a generator\n"
+    assert nirgen("models", "export", run, tmp_path / "m.pt")[::2] == (1, problem)
+    pytest.importorskip("onnxscript")
+    assert nirgen("export", run, "-o", tmp_path / "m.onnx")[::2] == (1, problem)
+    rgb = tmp_path / "pairs" / "val" / "rgb"
+    code, _, error = nirgen("translate", rgb, tmp_path / "nir", "--model", run, "--tile", 32)
+    assert (code, error) == (1, "error: tile is 32, but this model translates whole images only; omit it\n")
+    assert not (tmp_path / "nir").exists()

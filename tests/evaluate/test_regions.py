@@ -99,6 +99,18 @@ def test_outlines_are_filled_and_of_a_box_the_middle_is_taken(nir: Path, tmp_pat
     assert (columns.min(), columns.max()) == (8, 15)
 
 
+def test_polygons_beside_images_are_labels(nir: Path, tmp_path: Path) -> None:
+    stripes(tmp_path / "iddaw/rgb/01/a_rgb.png", GREY)
+    outline = {"label": "sky", "polygon": [[0, 0], [40, 0], [40, 20], [0, 20]]}
+    (tmp_path / "iddaw/gtSeg/01").mkdir(parents=True)
+    document = {"imgHeight": 60, "imgWidth": 40, "objects": [outline]}
+    (tmp_path / "iddaw/gtSeg/01/a_mask.json").write_text(json.dumps(document))
+    cases = from_folders(nir)
+    regions = Regions.find(tmp_path / "iddaw", cases)
+    assert regions.about == "labels of 1 of 2 images"
+    assert rows_of(regions, cases[0]) == {"sky": list(range(20))}
+
+
 def test_a_box_of_vegetation_and_a_crowd_are_no_region(nir: Path, tmp_path: Path) -> None:
     boxes = [{"category_id": 1, "bbox": [0, 0, 40, 20]}, {"category_id": 3, "bbox": [0, 20, 40, 20], "iscrowd": 1}]
     cases = from_folders(nir)

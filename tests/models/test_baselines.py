@@ -1,11 +1,34 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 import pytest
+import torch
 from threadpoolctl import threadpool_limits
 
-from nirgen.errors import ShapeError
-from nirgen.models.baselines import Linear, Trees, TreesConfig, TreesFit, features_of, fit_linear, fit_trees, trees_of
+from nirgen.errors import ModelError, ShapeError
+from nirgen.model import BaselineModel, load_model
+from nirgen.models.baselines import (
+    Linear,
+    LinearConfig,
+    Trees,
+    TreesConfig,
+    TreesFit,
+    TreesSettings,
+    features_of,
+    fit_linear,
+    fit_trees,
+    trees_of,
+)
+from nirgen.models.catalog import architecture_of, verify
+from nirgen.models.checkpoint import build, load, load_baseline, save, save_baseline
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from nirgen.models.config import GeneratorConfig
+
 
 SMALL = {"trees": 8, "pixels": 2000}
 
@@ -47,7 +70,7 @@ def test_the_best_map_of_what_is_not_linear_minimises_the_squares_over_the_pixel
 
 
 def test_trees_predict_what_scikit_learn_does_bit_for_bit(pairs) -> None:
-    fit = TreesFit(3, trees=20, pixels=3000)
+    fit = TreesFit(3, TreesSettings(trees=20, pixels=3000))
     for pair in zip(*pairs, strict=True):
         fit.add(*pair)
     model = fit.regressor().fit(np.concatenate(fit._features), np.concatenate(fit._targets))
@@ -156,3 +179,72 @@ def test_a_pair_of_two_sizes_or_of_floats_is_refused(fit) -> None:
         fit([np.zeros((4, 5, 3), np.uint8)], [np.zeros((4, 6), np.uint8)])
     with pytest.raises(ShapeError, match="types float64 and uint8"):
         fit([np.zeros((4, 5, 3))], [np.zeros((4, 5), np.uint8)])
+
+
+@pytest.fixture(params=["linear", "trees"])
+def saved(pairs, trees: Trees, tmp_path: Path, request) -> tuple[Linear | Trees, Path]:
+    baseline = trees if request.param == "trees" else fit_linear(*pairs)
+    save_baseline(tmp_path / "m.safetensors", baseline, training={"pairs": []}, licence="MIT")
+    return baseline, tmp_path / "m.safetensors"
+
+
+def test_a_model_file_holds_a_baseline_and_is_the_same_each_time(saved, tmp_path: Path) -> None:
+    baseline, path = saved
+    found, header = load_baseline(path)
+    rgb, _ = scene(5)
+    assert np.array_equal(found.intensities(rgb), baseline.intensities(rgb))
+    assert (header["architecture"], header["licence"]) == (baseline.config.model_dump(), "MIT")
+    assert verify(path)[0]["model_id"] == header["model_id"]
+    save_baseline(tmp_path / "again.safetensors", found, training={"pairs": []}, licence="MIT")
+    assert (tmp_path / "again.safetensors").read_bytes() == path.read_bytes()
+
+
+def test_a_loaded_baseline_is_a_translator_that_knows_the_padding(saved) -> None:
+    baseline, path = saved
+    model = load_model(path, device="cpu")
+    assert isinstance(model, BaselineModel)
+    assert (model.stride, model.precision, str(model.device)) == (1, None, "cpu")
+    assert model.whole_only is isinstance(baseline, Trees)
+    (large, _), (small, _) = scene(5), scene(6, 30, 40)
+    assert np.array_equal(model(large), baseline.predict(large))
+    padded = np.pad(small, ((0, 10), (0, 10), (0, 0)))
+    batch = torch.from_numpy(np.stack((large, padded))).permute(0, 3, 1, 2)
+    nir = model.translate(batch, [(40, 50), (30, 40)])
+    assert (nir.shape, nir.dtype) == ((2, 1, 40, 50), torch.float32)
+    assert 0 <= nir.min() <= nir.max() <= 1
+    for found, rgb in zip(nir, (large, small), strict=True):
+        height, width = rgb.shape[:2]
+        assert np.array_equal((found[0, :height, :width].double() * 255).round().numpy(), baseline.predict(rgb))
+
+
+def test_a_generator_and_a_baseline_are_not_taken_for_each_other(
+    saved, tmp_path: Path, small_config: GeneratorConfig
+) -> None:
+    baseline, path = saved
+    with pytest.raises(ModelError, match=f"m.safetensors: the baseline '{baseline.config.kind}', which has no network"):
+        load(path)
+    save(tmp_path / "g.safetensors", build(small_config).state_dict(), small_config)
+    with pytest.raises(ModelError, match=r"g.safetensors: a generator, not a baseline"):
+        load_baseline(tmp_path / "g.safetensors")
+
+
+def test_tensors_that_are_none_of_the_baseline_are_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "m.safetensors"
+    save(path, {"weights": torch.zeros(3), "offset": torch.tensor(0.0)}, LinearConfig())
+    with pytest.raises(ModelError, match=r"m.safetensors: no 'linear' \('offset' has shape \(\), type float32, not"):
+        load_baseline(path)
+    save(path, {"weights": torch.zeros(3).bfloat16()}, LinearConfig())
+    with pytest.raises(ModelError, match=r"m.safetensors: no 'linear' \(.*BFloat16"):
+        load_model(path)
+
+
+def test_the_kind_of_an_architecture_is_a_generators_where_none_is_named(
+    tmp_path: Path, small_config: GeneratorConfig
+) -> None:
+    values = small_config.model_dump(mode="json")
+    assert "kind" not in values  # ids of older files stay valid
+    for given in (values, values | {"kind": "pix2next"}):
+        assert architecture_of({"architecture": given}, tmp_path) == small_config
+    assert architecture_of({"architecture": {"kind": "trees", "window": 5}}, tmp_path) == TreesConfig(window=5)
+    with pytest.raises(ModelError, match=r"an architecture of the kind 'forest' \(there are pix2next, linear, trees\)"):
+        architecture_of({"architecture": {"kind": "forest"}}, tmp_path)
