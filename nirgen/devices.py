@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import resource
 import sys
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -11,17 +12,19 @@ from typing import TYPE_CHECKING, Literal, get_args
 from nirgen.errors import ConfigError, first_line, nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Iterator
 
     import torch
 
 Precision = Literal["fp32", "bf16", "fp16"]
 Wanted = Literal["auto", "fp32", "bf16", "fp16"]
 
-_MEMINFO = Path("/proc/meminfo")
-_GROUPS = (  # limit and usage of a control group, version 2 and version 1
-    (Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")),
-    (Path("/sys/fs/cgroup/memory/memory.limit_in_bytes"), Path("/sys/fs/cgroup/memory/memory.usage_in_bytes")),
+_PROC = Path("/proc")
+# Of control groups, version 2 and version 1: where they are mounted, and the files of limit and usage. Cached files
+# that are not in use count as used, but give way.
+_GROUPS = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current", "inactive_file"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
 )
 # Devices of the drivers of NVIDIA, Jetson, WSL and AMD; without one of them torch finds no GPU on Linux.
 _GPUS = (Path("/dev/nvidiactl"), Path("/dev/nvmap"), Path("/dev/dxg"), Path("/dev/kfd"))
@@ -141,24 +144,48 @@ def computing_in(precision: Precision, device: torch.device) -> Generator[None]:
         yield
 
 
-def available_bytes(device: torch.device) -> int | None:
-    """Return the memory that a device has left, in bytes; None if unknown.
+def available_bytes(device: torch.device | None = None) -> int | None:
+    """Return the memory that a device has left, in bytes; the machine's for None; None if unknown.
 
-    A CPU's limit is the lower one of machine and control group: the kernel kills a process that exceeds it.
+    A CPU's limit is the lowest one of the machine, of the process (`ulimit -v`) and of all control groups that it is
+    in: the kernel kills a process that exceeds one.
     """
-    import torch
+    if device is not None and device.type == "cuda":
+        import torch
 
-    if device.type == "cuda":
         free, _ = torch.cuda.mem_get_info(device)
         return int(free) + torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
-    if device.type != "cpu":
+    if device is not None and device.type != "cpu":
         return None
-    known = [1024 * int(line.split()[1]) for line in _read(_MEMINFO).splitlines() if line.startswith("MemAvailable:")]
-    for paths in _GROUPS:
-        limit, used = (_read(path).strip() for path in paths)
-        if limit.isdigit() and used.isdigit():  # not `max`
-            known.append(max(0, int(limit) - int(used)))
+    lines = _read(_PROC / "meminfo").splitlines()
+    known = [1024 * int(line.split()[1]) for line in lines if line.startswith("MemAvailable:")]
+    known += [left for left in map(_left_in_group, _groups()) if left is not None]
+    limit, _ = resource.getrlimit(resource.RLIMIT_AS)
+    pages = _read(_PROC / "self/statm").split()
+    if limit != resource.RLIM_INFINITY and pages:
+        known.append(max(0, limit - int(pages[0]) * resource.getpagesize()))
     return min(known, default=None)
+
+
+def _groups() -> Iterator[tuple[Path, str, str, str]]:
+    """Folders of the control groups of this process, from its own to the root's, with the names of their files."""
+    lines = (line.split(":", 2) for line in _read(_PROC / "self/cgroup").splitlines())
+    own = {kinds: path for _, kinds, path in (line for line in lines if len(line) == 3)}
+    for (root, *names), kind in zip(_GROUPS, ("", "memory"), strict=True):
+        path = root / own.get(kind, "/").lstrip("/")
+        for folder in (path, *path.parents):  # in a container, its own group may be the root
+            if folder.is_relative_to(root):
+                yield folder, *names  # type: ignore[misc]
+
+
+def _left_in_group(group: tuple[Path, str, str, str]) -> int | None:
+    folder, *names, cached = group
+    limit, used = (_read(folder / name).strip() for name in names)
+    if not (limit.isdigit() and used.isdigit()):  # no such group, or `max`
+        return None
+    lines = (line.split() for line in _read(folder / "memory.stat").splitlines())
+    gives_way = next((int(line[1]) for line in lines if line[0] == cached), 0)
+    return max(0, int(limit) - max(0, int(used) - gives_way))
 
 
 def _read(path: Path) -> str:

@@ -139,7 +139,7 @@ def is_temporary(name: str) -> bool:
     return _TEMPORARY.fullmatch(name) is not None
 
 
-_DRIVE = re.compile(r"[A-Za-z]:")
+_DRIVE = re.compile(r"[A-Za-z]:(?:[\\/]|$)")  # `a:b.jpg` is a name like others
 
 
 def safe_path(name: str, where: str) -> str:

@@ -62,6 +62,21 @@ def rmse_loss(generated: Tensor, real: Tensor) -> Tensor:
     return (generated - real).square().mean(dim=(1, 2, 3)).add(1e-6).sqrt().mean()
 
 
+def structure_loss(generated: Tensor, real: Tensor) -> Tensor:
+    """Return the mean absolute error of (N, C, H, W) without each image's mean error; a scalar.
+
+    The exposure that a camera chose for a NIR photo can't be seen in RGB; this term doesn't ask for it.
+    """
+    error = generated - real
+    return (error - error.mean(dim=(1, 2, 3), keepdim=True)).abs().mean()
+
+
+def gradient_loss(generated: Tensor, real: Tensor) -> Tensor:
+    """Return the mean absolute difference of horizontal plus that of vertical gradients of (N, C, H, W); a scalar."""
+    error = generated - real
+    return error.diff(dim=-1).abs().mean() + error.diff(dim=-2).abs().mean()
+
+
 def ssim(generated: Tensor, real: Tensor, *, data_range: float, sigma: float = 1.5, radius: int = 5) -> Tensor:
     """Return the structural similarity (Wang et al., 2004; Eq. 3) of each image, (N,), in [-1, 1]; differentiable.
 

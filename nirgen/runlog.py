@@ -49,8 +49,9 @@ def write_run(folder: Path, values: Mapping[str, Any]) -> None:
 
 def read_run(folder: Path) -> dict[str, Any]:
     """Return the values of a folder's `run.json`; empty if it is missing or damaged, since nothing relies on it."""
+    path = folder / NAME
     try:
-        values: Any = json.loads((folder / NAME).read_bytes())
-    except (OSError, ValueError):
+        values: Any = json.loads(path.read_bytes()) if path.is_file() else {}
+    except (OSError, ValueError, RecursionError):
         return {}
     return values if isinstance(values, dict) else {}

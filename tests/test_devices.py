@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 
 import pytest
 import torch
@@ -55,15 +57,20 @@ HOST = torch.device("cpu")
 
 @pytest.fixture
 def kernel(tmp_path, monkeypatch):
-    """Files in place of the kernel's: of the machine, and of a control group."""
+    """Files in place of the kernel's: of the machine, of the control group of this process, and of the group above."""
 
-    def write(meminfo=None, limit=None, used=None):
-        paths = [tmp_path / name for name in ("meminfo", "max", "current")]
-        for path, text in zip(paths, (meminfo, limit, used), strict=True):
-            if text is not None:
-                path.write_text(text)
-        monkeypatch.setattr(devices, "_MEMINFO", paths[0])
-        monkeypatch.setattr(devices, "_GROUPS", ((paths[1], paths[2]), (tmp_path / "none", tmp_path / "none")))
+    def write(meminfo=None, limit=None, used=None, stat="", above=None):
+        values = {
+            "proc/meminfo": meminfo, "proc/self/cgroup": "0::/above/own\n", "groups/above/memory.max": above,
+            "groups/above/memory.current": above and "0\n", "groups/above/own/memory.max": limit,
+            "groups/above/own/memory.current": used, "groups/above/own/memory.stat": stat,
+        }  # fmt: skip
+        for name, text in values.items():
+            (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+            (tmp_path / name).write_text(text or "")
+        monkeypatch.setattr(devices, "_PROC", tmp_path / "proc")
+        groups = [(tmp_path / "groups", *devices._GROUPS[0][1:]), (tmp_path / "none", *devices._GROUPS[1][1:])]
+        monkeypatch.setattr(devices, "_GROUPS", groups)
 
     return write
 
@@ -93,6 +100,23 @@ def test_a_control_group_over_its_limit_leaves_nothing(kernel):
     assert available_bytes(HOST) == 0
 
 
+def test_cached_files_of_a_control_group_give_way(kernel):
+    kernel(MEMINFO, "2000000\n", "1500000\n", "anon 1\ninactive_file 900000\n")
+    assert available_bytes(HOST) == 1_400_000
+
+
+def test_the_limit_of_a_group_above_counts_too(kernel):
+    kernel(MEMINFO, "2000000\n", "500000\n", above="700000\n")
+    assert available_bytes() == 700_000
+
+
+def test_a_limit_of_the_process_counts():
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_AS, (2**30, 2**30))"
+    code = f"{limit}; from nirgen.devices import available_bytes; print(available_bytes())"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert 0 < int(done.stdout) < 2**30
+
+
 def test_where_nothing_tells_nothing_is_known(kernel):
     kernel()
     assert available_bytes(HOST) is None
@@ -102,7 +126,7 @@ def test_where_nothing_tells_nothing_is_known(kernel):
     assert available_bytes(torch.device("meta")) is None
 
 
-@pytest.mark.skipif(not devices._MEMINFO.exists(), reason="there is no /proc/meminfo: Linux is needed")
+@pytest.mark.skipif(not (devices._PROC / "meminfo").exists(), reason="there is no /proc/meminfo: Linux is needed")
 def test_this_machine_has_some_and_no_more_than_it_has_in_all():
     available = available_bytes(HOST)
     assert available is not None

@@ -127,7 +127,13 @@ def test_a_lock_in_a_folder_that_is_not_there_is_one_line(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "shortest"),
-    [("a.jpg", "a.jpg"), ("./a//b/./c.jpg", "a/b/c.jpg"), ("a..b/..c.jpg", "a..b/..c.jpg"), ("é 夜.png", "é 夜.png")],
+    [
+        ("a.jpg", "a.jpg"),
+        ("./a//b/./c.jpg", "a/b/c.jpg"),
+        ("a..b/..c.jpg", "a..b/..c.jpg"),
+        ("a:b.png", "a:b.png"),
+        ("é 夜.png", "é 夜.png"),
+    ],
 )
 def test_a_path_below_its_folder_passes(name: str, shortest: str) -> None:
     assert safe_path(name, "l.json") == shortest
@@ -140,7 +146,7 @@ def test_a_path_below_its_folder_passes(name: str, shortest: str) -> None:
         (".", "is empty"),
         ("/etc/passwd", "is absolute"),
         ("C:/a.jpg", "is absolute"),
-        ("c:a.jpg", "is absolute"),
+        ("c:", "is absolute"),
         ("a\\b.jpg", "has a backslash"),
         ("\\\\host\\a.jpg", "has a backslash"),
         ("..", "has '..'"),

@@ -8,7 +8,16 @@ import torch
 from skimage.metrics import structural_similarity
 from torchmetrics.functional.image import structural_similarity_index_measure
 
-from nirgen.losses import discriminator_loss, feature_matching_loss, generator_loss, rmse_loss, ssim, warmup_cosine
+from nirgen.losses import (
+    discriminator_loss,
+    feature_matching_loss,
+    generator_loss,
+    gradient_loss,
+    rmse_loss,
+    ssim,
+    structure_loss,
+    warmup_cosine,
+)
 
 
 def image_and_noisy(size: tuple[int, int] = (40, 56)) -> tuple[np.ndarray, np.ndarray]:
@@ -119,3 +128,19 @@ def test_the_rate_rises_linearly_and_falls_as_half_a_cosine() -> None:
     found = [warmup_cosine(progress, warmup=0.2) for progress in (0, 0.1, 0.2, 0.4, 0.6, 1.0, 1.5)]
     assert found == pytest.approx([0, 0.5, 1, (1 + math.sqrt(0.5)) / 2, 0.5, 0, 0])
     assert warmup_cosine(0, warmup=0) == 1
+
+
+def test_structure_forgives_an_offset_and_nothing_else() -> None:
+    real = torch.tensor([[[[0.0, 0.2], [0.4, 0.6]]], [[[0.0, 0.0], [0.0, 0.0]]]])
+    assert structure_loss(real + torch.tensor([0.3, -0.1]).view(2, 1, 1, 1), real).item() == pytest.approx(0, abs=1e-7)
+    # errors 0, 0, 0, 0.4 around their mean of 0.1: 0.1, 0.1, 0.1, 0.3
+    wrong = real[:1] + torch.tensor([[0.0, 0.0], [0.0, 0.4]])
+    assert structure_loss(wrong, real[:1]).item() == pytest.approx(0.15)
+
+
+def test_the_gradient_loss_is_the_mean_difference_along_both_axes() -> None:
+    real = torch.zeros(1, 1, 2, 3)
+    generated = torch.tensor([[[[0.0, 1.0, 1.0], [0.0, 0.0, 0.0]]]])
+    # rows: 1, 0, 0, 0 over four pairs; columns: 0, 1, 1 over three pairs
+    assert gradient_loss(generated, real).item() == pytest.approx(1 / 4 + 2 / 3)
+    assert gradient_loss(generated + 0.5, generated).item() == 0

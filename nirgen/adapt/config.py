@@ -38,7 +38,7 @@ class AdaptConfig(FrozenConfig):
     batch: int = Field(4, ge=1)  # crops a step
     size: int = Field(192, ge=32)  # height and width of a crop, in pixels
     judged_size: int = Field(256, ge=32)  # height and width that pairs are squashed to for scores, in pixels
-    learning_rate: float = Field(3e-4, gt=0)  # of `all` and `last`
+    learning_rate: float = Field(5e-4, gt=0)  # of `all` and `last`
     low_rank_learning_rate: float = Field(2e-3, gt=0)
     extractor_share: float = Field(0.1, ge=0, le=1)  # learning rate of the extractor, as a share of the others'
     rank: int = Field(4, ge=1)  # of the changes that `low-rank` adds to each layer's weights
@@ -49,13 +49,13 @@ class AdaptConfig(FrozenConfig):
     seed: int = Field(0, ge=0, lt=2**32)
 
     def steps_for(self, pairs: int) -> int:
-        """Return the most steps of a fit to some pairs: 40 for three, growing with the square root of their number.
+        """Return the most steps of a fit to some pairs: 36 for three, growing with the square root of their number.
 
         Example:
             >>> [AdaptConfig().steps_for(pairs) for pairs in (1, 3, 12, 200)]
-            [24, 40, 80, 328]
+            [20, 36, 72, 292]
         """
-        return self.steps if self.steps is not None else 4 * round(10 * math.sqrt(pairs / 3))
+        return self.steps if self.steps is not None else 4 * round(9 * math.sqrt(pairs / 3))
 
     def checks_of(self, steps: int) -> tuple[int, ...]:
         """Return the numbers of steps after which a fit of some steps is judged, rising.

@@ -8,8 +8,9 @@ import shutil
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from nirgen.adapt.verdict import SCHEMA
 from nirgen.errors import ConfigError, OutputError
-from nirgen.files import is_temporary, locked, make_folder, write_whole
+from nirgen.files import check_schema, is_temporary, locked, make_folder, seal, unseal, write_whole
 from nirgen.models.catalog import HEADER_KEY, RUN_FILE
 from nirgen.models.checkpoint import load_state, save
 from nirgen.models.weights import write_tensors
@@ -37,7 +38,8 @@ class Folder:
         """Raise an error if the folder holds another adaptation, or anything else."""
         known = self.verdict if self.verdict.exists() else self.work / "run.json"
         if known.exists():
-            if _fingerprint_in(known) != fingerprint:
+            found = _fingerprint_in(known)
+            if found not in {None, fingerprint}:
                 raise ConfigError(
                     f"{self.out}: holds an adaptation of another model, to other images or with other settings; name a "
                     "new folder"
@@ -49,8 +51,14 @@ class Folder:
             raise OutputError(f"{self.out}: holds other files, such as {others[0]}; name a new folder")
 
     def finished(self) -> dict[str, Any] | None:
-        """Return the plain verdict of a finished adaptation."""
-        values: dict[str, Any] | None = json.loads(self.verdict.read_bytes()) if self.verdict.exists() else None
+        """Return the plain verdict of a finished adaptation; OutputError if it is damaged."""
+        if not self.verdict.exists():
+            return None
+        try:
+            values = unseal(json.loads(self.verdict.read_bytes()))
+        except (OSError, ValueError) as error:
+            raise OutputError(f"{self.verdict}: damaged ({error}); remove {self.out} and adapt again") from None
+        check_schema(self.verdict, values.get("schema"), SCHEMA, "update nirgen", error=OutputError)
         return values
 
     def write_model(
@@ -78,7 +86,7 @@ class Folder:
         about = {"start_model_id": header["model_id"], **about}
         if fitted is None:
             header |= {"training": before | {"adaptation": about}}
-            write_tensors(self.model, state, {HEADER_KEY: json.dumps(header, sort_keys=True)})
+            write_tensors(self.model, state, {HEADER_KEY: json.dumps(seal(header), sort_keys=True)})
             return header
         listed = [{k: getattr(p, k) for k in ("name", "rgb_sha256", "nir_sha256", "sequence")} for p in learned]
         seen = {(pair.get("name"), pair["nir_sha256"]): pair for pair in [*before.get("pairs", []), *listed]}
@@ -101,7 +109,7 @@ class Folder:
         for name, text in {"card.md": card, **texts}.items():
             write_whole(self.out / name, text.encode())
         write_run(self.out, {"schema": 1, **environment()})
-        write_whole(self.verdict, json.dumps(verdict.plain(), indent=2).encode() + b"\n")
+        write_whole(self.verdict, json.dumps(seal(verdict.plain()), indent=2).encode() + b"\n")
         for path in self.out.iterdir():
             if is_temporary(path.name):
                 path.unlink(missing_ok=True)

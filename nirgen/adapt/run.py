@@ -177,35 +177,29 @@ class _Run:
         before = judge(predict, self.frames)
         choice, better = self._choose(Scores.mean(before))
         gains = np.array([after.total - score.total for after, score in zip(choice.scores, before, strict=True)])
-        cameras = self._cameras(outputs, gains, better=better)
+        cameras = find_two_cameras(self.frames, outputs) or ()
+        spoiled = any(gains[list(group)].mean() < 0 for group in cameras)
         return Verdict(
             fingerprint=fingerprint,
-            outcome="several cameras" if cameras and better else "adapted" if better else "no gain",
+            outcome="no gain" if not better else "several cameras" if spoiled else "adapted",
             what=choice.what,
             steps=choice.steps,
             folds=len(self.validation.folds),
             curve=self._curve(choice, Scores.mean(before)),
             gains={frame.key: round(float(gain), 3) for frame, gain in zip(self.frames, gains, strict=True)},
-            cameras=cameras,
+            cameras=tuple(tuple(self.frames[i].key for i in group) for group in cameras),
         )
 
     def _choose(self, start: Scores) -> tuple[Choice, bool]:
-        """Return the best fit, and whether it may replace the start: no mean score is worse, and the gain suffices."""
+        """Return the best fit, and whether it may replace the start: it gains enough and spoils no mean score."""
         fits = [
             Choice(what, steps, scores)
             for what in self.whats
             for steps, scores in self.validation.fits(what, self.checks).items()
         ]
-        safe = [one for one in fits if Scores.mean(one.scores).never_below(start)]
+        safe = [one for one in fits if not Scores.mean(one.scores).spoils(start)]
         best = max(safe or fits, key=lambda one: Scores.mean(one.scores).total)
         return best, bool(safe) and Scores.mean(best.scores).total >= start.total + self.config.least_gain
-
-    def _cameras(self, outputs: Sequence[Any], gains: Any, *, better: bool) -> tuple[tuple[str, ...], ...]:
-        """Return the names of the pairs of two cameras if there seem to be two, and one of them gains nothing."""
-        groups = find_two_cameras(self.frames, outputs)
-        if groups is None or (better and all(gains[list(group)].mean() >= 0 for group in groups)):
-            return ()
-        return tuple(tuple(self.frames[i].key for i in group) for group in groups)
 
     def _curve(self, choice: Choice, start: Scores) -> list[Point]:
         grey = Scores.mean(judge(lambda rgb: np.rint(rgb @ _LUMA).astype(np.uint8), self.frames))

@@ -34,9 +34,9 @@ class Scores:
         """The mean of both PSNRs in dB, by which models are compared."""
         return (self.psnr_affine + self.psnr) / 2
 
-    def never_below(self, other: Self) -> bool:
-        """Return True if no score is below that of `other`."""
-        return all(mine >= its for mine, its in zip(astuple(self), astuple(other), strict=True))
+    def spoils(self, start: Self) -> bool:
+        """Return True if PSNR or SSIM of the images as they are is below that of `start`."""
+        return self.psnr < start.psnr or self.ssim < start.ssim
 
     @classmethod
     def mean(cls, scores: Iterable[Self]) -> Self:
@@ -69,18 +69,8 @@ def judge(predict: Callable[[NDArray[np.uint8]], NDArray[np.uint8]], frames: Seq
 
 def score(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> Scores:
     """Return the scores of one (H, W) image; no PSNR is above `metrics.PSNR_CEILING`."""
-    fitted = fit_affine(generated, real)
-    psnrs = [min(metrics.psnr(image, real), metrics.PSNR_CEILING) for image in (fitted, generated)]
-    return Scores(psnrs[0], metrics.ssim(fitted, real), psnrs[1], metrics.ssim(generated, real))
-
-
-def fit_affine(generated: NDArray[np.uint8], real: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Return an (H, W) image after the gain and offset of least squared error."""
-    x, y = generated.astype(np.float64), real.astype(np.float64)
-    variance = x.var()
-    gain = ((x - x.mean()) * (y - y.mean())).mean() / variance if variance else 0.0
-    fitted: NDArray[np.uint8] = np.rint((x - x.mean()) * gain + y.mean()).clip(0, 255).astype(np.uint8)
-    return fitted
+    psnrs = [min(measure(generated, real), metrics.PSNR_CEILING) for measure in (metrics.psnr_affine, metrics.psnr)]
+    return Scores(psnrs[0], metrics.ssim_affine(generated, real), psnrs[1], metrics.ssim(generated, real))
 
 
 def translating(generator: nn.Module) -> Callable[[NDArray[np.uint8]], NDArray[np.uint8]]:

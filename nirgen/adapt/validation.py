@@ -10,7 +10,7 @@ import numpy as np
 
 from nirgen.adapt.fit import fit
 from nirgen.adapt.scores import Frame, Scores, judge, translating
-from nirgen.files import make_folder, write_whole
+from nirgen.files import make_folder, seal, unseal, write_whole
 from nirgen.models.baselines import fit_linear, fit_trees
 from nirgen.pairs import PairList
 
@@ -67,18 +67,16 @@ class Record:
     def read(self, name: str) -> Any:
         """Return a result, or None if it is missing, damaged or of another run."""
         try:
-            values = json.loads((self.folder / f"{name}.json").read_bytes())
+            values = unseal(json.loads((self.folder / f"{name}.json").read_bytes()))
         except (OSError, ValueError):
             return None
-        ours = isinstance(values, dict) and values.get("fingerprint") == self.fingerprint
-        return values.get("result") if ours else None
+        return values.get("result") if values.get("fingerprint") == self.fingerprint else None
 
     def write(self, name: str, result: Any) -> None:
         """Write a result, whole or not at all."""
         make_folder(self.folder)
-        write_whole(
-            self.folder / f"{name}.json", json.dumps({"fingerprint": self.fingerprint, "result": result}).encode()
-        )
+        values = seal({"fingerprint": self.fingerprint, "result": result})
+        write_whole(self.folder / f"{name}.json", json.dumps(values).encode())
 
 
 class Validation:

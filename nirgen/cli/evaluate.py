@@ -48,6 +48,7 @@ def evaluate(
     regions: Path | None = option(
         "RANUS masks or labels of the images: judge the tones of vegetation, sky, road, vehicles, people.", "PATH"
     ),
+    shifts: bool = flag("Judge models on photos with a cast, haze, clipped, dark and as JPEG as well.", "--shifts"),
     published: list[str] | None = option("Table of the paper to show beside; repeatable.", "ranus|idd-aw|flir"),
     explain: bool = flag("Print the definitions of the measures as well.", "--explain"),
     out: Path | None = option("Folder for per_image.parquet, summary.json, table.md and report.html.", "DIR"),
@@ -68,6 +69,7 @@ def evaluate(
     """
     if folders and len(folders) == 1 and not model and pairs is None and _has_all(folders[0]):
         folders, rgb = folders * 2, rgb or folders[0]
+    refuse(shifts and pairs is None and rgb is None, "--shifts needs the photos of GT: name their folder with --rgb")
     _check_usage(folders or [], model or [], pairs, rgb, name or [], published or [])
     side = {} if size is None else {"size": _parse_size(size)}
 
@@ -93,6 +95,7 @@ def evaluate(
             weights=weights,
             published=published or [],
             regions=regions,
+            shifts=shifts,
             out=out,
             device=device,
             progress=report,

@@ -40,7 +40,11 @@ def announce(doing: str, *, quiet: bool = False) -> None:
 
 @contextmanager
 def stoppable(
-    kept: str, *, second: Literal["exit", "raise"] | None = None, quiet: bool = False
+    kept: str,
+    *,
+    second: Literal["exit", "raise"] | None = None,
+    within: float = threading.TIMEOUT_MAX,
+    quiet: bool = False,
 ) -> Generator[Callable[[], bool]]:
     """End with one line and exit code 130 on Ctrl-C and SIGTERM.
 
@@ -48,6 +52,7 @@ def stoppable(
         kept: Text on the remains of interrupted work.
         second: None stops at once. Otherwise the first signal only asks the work to stop, and a second one exits the
             process (threads may hang in a read) or raises KeyboardInterrupt (which unwinds a process group).
+        within: Seconds from the first signal until the process exits in any case.
         quiet: Print nothing at the first of two signals.
 
     Yields:
@@ -55,13 +60,20 @@ def stoppable(
     """
     asked = threading.Event()
 
+    def end() -> None:
+        os.write(2, f"interrupted: {kept}\n".encode())
+        os._exit(130)
+
+    ending = threading.Timer(within, end)
+    ending.daemon = True
+
     def stop(_signal: int, _frame: object) -> None:
         if second is None or (second == "raise" and asked.is_set()):
             raise KeyboardInterrupt
         if asked.is_set():
-            os.write(2, f"interrupted: {kept}\n".encode())
-            os._exit(130)
+            end()
         asked.set()
+        ending.start()
         if not quiet:
             os.write(2, b"stopping: finishing what is in flight; press Ctrl-C again to stop at once\n")
 
@@ -73,6 +85,7 @@ def stoppable(
         typer.echo(f"interrupted: {kept}", err=True)
         raise typer.Exit(130) from None
     finally:
+        ending.cancel()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 from dataclasses import asdict
 from pathlib import Path
@@ -26,6 +27,7 @@ manifest_app = options.Group(help="Merge translation folders.")
 
 _PIXELS = "translate.options:TranslateOptions"
 _PREVIEW_ROWS = 4
+_SECONDS_TO_STOP = 9.0  # after Ctrl-C
 
 
 def translate(
@@ -60,6 +62,9 @@ def translate(
         "Inference precision; auto: bf16 on GPUs with hardware for it, else fp32.", default="auto"
     ),
     on_error: Literal["continue", "stop"] | None = option("Action at a bad image.", of="translate.options:RunOptions"),
+    image_timeout: float | None = option(
+        "Seconds that one image may take to be decoded, translated or encoded.  [default: no limit]", "SECONDS", min=0
+    ),
     max_pixels: int | None = option("Largest accepted image.", min=1, of="images.decoder:PIXEL_LIMIT"),
     redo: bool = flag("Translate images again that are done already.", "--redo"),
     dry_run: bool = options.DRY_RUN,
@@ -89,6 +94,7 @@ def translate(
         tile=tile or None,
     )
     course = options.given(batch_size=batch, workers=workers, on_error=on_error, pixel_limit=max_pixels)
+    course |= options.given(image_timeout=image_timeout)
     on_cluster = options.given(ray_address=ray_address, ray_workers=ray_workers)
     if on_cluster and engine != "ray":
         raise typer.BadParameter(f"--{next(iter(on_cluster)).replace('_', '-')} goes with --engine ray")
@@ -102,7 +108,7 @@ def translate(
     request = Request(
         source,
         out,
-        choose_engine(engine, model, device, precision, **on_cluster),
+        choose_engine(engine, model, device, precision, in_processes=image_timeout is not None, **on_cluster),
         options=TranslateOptions.read(pixels, where="the command line"),
         run=RunOptions.read({**course, "redo": redo, "no_tiles": tile == 0}, where="the command line"),
         listing=listing,
@@ -114,8 +120,13 @@ def translate(
         _print_plan(request, as_json=as_json)
         return
     keep_freed_memory()
+    if silent:
+        logging.getLogger("nirgen").setLevel(logging.ERROR)
     kept = "what is done stays; run the same command again to go on"
-    with stoppable(kept, second="exit", quiet=silent) as stopped, bars(final="translate", hidden=silent) as report:
+    with (
+        stoppable(kept, second="exit", within=_SECONDS_TO_STOP, quiet=silent) as stopped,
+        bars(final="translate", hidden=silent) as report,
+    ):
         summary = execute(request, progress=report, stopped=stopped)
     _print_results(summary, quiet=quiet, as_json=as_json, profile=profile)
     if preview is not None:

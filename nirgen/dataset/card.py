@@ -179,7 +179,7 @@ def draw_classes(contents: Contents, categories: Sequence[Category]) -> bytes:
         plot.set(title=split, ylabel="boxes" if split == splits[0] else "")
         plot.set_ylim(0, 1.15 * max(1, below.max()))
         plot.spines[["top", "right"]].set_visible(False)
-    plots[0].legend(fontsize="small", frameon=False)
+    plots[0].legend(loc="best", fontsize="small", frameon=False)
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=100, metadata={"Software": None})
     return picture.getvalue()

@@ -201,7 +201,7 @@ def train(
             network = _first_network(config, names)[0] if problem else read_network(str(folder.model), categories=names)
             state = State(config, network, where)
             state.restore(last.values, last.path)
-        stack.enter_context(folder.full_disk_is_one_line())
+        stack.enter_context(folder.errors_in_one_line(lambda: folder.save(state)))
         log = stack.enter_context(folder.begin(state.step))
         folder.write_run_json(state, ended=False)
         began = state.step

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch.nn.functional import normalize
 
+from nirgen.errors import ModelError
 from nirgen.models.catalog import EMBEDDED
 from nirgen.models.checkpoint import load, model_id
 from nirgen.models.extractors import Normalized, TimmExtractor
@@ -51,12 +52,12 @@ class Backbone:
         self.about = f"{name} of {origin}, sha256 {self.id[:12]}"
 
     @classmethod
-    def read(cls, path: Path = MEASURING, device: torch.device | str = "cpu") -> Self | None:
-        """Return the backbone of a model file, by default the embedded one's; None if the file has none of timm's."""
+    def read(cls, path: Path = MEASURING, device: torch.device | str = "cpu") -> Self:
+        """Return the backbone of a model file, by default the embedded one's; a ModelError if it has none of timm's."""
         generator, header = load(path)
         normalized = generator.extractor
         if not isinstance(normalized, Normalized) or not isinstance(normalized.backbone, TimmExtractor):
-            return None
+            raise ModelError(f"{path}: no backbone of timm to measure with; install nirgen again")
         name = header["architecture"]["extractor"]["name"]
         return cls(normalized.backbone, normalized.to(device), name, path.stem)
 

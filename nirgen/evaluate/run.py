@@ -14,12 +14,13 @@ from nirgen.evaluate.features import Backbone
 from nirgen.evaluate.plausibility import tabulate
 from nirgen.evaluate.regions import Regions
 from nirgen.evaluate.report import make_report, write
+from nirgen.evaluate.shifts import judge_shifted
 from nirgen.evaluate.summary import Report, Settings, groups_of, score
 from nirgen.model import load_model
 from nirgen.pairs import PairList
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from nirgen.evaluate.methods import Case, Method, Size
     from nirgen.evaluate.perceptual import LpipsNet
@@ -43,6 +44,7 @@ def evaluate_methods(
     weights: Path | None = None,
     published: Sequence[str] = (),
     regions: Path | None = None,
+    shifts: bool = False,
     out: Path | None = None,
     device: str | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
@@ -63,6 +65,7 @@ def evaluate_methods(
         weights: A folder of the weights of LPIPS, DISTS, FID and KID, searched before torch's cache.
         published: Keys of `nirgen.evaluate.measures.TABLES`, to show beside.
         regions: Class masks or labels of the images, by which the tones of regions are judged.
+        shifts: Judge models and baselines on shifted photos as well.
         out: A folder to write the report's files to.
         device: `cpu`, `cuda`...; the best available one by default.
         progress: Progress callback.
@@ -95,12 +98,12 @@ def evaluate_methods(
         notes[method.name] = "; ".join(filter(None, (notes.get(method.name), made)))
     files = {measure: path.name for measure, path in networks.files.items()}
     notes |= networks.notes
-    if backbone is None:
-        notes["features"] = "no distances: the embedded model has no pretrained backbone"
-    else:
-        notes["features"] = f"by {backbone.about}"
-        files |= dict.fromkeys(("features_distance", "kid_features"), backbone.about)
+    notes["features"] = f"by {backbone.about}"
+    files |= dict.fromkeys(("features_distance", "kid_features"), backbone.about)
     beside = [] if found is None else [_regions(scores, settings, found)]
+    if shifts:
+        beside.append(_shifts(cases, methods, settings, partial(progress, "judging on shifted photos")))
+        notes["shifts"] = "of models and floors; a folder's images were made of the photos as they are"
     shown = tuple(dict.fromkeys(published))
     report = make_report(
         scores, settings, on=on, notes=notes, weights=files, published=shown, supplements=tuple(beside)
@@ -141,6 +144,13 @@ def _regions(scores: Scores, settings: Settings, regions: Regions) -> Supplement
     drawn: dict[str, Any] = {"resamples": settings.resamples, "seed": settings.seed}
     groups = groups_of(scores.cases, settings)
     return tabulate(scores.tones, scores.visible, kinds, groups, about=regions.about, **drawn)
+
+
+def _shifts(
+    cases: Sequence[Case], methods: Sequence[Method], settings: Settings, progress: Callable[[int, int], None]
+) -> Supplement:
+    groups, drawn = groups_of(cases, settings), {"resamples": settings.resamples, "seed": settings.seed}
+    return judge_shifted(cases, methods, groups, size=settings.size, **drawn, progress=progress)
 
 
 def _methods(

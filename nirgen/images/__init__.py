@@ -15,6 +15,8 @@ from nirgen.images.arrays import pad_to_stride, resize, side_by_side, to_channel
 from nirgen.images.decoder import (
     BACKGROUND,
     PIXEL_LIMIT,
+    SCAN_LIMIT,
+    SIDE_LIMIT,
     SUFFIXES,
     Header,
     decode,
@@ -27,7 +29,8 @@ from nirgen.images.decoder import (
 from nirgen.images.encoder import JPEG_QUALITY, Format, Pixels, check_encodable, encode
 
 __all__ = [
-    "BACKGROUND", "JPEG_QUALITY", "PIXEL_LIMIT", "SUFFIXES", "Format", "Header", "Pixels",
+    "BACKGROUND", "JPEG_QUALITY", "PIXEL_LIMIT", "SCAN_LIMIT", "SIDE_LIMIT", "SUFFIXES", "Format",
+    "Header", "Pixels",
     "check_encodable", "decode", "decode_small", "encode", "header_of", "pad_to_stride", "read", "resize",
     "side_by_side", "size_of", "to_channels", "to_grey", "to_pixels", "to_rgb",
 ]  # fmt: skip

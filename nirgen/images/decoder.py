@@ -26,6 +26,7 @@ from PIL import (
 )
 
 from nirgen.errors import ImageError, one_line
+from nirgen.images import libtiff
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -34,24 +35,40 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 PIXEL_LIMIT = 100_000_000
+SIDE_LIMIT = 65_500
+"""Pixels of the longest side: the most that a JPEG can have, so that every format holds an output of that size."""
+SCAN_LIMIT = 100
+"""Scans of a progressive JPEG. Encoders write about ten; each takes as long as a whole baseline image."""
 BACKGROUND = (0, 0, 0)
 
-_TIFF_BITS, _TIFF_PHOTOMETRIC = 258, 262
+_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_TILE = 258, 262, (322, 323)
 
 
-def decode(data: bytes, name: str, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
+def decode(
+    data: bytes,
+    name: str,
+    *,
+    pixel_limit: int = PIXEL_LIMIT,
+    admit: Callable[[tuple[int, int], int], None] | None = None,
+) -> NDArray[np.uint8]:
     """Decode the bytes of an image file to (H, W, 3) uint8, sRGB in [0, 255], upright.
 
     Args:
         data: The whole file.
         name: Name of the file for errors.
         pixel_limit: Images of more pixels are refused by their header, before anything is decoded.
+        admit: Called before anything is decoded with (height, width) by the header and the most bytes that decoding
+            takes; may wait for memory, or refuse the image with an ImageError.
 
     Raises:
-        ImageError: The bytes are empty, damaged, too many pixels or no image of a known kind.
+        ImageError: The bytes are empty, damaged, no image of a known kind, or of too many pixels, pixels of a side
+            (`SIDE_LIMIT`) or scans (`SCAN_LIMIT`).
     """
     with _opened(data, name) as image:
-        _check_size(image.size, name, pixel_limit)
+        _check_limits(image, data, name, pixel_limit)
+        if admit is not None:
+            jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+            admit((image.height, image.width), image.width * image.height * (_JPEG_BYTES if jpeg else _OTHER_BYTES))
         rgb = _decode_plain_jpeg(image, data)
         return to_rgb(image, name) if rgb is None else rgb
 
@@ -59,7 +76,7 @@ def decode(data: bytes, name: str, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray
 def decode_small(data: bytes, name: str, side: int, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
     """Decode a JPEG at a fraction of its size, with both sides at least `side` pixels; else as `decode`."""
     with _opened(data, name) as image:
-        _check_size(image.size, name, pixel_limit)
+        _check_limits(image, data, name, pixel_limit)
         image.draft(None, (side, side))
         return to_rgb(image, name)
 
@@ -123,8 +140,41 @@ def _decode_plain_jpeg(image: Image.Image, data: bytes) -> NDArray[np.uint8] | N
     return rgb if rgb.shape == (image.height, image.width, 3) else None
 
 
+def _check_limits(image: Image.Image, data: bytes, name: str, pixel_limit: int) -> None:
+    """Refuse an image by its header, before anything is allocated for its pixels."""
+    _check_size(image.size, name, pixel_limit)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        tile = [image.tag_v2.get(tag, 1) for tag in _TIFF_TILE]
+        if all(isinstance(side, int) for side in tile):
+            _check_size((tile[0], tile[1]), name, max(pixel_limit, PIXEL_LIMIT))
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and _scans_of(data) > SCAN_LIMIT:
+        raise ImageError(
+            f"{name!r} has over {SCAN_LIMIT} scans, which take minutes to decode; save it as baseline JPEG"
+        )
+
+
+def _scans_of(data: bytes) -> int:
+    """Count the scans of a JPEG; those of a thumbnail only where there are many in all."""
+    count = data.count(_SCAN)
+    if count <= SCAN_LIMIT:
+        return count
+    count, place = 0, 2
+    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
+        marker = data[place + 1]
+        if marker in _NO_LENGTH:  # a stuffed byte of a scan's data, a restart, or a filling
+            place += 2 - (marker == 0xFF)
+            continue
+        count += marker == _SCAN[1]
+        place += 2 + int.from_bytes(data[place + 2 : place + 4])
+    return count
+
+
 def _check_size(size: tuple[int, int], name: str, pixel_limit: int) -> None:
     width, height = size
+    if max(size) > SIDE_LIMIT:
+        raise ImageError(
+            f"{name!r} is {width}x{height} by its header, over the limit of {SIDE_LIMIT} pixels of a side; cut it up"
+        )
     if width * height > pixel_limit:
         raise ImageError(
             f"{name!r} is {width}x{height} by its header, over the limit of {pixel_limit} pixels; "
@@ -169,6 +219,10 @@ _OPENERS: tuple[tuple[tuple[bytes, ...], Callable[[io.BytesIO], Image.Image]], .
     ((b"BM",), BmpImagePlugin.BmpImageFile),
     ((b"GIF87a", b"GIF89a"), GifImagePlugin.GifImageFile),
 )
+# The most bytes that decoding takes, for each pixel: a JPEG's coefficients and result; Pillow's image, its copies with
+# and without alpha, and the array.
+_JPEG_BYTES, _OTHER_BYTES = 14, 28
+_SCAN, _NO_LENGTH = b"\xff\xda", frozenset({0x00, 0x01, *range(0xD0, 0xDA), 0xFF})
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _EXIF_ORIENTATION, _ORIENTATIONS, _TURNED = 274, range(2, 9), range(5, 9)
 _EXIF_IN_PNG = (b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
@@ -192,6 +246,8 @@ def header_of(data: bytes, name: str) -> Header:
         orientation = 1
         # Pillow would decode a PNG without such marks to look for them.
         if image.format != "PNG" or any(mark in data for mark in _EXIF_IN_PNG):
+            if image.format == "PNG":
+                _check_limits(image, data, name, PIXEL_LIMIT)
             orientation = _orientation_of(image)
         turned = orientation in _TURNED and image.format != "TIFF"  # whose sizes Pillow turns itself
         channels = 3 if image.mode in {"P", "PA"} else len(image.getbands())
@@ -228,8 +284,26 @@ def _opened(data: bytes, name: str) -> Generator[Image.Image]:
     opener = next((opener for starts, opener in _OPENERS if data.startswith(starts)), None)
     if opener is None:
         raise ImageError(f"{name!r} is no JPEG, PNG, TIFF, WebP, BMP or GIF image; convert or remove it")
+    if opener is TiffImagePlugin.TiffImageFile:
+        with _libtiff_as_one_line(name):
+            yield opener(io.BytesIO(data))
+        return
     with _damage_as_one_line(name):
         yield opener(io.BytesIO(data))
+
+
+@contextmanager
+def _libtiff_as_one_line(name: str) -> Generator[None]:
+    """As `_damage_as_one_line`, with libtiff's own words; Pillow takes some pixels that it can't decode for black."""
+    with libtiff.listening() as heard:
+        try:
+            with _damage_as_one_line(name):
+                yield
+        except ImageError as error:
+            if not heard or not isinstance(error.__cause__, OSError):
+                raise
+        if heard:
+            raise ImageError(f"{name!r} is damaged (libtiff: {heard[0]}); copy it again or remove it")
 
 
 @contextmanager

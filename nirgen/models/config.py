@@ -82,6 +82,9 @@ class TimmConfig(FrozenConfig):
     in_channels: int = Field(3, ge=1)
     pretrained: bool = False  # initial weights from timm's cache or its hub
     weights: str | None = None  # a file of initial weights instead: .safetensors, or a .pth of tensors alone
+    features: Literal["last", "pyramid"] = "last"
+    """`last`: the deepest map is the condition; `pyramid`: the others also enter the encoder, each at its stride."""
+    widths: Widths | None = None  # channels that 1x1 convolutions give the maps, finest first; None: as they are
 
 
 class NoExtractorConfig(FrozenConfig):
@@ -105,7 +108,8 @@ class GeneratorConfig(FrozenConfig):
 
     Level 0, the encoder's first and the decoder's last, has the image's resolution and each further level half of it.
     A tuple lists the output channels of a level's residual blocks. The first block of each decoder level takes the
-    encoder's skip; attention, where it is on, follows the first block of the coarsest level.
+    encoder's skip; attention, where it is on, follows the first block of the coarsest level. With an extractor whose
+    `features` are a `pyramid`, the first block of each encoder level also takes the map of the level's stride.
     """
 
     stem_channels: int = Field(128, ge=1)
@@ -192,6 +196,12 @@ class GeneratorConfig(FrozenConfig):
         levels: int = 2 ** (len(self.encoder) - 1)
         return max(levels, 32 if self.extractor.kind == "internimage" else 1)
 
+    def without_initial_weights(self) -> Self:
+        """Return the architecture alone, without the place of the extractor's initial weights."""
+        forgotten = {"weights": None, "pretrained": False}
+        changes = {name: value for name, value in forgotten.items() if hasattr(self.extractor, name)}
+        return self.model_copy(update={"extractor": self.extractor.model_copy(update=changes)})
+
     @classmethod
     def paper(cls, **changes: Any) -> Self:
         """Table 1 of the paper; the extractor reads the RGB image (Section 3.1.1)."""
@@ -213,20 +223,19 @@ class GeneratorConfig(FrozenConfig):
 
     @classmethod
     def compact(cls, **changes: Any) -> Self:
-        """The embedded model: narrower, with one level more.
+        """The embedded model: narrower, two levels deeper, with the pyramid of a pretrained EfficientNet-Lite2.
 
         Level 0 has no residual blocks: the work is done at half resolution and below, where it is cheap.
         """
         values: dict[str, Any] = {
             "stem_channels": 8,
-            "encoder": ((), (16, 16), (40, 40), (80, 80, 80), (112, 112)),
-            "bottleneck": ((112,), (112, 112), (112,)),
-            "decoder": ((112, 112), (80, 40), (40, 16), (16, 16), ()),
+            "encoder": ((), (32,), (40,), (64,), (96,), (112,)),
+            "bottleneck": ((), (112,), ()),
+            "decoder": ((112,), (96,), (64,), (48,), (32, 16), ()),
+            "attention": "B",
             "norm_groups": 8,
             "output_block": True,
-            "extractor": InternImageConfig(
-                width=16, depths=(2, 2, 4, 2), groups=(2, 4, 8, 16), layer_scale=None, post_norm=False
-            ),
+            "extractor": TimmConfig(name="tf_efficientnet_lite2", features="pyramid", widths=(16, 32, 48, 64, 112)),
         }
         return cls(**(values | changes))
 

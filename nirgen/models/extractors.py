@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,6 +17,8 @@ from nirgen.models.internimage import InternImage
 from nirgen.models.weights import read_foreign
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from nirgen.models.config import GeneratorConfig
 
 
@@ -32,12 +35,14 @@ _ANY_SIZE: tuple[dict[str, Any], ...] = (
 class Extractor(Protocol):
     """Backbone of the generator: an `nn.Module` with these attributes."""
 
-    condition_channels: int
+    condition_channels: int  # of the last map
     stride: int
+    pyramid: dict[int, int]  # channels of the maps for the encoder by their stride; empty if there are none
 
-    def __call__(self, x: Tensor) -> Tensor: ...  # noqa: D102 - (N, C, H, W), divisible by `stride` -> (N, D, h, w)
+    def __call__(self, x: Tensor) -> list[Tensor]: ...  # noqa: D102 - (N, C, H, W), divisible by `stride` -> maps
     def requires_grad_(self, requires_grad: bool) -> nn.Module: ...  # noqa: D102 - nn.Module's
     def eval(self) -> nn.Module: ...  # noqa: D102 - nn.Module's
+    def modules(self) -> Iterator[nn.Module]: ...  # noqa: D102 - nn.Module's
 
 
 class Normalized(nn.Module):
@@ -47,36 +52,56 @@ class Normalized(nn.Module):
         super().__init__()
         self.backbone = backbone
         self.condition_channels, self.stride = backbone.condition_channels, backbone.stride
+        self.pyramid = backbone.pyramid
         self.mean: Tensor
         self.std: Tensor
         for name, values in (("mean", mean), ("std", std)):
             self.register_buffer(name, torch.tensor(values).view(1, -1, 1, 1), persistent=False)
 
-    def forward(self, rgb: Tensor) -> Tensor:
-        """(N, 3, H, W) in [-1, 1] -> (N, condition_channels, h, w)."""
+    def forward(self, rgb: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) in [-1, 1] -> the backbone's maps."""
         return self.backbone(((rgb + 1) / 2 - self.mean) / self.std)
 
 
 class TimmExtractor(nn.Module):
-    """The last feature map of a timm backbone, at any size.
+    """The feature maps of a timm backbone, at any size: the last one, or one a stride.
 
     Raises:
-        ModelError: timm doesn't know the name, the backbone gives no feature maps, or its weights can't be read.
+        ModelError: timm doesn't know the name, the backbone gives no feature maps, or its weights can't be read; or a
+            pyramid is wanted of a backbone of a fixed input size, or with another number of widths than its maps.
     """
 
     def __init__(self, config: TimmConfig, *, load_weights: bool) -> None:
         super().__init__()
         self.backbone, self.fixed_size = _create(config, load_weights=load_weights)
-        self.condition_channels: int = self.backbone.feature_info.channels()[-1]  # type: ignore[operator, union-attr]
-        self.stride = 1  # backbones pad, or their input is resized
+        channels: list[int] = self.backbone.feature_info.channels()  # type: ignore[operator, union-attr]
+        strides: list[int] = self.backbone.feature_info.reduction()  # type: ignore[operator, union-attr]
+        self.projections = nn.ModuleList()
+        if config.widths is not None:
+            if len(config.widths) != len(channels):
+                raise ModelError(
+                    f"extractor '{config.name}': {len(config.widths)} widths for {len(channels)} maps, of strides "
+                    f"{', '.join(map(str, strides))}; give one a map"
+                )
+            self.projections += [nn.Conv2d(*sizes, 1) for sizes in zip(channels, config.widths, strict=True)]
+            channels = list(config.widths)
+        self.condition_channels = channels[-1]
+        self.pyramid = dict(zip(strides, channels, strict=True)) if config.features == "pyramid" else {}
+        if self.pyramid and self.fixed_size is not None:
+            raise ModelError(f"extractor '{config.name}': no pyramid, since its input has a fixed size; use 'last'")
+        self.stride = max(self.pyramid, default=1)  # for the last map alone, backbones pad, or their input is resized
         self.channels_last = getattr(self.backbone, "output_fmt", None) == "NHWC"
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, condition_channels, h, w)."""
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, in_channels, H, W) -> maps (N, C, h, w), finest first, the last with `condition_channels`."""
         if self.fixed_size is not None:
             x = F.interpolate(x, size=self.fixed_size, mode="bilinear", antialias=True)
-        features: Tensor = self.backbone(x)[-1]
-        return features.permute(0, 3, 1, 2) if self.channels_last else features
+        maps: list[Tensor] = self.backbone(x)
+        if self.channels_last:
+            maps = [features.permute(0, 3, 1, 2) for features in maps]
+        if self.projections:
+            maps = [project(features) for project, features in zip(self.projections, maps, strict=True)]
+        return maps
 
 
 def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple[int, int] | None]:
@@ -86,7 +111,9 @@ def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple
     if not timm.is_model(config.name.split(".")[0]):
         hint = nearest(config.name, timm.list_models())
         raise ModelError(f"extractor '{config.name}': timm has no such backbone{hint} (timm.list_models() gives all)")
-    options: dict[str, Any] = {"features_only": True, "out_indices": (-1,), "in_chans": config.in_channels}
+    options: dict[str, Any] = {"features_only": True, "in_chans": config.in_channels}
+    if config.features == "last":
+        options["out_indices"] = (-1,)
     remedy = "choose a backbone that timm can build with features_only=True"
     if config.weights is not None:
         remedy = f"give weights of the same backbone (these are from {config.weights})"
@@ -112,12 +139,27 @@ def _create(config: TimmConfig, *, load_weights: bool) -> tuple[nn.Module, tuple
 
 
 def _from_file(name: str, path: Path) -> dict[str, Any]:
-    """Return the options with which timm loads a file; all tensors except the classifier's must fit."""
+    """Return the options with which timm loads a file; all tensors except the classifier's must fit.
+
+    Weights of the same network under other names, such as EfficientNet's of its PyTorch ports, are taken in their order
+    if all shapes agree.
+    """
     import timm
 
+    state = read_foreign(path)
+    with torch.device("meta"):
+        whole = timm.create_model(name).state_dict()
+    if not whole.keys() & state.keys():
+        shapes = ([tensor.shape for tensor in tensors.values()] for tensors in (whole, state))
+        if operator.ne(*shapes):
+            raise ModelError(
+                f"{path}: neither the names nor the order of its tensors are those of timm's {name}; give weights of "
+                "that backbone"
+            )
+        state = dict(zip(whole, state.values(), strict=True))
     classifiers = getattr(timm.get_pretrained_cfg(name, allow_unregistered=True), "classifier", None) or ()
     heads = tuple(f"{head}." for head in ((classifiers,) if isinstance(classifiers, str) else classifiers))
-    state = {key: tensor for key, tensor in read_foreign(path).items() if not key.startswith(heads)}
+    state = {key: tensor for key, tensor in state.items() if not key.startswith(heads)}
     # timm ignores missing tensors if it adapts a classifier
     overlay = {"state_dict": state, "classifier": None, "hf_hub_id": None, "url": None, "file": None}
     return {"pretrained": True, "pretrained_cfg_overlay": overlay, "num_classes": 0}

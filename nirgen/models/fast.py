@@ -2,19 +2,22 @@
 
 Large generators spend their time in convolutions, small ones in passes over memory. So 3x3 convolutions of many
 channels are computed by Winograd's minimal filtering (Lavin and Gray, CVPR 2016, arXiv 1509.09308, F(4x4, 3x3)), with a
-quarter of the multiplications; the convolution after an upsampling reads the small map; and intermediates are changed
-in place. The algorithm depends on the layers alone and the order of summation on the image's size, so that the same
-image gives the same bytes in every batch. Only `nirgen.model` uses this module.
+quarter of the multiplications; the convolution after an upsampling reads the small map; a backbone's BatchNorm becomes
+part of the convolution before it; and intermediates are changed in place. The algorithm depends on the layers alone and
+the order of summation on the image's size, so that the same image gives the same bytes in every batch. Only
+`nirgen.model` uses this module.
 """
 
 from __future__ import annotations
 
 import copy
+import itertools
 from typing import TYPE_CHECKING
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nirgen.models.blocks import OutputBlock, ResidualBlock, StandardizedConv, Upsample
 
@@ -65,8 +68,23 @@ def speed_up(generator: Pix2Next) -> nn.Module:
     """
     shared = {id(tensor): tensor for tensor in (*generator.parameters(), *generator.buffers())}
     double: Pix2Next = copy.deepcopy(generator, memo=shared)
+    _fold_norms(double)
     _exchange(double)
     return double.to(memory_format=layout_of(double)).eval()
+
+
+def _fold_norms(module: nn.Module) -> None:
+    """Make the BatchNorm of EfficientNet-like blocks of timm a part of the convolution before it."""
+    if type(module).__name__ in _FOLDED:
+        from timm.layers.norm_act import BatchNormAct2d
+
+        children = list(module.named_children())
+        for (before, conv), (name, norm) in itertools.pairwise(children):
+            if isinstance(conv, nn.Conv2d) and isinstance(norm, BatchNormAct2d):
+                setattr(module, before, fuse_conv_bn_eval(conv, norm))
+                setattr(module, name, nn.Sequential(norm.drop, norm.act))
+    for child in module.children():
+        _fold_norms(child)
 
 
 def layout_of(double: nn.Module) -> torch.memory_format:
@@ -214,4 +232,6 @@ def _standardised(conv: StandardizedConv) -> nn.Conv2d:
     return plain
 
 
+# Classes of timm whose convolutions each feed the norm that is their next child, and nothing else.
+_FOLDED = {"EfficientNetFeatures", "ConvBnAct", "DepthwiseSeparableConv", "InvertedResidual", "EdgeResidual"}
 _DOUBLES = {Upsample: FoldedUpsample, ResidualBlock: FastResidualBlock, OutputBlock: FastOutputBlock}

@@ -41,7 +41,8 @@ class Pix2Next(nn.Module):
 
     Args:
         config: Sizes of all stages. It is not modified.
-        extractor: Maps the RGB image or the stem's features to (N, D, h, w) of any h and w. None: no condition.
+        extractor: Maps the RGB image or the stem's features to maps (N, D, h, w); the last, of any h and w, is the
+            condition. None: no condition.
     """
 
     def __init__(self, config: GeneratorConfig, extractor: Extractor | None) -> None:
@@ -51,13 +52,16 @@ class Pix2Next(nn.Module):
         last = len(config.encoder) - 1
         self.stride = max(2**last, extractor.stride if extractor is not None else 1)  # of H and W
         self.condition_channels = extractor.condition_channels if extractor is not None else None
+        self.pyramid = dict(extractor.pyramid) if extractor is not None else {}
         self.stem = nn.Conv2d(3, config.stem_channels, 1)
         channels = config.stem_channels
 
         self.encoder = nn.ModuleList()
         skips: list[int] = []
         for level, widths in enumerate(config.encoder):
-            self.encoder += [self._stage(channels, widths, attention=level == last and "E" in config.attention)]
+            attention = level == last and "E" in config.attention
+            features = self.pyramid.get(2**level, 0) if widths else 0
+            self.encoder += [self._stage(channels, widths, attention=attention, joined=features)]
             channels = (channels, *widths)[-1]
             skips += [channels]
             if level < last:
@@ -71,7 +75,7 @@ class Pix2Next(nn.Module):
         self.decoder = nn.ModuleList()
         for level, widths in enumerate(config.decoder):
             attention = level == 0 and "D" in config.attention
-            self.decoder += [self._stage(channels, widths, attention=attention, skip=skips.pop())]
+            self.decoder += [self._stage(channels, widths, attention=attention, joined=skips.pop())]
             channels = (channels, *widths)[-1]
             if level < last:
                 self.decoder += [Upsample(channels)]
@@ -85,12 +89,12 @@ class Pix2Next(nn.Module):
             if isinstance(stage, Stage):
                 stage.checkpointing = True
 
-    def _stage(self, channels: int, widths: Widths, *, attention: bool, skip: int = 0) -> Stage:
-        """Build the blocks of one group; the first residual block also takes the skip's channels."""
+    def _stage(self, channels: int, widths: Widths, *, attention: bool, joined: int = 0) -> Stage:
+        """Build the blocks of one group; the first residual block also takes the channels of a map joined to it."""
         config = self.config
         stage = Stage()
         for position, width in enumerate(widths):
-            stage += [ResidualBlock(channels + (skip if position == 0 else 0), width, config.norm_groups)]
+            stage += [ResidualBlock(channels + (joined if position == 0 else 0), width, config.norm_groups)]
             channels = width
             if attention and position == 0:
                 sizes = width, self.condition_channels, config.attention_heads, config.norm_groups
@@ -112,14 +116,17 @@ class Pix2Next(nn.Module):
         """
         self._check(rgb)
         x = stem = self.stem(rgb)  # (N, stem_channels, H, W)
-        condition = None
+        condition, features = None, dict[int, Tensor]()
         if self.extractor is not None:
-            condition = self.extractor(rgb if self.config.extractor_input == "image" else stem)  # (N, D, h, w)
+            maps = self.extractor(rgb if self.config.extractor_input == "image" else stem)
+            condition = maps[-1]  # (N, D, h, w)
+            features = dict(zip(self.pyramid, maps, strict=False))  # by stride, without the condition alone
 
-        skips = []
+        skips = list[Tensor]()
         for block in self.encoder:
             if isinstance(block, Stage):
-                x = block(x, condition)
+                joined = features.get(2 ** len(skips)) if len(block) else None
+                x = block(x if joined is None else torch.cat((x, joined), dim=1), condition)
                 skips.append(x)
             else:
                 x = block(x)

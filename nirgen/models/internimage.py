@@ -117,6 +117,7 @@ class InternImage(nn.Module):
 
     def __init__(self, config: InternImageConfig) -> None:
         super().__init__()
+        self.pyramid: dict[int, int] = {}
         self.condition_channels = config.condition_channels
         self.patch_embed = Stem(config.in_channels, config.width)
         last = max(1, sum(config.depths) - 1)
@@ -141,12 +142,12 @@ class InternImage(nn.Module):
             if isinstance(module, DCNv3):
                 module.reset_parameters()
 
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, in_channels, H, W) -> (N, condition_channels, ceil(H / 32), ceil(W / 32))."""
+    def forward(self, x: Tensor) -> list[Tensor]:
+        """(N, in_channels, H, W) -> one map, (N, condition_channels, ceil(H / 32), ceil(W / 32))."""
         x = self.patch_embed(x)
         for level in self.levels:
             x = level(x)
-        return x.permute(0, 3, 1, 2)
+        return [x.permute(0, 3, 1, 2)]
 
 
 POINTS = 9

@@ -111,6 +111,7 @@ ROLES: dict[str, Roles] = {
     "pairs list": Roles(("root", "rgb", "nir", "index"), {"out": "pairs.csv"}),
     "pairs check": Roles(("listing", "root"), {"out": "check.parquet", "sheet": "worst.png", "clean-list": None}),
     "train": Roles(("config", "pairs", "root"), {"out": "model"}, "same"),
+    "adapt": Roles(("model", "pairs", "root", "photos", "masks"), {"out": "adapted"}, "same"),
     "evaluate": Roles(("folders", "model", "pairs", "root", "rgb", "weights"), {"out": "judged"}),
     "translate": Roles(("source", "model", "list"), {"out": "nir", "preview": None}, "options",
                        before=("source", "out"), instead="list"),

@@ -20,6 +20,7 @@ import torch
 from torch import Tensor
 
 from nirgen.errors import ConfigError, ImageError
+from nirgen.images import conditions
 from nirgen.pairs import read_pair
 
 if TYPE_CHECKING:
@@ -182,7 +183,7 @@ def draw_crop(photo: Photo, size: int, config: CropConfig, random: np.random.Gen
     for part in (photo.rgb, photo.nir):
         crop = TF.resized_crop(part, *box, [size, size], antialias=True)
         parts.append((crop.flip(-1) if mirrored else crop).float() / 255)
-    rgb, nir = _darken(_expose(parts[0], config, random), parts[1], config.darkened, random)
+    rgb, nir = _change_conditions(_expose(parts[0], config, random), parts[1], config, random)
     return rgb * 2 - 1, nir * 2 - 1
 
 
@@ -213,13 +214,23 @@ def _expose(rgb: Tensor, config: CropConfig, random: np.random.Generator) -> Ten
     return (rgb.pow(gamma) * torch.from_numpy(gain).float()).clamp(0, 1)
 
 
-def _darken(rgb: Tensor, nir: Tensor, share: float, random: np.random.Generator) -> tuple[Tensor, Tensor]:
-    """Turn a share of the pairs, in [0, 1], into night: both lose light alike, and RGB gets sensor noise.
-
-    From photos by day alone, the generator would learn that no scene is dark.
-    """
-    if random.random() >= share:
-        return rgb, nir
-    gain = float(np.exp(random.uniform(-3, -0.3)))
-    noise = torch.from_numpy(random.normal(0, 0.012, tuple(rgb.shape))).float()
-    return (rgb * gain + noise).clamp(0, 1), nir * gain
+def _change_conditions(
+    rgb: Tensor, nir: Tensor, config: CropConfig, random: np.random.Generator
+) -> tuple[Tensor, Tensor]:
+    """Draw light, weather and faults of the camera, each on its share of the crops; both images are in [0, 1]."""
+    changed, real = np.ascontiguousarray(rgb.permute(1, 2, 0)), nir[0].numpy()
+    if config.saturation:
+        changed = conditions.saturation(changed, random, config.saturation)
+    for share, change in (
+        (config.haze, conditions.haze),
+        (config.casts, conditions.cast),
+        (config.clipped, conditions.clip),
+    ):
+        if share and random.random() < share:
+            changed = change(changed, random)
+    if config.night and random.random() < config.night:
+        changed, real = conditions.night(changed, real, random)
+    for share, change in ((config.blurred, conditions.blur), (config.jpeg, conditions.jpeg)):
+        if share and random.random() < share:
+            changed = change(changed, random)
+    return torch.from_numpy(changed).permute(2, 0, 1), torch.from_numpy(real)[None]

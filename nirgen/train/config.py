@@ -32,7 +32,7 @@ class DataConfig(FrozenConfig):
 
 
 class CropConfig(FrozenConfig):
-    """Augmentation: the geometry of both images, the photometry of RGB alone (except for `darkened`)."""
+    """Augmentation: the geometry of both images, the photometry of RGB alone (except for `night`)."""
 
     kind: Literal["squash", "native", "resized"] = "squash"
     """`squash`: the whole photo, resized to the crop size (the paper); `native`: a window of that size at native
@@ -44,7 +44,13 @@ class CropConfig(FrozenConfig):
     gamma: float = Field(0.0, ge=0)  # exposure: RGB to the power of exp(normal(0, this))
     gain: float = Field(0.0, ge=0)  # exposure: RGB times exp(normal(0, this))
     white_balance: float = Field(0.0, ge=0)  # the same for each channel of RGB
-    darkened: Share = 0.0  # share of the crops with little light in both images and noise in RGB, as at night
+    saturation: float = Field(0.0, ge=0)  # RGB's distance from its luma times exp(normal(0, this))
+    casts: Share = 0.0  # shares of the crops whose RGB lacks white balance,
+    haze: Share = 0.0  # is hazy,
+    clipped: Share = 0.0  # overexposed,
+    blurred: Share = 0.0  # blurred,
+    jpeg: Share = 0.0  # or compressed (see `nirgen.images.conditions`)
+    night: Share = 0.0  # share of the crops with little light and with lamps in both images, and noise in RGB
     mixup: Share = 0.0  # share of the crops that are blended with a crop of another pair (Zhang et al., ICLR 2018)
 
 
@@ -68,6 +74,9 @@ class LossConfig(FrozenConfig):
     """`unit`: SSIM of [0, 1]; `batch`, as released: of [-1, 1] with the batch's range, which misjudges brightness."""
     pixel: Weight = 0.0  # no part of the paper's loss
     pixel_kind: Literal["rmse", "l1"] = "rmse"  # root mean squared error of each image, or mean absolute error
+    structure: Weight = 0.0  # mean absolute error after each image's mean error is taken away
+    gradients: Weight = 0.0  # mean absolute difference of the horizontal and vertical gradients
+    features: Weight = 0.0  # mean squared difference of the pyramid of the extractor's initial, frozen weights
     perceptual: PerceptualConfig = PerceptualConfig()
 
 
@@ -88,6 +97,7 @@ class OptimizerConfig(FrozenConfig):
     discriminator_learning_rate: float = Field(1e-4, gt=0)
     extractor_learning_rate: float | None = Field(None, gt=0)  # by default the generator's
     freeze_extractor: bool = False
+    freeze_extractor_norm: bool = False  # keep the statistics of the extractor's BatchNorm, as with few pairs
     betas: tuple[Share, Share] = (0.5, 0.999)
     discriminator_betas: tuple[Share, Share] = (0.5, 0.999)
     weight_decay: float = Field(0.0, ge=0)
@@ -190,7 +200,9 @@ class TrainConfig(FrozenConfig):
     @model_validator(mode="after")
     def _something_teaches(self) -> Self:
         perceptual = self.losses.perceptual
-        always = self.losses.ssim + self.losses.pixel + (perceptual.weight if perceptual.teaches else 0.0)
+        losses = self.losses
+        always = losses.ssim + losses.pixel + losses.structure + losses.gradients + losses.features
+        always += perceptual.weight if perceptual.teaches else 0.0
         for position, stage in enumerate(self.stages):
             judged = self.losses.adversarial + self.losses.feature_matching if stage.adversarial else 0.0
             if always + judged == 0:
@@ -251,29 +263,44 @@ class TrainConfig(FrozenConfig):
 
     @classmethod
     def compact(cls) -> Self:
-        """The embedded model: few pairs and no GPU, so a pixel term is added and the discriminators start late."""
+        """The embedded model's procedure, going on from its weights: few pairs and no GPU, so no discriminators.
+
+        To begin as it did, set `start_from` to null and `generator.extractor.pretrained` to true.
+        """
         return cls(
-            data=DataConfig(category_weights={"urban": 3.0, "street": 3.0, "oldbuilding": 3.0}),
+            data=DataConfig(category_weights={"urban": 4.0, "street": 4.0, "oldbuilding": 4.0}),
             generator=GeneratorConfig.compact(),
-            discriminator=DiscriminatorConfig(filters=32),
-            discriminator_window=128,
-            losses=LossConfig(gan="lsgan", adversarial=0.03, feature_matching=0.08, ssim=2.0, pixel=4.0),
-            crops=CropConfig(kind="resized", smallest=0.3, gamma=0.12, gain=0.06, white_balance=0.025, darkened=0.06),
-            stages=(
-                Stage(share=0.4, size=160, batch=8, adversarial=False),
-                Stage(share=0.35, size=256, batch=4, adversarial=False),
-                Stage(share=0.25, size=256, batch=4),
+            start_from="compact",
+            losses=LossConfig(adversarial=0.0, feature_matching=0.0, ssim=1.0, pixel=1.5, structure=1.5, gradients=0.7),
+            crops=CropConfig(
+                kind="resized",
+                whole=0.6,
+                smallest=0.3,
+                gamma=0.15,
+                gain=0.1,
+                white_balance=0.05,
+                saturation=0.1,
+                casts=0.2,
+                haze=0.12,
+                clipped=0.08,
+                blurred=0.06,
+                jpeg=0.06,
+                night=0.06,
+                mixup=0.4,
             ),
+            stages=(Stage(size=256, batch=8, adversarial=False),),
             optimizer=OptimizerConfig(
                 kind="adamw",
                 learning_rate=1e-3,
-                discriminator_learning_rate=2e-4,
+                extractor_learning_rate=1e-4,
+                freeze_extractor_norm=True,
                 betas=(0.9, 0.99),
-                weight_decay=0.01,
+                weight_decay=0.05,
                 gradient_clip=1.0,
                 warmup=0.02,
+                ema_decay=0.99,
             ),
-            steps=20000,
+            steps=1400,
         )
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nirgen.pairs import PairList
+    from nirgen.train.config import TrainConfig
     from nirgen.train.state import State
 
 
@@ -31,15 +32,13 @@ def export_model(path: Path, state: State, pairs: PairList) -> None:
         "config": _without_paths(config.model_dump(mode="json", exclude={"generator", "start_from"})),
         "pairs": list(seen.values()),
         "start_model_id": start.get("model_id"),
+        "extractor_weights": _initial_weights(config),
         "before": earlier,
         "steps": state.step,
         "minutes": round(state.minutes, 1),
         "ema": config.optimizer.ema_decay > 0,
     }
-    architecture = config.generator
-    if getattr(architecture.extractor, "weights", None) is not None:  # the file of initial weights is no part of it
-        extractor = architecture.extractor.model_copy(update={"weights": None})
-        architecture = architecture.model_copy(update={"extractor": extractor})
+    architecture = config.generator.without_initial_weights()
     save(path, tensors, architecture, training=training, licence=config.licence)
 
 
@@ -51,7 +50,8 @@ def entries_of(pairs: PairList) -> list[dict[str, str]]:
 def write_card(model: Path, card: Path) -> None:
     """Write the card of a model file: training set, settings, scores and licence, all from the file's header."""
     header = read_header(model)
-    training = {"steps": None, "minutes": None, "ema": None, "start_model_id": None, "config": {}} | header["training"]
+    absent = dict.fromkeys(("steps", "minutes", "ema", "start_model_id", "extractor_weights"))
+    training = absent | {"config": {}} | header["training"]
     architecture = architecture_of(header, model)
     pairs = training.get("pairs", [])
     sequences = {pair.get("sequence") for pair in pairs}
@@ -69,3 +69,13 @@ def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
     if perceptual["weights"] is not None:
         perceptual = perceptual | {"weights": PurePath(perceptual["weights"]).name}
     return settings | {"data": data, "losses": settings["losses"] | {"perceptual": perceptual}}
+
+
+def _initial_weights(config: TrainConfig) -> str | None:
+    """Return where the extractor's initial weights came from: a file's name, `timm`, or None."""
+    if config.start_from is not None:
+        return None
+    file = getattr(config.generator.extractor, "weights", None)
+    if file is not None:
+        return PurePath(file).name
+    return "timm" if getattr(config.generator.extractor, "pretrained", False) else None

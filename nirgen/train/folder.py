@@ -55,6 +55,7 @@ class BaseFolder:
         self._started = datetime.now(UTC)
         self._held = held or (lambda: True)
         self._identity = _identity(out)
+        self._lost: LostError | None = None  # what has been found out about a folder that went away
 
     def begin(self, step: int) -> Log:
         """Remove temporary files of a killed run, write `config.yaml`, and open the log at a step."""
@@ -76,20 +77,25 @@ class BaseFolder:
         Raises:
             LostError: It was removed, and the block wrote it anew; or it was replaced, and the block did not run.
         """
+        if self._lost is not None:
+            raise self._lost
         if self._held():
             yield
             return
         what = f"{self.out}: was removed or replaced while the run was at work"
         if self.out.exists() and _identity(self.out) != self._identity and any(self.out.iterdir()):
-            raise LostError(f"{what}, and nothing was written to what is there now; name a new folder")
+            self._lost = LostError(f"{what}, and nothing was written to what is there now; name a new folder")
+            raise self._lost
+        if self.out.exists() and _identity(self.out) == self._identity:
+            what = f"{self.out}: its lock was removed while the run was at work"
+        else:
+            what += ", and what it held is lost"
         make_folder(self.out)
         with alone(self.out):
             yield
             self._write_config()
-        raise LostError(
-            f"{what}, and what it held is lost; step {step} was saved there anew: run the same command again to go on "
-            "from it"
-        )
+        self._lost = LostError(f"{what}; step {step} was saved there anew: run the same command again to go on from it")
+        raise self._lost
 
     def check(self, save: Callable[[], None], log: Log, *needed: Path) -> None:
         """Check at the end of a run that all that it has written is there; else save it anew, and raise LostError."""
@@ -106,18 +112,18 @@ class BaseFolder:
             )
 
     @contextmanager
-    def full_disk_is_one_line(self) -> Generator[None]:
-        """Raise OutputError, naming the last checkpoint, for a folder that can't be written any more."""
+    def errors_in_one_line(self, save: Callable[[], None]) -> Generator[None]:
+        """Raise OutputError for a folder that can't be written any more, or that went away; `save` saves the last step.
+
+        The first error of a folder that went away may be that of a log, which opens its file for each line.
+        """
         try:
             yield
         except LostError:
             raise
         except OSError as error:
             if error.errno in _GONE and not self._held():
-                raise LostError(
-                    f"{self.out}: was removed or replaced while the run was at work; run the same command again, or "
-                    "name a new folder if another one is there now"
-                ) from error
+                save()
             if error.errno not in _NO_ROOM:
                 raise
             raise self._no_room(error) from error

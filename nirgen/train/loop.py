@@ -95,7 +95,7 @@ def train(
             if processes.first:
                 say(line)
         try:
-            with run.full_disk_is_one_line(), ExitStack() as inner:
+            with run.errors_in_one_line(run.save), ExitStack() as inner:
                 log = inner.enter_context(run.begin(state.step)) if processes.first else None
                 draws = Draws(pairs, config.data, config.crops, config.seed)
                 batches = inner.enter_context(Batches(draws, state.position, (processes.rank, processes.count)))

@@ -100,8 +100,13 @@ class Log(AbstractContextManager["Log"]):
         self._board = SummaryWriter(str(out / "tensorboard"), purge_step=step + 1)
 
     def __exit__(self, *_: object) -> None:
+        there = self.in_place()
         self._file.close()
-        self._board.close()
+        try:
+            self._board.close()
+        except OSError:
+            if there:  # otherwise its file, which it opens for each line, went away too
+                raise
 
     def in_place(self) -> bool:
         """Return True if the log's file was neither removed nor replaced."""
@@ -165,7 +170,7 @@ def draw_curves(lines: list[dict[str, Any]]) -> bytes:
     negative = any((line.get(name) or 0) < 0 for line in steps for name in terms)
     losses.set(yscale="symlog" if negative else "log", ylabel="loss terms")
     if terms:
-        losses.legend(fontsize="small", ncols=min(len(terms), 4))
+        losses.legend(loc="best", fontsize="small", ncols=min(len(terms), 4))
     rate.plot([line["step"] for line in steps], [line["learning_rate"] for line in steps])
     rate.set(ylabel="learning rate", xlabel="" if judged else "step")
     if judged:

@@ -11,15 +11,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nirgen.errors import ConfigError, ModelError, one_line
 from nirgen.models.catalog import find_model
 from nirgen.models.checkpoint import build, load
 from nirgen.models.discriminator import MultiScaleDiscriminator
+from nirgen.models.extractors import build_extractor
 from nirgen.models.weights import read_foreign
 
 if TYPE_CHECKING:
+    from nirgen.models.config import GeneratorConfig
     from nirgen.models.generator import Pix2Next
     from nirgen.train.config import PerceptualConfig, TrainConfig
 
@@ -32,6 +35,7 @@ class Networks:
     start_header: dict[str, Any]  # of the model that the generator starts from; empty if from none
     discriminator: MultiScaleDiscriminator | None
     perceptual: PerceptualLoss | None
+    features: FeatureLoss | None
 
 
 def build_networks(config: TrainConfig) -> Networks:
@@ -47,16 +51,50 @@ def build_networks(config: TrainConfig) -> Networks:
     else:
         path = find_model(config.start_from)
         generator, header = load(path)
-        if generator.config != config.generator:
-            raise ConfigError(f"{path}: another architecture than 'generator' says; start from a model of the same one")
+        if generator.config.without_initial_weights() != config.generator.without_initial_weights():
+            raise ConfigError(
+                f"{path}: another architecture than 'generator' says; start from a model of the same one, or from none "
+                "(start_from: null)"
+            )
     discriminator = MultiScaleDiscriminator(config.discriminator) if config.adversarial else None
     perceptual = PerceptualLoss(config.losses.perceptual) if config.losses.perceptual.weight else None
+    features = FeatureLoss(config.generator) if config.losses.features else None
     if config.initialization == "normal":  # all convolutions, as in the released code
         fresh = (generator if config.start_from is None else None, discriminator)
         for module in chain.from_iterable(network.modules() for network in fresh if network is not None):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
-    return Networks(generator, header, discriminator, perceptual)
+    return Networks(generator, header, discriminator, perceptual, features)
+
+
+class FeatureLoss(nn.Module):
+    """Distance of the pyramids that the extractor's frozen, initial weights see in generated and real NIR.
+
+    At each level, the vectors of all positions are scaled to length 1, and the mean squared length of their difference
+    is taken, as in LPIPS (Zhang et al., CVPR 2018) without its learned weights. It takes images in [-1, 1].
+
+    Raises:
+        ConfigError: The extractor has no pyramid.
+    """
+
+    def __init__(self, config: GeneratorConfig) -> None:
+        super().__init__()
+        wanted = config.extractor
+        if getattr(wanted, "features", "last") != "pyramid" or config.extractor_input != "image":
+            raise ConfigError("losses.features needs a timm extractor that reads the image, with features: pyramid")
+        bare = wanted.model_copy(update={"widths": None})
+        extractor = build_extractor(config.model_copy(update={"extractor": bare}), load_weights=True)
+        assert extractor is not None
+        self.extractor = extractor.requires_grad_(False)
+
+    def forward(self, nir: Tensor, generated: Tensor) -> Tensor:
+        """Return the loss of a batch, a scalar; both are (N, 1 or 3, H, W)."""
+        self.extractor.eval()
+        with torch.no_grad():
+            real = self.extractor(nir.expand(-1, 3, -1, -1))
+        maps = self.extractor(generated.expand(-1, 3, -1, -1))
+        terms = [(F.normalize(x) - F.normalize(y)).square().sum(dim=1).mean() for x, y in zip(maps, real, strict=True)]
+        return torch.stack(terms).mean()
 
 
 _ENDS = (2, 7, 12, 21, 30)  # after the first activation of each of the five blocks

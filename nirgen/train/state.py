@@ -77,10 +77,11 @@ class State(BaseState):
         self.config = config
         self.generator, self.start_header = networks.generator, networks.start_header
         self.discriminator, self.perceptual = networks.discriminator, networks.perceptual
+        self.features = networks.features
         if config.compute.gradient_checkpointing:
             self.generator.checkpoint_gradients()
         layout = torch.channels_last if config.compute.channels_last else torch.contiguous_format
-        for network in (self.generator, self.discriminator, self.perceptual):
+        for network in (self.generator, self.discriminator, self.perceptual, self.features):
             if network is not None:
                 network.to(device, memory_format=layout)  # type: ignore[call-overload]
         if config.optimizer.freeze_extractor and self.generator.extractor is not None:
@@ -104,10 +105,15 @@ class State(BaseState):
         self._check_networks()
 
     def train(self) -> None:
-        """Put the networks into training mode, except for a frozen extractor."""
+        """Put the networks into training mode, except for a frozen extractor or its frozen BatchNorm."""
         self.generator.train()
-        if self.config.optimizer.freeze_extractor and self.generator.extractor is not None:
-            self.generator.extractor.eval()
+        if self.generator.extractor is not None:
+            if self.config.optimizer.freeze_extractor:
+                self.generator.extractor.eval()
+            elif self.config.optimizer.freeze_extractor_norm:
+                for module in self.generator.extractor.modules():
+                    if isinstance(module, nn.BatchNorm2d):
+                        module.eval()
         if self.discriminator is not None:
             self.discriminator.train()
 

@@ -101,6 +101,9 @@ def _backward(state: State, stage: Stage, rgb: Tensor, nir: Tensor, part: int) -
     if state.perceptual is not None:
         with cast:
             terms["perceptual"] = weights.perceptual.weight * state.perceptual(rgb, nir, generated).float()
+    if state.features is not None:
+        with cast:
+            terms["features"] = weights.features * state.features(nir, generated).float()
     reported: dict[str, Tensor] = {}
     if state.discriminator is not None and stage.adversarial:
         window = _window(state, part, rgb.shape[-1])
@@ -133,6 +136,10 @@ def _pixel_terms(weights: LossConfig, generated: Tensor, nir: Tensor) -> dict[st
     if weights.pixel:
         rmse = weights.pixel_kind == "rmse"
         terms["pixel"] = weights.pixel * (losses.rmse_loss(generated, nir) if rmse else (generated - nir).abs().mean())
+    if weights.structure:
+        terms["structure"] = weights.structure * losses.structure_loss(generated, nir)
+    if weights.gradients:
+        terms["gradients"] = weights.gradients * losses.gradient_loss(generated, nir)
     if weights.ssim:
         if weights.ssim_range == "unit":  # SSIM compares intensities: in [-1, 1], mid-grey would count as dark
             similarity = losses.ssim((generated + 1) / 2, (nir + 1) / 2, data_range=1.0)

@@ -19,8 +19,10 @@ from typing import TYPE_CHECKING, Any
 from nirgen.errors import ConfigError, NirgenError, one_line
 from nirgen.translate.job import Description, Job, Loader, describe
 from nirgen.translate.options import processors
+from nirgen.translate.stores import Sink
 from nirgen.translate.summary import Stopwatch, Totals
-from nirgen.translate.workers import Crew, Setup, WorkerError
+from nirgen.translate.worker import Setup
+from nirgen.translate.workers import Crew, WorkerError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -66,10 +68,11 @@ class Cluster:
             place = _Place.choose(self._device, self._workers)
             stopwatch.devices = place.workers
             run = job.run.model_copy(update={"workers": max(1, min(job.run.workers, place.processors))})
-            job = replace(
-                job, translator=Description.of(job.translator, "ray"), run=run, memory_share=place.memory_share
-            )
-            setup = Setup(self._loader, place.device, place.processors, job)
+            described = Description.of(job.translator, "ray")
+            shares = place.memory_share, place.host_share
+            sink = Sink.at(job.sink.out)  # the number of a folder may differ between machines
+            there = replace(job, translator=described, run=run, sink=sink, memory_share=shares[0], host_share=shares[1])
+            setup = Setup(self._loader, place.device, place.processors, there)
             for answer in _answers(iter(items), setup, place, stopped):
                 job.sink.images += answer.images
                 job.sink.stored_bytes += answer.bytes
@@ -87,6 +90,7 @@ class _Place:
     workers: int
     processors: int  # of each worker
     memory_share: float  # of a device's memory, for one worker
+    host_share: float  # of a machine's
 
     @classmethod
     def choose(cls, device: str | None, workers: int | None) -> _Place:
@@ -101,8 +105,9 @@ class _Place:
         workers = workers or wanted
         if not 1 <= workers <= room:
             raise ConfigError(f"the cluster has {room} {of} for {workers} workers; use fewer, or another --device")
-        share = 1.0 if device == "cuda" else 1 / -(-workers // machines)
-        return cls(device or "cpu", workers, max(1, cores // max(workers, machines)), share)
+        share = 1 / -(-workers // machines)
+        of_device = 1.0 if device == "cuda" else share
+        return cls(device or "cpu", workers, max(1, cores // max(workers, machines)), of_device, share)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Translation of items in this process: threads read and decode, the calling thread translates, threads write.
 
-The number of workers and the batch size bound the images in flight. Batches of one image keep the order of the sources;
-larger ones gather images of one padded size.
+The number of workers, the batch size and a budget of memory bound the images in flight. Batches of one image keep the
+order of the sources; larger ones gather images of one padded size.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import numpy as np
 
 from nirgen import images
 from nirgen.errors import ImageError
+from nirgen.translate.budget import Budget
 from nirgen.translate.items import Item, Row
 from nirgen.translate.network import NO_MEMORY, NOT_FINITE, Network, Picture
 from nirgen.translate.ordered import ahead, behind
@@ -24,32 +25,49 @@ from nirgen.translate.ordered import ahead, behind
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator
 
+    from nirgen.translate.budget import Place
     from nirgen.translate.job import Job
     from nirgen.translate.summary import Stopwatch
 
 _BATCHES_WAITING = 4  # of images that may wait for others of their size
+# Pixels of a padded image: so many times the limit of an image without padding, or as many as are allowed always.
+_PADDED, _PADDED_AT_LEAST = 1.1, 1_000_000
 
 
 def translate_items(
     items: Iterable[Item], job: Job, stopwatch: Stopwatch, stopped: Callable[[], bool]
 ) -> Generator[Row]:
     """Translate sources and store their outputs, in this process; see `Engine`. OutputError if none can be stored."""
-    workers, network = job.run.workers, Network(job, stopwatch)
+    workers, budget = job.run.workers, Budget(job.host_share)
+    network = Network(job, stopwatch, budget)
     with ThreadPoolExecutor(workers, thread_name_prefix="nirgen") as pool:
         try:
-            pictures = ahead(pool, partial(_read, job, stopwatch), items, 2 * workers, stopwatch)
-            translated = _in_flight(_batches(pictures, network, stopped), network)
-            yield from behind(pool, partial(_write, job, stopwatch), translated, 2 * workers, stopwatch)
+            read = ahead(pool, partial(_read, job, stopwatch), budget.places(items), 2 * workers, stopwatch)
+            translated = _in_flight(_batches(_passed(read), network, budget, stopped), network)
+            write, limit = partial(_write, job, stopwatch), budget.behind
+            yield from behind(pool, write, translated, 2 * workers, stopwatch, weigh=_weigh, limit=limit)
         finally:
+            budget.close()
             pool.shutdown(cancel_futures=True)
 
 
+def _passed(pictures: Iterable[tuple[Place, Picture]]) -> Iterator[Picture]:
+    for place, picture in pictures:
+        place.passed()
+        yield picture
+
+
+def _weigh(picture: Picture) -> int:
+    """Bytes that a translated picture takes, until it is written."""
+    return 0 if picture.pixels is None else picture.pixels.nbytes
+
+
 def _batches(
-    pictures: Iterable[Picture], network: Network, stopped: Callable[[], bool]
+    pictures: Iterable[Picture], network: Network, budget: Budget, stopped: Callable[[], bool]
 ) -> Iterator[list[Picture] | Picture]:
-    """Gather pictures of one padded size; failed ones pass through."""
+    """Gather pictures of one padded size, as far as memory allows; failed ones pass through."""
     batches: dict[tuple[int, ...], list[Picture]] = {}
-    waiting = 0
+    waiting = held = 0
     for picture in pictures:
         if stopped():
             return
@@ -58,12 +76,12 @@ def _batches(
             continue
         shape = picture.rgb.shape
         batches.setdefault(shape, []).append(picture)
-        waiting += 1
+        waiting, held = waiting + 1, held + picture.rgb.nbytes
         size = network.batch_size(shape)
-        if len(batches[shape]) < size and waiting < _BATCHES_WAITING * size:
+        if len(batches[shape]) < size and waiting < _BATCHES_WAITING * size and held <= budget.behind:
             continue
         batch = batches.pop(shape if len(batches[shape]) >= size else next(iter(batches)))
-        waiting -= len(batch)
+        waiting, held = waiting - len(batch), held - len(batch) * batch[0].rgb.nbytes  # type: ignore[union-attr]
         yield batch
     for batch in batches.values():
         if stopped():
@@ -85,25 +103,45 @@ def _in_flight(batches: Iterable[list[Picture] | Picture], network: Network) -> 
         yield from begun.popleft()()
 
 
-def _read(job: Job, stopwatch: Stopwatch, item: Item) -> Picture:
+def _read(job: Job, stopwatch: Stopwatch, placed: tuple[Place, Item]) -> tuple[Place, Picture]:
     """Read, hash, decode, resize and pad a source."""
+    place, item = placed
     row = Row(item.source, job.translator.id, job.options.id, "done")
     if item.problem:
-        return Picture(item, row).failed(item.problem)
+        return place, Picture(item, row).failed(item.problem)
     try:
         with stopwatch.timing("read"):
-            data = job.source.read(item)
+            data = job.source.read(item, place.hold)
             row = replace(row, source_sha256=hashlib.sha256(data).hexdigest())
-        with stopwatch.timing("decode"):
-            rgb = images.decode(data, item.source, pixel_limit=job.run.pixel_limit)
+
+        def admit(size: tuple[int, int], needed: int) -> None:
+            padded = _check_padded(item, job, size)
+            with stopwatch.pausing(item.source):
+                place.hold(len(data) + needed + 3 * padded)
+
+        with stopwatch.timing("decode", sources=(item.source,)):
+            rgb = images.decode(data, item.source, pixel_limit=job.run.pixel_limit, admit=admit)
             row = replace(row, source_width=rgb.shape[1], source_height=rgb.shape[0])
             rgb = rgb if job.options.size is None else images.resize(rgb, job.options.size)
             size = (rgb.shape[0], rgb.shape[1])
-            return Picture(item, row, images.pad_to_stride(rgb, job.translator.stride), size)
+            rgb = images.pad_to_stride(rgb, job.translator.stride)
+        place.hold(rgb.nbytes)
+        return place, Picture(item, row, rgb, size)
     except ImageError as error:
-        return Picture(item, row).failed(str(error))
+        return place, Picture(item, row).failed(str(error))
     except MemoryError:
-        return Picture(item, row).failed(f"{item.source!r}: {NO_MEMORY}")
+        return place, Picture(item, row).failed(f"{item.source!r}: {NO_MEMORY}")
+
+
+def _check_padded(item: Item, job: Job, size: tuple[int, int]) -> int:
+    """Return the pixels of an image of (height, width) as the model gets it; ImageError if they are too many."""
+    height, width = (-(-side // job.translator.stride) * job.translator.stride for side in job.options.size or size)
+    if height * width > max(_PADDED * job.run.pixel_limit, _PADDED_AT_LEAST):
+        raise ImageError(
+            f"{item.source!r} is {size[1]}x{size[0]}, and {width}x{height} as the model needs it, far over the limit "
+            f"of {job.run.pixel_limit} pixels; cut it to a wider shape"
+        )
+    return height * width
 
 
 def _write(job: Job, stopwatch: Stopwatch, picture: Picture) -> Row:
@@ -112,7 +150,7 @@ def _write(job: Job, stopwatch: Stopwatch, picture: Picture) -> Row:
     if pixels is None:
         return picture.row
     try:
-        with stopwatch.timing("encode"):
+        with stopwatch.timing("encode", sources=(picture.item.source,)):
             if pixels.dtype == np.float32:  # not rounded by the device yet
                 if not np.isfinite(pixels).all():
                     return picture.failed(f"{picture.item.source!r}: {NOT_FINITE}").row

@@ -6,6 +6,7 @@ import os
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
+from nirgen.errors import ConfigError
 from nirgen.translate.job import Description, Engine, Job, ModelLoader, load_as_described
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ class LocalEngine:
         """Translate and store; see `translate_items`."""
         from nirgen.translate.engine import translate_items
 
+        if job.run.image_timeout is not None:
+            raise ConfigError("image_timeout needs processes that can be ended; give an engine of `Workers`")
         translator = self.load(job.translator)
         stopwatch.restart()
         yield from translate_items(items, replace(job, translator=translator), stopwatch, stopped)
@@ -60,8 +63,11 @@ def choose_engine(
     *,
     ray_address: str | None = None,
     ray_workers: int | None = None,
+    in_processes: bool = False,
 ) -> Engine:
     """Return the engine of a named model, on one device or several (comma-separated, or `all`), or on a cluster of Ray.
+
+    `in_processes`: One device has a process of its own too, which can be ended.
 
     Raises:
         NirgenError: Ray is not installed, or a name of a device is empty.
@@ -75,10 +81,12 @@ def choose_engine(
             precision = "bf16" if device == "cuda" else "fp32"
         return Cluster(ModelLoader(model, precision), address=ray_address, workers=ray_workers, device=device)
     loader = ModelLoader(model, precision)
-    if device is None or not ("," in device or device == "all"):
-        return LocalEngine(loader, device)
-    from nirgen.devices import list_devices
+    from nirgen.devices import list_devices, resolve
+
+    several = device is not None and ("," in device or device == "all")
+    devices = list_devices(device or "") if several else [device]
+    if len(devices) == 1 and not in_processes:
+        return LocalEngine(loader, devices[0])
     from nirgen.translate.workers import Workers
 
-    devices = list_devices(device)
-    return LocalEngine(loader, devices[0]) if len(devices) == 1 else Workers(loader, devices)
+    return Workers(loader, [each or resolve(each, precision)[0] for each in devices])

@@ -31,6 +31,7 @@ class Job:
     options: TranslateOptions
     run: RunOptions
     memory_share: float = 1.0  # of the device's available memory, for this process; in (0, 1]
+    host_share: float = 1.0  # of the machine's available memory, likewise
 
 
 class Engine(Protocol):

@@ -77,7 +77,7 @@ def write_rows(out: Path, rows: Iterable[Row], header: Manifest) -> None:
     )
     old = iter_rows(out) if same else iter(())
     with suppress(_Unchanged), replacing(out / NAME) as temporary:
-        with pq.ParquetWriter(temporary, columns, compression="zstd") as writer:
+        with pq.ParquetWriter(temporary, columns, compression="zstd", write_page_checksum=True) as writer:
             for group in _groups(rows):
                 same = same and group == list(islice(old, len(group)))
                 values = {name: [getattr(row, name) for row in group] for name in _COLUMNS}
@@ -125,12 +125,23 @@ def iter_rows(out: Path) -> Iterator[Row]:
 
     names = [field.name for field in fields(Row)]
     try:
-        with pq.ParquetFile(path, memory_map=False) as file:
+        with pq.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file:
             for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=names):
                 for values in batch.to_pylist():
                     yield Row(**values)
     except (pa.ArrowException, OSError) as error:
         raise _damaged(path) from error
+
+
+def count_rows(out: Path) -> int | None:
+    """Return the number of rows by a manifest's header; None if it does not exist, or is damaged."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return int(pq.read_metadata(out / NAME).num_rows)
+    except (pa.ArrowException, OSError):
+        return None
 
 
 def is_manifest(file: Path | IO[bytes]) -> bool:
@@ -155,6 +166,8 @@ def _stored_metadata(file: Path | IO[bytes]) -> dict[bytes, bytes] | None:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    if not hasattr(file, "read") and not file.is_file():
+        return None
     try:
         return dict(pq.read_metadata(file).metadata or {})
     except (pa.ArrowException, OSError):

@@ -11,7 +11,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import OutputError
-from nirgen.files import replacing
+from nirgen.files import safe_path
+from nirgen.translate.folder import OpenFolder
 from nirgen.translate.journal import FOLDER, Journal, journal_path
 from nirgen.translate.manifest import NAME, Manifest, iter_rows, read_header, write_rows
 from nirgen.translate.plan import make_plan
@@ -60,11 +61,13 @@ def merge_shards(
         raise OutputError(f"OUT {str(out)!r} has files that nirgen did not write; use another OUT")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with Journal(out):
+        with Journal(out) as journal:
+            folder = OpenFolder(out)
             Records(out).remove_temporary()
             for number, (part, row) in enumerate(_rows(parts), start=1):
-                _place(part, row, out)
+                _place(part, row, folder)
                 progress(number)
+            journal.check()
             write_rows(out, (row for _, row in _rows(parts)), header)
     except OSError as error:
         raise OutputError(f"OUT {str(out)!r} can't be written: {error.strerror}; mend this and merge again") from error
@@ -152,18 +155,19 @@ def _some(names: list[str]) -> str:
     return ", ".join(repr(name) for name in names[:_NAMES_SHOWN]) + more
 
 
-def _place(part: Path, row: Row, out: Path) -> None:
+def _place(part: Path, row: Row, out: OpenFolder) -> None:
     if row.output is None:
         return
-    made, target = part / row.output, out / row.output
+    name = safe_path(row.output, str(part / NAME))
+    made = part / name
     if sha256_of(made) != row.output_sha256:
         raise OutputError(f"{str(made)!r} is missing or altered; run that shard again, then merge")
-    if sha256_of(target) == row.output_sha256:
+    if sha256_of(out.path / name) == row.output_sha256:
         return
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with replacing(target) as temporary:
-        temporary.unlink()
+    with out.replacing(name) as (folder, temporary):
         try:
-            os.link(made, temporary)
+            os.link(made, temporary, dst_dir_fd=folder)
         except OSError:
-            shutil.copyfile(made, temporary)
+            flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+            with made.open("rb") as source, open(os.open(temporary, flags, 0o666, dir_fd=folder), "wb") as target:  # noqa: PTH123
+                shutil.copyfileobj(source, target)

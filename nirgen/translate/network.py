@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from nirgen.images import Pixels
+    from nirgen.translate.budget import Budget
     from nirgen.translate.items import Item, Row
     from nirgen.translate.job import Job
     from nirgen.translate.summary import Stopwatch
@@ -28,6 +29,7 @@ NOT_FINITE = "the model gave values that are not numbers"
 _USED_SHARE = 0.8  # of the available memory
 _BATCH_PIXELS, _BATCH_IMAGES = 4_000_000, 32  # limits of a batch on a device
 _SMALLEST_TILE = 64
+_BYTES_PER_TILED_PIXEL = 24  # of the machine, beside a tile's: the result, and what `seam_meter` makes of it
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +51,12 @@ class Picture:
 class Network:
     """The model, with the memory needs that it has shown so far."""
 
-    def __init__(self, job: Job, stopwatch: Stopwatch) -> None:
+    def __init__(self, job: Job, stopwatch: Stopwatch, budget: Budget | None = None) -> None:
         self._translator = job.translator
         self._options = job.options
         self._run = job.run
         self._stopwatch = stopwatch
+        self._budget = budget
         self._memory_share = _USED_SHARE * job.memory_share
         self._on_device = getattr(job.translator, "translate_on_device", None)
         self.device = torch.device(getattr(job.translator, "device", "cpu"))
@@ -103,14 +106,16 @@ class Network:
         available = available_bytes(self.device)
         if not needed or available is None:
             return _BATCH_IMAGES if self._run.batch_size is None else self._run.batch_size
-        return int(self._memory_share * available / (needed * shape[0] * shape[1]))
+        if self._budget is not None and self.device.type == "cpu":
+            available -= self._budget.unused  # which the next images take meanwhile
+        return max(0, int(self._memory_share * available / (needed * shape[0] * shape[1])))
 
     def _whole(self, part: list[Picture]) -> Callable[[], list[Picture]] | None:
         """Begin a batch; None if it didn't fit, which is stored for this shape."""
         shape = _shape(part[0])
         launch = self._launch if self._on_device is None else self._launch_on_device
         try:
-            with self._stopwatch.timing("model", len(part)):
+            with self._stopwatch.timing("model", len(part), [picture.item.source for picture in part]):
                 return launch(part)
         except ShapeError as error:
             failed = [picture.failed(f"{picture.item.source!r}: {error}") for picture in part]
@@ -130,10 +135,13 @@ class Network:
         failed = [picture.failed(f"{picture.item.source!r}: {NO_MEMORY}")]
         if tile == 0 or (self._run.no_tiles and self._options.tile is None):
             return lambda: failed
+        left = available_bytes()
+        if left is not None and _BYTES_PER_TILED_PIXEL * height * width > left:
+            return lambda: failed
         stride = self._translator.stride
         overlap = min(DEFAULT_OVERLAP, tile // 4 // stride * stride)
         try:
-            with self._stopwatch.timing("model"):
+            with self._stopwatch.timing("model", sources=(picture.item.source,)):
                 tiled = translate_tiles(self._translator, picture.rgb[:height, :width], tile=tile, overlap=overlap)
         except (MemoryError, RuntimeError) as error:
             if not _is_out_of_memory(error):

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from nirgen.config import FrozenConfig
 from nirgen.errors import ConfigError
-from nirgen.images import PIXEL_LIMIT, Format, check_encodable
+from nirgen.images import PIXEL_LIMIT, SIDE_LIMIT, Format, check_encodable
 
 # Raised when the same options begin to give other pixels, so that older folders are refused.
 PIXEL_RULES = 2
@@ -36,8 +36,10 @@ class TranslateOptions(FrozenConfig):
     @model_validator(mode="after")
     def _fits_the_format(self) -> Self:
         check_encodable(self.format, bit_depth=self.bit_depth, channels=self.channels)
-        if self.size is not None and (min(self.size) < 1 or self.size[0] * self.size[1] > PIXEL_LIMIT):
-            raise ConfigError(f"a size is height x width, each at least 1, at most {PIXEL_LIMIT} pixels in all")
+        size = self.size
+        if size and (min(size) < 1 or max(size) > SIDE_LIMIT or size[0] * size[1] > PIXEL_LIMIT):
+            limits = f"each at least 1 and at most {SIDE_LIMIT}, at most {PIXEL_LIMIT} pixels in all"
+            raise ConfigError(f"a size is height x width, {limits}")
         return self
 
     def described(self) -> dict[str, Any]:
@@ -71,6 +73,9 @@ class RunOptions(FrozenConfig):
     """Forget the rows of these sources, and translate all of them again."""
     pixel_limit: int = Field(PIXEL_LIMIT, ge=1)
     """Sources with more pixels fail before they are decoded."""
+    image_timeout: float | None = Field(None, gt=0)
+    """Seconds that decoding, translating or encoding an image may take before it fails; None waits for ever. It needs
+    worker processes, which can be ended."""
     no_tiles: bool = False
     """An image that does not fit in memory fails instead of being translated in tiles."""
 

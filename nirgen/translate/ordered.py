@@ -33,14 +33,28 @@ def ahead(
 
 
 def behind(
-    pool: ThreadPoolExecutor, function: Callable[[_In], _Out], inputs: Iterable[_In], depth: int, stopwatch: Stopwatch
+    pool: ThreadPoolExecutor,
+    function: Callable[[_In], _Out],
+    inputs: Iterable[_In],
+    depth: int,
+    stopwatch: Stopwatch,
+    *,
+    weigh: Callable[[_In], int] = lambda _: 0,
+    limit: int = 0,
 ) -> Generator[_Out]:
-    """Map with at most `depth` results under way, each yielded as soon as possible: for a producer that is slow."""
+    """Map with at most `depth` results under way, each yielded as soon as possible: for a producer that is slow.
+
+    The inputs of several results under way `weigh` at most `limit` in all.
+    """
     waiting: deque[Future[_Out]] = deque()
+    weights: deque[int] = deque()
     for value in inputs:
         stopwatch.note_length("output", len(waiting))
+        weights.append(weigh(value))
         waiting.append(pool.submit(function, value))
-        while waiting and (waiting[0].done() or len(waiting) >= depth):
+        del value  # held by the pool alone
+        while waiting and (waiting[0].done() or len(waiting) >= depth or (len(waiting) > 1 and sum(weights) > limit)):
+            weights.popleft()
             yield _take(waiting, stopwatch, "output")
     while waiting:
         yield _take(waiting, stopwatch, "output")

@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any
 from nirgen import runlog
 from nirgen.errors import NirgenError, OutputError
 from nirgen.files import check_schema, is_temporary, locked
-from nirgen.translate.journal import FOLDER, Journal, journal_path, merge_rows, read_journal, to_line
-from nirgen.translate.manifest import NAME, Manifest, iter_rows, read_header, write_rows
+from nirgen.translate.journal import FOLDER, Journal, header_line, journal_path, merge_rows, read_journal, to_line
+from nirgen.translate.manifest import NAME, Manifest, count_rows, iter_rows, read_header, write_rows
 from nirgen.translate.url import Place, Url, reading, reason, writing
 
 if TYPE_CHECKING:
@@ -93,6 +93,10 @@ class Records:
         """Write the manifest, of rows sorted by source."""
         write_rows(self.folder, rows, header)
         self.publish(NAME)
+
+    def count(self) -> int | None:
+        """Return the number of rows of the manifest; None if there is none, or it is damaged."""
+        return count_rows(self.folder)
 
     def write_run(self, values: Mapping[str, Any]) -> None:
         """Write `run.json`."""
@@ -186,7 +190,7 @@ class UrlJournal(Journal):
         if self._lines:
             part = self._url / FOLDER / "journal" / f"{self._number:08}.jsonl"
             with writing(part):
-                part.write_bytes(b'{"schema": 1}\n' + b"".join(self._lines))
+                part.write_bytes(header_line() + b"".join(self._lines))
             self._number += 1
             self._lines.clear()
 

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nirgen._version import __version__
-from nirgen.errors import ConfigError, FullError, ImageError
+from nirgen.errors import ConfigError, FullError, ImageError, OutputError
 from nirgen.runlog import environment
-from nirgen.translate.engines import LocalEngine
+from nirgen.translate.engines import LocalEngine, choose_engine
 from nirgen.translate.items import Item, Row, State, Translator, precision_of
 from nirgen.translate.job import Engine, Job, ModelLoader
 from nirgen.translate.manifest import Manifest
@@ -22,7 +22,7 @@ from nirgen.translate.options import RunOptions, Shard, TranslateOptions
 from nirgen.translate.plan import Plan, make_plan
 from nirgen.translate.records import Records, open_records
 from nirgen.translate.resume import Others, check_owned, check_redo, check_unmixed, find_others, find_states
-from nirgen.translate.stores import Sink, Source
+from nirgen.translate.stores import Listing, Sink, Source
 from nirgen.translate.summary import Count, Profile, Stopwatch, Summary
 from nirgen.translate.url import Place, Url, to_place
 
@@ -97,6 +97,8 @@ def translate_folder(
         KeyboardInterrupt: It was stopped, and can be resumed.
     """
     loader, translator = (ModelLoader(model, precision), None) if isinstance(model, (str, Path)) else (None, model)
+    if engine is None and loader is not None and run is not None and run.image_timeout is not None:
+        engine = choose_engine("local", loader.name, device, precision, in_processes=True)
     request = Request(
         None if source is None else to_place(source),
         to_place(out),
@@ -153,6 +155,20 @@ def _settle(request: Request, records: Records, job: Job) -> Others:
     return find_others(records, request.plan, job)
 
 
+@dataclass
+class Missing:
+    """Outputs that have a row and no file."""
+
+    count: int = 0
+    first: str = ""
+
+    def note(self, output: str, *, there: bool) -> None:
+        """Count an output that is not there."""
+        if not there:
+            self.first = self.first or output
+            self.count += 1
+
+
 @dataclass(frozen=True)
 class _Run:
     """A run that holds the lock of its folder."""
@@ -170,17 +186,23 @@ class _Run:
         """Translate and journal what is to do, then write the manifest."""
         records, others = self.records, self.others
         with records.writing():
+            self.job.sink.open()
+            journal.check()
             records.remove_temporary()
             if self.job.run.redo:
                 records.forget(journal, others.kept, self._header())
             self._write_run("running")
         profile = self._translate(journal)
         with records.writing():
+            journal.check()
             if not isinstance(self.request.engine, LocalEngine):  # its processes may have been killed while they wrote
                 records.remove_temporary()
             outputs = self._write_manifest()
+            journal.check()
+            self._check_manifest()
             journal.clear()
             summary = self._summarise(outputs, profile)
+            journal.check()
             self._write_run("ended", summary)
         return summary
 
@@ -242,18 +264,47 @@ class _Run:
         return Manifest((), __version__, self.job.options.described(), self.job.translator.header, shard)
 
     def _write_manifest(self) -> int:
-        """Join the old manifest and the journal; return the number of outputs that the new one names."""
-        dropped, outputs = self.others.gone | self.others.lost, 0
+        """Join the old manifest and the journal; return the number of outputs that the new one names.
 
-        def rows() -> Iterator[Row]:
-            nonlocal outputs
+        OutputError, and the old manifest and the journal stay, if rows or outputs are not those that the run counted.
+        """
+        dropped, outputs, rows = self.others.gone | self.others.lost, 0, 0
+        listing, missing = Listing(self.job.sink), Missing()
+
+        def checked() -> Iterator[Row]:
+            nonlocal outputs, rows
             for row in self.records.rows():
                 if row.source not in dropped:
-                    outputs += row.output is not None
+                    rows += 1
+                    if row.output is not None:
+                        outputs += 1
+                        missing.note(row.output, there=listing.has(row.output))
                     yield row
+            self._check_counts(rows, missing)
 
-        self.records.write_manifest(rows(), self._header())
+        self.records.write_manifest(checked(), self._header())
         return outputs
+
+    def _check_counts(self, rows: int, missing: Missing) -> None:
+        out = repr(str(self.request.out))
+        if missing.count:
+            raise OutputError(
+                f"OUT {out} lost {missing.count} outputs while the run was writing it, such as {missing.first!r}; run "
+                "again to translate them again"
+            )
+        known = self.count.unchanged + self.count.tried + len(self.others.kept)
+        if rows != known:
+            raise OutputError(
+                f"OUT {out} has rows of {rows} sources, and the run went through {known}: rows were lost, or sources "
+                "came or went meanwhile; run again to translate what has no row"
+            )
+
+    def _check_manifest(self) -> None:
+        known = self.count.unchanged + self.count.tried + len(self.others.kept)
+        if self.records.count() != known:
+            raise OutputError(
+                f"the manifest of OUT {str(self.request.out)!r} was changed while the run was writing it; run again"
+            )
 
     def _summarise(self, outputs: int, profile: Profile) -> Summary:
         count, plan, tally = self.count, self.request.plan, self.request.plan.survey().tally

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
 
     from nirgen.translate.items import Row
 
@@ -121,6 +121,7 @@ class Stopwatch:
         self._lock = threading.Lock()
         self._seconds = dict.fromkeys((*STAGES, "input", "output"), 0.0)
         self._images = dict.fromkeys((*STAGES, "input", "output"), 0)
+        self._under_way: dict[str, tuple[str, float]] = {}  # source -> stage, and when it began
         self._lengths: dict[str, list[int]] = {"input": [0, 0], "output": [0, 0]}
         self.restart()
 
@@ -129,13 +130,32 @@ class Stopwatch:
         self._began = time.perf_counter()
 
     @contextmanager
-    def timing(self, what: str, images: int = 1) -> Generator[None]:
-        """Count the block's time for a stage, or for the wait for `input` or `output`."""
+    def timing(self, what: str, images: int = 1, sources: Sequence[str] = ()) -> Generator[None]:
+        """Count the block's time for a stage, or for the wait for `input` or `output`.
+
+        Meanwhile its `sources` are under way, see `overdue`.
+        """
         began = time.perf_counter()
+        for source in sources:
+            self._under_way[source] = what, began
         try:
             yield
         finally:
+            for source in sources:
+                self._under_way.pop(source, None)
             self.add(what, time.perf_counter() - began, images)
+
+    @contextmanager
+    def pausing(self, source: str) -> Generator[None]:
+        """Let a source wait in the block; afterwards its stage is as if it began then."""
+        what, _ = self._under_way.pop(source, ("", 0.0))
+        yield
+        self._under_way[source] = what, time.perf_counter()
+
+    def overdue(self, limit: float) -> list[tuple[str, str]]:
+        """Return the sources that are in one stage for longer than `limit` seconds, each with the stage."""
+        now = time.perf_counter()
+        return [(source, what) for source, (what, began) in self._under_way.copy().items() if now - began > limit]
 
     def add(self, what: str, seconds: float, images: int = 1) -> None:
         """Count a time."""

@@ -166,8 +166,13 @@ def exists(place: Place) -> bool:
 
 
 def sha256_of(place: Place) -> str | None:
-    """Return the sha256 of a file or object; None if it does not exist, or is a file that can't be read."""
+    """Return the sha256 of a file or object; None if it does not exist, or is no file that can be read."""
     try:
+        if isinstance(place, Path):
+            if not place.is_file():  # a pipe would be waited for
+                return None
+            with place.open("rb") as file:
+                return hashlib.file_digest(file, "sha256").hexdigest()
         return hashlib.sha256(place.read_bytes()).hexdigest()
     except OSError as error:
         if isinstance(place, Url) and not isinstance(error, FileNotFoundError):

@@ -3,33 +3,35 @@
 The parent hands sources out as workers ask, yields their rows, and alone writes the journal. A worker that dies loses
 nothing: the sources that it had in flight are tried again, one at a time, which identifies one that kills its worker.
 The sources until the parent has no more are a round, at whose end a worker sends its times; an empty round is the end.
+
+A worker says every second that it lives, and which images take too long: the parent ends one that is silent, or that
+an image holds up, and starts another.
 """
 
 from __future__ import annotations
 
 import gc
+import logging
 import math
-import os
-import queue
 import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
-import traceback
-import warnings
 from collections import Counter, deque
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
+from itertools import chain
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nirgen.errors import NirgenError
 from nirgen.translate.items import Item, Row
-from nirgen.translate.job import Description, Job, Loader, describe, load_as_described
+from nirgen.translate.job import Description, Job, Loader, describe
 from nirgen.translate.options import processors
+from nirgen.translate.worker import ASK, BEAT, FAILED, ROW, STOP, TIMES, Setup
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
@@ -37,22 +39,17 @@ if TYPE_CHECKING:
     from nirgen.translate.stores import Sink
     from nirgen.translate.summary import Stopwatch
 
-# Messages of a worker, each followed by its values; the parent sends items, None at the end of a round, and STOP.
-ASK, ROW, TIMES, FAILED, STOP = "ask", "row", "times", "failed", "stop"
-_COMMAND = "import sys; sys.path[:0] = [{path!r}]; from nirgen.translate.workers import main; main({descriptor})"
+_COMMAND = "import sys; sys.path[:0] = [{path!r}]; from nirgen.translate.worker import main; main({descriptor}, {tied})"
 _PACKAGE_FOLDER = str(Path(__file__).parents[2])
 # Period of the check for a stop, and the time that workers have to finish batches in flight.
 _POLL_SECONDS, _FINISH_SECONDS = 0.1, 60.0
-
-
-@dataclass(frozen=True, slots=True)
-class Setup:
-    """The first message to a worker."""
-
-    loader: Loader
-    device: str
-    threads: int  # of the model, on a CPU
-    job: Job  # its translator is the description to compare the loaded one with
+# After Ctrl-C they have less. Time in which the parent itself did not look counts at most once.
+_STOP_SECONDS, _LOOK_SECONDS = 6.0, 1.0
+_SILENCE = 30.0, 120.0  # seconds without a beat until a line says so, and until the worker is replaced
+_BEGINNING = 5  # times as long for a worker that begins: a machine under load takes a while to start one
+_STARTS = 3  # of a worker that falls silent before it has loaded the model
+_DOING = {"decode": "decoding", "model": "translating", "encode": "encoding"}
+_log = logging.getLogger(__name__)
 
 
 class WorkerError(RuntimeError):
@@ -65,6 +62,7 @@ class Workers:
     Args:
         loader: Makes the model in each of them.
         devices: Such as `["cuda:0", "cuda:1"]`; a name may come more than once.
+        silence: Seconds without a sign of life until a line names the worker, and until it is replaced.
 
     Example:
         ```python
@@ -73,8 +71,9 @@ class Workers:
         ```
     """
 
-    def __init__(self, loader: Loader, devices: Sequence[str]) -> None:
+    def __init__(self, loader: Loader, devices: Sequence[str], *, silence: tuple[float, float] = _SILENCE) -> None:
         self._loader = loader
+        self._silence = silence
         self._devices = list(devices)
 
     def describe(self) -> Description:
@@ -94,9 +93,10 @@ class Workers:
         stopwatch.devices = count
         run = job.run.model_copy(update={"workers": math.ceil(job.run.workers / count)})
         job = replace(job, run=run, translator=Description.of(job.translator, ",".join(self._devices)))
-        threads = max(1, processors() // count)
-        jobs = [replace(job, memory_share=1 / on_device[device]) for device in self._devices]
-        crew = Crew([Setup(self._loader, *each) for each in zip(self._devices, [threads] * count, jobs, strict=True)])
+        threads = max(1, processors() // count) if count > 1 else None
+        jobs = [replace(job, memory_share=1 / on_device[device], host_share=1 / count) for device in self._devices]
+        setups = [Setup(self._loader, *each) for each in zip(self._devices, [threads] * count, jobs, strict=True)]
+        crew = Crew(setups, silence=self._silence)
         try:
             yield from crew.rows(items, job.sink, stopwatch, stopped)
         finally:
@@ -106,7 +106,10 @@ class Workers:
 class Crew:
     """Worker processes, one for each setup, which serve any number of lists of sources."""
 
-    def __init__(self, setups: Sequence[Setup]) -> None:
+    def __init__(self, setups: Sequence[Setup], *, silence: tuple[float, float] = _SILENCE) -> None:
+        self._silence = silence
+        self._starts = 0  # of workers that fell silent before they had loaded the model
+        self._looked = time.monotonic()
         self._items: Iterator[Item] = iter(())
         self._retry: deque[Item] = deque()  # sources of workers that died
         self._exhausted, self._stopping = True, False
@@ -127,15 +130,21 @@ class Crew:
         self._items, self._exhausted = iter(items), False
         if not self._stopping:
             self._start_missing()
+        self._looked, deadline = time.monotonic(), math.inf
         while self._is_busy():
-            if not self._stopping and stopped():
+            if deadline == math.inf and stopped():
                 self.stop()
+                deadline = time.monotonic() + _STOP_SECONDS
+            if time.monotonic() > deadline:
+                self._kill()
+                return
             for worker in self._workers:
-                if worker.asks:
+                if worker.asks and not worker.reason:
                     self._answer(worker)
             by_connection = {worker.connection: worker for worker in self._workers}
             for connection in wait(list(by_connection), timeout=_POLL_SECONDS):
                 yield from self._listen(by_connection[connection], sink, stopwatch)  # type: ignore[index]
+            self._look_after_silent()
         if self._error is not None:
             raise self._error
 
@@ -144,6 +153,50 @@ class Crew:
         self._stopping = True
         for worker in self._workers:
             worker.send(STOP)
+
+    def _kill(self) -> None:
+        """End all workers at once; sources in flight have no row."""
+        for worker in self._workers:
+            worker.process.kill()
+            worker.end()
+        self._workers.clear()
+
+    def _look_after_silent(self) -> None:
+        """Name workers that give no sign of life, and end those that do so for too long."""
+        now = time.monotonic()
+        passed, self._looked = min(now - self._looked, _LOOK_SECONDS), now
+        for worker in self._workers:
+            worker.silent += passed if worker.heard else passed / _BEGINNING
+            named = f"the worker on {worker.setup.device} (process {worker.process.pid})"
+            if worker.silent >= self._silence[1] and not worker.reason:
+                worker.reason = f"gave no sign of life for {self._silence[1]:.0f} s"
+                _log.warning("%s %s, and is replaced", named, worker.reason)
+                worker.process.kill()
+            elif worker.silent >= self._silence[0] and not worker.named:
+                worker.named = True
+                _log.warning("%s gives no sign of life for %.0f s; after %.0f s it is replaced", named, *self._silence)
+
+    def _end_overdue(self, worker: _Worker, overdue: Sequence[tuple[str, str]]) -> Iterator[Row]:
+        """End a worker that images hold up: a single one fails, those of a batch are tried again one by one."""
+        found = [(source, stage) for source, stage in overdue if source in worker.in_flight]
+        if not found or worker.reason:
+            return
+        job = worker.setup.job
+        limit = f"{job.run.image_timeout:g} s"
+        worker.reason = f"was ended, as an image took over {limit}"
+        batch = [source for source, stage in found if stage == "model"]
+        for source, stage in found:
+            if stage == "model" and len(batch) > 1:
+                continue
+            item = worker.in_flight.pop(source)
+            error = (
+                f"{item.source!r}: {_DOING[stage]} it took over {limit}; raise --image-timeout if you trust the file"
+            )
+            yield Row(source, job.translator.id, job.options.id, "failed", error=error)
+        self._retry.extend(worker.in_flight.pop(source) for source in batch if source in worker.in_flight)
+        self._items, self._exhausted = chain(list(worker.in_flight.values()), self._items), False
+        worker.in_flight.clear()
+        worker.process.kill()
 
     def close(self) -> None:
         """End all workers: let them finish batches in flight, and kill those that take too long."""
@@ -160,7 +213,8 @@ class Crew:
             for connection in wait(list(by_connection), timeout=_POLL_SECONDS):
                 worker = by_connection[connection]  # type: ignore[index]
                 try:
-                    worker.asks = worker.connection.recv()[0] == ASK
+                    word = worker.connection.recv()[0]
+                    worker.asks = word == ASK or (word == BEAT and worker.asks)
                 except (EOFError, OSError):
                     self._workers.remove(worker)
                     worker.end()
@@ -192,11 +246,15 @@ class Crew:
         except (EOFError, OSError):
             yield from self._handle_exit(worker)
             return
+        worker.silent, worker.named, worker.heard = 0.0, False, True
         if word == ASK:
             worker.asks = worker.proven = True
+        elif word == BEAT:
+            yield from self._end_overdue(worker, values[0])
         elif word == ROW:
             row, images, size = values
-            del worker.in_flight[row.source]
+            if worker.in_flight.pop(row.source, None) is None:  # it was given up
+                return
             sink.images += images - worker.stored[0]
             sink.stored_bytes += size - worker.stored[1]
             worker.stored = images, size
@@ -212,10 +270,12 @@ class Crew:
     def _handle_exit(self, worker: _Worker) -> Iterator[Row]:
         """Take the sources that a dead worker had in flight, and start another if there is more to do."""
         self._workers.remove(worker)
-        how = _ended(worker.end())
+        code = worker.end()
+        how = worker.reason or _ended(code)
         if self._stopping:
             return
-        if not worker.proven:
+        self._starts += bool(worker.reason) and not worker.proven
+        if not worker.proven and (not worker.reason or self._starts >= _STARTS):
             self._error = NirgenError(
                 f"the worker on {worker.setup.device} {how} while it loaded the model; perhaps memory does not "
                 f"suffice for {len(self._workers) + 1} workers: name fewer devices"
@@ -251,10 +311,15 @@ class _Worker:
         self.in_round = False  # it got a source, and has not ended the round yet
         self.careful = False  # the round is of one source that may have killed a worker
         self.proven = False  # it has loaded the model
+        self.silent = 0.0  # seconds since its last message
+        self.heard = False  # it has sent a message
+        self.named = False  # a line said that it is silent
+        self.reason = ""  # why the parent ended it
         self.stored = 0, 0  # images and bytes
         ours, theirs = socket.socketpair()
         with theirs:
-            command = _COMMAND.format(path=_PACKAGE_FOLDER, descriptor=theirs.fileno())
+            tied = threading.current_thread() is threading.main_thread()  # whose end is that of this process
+            command = _COMMAND.format(path=_PACKAGE_FOLDER, descriptor=theirs.fileno(), tied=tied)
             try:
                 self.process = subprocess.Popen(  # noqa: S603 - our own program, and no shell
                     [sys.executable, "-P", "-c", command], start_new_session=True, pass_fds=[theirs.fileno()],
@@ -297,73 +362,3 @@ def _ended(code: int) -> str:
     with suppress(ValueError):
         return f"was killed by {signal.Signals(-code).name}"
     return f"was killed by signal {-code}"
-
-
-def main(descriptor: int) -> None:
-    """Work in this process for the one at the other end of a pipe, a file descriptor, until it has no more sources."""
-    for number in (signal.SIGINT, signal.SIGTERM):  # the parent decides when to stop
-        signal.signal(number, signal.SIG_IGN)
-    warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")  # about metadata
-    connection = Connection(descriptor)
-    try:
-        sys.path[:] = connection.recv()
-        try:
-            _work(connection)
-        except (EOFError, ConnectionError):
-            raise
-        except Exception as error:  # noqa: BLE001 - the parent raises it: a NirgenError as it is, others as text
-            connection.send((FAILED, error if isinstance(error, NirgenError) else None, traceback.format_exc()))
-    except (EOFError, ConnectionError):  # the parent has ended
-        os._exit(1)
-
-
-def _work(connection: Connection) -> None:
-    import torch
-
-    from nirgen.devices import keep_freed_memory
-    from nirgen.translate.engine import translate_items
-    from nirgen.translate.summary import Stopwatch
-
-    setup: Setup = connection.recv()
-    inbox = _Inbox(connection)
-    keep_freed_memory()
-    torch.set_num_threads(setup.threads)
-    job, sink = setup.job, setup.job.sink
-    assert isinstance(job.translator, Description)
-    job = replace(job, translator=load_as_described(setup.loader, setup.device, job.translator))
-    while (first := inbox.ask()) is not None:
-        stopwatch = Stopwatch()
-        for row in translate_items(inbox.round(first), job, stopwatch, inbox.stopped.is_set):
-            connection.send((ROW, row, sink.images, sink.stored_bytes))
-        connection.send((TIMES, stopwatch.totals()))
-
-
-class _Inbox:
-    """The messages of the parent, read by a thread. Once the parent has ended, this process ends at once."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
-        self._items: queue.SimpleQueue[Item | None] = queue.SimpleQueue()
-        self.stopped = threading.Event()  # no other batch is to be begun
-        threading.Thread(target=self._listen, daemon=True, name="inbox").start()
-
-    def ask(self) -> Item | None:
-        """Return the next source; None at the end of a round."""
-        self._connection.send((ASK,))
-        return self._items.get()
-
-    def round(self, first: Item) -> Iterator[Item]:
-        """Yield the sources of a round, as they are needed."""
-        yield first
-        yield from iter(self.ask, None)
-
-    def _listen(self) -> None:
-        while True:
-            try:
-                message = self._connection.recv()
-            except (EOFError, OSError):
-                os._exit(1)
-            if message == STOP:
-                self.stopped.set()
-            else:
-                self._items.put(message)

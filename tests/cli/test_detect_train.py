@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -140,6 +141,27 @@ def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(dataset: P
     last = max(int(path.stem.removeprefix("step_")) for path in tmp_path.glob("R/checkpoints/*.pt"))
     assert f"stopped after step {last}; the same command goes on from there" in error
     assert json.loads((tmp_path / "R/model/nirgen.json").read_text())["steps"] == last
+
+
+def test_a_run_folder_that_goes_away_in_mid_run_is_no_success_and_the_same_command_mends_it(
+    nirgen, dataset: Path, tmp_path: Path
+) -> None:
+    arguments = [dataset, tmp_path / "R", *TINY, "--steps", 20, "--set", "checkpoint_steps=2"]
+    command = [sys.executable, "-m", "nirgen", "detect", "train", *map(str, arguments)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not list(tmp_path.glob("R/checkpoints/*.pt")):
+            assert process.poll() is None, process.communicate()[1]
+            time.sleep(0.05)
+        process.send_signal(signal.SIGSTOP)
+        shutil.rmtree(tmp_path / "R")
+        process.send_signal(signal.SIGCONT)
+        error = process.communicate(timeout=600)[1]
+    last = error.splitlines()[-1]
+    assert process.returncode == 1, error
+    assert last.startswith(f"error: {tmp_path}/R: was removed or replaced while the run was at work, and what it held")
+    assert last.endswith("run the same command again to go on from it")
+    assert nirgen("detect", "train", *arguments)[0] == 0
+    assert json.loads((tmp_path / "R/model/nirgen.json").read_text())["steps"] == 20
 
 
 def test_a_detector_learns_from_real_photographs_turned_to_nir(nirgen, shared_data: Path, tmp_path: Path) -> None:

@@ -63,6 +63,7 @@ def test_several_folders_stand_in_one_table_above_the_floors(nirgen, folders: Pa
     assert table["far"][-1] == "12.00"  # the published RMSE of an error of 20
     assert "far - close:" in out
     assert "RMSE +19.00 [+19.00, +19.00] worse" in out
+    assert "features: by tf_efficientnet_lite" in out
     assert "FID: weights not found: put weights-inception-2015-12-05-6726825d.pth" in out
     assert "root of the mean squared error" not in out
     assert "root of the mean squared error" in nirgen("evaluate", *arguments, "--explain")[1]
@@ -205,6 +206,19 @@ def test_regions_of_other_images_are_one_line(nirgen, folders: Path) -> None:
     assert "none of its 1 names, such as 'z', fits any of the 3 images, such as 'a'" in error
 
 
+def test_shifted_photos_have_a_table_of_their_own(nirgen, folders: Path) -> None:
+    arguments = (folders / "far", folders / "gt", "--rgb", folders / "rgb", "--model", "compact", "--size", 32)
+    code, out, _ = nirgen("evaluate", *arguments, "--device", "cpu", "--shifts", "--json")
+    assert code == 0
+    shifts = json.loads(out)["shifts"]
+    assert list(shifts["columns"]) == ["none", "cast", "haze", "clip", "dark", "jpeg"]
+    rows = {row["method"]: row["estimates"] for row in shifts["methods"]}
+    assert list(rows) == ["compact", "grey", "red", "compact - grey"]
+    difference = rows["compact"]["haze"]["value"] - rows["grey"]["haze"]["value"]
+    assert rows["compact - grey"]["haze"]["value"] == pytest.approx(difference)
+    assert rows["compact - grey"]["haze"]["verdict"] in {"better", "worse", "undecided"}
+
+
 def test_two_methods_of_one_name_are_one_line(nirgen, folders: Path) -> None:
     code, _, error = nirgen("evaluate", folders / "far", folders / "far", folders / "gt")
     assert (code, error) == (1, "error: two methods would be called 'far'; name each with --name, PREDs first\n")
@@ -221,6 +235,7 @@ def test_two_methods_of_one_name_are_one_line(nirgen, folders: Path) -> None:
         (("--pairs", "p.csv"), "--pairs needs --model"),
         (("--model", "a", "--model", "b"), "--model needs --pairs, or GT with --rgb"),
         (("a", "gt", "--pairs", "p.csv", "--model", "compact"), "leave out folders"),
+        (("a", "gt", "--shifts"), "--shifts needs the photos of GT"),
         (("a", "gt", "--size", "small"), "--size is 'native'"),
         (("a", "gt", "--size", "16"), "--size is 'native'"),
         (("--pairs", "p.csv", "--model", "compact", "--size", "pred"), "--size pred needs PRED"),

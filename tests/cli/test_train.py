@@ -105,12 +105,13 @@ def test_a_dry_run_prints_the_resolved_settings_and_writes_nothing(
 def test_one_key_of_an_extractor_or_of_the_weights_can_be_changed(
     nirgen, listing: tuple[object, ...], tmp_path: Path
 ) -> None:
-    changes = ("--set", "generator.extractor.drop_path=0.1", "--set", "data.category_weights.urban=7")
+    changes = ("--set", "generator.extractor.pretrained=true", "--set", "data.category_weights.urban=7")
     code, out, error = nirgen("train", "compact", tmp_path / "run", *listing, *changes, "--dry-run")
     assert code == 0, error
     values = yaml.safe_load(out)
-    assert (values["generator"]["extractor"]["drop_path"], values["generator"]["extractor"]["width"]) == (0.1, 16)
-    assert values["data"]["category_weights"] == {"urban": 7, "street": 3, "oldbuilding": 3}
+    extractor = values["generator"]["extractor"]
+    assert (extractor["pretrained"], extractor["name"]) == (True, "tf_efficientnet_lite2")
+    assert values["data"]["category_weights"] == {"urban": 7, "street": 4, "oldbuilding": 4}
 
 
 @pytest.mark.parametrize("preset", ["paper", "released", "compact"])
@@ -251,6 +252,7 @@ def test_what_goes_away_in_mid_run_is_no_success_and_the_same_command_mends_it(
     assert last.startswith(f"error: {tmp_path}/run: ")
     assert "while the run was at work" in last
     assert "run the same command again" in last
+    assert len(list((tmp_path / "run/checkpoints").glob("*.pt"))) >= 1  # the last step was saved anew
     for run in ("run", "straight"):
         assert nirgen("train", settings, tmp_path / run, *listing, *SHORT)[0] == 0
     ids = [read_header(tmp_path / run / "model.safetensors")["model_id"] for run in ("run", "straight")]

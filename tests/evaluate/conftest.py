@@ -85,7 +85,7 @@ def model_with_backbone(tmp_path: Path, small_config: GeneratorConfig) -> Callab
     from nirgen.models.config import TimmConfig
 
     def make(seed: int = 0, rest: int = 0) -> Path:
-        config = small_config.model_copy(update={"extractor": TimmConfig(name="test_efficientnet")})
+        config = small_config.model_copy(update={"extractor": TimmConfig(name="test_efficientnet", features="pyramid")})
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(rest)
             generator = build(config)

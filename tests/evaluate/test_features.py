@@ -8,7 +8,9 @@ import pytest
 import torch
 from sklearn.datasets import load_sample_images
 
+from nirgen.errors import ModelError
 from nirgen.evaluate.features import Backbone, Features, features_distance, kid_features
+from nirgen.models.checkpoint import build, save
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -22,9 +24,7 @@ RED, GREEN = np.ascontiguousarray(PHOTO[..., 0]), np.ascontiguousarray(PHOTO[...
 
 @pytest.fixture
 def backbone(model_with_backbone: Callable[..., Path]) -> Backbone:
-    found = Backbone.read(model_with_backbone())
-    assert found is not None
-    return found
+    return Backbone.read(model_with_backbone())
 
 
 def features(*maps: list[list[list[float]]]) -> Features:
@@ -57,6 +57,11 @@ def test_a_worse_picture_is_farther(backbone: Backbone) -> None:
     assert distances[0] > 0
 
 
+def test_the_maps_are_those_of_all_strides(backbone: Backbone) -> None:
+    sizes = [tuple(each.shape[1:]) for each in backbone.features(RED).maps]
+    assert sizes == [(48, 64), (24, 32), (12, 16), (6, 8), (3, 4)]
+
+
 def test_the_pooled_features_are_means_of_the_deepest_map(backbone: Backbone) -> None:
     found = backbone.features(RED)
     assert found.pooled == pytest.approx(found.maps[-1].mean(dim=(1, 2)).numpy())
@@ -79,11 +84,18 @@ def test_the_id_is_that_of_the_backbone_and_not_of_the_rest_of_the_file(
     assert Backbone.read(model_with_backbone()).about == f"test_efficientnet of model, sha256 {ids[0][:12]}"
 
 
-def test_a_model_without_a_pretrained_backbone_measures_nothing(tmp_path: Path, small_config: GeneratorConfig) -> None:
-    from nirgen.models.checkpoint import build, save
-
+def test_a_model_without_a_pretrained_backbone_is_refused(tmp_path: Path, small_config: GeneratorConfig) -> None:
     save(tmp_path / "model.safetensors", build(small_config).state_dict(), small_config)
-    assert Backbone.read(tmp_path / "model.safetensors") is None
+    with pytest.raises(
+        ModelError, match=r"model\.safetensors: no backbone of timm to measure with; install nirgen again"
+    ):
+        Backbone.read(tmp_path / "model.safetensors")
+
+
+def test_the_embedded_model_has_a_backbone_of_five_maps() -> None:
+    found = Backbone.read().features(RED)
+    assert len(found.maps) == 5
+    assert features_distance(found, found) == 0
 
 
 def test_kid_of_two_paired_values() -> None:

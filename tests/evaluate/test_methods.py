@@ -69,7 +69,9 @@ def test_a_missing_folder_an_empty_one_and_two_images_of_one_name_are_one_line(t
 def test_a_real_image_without_its_photo_is_one_line(folders) -> None:
     _, gt, rgb = folders
     (rgb / "dusk/c.png").unlink()
-    with pytest.raises(NirgenError, match=r"gt/dusk/c\.tif: no 'dusk/c\.\*' in .*rgb; add it there"):
+    with pytest.raises(
+        NirgenError, match=r"gt/dusk/c\.tif: no 'dusk/c\.\*' in .*rgb \(nor dusk/c_real_A, dusk/c_input_label\); add it"
+    ):
         from_folders(gt, rgb)
 
 
@@ -129,7 +131,9 @@ def test_a_folders_images_are_found_by_name_and_never_by_position(folders, frame
 def test_a_missing_image_is_one_line(folders) -> None:
     pred, gt, _ = folders
     (pred / "day/b.png").unlink()
-    with pytest.raises(NirgenError, match=r"gt/day/b\.tif: no 'day/b\.\*' in .*pred; add it there, or remove this one"):
+    with pytest.raises(
+        NirgenError, match=r"gt/day/b\.tif: no 'day/b\.\*' in .*pred \(nor .*\); add it there, or remove this one"
+    ):
         methods.from_folder(pred, from_folders(gt), None, "pred")
 
 

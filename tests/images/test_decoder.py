@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import io
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
@@ -289,3 +291,78 @@ def test_the_header_tells_whether_pixels_are_stored_upright(photo, image_format,
 @pytest.mark.parametrize(("mode", "grey"), [("L", True), ("1", True), ("I;16", True), ("P", False), ("RGB", False)])
 def test_the_header_tells_whether_there_is_one_channel(mode: str, grey: bool) -> None:
     assert images.header_of(encoded(Image.new(mode, (30, 20)), "PNG"), "x").grey is grey
+
+
+@pytest.mark.parametrize("size", [(1, 65_501), (65_501, 1)])
+def test_a_side_over_the_limit_is_refused_by_the_header_alone(size):
+    with pytest.raises(ImageError, match=r"65501.* by its header, over the limit of 65500 pixels of a side; cut it up"):
+        images.decode(png(*size, 8, 0, b""), "x")
+
+
+def test_a_tile_over_the_limits_is_refused_by_the_header_alone():
+    data = bytearray(saved(Image.new("L", (64, 64)), "TIFF", compression="tiff_lzw", tile=(64, 64)))
+    with Image.open(io.BytesIO(data)) as image:
+        assert 322 not in image.tag_v2  # Pillow writes strips: their tags become those of tiles
+    entries = int.from_bytes(data[4:8], "little")
+    for entry in range(entries + 2, entries + 2 + 12 * int.from_bytes(data[entries : entries + 2], "little"), 12):
+        tag = int.from_bytes(data[entry : entry + 2], "little")
+        if tag == 278:  # rows of a strip
+            data[entry : entry + 12] = struct.pack("<HHII", tag + 45, 4, 1, 1_000_000)
+    with pytest.raises(ImageError, match="1x1000000 by its header, over the limit"):
+        images.decode(bytes(data), "x")
+
+
+def with_scans(count: int) -> bytes:
+    """A progressive JPEG whose last scan is there so many times."""
+    data = saved(Image.new("RGB", (64, 64), (90, 120, 30)), "JPEG", progressive=True)
+    last, end = data.rfind(b"\xff\xda"), data.rfind(b"\xff\xd9")
+    return data[:last] + data[last:end] * count + data[end:]
+
+
+@pytest.mark.parametrize("decode", [images.decode, lambda data, name: images.decode_small(data, name, 8)])
+def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(decode):
+    assert decode(with_scans(90), "x").shape[2] == 3
+    with pytest.raises(ImageError, match="'x' has over 100 scans, which take minutes to decode; save it as baseline"):
+        decode(with_scans(3000), "x")
+
+
+def test_a_thumbnail_s_scans_are_not_those_of_the_image():
+    data = with_scans(60)
+    assert images.decode(data[:2] + b"\xff\xe5\x01\x02" + b"\xff\xda" * 128 + data[2:], "x").shape == (64, 64, 3)
+
+
+def test_what_decoding_takes_is_said_before_it_is_taken(photo):
+    asked = []
+    for kind in ("JPEG", "PNG"):
+        images.decode(saved(Image.fromarray(photo()), kind), "x", admit=lambda *each: asked.append(each))
+    assert asked == [((20, 30), 14 * 600), ((20, 30), 28 * 600)]
+
+
+def test_what_libtiff_finds_names_the_file_and_is_no_pixel(tmp_path):
+    """In a process of its own, whose standard error is libtiff's."""
+    pixels = np.random.default_rng(1).integers(0, 255, (64, 64), np.uint8)
+    for compression, mode in (("group4", "1"), ("tiff_lzw", "RGB"), ("tiff_adobe_deflate", "RGB")):
+        data = bytearray(saved(Image.fromarray(pixels).convert(mode), "TIFF", compression=compression))
+        (tmp_path / f"good {compression}.tif").write_bytes(data)
+        data[60:300] = bytes(each ^ 0x5A for each in data[60:300])
+        (tmp_path / f"bad {compression}.tif").write_bytes(data)
+    code = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from nirgen import images
+from nirgen.errors import ImageError
+def state(path):
+    try:
+        return f"{path.stem}: {images.read(path).shape}"
+    except ImageError as error:
+        return f"{path.stem}: {error}"
+with ThreadPoolExecutor(4) as pool:
+    print(*pool.map(state, sorted(Path(sys.argv[1]).iterdir())), sep="\\n")
+"""
+    done = subprocess.run([sys.executable, "-c", code, tmp_path], capture_output=True, text=True, check=True)
+    lines = done.stdout.splitlines()
+    assert len(lines) == 6
+    assert all(f"{line.split(':')[0]}.tif' is damaged (libtiff: " in line for line in lines[:3]), done.stdout
+    assert all(line.endswith("(64, 64, 3)") for line in lines[3:]), done.stdout
+    assert done.stderr == ""

@@ -141,6 +141,6 @@ def test_the_cards_numbers_come_out_and_beat_what_needs_no_model() -> None:
     found = [value for key, score in scores.items() if key[0] == "model" for value in (score.psnr, score.ssim)]
     assert found == pytest.approx(stated, abs=0.02)
     for subset in ("all", "urban-like"):
-        for floor in ("luma", "red"):
+        for floor in ("grey", "red"):
             assert scores["model", subset].psnr > scores[floor, subset].psnr + 1
             assert scores["model", subset].ssim > scores[floor, subset].ssim

@@ -24,9 +24,13 @@ class Recorder(nn.Module):
     condition_channels = 3
     stride = 1
 
-    def forward(self, x: Tensor) -> Tensor:
+    def __init__(self) -> None:
+        super().__init__()
+        self.pyramid: dict[int, int] = {}
+
+    def forward(self, x: Tensor) -> list[Tensor]:
         self.seen = x
-        return x
+        return [x]
 
 
 def test_an_unknown_backbone_is_refused_with_the_nearest_name() -> None:
@@ -55,19 +59,63 @@ def test_features_of_the_stem_are_not_normalised() -> None:
     config = TimmConfig(name="resnet18", in_channels=8)
     extractor = build_extractor(GeneratorConfig.compact(extractor=config, extractor_input="stem"))
     assert isinstance(extractor, TimmExtractor)
-    assert extractor(torch.zeros(1, 8, 64, 64)).shape == (1, 512, 2, 2)
+    assert extractor(torch.zeros(1, 8, 64, 64))[-1].shape == (1, 512, 2, 2)
 
 
 @pytest.mark.parametrize("name", ["swinv2_tiny_window8_256", "swin_tiny_patch4_window7_224"])
 def test_a_channels_last_map_of_any_size_comes_out_channels_first(name: str) -> None:
     extractor = TimmExtractor(TimmConfig(name=name), load_weights=False)
-    assert extractor(torch.zeros(1, 3, 96, 160)).shape == (1, 768, 3, 5)
+    assert extractor(torch.zeros(1, 3, 96, 160))[-1].shape == (1, 768, 3, 5)
 
 
 def test_a_backbone_of_one_size_is_given_that_size() -> None:
     extractor = TimmExtractor(TimmConfig(name="hiera_tiny_224"), load_weights=False).eval()
     assert extractor.fixed_size == (224, 224)
-    assert extractor(torch.zeros(1, 3, 64, 96)).shape == (1, 768, 7, 7)
+    assert extractor(torch.zeros(1, 3, 64, 96))[-1].shape == (1, 768, 7, 7)
+
+
+def pyramid(name: str, **changes: object) -> TimmConfig:
+    return TimmConfig.model_validate({"name": name, "features": "pyramid", **changes})
+
+
+def test_a_pyramid_has_a_map_for_each_stride() -> None:
+    extractor = TimmExtractor(pyramid("tf_efficientnet_lite0"), load_weights=False).eval()
+    assert extractor.pyramid == {2: 16, 4: 24, 8: 40, 16: 112, 32: 320}
+    assert (extractor.condition_channels, extractor.stride) == (320, 32)
+    shapes = [tuple(features.shape) for features in extractor(torch.zeros(1, 3, 64, 96))]
+    assert shapes == [(1, 16, 32, 48), (1, 24, 16, 24), (1, 40, 8, 12), (1, 112, 4, 6), (1, 320, 2, 3)]
+
+
+def test_a_pyramids_maps_come_channels_first_and_in_the_widths_wanted() -> None:
+    extractor = TimmExtractor(pyramid("swin_tiny_patch4_window7_224", widths=(8, 16, 24, 32)), load_weights=False)
+    assert extractor.pyramid == {4: 8, 8: 16, 16: 24, 32: 32}
+    assert [tuple(features.shape[1:]) for features in extractor(torch.zeros(1, 3, 64, 96))] == [
+        (8, 16, 24), (16, 8, 12), (24, 4, 6), (32, 2, 3)
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        (pyramid("resnet18", widths=(8, 8)), "2 widths for 5 maps, of strides 2, 4, 8, 16, 32; give one a map"),
+        (pyramid("hiera_tiny_224"), "no pyramid, since its input has a fixed size; use 'last'"),
+    ],
+)
+def test_a_pyramid_that_cannot_be_is_refused(config: TimmConfig, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        TimmExtractor(config, load_weights=False)
+
+
+def test_weights_under_other_names_load_in_their_order(tmp_path: Path) -> None:
+    state = timm.create_model("tf_efficientnet_lite0").state_dict()
+    renamed = {f"_blocks.{place}": tensor for place, tensor in enumerate(state.values())}
+    torch.save(renamed, tmp_path / "lite0.pth")
+    config = TimmConfig(name="tf_efficientnet_lite0", weights=str(tmp_path / "lite0.pth"))
+    loaded = TimmExtractor(config, load_weights=True)
+    assert torch.equal(loaded.backbone.state_dict()["blocks.6.0.conv_pwl.weight"], state["blocks.6.0.conv_pwl.weight"])
+    torch.save(dict(reversed(renamed.items())), tmp_path / "lite0.pth")
+    with pytest.raises(ModelError, match=r"lite0\.pth.* neither the names nor the order"):
+        TimmExtractor(config, load_weights=True)
 
 
 @pytest.mark.parametrize("name", ["convnext_atto", "swinv2_tiny_window8_256", "vit_small_patch14_dinov2"])

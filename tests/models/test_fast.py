@@ -54,6 +54,22 @@ def test_winograds_filtering_is_the_convolution_at_every_size(size: tuple[int, i
 
 
 @torch.inference_mode()
+def test_a_backbones_norms_become_part_of_its_convolutions() -> None:
+    torch.manual_seed(0)
+    generator = build(GeneratorConfig.compact())
+    for norm in generator.extractor.modules():
+        if isinstance(norm, nn.BatchNorm2d):
+            norm.running_mean.normal_()
+            norm.running_var.uniform_(0.5, 2)
+    generator.eval()
+    double = fast.speed_up(generator)
+    assert not any(isinstance(layer, nn.BatchNorm2d) for layer in double.modules())
+    rgb = torch.rand(1, 3, 64, 96) * 2 - 1
+    for found, expected in zip(double.extractor(rgb), generator.extractor(rgb), strict=True):
+        assert relative(found, expected) < 1e-5
+
+
+@torch.inference_mode()
 def test_winograds_filtering_needs_no_bias() -> None:
     conv = nn.Conv2d(4, 4, 3, padding=1, bias=False)
     x = torch.randn(1, 4, 9, 9)

@@ -24,6 +24,8 @@ RELEASED_KEYS = Path(__file__).parents[3] / "shared" / "paper" / "released_check
 RELEASED_KEYS_SHA256 = "2d2f56e1bbde75f5a1beb16c373418b02611d044035f7018b243cb6806c55ebc"
 EXTRACTORS = {
     "none": NoExtractorConfig(),
+    "pyramid": TimmConfig(name="tf_efficientnet_lite0", features="pyramid"),
+    "pyramid-from-4": TimmConfig(name="convnext_atto", features="pyramid", widths=(8, 16, 24, 32)),
     **{f"internimage-{name}": make() for name, make in NAMED_INTERNIMAGES.items() if name != "large"},
     **{
         name: TimmConfig(name=name)
@@ -90,6 +92,22 @@ def test_released_has_the_names_of_the_list() -> None:
 def test_every_named_configuration_is_walked() -> None:
     assert NAMED_GENERATORS.keys() == {"paper", "released", "compact"}
     assert NAMED_INTERNIMAGES.keys() == {"tiny", "small", "base", "large", "released"}
+
+
+@torch.inference_mode()
+def test_each_map_of_a_pyramid_enters_the_encoder_at_its_stride() -> None:
+    torch.manual_seed(0)
+    generator = build(GeneratorConfig.compact()).eval()
+    assert generator.pyramid == {2: 16, 4: 32, 8: 48, 16: 64, 32: 112}
+    rgb = torch.rand(1, 3, 64, 96) * 2 - 1
+    maps, outputs = generator.extractor(rgb), []
+    for level in range(5):
+        changed = [features + (place == level) for place, features in enumerate(maps)]
+        generator.extractor.forward = lambda _, changed=changed: changed
+        outputs.append(generator(rgb))
+    del generator.extractor.forward
+    plain = generator(rgb)
+    assert all(not torch.allclose(output, plain, atol=1e-4) for output in outputs)
 
 
 @pytest.mark.parametrize("make", NAMED_GENERATORS.values(), ids=NAMED_GENERATORS)

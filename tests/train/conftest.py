@@ -20,7 +20,7 @@ def config(small_config: GeneratorConfig) -> TrainConfig:
         generator=small_config,
         discriminator=DiscriminatorConfig(filters=4, layers=1, scales=2),
         losses=LossConfig(gan="lsgan", pixel=4.0),
-        crops=CropConfig(kind="resized", smallest=0.3, gamma=0.1, gain=0.1, white_balance=0.02, darkened=0.2),
+        crops=CropConfig(kind="resized", smallest=0.3, gamma=0.1, gain=0.1, white_balance=0.02, night=0.2),
         stages=(Stage(share=0.5, size=32, batch=2, adversarial=False), Stage(share=0.5, size=64, batch=2)),
         optimizer=OptimizerConfig(kind="adamw", learning_rate=1e-3),
         compute=ComputeConfig(precision="fp32"),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-CROPS = CropConfig(kind="resized", gamma=0.1, darkened=0.2)
+CROPS = CropConfig(kind="resized", gamma=0.1, night=0.2)
 
 
 def draws(pairs: PairList, **data: object) -> Draws:
@@ -196,12 +196,22 @@ def test_exposure_changes_rgb_alone_and_mildly(decoded: Photo) -> None:
     assert max(rgb.abs().max() for rgb, _ in exposed) <= 1
 
 
-def test_night_takes_the_same_light_from_both(decoded: Photo) -> None:
-    dark = crops(decoded, CropConfig(darkened=1.0))
-    assert max((rgb[0] - nir[0]).abs().mean() for rgb, nir in dark) < 0.03  # the sensor's noise
-    brightest = torch.stack([(nir.max() + 1) / 2 for _, nir in dark])
-    assert 0.04 < brightest.min() < 0.2
-    assert brightest.max() < 0.8
+def test_night_takes_light_from_both_images(decoded: Photo) -> None:
+    day, dark = crops(decoded, CropConfig()), crops(decoded, CropConfig(night=1.0))
+    for part in (0, 1):
+        means = [torch.stack([(pair[part].mean() + 1) / 2 for pair in pairs]).mean() for pairs in (day, dark)]
+        assert means[1] < 0.6 * means[0]
+
+
+@pytest.mark.parametrize("condition", ["haze", "casts", "clipped", "blurred", "jpeg", "saturation"])
+def test_other_conditions_change_rgb_alone_and_only_their_share(decoded: Photo, condition: str) -> None:
+    coloured = Photo(torch.randint(256, decoded.rgb.shape, dtype=torch.uint8), decoded.nir)
+    plain = crops(coloured, CropConfig(flip=False))
+    changed = crops(coloured, CropConfig.model_validate({"flip": False, condition: 0.5}))
+    differing = [not torch.equal(a, b) for (a, _), (b, _) in zip(plain, changed, strict=True)]
+    assert all(torch.equal(a, b) for (_, a), (_, b) in zip(plain, changed, strict=True))
+    assert sum(differing) > 0
+    assert condition == "saturation" or sum(differing) < len(differing)
 
 
 def _sha256(path) -> str:

@@ -46,7 +46,7 @@ def test_differences_name_each_setting_with_both_values() -> None:
     old = TrainConfig.compact()
     stages = (old.stages[0].model_copy(update={"size": 192}), *old.stages[1:])
     new = old.model_copy(update={"losses": old.losses.model_copy(update={"ssim": 3.0}), "stages": stages})
-    assert differences(old, new) == ["losses.ssim: 2.0 -> 3.0", "stages.0.size: 160 -> 192"]
+    assert differences(old, new) == ["losses.ssim: 1.0 -> 3.0", "stages.0.size: 256 -> 192"]
     assert differences(old, old) == []
 
 

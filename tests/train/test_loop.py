@@ -81,6 +81,7 @@ def test_a_run_folder_explains_itself(pairs: PairList, config: TrainConfig, tmp_
     assert listed == ["name", "a", "b", "c", "d"]
     about = json.loads((tmp_path / "run/run.json").read_text())
     assert (about["state"], about["steps"], about["device"], about["torch"]) == ("ended", 4, "cpu", torch.__version__)
+    assert about["threads"] == torch.get_num_threads()
     assert [path.name for path in (tmp_path / "run/samples").iterdir()] == ["step_000004.png"]
     with Image.open(tmp_path / "run/samples/step_000004.png") as picture:
         assert picture.size == (3 * 256 + 4 * 4, 2 * 256 + 3 * 4)  # RGB, generated, real; two validation pairs

@@ -8,8 +8,9 @@ from torchvision.models import vgg19
 
 from nirgen.errors import ConfigError, ModelError
 from nirgen.models.checkpoint import build, save
+from nirgen.models.config import TimmConfig
 from nirgen.train.config import PerceptualConfig
-from nirgen.train.networks import PerceptualLoss, build_networks
+from nirgen.train.networks import FeatureLoss, PerceptualLoss, build_networks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,6 +41,38 @@ def test_a_start_of_another_architecture_is_refused(config: TrainConfig, tmp_pat
     save(tmp_path / "m.safetensors", build(wider).state_dict(), wider)
     with pytest.raises(ConfigError, match=r"m\.safetensors: another architecture than 'generator' says"):
         build_networks(config.model_copy(update={"start_from": str(tmp_path / "m.safetensors")}))
+
+
+def test_the_place_of_initial_weights_is_no_part_of_the_architecture(config: TrainConfig, tmp_path: Path) -> None:
+    extractor = TimmConfig(name="tf_efficientnet_lite0")
+    generator = config.generator.model_copy(update={"extractor": extractor})
+    save(tmp_path / "m.safetensors", build(generator).state_dict(), generator)
+    pretrained = generator.model_copy(update={"extractor": extractor.model_copy(update={"pretrained": True})})
+    changes = {"generator": pretrained, "start_from": str(tmp_path / "m.safetensors")}
+    assert build_networks(config.model_copy(update=changes)).start_header["architecture"]["extractor"]["name"]
+
+
+def test_the_feature_loss_is_a_distance_of_directions_and_teaches(config: TrainConfig) -> None:
+    extractor = TimmConfig(name="tf_efficientnet_lite0", features="pyramid", widths=(8, 8, 8, 8, 8))
+    loss = FeatureLoss(config.generator.model_copy(update={"extractor": extractor}))
+    real = torch.rand(2, 1, 64, 64) * 2 - 1
+    generated = (0.5 * real).requires_grad_()
+    assert loss(real, real).item() == pytest.approx(0, abs=1e-6)
+    value = loss(real, generated)
+    value.backward()
+    assert 0 < value.item() < 4
+    assert generated.grad.abs().sum() > 0
+    assert not any(parameter.requires_grad for parameter in loss.parameters())
+    maps = [
+        torch.nn.functional.normalize(m) for m in loss.extractor(torch.cat((real, generated)).expand(-1, 3, -1, -1))
+    ]
+    expected = sum((m[:2] - m[2:]).square().sum(dim=1).mean() for m in maps) / len(maps)
+    assert value.item() == pytest.approx(expected.item(), rel=1e-4)
+
+
+def test_the_feature_loss_needs_a_pyramid(config: TrainConfig) -> None:
+    with pytest.raises(ConfigError, match=r"losses\.features needs a timm extractor .* features: pyramid"):
+        FeatureLoss(config.generator)
 
 
 @pytest.fixture(scope="module")

@@ -7,7 +7,7 @@ import torch
 
 from nirgen.errors import ConfigError
 from nirgen.models.checkpoint import build, load, save
-from nirgen.models.config import DiscriminatorConfig, GeneratorConfig, InternImageConfig
+from nirgen.models.config import DiscriminatorConfig, GeneratorConfig, InternImageConfig, TimmConfig
 from nirgen.train.config import LossConfig, OptimizerConfig
 from nirgen.train.networks import build_networks
 from nirgen.train.state import State, moving_average
@@ -70,6 +70,19 @@ def test_a_frozen_extractor_is_no_parameter_and_stays_in_evaluation(with_extract
     assert state.generator.training
     assert not state.generator.extractor.training
     assert not any(parameter.requires_grad for parameter in state.generator.extractor.parameters())
+
+
+def test_frozen_norms_keep_their_statistics_while_their_extractor_learns(config: TrainConfig) -> None:
+    extractor = TimmConfig(name="tf_efficientnet_lite0", features="pyramid")
+    generator = GeneratorConfig.read(config.generator.model_dump() | {"extractor": extractor}, where="test")
+    optimizer = OptimizerConfig(freeze_extractor_norm=True)
+    state = started(config.model_copy(update={"generator": generator, "optimizer": optimizer}))
+    norms = [module for module in state.generator.extractor.modules() if isinstance(module, torch.nn.BatchNorm2d)]
+    before = norms[0].running_mean.clone()
+    state.generator(torch.rand(1, 3, 64, 64))
+    assert torch.equal(norms[0].running_mean, before)
+    assert state.generator.extractor.training
+    assert all(parameter.requires_grad for parameter in state.generator.extractor.parameters())
 
 
 def test_a_run_can_start_from_a_model(config: TrainConfig, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import os
 import shlex
 import shutil
 import signal
+import subprocess
 import time
 
 import pytest
@@ -142,11 +143,11 @@ class Flaky(FolderSource):
         self.left = failures
         self.number = number
 
-    def read_once(self, item):
+    def read_once(self, item, hold=lambda _: None):
         if self.left:
             self.left -= 1
             raise OSError(self.number, os.strerror(self.number))
-        return super().read_once(item)
+        return super().read_once(item, hold)
 
 
 ITEM = Item("a.png", "a.png")
@@ -187,3 +188,103 @@ def test_a_run_leaves_no_thread_behind(tmp_path, source, red):
     with pytest.raises(TypeError):
         translate_folder(source, tmp_path / "broken", model=red)
     assert {thread for thread in threading.enumerate() if thread.is_alive()} <= before
+
+
+def remove_records(out):
+    shutil.rmtree(out / ".nirgen")
+
+
+def remove_journal(out):
+    (out / ".nirgen/journal.jsonl").unlink()
+
+
+def cut_journal(out):
+    os.truncate(out / ".nirgen/journal.jsonl", 40)
+
+
+def replace_lock(out):
+    (out / ".nirgen/lock").unlink()
+    (out / ".nirgen/lock").touch()
+
+
+def remove_outputs(out):
+    for path in list(out.glob("*/*.png"))[:3]:
+        path.unlink()
+
+
+def remove_out(out):
+    shutil.rmtree(out)
+
+
+def swap_out(out):
+    out.rename(out.with_name("moved"))
+    (out.parent / "precious").mkdir()
+    out.symlink_to(out.parent / "precious")
+
+
+@pytest.mark.parametrize(
+    ("damage", "says"),
+    [
+        (remove_records, r".nirgen' was removed or changed while the run was writing it, so rows may be lost; run ag"),
+        (remove_journal, r"journal.jsonl' was removed or changed while the run was writing it, so rows may be lost"),
+        (cut_journal, r"journal.jsonl' was removed or changed while the run was writing it, so rows may be lost; ru"),
+        (replace_lock, r".nirgen/lock' was removed or changed while the run was writing it, so rows may be lost; ru"),
+        (remove_outputs, r"lost 3 outputs while the run was writing it, such as '"),
+        (remove_out, r"/out' was removed or replaced while the run was writing it; nothing was written to what is"),
+        (swap_out, r"/out' was removed or replaced while the run was writing it; nothing was written to what is the"),
+    ],
+)
+def test_what_others_do_to_out_in_mid_run_ends_it_with_one_line_and_a_rerun_mends_it(
+    tmp_path, source, undisturbed, start, red, damage, says
+):
+    process, out = start(), tmp_path / "out"
+    damage(out)
+    (tmp_path / "go").touch()
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    assert errors.splitlines()[-1].startswith("error: ")
+    assert says in errors.splitlines()[-1]
+    if damage is swap_out:
+        assert list((tmp_path / "precious").iterdir()) == []
+        out.unlink()
+    assert translate_folder(source, out, model=red).exit_code == 0
+    assert snapshot(out) == undisturbed
+    assert sorted(path.name for path in (out / ".nirgen").iterdir()) == ["lock"]
+
+
+def test_a_link_in_out_that_leads_elsewhere_is_not_followed(tmp_path, source, red):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/1").symlink_to(tmp_path / "elsewhere")
+    summary = translate_folder(source, tmp_path / "out", model=red)
+    assert (summary.translated, summary.failed) == (20, 10)
+    assert summary.failures[0][1] == (
+        "the output '1/01.png' is not written: '1' on its way is a link, which may lead out of OUT; remove the link or "
+        "use another OUT"
+    )
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+    (tmp_path / "out/1").unlink()
+    assert translate_folder(source, tmp_path / "out", model=red).translated == 10
+
+
+@pytest.mark.parametrize("name", ["manifest.parquet", "run.json", "0/00.png", ".nirgen/journal.jsonl"])
+def test_a_pipe_in_out_stops_nothing_for_ever(tmp_path, source, command, red, name):
+    translate_folder(source, tmp_path / "out", model=red)
+    (tmp_path / "out" / name).unlink(missing_ok=True)
+    os.mkfifo(tmp_path / "out" / name)
+    done = subprocess.run(
+        [*command, str(source), str(tmp_path / "out"), "--quiet"], capture_output=True, text=True, cwd=tmp_path,
+        timeout=120, check=False, env=os.environ | {"OMP_NUM_THREADS": "1"},
+    )  # fmt: skip
+    refused = name in {"manifest.parquet", ".nirgen/journal.jsonl"}
+    assert done.returncode == refused, done.stderr
+    assert done.stderr.count("\n") == refused
+
+
+def test_ctrl_c_ends_a_run_that_does_not_finish(tmp_path, start):
+    """The model waits for ever: what is in flight is given up."""
+    process = start()
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert errors.splitlines()[-1] == "interrupted: what is done stays; run the same command again to go on"

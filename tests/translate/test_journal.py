@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import os
 import random
+import re
 
 import pytest
 
@@ -65,10 +67,67 @@ def test_damaged_lines_are_as_if_they_were_not_there(tmp_path):
     assert read_journal(tmp_path) == ROWS
 
 
+def test_a_flipped_bit_is_as_if_its_line_were_not_there(tmp_path):
+    write(tmp_path, ROWS)
+    path = journal_path(tmp_path)
+    whole = path.read_bytes()
+    first = whole.index(b"\n") + 1
+    end = whole.index(b"\n", first)
+    for position in range(first, end):
+        damaged = bytearray(whole)
+        damaged[position] ^= 1 + (damaged[position] == ord(b"\x0b"))
+        path.write_bytes(damaged)
+        assert read_journal(tmp_path) == ROWS[1:], bytes(damaged)
+
+
+def test_lines_of_older_versions_have_no_checksum(tmp_path):
+    write(tmp_path, ROWS)
+    path = journal_path(tmp_path)
+    path.write_bytes(re.sub(rb', "crc32": "[0-9a-f]{8}"', b"", path.read_bytes()))
+    assert b"crc" not in path.read_bytes()
+    assert read_journal(tmp_path) == ROWS
+
+
+@pytest.mark.parametrize("value", ["1", "null", '{"source": 3}', '{"source": [], "model_id": {}}', "[" * 100_000])
+def test_lines_of_other_values_are_as_if_they_were_not_there(tmp_path, value):
+    write(tmp_path, ROWS)
+    with journal_path(tmp_path).open("a") as file:
+        file.write(f"{value}\n")
+    assert read_journal(tmp_path) == ROWS
+
+
+def test_a_link_in_place_of_the_journal_is_not_followed(tmp_path):
+    (tmp_path / "out/.nirgen").mkdir(parents=True)
+    (tmp_path / "precious").write_bytes(b"no newline at the end")
+    journal_path(tmp_path / "out").symlink_to(tmp_path / "precious")
+    with Journal(tmp_path / "out") as journal, pytest.raises(OutputError, match="can't be written: Too many levels"):
+        journal.write_row(ROWS[0])
+    assert (tmp_path / "precious").read_bytes() == b"no newline at the end"
+
+
+@pytest.mark.parametrize("name", ["", "/lock"])
+def test_a_link_in_place_of_its_folder_or_the_lock_is_refused(tmp_path, name):
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "out/.nirgen").mkdir(parents=True)
+    if not name:
+        (tmp_path / "out/.nirgen").rmdir()
+    (tmp_path / f"out/.nirgen{name}").symlink_to(tmp_path / "elsewhere" / name.strip("/"))
+    with pytest.raises(OutputError, match="is a link, which may lead out of OUT; remove it"):
+        Journal(tmp_path / "out")
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_pipe_in_place_of_the_journal_is_refused(tmp_path):
+    journal_path(tmp_path).parent.mkdir()
+    os.mkfifo(journal_path(tmp_path))
+    with pytest.raises(OutputError, match="is not a regular file; remove it"):
+        read_journal(tmp_path)
+
+
 def test_another_schema_is_refused(tmp_path):
     write(tmp_path, ROWS)
     path = journal_path(tmp_path)
-    path.write_bytes(path.read_bytes().replace(b'{"schema": 1}', b'{"schema": 9}'))
+    path.write_bytes(path.read_bytes().replace(path.read_bytes().splitlines()[0], b'{"schema": 9}'))
     with pytest.raises(OutputError, match="has schema 9, and this nirgen reads 1"):
         read_journal(tmp_path)
 

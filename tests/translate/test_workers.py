@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -23,10 +24,12 @@ from nirgen.translate.options import RunOptions, TranslateOptions, processors
 from nirgen.translate.run import translate_folder
 from nirgen.translate.stores import FolderSink, FolderSource
 from nirgen.translate.summary import Stopwatch
-from nirgen.translate.workers import Crew, Setup, WorkerError, Workers
+from nirgen.translate.worker import Setup
+from nirgen.translate.workers import Crew, WorkerError, Workers
 
 # A model that a worker can import: it takes the red channel for NIR. A source whose first pixel is `poison` kills its
-# worker; while there is a file `hold` in the working folder, every source waits, and `waiting` says so.
+# worker, another one holds it up for ever; while there is a file `hold` in the working folder, every source waits, and
+# `waiting` says so.
 STUB = """
 import os, signal, time
 from dataclasses import dataclass
@@ -39,6 +42,8 @@ class Red:
     def translate(self, rgb, sizes):
         if rgb[0, :, 0, 0].tolist() == [13, 13, 13]:
             os.kill(os.getpid(), signal.SIGKILL)
+        while rgb[0, :, 0, 0].tolist() == [14, 14, 14]:
+            time.sleep(1)
         while (self.folder / "hold").exists():
             (self.folder / f"waiting{os.getpid()}").touch()
             time.sleep(0.01)
@@ -67,6 +72,17 @@ engines.ModelLoader = lambda name, precision: stub.Loader(".")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from nirgen.cli import main
 main()
+"""
+
+# The same from Python, with less patience for a worker that is silent.
+IMPATIENT = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import stub
+from nirgen.translate.run import translate_folder
+from nirgen.translate.workers import Workers
+workers = Workers(stub.Loader("."), ["cpu", "cpu"], silence=(3.0, 12.0))
+print(translate_folder("src", "out", model=workers.describe(), engine=workers).translated)
 """
 
 
@@ -125,10 +141,10 @@ def wait_until(condition):
 def start(tmp_path, source, stub):
     """Begin to translate `src` to `out` by two workers, and wait until both hold an image."""
 
-    def begin(*options):
+    def begin(*options, code=COMMAND):
         (tmp_path / "hold").touch()
         process = subprocess.Popen(
-            [sys.executable, "-c", COMMAND, tmp_path, "translate", "src", "out", "--device", "cpu,cpu", *options],
+            [sys.executable, "-c", code, tmp_path, "translate", "src", "out", "--device", "cpu,cpu", *options],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
         )  # fmt: skip
         wait_until(lambda: len(list(tmp_path.glob("waiting*"))) == 2)
@@ -218,6 +234,82 @@ def test_ctrl_c_finishes_what_is_in_flight_and_leaves_no_process(tmp_path, sourc
     assert done == set(snapshot(tmp_path / "out"))
     assert translate(tmp_path, stub.Loader(str(tmp_path))).unchanged == len(done)
     assert snapshot(tmp_path / "out") == undisturbed
+
+
+def test_a_worker_that_is_stopped_is_named_and_replaced(tmp_path, start, undisturbed):
+    process = start(code=IMPATIENT)
+    first, _ = children(process.pid)
+    os.kill(first, signal.SIGSTOP)
+    (tmp_path / "hold").unlink()
+    out, errors = process.communicate(timeout=180)
+    assert (process.returncode, out) == (0, "40\n"), errors
+    for line in (
+        f"the worker on cpu (process {first}) gives no sign of life for 3 s; after 12 s it is replaced",
+        f"the worker on cpu (process {first}) gave no sign of life for 12 s, and is replaced",
+    ):
+        assert line in errors.splitlines()
+    assert snapshot(tmp_path / "out") == undisturbed
+    assert not Path(f"/proc/{first}").exists()
+
+
+def test_a_parent_that_was_stopped_for_a_while_replaces_no_worker(tmp_path, start, undisturbed):
+    process = start(code=IMPATIENT)
+    os.kill(process.pid, signal.SIGSTOP)
+    time.sleep(14)
+    os.kill(process.pid, signal.SIGCONT)
+    (tmp_path / "hold").unlink()
+    out, errors = process.communicate(timeout=180)
+    assert (process.returncode, out) == (0, "40\n"), errors
+    assert "and is replaced" not in errors
+
+
+@pytest.mark.parametrize("stops", [[0], [0, 1]], ids=["one", "both"])
+def test_ctrl_c_ends_a_run_whose_workers_are_stopped(tmp_path, start, undisturbed, stub, stops):
+    process = start("--workers", "2")
+    workers = children(process.pid)
+    for number in stops:
+        os.kill(workers[number], signal.SIGSTOP)
+    process.send_signal(signal.SIGINT)
+    time.sleep(0.5)
+    (tmp_path / "hold").unlink()
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 130, errors
+    assert errors.splitlines()[-1] == "interrupted: what is done stays; run the same command again to go on"
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+    translate(tmp_path, stub.Loader(str(tmp_path)))
+    assert snapshot(tmp_path / "out") == undisturbed
+
+
+def test_a_killed_parent_takes_a_stopped_worker_with_it(start):
+    process = start()
+    workers = children(process.pid)
+    os.kill(workers[0], signal.SIGSTOP)
+    process.kill()
+    process.communicate()
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
+
+
+def test_an_image_over_the_time_limit_fails_alone(tmp_path, stub, source):
+    """One that a model never ends with, and one of a hundred scans, which is decoded for seconds."""
+    from PIL import Image
+
+    Image.new("RGB", (64, 64), (14, 14, 14)).save(source / "1/held.png")
+    file = io.BytesIO()
+    Image.new("RGB", (6000, 6000), (90, 120, 30)).save(file, "JPEG", progressive=True)
+    data = file.getvalue()
+    last, end = data.rfind(b"\xff\xda"), data.rfind(b"\xff\xd9")
+    (source / "2/scans.jpg").write_bytes(data[:last] + data[last:end] * 89 + data[end:])
+    summary = translate(tmp_path, stub.Loader(str(tmp_path)), run=RunOptions(workers=2, image_timeout=2))
+    assert (summary.exit_code, summary.translated, summary.failed) == (3, 40, 2)
+    assert dict(summary.failures) == {
+        "1/held.png": "'1/held.png': translating it took over 2 s; raise --image-timeout if you trust the file",
+        "2/scans.jpg": "'2/scans.jpg': decoding it took over 2 s; raise --image-timeout if you trust the file",
+    }
+
+
+def test_a_time_limit_needs_processes(tmp_path, source, red):
+    with pytest.raises(ConfigError, match="image_timeout needs processes that can be ended; give an engine"):
+        translate_folder(source, tmp_path / "out", model=red, run=RunOptions(image_timeout=1))
 
 
 def test_ctrl_c_while_workers_load_the_model_ends_them(tmp_path, source, stub):
