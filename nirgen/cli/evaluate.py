@@ -6,11 +6,14 @@ import json
 import shutil
 import sys
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, echo, echo_text, progress
+
+if TYPE_CHECKING:
+    from nirgen.evaluate.methods import Size
 
 _SETTINGS = "evaluate.summary:Settings"
 
@@ -18,7 +21,7 @@ _SETTINGS = "evaluate.summary:Settings"
 def evaluate(
     folders: list[Path] | None = argument(
         "[PRED... GT]",
-        "Folders of generated images, then the folder of real ones; matched by relative path without suffix.",
+        "Folders of generated images, then the folder of real ones, matched by name; or one results folder of pix2pix.",
         default=None,
     ),
     model: list[str] | None = option("Embedded model, model file or run folder; repeatable.", "MODEL"),
@@ -27,7 +30,12 @@ def evaluate(
     split: str = option("Split of the pair list to evaluate on.", default="val"),
     rgb: Path | None = option("RGB images of GT, for models, baselines and pictures.", "DIR"),
     name: list[str] | None = option("Display name of each PRED, then of each model.  [default: file names]"),
-    size: str | None = option("Side that images are resized to before comparison.", "PX|native", of=_SETTINGS),
+    size: str | None = option(
+        "Size of comparison: a square; the real images' own, no other (native); theirs, or the first PRED's, others "
+        "resized to it (truth, pred).",
+        "PX|native|truth|pred",
+        of=_SETTINGS,
+    ),
     by: Literal["category", "urban"] | None = option("Subsets of the pair list to tabulate as well."),
     bootstrap: Literal["images", "sequences"] | None = option(
         "Unit of the bootstrap; GT's subfolders are sequences.  [default: sequences for pair lists]"
@@ -55,10 +63,15 @@ def evaluate(
     Examples:
       nirgen evaluate --model compact --pairs pairs.csv --out scores
       nirgen evaluate nir-a nir-b real-nir --rgb photos
+      nirgen evaluate results/road/test_latest/images
     """
+    if folders and len(folders) == 1 and not model and pairs is None and _has_all(folders[0]):
+        folders, rgb = folders * 2, rgb or folders[0]
     refuse(shifts and pairs is None and rgb is None, "--shifts needs the photos of GT: name their folder with --rgb")
     _check_usage(folders or [], model or [], pairs, rgb, name or [], published or [])
     side = {} if size is None else {"size": _parse_size(size)}
+
+    refuse(side == {"size": "pred"} and len(folders or []) < 2, "--size pred needs PRED, whose images have that size")
 
     announce("loading models and images", quiet=as_json)
     from nirgen.evaluate import evaluate_methods, table
@@ -96,6 +109,12 @@ def evaluate(
         echo(f"{', '.join(reports.FILES)} are in {out}")
 
 
+def _has_all(folder: Path) -> bool:
+    from nirgen.evaluate.folders import has_photos
+
+    return has_photos(folder)
+
+
 def _check_usage(
     folders: list[Path], models: list[str], pairs: Path | None, rgb: Path | None, names: list[str], published: list[str]
 ) -> None:
@@ -115,11 +134,12 @@ def _check_usage(
         refuse(table not in TABLES, f"--published is one of {', '.join(TABLES)}, not {table!r}")
 
 
-def _parse_size(text: str) -> int | None:
+def _parse_size(text: str) -> Size:
     from nirgen.evaluate.methods import SMALLEST_SIDE
 
-    if text == "native":
-        return None
+    named: dict[str, Size] = {"native": None, "truth": "truth", "pred": "pred"}
+    if text in named:
+        return named[text]
     wrong = not text.isdecimal() or int(text) < SMALLEST_SIDE
-    refuse(wrong, f"--size is 'native', or a number of pixels from {SMALLEST_SIDE}, not {text!r}")
+    refuse(wrong, f"--size is 'native', 'truth', 'pred', or a number of pixels from {SMALLEST_SIDE}, not {text!r}")
     return int(text)

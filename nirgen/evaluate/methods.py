@@ -5,17 +5,17 @@ A method is a model, a folder of images, or a baseline that needs no model (`flo
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from nirgen import images
 from nirgen.errors import ImageError, NirgenError
+from nirgen.evaluate import folders
 from nirgen.files import sha256_of
 from nirgen.models.baselines import LinearFit
 from nirgen.pairs import read_pair
-from nirgen.pairs.listing import GREY_TOLERANCE
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -29,6 +29,11 @@ if TYPE_CHECKING:
     from nirgen.pairs.listing import Pair
 
 
+Size = int | Literal["truth", "pred"] | None
+"""Size of comparison: a side in pixels, all images being squashed to squares; that of the real image (`truth`) or of a
+folder's generated one (`pred`), others being resized to it; or that of the real one, others being refused (None)."""
+
+REMEDY = "squash both to one size with --size 256, or resize one with --size truth or --size pred"
 SMALLEST_SIDE = 32  # pixels: windows and networks of the measures need that many
 
 
@@ -43,6 +48,7 @@ class Case:
     rgb: Path | None
     nir_sha256: str  # of the file
     read: Callable[[], tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]]  # decodes RGB (H, W, 3), NIR (h, w)
+    generated: Path | None = None  # the image whose size `pred` stands for
 
 
 @dataclass(frozen=True)
@@ -73,76 +79,42 @@ def from_pairs(pairs: PairList, split: str) -> tuple[Case, ...]:
 
 def from_folders(nir: Path, rgb: Path | None = None) -> tuple[Case, ...]:
     """Return the images of a folder of real NIR, sorted by key, with the photos of `rgb`; a subfolder is a sequence."""
-    reals = images_by_key(nir)
-    photos = {} if rgb is None else partners(rgb, reals)
+    reals = folders.reals_of(nir)
+    taken = {} if rgb is None else folders.partners(rgb, reals, folders.PHOTO)
+    there = {} if rgb is None else folders.images_by_key(rgb)
 
     def to_case(key: str, path: Path) -> Case:
-        photo, sequence = photos.get(key), PurePosixPath(key).parent.as_posix()
+        photo, sequence = there.get(taken.get(key, "")), PurePosixPath(key).parent.as_posix()
 
         def read() -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]:
-            return None if photo is None else images.read(photo), read_grey(path)
+            return None if photo is None else images.read(photo), folders.read_grey(path)
 
         return Case(key, sequence, "", path, photo, sha256_of(path), read)
 
     return tuple(map(to_case, reals, reals.values()))
 
 
-def read_frame(case: Case, size: int | None) -> Frame:
-    """Decode a case at the size of comparison.
+def read_frame(case: Case, size: Size) -> Frame:
+    """Decode a case at the size of comparison; images are resized bilinearly, as in Pillow.
 
-    Both images are resized to `size` x `size` (bilinear, as in Pillow); for None the photo must have the NIR image's.
+    For None the photo must have the NIR image's size. `pred` is `truth` for a case without a generated image.
     """
     rgb, nir = case.read()
     if size is not None:
-        nir = images.resize(nir, (size, size), resample="bilinear")
-        rgb = None if rgb is None else images.resize(rgb, (size, size), resample="bilinear")
+        shape = (nir.shape[0], nir.shape[1])
+        if isinstance(size, int):
+            shape = (size, size)
+        elif size == "pred" and case.generated is not None:
+            shape = images.size_of(case.generated.read_bytes(), f"'{case.generated}'")
+        nir = images.resize(nir, shape, resample="bilinear")
+        rgb = None if rgb is None else images.resize(rgb, shape, resample="bilinear")
     where = f"{case.nir}: {shown(nir)}, but"
     if min(nir.shape) < SMALLEST_SIDE:
         least = f"{SMALLEST_SIDE} pixels a side are the least that can be compared"
         raise ImageError(f"{where} {least}; squash all to one size with --size 256")
     if rgb is not None and rgb.shape[:2] != nir.shape:
-        raise ImageError(f"{where} its photo is {shown(rgb)}; squash both to one size with --size 256")
+        raise ImageError(f"{where} its photo is {shown(rgb)}; {REMEDY}")
     return Frame(case, rgb, nir)
-
-
-def read_grey(path: Path) -> NDArray[np.uint8]:
-    """Decode a NIR image: (H, W) uint8; 16 bits are scaled to 8, and the first of equal channels is taken."""
-    pixels = images.read(path)
-    difference = int((pixels.max(axis=2) - pixels.min(axis=2)).max())
-    if difference > GREY_TOLERANCE:
-        raise ImageError(
-            f"{path}: in colour, where NIR is expected (its channels differ by {difference} levels of 255); save its "
-            "intensity as a grey image, and make sure that folders aren't swapped"
-        )
-    return pixels[..., 0]
-
-
-def images_by_key(folder: Path) -> dict[str, Path]:
-    """Return the images under a folder by relative path without suffix, sorted; hidden files are skipped."""
-    if not folder.is_dir():
-        raise NirgenError(f"{folder}: no such folder; name one of images")
-    found: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or path.suffix.lower() not in images.SUFFIXES or not path.is_file():
-            continue
-        key = relative.with_suffix("").as_posix()
-        if key in found:
-            raise NirgenError(f"{path}: {found[key].name} differs in its ending alone; keep one of the two")
-        found[key] = path
-    if not found:
-        raise NirgenError(f"{folder}: no images ({' '.join(sorted(images.SUFFIXES))}); name a folder that has some")
-    return dict(sorted(found.items()))
-
-
-def partners(folder: Path, reals: dict[str, Path]) -> dict[str, Path]:
-    """Return the image of a folder that belongs to each real NIR image, by key."""
-    there = images_by_key(folder)
-    for key, path in reals.items():
-        if key not in there:
-            raise NirgenError(f"{path}: no '{key}.*' in {folder}; add it there, or remove this one")
-    return {key: there[key] for key in reals}
 
 
 def shown(image: NDArray[np.uint8]) -> str:
@@ -168,6 +140,7 @@ class Method:
     generate: Callable[[Frame], NDArray[np.uint8]]  # gives (H, W) of the size of the frame's NIR image
     about: str = ""  # one line
     trained_on: frozenset[str] = field(default=frozenset(), repr=False)  # sha256 of its NIR training files
+    averaged: set[str] = field(default_factory=set, repr=False)  # keys of images made grey; grows while generating
 
 
 def from_model(model: NirModel, name: str = "model", about: str = "") -> Method:
@@ -176,21 +149,35 @@ def from_model(model: NirModel, name: str = "model", about: str = "") -> Method:
     return Method(name, "model", lambda frame: model(frame.photo), about, trained_on)
 
 
-def from_folder(folder: Path, cases: Sequence[Case], size: int | None, name: str) -> tuple[Method, int]:
+def from_folder(folder: Path, cases: Sequence[Case], size: Size, name: str) -> tuple[Method, int]:
     """Return a folder of generated images as a method, and the number of its images that belong to no case."""
-    files = partners(folder, {case.key: case.nir for case in cases})
+    taken, there = folders.partners(folder, reals_of_cases(cases), folders.GENERATED), folders.images_by_key(folder)
+    averaged: set[str] = set()
 
     def generate(frame: Frame) -> NDArray[np.uint8]:
-        path, case = files[frame.case.key], frame.case
-        generated = read_grey(path)
+        path, case = there[taken[frame.case.key]], frame.case
+        generated, in_colour = folders.read_generated(path)
+        averaged.update([case.key] if in_colour else [])
         if size is not None:
             return images.resize(generated, frame.nir.shape, resample="bilinear")
         if generated.shape != frame.nir.shape:
             sizes = f"{shown(generated)}, but {case.nir} is {shown(frame.nir)}"
-            raise ImageError(f"{path}: {sizes}; squash both to one size with --size 256")
+            raise ImageError(f"{path}: {sizes}; {REMEDY}")
         return generated
 
-    return Method(name, "folder", generate, "images made elsewhere"), len(images_by_key(folder)) - len(files)
+    others = folders.unclaimed(folder, taken)
+    return Method(name, "folder", generate, "images made elsewhere", averaged=averaged), others
+
+
+def reals_of_cases(cases: Iterable[Case]) -> dict[str, Path]:
+    """Return the real NIR file of each case by key."""
+    return {case.key: case.nir for case in cases}
+
+
+def sized_by(folder: Path, cases: Sequence[Case]) -> tuple[Case, ...]:
+    """Return the cases with the images of a folder that the size `pred` is taken from."""
+    taken, there = folders.partners(folder, reals_of_cases(cases), folders.GENERATED), folders.images_by_key(folder)
+    return tuple(replace(case, generated=there[taken[case.key]]) for case in cases)
 
 
 def grey() -> Method:
@@ -203,7 +190,7 @@ def red() -> Method:
     return Method("red", "floor", lambda frame: frame.photo[..., 0], FLOORS["red"])
 
 
-def linear(training: Sequence[Case], size: int | None, progress: Callable[[int, int], None] | None = None) -> Method:
+def linear(training: Sequence[Case], size: Size, progress: Callable[[int, int], None] | None = None) -> Method:
     """Return the baseline `linear`, fitted on cases with photos."""
     fit = LinearFit()
     for done, case in enumerate(training, start=1):

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from numpy.typing import NDArray
 
-    from nirgen.evaluate.methods import Frame
+    from nirgen.evaluate.methods import Frame, Size
     from nirgen.evaluate.summary import Comparison, Scores, Settings
     from nirgen.evaluate.supplement import Supplement
 
@@ -173,7 +173,9 @@ def make_report(
     """Summarise scores, taken on images of the name `on`; notes and weight files are by measure."""
     subsets = summarise(scores, settings)
     whole = subsets[0]
-    size = "at their own sizes" if settings.size is None else f"squashed to {settings.size}x{settings.size} (bilinear)"
+    sizes: dict[Size, str] = {None: "at their own sizes", "truth": "resized to the real images' sizes (bilinear)"}
+    sizes["pred"] = "resized to the first folder's sizes (bilinear)"
+    size = sizes.get(settings.size) or f"squashed to {settings.size}x{settings.size} (bilinear)"
     groups = "" if settings.bootstrap == "images" else f" in {whole.groups} sequences"
     about = (
         f"{on}: {whole.images} images{groups}, {size}, as 8-bit grey; 95 % intervals by {settings.resamples} bootstrap "

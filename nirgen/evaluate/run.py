@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from nirgen.devices import choose_device
 from nirgen.errors import NirgenError
+from nirgen.evaluate import folders
 from nirgen.evaluate import methods as by
 from nirgen.evaluate.features import Backbone
 from nirgen.evaluate.plausibility import tabulate
@@ -21,7 +22,7 @@ from nirgen.pairs import PairList
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from nirgen.evaluate.methods import Case, Method
+    from nirgen.evaluate.methods import Case, Method, Size
     from nirgen.evaluate.perceptual import LpipsNet
     from nirgen.evaluate.summary import Scores
     from nirgen.evaluate.supplement import Supplement
@@ -51,13 +52,13 @@ def evaluate_methods(
     """Evaluate folders of generated NIR and models on real NIR, beside the baselines.
 
     Args:
-        predictions: Folders of generated images, matched with the real ones by relative path without suffix.
+        predictions: Folders of generated images, matched with the real ones by name; see `folders`.
         ground_truth: The folder of real NIR; or give `pairs`.
         models: Embedded models, model files or run folders; they need `pairs`, or `rgb` beside `ground_truth`.
         pairs: A pair list, which has photos and sequences.
         root: The folder that the list's paths are relative to; the list's own by default.
         split: The split of the list.
-        rgb: The folder of the photos of `ground_truth`.
+        rgb: The folder of the photos of `ground_truth`; its own `NAME_real_A` in a results folder of pix2pix.
         names: Names of the predictions, then of the models; their own by default.
         settings: Size, bootstrap and subsets.
         lpips: Network of LPIPS.
@@ -76,16 +77,9 @@ def evaluate_methods(
 
     settings = settings or Settings(bootstrap="images" if pairs is None else "sequences")
     networks, backbone = Networks(weights, lpips, choose_device(device)), Backbone.read(device=choose_device(device))
-    training: tuple[Case, ...] = ()
-    if pairs is not None:
-        listed = PairList.read(pairs, root)
-        on, cases = f"split '{split}' of {pairs.name}", by.from_pairs(listed, split)
-        if split != "train" and any(pair.split == "train" for pair in listed.pairs):
-            training = by.from_pairs(listed, "train")
-    elif ground_truth is not None:
-        on, cases = ground_truth.resolve().name, by.from_folders(ground_truth, rgb)
-    else:
-        raise NirgenError("no real NIR images: give their folder, or a pair list")
+    on, cases, training = _cases(ground_truth, pairs, root, split, rgb)
+    if settings.size == "pred":
+        cases = _sized_by(predictions, cases)
     methods, notes = _methods(predictions, models, names, cases, size=settings.size, device=device)
     if cases[0].rgb is None:
         notes["floors"] = "none, not even grey: they need the photos; name their folder with --rgb"
@@ -99,6 +93,9 @@ def evaluate_methods(
     by_networks: dict[str, Any] = {"networks": networks, "backbone": backbone}
     judging = partial(progress, "judging")
     scores = score(cases, methods, size=settings.size, **by_networks, regions=found, progress=judging)
+    for method in (method for method in methods if method.averaged):
+        made = f"the unequal channels of {len(method.averaged)} of its images were averaged"
+        notes[method.name] = "; ".join(filter(None, (notes.get(method.name), made)))
     files = {measure: path.name for measure, path in networks.files.items()}
     notes |= networks.notes
     notes["features"] = f"by {backbone.about}"
@@ -114,6 +111,31 @@ def evaluate_methods(
     if out is not None:
         write(report, out)
     return report
+
+
+def _cases(
+    ground_truth: Path | None,
+    pairs: Path | None,
+    root: Path | None,
+    split: str,
+    rgb: Path | None,
+) -> tuple[str, tuple[Case, ...], tuple[Case, ...]]:
+    """Return the name of the images, their cases, and those to fit a baseline on."""
+    if pairs is not None:
+        listed = PairList.read(pairs, root)
+        fits = split != "train" and any(pair.split == "train" for pair in listed.pairs)
+        training = by.from_pairs(listed, "train") if fits else ()
+        return f"split '{split}' of {pairs.name}", by.from_pairs(listed, split), training
+    if ground_truth is None:
+        raise NirgenError("no real NIR images: give their folder, or a pair list")
+    photos = ground_truth if rgb is None and folders.has_photos(ground_truth) else rgb
+    return ground_truth.resolve().name, by.from_folders(ground_truth, photos), ()
+
+
+def _sized_by(predictions: Sequence[Path], cases: tuple[Case, ...]) -> tuple[Case, ...]:
+    if not predictions:
+        raise NirgenError("--size pred: there is no folder of generated images to take the size from; name PRED")
+    return by.sized_by(predictions[0], cases)
 
 
 def _regions(scores: Scores, settings: Settings, regions: Regions) -> Supplement:
@@ -132,16 +154,16 @@ def _shifts(
 
 
 def _methods(
-    folders: Sequence[Path],
+    predictions: Sequence[Path],
     models: Sequence[str],
     names: Sequence[str],
     cases: tuple[Case, ...],
     *,
-    size: int | None,
+    size: Size,
     device: str | None,
 ) -> tuple[list[Method], dict[str, str]]:
     """Return the folders and models as methods of unique names, and notes on them."""
-    paths = [*folders, *map(Path, models)]
+    paths = [*predictions, *map(Path, models)]
     if names and len(names) != len(paths):
         raise NirgenError(f"{len(names)} names for {len(paths)} methods; give one for each, folders first")
     shown = list(names) or [path.resolve().name.removesuffix(".safetensors") for path in paths]
@@ -151,12 +173,12 @@ def _methods(
         if name in by.FLOORS:
             raise NirgenError(f"'{name}' is the name of a floor; name each with --name, PREDs first")
     methods, notes = [], {}
-    for folder, name in zip(folders, shown, strict=False):
+    for folder, name in zip(predictions, shown, strict=False):
         method, others = by.from_folder(folder, cases, size, name)
         methods.append(method)
         if others:
             notes[name] = f"{others} of its images have no real one and were left aside"
-    for path, name in zip(models, shown[len(folders) :], strict=True):
+    for path, name in zip(models, shown[len(predictions) :], strict=True):
         model = load_model(path, device=device)
         methods.append(by.from_model(model, name, f"model {model.id[:12]}"))
     by.refuse_trained_on(methods, cases)

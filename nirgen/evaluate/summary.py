@@ -11,6 +11,7 @@ from nirgen.config import FrozenConfig
 from nirgen.evaluate import methods as by
 from nirgen.evaluate.features import features_distance, kid_features
 from nirgen.evaluate.measures import MEASURES, PIXEL_MEASURES, PSNRS
+from nirgen.evaluate.methods import Size
 from nirgen.evaluate.plausibility import View
 from nirgen.metrics import PSNR_CEILING, mean_psnr
 from nirgen.stats import Estimate, differences, estimate_means, note_on_groups
@@ -37,7 +38,7 @@ URBAN = frozenset({"urban", "street", "oldbuilding"})
 class Settings(FrozenConfig):
     """Settings of an evaluation that its numbers depend on."""
 
-    size: int | None = 256  # height and width that images are resized to; None: their own
+    size: Size = 256  # height and width that images are resized to; None: their own
     bootstrap: Literal["images", "sequences"] = "images"  # unit drawn with replacement
     resamples: int = 2000
     seed: int = 0
@@ -67,7 +68,7 @@ def score(
     cases: Sequence[Case],
     methods: Sequence[Method],
     *,
-    size: int | None,
+    size: Size,
     measures: Sequence[str] = PIXEL_MEASURES,
     networks: Networks | None = None,
     backbone: Backbone | None = None,

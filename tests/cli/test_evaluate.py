@@ -108,6 +108,32 @@ def test_without_photos_there_are_no_floors_and_it_says_so(nirgen, folders: Path
     assert "floors: none, not even grey: they need the photos; name their folder with --rgb" in out
 
 
+def test_a_results_folder_of_pix2pix_is_enough_and_has_its_baseline(nirgen, folders: Path) -> None:
+    for folder, ending in {"rgb": "real_A", "gt": "real_B", "far": "fake_B"}.items():
+        for path in list((folders / folder).iterdir()):
+            (folders / "images").mkdir(exist_ok=True)
+            path.rename(folders / "images" / f"{path.stem}_{ending}.png")
+    code, out, _ = nirgen("evaluate", folders / "images", "--size", "native")
+    assert code == 0
+    assert out.startswith("images is better than grey on these images (+")
+    assert list(table_of(out.partition("samples of images")[2])) == ["images", "grey", "red"]
+    assert "have no real one" not in out
+    assert nirgen("evaluate", folders / "images", folders / "images", "--size", "native")[1] == out
+
+
+def test_generated_images_in_colour_and_of_another_size_can_be_judged(nirgen, folders: Path) -> None:
+    for path in (folders / "far").iterdir():
+        with Image.open(path) as image:
+            grey = image.resize((96, 80))
+        Image.merge("RGB", (grey, grey, grey.point(lambda level: level // 2))).save(path)
+    code, out, _ = nirgen("evaluate", folders / "far", folders / "gt", "--size", "pred")
+    assert code == 0
+    assert "gt: 3 images, resized to the first folder's sizes (bilinear), as 8-bit grey" in out
+    assert "far: the unequal channels of 3 of its images were averaged" in out
+    code, out, _ = nirgen("evaluate", folders / "far", folders / "gt", "--size", "truth", "--json")
+    assert json.loads(out)["settings"]["size"] == "truth"
+
+
 def test_images_without_a_real_one_are_counted(nirgen, folders: Path) -> None:
     Image.new("L", (48, 40)).save(folders / "far/more.png")
     code, out, _ = nirgen("evaluate", folders / "far", folders / "gt")
@@ -212,6 +238,7 @@ def test_two_methods_of_one_name_are_one_line(nirgen, folders: Path) -> None:
         (("a", "gt", "--shifts"), "--shifts needs the photos of GT"),
         (("a", "gt", "--size", "small"), "--size is 'native'"),
         (("a", "gt", "--size", "16"), "--size is 'native'"),
+        (("--pairs", "p.csv", "--model", "compact", "--size", "pred"), "--size pred needs PRED"),
         (("a", "gt", "--published", "kaist"), "--published is one of ranus, idd-aw, flir"),
     ],
 )

@@ -8,7 +8,8 @@ from PIL import Image
 
 from nirgen.errors import ImageError, NirgenError
 from nirgen.evaluate import methods
-from nirgen.evaluate.methods import Frame, from_folders, from_pairs, images_by_key, read_frame, read_grey
+from nirgen.evaluate.folders import images_by_key, read_grey
+from nirgen.evaluate.methods import Frame, from_folders, from_pairs, read_frame
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +69,9 @@ def test_a_missing_folder_an_empty_one_and_two_images_of_one_name_are_one_line(t
 def test_a_real_image_without_its_photo_is_one_line(folders) -> None:
     _, gt, rgb = folders
     (rgb / "dusk/c.png").unlink()
-    with pytest.raises(NirgenError, match=r"gt/dusk/c\.tif: no 'dusk/c\.\*' in .*rgb; add it there"):
+    with pytest.raises(
+        NirgenError, match=r"gt/dusk/c\.tif: no 'dusk/c\.\*' in .*rgb \(nor dusk/c_real_A, dusk/c_input_label\); add it"
+    ):
         from_folders(gt, rgb)
 
 
@@ -128,7 +131,9 @@ def test_a_folders_images_are_found_by_name_and_never_by_position(folders, frame
 def test_a_missing_image_is_one_line(folders) -> None:
     pred, gt, _ = folders
     (pred / "day/b.png").unlink()
-    with pytest.raises(NirgenError, match=r"gt/day/b\.tif: no 'day/b\.\*' in .*pred; add it there, or remove this one"):
+    with pytest.raises(
+        NirgenError, match=r"gt/day/b\.tif: no 'day/b\.\*' in .*pred \(nor .*\); add it there, or remove this one"
+    ):
         methods.from_folder(pred, from_folders(gt), None, "pred")
 
 
@@ -164,3 +169,92 @@ def test_what_was_fitted_on_an_image_is_not_judged_on_it(pairs) -> None:
     training = from_pairs(pairs, "train")
     with pytest.raises(NirgenError, match=r"train/nir/a\.png: the model was trained on it; .* \('linear'\)"):
         methods.refuse_trained_on([methods.grey(), methods.linear(training, 32)], training)
+
+
+def write_all(folder: Path, images: dict[str, np.ndarray]) -> Path:
+    for name, pixels in images.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(pixels).save(path)
+    return folder
+
+
+def plain(level: int, height: int = 40, width: int = 48) -> np.ndarray:
+    return np.full((height, width), level, np.uint8)
+
+
+@pytest.mark.parametrize(
+    "form", ["{}_fake_B.png", "{}_fake.png", "{}_synthesized_image.jpg", "{}/output_0.png", "{}.png"]
+)
+def test_images_are_found_under_the_names_that_other_systems_write(tmp_path: Path, form: str) -> None:
+    real = write_all(tmp_path / "gt", {"a.png": plain(10), "day/b.png": plain(20)})
+    made = {form.format("a"): plain(110), form.format("day/b"): plain(120)}
+    pred = write_all(tmp_path / "pred", made)
+    cases = from_folders(real)
+    method, others = methods.from_folder(pred, cases, None, "pred")
+    assert others == 0
+    assert [method.generate(read_frame(case, None))[0, 0] for case in cases] == [110, 120]
+
+
+def test_a_results_folder_of_pix2pix_has_all_three_images_of_a_scene(tmp_path: Path) -> None:
+    photo = np.stack([plain(10), plain(20), plain(30)], axis=2)
+    images = {"a_real_A.png": photo, "a_real_B.png": plain(50), "a_fake_B.png": plain(60)}
+    images |= {"b_real_A.png": photo, "b_real_B.png": plain(70), "b_fake_B.png": plain(80)}
+    folder = write_all(tmp_path / "results", images)
+    cases = from_folders(folder, folder)
+    method, others = methods.from_folder(folder, cases, None, "results")
+    frames = [read_frame(case, None) for case in cases]
+    assert ([case.key for case in cases], others) == (["a", "b"], 0)
+    assert [(frame.photo[0, 0].tolist(), frame.nir[0, 0]) for frame in frames] == [
+        ([10, 20, 30], 50),
+        ([10, 20, 30], 70),
+    ]
+    assert [method.generate(frame)[0, 0] for frame in frames] == [60, 80]
+
+
+def test_further_samples_of_an_image_are_not_counted_as_strangers(tmp_path: Path) -> None:
+    real = write_all(tmp_path / "gt", {"a.png": plain(10)})
+    pred = write_all(tmp_path / "pred", {"a/output_0.png": plain(1), "a/output_1.png": plain(2), "x.png": plain(3)})
+    assert methods.from_folder(pred, from_folders(real), None, "pred")[1] == 1
+
+
+def test_two_images_that_could_be_meant_and_a_folder_too_high_are_one_line(tmp_path: Path) -> None:
+    cases = from_folders(write_all(tmp_path / "gt", {"a.png": plain(10)}))
+    both = write_all(tmp_path / "both", {"a.png": plain(1), "a_fake_B.png": plain(2)})
+    with pytest.raises(NirgenError, match=r"both/a\.png: a_fake_B\.png could belong to a\.png as well; keep one"):
+        methods.from_folder(both, cases, None, "both")
+    high = write_all(tmp_path / "high", {"images/a_fake_B.png": plain(2)})
+    with pytest.raises(
+        NirgenError, match=r"gt/a\.png: no 'a\.\*' in .*high, but 'images' in it has one; name .*high/images$"
+    ):
+        methods.from_folder(high, cases, None, "high")
+    none = write_all(tmp_path / "none", {"b.png": plain(2)})
+    with pytest.raises(NirgenError, match=r"none \(nor a_fake_B, a_fake, a_synthesized_image, a/output_0\); add it"):
+        methods.from_folder(none, cases, None, "none")
+
+
+def test_real_images_whose_names_look_generated_are_matched_by_their_own(tmp_path: Path) -> None:
+    cases = from_folders(write_all(tmp_path / "gt", {"a.png": plain(10), "a_fake.png": plain(20)}))
+    pred = write_all(tmp_path / "pred", {"a.png": plain(11), "a_fake.png": plain(21)})
+    method, _ = methods.from_folder(pred, cases, None, "pred")
+    assert [method.generate(read_frame(case, None))[0, 0] for case in cases] == [11, 21]
+
+
+def test_unequal_channels_of_a_generated_image_are_averaged_and_remembered(tmp_path: Path) -> None:
+    cases = from_folders(write_all(tmp_path / "gt", {"a.png": plain(10), "b.png": plain(20)}))
+    colour = np.stack([plain(10), plain(20), plain(60)], axis=2)
+    pred = write_all(tmp_path / "pred", {"a.png": colour, "b.png": plain(20)})
+    method, _ = methods.from_folder(pred, cases, None, "pred")
+    assert [method.generate(read_frame(case, None))[0, 0] for case in cases] == [30, 20]
+    assert method.averaged == {"a"}
+
+
+def test_truth_and_pred_say_whose_size_images_are_compared_at(tmp_path: Path) -> None:
+    real = write_all(tmp_path / "gt", {"a.png": plain(10)})
+    rgb = write_all(tmp_path / "rgb", {"a.png": np.zeros((60, 64, 3), np.uint8)})
+    pred = write_all(tmp_path / "pred", {"a.png": plain(7, 80, 100)})
+    for size, shape in (("truth", (40, 48)), ("pred", (80, 100))):
+        cases = methods.sized_by(pred, from_folders(real, rgb))
+        frame = read_frame(cases[0], size)
+        method, _ = methods.from_folder(pred, cases, size, "pred")
+        assert (frame.nir.shape, frame.photo.shape[:2], method.generate(frame).shape) == (shape, shape, shape)
