@@ -43,7 +43,7 @@ def judge_shifted(
     methods: Sequence[Method],
     groups: Sequence[str],
     *,
-    size: int | None,
+    size: Size,
     resamples: int,
     seed: int = 0,
     progress: Callable[[int, int], None] | None = None,
