@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.evaluate.methods import Case, Frame, Method
+    from nirgen.evaluate.methods import Case, Frame, Method, Size
     from nirgen.stats import Estimate
 
 

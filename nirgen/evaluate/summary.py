@@ -9,7 +9,6 @@ import numpy as np
 
 from nirgen.config import FrozenConfig
 from nirgen.evaluate import methods as by
-from nirgen.evaluate.features import features_distance, kid_features
 from nirgen.evaluate.measures import MEASURES, PIXEL_MEASURES, PSNRS
 from nirgen.evaluate.methods import Size
 from nirgen.evaluate.plausibility import View
@@ -80,6 +79,8 @@ def score(
     `measures` are those with a formula, `networks` and `backbone` give the others. An image that can't be read or
     compared is an ImageError: without it, means would be of other images.
     """
+    if backbone is not None:
+        from nirgen.evaluate.features import features_distance
     by.refuse_trained_on(methods, cases)
     sizes = []
     values: dict[str, dict[str, list[float]]] = {method.name: {} for method in methods}
@@ -223,6 +224,8 @@ def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settin
         own = {measure: next(estimates) for measure in scores.measures}
         own |= _of_sets(scores, method.name) if name == "all" else {}
         if method.name in scores.pooled and len(cases) > 1:
+            from nirgen.evaluate.features import kid_features
+
             ours, real = (scores.pooled[of][mask] for of in (method.name, ""))
             own["kid_features"] = kid_features(ours, real, groups, resamples=settings.resamples, seed=settings.seed)
         rows.append(Row(method.name, method.kind, own))

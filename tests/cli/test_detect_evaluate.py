@@ -13,6 +13,8 @@ import pytest
 from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
+from nirgen.files import sha256_of, unseal
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -91,7 +93,9 @@ def test_json_is_what_metrics_json_holds(
     options = ("--detections", results, "--resamples", 50, "-o", tmp_path / "out", "--json")
     code, out, err = nirgen("detect", "evaluate", dataset, *options)
     assert (code, err) == (0, "")
-    assert json.loads(out) == json.loads((tmp_path / "out" / "metrics.json").read_text())
+    held = unseal(json.loads((tmp_path / "out" / "metrics.json").read_text()))
+    assert held.pop("detections_sha256") == sha256_of(tmp_path / "out" / "detections.json")
+    assert json.loads(out) == held
 
 
 def test_no_detections_are_fine(nirgen: Callable[..., tuple[int, str, str]], dataset: Path, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from nirgen.collection import open_collection
+from nirgen.files import seal, unseal
 from nirgen.report.summary import Fact, facts_of, in_short, totals
 from nirgen.report.survey import Statistics, survey
 from nirgen.scores import BoxScores
@@ -28,7 +29,7 @@ def changed(make_dataset: Callable[[Path], Path], tmp_path: Path) -> Callable[..
     def make(**values: Any) -> Path:
         folder = make_dataset(tmp_path)
         path = folder / "dataset.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | values))
+        path.write_text(json.dumps(seal(unseal(json.loads(path.read_text())) | values)))
         return folder
 
     return make
