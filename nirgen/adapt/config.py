@@ -36,7 +36,7 @@ class AdaptConfig(FrozenConfig):
     folds: int = Field(3, ge=2)  # of the cross-validation
     curve: tuple[_Count, ...] = (1, 2, 5, 10, 20, 50, 100)  # numbers of pairs of the learning curve
     batch: int = Field(4, ge=1)  # crops a step
-    size: int = Field(192, ge=32)  # height and width of a crop, in pixels
+    size: int = Field(160, ge=32)  # height and width of a crop, in pixels
     judged_size: int = Field(256, ge=32)  # height and width that pairs are squashed to for scores, in pixels
     learning_rate: float = Field(5e-4, gt=0)  # of `all` and `last`
     low_rank_learning_rate: float = Field(2e-3, gt=0)
