@@ -36,6 +36,10 @@ class Features(NamedTuple):
     maps: list[Tensor]  # (C, h, w) at each stride, finest first
     pooled: NDArray[np.float64]  # (D,), means of the deepest map
 
+    def distance(self, other: Features) -> float:
+        """Return `features_distance` of two images."""
+        return features_distance(self, other)
+
 
 class Backbone:
     """The pretrained backbone in a model file: one network that measures all methods alike.

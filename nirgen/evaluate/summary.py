@@ -79,8 +79,6 @@ def score(
     `measures` are those with a formula, `networks` and `backbone` give the others. An image that can't be read or
     compared is an ImageError: without it, means would be of other images.
     """
-    if backbone is not None:
-        from nirgen.evaluate.features import features_distance
     by.refuse_trained_on(methods, cases)
     sizes = []
     values: dict[str, dict[str, list[float]]] = {method.name: {} for method in methods}
@@ -109,7 +107,7 @@ def score(
                     features.setdefault(method.name, []).append(networks.features(generated))
             if backbone is not None and real is not None:
                 ours = backbone.features(generated)
-                row["features_distance"] = features_distance(ours, real)
+                row["features_distance"] = ours.distance(real)
                 pooled.setdefault(method.name, []).append(ours.pooled)
             if view is not None:
                 tones.setdefault(method.name, []).append(view.tones(generated))
