@@ -79,7 +79,7 @@ def code(text: str) -> str:
 
     Example:
         >>> code("0a1b"), code("`x`")
-        ('`0a1b`', '\\\\`x\\\\`')
+        ('`0a1b`', '\\`x\\`')
     """
     return f"`{text}`" if _CODE.fullmatch(text) else markdown(text)
 

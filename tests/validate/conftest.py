@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nirgen.files import seal, unseal
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -128,10 +130,12 @@ def edit(dataset: Path) -> Callable[..., None]:
 
     def change(name: str, how: Callable[[dict[str, Any]], Any]) -> None:
         path = dataset / name
+        sealed = name == "dataset.json"
         values = json.loads(path.read_text())
+        values = unseal(values) if sealed else values
         how(values)
-        path.write_text(json.dumps(values))
-        if name != "dataset.json":
+        path.write_text(json.dumps(seal(values) if sealed else values))
+        if not sealed:
             sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
             change("dataset.json", lambda info: info["files"].update({name: sha256}))
 
