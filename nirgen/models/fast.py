@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from nirgen.models.blocks import OutputBlock, ResidualBlock, StandardizedConv, Upsample
+from nirgen.models.extractors import Normalized
 
 if TYPE_CHECKING:
     from nirgen.models.generator import Pix2Next
@@ -70,7 +71,25 @@ def speed_up(generator: Pix2Next) -> nn.Module:
     double: Pix2Next = copy.deepcopy(generator, memo=shared)
     _fold_norms(double)
     _exchange(double)
-    return double.to(memory_format=layout_of(double)).eval()
+    double = double.to(memory_format=layout_of(double)).eval()
+    for name, child in list(double.named_children()):
+        if isinstance(child, Normalized):
+            setattr(double, name, ChannelsLast(child))
+    return double
+
+
+class ChannelsLast(nn.Module):
+    """A backbone computed with channels last, where depthwise convolutions take half of the time."""
+
+    def __init__(self, backbone: Normalized) -> None:
+        super().__init__()
+        self.backbone = backbone.to(memory_format=torch.channels_last)
+
+    def forward(self, rgb: Tensor) -> list[Tensor]:
+        """(N, 3, H, W) in [-1, 1] -> the backbone's maps, in the memory format of the input."""
+        layout = torch.contiguous_format if rgb.is_contiguous() else torch.channels_last
+        maps: list[Tensor] = self.backbone(rgb.contiguous(memory_format=torch.channels_last))
+        return [features.contiguous(memory_format=layout) for features in maps]
 
 
 def _fold_norms(module: nn.Module) -> None:
