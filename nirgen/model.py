@@ -195,7 +195,7 @@ class BaselineModel(NirModel):
     """A linear map or boosted trees; it computes on the CPU, in double precision.
 
     Args:
-        baseline: What computes.
+        baseline: The fitted baseline that computes.
         header: The model file's header.
     """
 

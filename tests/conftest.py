@@ -115,7 +115,7 @@ def save(photo: Callable[..., np.ndarray]) -> Callable[..., Path]:
     return write
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small_config() -> GeneratorConfig:
     """Two levels of 8 channels, no extractor: 23 thousand values."""
     from nirgen.models.config import GeneratorConfig, NoExtractorConfig

@@ -73,7 +73,7 @@ class Guard:
         app: FiftyOne's server.
         address: Where it listens.
         port: Where it listens.
-        folders: What `/media` may serve.
+        folders: Folders that `/media` may serve.
         token: Secret that a request must know, in the URL, a cookie or a bearer header; None on the loopback.
     """
 

@@ -55,7 +55,7 @@ def stoppable(
     kept: str,
     *,
     second: Literal["exit", "raise"] | None = None,
-    within: float = threading.TIMEOUT_MAX,
+    within: float | None = None,
     quiet: bool = False,
 ) -> Generator[Callable[[], bool]]:
     """End with one line and exit code 130 on Ctrl-C and SIGTERM.
@@ -64,7 +64,7 @@ def stoppable(
         kept: Text on the remains of interrupted work.
         second: None stops at once. Otherwise the first signal only asks the work to stop, and a second one exits the
             process (threads may hang in a read) or raises KeyboardInterrupt (which unwinds a process group).
-        within: Seconds from the first signal until the process exits in any case.
+        within: Seconds from the first signal until the process exits in any case; None: no limit.
         quiet: Print nothing at the first of two signals.
 
     Yields:
@@ -76,8 +76,15 @@ def stoppable(
         os.write(2, f"interrupted: {printable(kept)}\n".encode())
         os._exit(130)
 
-    ending = threading.Timer(within, end)
-    ending.daemon = True
+    ended = threading.Event()
+
+    def wait() -> None:  # in a thread that is there before a signal: a handler must not start one
+        asked.wait()
+        if not ended.wait(within):
+            end()
+
+    if within is not None:
+        threading.Thread(target=wait, daemon=True, name="stop").start()
 
     def stop(_signal: int, _frame: object) -> None:
         if second is None or (second == "raise" and asked.is_set()):
@@ -85,7 +92,6 @@ def stoppable(
         if asked.is_set():
             end()
         asked.set()
-        ending.start()
         if not quiet:
             os.write(2, b"stopping: finishing what is in flight; press Ctrl-C again to stop at once\n")
 
@@ -97,7 +103,8 @@ def stoppable(
         echo(f"interrupted: {kept}", err=True)
         raise typer.Exit(130) from None
     finally:
-        ending.cancel()
+        ended.set()
+        asked.set()
         for number, handler in before.items():
             signal.signal(number, handler)
 

@@ -100,10 +100,10 @@ def tabulate(
         tones: (images, 2, regions) of `View.tones` by method, of the real NIR under "".
         visible: (images, regions), mean linear luminance of the photos; NaN without one.
         kinds: The kind of each method, in the order of the table.
-        groups: What the bootstrap draws together, an entry for each image.
+        groups: Units that the bootstrap draws, an entry for each image.
         about: A line on the regions.
         resamples: Bootstrap samples.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
     """
     vegetation, road = REGIONS.index("vegetation"), REGIONS.index("road")
     pairs = list(combinations(range(len(REGIONS)), 2))

@@ -55,10 +55,10 @@ def judge_shifted(
     Args:
         cases: All with a photo.
         methods: Models and baselines, grey among them.
-        groups: What the bootstrap draws together, an entry for each case.
+        groups: Units that the bootstrap draws, an entry for each case.
         size: Height and width of comparison; None: the images' own.
         resamples: Bootstrap samples.
-        seed: Of the bootstrap.
+        seed: Seed of the bootstrap.
         progress: Called with the number of cases that are done, and of all.
 
     Raises:

@@ -59,7 +59,7 @@ def save(
         path: The file.
         state: The tensors.
         config: The architecture: a `GeneratorConfig`, `LinearConfig` or `TreesConfig`.
-        training: What trained it.
+        training: Record of its training.
         metrics: Scores, as mappings of `name`, `value` and `on`.
         licence: Licence of the weights.
         provenance: Origin of imported weights.

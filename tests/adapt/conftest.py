@@ -12,7 +12,6 @@ from PIL import Image
 from nirgen.adapt.config import AdaptConfig
 from nirgen.adapt.fit import fit
 from nirgen.models.checkpoint import build, save
-from nirgen.models.config import GeneratorConfig, NoExtractorConfig
 from nirgen.pairs import PairList, find_pairs
 
 if TYPE_CHECKING:
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+    from nirgen.models.config import GeneratorConfig
 
 SETTINGS = {
     "size": 32,
@@ -79,24 +80,17 @@ def write_pairs(see: Callable[..., tuple[NDArray[np.uint8], NDArray[np.uint8]]])
 
 
 @pytest.fixture(scope="session")
-def known(tmp_path_factory: pytest.TempPathFactory, write_pairs: Callable[..., PairList]) -> Path:
+def known(
+    tmp_path_factory: pytest.TempPathFactory, write_pairs: Callable[..., PairList], small_config: GeneratorConfig
+) -> Path:
     """A model file of a small generator, trained on twelve pairs of camera 0."""
     folder = tmp_path_factory.mktemp("known")
     pairs = write_pairs(folder, {0: range(100, 112)})
-    architecture = GeneratorConfig(
-        stem_channels=8,
-        encoder=((8,), (8,)),
-        bottleneck=((8,), (8,), (8,)),
-        decoder=((8,), (8,)),
-        attention_heads=2,
-        norm_groups=4,
-        extractor=NoExtractorConfig(),
-    )
     torch.manual_seed(0)
     config = AdaptConfig.read({**SETTINGS, "learning_rate": 5e-3}, where="the test")
-    for _, fitted in fit(build(architecture).eval(), pairs, "all", config, checks=(120,), precision="fp32"):
+    for _, fitted in fit(build(small_config).eval(), pairs, "all", config, checks=(120,), precision="fp32"):
         state = fitted.state_dict()
-    save(folder / "model.safetensors", state, architecture, licence="MIT")
+    save(folder / "model.safetensors", state, small_config, licence="MIT")
     return folder / "model.safetensors"
 
 

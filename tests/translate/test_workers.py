@@ -228,7 +228,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_leaves_no_process(tmp_path, sourc
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "interrupted: what is done stays; run the same command again to go on"
-    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+    wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
     done = {row.output for row in read_journal(tmp_path / "out")}
     assert 2 <= len(done) < 40
     assert done == set(snapshot(tmp_path / "out"))
