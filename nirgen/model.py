@@ -180,7 +180,8 @@ class GeneratorModel(NirModel):
     @property
     def bytes_per_pixel(self) -> int:
         """Upper bound of the memory of a translation, in bytes for each padded pixel of an image."""
-        return bytes_per_pixel(self.generator.config, bytes_per_value=4 if self.precision == "fp32" else 2)
+        size = 4 if self.precision == "fp32" else 2
+        return bytes_per_pixel(self.generator.config, pyramid=self.generator.pyramid, bytes_per_value=size)
 
     def _translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:  # noqa: ARG002 - padding is an image too
         outputs = []
@@ -249,36 +250,42 @@ def load_model(
 
 
 _BYTES_OF_A_BASELINE = 100  # 57 were measured for trees, 32 for a linear map, without the result
-_MARGIN = 1.5  # the measured memory of `compact` and of the released generator lies below; see docs/performance.md
+_MARGIN = 1.75  # the measured memory of `compact`, which scatters by a third, and of the released generator lies below
 
 
-def bytes_per_pixel(config: GeneratorConfig, *, bytes_per_value: int = 4) -> int:
+def bytes_per_pixel(
+    config: GeneratorConfig, *, pyramid: Mapping[int, int] | None = None, bytes_per_value: int = 4
+) -> int:
     """Return an upper bound of the memory of a translation, in bytes for each padded pixel of an image.
 
     It is the peak of the feature maps alive at once: in each group's first block, its input, the joined skip, the
-    normalised copy and the result, beside the stem and all skips that still wait. Weights are not included.
+    normalised copy and the result, beside the stem, the extractor's maps (`pyramid`, channels by stride) and all skips
+    that still wait. Weights are not included.
     """
+    maps = pyramid or {}
+    beside = config.stem_channels + sum(width / stride**2 for stride, width in maps.items())
     stem, levels = config.stem_channels, len(config.encoder)
-    channels, waiting, most = stem, 0.0, float(3 + 2 * stem)
+    channels, waiting, most = stem, 0.0, float(3 + beside + stem)
     skips: list[float] = []
     for level, widths in enumerate(config.encoder):
         scale = 4.0**-level
-        for width in widths:
-            most = max(most, stem + waiting + scale * (2 * channels + 2 * width))
+        for position, width in enumerate(widths):
+            joined: float = channels + (maps.get(2**level, 0) if position == 0 else 0)
+            most = max(most, beside + waiting + scale * (channels + joined + 2 * width))
             channels = width
         skips.append(scale * channels)
         waiting += skips[-1]
-        most = max(most, stem + waiting + scale * channels * 2)
+        most = max(most, beside + waiting + scale * channels * 2)
     for level, widths in enumerate(config.decoder):
         scale = 4.0 ** (level + 1 - levels)
         skip = skips.pop()
         for position, width in enumerate(widths):
             joined = channels + (skip / scale if position == 0 else 0)
-            most = max(most, stem + waiting + scale * (channels + 2 * joined + 2 * width))
+            most = max(most, beside + waiting + scale * (channels + 2 * joined + 2 * width))
             channels = width
         waiting -= skip
         if level < levels - 1:
-            most = max(most, stem + waiting + scale * channels * (1 + 4 + 4))  # the folded upsampling's phases
+            most = max(most, beside + waiting + scale * channels * (1 + 4 + 4))  # the folded upsampling's phases
     if config.output_block:
-        most = max(most, 3 * (channels + stem) + 3 * channels)
+        most = max(most, beside - stem + 3 * (channels + stem) + 3 * channels)
     return int(_MARGIN * bytes_per_value * most)

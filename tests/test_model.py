@@ -199,8 +199,8 @@ def peak():
     return 1024 * int(re.search(r"VmHWM:\\s*(\\d+)", Path("/proc/self/status").read_text())[1])
 model.translate(torch.zeros(1, 3, 32, 32, dtype=torch.uint8), [(32, 32)])
 before = peak()
-model.translate(torch.zeros(1, 3, 320, 320, dtype=torch.uint8), [(320, 320)])
-print((peak() - before) / 320**2, model.bytes_per_pixel)
+model.translate(torch.zeros(1, 3, 640, 640, dtype=torch.uint8), [(640, 640)])
+print((peak() - before) / 640**2, model.bytes_per_pixel)
 """
 KEEP = """
 import resource
@@ -223,6 +223,12 @@ def test_an_image_takes_no_more_memory_than_is_said_and_half_as_much_at_least() 
     )
     taken, said = map(float, done.stdout.split())
     assert said / 2 < taken < said
+
+
+def test_maps_of_a_pyramid_count() -> None:
+    compact = GeneratorConfig.compact()
+    more = bytes_per_pixel(compact, pyramid={2: 16, 4: 32}) - bytes_per_pixel(compact)
+    assert more == 1.75 * 4 * (16 / 4 + 32 / 16)
 
 
 def test_half_precision_halves_it_and_wider_generators_take_more() -> None:
