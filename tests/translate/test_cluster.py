@@ -128,7 +128,7 @@ def test_an_actor_that_is_killed_loses_nothing(tmp_path, ray, stub, source, undi
         (tmp_path / "hold").unlink()
 
     (tmp_path / "hold").touch()
-    thread = threading.Thread(target=kill)
+    thread = threading.Thread(target=kill, daemon=True)
     thread.start()
     cluster = Cluster(stub.Loader(str(tmp_path)), workers=2)
     summary = translate_folder(source, tmp_path / "out", model=cluster.describe(), engine=cluster)

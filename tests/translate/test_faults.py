@@ -80,6 +80,7 @@ def test_what_a_killed_run_leaves_is_taken_up_and_cleared_away(tmp_path, source,
     process = start()
     (tmp_path / "go").touch()
     while len(list(read_journal(tmp_path / "out"))) < 8:
+        assert process.poll() is None
         time.sleep(0.001)
     process.kill()
     process.communicate()
