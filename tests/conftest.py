@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -204,6 +205,65 @@ def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         captured = capsys.readouterr()
         errors = "".join(line for line in captured.err.splitlines(keepends=True) if not line.endswith(" ...\n"))
         return int(end.value.code or 0), captured.out, errors
+
+    return run
+
+
+_PAUSED = """
+import functools, importlib, os, sys, time
+
+where, go = sys.argv[1:3]
+module, _, path = where.partition(":")
+*owners, name = path.split(".")
+owner = functools.reduce(getattr, owners, importlib.import_module(module))
+plain = getattr(owner, name)
+
+def paused(*arguments, **keywords):
+    open(go + ".waiting", "w").close()
+    deadline = time.monotonic() + 300
+    while not os.path.exists(go):
+        if time.monotonic() > deadline:
+            os._exit(99)
+        time.sleep(0.01)
+    return plain(*arguments, **keywords)
+
+setattr(owner, name, paused)
+del sys.argv[1:3]
+from nirgen.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def paused(tmp_path: Path) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in a process of its own, and do something to it when it first comes to a function.
+
+    The function is named like `nirgen.dataset.build:write_card`. Returns as `nirgen` does.
+    """
+
+    def run(where: str, then: Callable[[], object], *arguments: object) -> tuple[int, str, str]:
+        go = tmp_path / "go"
+        process = subprocess.Popen(
+            [sys.executable, "-c", _PAUSED, where, go, *map(str, arguments)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        try:
+            deadline = time.monotonic() + 300
+            while not go.with_name("go.waiting").exists():
+                assert process.poll() is None, process.communicate(timeout=60)
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            then()
+            go.touch()
+            out, error = process.communicate(timeout=300)
+        finally:
+            process.kill()
+            process.communicate(timeout=60)
+        go.unlink()
+        go.with_name("go.waiting").unlink()
+        return process.returncode, out, "".join(line for line in error.splitlines(True) if not line.endswith(" ...\n"))
 
     return run
 

@@ -14,12 +14,14 @@ import msgspec
 
 from nirgen._version import __version__
 from nirgen.errors import NirgenError
-from nirgen.files import check_schema, output_file, safe_path
+from nirgen.files import check_schema, safe_path, write_output
 from nirgen.labels.frames import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from nirgen.files import WrittenFile
 
 
 SCHEMA = 1
@@ -211,10 +213,9 @@ class Document:
     entries: Sequence[Entry]  # sorted by file name
     extra: Mapping[str, Any] = field(default_factory=dict)  # all other keys at the top of the source
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path) -> WrittenFile:
         """Write the file atomically."""
-        with output_file(path) as temporary, temporary.open("wb") as file:
-            file.writelines(self.chunks())
+        return write_output(path, self.chunks())
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the file as JSON with a line for each image and each annotation, which receive their ids here."""
