@@ -26,6 +26,7 @@ from PIL import (
 )
 
 from nirgen.errors import ImageError, one_line
+from nirgen.files import read_bytes
 from nirgen.images import libtiff
 
 if TYPE_CHECKING:
@@ -84,7 +85,7 @@ def decode_small(data: bytes, name: str, side: int, *, pixel_limit: int = PIXEL_
 def read(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
     """Read and decode an image file; as `decode`, with ImageError if it can't be read."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise ImageError(f"{str(path)!r} can't be read: {error.strerror}") from error
     return decode(data, str(path), pixel_limit=pixel_limit)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
-from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading
-from nirgen.labels.masks import polygons_box, rle_box
+from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading, image_name
+from nirgen.labels.masks import polygons_box
+from nirgen.labels.rle import rle_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -158,7 +158,7 @@ class _FrameBuilder:
     def _frame(self, raw: msgspec.Raw, entry: _Unlabelled, number: Id | None) -> Frame:
         keys = msgspec.json.decode(raw)
         where = f"{self.path}: image {number!r}" if number is not None else str(self.path)
-        name = self.lookup.complete(safe_path(entry.file_name, where))
+        name = self.lookup.complete(image_name(entry.file_name, where))
         height, width = entry.height, entry.width
         if height is None or width is None:
             height, width = self.lookup.size(name, where)

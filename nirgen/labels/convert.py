@@ -6,10 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from nirgen.errors import NirgenError, nearest
+from nirgen.files import unwritable
 from nirgen.labels import coco, masks, scalabel, voc
 from nirgen.labels.annotations import AnnotationWriter, Tally
 from nirgen.labels.file import Document, LabelFile, Licences, is_label_file
-from nirgen.labels.frames import ImageLookup, Reading, ReadOptions, Source, read_bytes, read_json
+from nirgen.labels.frames import ImageLookup, Reading, ReadOptions, Source, naming, read_json, read_labels
 from nirgen.labels.policy import Policy, source_categories
 
 if TYPE_CHECKING:
@@ -50,10 +51,11 @@ def convert(
     writer = AnnotationWriter(policy, tally, drop_duplicates=drop_duplicates)
     licences = Licences()
     entries: dict[str, Entry] = {}
-    frames = _frames([(source, reading) for source, reading, _ in readings], licences)
+    frames = _frames([(source, reading) for source, reading, _ in readings], licences, tally)
     total = sum(reading.total for _, reading, _ in readings)
     for done, frame in enumerate(frames, start=1):
-        entries[frame.file_name] = writer.entry(frame)
+        with naming(f"'{frame.file_name}'"):
+            entries[frame.file_name] = writer.entry(frame)
         if progress is not None and (done % 100 == 0 or done == total):
             progress("read", done, total)
     if not entries:
@@ -82,12 +84,19 @@ def convert(
     )
 
 
-def _frames(readings: Sequence[tuple[Source, Reading]], licences: Licences) -> Iterator[Frame]:
-    """Yield the frames of all sources, with the user's splits and with licences numbered alike."""
+def _frames(readings: Sequence[tuple[Source, Reading]], licences: Licences, tally: Tally) -> Iterator[Frame]:
+    """Yield the frames of all sources, with the user's splits and with licences numbered alike.
+
+    Those whose names are `unwritable` are left out.
+    """
     places: dict[str, Path] = {}
+    misnamed: list[str] = []
     for source, reading in readings:
         renumbered = licences.add(reading.licenses)
-        for frame in reading.frames:
+        for frame in _named(source, reading):
+            if unwritable(frame.file_name):
+                misnamed.append(frame.file_name)
+                continue
             if (place := places.get(frame.file_name)) is not None:
                 where = f"twice in {place}" if place == source.path else f"in {place} and in {source.path}"
                 raise NirgenError(f"'{frame.file_name}' is {where}; remove it from one")
@@ -96,6 +105,16 @@ def _frames(readings: Sequence[tuple[Source, Reading]], licences: Licences) -> I
             if renumbered and frame.extra.get("license") in renumbered:
                 frame.extra = {**frame.extra, "license": renumbered[frame.extra["license"]]}
             yield frame
+    if misnamed:
+        tally.note(
+            f"{len(misnamed)} image(s), such as {min(misnamed)!r}, are left out: their names have control characters, "
+            "line separators or bytes that are no UTF-8"
+        )
+
+
+def _named(source: Source, reading: Reading) -> Iterator[Frame]:
+    with naming(source.path):
+        yield from reading.frames
 
 
 def _refuse_unknown(policy: Policy, tally: Tally) -> None:
@@ -114,6 +133,11 @@ def _refuse_unknown(policy: Policy, tally: Tally) -> None:
 
 def read_source(source: Source, options: ReadOptions) -> tuple[Reading, list[Path]]:
     """Read a file or folder of any known format; return its frames, and the files that they are read from."""
+    with naming(source.path):
+        return _read_source(source, options)
+
+
+def _read_source(source: Source, options: ReadOptions) -> tuple[Reading, list[Path]]:
     files, folder = [source.path], source.path.is_dir()
     gt = [path for path in source.files(*masks.MASK_SUFFIXES) if path.stem.endswith(masks.MASK_MARK)]
     if folder:
@@ -150,7 +174,7 @@ def open_labels(path: Path, policy: str | Path = "default", *, images: Path | No
     """Open a labels file as it is, or convert labels of any other known format in memory by the policy."""
     if not path.exists():
         raise NirgenError(f"{path}: doesn't exist; give a file or folder of labels")
-    if path.is_file() and is_label_file(data := read_bytes(path)):
+    if path.is_file() and is_label_file(data := read_labels(path)):
         return LabelFile.parse(data, path)
     document = convert([Source(path)], Policy.load(policy), images=images)
     return LabelFile.parse(b"".join(document.chunks()), path, sha256=document.inputs[0]["sha256"])

@@ -8,14 +8,14 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 
 import msgspec
 
 from nirgen._version import __version__
 from nirgen.errors import NirgenError
-from nirgen.files import check_schema, output_file, safe_path
-from nirgen.labels.frames import read_bytes
+from nirgen.files import check_schema, output_file, unwritable
+from nirgen.labels.frames import FAULTS, LARGEST_SIDE, image_name, naming, read_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,7 +65,7 @@ class LabelFile:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a file written by `nirgen labels`."""
-        return cls.parse(read_bytes(path), path)
+        return cls.parse(read_labels(path), path)
 
     @classmethod
     def parse(cls, data: bytes, path: Path, sha256: str | None = None) -> Self:
@@ -78,7 +78,7 @@ class LabelFile:
             raise NirgenError(
                 f"{path}: not written by 'nirgen labels'; convert it first: nirgen labels {path} -o OUT.json"
             ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except FAULTS as error:
             raise NirgenError(f"{path}: damaged ({error}); write it again with 'nirgen labels'") from None
         head = document.info.nirgen
         return cls(
@@ -86,7 +86,7 @@ class LabelFile:
             sha256=sha256 or hashlib.sha256(data).hexdigest(),
             categories=tuple(document.categories),
             images=images,
-            unlabelled=tuple(safe_path(entry.file_name, str(path)) for entry in document.unlabelled),
+            unlabelled=tuple(image_name(entry.file_name, str(path)) for entry in document.unlabelled),
             policy=head.policy,
             counts=head.counts,
             inputs=tuple(head.inputs),
@@ -96,7 +96,11 @@ class LabelFile:
 
 def annotation(raw: msgspec.Raw) -> dict[str, Any]:
     """Decode an annotation."""
-    return cast("dict[str, Any]", msgspec.json.decode(raw))
+    try:
+        return cast("dict[str, Any]", msgspec.json.decode(raw))
+    except FAULTS as error:
+        start = bytes(raw)[:60].decode(errors="replace")
+        raise NirgenError(f"the annotation {start!r}... of the labels is damaged ({error}); correct it") from None
 
 
 def box_counts(image: LabelledImage) -> Counter[int]:
@@ -109,7 +113,7 @@ def is_label_file(data: bytes) -> bool:
     """Return True if the content is a file of `nirgen labels`, of any schema."""
     try:
         return isinstance(msgspec.json.decode(data, type=_Marked).info.get("nirgen"), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except FAULTS:
         return False
 
 
@@ -132,20 +136,30 @@ class _Info(msgspec.Struct):
     nirgen: _Head
 
 
+_Side = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)]
+
+
 class _Image(msgspec.Struct):
     id: int
     file_name: str
-    width: int
-    height: int
+    width: _Side
+    height: _Side
     sequence: str | None = None
     split: str | None = None
     attributes: dict[str, Any] = {}
 
 
 class _Box(msgspec.Struct, gc=False):
-    image_id: int
     category_id: int
     iscrowd: int
+
+
+class _Annotation(_Box, gc=False):
+    image_id: int
+    bbox: tuple[float, float, float, float]
+    area: float
+    source_key: str
+    source_category: str
 
 
 class _Document(msgspec.Struct):
@@ -159,6 +173,7 @@ class _Document(msgspec.Struct):
 
 _IMAGE = msgspec.json.Decoder(_Image)
 _BOX = msgspec.json.Decoder(_Box)
+_ANNOTATION = msgspec.json.Decoder(_Annotation)
 
 
 def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
@@ -170,7 +185,7 @@ def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
         annotations[entry.id] = []
     categories = {category.id for category in document.categories}
     for raw in document.annotations:
-        box = _BOX.decode(raw)
+        box = _ANNOTATION.decode(raw)
         if box.image_id not in annotations or box.category_id not in categories:
             raise NirgenError(
                 f"{path}: annotation {annotation(raw).get('id')} refers to image {box.image_id} and category "
@@ -179,12 +194,13 @@ def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
         annotations[box.image_id].append(raw)
     images = [
         LabelledImage(
-            safe_path(entry.file_name, f"{path}: image {entry.id}"),
+            image_name(entry.file_name, f"{path}: image {entry.id}"),
             *(entry.width, entry.height, entry.sequence, entry.split, entry.attributes),
             extra={key: value for key, value in keys.items() if key not in _Image.__struct_fields__},
             annotations=tuple(annotations[entry.id]),
         )
         for entry, keys in entries
+        if not unwritable(entry.file_name)
     ]
     return tuple(sorted(images, key=lambda image: image.file_name))
 
@@ -230,7 +246,9 @@ class Document:
             "categories": self.categories,
         }
         for number, (key, value) in enumerate(top.items()):
-            yield (b",\n" if number else b"{") + msgspec.json.encode(key) + b": " + msgspec.json.encode(value)
+            with naming(f"the source's '{key}'"):
+                line = msgspec.json.encode(key) + b": " + msgspec.json.encode(value)
+            yield (b",\n" if number else b"{") + line
         labelled = [entry for entry in self.entries if entry.annotations is not None]
         yield b',\n"images": '
         yield from _array(b'{"id":%d,%b' % (number, entry.image[1:]) for number, entry in enumerate(labelled, start=1))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import defaultdict
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
@@ -14,16 +15,17 @@ import msgspec
 
 from nirgen import images
 from nirgen.config import SPLITS
-from nirgen.errors import NirgenError
-from nirgen.files import sha256_of
+from nirgen.errors import NirgenError, one_line
+from nirgen.files import path_fault, read_bytes, safe_path, sha256_of, unwritable
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 
     Box = tuple[float, float, float, float]
     """COCO xywh in pixels."""
 
 
+LARGEST_SIDE = 2**31  # pixels of an image
 # Keys of an annotation that nirgen writes; all others are the source's.
 OWN_KEYS = frozenset({"id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation", "attributes"})
 OWN_KEYS |= {"source_key", "source_category", "derived", "clipped"}
@@ -124,6 +126,20 @@ class Source:
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
+FAULTS = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""Errors of msgspec at JSON that is damaged or too deep; parts that stay raw raise them when they are decoded."""
+
+
+@contextmanager
+def naming(where: object) -> Generator[None]:
+    """Turn `FAULTS` into errors that name a source of labels."""
+    try:
+        yield
+    except FAULTS as error:
+        what = f"damaged, or no labels ({one_line(error, 200)})"
+        raise NirgenError(f"{where}: {what}; correct it, or copy it again") from None
+
+
 Json = dict[str, msgspec.Raw] | list[msgspec.Raw]  # document of which only the top level is decoded
 _JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder(Json)
 
@@ -131,19 +147,24 @@ _JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder(Json)
 def read_json(path: Path) -> Json:
     """Read a JSON file and decode its top level."""
     try:
-        return _JSON.decode(read_bytes(path))
+        return _JSON.decode(read_labels(path))
     except msgspec.ValidationError:
         raise NirgenError(f"{path}: neither a JSON object nor a list; give a file of labels") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except FAULTS as error:
         raise NirgenError(f"{path}: damaged, or no JSON ({error}); copy it again") from None
 
 
-def read_bytes(path: Path) -> bytes:
+def read_labels(path: Path) -> bytes:
     """Read a file of labels."""
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise NirgenError(f"{path}: can't be read ({error.strerror}); give a file or folder of labels") from None
+
+
+def image_name(name: str, where: str) -> str:
+    """Check and normalise an image's name; as `safe_path`, but `unwritable` ones pass: `convert` omits them."""
+    return name if unwritable(name) and not path_fault(name) else safe_path(name, where)
 
 
 def other_keys(keys: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
@@ -192,7 +213,7 @@ class ImageLookup:
         found = self.find(name)
         if self._root is not None and found is not None:
             path = self._root / found
-            return images.size_of(path.read_bytes(), str(path))
+            return images.size_of(read_labels(path), str(path))
         if self._options.size is not None:
             return self._options.size
         remedy = "give the folder of the images with --images, or --size HEIGHTxWIDTH"

@@ -12,8 +12,7 @@ from pycocotools import mask as rle_tools
 from nirgen import images
 from nirgen.config import SPLITS
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
-from nirgen.labels.frames import Frame, Label, other_keys, read_bytes
+from nirgen.labels.frames import Frame, Label, image_name, other_keys, read_labels
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -69,16 +68,6 @@ def polygons_box(polygons: Sequence[Sequence[float]]) -> Box:
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
-def rle_box(rle: dict[str, Any]) -> Box:
-    """Return the box around a mask in COCO's RLE, compressed or not; raise ValueError if it is no RLE."""
-    counts, size = rle.get("counts"), rle.get("size")
-    if not (isinstance(size, list) and len(size) == 2 and isinstance(counts, (str, list))):
-        raise ValueError("no RLE of COCO's")
-    compressed = rle_tools.frPyObjects(rle, *size) if isinstance(counts, list) else {**rle, "counts": counts.encode()}
-    x, y, width, height = rle_tools.toBbox(compressed).tolist()
-    return x, y, width, height
-
-
 # Ends of the stems of label files, and of their images instead.
 POLYGON_MARKS = {"_gtFine_polygons": "_leftImg8bit", "_gtCoarse_polygons": "_leftImg8bit", "_polygons": "", "_mask": ""}
 FOLDERS = ("gtFine", "gtCoarse", "gtSeg")  # folders that hold all labels; the last one is IDD-AW's
@@ -105,7 +94,7 @@ def are_polygons(document: Json) -> bool:
     return isinstance(document, dict) and {"imgHeight", "imgWidth", "objects"} <= document.keys()
 
 
-def image_name(relative: str) -> str:
+def bare_name(relative: str) -> str:
     """Return the image name, without suffix, of a label file."""
     path = PurePosixPath(relative).with_suffix("")
     for ending, other in POLYGON_MARKS.items():
@@ -131,12 +120,12 @@ def nir_name(name: str) -> str:
 def polygon_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
     """Read a file of polygons, whose path relative to the source is `relative`."""
     try:
-        file = msgspec.json.decode(read_bytes(path), type=_File)
+        file = msgspec.json.decode(read_labels(path), type=_File)
         labels = [_polygon_label(raw) for raw in file.objects]
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise NirgenError(f"{path}: no Cityscapes-like polygons ({error}); correct it, or remove it") from None
     folders = [part for part in PurePosixPath(relative).parent.parts if part not in FOLDERS]
-    bare = safe_path(image_name(relative), str(path))
+    bare = image_name(bare_name(relative), str(path))
     found = lookup.complete(bare)
     return Frame(
         file_name=found if found != bare else nir_name(bare),
@@ -198,7 +187,7 @@ def mask_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
     bare = name.with_name(name.stem.removesuffix(MASK_MARK)).as_posix()
     found = lookup.complete(bare)
     return Frame(
-        file_name=safe_path(found if found != bare else f"{bare}_nir.png", str(path)),
+        file_name=image_name(found if found != bare else f"{bare}_nir.png", str(path)),
         width=pixels.shape[1],
         height=pixels.shape[0],
         labels=[label for category in BOXED for label in _pieces(pixels, category)],

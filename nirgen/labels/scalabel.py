@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
-from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading, other_keys, read_json
-from nirgen.labels.masks import flatten, polygons_box, rle_box
+from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading, image_name, other_keys, read_json
+from nirgen.labels.masks import flatten, polygons_box
+from nirgen.labels.rle import rle_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -137,7 +137,7 @@ def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, lookup: ImageLook
     for inner, entry in zip(frame.frames or (), keys.get("frames") or (), strict=True):  # of 2018
         frame.labels = inner.objects
         keys |= {"labels": entry.get("objects"), "timestamp": entry.get("timestamp")}
-    name = lookup.complete(safe_path(frame.name, where))
+    name = lookup.complete(image_name(frame.name, where))
     if size := frame.size or stated:
         height, width = size.height, size.width
     else:

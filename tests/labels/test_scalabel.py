@@ -175,7 +175,10 @@ def test_the_folder_of_images_knows_sizes_and_endings(save_json, converted, save
         ([frame(label(box2d={"x1": "9"}))], "Expected `float`, got `str` - at `$.labels[0].box2d.x1`"),
         ([frame(label(), name="../a.jpg")], "has '..'"),
         ([{"name": "a", "frames": [{}, {}]}], "has 2 frames, but one name"),
-        ([frame({"category": "car", "box2d": None, "rle": {"counts": 3}})], "its rle is no RLE"),
+        (
+            [frame({"category": "car", "box2d": None, "rle": {"counts": 3}})],
+            "its rle is an object without size and counts",
+        ),
         (
             [frame({"category": "car", "poly2d": [{"vertices": [[1, 2]], "types": "LL"}]})],
             "lacks a type or two coordinates for a vertex",
