@@ -11,7 +11,7 @@ Decoding always gives (H, W, 3) uint8, sRGB in [0, 255], upright. The rules:
 
 from __future__ import annotations
 
-from nirgen.images.arrays import pad_to_stride, resize, side_by_side, to_channels, to_grey, to_pixels
+from nirgen.images.arrays import balance_white, pad_to_stride, resize, side_by_side, to_channels, to_grey, to_pixels
 from nirgen.images.decoder import (
     BACKGROUND,
     PIXEL_LIMIT,
@@ -31,6 +31,6 @@ from nirgen.images.encoder import JPEG_QUALITY, Format, Pixels, check_encodable,
 __all__ = [
     "BACKGROUND", "JPEG_QUALITY", "PIXEL_LIMIT", "SCAN_LIMIT", "SIDE_LIMIT", "SUFFIXES", "Format",
     "Header", "Pixels",
-    "check_encodable", "decode", "decode_small", "encode", "header_of", "pad_to_stride", "read", "resize",
-    "side_by_side", "size_of", "to_channels", "to_grey", "to_pixels", "to_rgb",
+    "balance_white", "check_encodable", "decode", "decode_small", "encode", "header_of", "pad_to_stride", "read",
+    "resize", "side_by_side", "size_of", "to_channels", "to_grey", "to_pixels", "to_rgb",
 ]  # fmt: skip

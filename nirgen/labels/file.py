@@ -14,8 +14,9 @@ import msgspec
 
 from nirgen._version import __version__
 from nirgen.errors import NirgenError
-from nirgen.files import check_schema, output_file, unwritable
-from nirgen.labels.frames import FAULTS, LARGEST_SIDE, image_name, naming, read_labels
+from nirgen.files import check_schema, output_file, sha256_of, unwritable
+from nirgen.labels.content import FAULTS, read_content
+from nirgen.labels.frames import LARGEST_SIDE, image_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,7 +66,7 @@ class LabelFile:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a file written by `nirgen labels`."""
-        return cls.parse(read_labels(path), path)
+        return cls.parse(read_content(path), path, sha256_of(path))
 
     @classmethod
     def parse(cls, data: bytes, path: Path, sha256: str | None = None) -> Self:
@@ -84,7 +85,7 @@ class LabelFile:
         return cls(
             path=path,
             sha256=sha256 or hashlib.sha256(data).hexdigest(),
-            categories=tuple(document.categories),
+            categories=tuple(Category(one.id, one.name, one.supercategory or "") for one in document.categories),
             images=images,
             unlabelled=tuple(image_name(entry.file_name, str(path)) for entry in document.unlabelled),
             policy=head.policy,
@@ -146,7 +147,13 @@ class _Image(msgspec.Struct):
     height: _Side
     sequence: str | None = None
     split: str | None = None
-    attributes: dict[str, Any] = {}
+    attributes: dict[str, Any] | None = None
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+    supercategory: str | None = None
 
 
 class _Box(msgspec.Struct, gc=False):
@@ -164,7 +171,7 @@ class _Annotation(_Box, gc=False):
 
 class _Document(msgspec.Struct):
     info: _Info
-    categories: list[Category]
+    categories: list[_Category]
     images: list[msgspec.Raw]
     annotations: list[msgspec.Raw]
     licenses: list[dict[str, Any]] = []
@@ -195,7 +202,7 @@ def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
     images = [
         LabelledImage(
             image_name(entry.file_name, f"{path}: image {entry.id}"),
-            *(entry.width, entry.height, entry.sequence, entry.split, entry.attributes),
+            *(entry.width, entry.height, entry.sequence, entry.split, entry.attributes or {}),
             extra={key: value for key, value in keys.items() if key not in _Image.__struct_fields__},
             annotations=tuple(annotations[entry.id]),
         )
@@ -246,8 +253,10 @@ class Document:
             "categories": self.categories,
         }
         for number, (key, value) in enumerate(top.items()):
-            with naming(f"the source's '{key}'"):
+            try:
                 line = msgspec.json.encode(key) + b": " + msgspec.json.encode(value)
+            except RecursionError:
+                raise NirgenError(f"the labels' own '{key}' is nested too deeply; remove it") from None
             yield (b",\n" if number else b"{") + line
         labelled = [entry for entry in self.entries if entry.annotations is not None]
         yield b',\n"images": '

@@ -123,6 +123,7 @@ def _read(job: Job, stopwatch: Stopwatch, placed: tuple[Place, Item]) -> tuple[P
             rgb = images.decode(data, item.source, pixel_limit=job.run.pixel_limit, admit=admit)
             row = replace(row, source_width=rgb.shape[1], source_height=rgb.shape[0])
             rgb = rgb if job.options.size is None else images.resize(rgb, job.options.size)
+            rgb = images.balance_white(rgb) if job.options.white_balance == "auto" else rgb
             size = (rgb.shape[0], rgb.shape[1])
             rgb = images.pad_to_stride(rgb, job.translator.stride)
         place.hold(rgb.nbytes)

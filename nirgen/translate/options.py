@@ -32,6 +32,8 @@ class TranslateOptions(FrozenConfig):
     """(height, width) in pixels that each source is resized to before translation; None keeps its own."""
     tile: int | None = Field(None, ge=1)
     """Side in pixels of the tiles that every image is cut into; None cuts only images that don't fit in memory."""
+    white_balance: Literal["off", "auto"] = "off"
+    """`auto` scales the channels of each source to one mean, for cameras without white balance."""
 
     @model_validator(mode="after")
     def _fits_the_format(self) -> Self:
@@ -45,8 +47,9 @@ class TranslateOptions(FrozenConfig):
     def described(self) -> dict[str, Any]:
         """Return the options and `PIXEL_RULES` as plain values."""
         values = self.model_dump(mode="json")
-        if self.tile is None:  # keeps the id of folders older than the option
-            del values["tile"]
+        for name in ("tile", "white_balance"):  # keeps the id of folders older than the option
+            if values[name] == type(self).model_fields[name].default:
+                del values[name]
         return {"pixel_rules": PIXEL_RULES, **values}
 
     @property

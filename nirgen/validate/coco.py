@@ -17,7 +17,7 @@ import numpy as np
 
 from nirgen.errors import NirgenError
 from nirgen.files import read_bytes
-from nirgen.labels.frames import FAULTS
+from nirgen.labels.content import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
