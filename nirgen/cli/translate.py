@@ -49,6 +49,9 @@ def translate(
     tile: int | None = option(
         "Tile side in pixels; 0 disables tiling.  [default: only where memory is short]", "PX", min=0
     ),
+    white_balance: Literal["off", "auto"] | None = option(
+        "White balance of inputs; auto, for cameras without one, scales the channels to one mean.", of=_PIXELS
+    ),
     shard: str | None = option("Shard to process, such as 1/4; join with 'nirgen manifest merge'.", "I/N"),
     batch: int | None = option("Batch size.  [default: 1; more on a GPU]", min=1),
     workers: int | None = option("Threads that read and write images.  [default: one per processor, up to 16]", min=1),
@@ -95,6 +98,7 @@ def translate(
         channels=channels and int(channels),
         size=options.parse_size(size),
         tile=tile or None,
+        white_balance=white_balance,
         alpha=alpha,
         white_level=white_level,
     )

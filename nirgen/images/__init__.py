@@ -13,7 +13,7 @@ Decoding always gives (H, W, 3) uint8, sRGB in [0, 255], upright. The rules:
 
 from __future__ import annotations
 
-from nirgen.images.arrays import pad_to_stride, resize, side_by_side, to_channels, to_grey, to_pixels
+from nirgen.images.arrays import balance_white, pad_to_stride, resize, side_by_side, to_channels, to_grey, to_pixels
 from nirgen.images.decoder import (
     BACKGROUND,
     PIXEL_LIMIT,
@@ -36,6 +36,6 @@ from nirgen.images.reading import DARK_NOTE, DARK_SHARE, Decoded, Reading
 __all__ = [
     "BACKGROUND", "DARK_NOTE", "DARK_SHARE", "JPEG_QUALITY", "PIXEL_LIMIT", "SIDE_LIMIT", "SUFFIXES",
     "Capture", "Decoded", "Format", "Header", "Pixels", "Reading",
-    "check_encodable", "decode", "decode_noted", "decode_small", "encode", "header_of", "pad_to_stride", "read",
-    "read_noted", "resize", "side_by_side", "size_of", "to_channels", "to_grey", "to_pixels", "to_rgb",
+    "balance_white", "check_encodable", "decode", "decode_noted", "decode_small", "encode", "header_of", "pad_to_stride",
+    "read", "read_noted", "resize", "side_by_side", "size_of", "to_channels", "to_grey", "to_pixels", "to_rgb",
 ]  # fmt: skip

@@ -89,6 +89,29 @@ def resize(
     return np.array(Image.fromarray(rgb).resize((size[1], size[0]), Image.Resampling[resample.upper()]))
 
 
+_NEAR_BLACK, _NEAR_WHITE = 4, 250  # levels whose channels say nothing of the light
+_GAINS = 0.5, 2.0
+
+
+def balance_white(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Scale the channels of an image to one mean: grey world (Buchsbaum, J. Franklin Inst. 310, 1980).
+
+    Pixels that are near black or have a channel near white don't count; gains are limited to [0.5, 2]. An image
+    without other pixels is returned as it is.
+
+    Args:
+        rgb: (H, W, 3), sRGB.
+    """
+    brightest = rgb.max(axis=2)
+    counted = rgb[(brightest > _NEAR_BLACK) & (brightest < _NEAR_WHITE)]
+    if not len(counted):
+        return rgb
+    means = counted.sum(axis=0, dtype=np.int64) / len(counted)
+    gains = np.clip(means.mean() / np.maximum(means, 1), *_GAINS)
+    levels = np.rint(np.clip(np.arange(256)[:, None] * gains, 0, 255)).astype(np.uint8)  # (256, 3)
+    return np.stack([levels[rgb[..., channel], channel] for channel in range(3)], axis=2)
+
+
 def side_by_side(
     rows: Sequence[Sequence[NDArray[np.uint8]]], *, box: tuple[int, int] = (270, 480), gap: int = 4
 ) -> NDArray[np.uint8]:

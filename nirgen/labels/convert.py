@@ -6,18 +6,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from nirgen.errors import NirgenError, nearest
+from nirgen.files import sha256_of
 from nirgen.labels import coco, masks, scalabel, voc
 from nirgen.labels.annotations import AnnotationWriter, Tally
+from nirgen.labels.content import explained, read_content, read_json
 from nirgen.labels.file import Document, LabelFile, Licences, is_label_file
-from nirgen.labels.frames import ImageLookup, Reading, ReadOptions, Source, read_bytes, read_json
+from nirgen.labels.frames import ImageLookup, Reading, ReadOptions, Source
 from nirgen.labels.policy import Policy, source_categories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from nirgen.labels.content import Json
     from nirgen.labels.file import Entry
-    from nirgen.labels.frames import Frame, Json
+    from nirgen.labels.frames import Frame
     from nirgen.progress import Progress
 
 
@@ -30,6 +33,7 @@ def convert(
     bdd_inclusive: bool = False,
     images: Path | None = None,
     size: tuple[int, int] | None = None,
+    boxes: Literal["xywh", "xyxy"] = "xywh",
     progress: Progress | None = None,
 ) -> Document:
     """Convert labels, joining several sources, to a labels file that is not yet written.
@@ -42,11 +46,15 @@ def convert(
         bdd_inclusive: Make BDD100K boxes `x2 - x1 + 1` wide, as the official converter does.
         images: Folder to look up sizes and suffixes that labels omit.
         size: (height, width) of images whose size is unknown.
+        boxes: Meaning of the four numbers of a COCO box: x, y, width, height, or x1, y1, x2, y2.
         progress: Progress callback, in images.
     """
     tally = Tally()
-    options = ReadOptions(bdd_inclusive, images, size, tally.note)
-    readings = [(source, *read_source(source, options)) for source in sources]
+    options = ReadOptions(bdd_inclusive, images, size, boxes, tally.note)
+    readings = []
+    for source in sources:
+        with explained(source.path):
+            readings.append((source, *read_source(source, options)))
     writer = AnnotationWriter(policy, tally, drop_duplicates=drop_duplicates)
     licences = Licences()
     entries: dict[str, Entry] = {}
@@ -84,18 +92,32 @@ def convert(
 
 def _frames(readings: Sequence[tuple[Source, Reading]], licences: Licences) -> Iterator[Frame]:
     """Yield the frames of all sources, with the user's splits and with licences numbered alike."""
-    places: dict[str, Path] = {}
+    places: dict[str, tuple[Path, str]] = {}
     for source, reading in readings:
         renumbered = licences.add(reading.licenses)
-        for frame in reading.frames:
+        for number, frame in enumerate(_explained_frames(source, reading), start=1):
+            entry = f"entry {number}" if frame.source_id is None else f"image {frame.source_id!r}"
             if (place := places.get(frame.file_name)) is not None:
-                where = f"twice in {place}" if place == source.path else f"in {place} and in {source.path}"
-                raise NirgenError(f"'{frame.file_name}' is {where}; remove it from one")
-            places[frame.file_name] = source.path
+                if place[0] != source.path:
+                    where = f"in {place[0]} and in {source.path}; remove it from one"
+                else:
+                    where = f"twice in {source.path}, as {place[1]} and as {entry}; remove one, or join them"
+                raise NirgenError(f"'{frame.file_name}' is {where}")
+            places[frame.file_name] = source.path, entry
             frame.split = source.split or frame.split
             if renumbered and frame.extra.get("license") in renumbered:
                 frame.extra = {**frame.extra, "license": renumbered[frame.extra["license"]]}
             yield frame
+
+
+def _explained_frames(source: Source, reading: Reading) -> Iterator[Frame]:
+    frames = iter(reading.frames)
+    while True:
+        with explained(source.path):
+            frame = next(frames, None)
+        if frame is None:
+            return
+        yield frame
 
 
 def _refuse_unknown(policy: Policy, tally: Tally) -> None:
@@ -117,7 +139,7 @@ def read_source(source: Source, options: ReadOptions) -> tuple[Reading, list[Pat
     files, folder = [source.path], source.path.is_dir()
     gt = [path for path in source.files(*masks.MASK_SUFFIXES) if path.stem.endswith(masks.MASK_MARK)]
     if folder:
-        kinds = {"XML": source.files(".xml"), "JSON": source.files(".json"), "masks": gt}
+        kinds = {"XML": source.files(".xml"), "JSON": source.files(".json", ".json.gz"), "masks": gt}
         there = [kind for kind, found in kinds.items() if found]
         if len(there) > 1:
             raise NirgenError(f"{source.path}: holds {' and '.join(there)}; give the folder of one of them")
@@ -150,7 +172,7 @@ def open_labels(path: Path, policy: str | Path = "default", *, images: Path | No
     """Open a labels file as it is, or convert labels of any other known format in memory by the policy."""
     if not path.exists():
         raise NirgenError(f"{path}: doesn't exist; give a file or folder of labels")
-    if path.is_file() and is_label_file(data := read_bytes(path)):
-        return LabelFile.parse(data, path)
+    if path.is_file() and is_label_file(data := read_content(path)):
+        return LabelFile.parse(data, path, sha256_of(path))
     document = convert([Source(path)], Policy.load(policy), images=images)
     return LabelFile.parse(b"".join(document.chunks()), path, sha256=document.inputs[0]["sha256"])

@@ -123,6 +123,7 @@ def _read(job: Job, stopwatch: Stopwatch, placed: tuple[Place, Item]) -> tuple[P
             decoded = images.decode_noted(data, item.source, job.reading, pixel_limit=job.run.pixel_limit, admit=admit)
             rgb, row = decoded.rgb, _noted(row, decoded)
             rgb = rgb if job.options.size is None else images.resize(rgb, job.options.size)
+            rgb = images.balance_white(rgb) if job.options.white_balance == "auto" else rgb
             size = (rgb.shape[0], rgb.shape[1])
             rgb = images.pad_to_stride(rgb, job.translator.stride)
         place.hold(rgb.nbytes)

@@ -36,6 +36,8 @@ class TranslateOptions(FrozenConfig):
     """Fourth channels of sources: opacity to blend over black, or something else."""
     white_level: int | None = Field(Reading().white_level, ge=1, le=65535)
     """Sample that is white in sources of more than 8 bits; None takes the file's own statement, or its largest."""
+    white_balance: Literal["off", "auto"] = "off"
+    """`auto` scales the channels of each source to one mean, for cameras without white balance."""
 
     @model_validator(mode="after")
     def _fits_the_format(self) -> Self:
@@ -49,7 +51,7 @@ class TranslateOptions(FrozenConfig):
     def described(self) -> dict[str, Any]:
         """Return the options and `PIXEL_RULES` as plain values."""
         values = self.model_dump(mode="json")
-        for name in ("tile", "alpha", "white_level"):  # keeps the id of folders older than the options
+        for name in ("tile", "white_balance", "alpha", "white_level"):  # keeps the id of folders older than the options
             if values[name] == type(self).model_fields[name].default:
                 del values[name]
         return {"pixel_rules": PIXEL_RULES, **values}

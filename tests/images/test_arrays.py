@@ -68,3 +68,16 @@ def test_padding_is_the_reflection_of_numpy(photo, size):
     below, right = -size[0] % 32, -size[1] % 32
     expected = np.pad(photo(*size), ((0, below), (0, right), (0, 0)), mode="reflect")
     assert np.array_equal(images.pad_to_stride(photo(*size), 32), expected)
+
+
+def test_white_balance_gives_the_channels_one_mean_and_passes_over_clipped_pixels():
+    rgb = np.array([[[200, 100, 60], [100, 50, 30], [255, 255, 255], [2, 1, 0]]], np.uint8)
+    # means of the two pixels that count are 150, 75, 45; their own mean is 90, so the gains are 0.6, 1.2, 2
+    assert images.balance_white(rgb).tolist() == [[[120, 120, 120], [60, 60, 60], [153, 255, 255], [1, 1, 0]]]
+    for nothing in (np.zeros((2, 2, 3), np.uint8), np.full((2, 2, 3), 255, np.uint8)):
+        assert images.balance_white(nothing) is nothing
+
+
+def test_gains_of_white_balance_are_limited():
+    rgb = np.full((1, 1, 3), (200, 0, 100), np.uint8)  # means 200, 1, 100: gains 0.5, 2 instead of 100, 1
+    assert images.balance_white(rgb).tolist() == [[[100, 0, 100]]]

@@ -80,6 +80,18 @@ def test_tiles_that_were_asked_for_are_part_of_the_options(tmp_path, source, sav
     assert rows(tmp_path / "out")["0.png"].tiles == 1
 
 
+def test_white_balance_reaches_the_model(tmp_path, save, red):
+    from PIL import Image
+
+    (tmp_path / "src").mkdir()
+    Image.new("RGB", (32, 24), (200, 100, 60)).save(tmp_path / "src/a.png")
+    for choice, level in (("off", 200), ("auto", 120)):
+        options = TranslateOptions(white_balance=choice)
+        translate_folder(tmp_path / "src", tmp_path / choice, model=red, options=options)
+        with Image.open(tmp_path / choice / "a.png") as image:
+            assert image.getextrema() == (level, level)
+
+
 def test_what_a_translator_says_of_its_memory_is_believed_before_it_is_tried(tmp_path, source, save, limited):
     save(source / "large.png", 300, 400)
     model = limited(10**9)

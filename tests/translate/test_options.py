@@ -22,6 +22,8 @@ def test_every_option_changes_the_id():
         TranslateOptions(channels=3),
         TranslateOptions(size=(64, 96)),
         TranslateOptions(size=(96, 64)),
+        TranslateOptions(tile=64),
+        TranslateOptions(white_balance="auto"),
     ]
     assert len({option.id for option in options}) == len(options)
 
