@@ -36,6 +36,7 @@ from nirgen.images.reading import DARK_NOTE, DARK_SHARE, Decoded, Reading
 __all__ = [
     "BACKGROUND", "DARK_NOTE", "DARK_SHARE", "JPEG_QUALITY", "PIXEL_LIMIT", "SIDE_LIMIT", "SUFFIXES",
     "Capture", "Decoded", "Format", "Header", "Pixels", "Reading",
-    "balance_white", "check_encodable", "decode", "decode_noted", "decode_small", "encode", "header_of", "pad_to_stride",
-    "read", "read_noted", "resize", "side_by_side", "size_of", "to_channels", "to_grey", "to_pixels", "to_rgb",
+    "balance_white", "check_encodable", "decode", "decode_noted", "decode_small", "encode", "header_of",
+    "pad_to_stride", "read", "read_noted", "resize", "side_by_side", "size_of",
+    "to_channels", "to_grey", "to_pixels", "to_rgb",
 ]  # fmt: skip
