@@ -12,12 +12,13 @@ import msgspec
 from nirgen.errors import NirgenError
 from nirgen.labels.file import Entry
 from nirgen.labels.masks import TOO_SMALL, segmentation_of
+from nirgen.labels.policy import Fate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nirgen.labels.frames import Box, Frame, Label
-    from nirgen.labels.policy import Fate, Policy
+    from nirgen.labels.policy import Policy
 
     _Found = tuple[str, str, dict[str, Any]]  # class name of the source, class name of the policy, annotation
 
@@ -74,7 +75,9 @@ class AnnotationWriter:
         found: list[_Found] = []
         for label, key in zip(labels, self._keys(labels), strict=True):
             if label.category not in tally.fates:
-                tally.fates[label.category] = self._policy.fate(label.category)
+                tally.fates[label.category] = self._policy.fate(label.category) if label.category else Fate("drop")
+            if not label.category:
+                tally.lose("no class name", f"{frame.file_name}#{key}")
             fate = tally.fates[label.category]
             if fate.category is not None:
                 annotation = self._annotation(label, key, fate, frame)

@@ -159,6 +159,8 @@ def _names(categories: Sequence[dict[str, Any]], path: Path) -> dict[Id, str]:
         keys["id"] = number = _same(category.id)
         if number in names:
             raise NirgenError(f"{path}: two categories have the id {number!r}; give each its own")
+        if not category.name.strip():
+            raise NirgenError(f"{path}: category {number!r} has no name; name it")
         names[number] = category.name
     return names
 

@@ -19,7 +19,7 @@ from nirgen.errors import NirgenError, one_line
 from nirgen.labels.frames import read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
 
@@ -109,6 +109,30 @@ def read_xml(path: Path) -> ET.Element:
         return ET.fromstring(data)  # noqa: S314 - without a document type there are no entities to expand
     except (expat.ExpatError, ET.ParseError, ValueError, LookupError) as error:
         raise NirgenError(f"{path}: damaged, or no XML ({error}); copy it again") from None
+
+
+def text_of(path: Path) -> str:
+    """Read a text file in UTF-8."""
+    try:
+        return read_content(path).decode()
+    except UnicodeDecodeError as error:
+        raise NirgenError(f"{path}: no UTF-8 (at position {error.start}); save it as UTF-8") from None
+
+
+def lines_of(path: Path) -> list[str]:
+    """Read the lines of a text file, without blanks around them and without blank lines."""
+    return [line.strip() for line in text_of(path).splitlines() if line.strip()]
+
+
+def numbers_of(texts: Sequence[str], where: str) -> list[float]:
+    """Return the finite numbers that texts state; `where` names them in errors."""
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise NirgenError(f"{where}: {' '.join(texts)[:60]!r} aren't all numbers; correct the line")
+    return numbers
 
 
 def children(element: ET.Element | None) -> dict[str, str]:

@@ -83,6 +83,7 @@ class ReadOptions:
     images: Path | None = None  # folder to look up sizes and suffixes that labels omit
     size: tuple[int, int] | None = None  # (height, width) of images whose size is unknown
     boxes: Literal["xywh", "xyxy"] = "xywh"  # of COCO files
+    outlines: Literal["refuse", "box"] = "refuse"  # YOLO's oriented boxes and segments: the upright boxes around them
     note: Callable[[str], None] = lambda _text: None  # receives assumptions
 
 
@@ -120,10 +121,11 @@ class Source:
         return path.name if self.path.is_file() else path.relative_to(self.path).as_posix()
 
     def digest(self, files: list[Path]) -> str:
-        """Return the sha256 of the file; for a folder, that of lines `SHA256  NAME` of the given files."""
-        if self.path.is_file():
+        """Return the sha256 of the file; of several given files, that of a line `SHA256  NAME` for each."""
+        if files == [self.path]:
             return sha256_of(self.path)
-        lines = "".join(f"{sha256_of(path)}  {self.name_of(path)}\n" for path in files)
+        root = self.path if self.path.is_dir() else self.path.parent
+        lines = "".join(f"{sha256_of(path)}  {path.relative_to(root).as_posix()}\n" for path in files)
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
@@ -228,11 +230,19 @@ class ImageLookup:
         """Return the name with its suffix, if it has one or the folder has the image."""
         return name if PurePosixPath(name).suffix.lower() in images.SUFFIXES else self.find(name) or name
 
+    def exact(self, name: str) -> str | None:
+        """Return a name if the folder has that image."""
+        return name if self._root is not None and (self._root / name).is_file() else None
+
+    def names(self) -> set[str]:
+        """Return the names of all images in the folder."""
+        return {name.as_posix() for names in self._by_stem.values() for name in names}
+
     def find(self, name: str) -> str | None:
         """Find an image in the folder: the exact path, else the image that shares most trailing folders."""
         if self._root is None:
             return None
-        if (self._root / name).is_file():
+        if self.exact(name) is not None:
             return name
         path = PurePosixPath(name)
         stem = path.stem if path.suffix.lower() in images.SUFFIXES else path.name

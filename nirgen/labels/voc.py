@@ -45,6 +45,8 @@ def frame(path: Path, relative: str, lookup: ImageLookup, *, splits: Mapping[str
     folder of images, else it is left out.
     """
     root = read_xml(path)
+    if root.tag == "annotations":
+        raise NirgenError(f"{path}: CVAT's XML, in a folder of several files; give CVAT's files one by one")
     if root.tag != "annotation":
         raise NirgenError(f"{path}: starts with <{root.tag}> instead of Pascal VOC's <annotation>; remove the file")
     inner = PurePosixPath(relative).with_suffix("")
