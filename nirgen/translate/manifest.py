@@ -31,8 +31,11 @@ _COLUMNS = {
     "output": "string", "output_sha256": "string", "width": "int32", "height": "int32",
     "status": "string", "error": "string", "model_id": "string", "options_id": "string",
     "method": "string", "tiles": "int32", "seam": "float32",
+    "damage": "string", "note": "string", "brightest": "float64",
+    "captured": "string", "latitude": "float64", "longitude": "float64",
 }  # fmt: skip
 _PARTS = ("options", "model", "shard")
+_ADDED = {"damage", "note", "brightest", "captured", "latitude", "longitude"}  # since schema 1 was first written
 _NEVER_NULL = {"source", "status", "model_id", "options_id", "method"}
 
 
@@ -89,7 +92,7 @@ def write_rows(out: Path, rows: Iterable[Row], header: Manifest) -> None:
 def _columns() -> pa.Schema:
     import pyarrow as pa
 
-    types = {"string": pa.string(), "int32": pa.int32(), "float32": pa.float32()}
+    types = {"string": pa.string(), "int32": pa.int32(), "float32": pa.float32(), "float64": pa.float64()}
     return pa.schema([pa.field(name, types[kind], nullable=name not in _NEVER_NULL) for name, kind in _COLUMNS.items()])
 
 
@@ -136,11 +139,13 @@ def iter_rows(out: Path) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [field.name for field in fields(Row)]
     try:
         with pq.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file:
-            if not {*_columns()} <= {*file.schema_arrow}:
+            there = set(file.schema_arrow.names)  # those of older versions lack some
+            columns = [field for field in _columns() if field.name in there or field.name not in _ADDED]
+            if not {*columns} <= {*file.schema_arrow}:
                 raise _damaged(path)
+            names = [field.name for field in fields(Row) if field.name in there]
             for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=names):
                 for values in batch.to_pylist():
                     yield Row(**values)
