@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from nirgen.dataset.folder import DATASET_JSON, is_dataset, read_dataset
 from nirgen.dataset.read import Image, read, translated_from
 from nirgen.errors import NirgenError
-from nirgen.files import HeldFolder, find_below, safe_path, sha256_of
+from nirgen.files import HeldFolder, find_below, sha256_of
 from nirgen.translate.journal import FOLDER, journal_path
-from nirgen.translate.manifest import NAME, read_manifest
+from nirgen.translate.manifest import NAME, is_named, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,6 +35,7 @@ class Collection:
     _read: Callable[[], Iterator[Image]] = field(repr=False)
     _held: HeldFolder = field(repr=False)
     _record: tuple[str, str] = field(repr=False)  # the file that lists its images, and its sha256
+    misnamed: int = 0  # images of a translation folder that are left out, as their names can't be used
 
     def items(self) -> Iterator[Image]:
         """Read the images one at a time, sorted by key."""
@@ -111,7 +112,8 @@ def _open_translation(folder: Path, sources: Mapping[str, Path]) -> Collection:
     if manifest is None:
         raise NirgenError(f"{folder}: was removed while it was read; run the same command again")
     name = folder.resolve().name
-    rows = sorted((row for row in manifest.rows if row.status == "done"), key=lambda row: row.source)
+    done = sorted((row for row in manifest.rows if row.status == "done"), key=lambda row: row.source)
+    rows = [row for row in done if is_named(row)]
     root = sources.get(name) or translated_from(folder)
     return Collection(
         folder,
@@ -124,6 +126,7 @@ def _open_translation(folder: Path, sources: Mapping[str, Path]) -> Collection:
         _read=partial(_translated, folder, name, rows, () if root is None else (root,)),
         _held=held,
         _record=record,
+        misnamed=len(done) - len(rows),
     )
 
 
@@ -137,20 +140,19 @@ def _stamp(folder: Path, name: str) -> tuple[HeldFolder, tuple[str, str]]:
 
 def _translated(folder: Path, origin: str, rows: Sequence[Row], roots: Sequence[Path]) -> Iterator[Image]:
     for row in rows:
-        source = safe_path(row.source, NAME)
         yield Image(
             key=f"{origin}/{row.source}",
             id=None,
             split=None,
             origin=origin,
             generated=True,
-            path=folder / safe_path(str(row.output), NAME),
+            path=folder / str(row.output),
             width=row.width or 0,
             height=row.height or 0,
             sha256=row.output_sha256 or "",
             input_sha256=row.output_sha256 or "",
-            rgb=find_below(roots, source),
-            rgb_name=source,
+            rgb=find_below(roots, row.source),
+            rgb_name=row.source,
             rgb_sha256=row.source_sha256,
             attributes={},
             sequence=None,

@@ -20,8 +20,8 @@ _LISTED = 10  # largest number of classes that the last line counts one by one
 def labels(
     inputs: list[str] = argument(
         "IN...",
-        "Label files or folders: BDD100K, COCO, Pascal VOC, Cityscapes-like polygons, RANUS masks. Prefix train=, val= "
-        "or test= to set the split.",
+        "Label files or folders: BDD100K, COCO, Pascal VOC, Cityscapes-like polygons, RANUS masks, YOLO, CVAT, "
+        "labelme, Label Studio, KITTI, KAIST, Open Images. Prefix train=, val= or test= to set the split.",
     ),
     out: Path = option("COCO JSON file to write.", "--out -o FILE", default=...),
     policy: str = option(
@@ -35,6 +35,10 @@ def labels(
     size: str | None = option("Height and width of images whose size nothing states, in pixels.", "HxW"),
     boxes: Literal["xywh", "xyxy"] | None = option(
         "Meaning of COCO boxes: x, y, width, height, or x1, y1, x2, y2.", of="labels.convert:convert"
+    ),
+    outlines: Literal["refuse", "box"] | None = option(
+        "Action at YOLO's oriented boxes and segments: refuse, or take the box around each.",
+        of="labels.convert:convert",
     ),
     drop_duplicates: bool = flag("Drop the later of two boxes of one class with an IoU over 0.9.", "--drop-duplicates"),
     as_json: bool = options.AS_JSON,
@@ -63,7 +67,7 @@ def labels(
         document = convert(
             sources,
             chosen,
-            **options.given(unknown=unknown, boxes=boxes),
+            **options.given(unknown=unknown, boxes=boxes, outlines=outlines),
             drop_duplicates=drop_duplicates,
             bdd_inclusive=bdd_inclusive,
             images=images,

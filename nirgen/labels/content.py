@@ -19,12 +19,14 @@ from nirgen.errors import NirgenError, one_line
 from nirgen.labels.frames import read_labels
 
 if TYPE_CHECKING:
-    from collections.abc import Generator
+    from collections.abc import Generator, Sequence
     from pathlib import Path
 
 
 Json = dict[str, msgspec.Raw] | list[msgspec.Raw]  # document of which only the top level is decoded
 _JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder(Json)
+FAULTS = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""Errors of msgspec at JSON that is damaged or too deep; parts that stay raw raise them when they are decoded."""
 _UNPACKED_BYTES = 2**31  # largest content of a compressed file
 
 
@@ -43,7 +45,7 @@ def explained(path: Path, data: bytes | None = None) -> Generator[None]:
     """Raise errors of decoding as NirgenError; entries of a file stay undecoded, and unchecked, until they are used."""
     try:
         yield
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except FAULTS as error:
         data = data if data is not None or not path.is_file() else read_content(path)
         raise NirgenError(f"{path}: {_fault(data or b'', error)}") from None
 
@@ -109,6 +111,30 @@ def read_xml(path: Path) -> ET.Element:
         return ET.fromstring(data)  # noqa: S314 - without a document type there are no entities to expand
     except (expat.ExpatError, ET.ParseError, ValueError, LookupError) as error:
         raise NirgenError(f"{path}: damaged, or no XML ({error}); copy it again") from None
+
+
+def text_of(path: Path) -> str:
+    """Read a text file in UTF-8."""
+    try:
+        return read_content(path).decode()
+    except UnicodeDecodeError as error:
+        raise NirgenError(f"{path}: no UTF-8 (at position {error.start}); save it as UTF-8") from None
+
+
+def lines_of(path: Path) -> list[str]:
+    """Read the lines of a text file, without blanks around them and without blank lines."""
+    return [line.strip() for line in text_of(path).splitlines() if line.strip()]
+
+
+def numbers_of(texts: Sequence[str], where: str) -> list[float]:
+    """Return the finite numbers that texts state; `where` names them in errors."""
+    try:
+        numbers = [float(text) for text in texts]
+    except ValueError:
+        numbers = [math.nan]
+    if not all(map(math.isfinite, numbers)):
+        raise NirgenError(f"{where}: {' '.join(texts)[:60]!r} aren't all numbers; correct the line")
+    return numbers
 
 
 def children(element: ET.Element | None) -> dict[str, str]:

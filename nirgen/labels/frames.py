@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from nirgen import images
 from nirgen.config import SPLITS
 from nirgen.errors import NirgenError
-from nirgen.files import sha256_of
+from nirgen.files import path_fault, read_bytes, safe_path, sha256_of, unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Box = tuple[float, float, float, float]
     """COCO xywh in pixels."""
 
+
+LARGEST_SIDE = 2**31  # pixels of an image
 
 # Keys of an annotation that nirgen writes; all others are the source's.
 OWN_KEYS = frozenset({"id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation", "attributes"})
@@ -83,6 +85,7 @@ class ReadOptions:
     images: Path | None = None  # folder to look up sizes and suffixes that labels omit
     size: tuple[int, int] | None = None  # (height, width) of images whose size is unknown
     boxes: Literal["xywh", "xyxy"] = "xywh"  # of COCO files
+    outlines: Literal["refuse", "box"] = "refuse"  # YOLO's oriented boxes and segments: the upright boxes around them
     note: Callable[[str], None] = lambda _text: None  # receives assumptions
 
 
@@ -120,19 +123,25 @@ class Source:
         return path.name if self.path.is_file() else path.relative_to(self.path).as_posix()
 
     def digest(self, files: list[Path]) -> str:
-        """Return the sha256 of the file; for a folder, that of lines `SHA256  NAME` of the given files."""
-        if self.path.is_file():
+        """Return the sha256 of the file; of several given files, that of a line `SHA256  NAME` for each."""
+        if files == [self.path]:
             return sha256_of(self.path)
-        lines = "".join(f"{sha256_of(path)}  {self.name_of(path)}\n" for path in files)
+        root = self.path if self.path.is_dir() else self.path.parent
+        lines = "".join(f"{sha256_of(path)}  {path.relative_to(root).as_posix()}\n" for path in files)
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
 def read_labels(path: Path) -> bytes:
     """Read a file of labels."""
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise NirgenError(f"{path}: can't be read ({error.strerror}); give a file or folder of labels") from None
+
+
+def image_name(name: str, where: str) -> str:
+    """Check and normalise an image's name; as `safe_path`, but `unwritable` ones pass: `convert` omits them."""
+    return name if unwritable(name) and not path_fault(name) else safe_path(name, where)
 
 
 def other_keys(keys: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
@@ -228,11 +237,19 @@ class ImageLookup:
         """Return the name with its suffix, if it has one or the folder has the image."""
         return name if PurePosixPath(name).suffix.lower() in images.SUFFIXES else self.find(name) or name
 
+    def exact(self, name: str) -> str | None:
+        """Return a name if the folder has that image."""
+        return name if self._root is not None and (self._root / name).is_file() else None
+
+    def names(self) -> set[str]:
+        """Return the names of all images in the folder."""
+        return {name.as_posix() for names in self._by_stem.values() for name in names}
+
     def find(self, name: str) -> str | None:
         """Find an image in the folder: the exact path, else the image that shares most trailing folders."""
         if self._root is None:
             return None
-        if (self._root / name).is_file():
+        if self.exact(name) is not None:
             return name
         path = PurePosixPath(name)
         stem = path.stem if path.suffix.lower() in images.SUFFIXES else path.name
@@ -252,7 +269,7 @@ class ImageLookup:
         found = self.find(name)
         if self._root is not None and found is not None:
             path = self._root / found
-            return images.size_of(path.read_bytes(), str(path))
+            return images.size_of(read_labels(path), str(path))
         if self._options.size is not None:
             return self._options.size
         remedy = "give the folder of the images with --images, or --size HEIGHTxWIDTH"

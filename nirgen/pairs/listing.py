@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from nirgen import images
 from nirgen.errors import ImageError, NirgenError
-from nirgen.files import output_file
+from nirgen.files import output_file, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -94,8 +94,7 @@ def read_rows(path: Path) -> tuple[Pair, ...]:
 def read_csv(path: Path, remedy: str) -> list[dict[str, str]]:
     """Read the rows of a CSV file."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        return list(csv.DictReader(io.StringIO(read_bytes(path).decode(), newline="")))
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise NirgenError(f"{path}: can't be read as CSV ({error}); {remedy}") from None
 
@@ -170,7 +169,7 @@ def cut_half(pixels: NDArray[np.uint8], image: str) -> NDArray[np.uint8]:
 def _read_unchanged(root: Path, image: str, sha256: str) -> NDArray[np.uint8]:
     path = root / file_of(image)
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise ImageError(f"{path}: can't be read ({error.strerror}); restore it, or list the pairs again") from error
     if hashlib.sha256(data).hexdigest() != sha256:

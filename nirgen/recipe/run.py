@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import re
 import shlex
@@ -21,7 +20,7 @@ from urllib.parse import quote
 
 from nirgen.errors import OutputError
 from nirgen.escapes import markdown
-from nirgen.files import HeldFolder, locked, make_folder, write_whole
+from nirgen.files import HeldFolder, locked, make_folder, read_bytes, read_json, write_whole
 from nirgen.recipe.plan import Hashes, State, altered, listing, make_plan
 from nirgen.recipe.recipe import NOT_MEASURED
 from nirgen.recipe.resolve import resolve
@@ -177,7 +176,7 @@ def _problem(step: Step, out: Path, code: int) -> str:
     log = log_file(out, step.stage.name)
     lines = [""]
     with suppress(OSError):  # it was removed
-        lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or lines
+        lines = read_bytes(log).decode(errors="replace").strip().splitlines() or lines
     what = "did a part only" if code == _PARTIAL else "failed"
     return f"stage '{step.stage.name}' {what} (exit code {code}): {lines[-1].removeprefix('error: ')} [{log}]"
 
@@ -312,7 +311,7 @@ def measured(expected: Expectation, outputs: Mapping[str, Path]) -> float | None
         return None
     text = re.sub(r"\$\{([^}]*)\}", lambda match: str(outputs.get(match[1], match[0])), expected.file)
     with suppress(OSError, ValueError, KeyError, TypeError, StopIteration):
-        value: Any = json.loads(Path(text).read_bytes())
+        value: Any = read_json(Path(text))
         for key in expected.at.split(".") if expected.at else []:
             name, equals, wanted = key.partition("=")
             if isinstance(value, list) and equals:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from zlib import crc32
 
 from nirgen.errors import FullError, OutputError
-from nirgen.files import FULL, check_schema, identity_of, locked
+from nirgen.files import FULL, check_schema, identity_of, locked, open_regular
 from nirgen.translate.folder import replaced
 from nirgen.translate.items import Item, Row
 
@@ -35,11 +35,13 @@ SCHEMA = 1
 FOLDER = ".nirgen"
 _SEAL = b', "crc32": "'  # ends a line, with the checksum of all before it as 8 hexadecimal digits
 _TEXT, _MAYBE_TEXT, _MAYBE_COUNT = (str,), (str, NoneType), (int, NoneType)
+_MAYBE_NUMBER = (float, int, NoneType)
 _KINDS = {
     "source": _TEXT, "model_id": _TEXT, "options_id": _TEXT, "status": _TEXT, "source_sha256": _MAYBE_TEXT,
     "source_width": _MAYBE_COUNT, "source_height": _MAYBE_COUNT, "output": _MAYBE_TEXT, "output_sha256": _MAYBE_TEXT,
     "width": _MAYBE_COUNT, "height": _MAYBE_COUNT, "error": _MAYBE_TEXT, "tiles": _MAYBE_COUNT,
-    "seam": (float, int, NoneType),
+    "seam": _MAYBE_NUMBER, "damage": _MAYBE_TEXT, "note": _MAYBE_TEXT, "brightest": _MAYBE_NUMBER,
+    "captured": _MAYBE_TEXT, "latitude": _MAYBE_NUMBER, "longitude": _MAYBE_NUMBER,
 }  # fmt: skip
 _BLOCK_BYTES = 65_536
 _CHUNK_ROWS = 10_000  # that are sorted in memory at once
@@ -58,9 +60,7 @@ def read_journal(out: Path) -> Iterator[Row]:
     """
     path = journal_path(out)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise OutputError(f"{str(path)!r} is not a regular file; remove it")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for line in file:
                 if line.startswith(b'{"schema"'):
                     found = _parse(line).get("schema", SCHEMA)
@@ -73,7 +73,7 @@ def read_journal(out: Path) -> Iterator[Row]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise OutputError(f"{str(path)!r} can't be read: {error.strerror}; use another OUT") from error
+        raise OutputError(f"{str(path)!r} can't be read: {error.strerror}; remove it, or use another OUT") from error
 
 
 def to_line(row: Row) -> bytes:
