@@ -89,9 +89,10 @@ def test_a_dataset_that_is_not_whole_is_not_put_in_place(
     ]
     out = tmp_path / "one/D"
     code, _, error = paused(f"nirgen.dataset.{where}", lambda: damage(out.parent / name), *command, out)
-    assert (code, error.count("\n")) == (1, 1), error
-    assert error.startswith(f"error: {out}: ")
-    assert says in error
+    assert code == 1, error
+    last = error.splitlines()[-1]  # a slow machine has lines about progress before it
+    assert last.startswith(f"error: {out}: ")
+    assert says in last
     assert not out.exists()
     for folder in (out, tmp_path / "two/D"):
         assert nirgen(*command, folder)[0] == 0
@@ -149,8 +150,9 @@ def test_a_page_about_a_folder_that_went_away_is_no_success(
     shutil.copytree(tmp_path / "nir", tmp_path / "copy")
     command = ("report", tmp_path / "nir", "-o", tmp_path / "page.html")
     code, _, error = paused(where, lambda: damage(tmp_path / name), *command)
-    assert (code, error.count("\n")) == (1, 1), error
-    assert says in error
+    assert code == 1, error
+    assert error.splitlines()[-1].startswith("error: ")
+    assert says in error.splitlines()[-1]
     assert not (tmp_path / "page.html").exists()
     if damage is remove:
         assert not (tmp_path / name).exists()  # nothing was made anew there
