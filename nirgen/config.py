@@ -19,8 +19,21 @@ OLD_PRECISIONS = BeforeValidator(lambda value: "fp32" if value == "float32" else
 """Reads the precision of files that older versions wrote."""
 
 
-class FrozenConfig(BaseModel):
-    """Immutable settings; the defaults stand in the subclasses and nowhere else."""
+class _Config(type(BaseModel)):  # type: ignore[misc]
+    def __call__(cls, *arguments: Any, **values: Any) -> Any:
+        """Raise a ConfigError in the place of pydantic's error; parts of a configuration are not built by this."""
+        try:
+            return super().__call__(*arguments, **values)
+        except ValidationError as error:
+            raise ConfigError(f"{cls.__name__}: {_describe(error, cls)}") from error
+
+
+class FrozenConfig(BaseModel, metaclass=_Config):
+    """Immutable settings; the defaults stand in the subclasses and nowhere else.
+
+    Raises:
+        ConfigError: A key is unknown (the nearest known one is named) or a value is out of range.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
