@@ -20,8 +20,8 @@ _LISTED = 10  # largest number of classes that the last line counts one by one
 def labels(
     inputs: list[str] = argument(
         "IN...",
-        "Label files or folders: BDD100K, COCO, Pascal VOC, Cityscapes-like polygons, RANUS masks. Prefix train=, val= "
-        "or test= to set the split.",
+        "Label files or folders: BDD100K, COCO, Pascal VOC, Cityscapes-like polygons, RANUS masks, YOLO, CVAT, "
+        "labelme, Label Studio, KITTI, KAIST, Open Images. Prefix train=, val= or test= to set the split.",
     ),
     out: Path = option("COCO JSON file to write.", "--out -o FILE", default=...),
     policy: str = option(
@@ -33,6 +33,13 @@ def labels(
     bdd_inclusive: bool = flag("Compute BDD100K widths as x2 - x1 + 1, as its own converter does.", "--bdd-inclusive"),
     images: Path | None = option("Folder of the images, for labels without sizes or file suffixes.", "DIR"),
     size: str | None = option("Height and width of images whose size nothing states, in pixels.", "HxW"),
+    boxes: Literal["xywh", "xyxy"] | None = option(
+        "Meaning of COCO boxes: x, y, width, height, or x1, y1, x2, y2.", of="labels.convert:convert"
+    ),
+    outlines: Literal["refuse", "box"] | None = option(
+        "Action at YOLO's oriented boxes and segments: refuse, or take the box around each.",
+        of="labels.convert:convert",
+    ),
     drop_duplicates: bool = flag("Drop the later of two boxes of one class with an IoU over 0.9.", "--drop-duplicates"),
     as_json: bool = options.AS_JSON,
 ) -> None:
@@ -60,7 +67,7 @@ def labels(
         document = convert(
             sources,
             chosen,
-            **options.given(unknown=unknown),
+            **options.given(unknown=unknown, boxes=boxes, outlines=outlines),
             drop_duplicates=drop_duplicates,
             bdd_inclusive=bdd_inclusive,
             images=images,
@@ -88,6 +95,8 @@ def _print_names(names: Sequence[Mapping[str, Any]]) -> None:
 
 
 def _print_events(counts: Mapping[str, Any]) -> None:
+    from nirgen.labels.annotations import REPAIRS
+
     events = {
         "clipped": (counts["clipped"], "boxes cut at the border of their image"),
         **{reason: (count, f"labels left out: {reason}") for reason, count in counts["lost"].items()},
@@ -96,6 +105,7 @@ def _print_events(counts: Mapping[str, Any]) -> None:
         "repeated": (counts["repeated_keys"], "labels whose id another one has, which go by their position"),
         **{kind: (count, f"boxes derived from a {kind}") for kind, count in counts["derived"].items()},
         "crowds": (counts["crowds"], "crowds in the source, to be ignored"),
+        **{key: (counts[key], text) for key, text in REPAIRS.items()},
     }
     for key, (count, text) in events.items():
         if count:

@@ -21,7 +21,13 @@ def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
     echo()
     for labels in summary["classes"]:
         _print_classes(labels)
-    hows = {"exact": "path", "trailing": "the end of the path", "name": "name alone", "stem": "name without ending"}
+    hows = {
+        "exact": "path",
+        "trailing": "the end of the path",
+        "name": "name alone",
+        "stem": "name without ending",
+        "spelling": "another spelling or ending",
+    }
     for matched in summary["matched"]:
         found = ", ".join(f"{matched[how]} by {words}" for how, words in hows.items() if matched[how]) or "none"
         echo(f"{matched['origin']}: {matched['images']} images, labels of {matched['entries']}; matched: {found}")

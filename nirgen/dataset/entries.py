@@ -2,19 +2,21 @@
 
 Two paths match if they are equal; else if one is a suffix of the other, `b1c66a42/0001.jpg` of
 `train/b1c66a42/0001.jpg`; else by name alone, if the name is unique among images and entries. Entries without an
-extension, as in BDD100K's files of 2018, are compared with the images' paths without theirs.
+extension, as in BDD100K's files of 2018, are compared with the images' paths without theirs. What is left matches if
+the paths differ only in their spelling (`%20`, Unicode form) or extension, and the name is unique.
 """
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, get_args
 
 from nirgen.dataset.plan import Matched
 from nirgen.errors import NirgenError
 from nirgen.files import name_outputs
 from nirgen.images import SUFFIXES
+from nirgen.labels.frames import plain_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -39,7 +41,7 @@ def find_entries(
         )
     tally.add(origin, "without-image", entries.keys() - {entry for entry, _ in matches.values()})
     hows = Counter(how for _, how in matches.values())
-    matched = Matched(origin, len(images), len(entries), hows["exact"], hows["trailing"], hows["name"], hows["stem"])
+    matched = Matched(origin, len(images), len(entries), **{how: hows[how] for how in get_args(How)})
     return {image: entries[entry] for image, (entry, _) in matches.items()}, matched
 
 
@@ -52,7 +54,7 @@ def misfit(entry: LabelledImage, width: int, height: int) -> str | None:
     return f"is {width}x{height}, labelled as {entry.width}x{entry.height}{turned}"
 
 
-How = Literal["exact", "trailing", "name", "stem"]
+How = Literal["exact", "trailing", "name", "stem", "spelling"]
 
 
 def match_names(images: Sequence[str], entries: Sequence[str], where: str) -> dict[str, tuple[str, How]]:
@@ -74,7 +76,7 @@ def match_names(images: Sequence[str], entries: Sequence[str], where: str) -> di
         entry for entry in _rest(entries, _taken(matches)) if PurePosixPath(entry).suffix.lower() not in SUFFIXES
     ]
     matches |= _one_each(_by_trailing(by_stem, without_ending), "stem", where)
-    return matches
+    return matches | _by_spelling(images, entries, matches)
 
 
 def _by_trailing(by_path: Mapping[str, Sequence[str]], entries: Sequence[str]) -> list[tuple[str, str]]:
@@ -102,6 +104,22 @@ def _by_name(
         for image in _rest(images, matches)
         if _name(image) in left and image_names[_name(image)] == entry_names[_name(image)] == 1
     }
+
+
+def _by_spelling(
+    images: Iterable[str], entries: Iterable[str], matches: Mapping[str, tuple[str, How]]
+) -> dict[str, tuple[str, How]]:
+    """Return unmatched images whose name, in its plain form, is unique, with the entry of the same plain path."""
+    plain_images, plain_entries = (Counter(map(_name, map(plain_name, paths))) for paths in (images, entries))
+    left = {plain_name(entry): entry for entry in _rest(entries, _taken(matches))}
+    found: dict[str, tuple[str, How]] = {}
+    for image in _rest(images, matches):
+        plain = plain_name(image)
+        entry = next((left[tail] for tail in _tails(plain) if tail in left), None)
+        entry = entry or next((left[path] for path in left if path.endswith(f"/{plain}")), None)
+        if entry is not None and plain_images[_name(plain)] == plain_entries[_name(plain)] == 1:
+            found[image] = (entry, "spelling")
+    return found
 
 
 def _one_each(pairs: Iterable[tuple[str, str]], how: How, where: str) -> dict[str, tuple[str, How]]:

@@ -104,6 +104,7 @@ class Matched:
     trailing: int
     name: int
     stem: int
+    spelling: int = 0
 
 
 @dataclass(frozen=True)

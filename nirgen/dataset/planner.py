@@ -23,6 +23,7 @@ from nirgen.dataset.read import recorded_inputs
 from nirgen.dataset.splits import Lineage, assign_splits, find_leaks, find_near_duplicates, most_generated, sample
 from nirgen.errors import NirgenError
 from nirgen.files import check_schema, output_file
+from nirgen.labels.annotations import REPAIRS
 from nirgen.labels.policy import BUILT_IN
 
 if TYPE_CHECKING:
@@ -82,7 +83,13 @@ def _choose(inputs: Inputs, tally: Tally) -> tuple[PlannedImage, ...]:
             tally.add(image.origin, "not-sampled", [str(image.source)])
     real = [image.planned(split) for image, split in zip(inputs.reals, splits, strict=True)]
     if not chosen and not real:
-        raise NirgenError("no image is left for the dataset; raise --limit, or check that labels and images match")
+        left_out = "".join(
+            f"; {each.origin}: {each.count} {REASONS[each.what]}, such as {each.examples[0]}"
+            for each in tally.left_out()
+        )
+        raise NirgenError(
+            f"no image is left for the dataset{left_out}; raise --limit, or check that labels and images fit"
+        )
     return tuple(sorted((*chosen, *real), key=lambda image: image.key))
 
 
@@ -170,9 +177,7 @@ def _notes(inputs: Inputs, images: Sequence[PlannedImage], rgb: Collection[str])
     policies = sorted({file.policy for file in inputs.labels})
     if len(policies) > 1:
         yield f"labels were made by several policies: {', '.join(policies)}"
-    for matched in inputs.matched:
-        if matched.name:
-            yield f"{matched.origin}: {matched.name} image(s) found labels by name alone, in folders that differ"
+    yield from _label_notes(inputs)
     if not judging:
         return
     for generator in (each.generator for each in inputs.translations if not each.training):
@@ -186,6 +191,21 @@ def _notes(inputs: Inputs, images: Sequence[PlannedImage], rgb: Collection[str])
             what = "RGB sources aren't there" if ours[0].kind == "generated" else "have no RGB partner that is there"
             remedy = "--sources" if ours[0].kind == "generated" else "--real-pairs"
             yield f"{origin}: {gone} of {len(sought)} {what} ({remedy}): they weren't compared with other RGB images"
+
+
+def _label_notes(inputs: Inputs) -> Iterator[str]:
+    for matched in inputs.matched:
+        if matched.name:
+            yield f"{matched.origin}: {matched.name} image(s) found labels by name alone, in folders that differ"
+        if matched.spelling:
+            found = f"{matched.spelling} image(s) found labels under another spelling (%20, Unicode) or ending"
+            yield f"{matched.origin}: {found}"
+    for given, file in zip(inputs.config.inputs, inputs.labels, strict=True):
+        for key, text in REPAIRS.items():
+            if count := file.counts.get(key):
+                yield f"{given.origin}: {count} {text}"
+        for note in file.counts.get("notes", ()):
+            yield f"{given.origin}: {note}"
 
 
 PLAN_SCHEMA = 1

@@ -4,27 +4,39 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from math import floor
+from math import floor, isfinite
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from nirgen.errors import NirgenError
 from nirgen.labels.file import Entry
+from nirgen.labels.masks import TOO_SMALL, segmentation_of
+from nirgen.labels.policy import Fate
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from nirgen.labels.frames import Box, Frame, Label
-    from nirgen.labels.policy import Fate, Policy
+    from nirgen.labels.policy import Policy
 
     _Found = tuple[str, str, dict[str, Any]]  # class name of the source, class name of the policy, annotation
 
 
 SCALE = 1000  # boxes and areas are rounded to 1 / SCALE
+AREA_TOLERANCE = 0.01  # share of a box by which an area may be larger than it
 LIMIT = 0.9  # intersection over union above which two boxes of a class are duplicates
 EXAMPLES = 5  # largest number of examples of each kind
 BECAME = {"take": "{}", "ignore": "{}, ignored", "drop": "dropped", "unknown": "unknown, dropped"}
+
+# What was put right or left out, by its count in `Tally`.
+REPAIRS = {
+    "swapped": "boxes with exchanged corners, put right",
+    "areas": "areas larger than their box, computed anew",
+    "segmentations": "segmentations left out, wholly or in part",
+    "keypoints": "keypoints left out, which are no triples of numbers",
+    "unusable": "images taken as unlabelled, since none of their labels can be used",
+}
 
 _ENCODER = msgspec.json.Encoder()
 
@@ -45,7 +57,13 @@ class AnnotationWriter:
         if frame.labels is None:
             self._tally.unlabelled += 1
             return Entry(frame.file_name, image, None)
+        faults = self._tally.faults
         found = self._annotations(frame, frame.labels)
+        if not found and self._tally.faults > faults:  # what is on the image is unknown, so it is no negative
+            self._tally.unlabelled += 1
+            self._tally.unusable += 1
+            self._tally.example("unusable", frame.file_name)
+            return Entry(frame.file_name, image, None)
         self._tally.images += 1
         self._tally.empty += not found
         annotations = (_ENCODER.encode(annotation) for _, _, annotation in found)
@@ -57,7 +75,9 @@ class AnnotationWriter:
         found: list[_Found] = []
         for label, key in zip(labels, self._keys(labels), strict=True):
             if label.category not in tally.fates:
-                tally.fates[label.category] = self._policy.fate(label.category)
+                tally.fates[label.category] = self._policy.fate(label.category) if label.category else Fate("drop")
+            if not label.category:
+                tally.lose("no class name", f"{frame.file_name}#{key}")
             fate = tally.fates[label.category]
             if fate.category is not None:
                 annotation = self._annotation(label, key, fate, frame)
@@ -83,6 +103,9 @@ class AnnotationWriter:
         if label.bbox is None:
             self._tally.lose(label.lost or "no box", name)
             return None
+        if not all(map(isfinite, label.bbox)):
+            self._tally.lose("a box that isn't finite", name)
+            return None
         bbox, clipped = clip(label.bbox, frame.width, frame.height)
         area = _rounded(bbox[2] * bbox[3])
         if bbox[2] <= 0 or bbox[3] <= 0 or area <= 0:
@@ -92,22 +115,48 @@ class AnnotationWriter:
         if clipped:
             self._tally.clipped += 1
             self._tally.example("clipped", name)
+        if label.swapped:
+            self._tally.swapped += 1
+            self._tally.example("swapped", name)
+        segmentation, extra = self._outline(label, frame, name), self._others(label, name)
         if label.derived:
             self._tally.derived[label.derived] += 1
         self._tally.crowds += label.crowd
-        has_area = label.area is not None and (self._policy.keep or (label.segmentation and label.area > 0))
+        has_area = label.area is not None and label.area > 0 and (self._policy.keep or bool(segmentation))
+        if has_area and label.area is not None and label.area > area + max(1, AREA_TOLERANCE * area) and not clipped:
+            has_area = False
+            self._tally.areas += 1
+            self._tally.example("areas", name)
         annotation = {
             "bbox": bbox,
             "area": label.area if has_area and not clipped else area,
             "iscrowd": int(label.crowd or fate.kind == "ignore"),
-            "segmentation": label.segmentation,
+            "segmentation": segmentation,
             "source_key": key,
             "source_category": label.source_category or label.category,
             "attributes": label.attributes or None,
             "derived": label.derived or None,
             "clipped": clipped or label.clipped or None,
         }
-        return {name: value for name, value in annotation.items() if value is not None} | dict(label.extra)
+        return {name: value for name, value in annotation.items() if value is not None} | extra
+
+    def _outline(self, label: Label, frame: Frame, name: str) -> Any:
+        """Return the segmentation of a label without what can't be used."""
+        segmentation, fault = segmentation_of(label.segmentation, frame.height, frame.width)
+        if fault is not None:
+            self._tally.segmentations += 1
+            self._tally.example("segmentations", f"{name}: {fault}")
+        return segmentation
+
+    def _others(self, label: Label, name: str) -> dict[str, Any]:
+        """Return the other keys of a label, without keypoints that can't be used."""
+        extra = dict(label.extra)
+        points = extra.get("keypoints")
+        if points and not (isinstance(points, list) and len(points) % 3 == 0 and all(map(_is_number, points))):
+            del extra["keypoints"]
+            self._tally.keypoints += 1
+            self._tally.example("keypoints", name)
+        return extra
 
     def _duplicates(self, frame: Frame, found: Sequence[_Found]) -> set[int]:
         """Count duplicates, regions to ignore aside, and return the positions of those to leave out."""
@@ -139,6 +188,10 @@ def clip(box: Box, width: int, height: int) -> tuple[list[float], bool]:
         x, y, right, bottom = max(x, 0), max(y, 0), min(right, width), min(bottom, height)
     left, top = _rounded(x), _rounded(y)
     return [left, top, _rounded(_rounded(right) - left), _rounded(_rounded(bottom) - top)], clipped
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
 
 
 def _rounded(value: float) -> float:
@@ -190,6 +243,8 @@ class Tally:
     images: int = 0  # labelled ones, empty ones included
     empty: int = 0  # labelled images without an annotation
     unlabelled: int = 0
+    unusable: int = 0  # unlabelled because none of their labels could be used
+    faults: int = 0  # labels of classes that are kept, without a box because of a fault
     labels: Counter[str] = field(default_factory=Counter)  # by class name of the source
     written: Counter[str] = field(default_factory=Counter)  # labels that became annotations, likewise
     fates: dict[str, Fate] = field(default_factory=dict)  # of each class name of the source
@@ -198,6 +253,10 @@ class Tally:
     crowds: int = 0  # regions that the source marks as crowds
     derived: Counter[str] = field(default_factory=Counter)  # computed boxes, by their origin
     clipped: int = 0
+    swapped: int = 0  # boxes whose corners were exchanged
+    areas: int = 0  # larger than their box, so computed anew
+    segmentations: int = 0  # left out, wholly or in part
+    keypoints: int = 0  # left out
     repeated: int = 0  # labels whose key is repeated in their image
     duplicates: int = 0  # pairs of boxes
     removed: int = 0  # boxes left out as duplicates
@@ -208,6 +267,7 @@ class Tally:
     def lose(self, reason: str, name: str) -> None:
         """Count a label without a box."""
         self.lost[reason] += 1
+        self.faults += reason != TOO_SMALL
         self.example(reason, name)
 
     def example(self, kind: str, text: str) -> None:
@@ -226,6 +286,7 @@ class Tally:
             "images": self.images,
             "empty": self.empty,
             "unlabelled": self.unlabelled,
+            "unusable": self.unusable,
             "annotations": self.boxes.total() + self.ignored.total(),
             "classes": {name: {"boxes": self.boxes[name], "ignored": self.ignored[name]} for name in classes},
             "names": [
@@ -240,6 +301,10 @@ class Tally:
             "crowds": self.crowds,
             "derived": dict(sorted(self.derived.items())),
             "clipped": self.clipped,
+            "swapped": self.swapped,
+            "areas": self.areas,
+            "segmentations": self.segmentations,
+            "keypoints": self.keypoints,
             "repeated_keys": self.repeated,
             "duplicates": self.duplicates,
             "duplicates_removed": self.removed,

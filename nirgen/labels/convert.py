@@ -6,18 +6,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from nirgen.errors import NirgenError, nearest
-from nirgen.labels import coco, masks, scalabel, voc
+from nirgen.files import sha256_of
+from nirgen.labels import coco, cvat, labelme, labelstudio, lines, masks, openimages, scalabel, voc, yolo
 from nirgen.labels.annotations import AnnotationWriter, Tally
+from nirgen.labels.content import explained, read_content, read_json, read_xml
 from nirgen.labels.file import Document, LabelFile, Licences, is_label_file
-from nirgen.labels.frames import ImageLookup, Reading, ReadOptions, Source, read_bytes, read_json
+from nirgen.labels.frames import ImageLookup, Reading, ReadOptions, Source
 from nirgen.labels.policy import Policy, source_categories
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from nirgen.labels.content import Json
     from nirgen.labels.file import Entry
-    from nirgen.labels.frames import Frame, Json
+    from nirgen.labels.frames import Frame
     from nirgen.progress import Progress
 
 
@@ -30,6 +33,8 @@ def convert(
     bdd_inclusive: bool = False,
     images: Path | None = None,
     size: tuple[int, int] | None = None,
+    boxes: Literal["xywh", "xyxy"] = "xywh",
+    outlines: Literal["refuse", "box"] = "refuse",
     progress: Progress | None = None,
 ) -> Document:
     """Convert labels, joining several sources, to a labels file that is not yet written.
@@ -42,11 +47,16 @@ def convert(
         bdd_inclusive: Make BDD100K boxes `x2 - x1 + 1` wide, as the official converter does.
         images: Folder to look up sizes and suffixes that labels omit.
         size: (height, width) of images whose size is unknown.
+        boxes: Meaning of the four numbers of a COCO box: x, y, width, height, or x1, y1, x2, y2.
+        outlines: Action at YOLO's oriented boxes and segments: refuse, or take the upright boxes around them.
         progress: Progress callback, in images.
     """
     tally = Tally()
-    options = ReadOptions(bdd_inclusive, images, size, tally.note)
-    readings = [(source, *read_source(source, options)) for source in sources]
+    options = ReadOptions(bdd_inclusive, images, size, boxes, outlines, tally.note)
+    readings = []
+    for source in sources:
+        with explained(source.path):
+            readings.append((source, *read_source(source, options)))
     writer = AnnotationWriter(policy, tally, drop_duplicates=drop_duplicates)
     licences = Licences()
     entries: dict[str, Entry] = {}
@@ -84,18 +94,32 @@ def convert(
 
 def _frames(readings: Sequence[tuple[Source, Reading]], licences: Licences) -> Iterator[Frame]:
     """Yield the frames of all sources, with the user's splits and with licences numbered alike."""
-    places: dict[str, Path] = {}
+    places: dict[str, tuple[Path, str]] = {}
     for source, reading in readings:
         renumbered = licences.add(reading.licenses)
-        for frame in reading.frames:
+        for number, frame in enumerate(_explained_frames(source, reading), start=1):
+            entry = f"entry {number}" if frame.source_id is None else f"image {frame.source_id!r}"
             if (place := places.get(frame.file_name)) is not None:
-                where = f"twice in {place}" if place == source.path else f"in {place} and in {source.path}"
-                raise NirgenError(f"'{frame.file_name}' is {where}; remove it from one")
-            places[frame.file_name] = source.path
+                if place[0] != source.path:
+                    where = f"in {place[0]} and in {source.path}; remove it from one"
+                else:
+                    where = f"twice in {source.path}, as {place[1]} and as {entry}; remove one, or join them"
+                raise NirgenError(f"'{frame.file_name}' is {where}")
+            places[frame.file_name] = source.path, entry
             frame.split = source.split or frame.split
             if renumbered and frame.extra.get("license") in renumbered:
                 frame.extra = {**frame.extra, "license": renumbered[frame.extra["license"]]}
             yield frame
+
+
+def _explained_frames(source: Source, reading: Reading) -> Iterator[Frame]:
+    frames = iter(reading.frames)
+    while True:
+        with explained(source.path):
+            frame = next(frames, None)
+        if frame is None:
+            return
+        yield frame
 
 
 def _refuse_unknown(policy: Policy, tally: Tally) -> None:
@@ -114,43 +138,78 @@ def _refuse_unknown(policy: Policy, tally: Tally) -> None:
 
 def read_source(source: Source, options: ReadOptions) -> tuple[Reading, list[Path]]:
     """Read a file or folder of any known format; return its frames, and the files that they are read from."""
-    files, folder = [source.path], source.path.is_dir()
-    gt = [path for path in source.files(*masks.MASK_SUFFIXES) if path.stem.endswith(masks.MASK_MARK)]
-    if folder:
-        kinds = {"XML": source.files(".xml"), "JSON": source.files(".json"), "masks": gt}
-        there = [kind for kind, found in kinds.items() if found]
-        if len(there) > 1:
-            raise NirgenError(f"{source.path}: holds {' and '.join(there)}; give the folder of one of them")
-        files = kinds[there[0]] if there else []
-    document: Json = []
-    read: Callable[[Path, str, ImageLookup], Frame] | None = None  # of formats with a file for each image
-    if files and files[0].suffix.lower() == ".xml":
-        read = partial(voc.frame, splits=voc.flir_splits(source.path))
-    elif gt and files[0].suffix.lower() in masks.MASK_SUFFIXES:
-        read = masks.mask_frame
-    elif files:
-        document = read_json(files[0])  # the first file of a folder stands for all
-        read = masks.polygon_frame if masks.are_polygons(document) else None
+    settings = yolo.settings_of(source)
+    if settings is not None:
+        return yolo.read(settings, options)
+    files, folder = _files(source), source.path.is_dir()
+    suffix = files[0].suffix.lower() if files else ""
+    if suffix == ".csv" and not folder:
+        return openimages.read(source.path, options)
+    if suffix == ".xml" and len(files) == 1 and (root := read_xml(files[0])).tag == cvat.ROOT:
+        return cvat.read(files[0], root, options), files
+    plain = suffix in {".xml", ".txt", ".csv", *masks.MASK_SUFFIXES} or not files
+    document = [] if plain else read_json(files[0])  # it stands for all of a folder
+    read = _frame_reader(source, files, document)
     if read is not None:
         lookup = ImageLookup(options)
         return Reading((read(path, source.name_of(path), lookup) for path in files), len(files)), files
+    return _read_document(source, options, files, document), files
+
+
+def _frame_reader(
+    source: Source, files: Sequence[Path], document: Json
+) -> Callable[[Path, str, ImageLookup], Frame] | None:
+    """Return the reader of a format that has a file for each image; None for other formats."""
+    suffix = files[0].suffix.lower() if files else ""
+    if suffix == ".xml":
+        return partial(voc.frame, splits=voc.flir_splits(source.path))
+    if suffix == ".txt":
+        return lines.frame
+    if suffix in masks.MASK_SUFFIXES and files[0].stem.endswith(masks.MASK_MARK):
+        return masks.mask_frame
+    if masks.are_polygons(document):
+        return masks.polygon_frame
+    return labelme.frame if labelme.fits(document) else None
+
+
+def _read_document(source: Source, options: ReadOptions, files: list[Path], document: Json) -> Reading:
+    folder = source.path.is_dir()
+    if isinstance(document, list) and labelstudio.fits(document) and len(files) == 1:
+        return labelstudio.read(files[0], options, document)
     if isinstance(document, dict) and coco.fits(document) and not folder:
-        return coco.read(source.path, options, document), files
+        return coco.read(source.path, options, document)
     if scalabel.fits(document):
-        return scalabel.read(files, options, document), files
+        return scalabel.read(files, options, document)
     if coco.fits(document):
         raise NirgenError(f"{source.path}: a folder of COCO files; give the files, each with its split: train=FILE")
     raise NirgenError(
         f"{source.path}: unknown format of labels; known are BDD100K's JSON (frames, also with config, or a folder), "
-        "COCO JSON, Pascal VOC's XML, Cityscapes-like polygons (imgHeight, objects), RANUS masks (*_gt.png)"
+        "COCO JSON, Pascal VOC's XML, Cityscapes-like polygons (imgHeight, objects), RANUS masks (*_gt.png), YOLO "
+        "(data.yaml), CVAT's XML, JSON of labelme and Label Studio, text files of KITTI and KAIST, Open Images' CSV"
     )
+
+
+def _files(source: Source) -> list[Path]:
+    """Return the file, or those of a folder that are labels, which must be of one kind; text files come last."""
+    if source.path.is_file():
+        return [source.path]
+    kinds = {
+        "XML": source.files(".xml"),
+        "JSON": source.files(".json", ".json.gz"),
+        "masks": [path for path in source.files(*masks.MASK_SUFFIXES) if path.stem.endswith(masks.MASK_MARK)],
+    }
+    there = [kind for kind, found in kinds.items() if found]
+    if len(there) > 1:
+        examples = " and ".join(f"{kind} ('{source.name_of(kinds[kind][0])}')" for kind in there)
+        raise NirgenError(f"{source.path}: holds {examples}; give the folder of one of them")
+    return kinds[there[0]] if there else source.files(".txt")
 
 
 def open_labels(path: Path, policy: str | Path = "default", *, images: Path | None = None) -> LabelFile:
     """Open a labels file as it is, or convert labels of any other known format in memory by the policy."""
     if not path.exists():
         raise NirgenError(f"{path}: doesn't exist; give a file or folder of labels")
-    if path.is_file() and is_label_file(data := read_bytes(path)):
-        return LabelFile.parse(data, path)
+    if path.is_file() and is_label_file(data := read_content(path)):
+        return LabelFile.parse(data, path, sha256_of(path))
     document = convert([Source(path)], Policy.load(policy), images=images)
     return LabelFile.parse(b"".join(document.chunks()), path, sha256=document.inputs[0]["sha256"])

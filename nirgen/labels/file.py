@@ -14,8 +14,8 @@ import msgspec
 
 from nirgen._version import __version__
 from nirgen.errors import NirgenError
-from nirgen.files import check_schema, output_file, safe_path
-from nirgen.labels.frames import read_bytes
+from nirgen.files import check_schema, output_file, safe_path, sha256_of
+from nirgen.labels.content import read_content
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -65,7 +65,7 @@ class LabelFile:
     @classmethod
     def read(cls, path: Path) -> Self:
         """Read a file written by `nirgen labels`."""
-        return cls.parse(read_bytes(path), path)
+        return cls.parse(read_content(path), path, sha256_of(path))
 
     @classmethod
     def parse(cls, data: bytes, path: Path, sha256: str | None = None) -> Self:
@@ -78,13 +78,13 @@ class LabelFile:
             raise NirgenError(
                 f"{path}: not written by 'nirgen labels'; convert it first: nirgen labels {path} -o OUT.json"
             ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise NirgenError(f"{path}: damaged ({error}); write it again with 'nirgen labels'") from None
         head = document.info.nirgen
         return cls(
             path=path,
             sha256=sha256 or hashlib.sha256(data).hexdigest(),
-            categories=tuple(document.categories),
+            categories=tuple(Category(one.id, one.name, one.supercategory or "") for one in document.categories),
             images=images,
             unlabelled=tuple(safe_path(entry.file_name, str(path)) for entry in document.unlabelled),
             policy=head.policy,
@@ -109,7 +109,7 @@ def is_label_file(data: bytes) -> bool:
     """Return True if the content is a file of `nirgen labels`, of any schema."""
     try:
         return isinstance(msgspec.json.decode(data, type=_Marked).info.get("nirgen"), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
 
 
@@ -139,7 +139,13 @@ class _Image(msgspec.Struct):
     height: int
     sequence: str | None = None
     split: str | None = None
-    attributes: dict[str, Any] = {}
+    attributes: dict[str, Any] | None = None
+
+
+class _Category(msgspec.Struct):
+    id: int
+    name: str
+    supercategory: str | None = None
 
 
 class _Box(msgspec.Struct, gc=False):
@@ -150,7 +156,7 @@ class _Box(msgspec.Struct, gc=False):
 
 class _Document(msgspec.Struct):
     info: _Info
-    categories: list[Category]
+    categories: list[_Category]
     images: list[msgspec.Raw]
     annotations: list[msgspec.Raw]
     licenses: list[dict[str, Any]] = []
@@ -180,7 +186,7 @@ def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
     images = [
         LabelledImage(
             safe_path(entry.file_name, f"{path}: image {entry.id}"),
-            *(entry.width, entry.height, entry.sequence, entry.split, entry.attributes),
+            *(entry.width, entry.height, entry.sequence, entry.split, entry.attributes or {}),
             extra={key: value for key, value in keys.items() if key not in _Image.__struct_fields__},
             annotations=tuple(annotations[entry.id]),
         )

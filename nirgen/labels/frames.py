@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
+import math
+import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING, Any, Self
-
-import msgspec
+from typing import TYPE_CHECKING, Any, Literal, Self
+from urllib.parse import unquote
 
 from nirgen import images
 from nirgen.config import SPLITS
@@ -40,7 +41,8 @@ class Label:
     area: float | None = None  # as the source states it
     crowd: bool = False  # region of many objects, to be ignored
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    derived: str | None = None  # polygon, rle or mask that a missing box was computed from
+    derived: str | None = None  # polygon, rle, mask or rotated box that the box was computed from
+    swapped: bool = False  # corners of the box were exchanged in the source
     clipped: bool = False  # an earlier conversion has cut the box
     lost: str | None = None
     source_category: str | None = None  # class name before an earlier conversion
@@ -80,6 +82,8 @@ class ReadOptions:
     bdd_inclusive: bool = False  # BDD100K boxes are x2 - x1 + 1 wide, as in the official converter
     images: Path | None = None  # folder to look up sizes and suffixes that labels omit
     size: tuple[int, int] | None = None  # (height, width) of images whose size is unknown
+    boxes: Literal["xywh", "xyxy"] = "xywh"  # of COCO files
+    outlines: Literal["refuse", "box"] = "refuse"  # YOLO's oriented boxes and segments: the upright boxes around them
     note: Callable[[str], None] = lambda _text: None  # receives assumptions
 
 
@@ -109,7 +113,7 @@ class Source:
         """Return the file, or the files below the folder that have one of the suffixes and aren't hidden."""
         if self.path.is_file():
             return [self.path]
-        found = (path for path in self.path.rglob("*") if path.suffix.lower() in suffixes and path.is_file())
+        found = (path for path in self.path.rglob("*") if path.name.lower().endswith(suffixes) and path.is_file())
         return sorted(path for path in found if not any(part.startswith(".") for part in self.name_of(path).split("/")))
 
     def name_of(self, path: Path) -> str:
@@ -117,28 +121,15 @@ class Source:
         return path.name if self.path.is_file() else path.relative_to(self.path).as_posix()
 
     def digest(self, files: list[Path]) -> str:
-        """Return the sha256 of the file; for a folder, that of lines `SHA256  NAME` of the given files."""
-        if self.path.is_file():
+        """Return the sha256 of the file; of several given files, that of a line `SHA256  NAME` for each."""
+        if files == [self.path]:
             return sha256_of(self.path)
-        lines = "".join(f"{sha256_of(path)}  {self.name_of(path)}\n" for path in files)
+        root = self.path if self.path.is_dir() else self.path.parent
+        lines = "".join(f"{sha256_of(path)}  {path.relative_to(root).as_posix()}\n" for path in files)
         return hashlib.sha256(lines.encode()).hexdigest()
 
 
-Json = dict[str, msgspec.Raw] | list[msgspec.Raw]  # document of which only the top level is decoded
-_JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder(Json)
-
-
-def read_json(path: Path) -> Json:
-    """Read a JSON file and decode its top level."""
-    try:
-        return _JSON.decode(read_bytes(path))
-    except msgspec.ValidationError:
-        raise NirgenError(f"{path}: neither a JSON object nor a list; give a file of labels") from None
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NirgenError(f"{path}: damaged, or no JSON ({error}); copy it again") from None
-
-
-def read_bytes(path: Path) -> bytes:
+def read_labels(path: Path) -> bytes:
     """Read a file of labels."""
     try:
         return path.read_bytes()
@@ -151,6 +142,77 @@ def other_keys(keys: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]
     if keys.keys() <= known:
         return {}
     return {key: value for key, value in keys.items() if key not in known and value is not None}
+
+
+def box_of(x1: float, y1: float, x2: float, y2: float) -> tuple[Box, bool]:
+    """Return the box of two opposite corners; the result is True if they had to be exchanged.
+
+    Example:
+        >>> box_of(50, 40, 10, 20)
+        ((10, 20, 40, 20), True)
+    """
+    left, right, top, bottom = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
+    return (left, top, right - left, bottom - top), x2 < x1 or y2 < y1
+
+
+TURNED = "rotated box"  # `derived` of a box around a rotated one
+
+
+def turned_box(box: Box, degrees: float) -> Box:
+    """Return the upright box around a box that is turned about its centre.
+
+    Example:
+        >>> [round(value, 3) for value in turned_box((270, 230, 100, 20), 90)]
+        [310.0, 190.0, 20.0, 100.0]
+    """
+    x, y, width, height = box
+    across, along = abs(math.cos(math.radians(degrees))), abs(math.sin(math.radians(degrees)))
+    wide, high = width * across + height * along, width * along + height * across
+    return x + (width - wide) / 2, y + (height - high) / 2, wide, high
+
+
+_IGNORED = frozenset({"crowd", "iscrowd", "ignore", "ignored", "isignored", "isignore", "isgroupof", "groupof"})
+_TRUE = frozenset({"1", "1.0", "true", "yes"})
+
+
+def is_true(value: Any) -> bool:
+    """Return True for a flag that is set, as any format writes it.
+
+    Example:
+        >>> [is_true(value) for value in (1, True, "True", 0, "0", None, -1)]
+        [True, True, True, False, False, False, False]
+    """
+    return str(value).strip().casefold() in _TRUE
+
+
+def to_ignore(keys: Mapping[str, Any]) -> bool:
+    """Return True if one of the keys marks a crowd or a region to ignore, in any spelling.
+
+    Example:
+        >>> to_ignore({"is_crowd": 1}), to_ignore({"Ignored": "true"}), to_ignore({"crowd": False})
+        (True, True, False)
+    """
+    return any(is_true(value) and key.replace("_", "").casefold() in _IGNORED for key, value in keys.items())
+
+
+def rotation_of(attributes: Mapping[str, Any]) -> float:
+    """Return the attribute `rotation` in degrees; 0 if there is none, or it is no number."""
+    try:
+        degrees = float(attributes.get("rotation") or 0)
+    except (TypeError, ValueError):
+        return 0
+    return degrees if math.isfinite(degrees) else 0
+
+
+def plain_name(path: str) -> str:
+    """Return a path in the form in which names that differ by their spelling or their ending are equal.
+
+    Example:
+        >>> plain_name("a/my%20image.JPG") == plain_name("a/my image.png")
+        True
+    """
+    plain = PurePosixPath(unicodedata.normalize("NFC", unquote(path)))
+    return str(plain.with_suffix("") if plain.suffix.lower() in images.SUFFIXES else plain)
 
 
 MARKS = ("_leftImg8bit", "_rgb", "_nir")  # suffixes of image stems that label files omit
@@ -168,11 +230,19 @@ class ImageLookup:
         """Return the name with its suffix, if it has one or the folder has the image."""
         return name if PurePosixPath(name).suffix.lower() in images.SUFFIXES else self.find(name) or name
 
+    def exact(self, name: str) -> str | None:
+        """Return a name if the folder has that image."""
+        return name if self._root is not None and (self._root / name).is_file() else None
+
+    def names(self) -> set[str]:
+        """Return the names of all images in the folder."""
+        return {name.as_posix() for names in self._by_stem.values() for name in names}
+
     def find(self, name: str) -> str | None:
         """Find an image in the folder: the exact path, else the image that shares most trailing folders."""
         if self._root is None:
             return None
-        if (self._root / name).is_file():
+        if self.exact(name) is not None:
             return name
         path = PurePosixPath(name)
         stem = path.stem if path.suffix.lower() in images.SUFFIXES else path.name

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -13,7 +14,9 @@ from nirgen import images
 from nirgen.config import SPLITS
 from nirgen.errors import NirgenError
 from nirgen.files import safe_path
-from nirgen.labels.frames import Frame, Label, other_keys, read_bytes
+from nirgen.labels.content import explained, read_content
+from nirgen.labels.frames import Frame, Label, other_keys
+from nirgen.labels.rle import check_rle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -21,7 +24,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from nirgen.labels.frames import Box, ImageLookup, Json
+    from nirgen.labels.content import Json
+    from nirgen.labels.frames import Box, ImageLookup
 
 
 CURVE_POINTS = 8  # straight segments of a flattened curve
@@ -69,14 +73,39 @@ def polygons_box(polygons: Sequence[Sequence[float]]) -> Box:
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
-def rle_box(rle: dict[str, Any]) -> Box:
-    """Return the box around a mask in COCO's RLE, compressed or not; raise ValueError if it is no RLE."""
-    counts, size = rle.get("counts"), rle.get("size")
-    if not (isinstance(size, list) and len(size) == 2 and isinstance(counts, (str, list))):
-        raise ValueError("no RLE of COCO's")
-    compressed = rle_tools.frPyObjects(rle, *size) if isinstance(counts, list) else {**rle, "counts": counts.encode()}
-    x, y, width, height = rle_tools.toBbox(compressed).tolist()
-    return x, y, width, height
+def segmentation_of(value: Any, height: int, width: int) -> tuple[Any, str | None]:
+    """Return the usable part of a segmentation in an image of that size, None if nothing is, and what is wrong.
+
+    Empty polygons are none; a flat list of numbers is one polygon.
+
+    Example:
+        >>> segmentation_of([[1, 2, 5, 2, 5, 8], [], [3, 4]], 10, 10)
+        ([[1, 2, 5, 2, 5, 8]], 'a polygon of 2 numbers, which takes an even number from 6')
+    """
+    if not value:
+        return None, None
+    if not isinstance(value, list):
+        try:
+            mask_height, mask_width = check_rle(value)["size"]
+        except (ValueError, OverflowError) as error:
+            return None, str(error)
+        if (mask_height, mask_width) != (height, width):
+            return None, f"a mask of {mask_width}x{mask_height} in an image of {width}x{height}"
+        return value, None
+    kept, fault = [], None
+    for polygon in [value] if all(isinstance(one, (int, float)) for one in value) else value:
+        try:
+            numbers = msgspec.convert(polygon, list[float])
+        except msgspec.ValidationError:
+            fault = "neither polygons nor run lengths"
+            continue
+        if not all(map(math.isfinite, numbers)):
+            fault = "a polygon with a coordinate that isn't finite"
+        elif len(numbers) < 6 or len(numbers) % 2:
+            fault = f"a polygon of {len(numbers)} numbers, which takes an even number from 6" if numbers else fault
+        else:
+            kept.append(polygon)
+    return kept or None, fault
 
 
 # Ends of the stems of label files, and of their images instead.
@@ -96,7 +125,8 @@ class _File(msgspec.Struct):
     objects: list[msgspec.Raw]
 
 
-_OBJECT = msgspec.json.Decoder(_Object)
+_OBJECT = msgspec.json.Decoder(_Object, strict=False)
+_FILE = msgspec.json.Decoder(_File, strict=False)
 _OBJECT_KEYS = frozenset({"label", "polygon", "deleted", "id"})
 
 
@@ -130,18 +160,22 @@ def nir_name(name: str) -> str:
 
 def polygon_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
     """Read a file of polygons, whose path relative to the source is `relative`."""
-    try:
-        file = msgspec.json.decode(read_bytes(path), type=_File)
-        labels = [_polygon_label(raw) for raw in file.objects]
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        raise NirgenError(f"{path}: no Cityscapes-like polygons ({error}); correct it, or remove it") from None
+    data = read_content(path)
+    with explained(path, data):
+        try:
+            file = _FILE.decode(data)
+            labels = [_polygon_label(raw) for raw in file.objects]
+        except msgspec.ValidationError as error:
+            raise NirgenError(f"{path}: no Cityscapes-like polygons ({error}); correct it, or remove it") from None
     folders = [part for part in PurePosixPath(relative).parent.parts if part not in FOLDERS]
     bare = safe_path(image_name(relative), str(path))
     found = lookup.complete(bare)
+    name, size = found if found != bare else nir_name(bare), (file.height, file.width)
+    height, width = size if all(size) else lookup.size(name, str(path))
     return Frame(
-        file_name=found if found != bare else nir_name(bare),
-        width=file.width,
-        height=file.height,
+        file_name=name,
+        width=width,
+        height=height,
         labels=[label for label in labels if label is not None],
         sequence="/".join(folders) or None,
         split=next((part for part in folders if part in SPLITS), None),
@@ -185,6 +219,7 @@ CLASSES = {
 BOXED = ("vehicle", "human")  # classes that get boxes; the others are ground and background
 TOLERANCE = 10  # largest deviation from a colour, as the sum over channels
 SMALLEST = 20  # smallest number of pixels of a piece
+TOO_SMALL = f"under {SMALLEST} pixels"
 MASK_MARK, MASK_SUFFIXES = "_gt", (".png",)
 
 
@@ -220,7 +255,7 @@ def _pieces(pixels: NDArray[np.uint8], category: str) -> Iterator[Label]:
     for number, (rows, columns) in enumerate(ndimage.find_objects(pieces), start=1):
         piece = pieces == number
         if piece[rows, columns].sum() < SMALLEST:
-            yield Label(category, None, lost=f"under {SMALLEST} pixels")
+            yield Label(category, None, lost=TOO_SMALL)
             continue
         rle = rle_tools.encode(np.asfortranarray(piece, dtype=np.uint8))
         yield Label(

@@ -5,20 +5,25 @@ In 2018 a file was an object for one image, with `frames` that have `objects`. A
 
 from __future__ import annotations
 
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from nirgen import images
 from nirgen.errors import NirgenError
 from nirgen.files import safe_path
-from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading, other_keys, read_json
-from nirgen.labels.masks import flatten, polygons_box, rle_box
+from nirgen.labels.content import explained, read_json
+from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading, box_of, other_keys, to_ignore
+from nirgen.labels.masks import flatten, polygons_box
+from nirgen.labels.rle import rle_box
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
     from pathlib import Path
 
-    from nirgen.labels.frames import Json, ReadOptions
+    from nirgen.labels.content import Json
+    from nirgen.labels.frames import ReadOptions
 
 
 SIZE = (720, 1280)  # (height, width) of all BDD100K images
@@ -31,6 +36,7 @@ class _Size(msgspec.Struct):
 
 class _Named(msgspec.Struct):
     name: str
+    video: str | None = msgspec.field(default=None, name="videoName")
 
 
 class _Config(msgspec.Struct):
@@ -73,9 +79,11 @@ class _Frame(msgspec.Struct):
     attributes: dict[str, Any] | None = None
 
 
-_FRAME = msgspec.json.Decoder(_Frame)
+_NAMED = msgspec.json.Decoder(_Named)
+_FRAME = msgspec.json.Decoder(_Frame, strict=False)
 _FRAME_KEYS = frozenset({*_Frame.__struct_encode_fields__, "id", "file_name", "width", "height", "sequence", "split"})
 _NAMES = {name.title(): name for name in ("occluded", "truncated", "crowd")}  # attributes that some files capitalise
+_CLASS_KEYS = frozenset({"id", "name", "supercategory", "color"})  # of a list of classes
 _LABEL_KEYS = frozenset({*_Label.__struct_fields__, *OWN_KEYS})
 
 
@@ -97,16 +105,54 @@ def read(files: Sequence[Path], options: ReadOptions, document: Json) -> Reading
     """Read the files of a source; `document` is the content of the first one."""
     lookup = ImageLookup(options, SIZE)
     first = {files[0]: document}
+    _refuse_other_lists(document, files[0])
     if options.bdd_inclusive:
         options.note("boxes are x2 - x1 + 1 wide, as BDD100K's own converter makes them")
+
+    total, videos, repeated = 0, dict[str, str | None](), False
+    for path in files:
+        for raw in _raw_frames(path, first.get(path))[0]:
+            total += 1
+            named = _name_of(raw)
+            repeated |= named is not None and videos.setdefault(named.name, named.video) != named.video
+    if repeated:
+        options.note("names repeat across videos, so images are named videoName/name")
 
     def frames() -> Iterator[Frame]:
         for path in files:
             raws, size = _raw_frames(path, first.get(path))
             for raw in raws:
-                yield _frame(raw, path, size, lookup, options)
+                with explained(path):
+                    frame = _frame(raw, path, size, lookup, options, by_video=repeated)
+                yield frame
 
-    return Reading(frames(), total=sum(len(_raw_frames(path, first.get(path))[0]) for path in files))
+    return Reading(frames(), total=total)
+
+
+def _name_of(raw: msgspec.Raw) -> _Named | None:
+    try:
+        return _NAMED.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None  # the frame itself is refused with the reason
+
+
+def _refuse_other_lists(document: Json, path: Path) -> None:
+    """Refuse lists of objects with a name that are no frames."""
+    if not isinstance(document, list):
+        return
+    with explained(path):
+        first = msgspec.json.decode(document[0])
+        if "bbox" in first and "labels" not in first:
+            raise NirgenError(
+                f"{path}: a flat list of detections (name, category, bbox), not of frames; write each image once, with "
+                "its boxes as 'box2d' in 'labels'"
+            )
+        if first.keys() <= _CLASS_KEYS:
+            entries = [msgspec.json.decode(raw) for raw in document]
+            names = [entry.get("name") for entry in entries if entry.keys() <= _CLASS_KEYS]
+            endings = {PurePosixPath(str(name)).suffix.lower() for name in names}
+            if len(names) == len(entries) and not endings & images.SUFFIXES:
+                raise NirgenError(f"{path}: a list of names, such as {names[0]!r}, not of images; give their labels")
 
 
 def _raw_frames(path: Path, document: Json | None) -> tuple[list[msgspec.Raw], _Size | None]:
@@ -124,7 +170,15 @@ def _raw_frames(path: Path, document: Json | None) -> tuple[list[msgspec.Raw], _
     return frames, config.size if config else None
 
 
-def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, lookup: ImageLookup, options: ReadOptions) -> Frame:
+def _frame(
+    raw: msgspec.Raw,
+    path: Path,
+    stated: _Size | None,
+    lookup: ImageLookup,
+    options: ReadOptions,
+    *,
+    by_video: bool,
+) -> Frame:
     try:
         frame = _FRAME.decode(raw)
     except msgspec.ValidationError as error:
@@ -137,8 +191,10 @@ def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, lookup: ImageLook
     for inner, entry in zip(frame.frames or (), keys.get("frames") or (), strict=True):  # of 2018
         frame.labels = inner.objects
         keys |= {"labels": entry.get("objects"), "timestamp": entry.get("timestamp")}
-    name = lookup.complete(safe_path(frame.name, where))
-    if size := frame.size or stated:
+    own = f"{frame.video}/{frame.name}" if by_video and frame.video else frame.name
+    name = lookup.complete(safe_path(own, where))
+    size = frame.size or stated
+    if size is not None and size.height and size.width:
         height, width = size.height, size.width
     else:
         corners = [(label.box2d.x2, label.box2d.y2) for label in frame.labels or () if label.box2d]
@@ -160,10 +216,11 @@ def _frame(raw: msgspec.Raw, path: Path, stated: _Size | None, lookup: ImageLook
 def _label(label: _Label, keys: dict[str, Any], options: ReadOptions, where: str) -> Label:
     attributes = {_NAMES.get(key, key): value for key, value in (label.attributes or {}).items()}
     polygons = _polygons(label, where) if label.poly2d else []
-    bbox, derived, lost = None, None, None
+    bbox, derived, lost, swapped = None, None, None, False
     if label.box2d is not None:
         box, more = label.box2d, int(options.bdd_inclusive)
-        bbox = (box.x1, box.y1, box.x2 - box.x1 + more, box.y2 - box.y1 + more)
+        (x, y, width, height), swapped = box_of(box.x1, box.y1, box.x2, box.y2)
+        bbox = (x, y, width + more, height + more)
     elif polygons:
         bbox, derived = polygons_box(polygons), "polygon"
     elif label.rle is not None:
@@ -178,9 +235,10 @@ def _label(label: _Label, keys: dict[str, Any], options: ReadOptions, where: str
         bbox=bbox,
         key=label.id,
         segmentation=polygons or label.rle,
-        crowd=attributes.get("crowd") is True,
+        crowd=to_ignore(attributes) or to_ignore(keys),
         attributes=attributes,
         derived=derived,
+        swapped=swapped,
         lost=lost,
         extra=other_keys(keys, _LABEL_KEYS),
     )

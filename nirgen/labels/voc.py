@@ -5,25 +5,26 @@ A box is `xmax - xmin` wide and starts at `xmin`: files count pixels from 0 or f
 
 from __future__ import annotations
 
-import math
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
-from xml.etree import ElementTree as ET
-from xml.parsers import expat
+from typing import TYPE_CHECKING, Any
 
 from nirgen import images
 from nirgen.errors import NirgenError
 from nirgen.files import safe_path
-from nirgen.labels.frames import Frame, Label, read_bytes
+from nirgen.labels.content import children, number_of, read_xml
+from nirgen.labels.frames import TURNED, Frame, Label, box_of, is_true, rotation_of, to_ignore, turned_box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
+    from xml.etree import ElementTree as ET
 
     from nirgen.labels.frames import Box, ImageLookup
 
 
 FLAGS = ("occluded", "truncated", "difficult")
+TEXTS = ("pose", "occlusion")  # the latter is KAIST's, from 0 to 2
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
 _FLIR_LISTS = {"train": "align_train.txt", "val": "align_validation.txt"}
 
 
@@ -43,7 +44,11 @@ def frame(path: Path, relative: str, lookup: ImageLookup, *, splits: Mapping[str
     The stem names the image. The suffix is that of `filename` if it has the same stem, else that of the image in the
     folder of images, else it is left out.
     """
-    root = _parse(path)
+    root = read_xml(path)
+    if root.tag == "annotations":
+        raise NirgenError(f"{path}: CVAT's XML, in a folder of several files; give CVAT's files one by one")
+    if root.tag != "annotation":
+        raise NirgenError(f"{path}: starts with <{root.tag}> instead of Pascal VOC's <annotation>; remove the file")
     inner = PurePosixPath(relative).with_suffix("")
     name = PurePosixPath(*inner.parts[1:]) if inner.parts[0] == "Annotations" and len(inner.parts) > 1 else inner
     stated = PurePosixPath((root.findtext("filename") or "").strip())
@@ -51,52 +56,40 @@ def frame(path: Path, relative: str, lookup: ImageLookup, *, splits: Mapping[str
         name = name.with_name(stated.name)
     file_name = lookup.complete(safe_path(name.as_posix(), str(path)))
     labels = [_label(element, path) for element in root.iter("object")]
-    height, width = (_number(root.find("size"), key, path) for key in ("height", "width"))
+    height, width = (number_of(children(root.find("size")).get(key), key, path) for key in ("height", "width"))
     if not (height and width):
         height, width = lookup.size(file_name, str(path))
     return Frame(file_name, int(width), int(height), labels, split=splits.get(inner.name))
 
 
-def _parse(path: Path) -> ET.Element:
-    data = read_bytes(path)
-    guard = expat.ParserCreate()
-
-    def refuse(*_declaration: object) -> None:
-        raise NirgenError(f"{path}: declares a document type, which labels don't need; remove the declaration")
-
-    guard.StartDoctypeDeclHandler = refuse
-    try:
-        guard.Parse(data, True)
-        root = ET.fromstring(data)  # noqa: S314 - without a document type there are no entities to expand
-    except (expat.ExpatError, ET.ParseError, ValueError, LookupError) as error:
-        raise NirgenError(f"{path}: damaged, or no XML ({error}); copy it again") from None
-    if root.tag != "annotation":
-        raise NirgenError(f"{path}: starts with <{root.tag}> instead of Pascal VOC's <annotation>; remove the file")
-    return root
-
-
 def _label(element: ET.Element, path: Path) -> Label:
-    category = (element.findtext("name") or "").strip()
+    texts = children(element)
+    category = texts.get("name")
     if not category:
         raise NirgenError(f"{path}: an object has no name; add it, or remove the object")
-    texts = {key: (element.findtext(key) or "").strip() for key in (*FLAGS, "pose")}
-    attributes = {
-        key: text if key == "pose" else text not in {"0", "false", "False"} for key, text in texts.items() if text
-    }
-    return Label(category, _box(element.find("bndbox"), path), attributes=attributes)
+    attributes: dict[str, Any] = {key: is_true(texts[key]) for key in FLAGS if texts.get(key)}
+    attributes |= {key: texts[key] for key in TEXTS if texts.get(key)}
+    for attribute in element.iterfind("attributes/attribute"):  # of CVAT and Datumaro
+        keys = children(attribute)
+        if keys.get("name"):
+            attributes.setdefault(keys["name"], keys.get("value", ""))
+    bbox, swapped = _box(children(element.find("bndbox")), path)
+    degrees = rotation_of(attributes)
+    return Label(
+        category,
+        turned_box(bbox, degrees) if degrees else bbox,
+        crowd=to_ignore(texts) or to_ignore(attributes),
+        attributes=attributes,
+        derived=TURNED if degrees else None,
+        swapped=swapped,
+    )
 
 
-def _box(element: ET.Element | None, path: Path) -> Box:
-    corners = [_number(element, key, path) for key in ("xmin", "ymin", "xmax", "ymax")]
-    x1, y1, x2, y2 = (math.nan if corner is None else corner for corner in corners)
-    if not all(map(math.isfinite, (x1, y1, x2, y2))):
+def _box(texts: Mapping[str, str], path: Path) -> tuple[Box, bool]:
+    """Return a box by its corners or, as KAIST has it, by x, y, w and h; True if corners were exchanged."""
+    by_size = {"x", "y", "w", "h"} <= texts.keys()
+    numbers = [number_of(texts.get(key), key, path) for key in (("x", "y", "w", "h") if by_size else CORNERS)]
+    if None in numbers:
         raise NirgenError(f"{path}: an object has no bndbox of four numbers; correct it, or remove the object")
-    return x1, y1, x2 - x1, y2 - y1
-
-
-def _number(element: ET.Element | None, key: str, path: Path) -> float | None:
-    text = element.findtext(key) if element is not None else None
-    try:
-        return float(text) if text is not None else None
-    except ValueError:
-        raise NirgenError(f"{path}: {key} is {text!r}; write a number") from None
+    x, y, third, fourth = (number or 0 for number in numbers)
+    return box_of(x, y, x + third, y + fourth) if by_size else box_of(x, y, third, fourth)

@@ -34,6 +34,9 @@ def test_boxes_can_be_scaled_only_to_an_image_of_the_same_proportions(
         ("train/b.jpg", "train2017/b.jpg", "name"),
         ("train/0000f77c-6257be58.jpg", "0000f77c-6257be58", "stem"),
         ("0000f77c.v2.jpg", "0000f77c.v2", "stem"),
+        ("a/my image.png", "my%20image.png", "spelling"),
+        ("caf\N{LATIN SMALL LETTER E WITH ACUTE}.png", "x/cafe\N{COMBINING ACUTE ACCENT}.png", "spelling"),
+        ("train/b.png", "train/b.jpg", "spelling"),
     ],
 )
 def test_an_image_finds_its_entry(image: str, entry: str, how: str) -> None:
@@ -41,7 +44,7 @@ def test_an_image_finds_its_entry(image: str, entry: str, how: str) -> None:
 
 
 def test_names_of_other_images_do_not_match() -> None:
-    assert match_names(["ab.jpg", "x/c.jpg", "d.png"], ["b.jpg", "xx/e.jpg", "d.jpg"], "l.json") == {}
+    assert match_names(["ab.jpg", "x/c.jpg", "d.png", "e/d.png"], ["b.jpg", "xx/e.jpg", "d.jpg"], "l.json") == {}
 
 
 def test_frames_of_several_videos_with_equal_names_keep_their_own_entries() -> None:

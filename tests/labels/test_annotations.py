@@ -38,7 +38,7 @@ def test_a_cut_box_has_the_area_of_what_is_left(save_json, coco, converted) -> N
 
 
 def test_boxes_without_a_size_or_outside_are_left_out_and_counted(save_json, coco, converted) -> None:
-    boxes = [[10, 10, 0, 5], [10, 10, 5, -3], [100, 0, 5, 5], [0, -9, 5, 9], [0, 0, 1, 1]]
+    boxes = [[10, 10, 0, 5], [10, 10, 5, 0], [100, 0, 5, 5], [0, -9, 5, 9], [0, 0, 1, 1]]
     boxes += [[200, 200, 5, 5], [10, 10, 0.01, 0.01]]
     file = converted(save_json(coco(*[("car", box) for box in boxes])))
     assert [one["source_key"] for one in file["annotations"]] == ["15"]

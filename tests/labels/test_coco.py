@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from nirgen.errors import NirgenError
+from nirgen.labels import Category, LabelFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -131,11 +132,17 @@ def test_converting_again_with_identity_changes_nothing(save_json, converted, co
             "images 'a.jpg' and 'b.jpg' have the id 7",
         ),
         ({"categories": [{"id": 1, "name": "a"}, {"id": 1, "name": "b"}]}, "two categories have the id 1"),
-        ({"categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}]}, "2 categories are named 'a'"),
+        (
+            {
+                "categories": [{"id": 1, "name": "a"}, {"id": 2, "name": "a"}],
+                "annotations": [{"image_id": 7, "category_id": number, "bbox": [0, 0, 2, 2]} for number in (1, 2)],
+            },
+            "2 categories are named 'a'",
+        ),
         ({"categories": [{"id": 2, "name": "a"}]}, "annotation 11 of 'a.jpg': refers to the missing category 1"),
         (
-            {"annotations": [{"id": 4, "image_id": "7", "category_id": 1}]},
-            "annotation 4 refers to the missing image '7'",
+            {"annotations": [{"id": 4, "image_id": "x", "category_id": 1}]},
+            "annotation 4 refers to the missing image 'x'",
         ),
         ({"annotations": [{"id": 4, "category_id": 1}]}, "missing required field `image_id`"),
         (
@@ -153,7 +160,7 @@ def test_converting_again_with_identity_changes_nothing(save_json, converted, co
             "image 7: the name 'a\\\\b.jpg' has",
         ),
         ({"images": [{"id": 7, "file_name": "a.jpg"}]}, "states no size; give the folder of the images with --images"),
-        ({"images": [{"id": 7, "file_name": "a.jpg", "width": 0, "height": 4}]}, "'a.jpg' is 0x4 pixels"),
+        ({"images": [{"id": 7, "file_name": "a.jpg", "width": -3, "height": 4}]}, "'a.jpg' is -3x4 pixels"),
     ],
 )
 def test_what_is_wrong_is_said_in_a_line(save_json, converted, coco, changes, message: str) -> None:
@@ -161,3 +168,199 @@ def test_what_is_wrong_is_said_in_a_line(save_json, converted, coco, changes, me
         converted(save_json(coco(("car", [0, 0, 2, 2])) | changes))
     assert message in str(error.value)
     assert str(error.value).count("\n") == 0
+
+
+def test_null_reads_as_absent(save_json, converted, coco, tmp_path: Path) -> None:
+    values = coco(("car", [0, 0, 2, 2]), info=None, licenses=None, videos=None)
+    values["categories"][0]["supercategory"] = None
+    values["images"][0] |= {"license": None, "attributes": None, "sequence": None}
+    values["annotations"][0] |= {"segmentation": None, "attributes": None, "area": None, "iscrowd": None}
+    file = converted(save_json(values))
+    assert (file["categories"], "videos" in file, file["licenses"]) == ([{"id": 1, "name": "car"}], False, [])
+    assert (file["annotations"][0]["area"], file["annotations"][0]["iscrowd"]) == (4, 0)
+    values = json.loads(json.dumps(file))
+    values["categories"][0]["supercategory"] = None  # as older versions wrote it
+    assert LabelFile.read(save_json(values, "old.json")).categories == (Category(1, "car", ""),)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"id": 11.0, "image_id": 7.0, "category_id": 1.0},
+        {"id": "11", "image_id": "7", "category_id": "1"},
+        {"bbox": ["1", "2", "3.5", "4"], "iscrowd": "0", "area": "14"},
+        {"iscrowd": False},
+        {"iscrowd": 0.0},
+    ],
+)
+def test_a_whole_number_in_another_type_is_that_number(save_json, converted, coco, changes) -> None:
+    values = coco(("car", [1, 2, 3.5, 4]))
+    expected = converted(save_json(values))["annotations"]
+    values["annotations"][0] |= changes
+    values["images"][0] |= {"width": 100.0, "height": "80"}
+    file = converted(save_json(values))
+    assert file["annotations"] == expected
+    assert (file["images"][0]["width"], file["images"][0]["height"]) == (100, 80)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"bbox": [1, 2, None, 4]}, "Expected `float`, got `null` - at `$.bbox[2]`"),
+        ({"image_id": 7.5}, "at `$.image_id`"),
+        ({"bbox": [1, 2, "wide", 4]}, "Expected `float`, got `str` - at `$.bbox[2]`"),
+    ],
+)
+def test_what_is_no_number_is_named_with_its_key(save_json, converted, coco, changes, message: str) -> None:
+    values = coco(("car", [1, 2, 3.5, 4]))
+    values["annotations"][0] |= changes
+    with pytest.raises(NirgenError) as error:
+        converted(save_json(values))
+    assert message in str(error.value)
+
+
+def test_without_annotations_and_classes_images_are_unlabelled(save_json, converted, coco) -> None:
+    file = converted(save_json(coco() | {"annotations": [], "categories": []}))
+    assert (file["images"], [image["file_name"] for image in file["unlabelled"]]) == ([], ["a.jpg"])
+
+
+@pytest.mark.parametrize(
+    "annotation", [{"bbox": []}, {"bbox": [5, 5, 0, 9]}, {"bbox": [900, 0, 5, 5]}, {"bbox": None, "segmentation": [[]]}]
+)
+def test_an_image_whose_only_label_has_no_usable_box_is_no_negative(save_json, converted, coco, annotation) -> None:
+    values = coco(("car", [0, 0, 2, 2]))
+    values["annotations"][0] |= annotation
+    file = converted(save_json(values))
+    counts = file["info"]["nirgen"]["counts"]
+    assert (file["images"], [image["file_name"] for image in file["unlabelled"]]) == ([], ["a.jpg"])
+    assert (counts["unlabelled"], counts["unusable"], counts["empty"]) == (1, 1, 0)
+    values["annotations"].append(values["annotations"][0] | {"id": 12, "bbox": [1, 1, 5, 5]})
+    assert len(converted(save_json(values))["images"]) == 1  # another label can be used
+
+
+def test_exchanged_corners_are_put_right_and_counted(save_json, converted, coco) -> None:
+    file = converted(save_json(coco(("car", [50, 40, -40, -20]), ("car", [60, 10, 5, 5]))))
+    assert [one["bbox"] for one in file["annotations"]] == [[10, 20, 40, 20], [60, 10, 5, 5]]
+    assert file["info"]["nirgen"]["counts"]["swapped"] == 1
+
+
+def test_an_area_larger_than_its_box_is_computed_anew(save_json, converted, coco) -> None:
+    values = coco(("car", [0, 0, 10, 10]), ("car", [20, 0, 10, 10]), ("car", [40, 0, 10, 10]), ("car", [60, 0, 10, 10]))
+    for one, area in zip(values["annotations"], (8000, 100.9, 60, 0), strict=True):
+        one |= {"area": area, "segmentation": [[0, 0, 9, 0, 9, 9]]}
+    file = converted(save_json(values))
+    assert [one["area"] for one in file["annotations"]] == [100, 100.9, 60, 100]
+    assert file["info"]["nirgen"]["counts"]["areas"] == 1
+
+
+@pytest.mark.parametrize(
+    ("keys", "crowd"),
+    [
+        ({"iscrowd": 1}, 1),
+        ({"iscrowd": True}, 1),
+        ({"ignore": 1}, 1),
+        ({"ignored": "true"}, 1),
+        ({"attributes": {"is_crowd": True}}, 1),
+        ({"attributes": {"Ignored": 1}}, 1),
+        ({"ignore": 0, "attributes": {"crowd": False, "ignored": "0"}}, 0),
+    ],
+)
+def test_crowds_and_regions_to_ignore_are_known_by_every_spelling(save_json, converted, coco, keys, crowd) -> None:
+    values = coco(("car", [0, 0, 9, 9]))
+    values["annotations"][0] |= keys
+    assert converted(save_json(values))["annotations"][0]["iscrowd"] == crowd
+
+
+def test_a_rotated_box_becomes_the_upright_one_around_it_once(save_json, converted, coco) -> None:
+    values = coco(("car", [20, 30, 40, 10]), ("car", [20, 30, 40, 10]))
+    values["annotations"][0]["attributes"] = {"rotation": 90.0}
+    values["annotations"][1]["attributes"] = {"rotation": 0}
+    file = converted(save_json(values))
+    turned, upright = file["annotations"]
+    assert (turned["bbox"], turned["derived"]) == ([35, 15, 10, 40], "rotated box")
+    assert (upright["bbox"], "derived" in upright) == ([20, 30, 40, 10], False)
+    assert file["info"]["nirgen"]["counts"]["derived"] == {"rotated box": 1}
+    assert converted(save_json(file))["annotations"] == file["annotations"]
+    del file["info"]  # as in a built dataset
+    assert converted(save_json(file))["annotations"][0]["bbox"] == [35, 15, 10, 40]
+
+
+@pytest.mark.parametrize(
+    ("segmentation", "kept", "counted"),
+    [
+        ([[]], None, 0),
+        ([[0, 0, 9, 0, 9, 9], []], [[0, 0, 9, 0, 9, 9]], 0),
+        ([0, 0, 9, 0, 9, 9], [[0, 0, 9, 0, 9, 9]], 0),
+        ([[0, 0, 9, 0, 9, 9], [1, 2]], [[0, 0, 9, 0, 9, 9]], 1),
+        ([[0, None, 9, 0, 9, 9]], None, 1),
+        ("text", None, 1),
+        ({"size": [80, 100], "counts": "garbage!"}, None, 1),
+        ({"size": [80, 100], "counts": [1, -3, 8002]}, None, 1),
+        ({"size": [8, 10], "counts": [80]}, None, 1),
+        ({"size": [80, 100], "counts": [5, 7995]}, {"size": [80, 100], "counts": [5, 7995]}, 0),
+    ],
+)
+def test_a_segmentation_beside_a_box_is_kept_if_it_can_be_drawn(
+    save_json, converted, coco, segmentation, kept, counted: int
+) -> None:
+    values = coco(("car", [0, 0, 9, 9]))
+    values["annotations"][0]["segmentation"] = segmentation
+    file = converted(save_json(values))
+    assert file["annotations"][0].get("segmentation") == kept
+    assert file["info"]["nirgen"]["counts"]["segmentations"] == counted
+
+
+@pytest.mark.parametrize(("points", "kept"), [([1, 2, 2], True), ([None, 2, 3], False), ([1, 2], False), ("x", False)])
+def test_keypoints_that_are_no_triples_are_left_out(save_json, converted, coco, points, kept: bool) -> None:
+    values = coco(("car", [0, 0, 9, 9]))
+    values["annotations"][0]["keypoints"] = points
+    file = converted(save_json(values))
+    assert ("keypoints" in file["annotations"][0]) is kept
+    assert file["info"]["nirgen"]["counts"]["keypoints"] == (not kept)
+
+
+def test_boxes_that_all_look_like_corners_are_noted_with_the_remedy(save_json, converted, coco) -> None:
+    path = save_json(coco(("car", [60, 40, 90, 70]), ("car", [10, 20, 30, 40])))
+    (note,) = converted(path)["info"]["nirgen"]["counts"]["notes"]
+    assert "all 2 boxes look like x1, y1, x2, y2" in note
+    assert "nirgen labels --boxes xyxy" in note
+    file = converted(path, boxes="xyxy")
+    assert [one["bbox"] for one in file["annotations"]] == [[60, 40, 30, 30], [10, 20, 20, 20]]
+    assert file["info"]["nirgen"]["counts"]["notes"] == []
+    beside = save_json(coco(("car", [60, 40, 90, 70]), ("car", [50, 20, 30, 40])))
+    assert converted(beside)["info"]["nirgen"]["counts"]["notes"] == []
+
+
+def test_a_size_of_zero_is_that_of_the_image(save_json, converted, coco, save, tmp_path: Path) -> None:
+    save(tmp_path / "im" / "a.jpg", 48, 64)
+    values = coco(("car", [0, 0, 9, 9]))
+    values["images"][0] |= {"width": 0, "height": 0}
+    image = converted(save_json(values), images=tmp_path / "im")["images"][0]
+    assert (image["width"], image["height"]) == (64, 48)
+    with pytest.raises(NirgenError, match="image 7: states no size; give the folder of the images"):
+        converted(save_json(values))
+
+
+def test_a_class_without_labels_goes_where_another_has_its_name(save_json, converted, coco) -> None:
+    values = coco(("people", [0, 0, 9, 9]))
+    values["categories"].insert(0, {"id": 0, "name": "people", "supercategory": "none"})
+    file = converted(save_json(values))
+    assert file["categories"] == [{"id": 1, "name": "people"}]
+    assert file["info"]["nirgen"]["counts"]["notes"] == [
+        "category 0 is left out: no label has it, and another one is named 'people'"
+    ]
+
+
+def test_a_name_twice_is_refused_with_both_entries(save_json, converted, coco) -> None:
+    values = coco(("car", [0, 0, 9, 9]))
+    values["images"].append(values["images"][0] | {"id": 9})
+    with pytest.raises(NirgenError, match=r"'a.jpg' is twice in .*labels.json, as image 7 and as image 9; remove one"):
+        converted(save_json(values))
+
+
+@pytest.mark.parametrize(
+    ("annotation", "task"), [({"caption": "a man"}, "captions"), ({"segments_info": []}, "panoptic segmentation")]
+)
+def test_cocos_files_of_other_tasks_are_named(save_json, converted, coco, annotation, task: str) -> None:
+    with pytest.raises(NirgenError, match=f"COCO's labels of {task}, which have no boxes; give those of instances"):
+        converted(save_json(coco() | {"annotations": [{"id": 1, "image_id": 7, **annotation}]}))

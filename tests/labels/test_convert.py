@@ -152,7 +152,9 @@ def test_a_folder_is_of_one_kind(save_json, converted, coco, tmp_path: Path) -> 
     with pytest.raises(NirgenError, match="a folder of COCO files; give the files, each with its split: train=FILE"):
         converted(tmp_path / "folder")
     (tmp_path / "folder" / "a.xml").touch()
-    with pytest.raises(NirgenError, match="holds XML and JSON; give the folder of one of them"):
+    with pytest.raises(
+        NirgenError, match=r"holds XML \('a.xml'\) and JSON \('a.json'\); give the folder of one of them"
+    ):
         converted(tmp_path / "folder")
 
 

@@ -42,6 +42,11 @@ KNOWN_NAMES = {
         bridge, tunnel, vegetation, sky, fallback background, unlabeled, ego vehicle, rectification border, out of
         roi, license plate""",
     "KITTI": "Car, Van, Truck, Pedestrian, Person_sitting, Cyclist, Tram, Misc, DontCare",
+    "VOC": """aeroplane, bicycle, bird, boat, bottle, bus, car, cat, chair, cow, diningtable, dog, horse, motorbike,
+        person, pottedplant, sheep, sofa, train, tvmonitor""",
+    "KAIST": "person, people, cyclist, person?, person?a, person",
+    "VisDrone": """ignored regions, pedestrian, people, bicycle, car, van, truck, tricycle, awning-tricycle, bus, motor,
+        others""",
     "RANUS": "ignore, sky, ground, water, mountain, road, construction, vegetation, object, vehicle, human",
 }
 
@@ -66,6 +71,10 @@ def test_default_knows_every_name_of_the_public_data_sets(data_set: str) -> None
         ("default", "train", ("ignore", "car")),
         ("default", "other person", ("ignore", "person")),
         ("default", "DontCare", ("ignore", "car")),
+        ("default", "ignored regions", ("ignore", "car")),
+        ("default", "awning-tricycle", ("ignore", "car")),
+        ("default", "person?", ("ignore", "person")),
+        ("default", "tvmonitor", ("drop", None)),
         ("default", "Lamp", ("drop", None)),
         ("default", "pedestrain", ("unknown", None)),
         ("paper", "rider", ("drop", None)),

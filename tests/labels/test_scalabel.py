@@ -131,10 +131,9 @@ def test_attributes_with_a_capital_are_the_same(save_json, converted) -> None:
 
 def test_a_box_is_derived_from_polygon_or_mask_where_there_is_none(save_json, converted) -> None:
     square = {"vertices": [[5, 6], [15, 6], [15, 26]], "types": "LLL", "closed": True}
-    rle = {"size": [4, 6], "counts": [5, 2, 2, 2, 13]}  # rows 1 and 2 of columns 1 and 2
-    file = converted(
-        save_json([frame(label(box2d=None, poly2d=[square], rle=rle), label(id="6", box2d=None, rle=rle))])
-    )
+    rle = {"size": [40, 30], "counts": [41, 2, 38, 2, 1117]}  # rows 1 and 2 of columns 1 and 2
+    labels = label(box2d=None, poly2d=[square], rle=rle), label(id="6", box2d=None, rle=rle)
+    file = converted(save_json([frame(*labels, size={"width": 30, "height": 40})]))
     drawn, masked = file["annotations"]
     assert (drawn["bbox"], drawn["segmentation"], drawn["derived"]) == (
         [5, 6, 10, 20],
@@ -172,10 +171,13 @@ def test_the_folder_of_images_knows_sizes_and_endings(save_json, converted, save
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        ([frame(label(box2d={"x1": "9"}))], "Expected `float`, got `str` - at `$.labels[0].box2d.x1`"),
+        ([frame(label(box2d={**BOX, "x1": "left"}))], "Expected `float`, got `str` - at `$.labels[0].box2d.x1`"),
         ([frame(label(), name="../a.jpg")], "has '..'"),
         ([{"name": "a", "frames": [{}, {}]}], "has 2 frames, but one name"),
-        ([frame({"category": "car", "box2d": None, "rle": {"counts": 3}})], "its rle is no RLE"),
+        (
+            [frame({"category": "car", "box2d": None, "rle": {"counts": 3}})],
+            "its rle is an object without size and counts",
+        ),
         (
             [frame({"category": "car", "poly2d": [{"vertices": [[1, 2]], "types": "LL"}]})],
             "lacks a type or two coordinates for a vertex",
@@ -188,6 +190,41 @@ def test_what_is_wrong_with_a_frame_is_said_in_a_line(save_json, converted, fram
         converted(save_json(frames))
     assert message in str(error.value)
     assert str(error.value).count("\n") == 0
+
+
+@pytest.mark.parametrize(
+    ("attributes", "crowd"),
+    [({"crowd": 1}, 1), ({"crowd": True}, 1), ({"ignored": True}, 1), ({"crowd": False, "ignored": 0}, 0)],
+)
+def test_crowds_and_ignored_labels_are_regions_to_ignore(save_json, converted, attributes, crowd: int) -> None:
+    assert converted(save_json([frame(label(attributes=attributes))]))["annotations"][0]["iscrowd"] == crowd
+
+
+@pytest.mark.parametrize(("inclusive", "box"), [(False, [10, 20, 40, 20]), (True, [10, 20, 41, 21])])
+def test_exchanged_corners_are_put_right(save_json, converted, inclusive: bool, box: list[float]) -> None:
+    path = save_json([frame(label(box2d={"x1": 50, "y1": 40, "x2": 10, "y2": 20}))])
+    file = converted(path, bdd_inclusive=inclusive)
+    assert ([one["bbox"] for one in file["annotations"]], file["info"]["nirgen"]["counts"]["swapped"]) == ([box], 1)
+
+
+def test_names_that_repeat_across_videos_get_that_of_their_video(save_json, converted) -> None:
+    frames = [frame(label(), videoName=video) for video in ("a", "b")]
+    file = converted(save_json(frames))
+    assert [(image["file_name"], image["sequence"]) for image in file["images"]] == [("a/a.jpg", "a"), ("b/a.jpg", "b")]
+    assert "names repeat across videos, so images are named videoName/name" in file["info"]["nirgen"]["counts"]["notes"]
+    assert converted(save_json(frames[:1]))["images"][0]["file_name"] == "a.jpg"
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ([{"name": "a.jpg", "category": "car", "bbox": [1, 2, 3, 4]}], "a flat list of detections"),
+        ([{"id": 1, "name": "person"}, {"id": 2, "name": "car"}], "a list of names, such as 'person', not of images"),
+    ],
+)
+def test_other_lists_of_objects_with_names_are_refused(save_json, converted, values, message: str) -> None:
+    with pytest.raises(NirgenError, match=message):
+        converted(save_json(values))
 
 
 def test_a_stray_file_in_a_folder_is_named(save_json, converted, tmp_path: Path) -> None:

@@ -73,7 +73,8 @@ def test_the_folder_of_images_knows_size_and_ending(converted, tmp_path: Path, s
         ("<html/>", "starts with <html>"),
         ('<!DOCTYPE a [<!ENTITY x "y">]><annotation>&x;</annotation>', "declares a document type"),
         (f"<annotation>{SIZE}<object><name>a</name></object></annotation>", "no bndbox of four numbers"),
-        (f"<annotation>{SIZE}{OBJECT.replace('30.5', 'nan')}</annotation>", "no bndbox of four numbers"),
+        (f"<annotation>{SIZE}{OBJECT.replace('30.5', 'nan')}</annotation>", "xmax is 'nan'; write a number"),
+        (f"<annotation>{SIZE.replace('640', 'nan')}</annotation>", "width is 'nan'; write a number"),
         (f"<annotation>{SIZE}{OBJECT.replace('30.5', 'wide')}</annotation>", "xmax is 'wide'; write a number"),
         (f"<annotation>{SIZE}{OBJECT.replace('person', ' ')}</annotation>", "an object has no name"),
     ],
@@ -92,3 +93,27 @@ def test_a_document_type_is_refused_in_any_encoding(converted, tmp_path: Path) -
     path.write_bytes('<?xml version="1.0"?><!DOCTYPE a [<!ENTITY x "y">]><annotation/>'.encode("utf-16"))
     with pytest.raises(NirgenError, match="declares a document type"):
         converted(path)
+
+
+def test_exchanged_corners_are_put_right(converted, tmp_path: Path) -> None:
+    corners = "<xmin>50</xmin><ymin>40</ymin><xmax>10</xmax><ymax>20</ymax>"
+    path = save(tmp_path / "a.xml", f"{SIZE}<object><name>person</name><bndbox>{corners}</bndbox></object>")
+    file = converted(path)
+    assert [one["bbox"] for one in file["annotations"]] == [[10, 20, 40, 20]]
+    assert file["info"]["nirgen"]["counts"]["swapped"] == 1
+
+
+def test_kaist_states_a_box_by_its_size(converted, tmp_path: Path) -> None:
+    box = "<bndbox><x>10</x><y>20</y><w>30</w><h>40</h></bndbox><occlusion>1</occlusion>"
+    path = save(tmp_path / "a.xml", f"{SIZE}<object><name>person</name>{box}</object>")
+    (one,) = converted(path)["annotations"]
+    assert (one["bbox"], one["attributes"]) == ([10, 20, 30, 40], {"occlusion": "1"})
+
+
+def test_attributes_of_cvat_hold_rotation_and_crowd(converted, tmp_path: Path) -> None:
+    values = {"rotation": "90.0", "is_crowd": "True", "colour": "red"}
+    texts = "".join(f"<attribute><name>{key}</name><value>{value}</value></attribute>" for key, value in values.items())
+    path = save(tmp_path / "a.xml", SIZE + OBJECT.replace("</object>", f"<attributes>{texts}</attributes></object>"))
+    (one,) = converted(path)["annotations"]
+    assert (one["bbox"], one["derived"], one["iscrowd"]) == ([0.25, 29.75, 40, 20.5], "rotated box", 1)
+    assert one["attributes"]["colour"] == "red"
