@@ -12,6 +12,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
 
 SPLITS = ("train", "val", "test")
 
@@ -19,11 +23,11 @@ OLD_PRECISIONS = BeforeValidator(lambda value: "fp32" if value == "float32" else
 """Reads the precision of files that older versions wrote."""
 
 
-class _Config(type(BaseModel)):  # type: ignore[misc]
-    def __call__(cls, *arguments: Any, **values: Any) -> Any:
+class _Config(ModelMetaclass):
+    def __call__(cls: type[BaseModel], *arguments: Any, **values: Any) -> Any:  # type: ignore[misc]  # noqa: N805
         """Raise a ConfigError in the place of pydantic's error; parts of a configuration are not built by this."""
         try:
-            return super().__call__(*arguments, **values)
+            return ModelMetaclass.__call__(cls, *arguments, **values)
         except ValidationError as error:
             raise ConfigError(f"{cls.__name__}: {_describe(error, cls)}") from error
 

@@ -132,7 +132,8 @@ class NirModel(ABC):
         """
         if isinstance(image, Image.Image):
             return Image.fromarray(self(images.to_rgb(image)))
-        if not isinstance(image, np.ndarray):
+        given: object = image
+        if not isinstance(given, np.ndarray):
             remedy = "give a PIL image, such as Image.open('photo.jpg'), or (height, width, 3) uint8 sRGB"
             raise ShapeError(f"an image of type {type(image).__name__}; {remedy}")
         if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype != np.uint8:

@@ -56,7 +56,7 @@ def find_duplicates(pairs: Sequence[Pair]) -> dict[int, int]:
 def copies_across_splits(pairs: Sequence[Pair]) -> list[tuple[Pair, Pair]]:
     """Return the pairs whose RGB or NIR file has the bytes of a pair in another split, with the first such pair."""
     first: dict[tuple[str, str], dict[str, Pair]] = {}
-    found = []
+    found: list[tuple[Pair, Pair]] = []
     for pair in pairs:
         for file in (("rgb", pair.rgb_sha256), ("nir", pair.nir_sha256)):
             holders = first.setdefault(file, {})

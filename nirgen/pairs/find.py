@@ -146,7 +146,8 @@ def _check_files(matches: Sequence[Match], progress: Progress | None) -> tuple[d
     """Return the sha256 of every image file, and the fault of each pair that can't be used."""
     files = sorted({path for match in matches for path in (match.rgb, match.nir)})
     found = dict(zip(files, in_threads(or_error(_hash_and_size, ImageError), files, "hash", progress), strict=True))
-    hashes, faults = {}, {}
+    hashes: dict[Path, str] = {}
+    faults: dict[Match, str] = {}
     for match in matches:
         looked = [found[match.rgb], found[match.nir]]
         fault = next((str(error) for error in looked if isinstance(error, ImageError)), "")
