@@ -13,6 +13,7 @@ import numpy as np
 
 from nirgen import images
 from nirgen.errors import ConfigError, ImageError, NirgenError
+from nirgen.files import read_bytes
 from nirgen.pairs.layouts import find_matches, find_two_folders
 from nirgen.pairs.listing import Pair, PairList, read_csv, size_problem
 from nirgen.pairs.matching import Rules
@@ -182,7 +183,7 @@ def _without(
 def _hash_and_size(path: Path) -> tuple[str, tuple[int, int]]:
     """Return the sha256 of a file, and the (height, width) of its image."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise ImageError(f"{str(path)!r} can't be read: {error.strerror}") from error
     return hashlib.sha256(data).hexdigest(), images.size_of(data, str(path))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nirgen import images
 from nirgen.config import SPLITS
 from nirgen.errors import ImageError, NirgenError, nearest
+from nirgen.files import read_lines
 from nirgen.pairs.listing import GREY_TOLERANCE, HALVES, colour_difference, cut_half, list_images, read_csv
 from nirgen.pairs.matching import Match, Rules, frame_sequences, match_files, match_folders
 
@@ -168,7 +169,7 @@ def _find_flir(root: Path, rules: Rules) -> list[Match]:
     for split, name in (("train", "align_train.txt"), ("val", "align_validation.txt")):
         if not (root / name).is_file():
             raise NirgenError(f"{root / name}: missing; the layout 'flir' needs it for its splits")
-        stems = [line.strip() for line in (root / name).read_text(encoding="utf-8").splitlines() if line.strip()]
+        stems = read_lines(root / name)
         missing = [stem for stem in stems if stem not in files]
         if missing:
             raise NirgenError(f"{root / name}: '{missing[0]}' isn't in {folder}; add the image or remove the line")

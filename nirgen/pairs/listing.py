@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from nirgen import images
 from nirgen.errors import ImageError, NirgenError
-from nirgen.files import output_file
+from nirgen.files import output_file, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -99,7 +99,7 @@ def read_csv(path: Path, remedy: str) -> list[tuple[int, dict[str, str]]]:
         The line of each row in the file, and its values by their headings in lower case; empty rows are left out.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines(keepends=True)
+        lines = read_bytes(path).decode("utf-8-sig").splitlines(keepends=True)
         heading = next((line for line in lines if line.strip()), "")
         reader = csv.DictReader(lines, delimiter=max(",;\t", key=heading.count))
         reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
@@ -193,7 +193,7 @@ def cut_half(pixels: NDArray[np.uint8], image: str) -> NDArray[np.uint8]:
 def _read_unchanged(root: Path, image: str, sha256: str) -> NDArray[np.uint8]:
     path = root / file_of(image)
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise ImageError(f"{path}: can't be read ({error.strerror}); restore it, or list the pairs again") from error
     if hashlib.sha256(data).hexdigest() != sha256:
