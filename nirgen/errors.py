@@ -4,6 +4,7 @@
 NirgenError           exit code 1, one line: file, value, remedy
 ├── ConfigError       configuration value or key
 ├── ImageError        one image file; in bulk work it becomes a row of the manifest
+│   └── DamagedError  its data are corrupt
 ├── ModelError        model file or model name
 ├── OutputError       output folder or its content
 │   └── FullError     no space left for outputs
@@ -34,6 +35,20 @@ class ConfigError(NirgenError):
 
 class ImageError(NirgenError):
     """Image that can't be read or written."""
+
+
+class DamagedError(ImageError):
+    """Image whose data are corrupt, in the words of its decoder."""
+
+    damage: str = ""
+    """Words of the decoder, in one line, without the file's name."""
+
+    @classmethod
+    def of(cls, name: str, damage: str) -> DamagedError:
+        """Return the error of a file, with the remedy."""
+        error = cls(f"{name!r} is damaged ({damage}); copy it again or remove it")
+        error.damage = damage
+        return error
 
 
 class ModelError(NirgenError):

@@ -9,6 +9,7 @@ from nirgen import errors
 KINDS = [
     errors.ConfigError,
     errors.ImageError,
+    errors.DamagedError,
     errors.ModelError,
     errors.OutputError,
     errors.FullError,

@@ -49,6 +49,12 @@ def argument(metavar: str, text: str, *, default: Any = ...) -> Any:
 DEVICE = option("Device: cpu, cuda, cuda:1, mps...  [default: best available]", "NAME")
 AS_JSON = flag("Print the result as JSON.", "--json")
 DRY_RUN = flag("Print what would be done; write nothing.", "--dry-run")
+DAMAGED = option("Action at an image whose data are corrupt.", of="images.reading:Reading")
+ALPHA = option("Use of a fourth channel that is tagged as opacity; blend: over black.", of="images.reading:Reading")
+WHITE_LEVEL = option(
+    "Sample of white in images of over 8 bits, such as 4095.  [default: as the file states, else the largest]",
+    "N", min=1, max=65535,
+)  # fmt: skip
 CHANGES = option("Setting to change, by its dotted name; repeatable.", "--set NAME=VALUE")
 SOURCES = option("Folder of an input's RGB images, if they have moved; repeatable.", "[NAME=]DIR")
 ROOT = option("Folder of the images.  [default: the list's own]", "DIR")

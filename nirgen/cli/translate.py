@@ -65,6 +65,9 @@ def translate(
         "Inference precision; auto: bf16 on GPUs with hardware for it, else fp32.", default="auto"
     ),
     on_error: Literal["continue", "stop"] | None = option("Action at a bad image.", of="translate.options:RunOptions"),
+    damaged: Literal["fail", "keep"] | None = options.DAMAGED,
+    alpha: Literal["blend", "ignore"] | None = options.ALPHA,
+    white_level: int | None = options.WHITE_LEVEL,
     image_timeout: float | None = option(
         "Seconds that one image may take to be decoded, translated or encoded.  [default: no limit]", "SECONDS", min=0
     ),
@@ -96,8 +99,12 @@ def translate(
         size=options.parse_size(size),
         tile=tile or None,
         white_balance=white_balance,
+        alpha=alpha,
+        white_level=white_level,
     )
-    course = options.given(batch_size=batch, workers=workers, on_error=on_error, pixel_limit=max_pixels)
+    course = options.given(
+        batch_size=batch, workers=workers, on_error=on_error, pixel_limit=max_pixels, damaged=damaged
+    )
     course |= options.given(image_timeout=image_timeout)
     on_cluster = options.given(ray_address=ray_address, ray_workers=ray_workers)
     if on_cluster and engine != "ray":
@@ -168,6 +175,8 @@ def _print_summary(summary: Summary) -> None:
     extras = {
         "redone because the source changed": summary.changed,
         "failed": summary.failed,
+        "of these with corrupt data": summary.damaged,
+        "translated although their data are corrupt": summary.damaged_kept,
         "rows dropped because the source is gone": summary.dropped,
         "rows dropped because the output is missing or altered": summary.lost,
         "files in OUT that belong to no source": summary.stray,
@@ -176,6 +185,8 @@ def _print_summary(summary: Summary) -> None:
     }
     parts += [f"{count} {what}" for what, count in extras.items() if count]
     echo(f"{', '.join(parts)}; {summary.seconds:.1f} s")
+    for note, count in summary.notes:
+        echo(f"note: {count} {'image' if count == 1 else 'images'}: {note}")
     for loop in summary.loops:
         echo(f"warning: {loop!r} is a link to a folder above it, and was not followed", err=True)
     echo(f"images and manifest.parquet are in {summary.out}")

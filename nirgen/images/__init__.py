@@ -2,10 +2,12 @@
 
 Decoding always gives (H, W, 3) uint8, sRGB in [0, 255], upright. The rules:
 
-- The EXIF orientation is applied; colour profiles are not.
-- 16-bit samples are scaled, never clipped: grey by `round(x / 257)`, colour by Pillow, which keeps the high byte.
-- Alpha is composited over black (`BACKGROUND`).
-- Of several frames or pages the first is taken.
+- The EXIF orientation is applied, and colour profiles are converted to sRGB.
+- 16-bit samples are scaled, never clipped: grey by `round(x / 257)`, colour by its high byte; or by the white level
+  that the file or the caller states.
+- A channel that is tagged as alpha is composited over black (`BACKGROUND`), unless it is 0 everywhere or unwanted.
+- Of several frames or pages the first is taken that isn't a reduced image.
+- What the decoder says of corrupt data is an error, unless the caller keeps such images.
 - The format is recognised by the content; the file's ending only decides if a folder's listing has it.
 """
 
@@ -15,22 +17,26 @@ from nirgen.images.arrays import balance_white, pad_to_stride, resize, side_by_s
 from nirgen.images.decoder import (
     BACKGROUND,
     PIXEL_LIMIT,
-    SCAN_LIMIT,
     SIDE_LIMIT,
     SUFFIXES,
     Header,
     decode,
+    decode_noted,
     decode_small,
     header_of,
     read,
+    read_noted,
     size_of,
     to_rgb,
 )
 from nirgen.images.encoder import JPEG_QUALITY, Format, Pixels, check_encodable, encode
+from nirgen.images.metadata import Capture
+from nirgen.images.reading import DARK_NOTE, DARK_SHARE, Decoded, Reading
 
 __all__ = [
-    "BACKGROUND", "JPEG_QUALITY", "PIXEL_LIMIT", "SCAN_LIMIT", "SIDE_LIMIT", "SUFFIXES", "Format",
-    "Header", "Pixels",
-    "balance_white", "check_encodable", "decode", "decode_small", "encode", "header_of", "pad_to_stride", "read",
-    "resize", "side_by_side", "size_of", "to_channels", "to_grey", "to_pixels", "to_rgb",
+    "BACKGROUND", "DARK_NOTE", "DARK_SHARE", "JPEG_QUALITY", "PIXEL_LIMIT", "SIDE_LIMIT", "SUFFIXES",
+    "Capture", "Decoded", "Format", "Header", "Pixels", "Reading",
+    "balance_white", "check_encodable", "decode", "decode_noted", "decode_small", "encode", "header_of",
+    "pad_to_stride", "read", "read_noted", "resize", "side_by_side", "size_of",
+    "to_channels", "to_grey", "to_pixels", "to_rgb",
 ]  # fmt: skip

@@ -9,11 +9,10 @@ from __future__ import annotations
 import io
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-import simplejpeg  # type: ignore[import-untyped]
 from PIL import (
     BmpImagePlugin,
     GifImagePlugin,
@@ -25,8 +24,11 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from nirgen.errors import ImageError, one_line
-from nirgen.images import libtiff
+from nirgen.errors import DamagedError, ImageError, one_line
+from nirgen.images import jpeg, libtiff, png, tiff
+from nirgen.images.colour import to_srgb
+from nirgen.images.metadata import Capture, capture_of
+from nirgen.images.reading import Decoded, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -37,57 +39,102 @@ if TYPE_CHECKING:
 PIXEL_LIMIT = 100_000_000
 SIDE_LIMIT = 65_500
 """Pixels of the longest side: the most that a JPEG can have, so that every format holds an output of that size."""
-SCAN_LIMIT = 100
-"""Scans of a progressive JPEG. Encoders write about ten; each takes as long as a whole baseline image."""
 BACKGROUND = (0, 0, 0)
-
-_TIFF_BITS, _TIFF_PHOTOMETRIC, _TIFF_TILE = 258, 262, (322, 323)
 
 
 def decode(
     data: bytes,
     name: str,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
     *,
     pixel_limit: int = PIXEL_LIMIT,
     admit: Callable[[tuple[int, int], int], None] | None = None,
 ) -> NDArray[np.uint8]:
-    """Decode the bytes of an image file to (H, W, 3) uint8, sRGB in [0, 255], upright.
+    """Decode the bytes of an image file to (H, W, 3) uint8, sRGB in [0, 255], upright; as `decode_noted`."""
+    return decode_noted(data, name, reading, pixel_limit=pixel_limit, admit=admit).rgb
+
+
+def decode_noted(
+    data: bytes,
+    name: str,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+    *,
+    pixel_limit: int = PIXEL_LIMIT,
+    admit: Callable[[tuple[int, int], int], None] | None = None,
+) -> Decoded:
+    """Decode the bytes of an image file, with what has to be said of it.
 
     Args:
         data: The whole file.
         name: Name of the file for errors.
+        reading: Choices that the file doesn't settle.
         pixel_limit: Images of more pixels are refused by their header, before anything is decoded.
         admit: Called before anything is decoded with (height, width) by the header and the most bytes that decoding
             takes; may wait for memory, or refuse the image with an ImageError.
 
     Raises:
-        ImageError: The bytes are empty, damaged, no image of a known kind, or of too many pixels, pixels of a side
+        DamagedError: The data are corrupt, and `reading` doesn't keep such images or nothing can be decoded.
+        ImageError: The bytes are empty, no image of a known kind, or of too many pixels, pixels of a side
             (`SIDE_LIMIT`) or scans (`SCAN_LIMIT`).
     """
-    with _opened(data, name) as image:
-        _check_limits(image, data, name, pixel_limit)
-        if admit is not None:
-            jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
-            admit((image.height, image.width), image.width * image.height * (_JPEG_BYTES if jpeg else _OTHER_BYTES))
-        rgb = _decode_plain_jpeg(image, data)
-        return to_rgb(image, name) if rgb is None else rgb
+    if data.startswith(_TIFF):
+        decoded = _decode_tiff(data, name, reading, pixel_limit, admit)
+    else:
+        with _opened(data, name) as image:
+            _check_limits(image, data, name, pixel_limit)
+            if admit is not None:
+                of_jpeg = isinstance(image, JpegImagePlugin.JpegImageFile)
+                admit(
+                    (image.height, image.width), image.width * image.height * (_JPEG_BYTES if of_jpeg else _OTHER_BYTES)
+                )
+            decoded = replace(_decode(image, data, name, reading), capture=_capture_of(image))
+    if decoded.damage is not None and reading.damaged == "fail":
+        raise DamagedError.of(name, decoded.damage)
+    return decoded
 
 
-def decode_small(data: bytes, name: str, side: int, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
+def decode_small(
+    data: bytes,
+    name: str,
+    side: int,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+    *,
+    pixel_limit: int = PIXEL_LIMIT,
+) -> NDArray[np.uint8]:
     """Decode a JPEG at a fraction of its size, with both sides at least `side` pixels; else as `decode`."""
+    if not data.startswith(b"\xff\xd8\xff"):
+        return decode(data, name, reading, pixel_limit=pixel_limit)
     with _opened(data, name) as image:
         _check_limits(image, data, name, pixel_limit)
+        damage, _ = jpeg.warnings_of(data) if reading.damaged == "fail" else (None, None)
+        if damage is not None:
+            raise DamagedError.of(name, damage)
         image.draft(None, (side, side))
-        return to_rgb(image, name)
+        return _of_pillow(image, name, reading).rgb
 
 
-def read(path: Path, *, pixel_limit: int = PIXEL_LIMIT) -> NDArray[np.uint8]:
+def read(
+    path: Path,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+    *,
+    pixel_limit: int = PIXEL_LIMIT,
+) -> NDArray[np.uint8]:
     """Read and decode an image file; as `decode`, with ImageError if it can't be read."""
+    return read_noted(path, reading, pixel_limit=pixel_limit).rgb
+
+
+def read_noted(
+    path: Path,
+    reading: Reading = Reading(),  # noqa: B008 - frozen
+    *,
+    pixel_limit: int = PIXEL_LIMIT,
+) -> Decoded:
+    """Read and decode an image file; as `decode_noted`, with ImageError if it can't be read."""
     try:
         data = path.read_bytes()
     except OSError as error:
         raise ImageError(f"{str(path)!r} can't be read: {error.strerror}") from error
-    return decode(data, str(path), pixel_limit=pixel_limit)
+    return decode_noted(data, str(path), reading, pixel_limit=pixel_limit)
 
 
 def to_rgb(image: Image.Image, name: str = "image") -> NDArray[np.uint8]:
@@ -95,78 +142,200 @@ def to_rgb(image: Image.Image, name: str = "image") -> NDArray[np.uint8]:
 
     Raises:
         ImageError: The file it is read from is damaged; it has no pixels; or its samples are 32-bit integers or floats,
-            whose range nothing states, or of a colour space that can't be converted.
+            or of a colour space that can't be converted.
     """
+    return _of_pillow(image, name, Reading()).rgb
+
+
+def _decode(image: Image.Image, data: bytes, name: str, reading: Reading) -> Decoded:
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        return _decode_jpeg(image, data, name, reading)
+    if isinstance(image, PngImagePlugin.PngImageFile):
+        return _decode_png(image, data, name, reading)
+    return _of_pillow(image, name, reading)
+
+
+def _decode_tiff(
+    data: bytes, name: str, reading: Reading, pixel_limit: int, admit: Callable[[tuple[int, int], int], None] | None
+) -> Decoded:
+    """Decode the page of a TIFF that holds its image, by Pillow where that reads it rightly."""
+    page = tiff.page_of(data, name)
+    height, width = page.size
+    _check_size((width, height), name, pixel_limit)
+    if width * height * page.samples > _SAMPLES * max(pixel_limit, PIXEL_LIMIT):
+        raise ImageError(f"{name!r} has {page.samples} bands of {width}x{height}, too many to read; cut it up")
+    _check_size(page.tile[::-1], name, max(pixel_limit, PIXEL_LIMIT))
+    if admit is not None:
+        upright = (width, height) if page.orientation in _TURNED else (height, width)
+        admit(upright, height * width * (_OTHER_BYTES + (0 if page.for_pillow else 4 * page.samples)))
+    capture = _capture_of_tiff(data)
+    if not page.for_pillow:
+        with _damage_as_one_line(name):
+            decoded = _of_samples(tiff.read_samples(data, page), page, reading)
+        return replace(decoded, capture=capture)
+    with libtiff.listening() as heard:
+        try:
+            with _damage_as_one_line(name):
+                image = TiffImagePlugin.TiffImageFile(io.BytesIO(data))
+                image.seek(page.index)
+                decoded = _of_pillow(image, name, reading)
+        except ImageError as error:
+            if not heard or not isinstance(error.__cause__, OSError):
+                raise
+            raise DamagedError.of(name, f"libtiff: {heard[0]}") from error
+    # Pillow takes some pixels that libtiff can't decode for black.
+    damage = f"libtiff: {heard[0]}" if heard else tiff.damage_of(data, page)
+    return replace(decoded, damage=damage, capture=capture)
+
+
+def _of_pillow(image: Image.Image, name: str, reading: Reading, *, damage: str | None = None) -> Decoded:
+    """Return the pixels of a Pillow image that isn't loaded yet."""
     if 0 in image.size:
         raise ImageError(f"{name!r} has no pixels ({image.width}x{image.height}); give one that has some")
     with _damage_as_one_line(name):
         image.load()  # Pillow opens files lazily
-        return _loaded_to_rgb(image, name)
+        return _of_loaded(image, name, reading, damage)
 
 
-def _loaded_to_rgb(image: Image.Image, name: str) -> NDArray[np.uint8]:
+def _of_loaded(image: Image.Image, name: str, reading: Reading, damage: str | None) -> Decoded:
     if image.mode in {"I", "F"}:
-        kind = "floating-point" if image.mode == "F" else "32-bit or signed"
-        raise ImageError(f"{name!r} has {kind} samples, whose range nothing states; save it with 8 or 16 bits")
-    grey_range = _grey16_range(image)
-    upright = _upright(image)
-    if upright.mode.startswith("I;16"):
-        return np.repeat(_scale_grey16(np.asarray(upright), grey_range)[..., np.newaxis], 3, axis=2)
+        what = "float" if image.mode == "F" else "32-bit or signed"
+        raise ImageError(f"{name!r} is {what} grey, which isn't supported; save it as 8- or 16-bit RGB")
+    if image.mode.startswith("I;16"):
+        samples = np.asarray(_upright(image))[..., np.newaxis]
+        return _scaled(samples, 65535, reading, damage=damage)
+    upright, note = to_srgb(_upright(image), image.info.get("icc_profile"))
+    notes: tuple[str, ...] = () if note is None else (note,)
     try:
         if upright.has_transparency_data:
             rgba = upright.convert("RGBA")
-            upright = Image.new("RGB", rgba.size, BACKGROUND)
-            upright.paste(rgba, mask=rgba.getchannel("A"))
-        return np.array(upright.convert("RGB"))
+            upright, note = _blended(rgba.convert("RGB"), rgba.getchannel("A"), reading)
+            notes += () if note is None else (note,)
+        return Decoded(np.array(upright.convert("RGB")), damage, notes)
     except ValueError as error:
         raise ImageError(f"{name!r} is {upright.mode}, which can't be converted; save it as sRGB") from error
 
 
-def _decode_plain_jpeg(image: Image.Image, data: bytes) -> NDArray[np.uint8] | None:
-    """Decode an undamaged upright JPEG in YCbCr or grey, in half of Pillow's time; None for any other file.
+def _blended(rgb: Image.Image, opacity: Image.Image, reading: Reading) -> tuple[Image.Image, str | None]:
+    """Composite an image over the background, if its fourth channel is opacity and wanted."""
+    if reading.alpha == "ignore":
+        return rgb, None
+    if opacity.getextrema() == (0, 0):
+        return rgb, "its opacity is 0 everywhere, and is ignored"
+    blended = Image.new("RGB", rgb.size, BACKGROUND)
+    blended.paste(rgb, mask=opacity)
+    return blended, None
 
-    Both decoders are libjpeg-turbo with its exact transform, and give the same pixels.
+
+def _decode_jpeg(image: JpegImagePlugin.JpegImageFile, data: bytes, name: str, reading: Reading) -> Decoded:
+    """Decode by libjpeg's own interface where that gives Pillow's pixels, which it does for almost every file."""
+    if image.mode in {"L", "RGB"} and 0 not in image.size and image.info.get("adobe_transform", 1) == 1:
+        rgb, damage, note = jpeg.decode_plain(data)
+    else:
+        rgb, (damage, note) = None, jpeg.warnings_of(data)
+    notes: tuple[str, ...] = () if note is None else (note,)
+    if rgb is None or rgb.shape != (image.height, image.width, 3):
+        if note == jpeg.NO_END_NOTE:  # Pillow would refuse it
+            image = JpegImagePlugin.JpegImageFile(io.BytesIO(data + jpeg.END))
+        decoded = _of_pillow(image, name, reading, damage=damage)
+        return Decoded(decoded.rgb, damage, notes + decoded.notes)
+    profile = image.info.get("icc_profile")
+    if profile:
+        grey = image.mode == "L"
+        picture, note = to_srgb(Image.fromarray(rgb[..., 0] if grey else rgb), profile)
+        rgb, notes = (rgb if grey else np.asarray(picture)), notes if note is None else (*notes, note)
+    return Decoded(_turned(rgb, _orientation_of(image)), damage, notes)
+
+
+def _decode_png(image: PngImagePlugin.PngImageFile, data: bytes, name: str, reading: Reading) -> Decoded:
+    damage, note = png.damage_of(data)
+    if damage is not None and reading.damaged == "fail":
+        raise DamagedError.of(name, damage)
+    if reading.white_level is not None and png.is_deep_colour(data):
+        samples, orientation = png.decode_deep(data), _orientation_of(image)
+        decoded = _scaled(samples, 65535, reading, profile=image.info.get("icc_profile"), orientation=orientation)
+    else:
+        decoded = _of_pillow(image, name, reading)
+    brightest = decoded.brightest
+    if brightest is None and png.is_deep(data):
+        brightest = int(decoded.rgb.max()) / 255
+    return Decoded(decoded.rgb, damage, decoded.notes if note is None else (note, *decoded.notes), brightest)
+
+
+def _of_samples(samples: NDArray[np.uint8] | NDArray[np.uint16], page: tiff.Page, reading: Reading) -> Decoded:
+    """Return the pixels of a TIFF page of (H, W, samples) as stored."""
+    opacity = None if page.alpha is None else samples[..., page.alpha]
+    white, note = 2**page.bits - 1, page.note
+    notes: tuple[str, ...] = () if note is None else (note,)
+    colours = samples[..., : page.colours]
+    if page.maximum is not None and page.bits > 8 and colours.max(initial=0) <= page.maximum < white:
+        white = page.maximum
+    chosen = np.concatenate([colours, opacity[..., np.newaxis]], axis=2) if opacity is not None else colours
+    decoded = _scaled(
+        chosen, white, reading,
+        full=2**page.bits - 1, inverted=page.photometric == 0, profile=page.profile, orientation=page.orientation,
+    )  # fmt: skip
+    return Decoded(decoded.rgb, None, notes + decoded.notes, decoded.brightest)
+
+
+def _scaled(
+    samples: NDArray[np.unsignedinteger],
+    white: int,
+    reading: Reading,
+    *,
+    full: int = 65535,
+    inverted: bool = False,
+    profile: bytes | None = None,
+    orientation: int = 1,
+    damage: str | None = None,
+) -> Decoded:
+    """Scale (H, W, 1 to 4) samples to 8 bits; the second of two and the last of four are opacity, `full` opaque.
+
+    Grey is rounded; colour of 16 bits keeps its high byte, as by Pillow, unless its white is stated.
     """
-    if not isinstance(image, JpegImagePlugin.JpegImageFile) or image.mode not in {"L", "RGB"} or 0 in image.size:
-        return None
-    if image.info.get("adobe_transform", 1) != 1 or _orientation_of(image) != 1:
-        return None
-    try:
-        if simplejpeg.decode_jpeg_header(data)[2] not in {"YCbCr", "Gray"}:
-            return None
-        rgb: NDArray[np.uint8] = simplejpeg.decode_jpeg(data, "RGB")
-    except ValueError:
-        return None
-    return rgb if rgb.shape == (image.height, image.width, 3) else None
+    count = samples.shape[2] - (samples.shape[2] in {2, 4})
+    colours, deep = samples[..., :count], full > 255
+    white = (reading.white_level or white) if deep else white
+    brightest = int(colours.max(initial=0)) / white if deep else None
+    if deep and count == 3 and white == 65535 and not inverted:
+        levels = (colours >> 8).astype(np.uint8)
+    elif deep or inverted or full != 255:
+        levels = _scale(np.minimum(colours, white), white, inverted=inverted)
+    else:
+        levels = np.ascontiguousarray(colours, np.uint8)
+    picture, note = to_srgb(Image.fromarray(levels if count == 3 else levels[..., 0]), profile)
+    notes: tuple[str, ...] = () if note is None else (note,)
+    if samples.shape[2] > count:
+        opacity = Image.fromarray(_scale(samples[..., -1], full))
+        picture, note = _blended(picture.convert("RGB"), opacity, reading)
+        notes += () if note is None else (note,)
+    return Decoded(_turned(np.array(picture.convert("RGB")), orientation), damage, notes, brightest)
+
+
+def _scale(samples: NDArray[np.unsignedinteger], white: int, *, inverted: bool = False) -> NDArray[np.uint8]:
+    values = samples.astype(np.uint32)
+    if inverted:
+        values = white - values
+    return ((values * 255 + white // 2) // white).astype(np.uint8)
+
+
+def _turned(rgb: NDArray[np.uint8], orientation: int) -> NDArray[np.uint8]:
+    """Turn (H, W, 3) upright by its EXIF orientation."""
+    if orientation not in _ORIENTATIONS:
+        return rgb
+    if orientation in _TURNED:
+        rgb = rgb.transpose(1, 0, 2)
+    rows, columns = -1 if orientation in {3, 4, 7, 8} else 1, -1 if orientation in {2, 3, 6, 7} else 1
+    return np.ascontiguousarray(rgb[::rows, ::columns])
 
 
 def _check_limits(image: Image.Image, data: bytes, name: str, pixel_limit: int) -> None:
     """Refuse an image by its header, before anything is allocated for its pixels."""
     _check_size(image.size, name, pixel_limit)
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
-        tile = [image.tag_v2.get(tag, 1) for tag in _TIFF_TILE]
-        if all(isinstance(side, int) for side in tile):
-            _check_size((tile[0], tile[1]), name, max(pixel_limit, PIXEL_LIMIT))
-    if isinstance(image, JpegImagePlugin.JpegImageFile) and _scans_of(data) > SCAN_LIMIT:
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and jpeg.count_scans(data) > jpeg.SCAN_LIMIT:
         raise ImageError(
-            f"{name!r} has over {SCAN_LIMIT} scans, which take minutes to decode; save it as baseline JPEG"
+            f"{name!r} has over {jpeg.SCAN_LIMIT} scans, which take minutes to decode; save it as baseline JPEG"
         )
-
-
-def _scans_of(data: bytes) -> int:
-    """Count the scans of a JPEG; those of a thumbnail only where there are many in all."""
-    count = data.count(_SCAN)
-    if count <= SCAN_LIMIT:
-        return count
-    count, place = 0, 2
-    while (place := data.find(b"\xff", place)) >= 0 and place + 4 <= len(data):
-        marker = data[place + 1]
-        if marker in _NO_LENGTH:  # a stuffed byte of a scan's data, a restart, or a filling
-            place += 2 - (marker == 0xFF)
-            continue
-        count += marker == _SCAN[1]
-        place += 2 + int.from_bytes(data[place + 2 : place + 4])
-    return count
 
 
 def _check_size(size: tuple[int, int], name: str, pixel_limit: int) -> None:
@@ -192,29 +361,11 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-def _grey16_range(image: Image.Image) -> tuple[int, int]:
-    """Samples of black and white in a 16-bit grey image: Pillow doesn't scale 12-bit and inverted TIFF files."""
-    if not isinstance(image, TiffImagePlugin.TiffImageFile):
-        return 0, 65535
-    bits = image.tag_v2.get(_TIFF_BITS, (16,))
-    white = 4095 if tuple(bits) == (12,) else 65535
-    return (white, 0) if image.tag_v2.get(_TIFF_PHOTOMETRIC) == 0 else (0, white)
-
-
-def _scale_grey16(samples: NDArray[np.uint16], ends: tuple[int, int]) -> NDArray[np.uint8]:
-    """Map 16-bit samples to [0, 255]; `ends` are the samples of black and of white."""
-    scale, values = max(ends), samples.astype(np.uint32)
-    if ends[0] > ends[1]:
-        values = scale - values
-    return ((values * 255 + scale // 2) // scale).astype(np.uint8)
-
-
 SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 _OPENERS: tuple[tuple[tuple[bytes, ...], Callable[[io.BytesIO], Image.Image]], ...] = (
     ((b"\xff\xd8\xff",), JpegImagePlugin.JpegImageFile),
     ((b"\x89PNG\r\n\x1a\n",), PngImagePlugin.PngImageFile),
-    ((b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"), TiffImagePlugin.TiffImageFile),
     ((b"RIFF",), WebPImagePlugin.WebPImageFile),
     ((b"BM",), BmpImagePlugin.BmpImageFile),
     ((b"GIF87a", b"GIF89a"), GifImagePlugin.GifImageFile),
@@ -222,7 +373,12 @@ _OPENERS: tuple[tuple[tuple[bytes, ...], Callable[[io.BytesIO], Image.Image]], .
 # The most bytes that decoding takes, for each pixel: a JPEG's coefficients and result; Pillow's image, its copies with
 # and without alpha, and the array.
 _JPEG_BYTES, _OTHER_BYTES = 14, 28
-_SCAN, _NO_LENGTH = b"\xff\xda", frozenset({0x00, 0x01, *range(0xD0, 0xDA), 0xFF})
+_TIFF = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
+_SAMPLES = 4  # of a pixel, which the limit of pixels is about
+_TOO_MUCH_TEXT = "MAX_TEXT_"  # Pillow's limit of a PNG's metadata
+_UNSUPPORTED = re.compile(
+    r"unsupported|not supported|cannot handle|unknown (raw|pixel) mode|not configured", re.IGNORECASE
+)
 _ADDRESS = re.compile(r" at 0x[0-9a-f]+")
 _EXIF_ORIENTATION, _ORIENTATIONS, _TURNED = 274, range(2, 9), range(5, 9)
 _EXIF_IN_PNG = (b"eXIf", b"Raw profile type exif", b"tiff:Orientation")
@@ -237,11 +393,22 @@ class Header:
     grey: bool  # one channel
     codec: str  # Pillow's name, such as `JPEG`
     channels: int  # as stored; 3 for a palette
-    bits: int  # per sample as Pillow gives it: 16 for grey images only
+    bits: int  # per sample: 16 for those of more than 8
 
 
 def header_of(data: bytes, name: str) -> Header:
     """Read the header of an image; ImageError if it is empty, of no known kind, or damaged."""
+    if data.startswith(_TIFF):
+        page = tiff.page_of(data, name)
+        palette = page.photometric == tiff.PALETTE
+        return Header(
+            size=page.size[::-1] if page.orientation in _TURNED else page.size,
+            upright=page.orientation not in _ORIENTATIONS,
+            grey=page.colours == 1 and page.alpha is None and not palette,
+            codec="TIFF",
+            channels=3 if palette else page.samples,
+            bits=16 if page.bits > 8 else 8,
+        )
     with _opened(data, name) as image:
         orientation = 1
         # Pillow would decode a PNG without such marks to look for them.
@@ -249,7 +416,7 @@ def header_of(data: bytes, name: str) -> Header:
             if image.format == "PNG":
                 _check_limits(image, data, name, PIXEL_LIMIT)
             orientation = _orientation_of(image)
-        turned = orientation in _TURNED and image.format != "TIFF"  # whose sizes Pillow turns itself
+        turned = orientation in _TURNED
         channels = 3 if image.mode in {"P", "PA"} else len(image.getbands())
         return Header(
             size=(image.width, image.height) if turned else (image.height, image.width),
@@ -257,7 +424,7 @@ def header_of(data: bytes, name: str) -> Header:
             grey=channels == 1,
             codec=str(image.format),
             channels=channels,
-            bits=16 if image.mode.startswith("I;16") else 8,
+            bits=16 if image.mode.startswith("I;16") or (image.format == "PNG" and png.is_deep(data)) else 8,
         )
 
 
@@ -271,6 +438,29 @@ def _orientation_of(image: Image.Image) -> int:
         return 1
 
 
+def _capture_of(image: Image.Image) -> Capture | None:
+    """Return time and place by EXIF data, where there are some."""
+    if not image.info.get("exif"):
+        return None
+    try:
+        return capture_of(image.getexif())
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - EXIF data is an untrusted TIFF file; its parser may raise anything
+        return None
+
+
+def _capture_of_tiff(data: bytes) -> Capture | None:
+    exif = Image.Exif()
+    try:
+        exif.load_from_fp(io.BytesIO(data))
+        return capture_of(exif)
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - its parser may raise anything
+        return None
+
+
 def size_of(data: bytes, name: str) -> tuple[int, int]:
     """Return (height, width) in pixels, upright, by the header; errors as `header_of`."""
     return header_of(data, name).size
@@ -278,41 +468,33 @@ def size_of(data: bytes, name: str) -> tuple[int, int]:
 
 @contextmanager
 def _opened(data: bytes, name: str) -> Generator[Image.Image]:
-    """Open an image by its content; damage found in the block is an ImageError."""
+    """Open an image, but no TIFF, by its content; damage found in the block is an ImageError."""
     if not data:
         raise ImageError(f"{name!r} is empty (0 bytes); copy it again or remove it")
     opener = next((opener for starts, opener in _OPENERS if data.startswith(starts)), None)
     if opener is None:
         raise ImageError(f"{name!r} is no JPEG, PNG, TIFF, WebP, BMP or GIF image; convert or remove it")
-    if opener is TiffImagePlugin.TiffImageFile:
-        with _libtiff_as_one_line(name):
-            yield opener(io.BytesIO(data))
-        return
     with _damage_as_one_line(name):
-        yield opener(io.BytesIO(data))
-
-
-@contextmanager
-def _libtiff_as_one_line(name: str) -> Generator[None]:
-    """As `_damage_as_one_line`, with libtiff's own words; Pillow takes some pixels that it can't decode for black."""
-    with libtiff.listening() as heard:
         try:
-            with _damage_as_one_line(name):
-                yield
-        except ImageError as error:
-            if not heard or not isinstance(error.__cause__, OSError):
+            image = opener(io.BytesIO(data))
+        except ValueError as error:
+            if _TOO_MUCH_TEXT not in str(error):
                 raise
-        if heard:
-            raise ImageError(f"{name!r} is damaged (libtiff: {heard[0]}); copy it again or remove it")
+            image = opener(io.BytesIO(png.without_texts(data)))
+        yield image
 
 
 @contextmanager
 def _damage_as_one_line(name: str) -> Generator[None]:
-    """Turn any error of a decoder into an ImageError."""
+    """Turn any error of a decoder into an ImageError; of damage only if it isn't about a kind that isn't supported."""
     try:
         yield
     except (ImageError, MemoryError):
         raise
     except Exception as error:  # given damaged bytes, a decoder may raise anything
         reason = _ADDRESS.sub("", one_line(error))
-        raise ImageError(f"{name!r} is damaged ({reason}); copy it again or remove it") from error
+        if _UNSUPPORTED.search(reason):
+            raise ImageError(
+                f"{name!r} is of a kind that isn't supported ({reason}); save it as 8- or 16-bit RGB"
+            ) from error
+        raise DamagedError.of(name, reason) from error

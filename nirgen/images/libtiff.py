@@ -71,4 +71,6 @@ def _loaded_library() -> str | None:
         lines = Path("/proc/self/maps").read_text().splitlines()
     except OSError:
         return None
-    return next((line.split(maxsplit=5)[5] for line in lines if "/libtiff" in line and line.count(" ") > 4), None)
+    found = [line.split(maxsplit=5)[5] for line in lines if "/libtiff" in line and line.count(" ") > 4]
+    # Other packages may have brought libraries of their own.
+    return next((path for path in found if "/pillow.libs/" in path), next(iter(found), None))

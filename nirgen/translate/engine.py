@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nirgen import images
-from nirgen.errors import ImageError
+from nirgen.errors import DamagedError, ImageError
 from nirgen.translate.budget import Budget
 from nirgen.translate.items import Item, Row
 from nirgen.translate.network import NO_MEMORY, NOT_FINITE, Network, Picture
@@ -120,8 +120,8 @@ def _read(job: Job, stopwatch: Stopwatch, placed: tuple[Place, Item]) -> tuple[P
                 place.hold(len(data) + needed + 3 * padded)
 
         with stopwatch.timing("decode", sources=(item.source,)):
-            rgb = images.decode(data, item.source, pixel_limit=job.run.pixel_limit, admit=admit)
-            row = replace(row, source_width=rgb.shape[1], source_height=rgb.shape[0])
+            decoded = images.decode_noted(data, item.source, job.reading, pixel_limit=job.run.pixel_limit, admit=admit)
+            rgb, row = decoded.rgb, _noted(row, decoded)
             rgb = rgb if job.options.size is None else images.resize(rgb, job.options.size)
             rgb = images.balance_white(rgb) if job.options.white_balance == "auto" else rgb
             size = (rgb.shape[0], rgb.shape[1])
@@ -129,9 +129,27 @@ def _read(job: Job, stopwatch: Stopwatch, placed: tuple[Place, Item]) -> tuple[P
         place.hold(rgb.nbytes)
         return place, Picture(item, row, rgb, size)
     except ImageError as error:
+        row = replace(row, damage=error.damage if isinstance(error, DamagedError) else None)
         return place, Picture(item, row).failed(str(error))
     except MemoryError:
         return place, Picture(item, row).failed(f"{item.source!r}: {NO_MEMORY}")
+
+
+def _noted(row: Row, source: images.Decoded) -> Row:
+    """Return the row with what is known of its decoded source."""
+    height, width = source.rgb.shape[:2]
+    capture = source.capture or images.Capture()
+    return replace(
+        row,
+        source_width=width,
+        source_height=height,
+        damage=source.damage,
+        note="; ".join(source.notes) or None,
+        brightest=None if source.brightest is None else round(source.brightest, 4),
+        captured=capture.time,
+        latitude=capture.latitude,
+        longitude=capture.longitude,
+    )
 
 
 def _check_padded(item: Item, job: Job, size: tuple[int, int]) -> int:

@@ -78,6 +78,12 @@ class Row:
     method: str = "whole"  # or `tiled`
     tiles: int | None = None  # None if whole
     seam: float | None = None  # see `tiling.seam_meter`; None if whole
+    damage: str | None = None  # of the source, in its decoder's words, one line; None if there is none
+    note: str | None = None  # remarks on how the source was read, one line; None if there are none
+    brightest: float | None = None  # largest sample of a source of more than 8 bits, by its white; None for 8 bits
+    captured: str | None = None  # time at which the source was taken, ISO 8601; None, like the next two, if unstated
+    latitude: float | None = None  # degrees north
+    longitude: float | None = None  # degrees east
 
 
 @dataclass(frozen=True, slots=True)

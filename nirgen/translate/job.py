@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NoReturn, Protocol
 
 from nirgen.errors import ConfigError, ModelError
+from nirgen.images import Reading
 from nirgen.translate.items import Item, Row, Translator, precision_of
 
 if TYPE_CHECKING:
@@ -32,6 +33,11 @@ class Job:
     run: RunOptions
     memory_share: float = 1.0  # of the device's available memory, for this process; in (0, 1]
     host_share: float = 1.0  # of the machine's available memory, likewise
+
+    @property
+    def reading(self) -> Reading:
+        """Return the choices of how sources are read."""
+        return Reading(damaged=self.run.damaged, alpha=self.options.alpha, white_level=self.options.white_level)
 
 
 class Engine(Protocol):

@@ -35,11 +35,13 @@ SCHEMA = 1
 FOLDER = ".nirgen"
 _SEAL = b', "crc32": "'  # ends a line, with the checksum of all before it as 8 hexadecimal digits
 _TEXT, _MAYBE_TEXT, _MAYBE_COUNT = (str,), (str, NoneType), (int, NoneType)
+_MAYBE_NUMBER = (float, int, NoneType)
 _KINDS = {
     "source": _TEXT, "model_id": _TEXT, "options_id": _TEXT, "status": _TEXT, "source_sha256": _MAYBE_TEXT,
     "source_width": _MAYBE_COUNT, "source_height": _MAYBE_COUNT, "output": _MAYBE_TEXT, "output_sha256": _MAYBE_TEXT,
     "width": _MAYBE_COUNT, "height": _MAYBE_COUNT, "error": _MAYBE_TEXT, "tiles": _MAYBE_COUNT,
-    "seam": (float, int, NoneType),
+    "seam": _MAYBE_NUMBER, "damage": _MAYBE_TEXT, "note": _MAYBE_TEXT, "brightest": _MAYBE_NUMBER,
+    "captured": _MAYBE_TEXT, "latitude": _MAYBE_NUMBER, "longitude": _MAYBE_NUMBER,
 }  # fmt: skip
 _BLOCK_BYTES = 65_536
 _CHUNK_ROWS = 10_000  # that are sorted in memory at once

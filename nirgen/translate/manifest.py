@@ -29,7 +29,10 @@ _COLUMNS = {
     "output": "string", "output_sha256": "string", "width": "int32", "height": "int32",
     "status": "string", "error": "string", "model_id": "string", "options_id": "string",
     "method": "string", "tiles": "int32", "seam": "float32",
+    "damage": "string", "note": "string", "brightest": "float64",
+    "captured": "string", "latitude": "float64", "longitude": "float64",
 }  # fmt: skip
+_ADDED = {"damage", "note", "brightest", "captured", "latitude", "longitude"}  # since schema 1 was first written
 _NEVER_NULL = {"source", "status", "model_id", "options_id", "method"}
 
 
@@ -66,7 +69,7 @@ def write_rows(out: Path, rows: Iterable[Row], header: Manifest) -> None:
     }
     if header.shard is not None:
         metadata["nirgen.shard"] = json.dumps(header.shard, sort_keys=True)
-    types = {"string": pa.string(), "int32": pa.int32(), "float32": pa.float32()}
+    types = {"string": pa.string(), "int32": pa.int32(), "float32": pa.float32(), "float64": pa.float64()}
     columns = pa.schema(
         [pa.field(name, types[kind], nullable=name not in _NEVER_NULL) for name, kind in _COLUMNS.items()], metadata
     )
@@ -123,9 +126,10 @@ def iter_rows(out: Path) -> Iterator[Row]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    names = [field.name for field in fields(Row)]
     try:
         with pq.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file:
+            there = set(file.schema_arrow.names)  # those of older versions lack some
+            names = [field.name for field in fields(Row) if field.name in there or field.name not in _ADDED]
             for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=names):
                 for values in batch.to_pylist():
                     yield Row(**values)

@@ -13,7 +13,7 @@ from pydantic import Field, model_validator
 
 from nirgen.config import FrozenConfig
 from nirgen.errors import ConfigError
-from nirgen.images import PIXEL_LIMIT, SIDE_LIMIT, Format, check_encodable
+from nirgen.images import PIXEL_LIMIT, SIDE_LIMIT, Format, Reading, check_encodable
 
 # Raised when the same options begin to give other pixels, so that older folders are refused.
 PIXEL_RULES = 2
@@ -32,6 +32,10 @@ class TranslateOptions(FrozenConfig):
     """(height, width) in pixels that each source is resized to before translation; None keeps its own."""
     tile: int | None = Field(None, ge=1)
     """Side in pixels of the tiles that every image is cut into; None cuts only images that don't fit in memory."""
+    alpha: Literal["blend", "ignore"] = Reading().alpha
+    """Fourth channels of sources: opacity to blend over black, or something else."""
+    white_level: int | None = Field(Reading().white_level, ge=1, le=65535)
+    """Sample that is white in sources of more than 8 bits; None takes the file's own statement, or its largest."""
     white_balance: Literal["off", "auto"] = "off"
     """`auto` scales the channels of each source to one mean, for cameras without white balance."""
 
@@ -47,7 +51,7 @@ class TranslateOptions(FrozenConfig):
     def described(self) -> dict[str, Any]:
         """Return the options and `PIXEL_RULES` as plain values."""
         values = self.model_dump(mode="json")
-        for name in ("tile", "white_balance"):  # keeps the id of folders older than the option
+        for name in ("tile", "white_balance", "alpha", "white_level"):  # keeps the id of folders older than the options
             if values[name] == type(self).model_fields[name].default:
                 del values[name]
         return {"pixel_rules": PIXEL_RULES, **values}
@@ -72,6 +76,8 @@ class RunOptions(FrozenConfig):
     """Threads that read, decode, encode and write."""
     on_error: Literal["continue", "stop"] = "continue"
     """After a failed source has become a row."""
+    damaged: Literal["fail", "keep"] = Reading().damaged
+    """Sources with corrupt data: they fail, or are translated as far as they can be decoded."""
     redo: bool = False
     """Forget the rows of these sources, and translate all of them again."""
     pixel_limit: int = Field(PIXEL_LIMIT, ge=1)

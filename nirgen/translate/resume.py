@@ -71,16 +71,17 @@ def find_states(items: Iterable[Item], records: Records | None, job: Job) -> Gen
     pairs = ((item, row) for item, row in outer_join(items, records.rows()) if item is not None)
     with ThreadPoolExecutor(job.run.workers) as pool:
         try:
-            yield from ahead(pool, partial(_find_state, job.source, job.sink), pairs, 4 * job.run.workers)
+            yield from ahead(pool, partial(_find_state, job), pairs, 4 * job.run.workers)
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _find_state(source: Source, sink: Sink, pair: tuple[Item, Row | None]) -> tuple[Item, State]:
-    item, row = pair
+def _find_state(job: Job, pair: tuple[Item, Row | None]) -> tuple[Item, State]:
+    (item, row), source, sink = pair, job.source, job.sink
     if item.problem or row is None:
         return item, "fails" if item.problem else "new"
-    if row.status != "done" or row.output is None or row.output_sha256 is None:
+    unwanted = row.damage is not None and job.run.damaged == "fail"
+    if unwanted or row.status != "done" or row.output is None or row.output_sha256 is None:
         return item, "retry"
     if row.output != item.output:
         return item, "renamed"

@@ -325,6 +325,9 @@ class _Run:
             loops=tuple(tally.loops),
             seconds=round(time.monotonic() - self.started, 3),
             profile=profile,
+            damaged=count.damaged,
+            damaged_kept=count.damaged_kept,
+            notes=count.notes,
         )
 
     def _write_run(self, state: str, summary: Summary | None = None) -> None:

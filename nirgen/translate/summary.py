@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import Counter
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias
+
+from nirgen.images import DARK_NOTE, DARK_SHARE
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
 
     from nirgen.translate.items import Row
 
-_FAILURES_SHOWN = 10
+_FAILURES_SHOWN, _NOTES_SHOWN = 10, 10
 # In the order of an image's way. `read` includes hashing; `model` is the calling thread's, the others are threads'.
 STAGES = ("read", "decode", "model", "encode", "write")
 _REMEDIES = {
@@ -70,6 +73,9 @@ class Summary:
     loops: tuple[str, ...]  # links to folders above them, which were not followed
     seconds: float
     profile: Profile
+    damaged: int = 0  # of the failed ones, those with corrupt data
+    damaged_kept: int = 0  # of the translated ones, those with corrupt data, by `damaged="keep"`
+    notes: tuple[tuple[str, int], ...] = ()  # remarks on how sources were read, with the number of sources
 
     @property
     def exit_code(self) -> int:
@@ -87,6 +93,11 @@ class Count:
     failed: int = 0
     failures: list[tuple[str, str]] = field(default_factory=list)
     changing: set[str] = field(default_factory=set)  # changed sources that are under way
+    damaged: int = 0
+    damaged_kept: int = 0
+    remarks: Counter[str] = field(default_factory=Counter)
+    deep: int = 0  # translated sources of more than 8 bits
+    dark: int = 0  # of these, those that stay below `DARK_SHARE` of their range
 
     @property
     def tried(self) -> int:
@@ -97,12 +108,23 @@ class Count:
         """Count a source that was tried."""
         if row.status == "done":
             self.translated += 1
+            self.damaged_kept += row.damage is not None
+            self.remarks.update(row.note.split("; ") if row.note else ())
+            self.deep += row.brightest is not None
+            self.dark += row.brightest is not None and row.brightest < DARK_SHARE
             self.changed += row.source in self.changing
         else:
             self.failed += 1
+            self.damaged += row.damage is not None
             if len(self.failures) < _FAILURES_SHOWN:
                 self.failures.append((row.source, row.error or ""))
         self.changing.discard(row.source)
+
+    @property
+    def notes(self) -> tuple[tuple[str, int], ...]:
+        """Remarks with the number of sources, the most frequent first."""
+        found = self.remarks.most_common(_NOTES_SHOWN)
+        return (*found, (DARK_NOTE, self.dark)) if 0 < self.deep == self.dark else tuple(found)
 
     def to_do(self, planned: int | None) -> int | None:
         """Return the planned sources that are not known to be done already; None while they are counted."""

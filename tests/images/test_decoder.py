@@ -131,7 +131,7 @@ def test_12_bit_tiff_is_scaled_by_its_own_range():
 
 @pytest.mark.parametrize("mode", ["F", "I"])
 def test_samples_without_a_stated_range_are_refused(mode):
-    with pytest.raises(ImageError, match=r"'a\.tif' has .* samples, whose range nothing states; save it with 8 or 16"):
+    with pytest.raises(ImageError, match=r"'a\.tif' is .* grey.*, which isn't supported; save it as 8- or 16-bit RGB"):
         images.decode(saved(Image.new(mode, (2, 2)), "TIFF"), "a.tif")
 
 
@@ -319,16 +319,23 @@ def with_scans(count: int) -> bytes:
     return data[:last] + data[last:end] * count + data[end:]
 
 
-@pytest.mark.parametrize("decode", [images.decode, lambda data, name: images.decode_small(data, name, 8)])
+KEEPING = images.Reading(damaged="keep")  # libjpeg calls repeated scans inconsistent
+
+
+@pytest.mark.parametrize("decode", [images.decode, lambda data, name, how: images.decode_small(data, name, 8, how)])
 def test_a_jpeg_of_many_scans_is_refused_before_it_is_decoded(decode):
-    assert decode(with_scans(90), "x").shape[2] == 3
+    assert decode(with_scans(90), "x", KEEPING).shape[2] == 3
     with pytest.raises(ImageError, match="'x' has over 100 scans, which take minutes to decode; save it as baseline"):
-        decode(with_scans(3000), "x")
+        decode(with_scans(3000), "x", KEEPING)
 
 
 def test_a_thumbnail_s_scans_are_not_those_of_the_image():
     data = with_scans(60)
-    assert images.decode(data[:2] + b"\xff\xe5\x01\x02" + b"\xff\xda" * 128 + data[2:], "x").shape == (64, 64, 3)
+    assert images.decode(data[:2] + b"\xff\xe5\x01\x02" + b"\xff\xda" * 128 + data[2:], "x", KEEPING).shape == (
+        64,
+        64,
+        3,
+    )
 
 
 def test_what_decoding_takes_is_said_before_it_is_taken(photo):

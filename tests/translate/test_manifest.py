@@ -39,6 +39,7 @@ def test_the_columns_are_those_of_the_documentation(tmp_path):
     assert columns.names == [
         "source", "source_sha256", "source_width", "source_height", "output", "output_sha256", "width", "height",
         "status", "error", "model_id", "options_id", "method", "tiles", "seam",
+        "damage", "note", "brightest", "captured", "latitude", "longitude",
     ]  # fmt: skip
     assert columns.metadata[b"nirgen.schema"] == b"1"
 
