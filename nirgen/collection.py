@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Literal
 from nirgen.dataset.folder import DATASET_JSON, is_dataset, read_dataset
 from nirgen.dataset.read import Image, read, translated_from
 from nirgen.errors import NirgenError
-from nirgen.files import find_below, safe_path, sha256_of
+from nirgen.files import find_below, sha256_of
 from nirgen.translate.journal import FOLDER, journal_path
-from nirgen.translate.manifest import NAME, read_manifest
+from nirgen.translate.manifest import NAME, is_named, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -33,6 +33,7 @@ class Collection:
     count: int  # images
     origins: tuple[str, ...]  # inputs of a dataset; the name of a translation folder
     _read: Callable[[], Iterator[Image]] = field(repr=False)
+    misnamed: int = 0  # images of a translation folder that are left out, as their names can't be used
 
     def items(self) -> Iterator[Image]:
         """Read the images one at a time, sorted by key."""
@@ -83,28 +84,29 @@ def _open_translation(folder: Path, sources: Mapping[str, Path]) -> Collection:
     if manifest is None:
         raise NirgenError(f"{folder}: no translation folder (no {NAME}); 'nirgen translate' writes one")
     name = folder.resolve().name
-    rows = sorted((row for row in manifest.rows if row.status == "done"), key=lambda row: row.source)
+    done = sorted((row for row in manifest.rows if row.status == "done"), key=lambda row: row.source)
+    rows = [row for row in done if is_named(row)]
     root = sources.get(name) or translated_from(folder)
     images = partial(_translated, folder, name, rows, () if root is None else (root,))
-    return Collection(folder, "translation", name, sha256_of(folder / NAME), (), len(rows), (name,), images)
+    digest, misnamed = sha256_of(folder / NAME), len(done) - len(rows)
+    return Collection(folder, "translation", name, digest, (), len(rows), (name,), images, misnamed)
 
 
 def _translated(folder: Path, origin: str, rows: Sequence[Row], roots: Sequence[Path]) -> Iterator[Image]:
     for row in rows:
-        source = safe_path(row.source, NAME)
         yield Image(
             key=f"{origin}/{row.source}",
             id=None,
             split=None,
             origin=origin,
             generated=True,
-            path=folder / safe_path(str(row.output), NAME),
+            path=folder / str(row.output),
             width=row.width or 0,
             height=row.height or 0,
             sha256=row.output_sha256 or "",
             input_sha256=row.output_sha256 or "",
-            rgb=find_below(roots, source),
-            rgb_name=source,
+            rgb=find_below(roots, row.source),
+            rgb_name=row.source,
             rgb_sha256=row.source_sha256,
             attributes={},
             sequence=None,

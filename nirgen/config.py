@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
 
 from nirgen.errors import ConfigError, nearest, one_line
+from nirgen.files import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
+
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
 
 
 SPLITS = ("train", "val", "test")
@@ -19,8 +25,21 @@ OLD_PRECISIONS = BeforeValidator(lambda value: "fp32" if value == "float32" else
 """Reads the precision of files that older versions wrote."""
 
 
-class FrozenConfig(BaseModel):
-    """Immutable settings; the defaults stand in the subclasses and nowhere else."""
+class _Config(ModelMetaclass):
+    def __call__(cls: type[BaseModel], *arguments: Any, **values: Any) -> Any:  # type: ignore[misc]  # noqa: N805
+        """Raise a ConfigError in the place of pydantic's error; parts of a configuration are not built by this."""
+        try:
+            return ModelMetaclass.__call__(cls, *arguments, **values)
+        except ValidationError as error:
+            raise ConfigError(f"{cls.__name__}: {_describe(error, cls)}") from error
+
+
+class FrozenConfig(BaseModel, metaclass=_Config):
+    """Immutable settings; the defaults stand in the subclasses and nowhere else.
+
+    Raises:
+        ConfigError: A key is unknown (the nearest known one is named) or a value is out of range.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -52,15 +71,46 @@ class FrozenConfig(BaseModel):
 
 def read_yaml(path: Path) -> dict[str, Any]:
     """Return the settings of a YAML file; ConfigError if it can't be read or holds no mapping."""
-    import yaml
-
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8")) or {}
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path}: can't be read as YAML ({one_line(error)})") from None
+        values = parse_yaml(read_bytes(path)) or {}
+    except (OSError, ValueError) as error:
+        raise ConfigError(f"{path}: can't be read as YAML ({one_line(error, 300)})") from None
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: holds a {type(values).__name__}; write settings as 'name: value'")
     return values
+
+
+_YAML_BYTES, _YAML_VALUES = 1_000_000, 1_000_000
+
+
+def parse_yaml(text: bytes | str) -> Any:
+    """Return the value of a YAML text; ValueError if it is none, or too much: by its length, or by repeated aliases."""
+    import yaml
+
+    if len(text) > _YAML_BYTES:
+        raise ValueError(f"{len(text)} bytes, and settings have {_YAML_BYTES} at most")
+    try:
+        value = yaml.safe_load(text)
+        count = _count_values(value, {})
+    except MemoryError:
+        raise
+    except Exception as error:  # the parser raises anything at odd numbers, dates and depths
+        raise ValueError(str(error)) from error
+    if count > _YAML_VALUES:
+        raise ValueError("its aliases, written out, are too many values")
+    return value
+
+
+def _count_values(value: Any, counts: dict[int, float]) -> float:
+    """Count a value and all inside it, those of aliases each time; inf if it is inside itself."""
+    if not isinstance(value, (dict, list)):
+        return 1
+    if id(value) not in counts:
+        counts[id(value)] = math.inf
+        counts[id(value)] = 1 + sum(
+            _count_values(part, counts) for part in (value.values() if isinstance(value, dict) else value)
+        )
+    return counts[id(value)]
 
 
 def split_assignment(text: str, form: str) -> tuple[str, Any]:
@@ -70,14 +120,12 @@ def split_assignment(text: str, form: str) -> tuple[str, Any]:
         >>> split_assignment("crops.flip=false", "NAME=VALUE")
         ('crops.flip', False)
     """
-    import yaml
-
     name, equals, value = text.partition("=")
     if not equals:
         raise ConfigError(f"--set {text}: no value; write it as --set {form}")
     try:
-        return name, yaml.safe_load(value)
-    except yaml.YAMLError:
+        return name, parse_yaml(value)
+    except ValueError:
         raise ConfigError(f"--set {text}: '{value}' is no YAML value") from None
 
 
@@ -132,7 +180,7 @@ def _describe(error: ValidationError, model: type[BaseModel]) -> str:
     if first["type"] == "value_error":  # raised by a validator of nirgen
         text = first["msg"].removeprefix("Value error, ")
         return f"'{path}': {text}" if path else text
-    return f"'{path}': {first['msg']} (it is {first['input']!r})"
+    return f"'{path}': {first['msg']} (it is {first['input']!r:.200})"
 
 
 def _fields_at(model: type[BaseModel], path: tuple[int | str, ...]) -> list[str]:

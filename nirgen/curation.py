@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import re
+import sys
 from dataclasses import dataclass, replace
 from itertools import combinations, groupby
 from typing import TYPE_CHECKING, Any, Literal
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import msgspec
 
 from nirgen.errors import NirgenError, nearest
-from nirgen.files import output_file
+from nirgen.files import output_file, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Mapping
@@ -199,7 +199,7 @@ def read_decisions(path: Path) -> Decisions:
         NirgenError: It can't be read, a line is invalid, or two lines contradict each other; the lines are named.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise NirgenError(
             f"{path}: can't be read ({error.strerror}); 'nirgen curation export' writes such a file"
@@ -280,7 +280,7 @@ def parse(line: bytes, where: str) -> Decision:
     """Read a decision from a line of JSON; `where` names file and line in errors."""
     try:
         values = msgspec.json.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise NirgenError(f"{where}: no JSON ({error}); correct the line, or export the decisions again") from None
     _check_object(values, KEYS, where)
     action = values.get("action")
@@ -353,7 +353,8 @@ def _size(values: Mapping[str, Any], where: str, *, needed: bool) -> tuple[int, 
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
 
 
 def _bbox(bbox: Any, where: str, size: tuple[int, int] | None) -> Bbox | None:

@@ -23,7 +23,7 @@ from nirgen.dataset.folder import CURATION, PROVENANCE, annotations_name, check_
 from nirgen.dataset.provenance import COLUMNS, open_provenance
 from nirgen.dataset.read import MARKS, recorded_inputs, rgb_roots
 from nirgen.errors import NirgenError
-from nirgen.files import find_below, safe_path, sha256_of
+from nirgen.files import find_below, open_regular, safe_path, sha256_of
 from nirgen.models.catalog import embedded_models
 
 if TYPE_CHECKING:
@@ -250,7 +250,7 @@ def _coco_entry(folder: Path, row: Mapping[str, Any]) -> dict[str, Any]:
     """Return the COCO entry of a row from its line in the file of its split; empty if that was edited or is missing."""
     try:
         with (
-            (folder / annotations_name(row["split"])).open("rb") as file,
+            open_regular(folder / annotations_name(row["split"])) as file,
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text,
         ):
             border = text.find(b'\n"annotations": [')

@@ -1,4 +1,4 @@
-"""Atomic file writes, locks, names of files, and retries after transient storage errors."""
+"""Reading of regular files, atomic writes, locks, names of files, and retries after transient storage errors."""
 
 from __future__ import annotations
 
@@ -23,11 +23,70 @@ from nirgen.errors import NirgenError, OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+    from io import BufferedReader
     from pathlib import Path
 
 
 _POLL_SECONDS = 0.2
 _TEMPORARY = re.compile(r"\.nirgen-[0-9a-f]{8}\.tmp")
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """Open a file for reading; OSError for a folder, too, and for a pipe, socket or device, which may never end."""
+    check_regular(path)
+    handle = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        check_regular(path, os.fstat(handle))  # another one may have taken its place
+        return open(handle, "rb")  # noqa: PTH123 - a handle
+    except BaseException:
+        os.close(handle)
+        raise
+
+
+def check_regular(path: Path, status: os.stat_result | None = None) -> None:
+    """Raise an OSError unless a path, or its `status`, is of a regular file; for readers that open files themselves."""
+    mode = (status or path.stat()).st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the content of a regular file; errors as `open_regular`."""
+    with open_regular(path) as file:
+        return file.read()
+
+
+def read_lines(path: Path) -> list[str]:
+    """Return the lines of a UTF-8 file, without blanks around them; NirgenError if it can't be read."""
+    try:
+        return [line.strip() for line in read_bytes(path).decode().split("\n") if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        what = error.strerror if isinstance(error, OSError) else "not UTF-8"
+        raise NirgenError(f"{path}: can't be read ({what}); restore it") from None
+
+
+_DEEPEST = 100
+
+
+def read_json(path: Path) -> Any:
+    """Return the value in a JSON file; ValueError if it holds none or is nested too deeply, else as `open_regular`."""
+    too_deep = ValueError(f"nested more than {_DEEPEST} deep")
+    try:
+        value = json.loads(read_bytes(path))
+    except RecursionError:
+        raise too_deep from None
+    level = [value]
+    for _ in range(_DEEPEST):
+        level = [part for each in level for part in _parts(each)]
+        if not level:
+            return value
+    raise too_deep
+
+
+def _parts(value: Any) -> Iterable[Any]:
+    return value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
 
 
 @contextmanager
@@ -150,7 +209,7 @@ def safe_path(name: str, where: str) -> str:
         where: Its place for errors, such as `labels.json: image 17`.
 
     Raises:
-        NirgenError: It is empty or absolute, or has `..`, a backslash, a drive letter or a control character.
+        NirgenError: It is empty or absolute, has `..`, a backslash or a drive letter, or is `unwritable`.
 
     Example:
         >>> safe_path("./a//b.jpg", "labels.json")
@@ -159,17 +218,41 @@ def safe_path(name: str, where: str) -> str:
         Traceback (most recent call last):
         nirgen.errors.NirgenError: l.json: the name '../b.jpg' has '..'; write a path relative to the images' folder
     """
-    fault = _path_fault(name)
+    fault = unwritable(name) or path_fault(name)
     if fault:
         raise NirgenError(f"{where}: the name {name!r} {fault}; write a path relative to the images' folder")
     return PurePosixPath(name).as_posix()
 
 
-def _path_fault(name: str) -> str | None:
+_ENDS_LINES = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+_NO_UTF_8 = re.compile("[\ud800-\udfff]")
+
+
+def unwritable(name: str) -> str | None:
+    r"""Return why a name can't stand in a line of a text file; None if it can.
+
+    C0 and C1 control characters and U+2028 and U+2029 end lines for some readers.
+
+    Example:
+        >>> unwritable("a\u2028b.jpg"), unwritable("\N{GRINNING FACE}.jpg")
+        ('has a control character or a line separator', None)
+    """
+    if name.isprintable():
+        return None
+    if _ENDS_LINES.search(name):
+        return "has a control character or a line separator"
+    return "has bytes that are no UTF-8" if _NO_UTF_8.search(name) else None
+
+
+def is_safe_path(name: str) -> bool:
+    """Return True if `safe_path` returns a path as it is."""
+    return not (unwritable(name) or path_fault(name)) and PurePosixPath(name).as_posix() == name
+
+
+def path_fault(name: str) -> str | None:
+    """Return why a path may lead out of the folder that it is relative to; None if it can't."""
     if "\\" in name:
         return "has a backslash (separate folders by '/')"
-    if not name.isprintable() and any(ord(letter) < 32 or ord(letter) == 127 for letter in name):
-        return "has a control character"
     if name.startswith("/") or _DRIVE.match(name):
         return "is absolute"
     parts = PurePosixPath(name).parts
@@ -269,7 +352,7 @@ def find_below(roots: Iterable[Path], name: str | None) -> Path | None:
 
 def sha256_of(path: Path) -> str:
     """Return the sha256 of a file as 64 hexadecimal digits."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

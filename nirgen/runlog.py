@@ -9,7 +9,7 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 from nirgen._version import __version__
-from nirgen.files import write_whole
+from nirgen.files import read_json, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -51,7 +51,7 @@ def read_run(folder: Path) -> dict[str, Any]:
     """Return the values of a folder's `run.json`; empty if it is missing or damaged, since nothing relies on it."""
     path = folder / NAME
     try:
-        values: Any = json.loads(path.read_bytes()) if path.is_file() else {}
-    except (OSError, ValueError, RecursionError):
+        values: Any = read_json(path) if path.is_file() else {}
+    except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}

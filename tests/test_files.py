@@ -3,6 +3,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import socket
 import stat
 import tempfile
 import threading
@@ -12,16 +13,49 @@ import pytest
 
 from nirgen.errors import NirgenError, OutputError
 from nirgen.files import (
+    check_regular,
     is_temporary,
     locked,
     name_outputs,
     output_file,
+    read_bytes,
+    read_json,
     replacing,
     safe_path,
     seal,
+    sha256_of,
     unseal,
     write_whole,
 )
+
+
+@pytest.mark.parametrize("kind", ["pipe", "socket", "device", "folder", "link to a pipe", "nothing"])
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path, kind):
+    path = tmp_path / "a"
+    if "pipe" in kind:
+        os.mkfifo(tmp_path / "pipe")
+        path.symlink_to(tmp_path / "pipe")
+    elif kind == "socket":
+        with socket.socket(socket.AF_UNIX) as server:
+            server.bind(str(path))
+    elif kind == "device":
+        path = Path("/dev/zero")
+    elif kind == "folder":
+        path.mkdir()
+    message = {"folder": "Is a directory", "nothing": "No such file"}.get(kind, "not a regular file")
+    for read in (read_bytes, read_json, sha256_of, check_regular):
+        with pytest.raises(OSError, match=message):
+            read(path)
+
+
+def test_json_that_is_nested_too_deeply_is_refused(tmp_path):
+    path = tmp_path / "a.json"
+    path.write_text("[" * 100 + "]" * 100)
+    assert json.dumps(read_json(path)) == path.read_text()
+    for text in ("[" * 101 + "]" * 101, '{"a":' * 100_000 + "1" + "}" * 100_000):
+        path.write_text(text)
+        with pytest.raises(ValueError, match="nested more than 100 deep"):
+            read_json(path)
 
 
 def test_a_file_is_replaced_whole(tmp_path):
@@ -153,6 +187,9 @@ def test_a_path_below_its_folder_passes(name: str, shortest: str) -> None:
         ("a/../../b.jpg", "has '..'"),
         ("a\0.jpg", "has a control character"),
         ("a\n.jpg", "has a control character"),
+        ("a\x85.jpg", "has a control character or a line separator"),
+        ("a\u2028.jpg", "has a control character or a line separator"),
+        ("a\udce9.jpg", "has bytes that are no UTF-8"),
     ],
 )
 def test_a_path_that_leads_elsewhere_is_refused(name: str, fault: str) -> None:

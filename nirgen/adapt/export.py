@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nirgen.adapt.verdict import SCHEMA
 from nirgen.errors import ConfigError, OutputError
-from nirgen.files import check_schema, is_temporary, locked, make_folder, seal, unseal, write_whole
+from nirgen.files import check_schema, is_temporary, locked, make_folder, read_json, seal, unseal, write_whole
 from nirgen.models.catalog import HEADER_KEY, RUN_FILE
 from nirgen.models.checkpoint import load_state, save
 from nirgen.models.weights import write_tensors
@@ -55,7 +55,7 @@ class Folder:
         if not self.verdict.exists():
             return None
         try:
-            values = unseal(json.loads(self.verdict.read_bytes()))
+            values = unseal(read_json(self.verdict))
         except (OSError, ValueError) as error:
             raise OutputError(f"{self.verdict}: damaged ({error}); remove {self.out} and adapt again") from None
         check_schema(self.verdict, values.get("schema"), SCHEMA, "update nirgen", error=OutputError)
@@ -118,7 +118,7 @@ class Folder:
 
 def _fingerprint_in(path: Path) -> object:
     try:
-        values = json.loads(path.read_bytes())
+        values = read_json(path)
     except (OSError, ValueError):
         return None
     return values.get("fingerprint") if isinstance(values, dict) else None

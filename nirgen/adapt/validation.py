@@ -10,7 +10,7 @@ import numpy as np
 
 from nirgen.adapt.fit import fit
 from nirgen.adapt.scores import Frame, Scores, judge, translating
-from nirgen.files import make_folder, seal, unseal, write_whole
+from nirgen.files import make_folder, read_json, seal, unseal, write_whole
 from nirgen.models.baselines import fit_linear, fit_trees
 from nirgen.pairs import PairList
 
@@ -67,7 +67,7 @@ class Record:
     def read(self, name: str) -> Any:
         """Return a result, or None if it is missing, damaged or of another run."""
         try:
-            values = unseal(json.loads((self.folder / f"{name}.json").read_bytes()))
+            values = unseal(read_json(self.folder / f"{name}.json"))
         except (OSError, ValueError):
             return None
         return values.get("result") if values.get("fingerprint") == self.fingerprint else None

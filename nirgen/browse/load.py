@@ -60,6 +60,7 @@ class Loaded:
     decided: int = 0  # removed samples that had decisions
     own: int = 0  # decisions shown that the dataset was built with
     moved_from: str | None = None  # the folder's path at the last load, if it differs
+    misnamed: int = 0  # images left out, as their names can't be used
     not_shown: int = 0  # images in a format that browsers don't show
 
 
@@ -119,7 +120,12 @@ def _load(
         fields=tuple(sorted({*layout.attributes.values(), *layout.counts.values(), *old.fields})),
     )
     done = Loaded(
-        target.name, collection.count, layout.samples, moved_from=target.moved_from, not_shown=layout.not_shown
+        target.name,
+        collection.count,
+        layout.samples,
+        moved_from=target.moved_from,
+        misnamed=collection.misnamed,
+        not_shown=layout.not_shown,
     )
     with database_errors(target.name):
         if target.origin:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nirgen.doctor import mongod_of_fiftyone, problem_of
 from nirgen.errors import NirgenError, one_line
-from nirgen.files import locked
+from nirgen.files import locked, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
@@ -129,7 +129,7 @@ def _holder(folder: Path) -> int | None:
     import psutil
 
     try:
-        number = int((folder / "mongod.lock").read_text(encoding="ascii"))
+        number = int(read_bytes(folder / "mongod.lock"))
         return number if "mongod" in psutil.Process(number).name() else None
     except (OSError, ValueError, psutil.Error):
         return None

@@ -142,15 +142,17 @@ def _clear(context: Any) -> None:
 
 def _categories(folder: Path, keys: set[str]) -> dict[str, str]:
     """Return the classes of boxes in the dataset, by key."""
-    from pyarrow import ArrowInvalid
+    from pyarrow import ArrowException
     from pyarrow.parquet import read_table
 
     from nirgen.dataset.folder import PROVENANCE
+    from nirgen.files import check_regular
 
     path = folder / PROVENANCE
     try:
+        check_regular(path)
         table = read_table(path, columns=["key", "category"], filters=[("key", "in", keys)])
-    except (OSError, ArrowInvalid) as error:
+    except (OSError, ArrowException) as error:
         raise NirgenError(f"{path}: can't be read ({one_line(error)}), so the original classes are unknown") from error
     return dict(zip(table["key"].to_pylist(), table["category"].to_pylist(), strict=True))
 

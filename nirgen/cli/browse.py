@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 from pathlib import Path
@@ -85,9 +84,11 @@ def _tracking_is_wanted(environment: Mapping[str, str] = os.environ) -> bool:
     given = environment.get("FIFTYONE_DO_NOT_TRACK")
     if given is not None:
         return given.strip().lower() in {"0", "false", "no", "off"}
+    from nirgen.files import read_json
+
     path = Path(environment.get("FIFTYONE_CONFIG_PATH") or Path.home() / ".fiftyone" / "config.json")
     try:
-        config = json.loads(path.read_bytes())
+        config = read_json(path)
     except (OSError, ValueError):
         return False
     return isinstance(config, dict) and config.get("do_not_track") is False
@@ -110,6 +111,8 @@ def _print(loaded: Loaded) -> None:
         )
     if loaded.decided:
         echo(f"{loaded.decided} of the removed images had decisions")
+    if loaded.misnamed:
+        echo(f"warning: {loaded.misnamed} images are left out: their names can't be used", err=True)
     if loaded.not_shown:
         echo(f"warning: {loaded.not_shown} images are TIFF, which browsers don't show", err=True)
     if loaded.own:

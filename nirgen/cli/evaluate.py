@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, echo, echo_text, progress
+from nirgen.cli.output import announce, echo, echo_text, note_unchecked, progress
 
 if TYPE_CHECKING:
     from nirgen.evaluate.methods import Size
@@ -104,6 +104,8 @@ def evaluate(
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     echo_text(table.as_text(found, width, explain=explain))
+    if pairs is not None:
+        note_unchecked(pairs)
     if out is not None:
         echo()
         echo(f"{', '.join(reports.FILES)} are in {out}")

@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from nirgen.cli import options
-from nirgen.cli.options import argument, option, refuse
+from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, echo, progress
 from nirgen.errors import OutputError
 
@@ -59,6 +59,7 @@ def list_pairs(
         "Unit that --split keeps whole.", of="pairs.find:Division.by"
     ),
     seed: int | None = option("Random seed of --split.", min=0, of="pairs.find:Division"),
+    skip_bad: bool = flag("Leave out pairs that can't be used, instead of ending with their list.", "--skip-bad"),
 ) -> None:
     """List RGB-NIR pairs with splits, sequences and hashes.
 
@@ -69,6 +70,7 @@ def list_pairs(
       nirgen pairs ranus -o pairs.csv
       nirgen pairs --rgb photos --nir nir --split train=0.9,val=0.1 -o pairs.csv
     """
+    from nirgen.pairs.duplicates import copies_across_splits, describe_copies
     from nirgen.pairs.find import Division, find_pairs, parse_shares
     from nirgen.pairs.layouts import LAYOUTS, recognise
     from nirgen.pairs.matching import Rules
@@ -79,6 +81,7 @@ def list_pairs(
     if folders is None and root is not None and layout == "auto" and root.exists():
         layout = recognise(root)
     announce("hashing images")
+    faults: list[str] = []
     with progress("nothing was written") as report:
         found = find_pairs(
             root,
@@ -87,10 +90,17 @@ def list_pairs(
             folders=folders,
             rules=Rules(rgb_suffix, nir_suffix, rgb_first=direction == "AtoB"),
             division=Division(parse_shares(split) if split else {}, **options.given(by=split_by, seed=seed)),
+            leave_out=faults.append if skip_bad else None,
             progress=report,
         )
     found.write(out)
-    echo(f"{out}: {_counts(found)}; {'two folders' if folders else f'layout {layout}'}")
+    left_out = f"; {len(faults)} left out" if faults else ""
+    echo(f"{out}: {_counts(found)}; {'two folders' if folders else f'layout {layout}'}{left_out}")
+    for fault in faults:
+        echo(f"left out: {fault}", err=True)
+    copies = copies_across_splits(found.pairs)
+    if copies:
+        echo(f"warning: {describe_copies(copies)}; 'nirgen train' refuses such a list", err=True)
     if folders is None and LAYOUTS[layout].note:
         echo(f"note: {LAYOUTS[layout].note}", err=True)
     if folders is not None and root is None:
@@ -117,11 +127,12 @@ def check(
     announce("measuring pairs")
     from nirgen.pairs import PairList, check_pairs, clean_pairs
     from nirgen.pairs.check import TOLERANCE
+    from nirgen.pairs.listing import check_report_of, clean_list_of
     from nirgen.pairs.report import write_report, write_sheet
 
     refuse(clean_list is not None and drop_worse_than is None, "--clean-list goes with --drop-worse-than")
-    out = out or listing.with_suffix(".check.parquet")
-    clean_list = clean_list or listing.with_suffix(".clean.csv")
+    out = out or check_report_of(listing)
+    clean_list = clean_list or clean_list_of(listing)
     for target in (out, clean_list, sheet):
         if target is not None and target.resolve() == listing.resolve():
             raise OutputError(f"{target}: is the list itself; name another file")

@@ -11,7 +11,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, bars, echo, echo_text, progress, step_text, stoppable
+from nirgen.cli.output import announce, bars, echo, echo_text, note_unchecked, progress, step_text, stoppable
 
 if TYPE_CHECKING:
     from nirgen.pairs import PairList
@@ -65,6 +65,8 @@ def train(
         _train(settings, listed, out, device, allow_changes=allow_changes)
     else:
         _fit(settings, listed, out, device, allow_changes=allow_changes)
+    if os.environ.get("RANK", "0") == "0":
+        note_unchecked(Path(settings.data.pairs))
 
 
 def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None, *, allow_changes: bool) -> None:
@@ -128,10 +130,12 @@ def _describe(settings: TrainConfig | LinearFitConfig | TreesFitConfig, pairs: P
     """Print the resolved settings and the size of the run."""
     import yaml
 
+    from nirgen.pairs.duplicates import refuse_copies
     from nirgen.train import describe
     from nirgen.train.config import TrainConfig
 
     if not isinstance(settings, TrainConfig):
+        refuse_copies(pairs.pairs)
         chosen = pairs.split("train").pairs
         echo_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
         echo(f"# {len(chosen)} training pairs of {len({pair.sequence for pair in chosen})} sequences", err=True)

@@ -14,7 +14,9 @@ from pycocotools import mask as rle_tools
 
 from nirgen.curation import DECIMALS
 from nirgen.dataset.decisions import Subject, SubjectBox
+from nirgen.errors import NirgenError, one_line
 from nirgen.labels.file import annotation, box_counts
+from nirgen.labels.rle import check_rle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -170,7 +172,13 @@ def _scaled(image: PlannedImage, scaling: Scaling) -> Iterator[tuple[str, dict[s
     """Yield (source key, COCO values, the same scaled) of the label entry, sorted by key; None if nothing remains."""
     labelled = [annotation(raw) for raw in image.labels.annotations] if image.labels else []
     for values in sorted(labelled, key=itemgetter("source_key")):
-        yield values["source_key"], values, values if scaling.identity else scaling.annotation(values)
+        try:
+            scaled = values if scaling.identity else scaling.annotation(values)
+        except (ValueError, TypeError, OverflowError) as error:
+            raise NirgenError(
+                f"{image.key}#{values['source_key']}: can't be scaled ({one_line(error, 99)}); correct its label"
+            ) from None
+        yield values["source_key"], values, scaled
 
 
 def _coco(values: dict[str, Any], identifier: int, image_id: int, key: str) -> dict[str, Any]:
@@ -264,10 +272,9 @@ class Scaling:
         ]
 
     def _mask(self, rle: dict[str, Any]) -> dict[str, Any]:
-        """Sample a COCO RLE at the nearest pixels; return it with its area."""
+        """Sample a COCO RLE at the nearest pixels; return it with its area. ValueError as `check_rle`."""
+        rle = check_rle(rle)
         height, width = rle["size"]
-        if isinstance(rle["counts"], list):
-            rle = rle_tools.frPyObjects(rle, height, width)
         with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # pycocotools' own, of numpy 2
             pixels = rle_tools.decode(rle)
         rows = ((np.arange(self.height) + 0.5) * height / self.height).astype(int)

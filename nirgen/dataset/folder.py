@@ -7,11 +7,9 @@ import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import msgspec
-
 from nirgen import images, runlog
 from nirgen.errors import ImageError, NirgenError
-from nirgen.files import check_schema, safe_path, sha256_of, unseal
+from nirgen.files import check_schema, read_bytes, read_json, safe_path, sha256_of, unseal
 from nirgen.labels.file import Category
 from nirgen.progress import in_threads, or_error
 
@@ -70,7 +68,7 @@ def read_dataset(folder: Path) -> DatasetInfo:
     """
     path = folder / DATASET_JSON
     try:
-        values = msgspec.json.decode(path.read_bytes())
+        values = read_json(path)
         check_schema(path, values["schema"], SCHEMA, "build the dataset again")
         values = unseal(values)
         return DatasetInfo(
@@ -87,7 +85,7 @@ def read_dataset(folder: Path) -> DatasetInfo:
             f"{folder}: no dataset of nirgen's ({DATASET_JSON}: {error.strerror}); name a folder that "
             "'nirgen build-dataset' wrote"
         ) from None
-    except (msgspec.DecodeError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise NirgenError(f"{path}: damaged or of another program ({error}); build the dataset again") from None
 
 
@@ -129,14 +127,14 @@ class Looked:
 
 def look_at(path: Path, *, with_size: bool = True) -> Looked:
     """Hash an image, and read its size in pixels from its header if `with_size`."""
-    data = read_bytes(path)
+    data = read_image(path)
     size = images.size_of(data, str(path)) if with_size else None
     return Looked(hashlib.sha256(data).hexdigest(), len(data), size)
 
 
-def read_bytes(path: Path) -> bytes:
+def read_image(path: Path) -> bytes:
     """Return the content of a file; raise an ImageError if it can't be read."""
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise ImageError(f"{str(path)!r} can't be read: {error.strerror}; restore it") from error

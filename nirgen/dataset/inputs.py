@@ -15,13 +15,14 @@ from nirgen.dataset.plan import Generator, LabelInput, Matched, PlannedImage, Tr
 from nirgen.dataset.provenance import pairs_of
 from nirgen.dataset.read import translated_from
 from nirgen.errors import ImageError, NirgenError
-from nirgen.files import find_below, safe_path, sha256_of
+from nirgen.escapes import printable
+from nirgen.files import find_below, is_safe_path, sha256_of
 from nirgen.labels import open_labels
 from nirgen.labels.policy import BUILT_IN
 from nirgen.pairs.listing import file_of, list_images, read_rows
 from nirgen.progress import in_threads, or_error
 from nirgen.translate.journal import FOLDER, journal_path
-from nirgen.translate.manifest import NAME, is_manifest, read_manifest
+from nirgen.translate.manifest import NAME, is_manifest, is_named, read_manifest
 
 if TYPE_CHECKING:
     from nirgen.dataset.config import DatasetConfig, GeneratedInput, RealInput
@@ -50,7 +51,7 @@ class Translation:
         """Read the manifest of a translation folder.
 
         Raises:
-            NirgenError: It is none or unfinished, or a path in its manifest is unsafe.
+            NirgenError: It is none or unfinished.
         """
         folder = given.folder
         if journal_path(folder).exists():
@@ -58,14 +59,15 @@ class Translation:
         manifest = read_manifest(folder)
         if manifest is None or not manifest.rows:
             raise NirgenError(f"{folder}: no translation folder (no {NAME} with rows); 'nirgen translate' writes one")
-        for row in manifest.rows:
-            for name in (row.source, row.output):
-                if name is not None and safe_path(name, str(folder / NAME)) != name:
-                    raise NirgenError(f"{folder / NAME}: the name {name!r} isn't in its shortest form; translate anew")
         if given.sources is not None and not given.sources.is_dir():
             raise NirgenError(f"{given.sources}: no folder; name that of the RGB sources of '{given.origin}'")
         sources = given.sources or translated_from(folder)
-        return cls(given, manifest, sources if sources is not None and sources.is_dir() else None)
+        read = cls(given, manifest, sources if sources is not None and sources.is_dir() else None)
+        try:
+            _ = read.generator, read.training
+        except (AttributeError, TypeError):
+            raise NirgenError(f"{folder / NAME}: the model's header in it is damaged; translate anew") from None
+        return read
 
     @property
     def generator(self) -> Generator:
@@ -239,7 +241,10 @@ class _Reader:
 
     def generated(self, translation: Translation, labels: LabelFile, number: int) -> tuple[list[PlannedImage], Matched]:
         origin = translation.given.origin
-        rows = {row.source: row for row in translation.manifest.rows}
+        rows = {row.source: row for row in translation.manifest.rows if is_named(row)}
+        for row in translation.manifest.rows:
+            if row.source not in rows:
+                self.tally.add(origin, "name" if row.status == "done" else "failed", [printable(row.source)])
         entries, matched = find_entries(origin, list(rows), labels, self.tally)
         usable = [row for row in rows.values() if self._is_usable(origin, row, entries.get(row.source))]
         paths = [translation.given.folder / str(row.output) for row in usable]
@@ -294,6 +299,9 @@ class _Reader:
 
     def real(self, given: RealInput, labels: LabelFile, number: int) -> tuple[list[RealImage], Matched]:
         files, partners = _list(given), Partners(given)
+        named = {name: path for name, path in files.items() if is_safe_path(name)}
+        self.tally.add(given.origin, "name", map(printable, files.keys() - named.keys()))
+        files = named
         entries, matched = find_entries(given.origin, list(files), labels, self.tally)
         names = [name for name in files if name in entries or self.include_unlabelled]
         self.tally.add(given.origin, "unlabelled", files.keys() - names)
@@ -346,8 +354,6 @@ def _list(given: RealInput) -> dict[str, Path]:
     files = {path.relative_to(given.folder).as_posix(): path for path in list_images(given.folder)}
     if not files:
         raise NirgenError(f"{given.folder}: no folder with images; name that of the real NIR images")
-    for name in files:
-        safe_path(name, str(given.folder))
     return files
 
 

@@ -23,6 +23,7 @@ REASONS: Mapping[str, str] = {
     "failed": "failed to be translated",
     "missing": "rows whose image is gone",
     "changed": "images changed since they were translated",
+    "name": "images whose name can't be one of a dataset",
     "damaged": "files that are no image that can be read",
     "unlabelled": "images without a label entry",
     "without-image": "label entries without an image",

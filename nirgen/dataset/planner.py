@@ -22,7 +22,7 @@ from nirgen.dataset.plan import REASONS, Plan, PlannedImage, Tally
 from nirgen.dataset.read import recorded_inputs
 from nirgen.dataset.splits import Lineage, assign_splits, find_leaks, find_near_duplicates, most_generated, sample
 from nirgen.errors import NirgenError
-from nirgen.files import check_schema, output_file
+from nirgen.files import check_schema, output_file, read_json
 from nirgen.labels.annotations import REPAIRS
 from nirgen.labels.policy import BUILT_IN
 
@@ -244,7 +244,7 @@ def apply_plan(path: Path, report: Progress | None = None) -> Plan:
 
 def _read_plan_file(path: Path) -> dict[str, Any]:
     try:
-        values = json.loads(path.read_bytes())
+        values = read_json(path)
     except OSError as error:
         raise NirgenError(f"{path}: can't be read ({error.strerror}); '--plan FILE' writes a plan") from None
     except ValueError:

@@ -16,7 +16,7 @@ from nirgen.dataset.decisions import by
 from nirgen.dataset.folder import LINEAGE, PROVENANCE
 from nirgen.dataset.plan import TrainingPair
 from nirgen.errors import NirgenError, one_line
-from nirgen.files import check_schema
+from nirgen.files import check_regular, check_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
@@ -55,11 +55,12 @@ def open_provenance(folder: Path, name: str = PROVENANCE) -> Generator[pq.Parque
     """Open the provenance of a dataset folder, or its `lineage.parquet`, for reading."""
     path, remedy = folder / name, "build the dataset again"
     try:
+        check_regular(path)
         with pq.ParquetFile(path, memory_map=True) as file:
             found = (file.schema_arrow.metadata or {}).get(b"nirgen.schema", b"none").decode()
             check_schema(path, found, SCHEMA, remedy)
             yield file
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
         raise NirgenError(f"{path}: can't be read ({one_line(error, 100)}); {remedy}") from None
 
 

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from nirgen.dataset.folder import PROVENANCE, annotations_name, check_file
 from nirgen.dataset.provenance import open_provenance
 from nirgen.errors import NirgenError, one_line
-from nirgen.files import find_below, safe_path
+from nirgen.files import find_below, open_regular, safe_path
 from nirgen.runlog import read_run
 
 if TYPE_CHECKING:
@@ -173,7 +173,7 @@ def _read_coco(info: DatasetInfo, split: str) -> Iterator[tuple[str, _Entry, tup
     path = info.folder / annotations_name(split)
     names = {category.id: category.name for category in info.categories}
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             document = _DOCUMENT.decode(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
         raws = document.annotations
         of_image = np.fromiter((_OF_IMAGE.decode(raw).image_id for raw in raws), np.int64, len(raws))

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Self
 
 from nirgen import images
-from nirgen.dataset.folder import read_bytes
+from nirgen.dataset.folder import read_image
 from nirgen.dataset.plan import Leak
 from nirgen.errors import ConfigError, ImageError, NirgenError
 from nirgen.labels.file import box_counts
@@ -279,4 +279,4 @@ def find_near_duplicates(
 
 
 def _fingerprint(path: Path) -> Fingerprint:
-    return fingerprint(images.decode_small(read_bytes(path), str(path), SMALL_SIDE))
+    return fingerprint(images.decode_small(read_image(path), str(path), SMALL_SIDE))

@@ -19,7 +19,7 @@ from typing import IO, TYPE_CHECKING, Literal
 import numpy as np
 
 from nirgen import images
-from nirgen.dataset.folder import read_bytes
+from nirgen.dataset.folder import read_image
 from nirgen.errors import NirgenError, OutputError
 from nirgen.files import locked, make_folder, safe_path
 from nirgen.progress import in_threads
@@ -125,7 +125,7 @@ def place(image: PlannedImage, store: Store, config: DatasetConfig) -> Placed:
     ignore EXIF, and boxes refer to the upright image.
     """
     path = store.claim(image.target)
-    data = read_bytes(image.path)
+    data = read_image(image.path)
     sha256 = hashlib.sha256(data).hexdigest()
     if sha256 != image.sha256:
         raise NirgenError(f"{image.path}: changed since the plan was made; make the plan again")

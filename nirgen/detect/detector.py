@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from nirgen import images
 from nirgen.detect.networks import read_network
 from nirgen.devices import choose_device
 from nirgen.errors import ConfigError, ModelError
-from nirgen.files import sha256_of, unseal
+from nirgen.files import read_json, sha256_of, unseal
 from nirgen.labels.policy import Policy, normalise
 from nirgen.models.checkpoint import model_id
 
@@ -169,7 +168,7 @@ def read_about(name: str | Path) -> dict[str, Any] | None:
     if not path.is_file():
         return None
     try:
-        return unseal(json.loads(path.read_text(encoding="utf-8")))
+        return unseal(read_json(path))
     except (OSError, ValueError) as error:
         raise ModelError(
             f"{path}: damaged ({error}); run the same 'nirgen detect train' again, which writes it anew"

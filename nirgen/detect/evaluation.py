@@ -19,7 +19,7 @@ from nirgen.detect.coco_eval import MOST_DETECTIONS, Result, match, official, pr
 from nirgen.detect.config import BootstrapConfig
 from nirgen.detect.data import read_split
 from nirgen.errors import NirgenError
-from nirgen.files import output_file, seal, sha256_of
+from nirgen.files import output_file, read_bytes, seal, sha256_of
 from nirgen.stats import Estimate, draw_images, estimate, note_on_groups
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def read_results(path: Path, split: Split) -> tuple[list[Result], str]:
     Return the detections in their order, without those on images that the split leaves out; and the file's sha256.
     """
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise NirgenError(f"{path}: can't be read ({error.strerror}); name a file of COCO results") from None
     try:

@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-import yaml
 
 from nirgen._version import __version__
-from nirgen.config import differences
+from nirgen.config import differences, read_yaml
 from nirgen.detect.config import PLAIN, DetectConfig
 from nirgen.detect.data import Split, read_split, refuse_without_boxes
 from nirgen.detect.detector import ABOUT, MODEL_FOLDER, altered, find_sources, model_folder
@@ -64,8 +63,8 @@ class RunFolder(BaseFolder):
             raise OutputError(f"{out}: holds no run, but '{strangers[0]}'; name a new folder")
         try:
             if strangers:
-                DetectConfig.read(yaml.safe_load(path.read_text(encoding="utf-8")), where=str(path))
-        except (ConfigError, OSError, ValueError, TypeError, yaml.YAMLError):
+                DetectConfig.read(read_yaml(path), where=str(path))
+        except ConfigError:
             raise OutputError(f"{out}: holds a run of another kind (config.yaml); name a new folder") from None
 
     def last(self) -> Last | None:

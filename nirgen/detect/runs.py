@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
 
 import yaml
 
-from nirgen.config import differences
+from nirgen.config import differences, read_yaml
 from nirgen.detect import report
 from nirgen.detect.arms import ComparisonPlan, plan_comparison
 from nirgen.detect.comparison import Judged, sum_up
@@ -18,7 +17,7 @@ from nirgen.detect.detector import load_detector
 from nirgen.detect.evaluation import DETECTIONS, METRICS, detect, read_results, score, write
 from nirgen.detect.loop import train
 from nirgen.errors import ConfigError, OutputError
-from nirgen.files import locked, make_folder, output_file, sha256_of, unseal
+from nirgen.files import locked, make_folder, output_file, read_json, sha256_of, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -149,11 +148,11 @@ def _claim(out: Path, test: Split, config: CompareConfig, model_id: str) -> None
     path = out / CONFIG
     if path.exists():
         try:
-            old = yaml.safe_load(path.read_text(encoding="utf-8"))
+            old = read_yaml(path)
             train = DetectConfig.read(old["train"], where=f"{path} (train)")
             changes = differences(train, config.train, ignored={*PLAIN, "seed"})
             changes += [f"another {what}" for key, what in called.items() if old[key] != mine[key]]
-        except (OSError, UnicodeDecodeError, yaml.YAMLError, KeyError, TypeError, ConfigError):
+        except (KeyError, TypeError, ConfigError):
             raise OutputError(f"{path}: damaged, or of another program; name another folder") from None
         if changes:
             raise OutputError(f"{out}: holds another comparison ({'; '.join(changes)}); name another folder")
@@ -168,7 +167,7 @@ def _claim(out: Path, test: Split, config: CompareConfig, model_id: str) -> None
 def _evaluated(folder: Path, test: Split) -> str | None:
     """Return the id of the detector whose evaluation on these images a folder holds; None if it holds none."""
     try:
-        values = unseal(json.loads((folder / METRICS).read_bytes()))
+        values = unseal(read_json(folder / METRICS))
         found = sha256_of(folder / DETECTIONS)
         same = (values["dataset_sha256"], values["images"]["count"]) == (test.sha256, len(test.images))
         return str(values["judged"]["model_id"]) if same and values.get("detections_sha256", found) == found else None

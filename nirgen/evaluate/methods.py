@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Literal
 from nirgen import images
 from nirgen.errors import ImageError, NirgenError
 from nirgen.evaluate import folders
-from nirgen.files import sha256_of
+from nirgen.files import read_bytes, sha256_of
 from nirgen.models.baselines import LinearFit
 from nirgen.pairs import read_pair
 
@@ -105,7 +105,7 @@ def read_frame(case: Case, size: Size) -> Frame:
         if isinstance(size, int):
             shape = (size, size)
         elif size == "pred" and case.generated is not None:
-            shape = images.size_of(case.generated.read_bytes(), f"'{case.generated}'")
+            shape = images.size_of(read_bytes(case.generated), f"'{case.generated}'")
         nir = images.resize(nir, shape, resample="bilinear")
         rgb = None if rgb is None else images.resize(rgb, shape, resample="bilinear")
     where = f"{case.nir}: {shown(nir)}, but"

@@ -14,6 +14,7 @@ from pycocotools import mask as rle_tools
 
 from nirgen import images
 from nirgen.errors import NirgenError
+from nirgen.files import read_bytes
 from nirgen.labels import Source, annotation, open_labels
 from nirgen.labels.frames import MARKS
 from nirgen.labels.masks import CLASSES, MASK_MARK, MASK_SUFFIXES, of_class
@@ -85,7 +86,7 @@ class Regions:
         if case.key not in self._read:
             return {}
         found = self._read[case.key]()
-        height, width = images.size_of(case.nir.read_bytes(), str(case.nir))
+        height, width = images.size_of(read_bytes(case.nir), str(case.nir))
         if abs(found.shape[1] * height - width * found.shape[0]) > ASPECT_TOLERANCE * width * found.shape[0]:
             sizes = f"{width}x{height}, but its regions are of {found.shape[1]}x{found.shape[0]}"
             raise NirgenError(f"{case.nir}: {sizes}; give regions of the same picture")

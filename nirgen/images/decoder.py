@@ -25,6 +25,7 @@ from PIL import (
 )
 
 from nirgen.errors import DamagedError, ImageError, one_line
+from nirgen.files import read_bytes
 from nirgen.images import jpeg, libtiff, png, tiff
 from nirgen.images.colour import to_srgb
 from nirgen.images.metadata import Capture, capture_of
@@ -131,7 +132,7 @@ def read_noted(
 ) -> Decoded:
     """Read and decode an image file; as `decode_noted`, with ImageError if it can't be read."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise ImageError(f"{str(path)!r} can't be read: {error.strerror}") from error
     return decode_noted(data, str(path), reading, pixel_limit=pixel_limit)

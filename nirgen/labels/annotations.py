@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right, insort
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
+from heapq import nsmallest
+from itertools import combinations
 from math import floor, isfinite
-from typing import TYPE_CHECKING, Any
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
 from nirgen.errors import NirgenError
 from nirgen.labels.file import Entry
+from nirgen.labels.frames import LARGEST_SIDE
 from nirgen.labels.masks import TOO_SMALL, segmentation_of
 from nirgen.labels.policy import Fate
 
@@ -27,6 +32,7 @@ SCALE = 1000  # boxes and areas are rounded to 1 / SCALE
 AREA_TOLERANCE = 0.01  # share of a box by which an area may be larger than it
 LIMIT = 0.9  # intersection over union above which two boxes of a class are duplicates
 EXAMPLES = 5  # largest number of examples of each kind
+_EFFORT = 1_000_000  # comparisons of boxes in an image, about a second
 BECAME = {"take": "{}", "ignore": "{}, ignored", "drop": "dropped", "unknown": "unknown, dropped"}
 
 # What was put right or left out, by its count in `Tally`.
@@ -49,7 +55,7 @@ class AnnotationWriter:
 
     def entry(self, frame: Frame) -> Entry:
         """Convert a frame."""
-        if frame.width < 1 or frame.height < 1:
+        if not (1 <= frame.width <= LARGEST_SIDE and 1 <= frame.height <= LARGEST_SIDE):
             raise NirgenError(f"'{frame.file_name}' is {frame.width}x{frame.height} pixels in its labels; correct them")
         keys = ("file_name", "width", "height", "source_id", "sequence", "split", "attributes")
         own = {key: getattr(frame, key) for key in keys} | {"attributes": frame.attributes or None}
@@ -106,11 +112,13 @@ class AnnotationWriter:
         if not all(map(isfinite, label.bbox)):
             self._tally.lose("a box that isn't finite", name)
             return None
+        if label.bbox[2] <= 0 or label.bbox[3] <= 0:
+            self._tally.lose("no width or height", name)
+            return None
         bbox, clipped = clip(label.bbox, frame.width, frame.height)
         area = _rounded(bbox[2] * bbox[3])
         if bbox[2] <= 0 or bbox[3] <= 0 or area <= 0:
-            flat = label.bbox[2] <= 0 or label.bbox[3] <= 0 or min(bbox[2:]) > 0
-            self._tally.lose("no width or height" if flat else "outside the image", name)
+            self._tally.lose("no width or height" if min(bbox[2:]) > 0 else "outside the image", name)
             return None
         if clipped:
             self._tally.clipped += 1
@@ -162,18 +170,24 @@ class AnnotationWriter:
         """Count duplicates, regions to ignore aside, and return the positions of those to leave out."""
         single = [position for position, (_, _, annotation) in enumerate(found) if not annotation["iscrowd"]]
         boxes, classes = [found[one][2]["bbox"] for one in single], [found[one][1] for one in single]
-        pairs = overlapping(boxes, classes)
-        for first, second in pairs:
+        overlaps = overlapping(boxes, classes)
+        for first, second in overlaps.pairs:
             one, other = (found[single[position]][2]["source_key"] for position in (first, second))
             self._tally.example("duplicates", f"{frame.file_name}#{one} and #{other} ({classes[first]})")
-        removed = {single[one] for one in later_copies(pairs)} if self._drop_duplicates else set()
-        self._tally.duplicates += len(pairs)
+        later, complete = later_copies(boxes, classes) if self._drop_duplicates else (set[int](), True)
+        if not (overlaps.all and complete):
+            self._tally.note(
+                f"'{frame.file_name}' has so many boxes of a class near each other that not all were compared: there "
+                "may be more duplicates"
+            )
+        removed = {single[one] for one in later}
+        self._tally.duplicates += overlaps.total
         self._tally.removed += len(removed)
         return removed
 
 
 def clip(box: Box, width: int, height: int) -> tuple[list[float], bool]:
-    """Clip a box to its image and round it; the result is True if something was cut off.
+    """Clip a box of positive width and height to its image and round it; the result is True if something was cut off.
 
     A box outside of the image gets a width or height of 0 or less.
 
@@ -185,7 +199,9 @@ def clip(box: Box, width: int, height: int) -> tuple[list[float], bool]:
     right, bottom, half = x + w, y + h, 0.5 / SCALE
     clipped = x < -half or y < -half or right >= width + half or bottom >= height + half
     if clipped:
-        x, y, right, bottom = max(x, 0), max(y, 0), min(right, width), min(bottom, height)
+        # farther outside is as good as that, and infinity could not be rounded
+        x, y = min(max(x, 0), 2 * width), min(max(y, 0), 2 * height)
+        right, bottom = max(min(right, width), -width), max(min(bottom, height), -height)
     left, top = _rounded(x), _rounded(y)
     return [left, top, _rounded(_rounded(right) - left), _rounded(_rounded(bottom) - top)], clipped
 
@@ -198,26 +214,45 @@ def _rounded(value: float) -> float:
     return floor(value * SCALE + 0.5) / SCALE  # several times as fast as `round`
 
 
-def overlapping(boxes: Sequence[Sequence[float]], classes: Sequence[str]) -> list[tuple[int, int]]:
-    """Return sorted pairs (first, second) of boxes of one class whose intersection over union exceeds `LIMIT`.
+class Overlaps(NamedTuple):
+    """Pairs of boxes of one class whose intersection over union exceeds `LIMIT`."""
 
-    Boxes (COCO xywh) are swept from left to right: a box that starts farther right of another than `1 - LIMIT` of its
+    total: int
+    all: bool  # False if there may be more
+    pairs: list[tuple[int, int]]  # the first `EXAMPLES` of them, sorted
+
+
+def overlapping(boxes: Sequence[Sequence[float]], classes: Sequence[str]) -> Overlaps:
+    """Find boxes (COCO xywh) of one class that are almost the same; equal ones are counted without comparing them.
+
+    Distinct boxes are swept from left to right: a box that starts farther right of another than `1 - LIMIT` of its
     width can't overlap it enough.
 
     Example:
-        >>> overlapping([(0, 0, 10, 10), (0, 0, 10, 9.5), (0, 0, 10, 10)], ["car", "car", "person"])
+        >>> overlapping([(0, 0, 10, 10), (0, 0, 10, 9.5), (0, 0, 10, 10)], ["car", "car", "person"]).pairs
         [(0, 1)]
     """
-    order = sorted(range(len(boxes)), key=lambda position: boxes[position][0])
-    found = []
-    for rank, first in enumerate(order):
-        reach = boxes[first][0] + (1 - LIMIT) * boxes[first][2]
-        for second in order[rank + 1 :]:
-            if boxes[second][0] > reach:
+    equal = defaultdict[tuple[str, tuple[float, ...]], list[int]](list)
+    for position, (name, box) in enumerate(zip(classes, boxes, strict=True)):
+        equal[name, tuple(box)].append(position)
+    sets = sorted(equal.items(), key=lambda one: one[0][1])
+    count, effort = sum(len(ones) * (len(ones) - 1) // 2 for _, ones in sets), 0
+    found = [pair for _, ones in sets if len(ones) > 1 for pair in combinations(ones[: EXAMPLES + 1], 2)]
+    for rank, ((name, box), ones) in enumerate(sets):
+        reach = box[0] + (1 - LIMIT) * box[2]
+        for number in range(rank + 1, len(sets)):
+            (other_name, other), others = sets[number]
+            if other[0] > reach:
                 break
-            if classes[first] == classes[second] and _overlap(boxes[first], boxes[second]) > LIMIT:
-                found.append((min(first, second), max(first, second)))
-    return sorted(found)
+            effort += 1
+            if name == other_name and _overlap(box, other) > LIMIT:
+                count += len(ones) * len(others)
+                found += [(min(a, b), max(a, b)) for a in ones[:EXAMPLES] for b in others[:EXAMPLES]]
+        if len(found) > _EFFORT // 10:
+            found = nsmallest(EXAMPLES, found)
+        if effort > _EFFORT:
+            break
+    return Overlaps(count, effort <= _EFFORT, nsmallest(EXAMPLES, found))
 
 
 def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
@@ -227,13 +262,26 @@ def _overlap(one: Sequence[float], other: Sequence[float]) -> float:
     return shared / (one[2] * one[3] + other[2] * other[3] - shared)
 
 
-def later_copies(pairs: Sequence[tuple[int, int]]) -> set[int]:
-    """Return the boxes to remove so that no overlapping pair is left: the later of two, if the earlier one stays."""
-    removed = set[int]()
-    for first, second in pairs:
-        if first not in removed:
-            removed.add(second)
-    return removed
+def later_copies(boxes: Sequence[Sequence[float]], classes: Sequence[str]) -> tuple[set[int], bool]:
+    """Return the boxes to remove so that no two of a class overlap: the later one, if the earlier one stays.
+
+    Each is compared with those that stay and whose left sides are near enough; the result is False if that were so many
+    that the search has ended before the last box.
+    """
+    kept: defaultdict[str, list[Sequence[float]]] = defaultdict(list)  # by class, sorted by the left side
+    removed, effort = set[int](), 0
+    for position, (name, box) in enumerate(zip(classes, boxes, strict=True)):
+        rivals, reach = kept[name], 1.001 * box[2] * (1 - LIMIT) / LIMIT
+        first = bisect_left(rivals, box[0] - reach, key=itemgetter(0))
+        near = rivals[first : bisect_right(rivals, box[0] + reach, first, key=itemgetter(0))]
+        effort += len(near)
+        if effort > _EFFORT:
+            return removed, False
+        if any(_overlap(box, other) > LIMIT for other in near):
+            removed.add(position)
+        else:
+            insort(rivals, box, key=itemgetter(0))
+    return removed, True
 
 
 @dataclass

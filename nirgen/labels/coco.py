@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
 from nirgen.labels.frames import (
     OWN_KEYS,
     TURNED,
@@ -18,6 +17,7 @@ from nirgen.labels.frames import (
     Label,
     Reading,
     box_of,
+    image_name,
     rotation_of,
     to_ignore,
     turned_box,
@@ -253,7 +253,7 @@ class _FrameBuilder:
     def _frame(self, raw: msgspec.Raw, entry: _Unlabelled, number: Id | None) -> Frame:
         keys = msgspec.json.decode(raw)
         where = f"{self.path}: image {number!r}" if number is not None else str(self.path)
-        name = self.lookup.complete(safe_path(entry.file_name, where))
+        name = self.lookup.complete(image_name(entry.file_name, where))
         height, width = entry.height, entry.width
         if not height or not width:
             height, width = self.lookup.size(name, where)

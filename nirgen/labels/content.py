@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, msgspec.Raw] | list[msgspec.Raw]  # document of which only the top level is decoded
 _JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder(Json)
+FAULTS = (msgspec.MsgspecError, UnicodeError, RecursionError)
+"""Errors of msgspec at JSON that is damaged or too deep; parts that stay raw raise them when they are decoded."""
 _UNPACKED_BYTES = 2**31  # largest content of a compressed file
 
 
@@ -43,7 +45,7 @@ def explained(path: Path, data: bytes | None = None) -> Generator[None]:
     """Raise errors of decoding as NirgenError; entries of a file stay undecoded, and unchecked, until they are used."""
     try:
         yield
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+    except FAULTS as error:
         data = data if data is not None or not path.is_file() else read_content(path)
         raise NirgenError(f"{path}: {_fault(data or b'', error)}") from None
 

@@ -6,7 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from nirgen.errors import NirgenError, nearest
-from nirgen.files import sha256_of
+from nirgen.files import sha256_of, unwritable
 from nirgen.labels import coco, cvat, labelme, labelstudio, lines, masks, openimages, scalabel, voc, yolo
 from nirgen.labels.annotations import AnnotationWriter, Tally
 from nirgen.labels.content import explained, read_content, read_json, read_xml
@@ -60,10 +60,11 @@ def convert(
     writer = AnnotationWriter(policy, tally, drop_duplicates=drop_duplicates)
     licences = Licences()
     entries: dict[str, Entry] = {}
-    frames = _frames([(source, reading) for source, reading, _ in readings], licences)
+    frames = _frames([(source, reading) for source, reading, _ in readings], licences, tally)
     total = sum(reading.total for _, reading, _ in readings)
-    for done, frame in enumerate(frames, start=1):
-        entries[frame.file_name] = writer.entry(frame)
+    for done, (source, frame) in enumerate(frames, start=1):
+        with explained(source.path):
+            entries[frame.file_name] = writer.entry(frame)
         if progress is not None and (done % 100 == 0 or done == total):
             progress("read", done, total)
     if not entries:
@@ -92,12 +93,21 @@ def convert(
     )
 
 
-def _frames(readings: Sequence[tuple[Source, Reading]], licences: Licences) -> Iterator[Frame]:
-    """Yield the frames of all sources, with the user's splits and with licences numbered alike."""
+def _frames(
+    readings: Sequence[tuple[Source, Reading]], licences: Licences, tally: Tally
+) -> Iterator[tuple[Source, Frame]]:
+    """Yield the frames of all sources, with the user's splits and with licences numbered alike.
+
+    Those whose names are `unwritable` are left out.
+    """
     places: dict[str, tuple[Path, str]] = {}
+    misnamed: list[str] = []
     for source, reading in readings:
         renumbered = licences.add(reading.licenses)
         for number, frame in enumerate(_explained_frames(source, reading), start=1):
+            if unwritable(frame.file_name):
+                misnamed.append(frame.file_name)
+                continue
             entry = f"entry {number}" if frame.source_id is None else f"image {frame.source_id!r}"
             if (place := places.get(frame.file_name)) is not None:
                 if place[0] != source.path:
@@ -109,7 +119,12 @@ def _frames(readings: Sequence[tuple[Source, Reading]], licences: Licences) -> I
             frame.split = source.split or frame.split
             if renumbered and frame.extra.get("license") in renumbered:
                 frame.extra = {**frame.extra, "license": renumbered[frame.extra["license"]]}
-            yield frame
+            yield source, frame
+    if misnamed:
+        tally.note(
+            f"{len(misnamed)} image(s), such as {min(misnamed)!r}, are left out: their names have control characters, "
+            "line separators or bytes that are no UTF-8"
+        )
 
 
 def _explained_frames(source: Source, reading: Reading) -> Iterator[Frame]:

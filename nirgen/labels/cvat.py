@@ -9,9 +9,19 @@ from collections import defaultdict
 from typing import TYPE_CHECKING, Any
 
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
 from nirgen.labels.content import children, number_of
-from nirgen.labels.frames import TURNED, Frame, ImageLookup, Label, Reading, box_of, is_true, to_ignore, turned_box
+from nirgen.labels.frames import (
+    TURNED,
+    Frame,
+    ImageLookup,
+    Label,
+    Reading,
+    box_of,
+    image_name,
+    is_true,
+    to_ignore,
+    turned_box,
+)
 from nirgen.labels.masks import polygons_box
 
 if TYPE_CHECKING:
@@ -44,7 +54,7 @@ def read(path: Path, root: ET.Element, options: ReadOptions) -> Reading:
 
 def _image(path: Path, element: ET.Element, lookup: ImageLookup) -> Frame:
     where = f"{path}: image {element.get('id')}"
-    name = lookup.complete(safe_path(element.get("name") or "", where))
+    name = lookup.complete(image_name(element.get("name") or "", where))
     height, width = (number_of(element.get(key), key, path) for key in ("height", "width"))
     if not height or not width:
         height, width = lookup.size(name, where)

@@ -8,14 +8,15 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self, cast
+from typing import TYPE_CHECKING, Annotated, Any, Self, cast
 
 import msgspec
 
 from nirgen._version import __version__
 from nirgen.errors import NirgenError
-from nirgen.files import check_schema, output_file, safe_path, sha256_of
-from nirgen.labels.content import read_content
+from nirgen.files import check_schema, output_file, sha256_of, unwritable
+from nirgen.labels.content import FAULTS, read_content
+from nirgen.labels.frames import LARGEST_SIDE, image_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -78,7 +79,7 @@ class LabelFile:
             raise NirgenError(
                 f"{path}: not written by 'nirgen labels'; convert it first: nirgen labels {path} -o OUT.json"
             ) from None
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except FAULTS as error:
             raise NirgenError(f"{path}: damaged ({error}); write it again with 'nirgen labels'") from None
         head = document.info.nirgen
         return cls(
@@ -86,7 +87,7 @@ class LabelFile:
             sha256=sha256 or hashlib.sha256(data).hexdigest(),
             categories=tuple(Category(one.id, one.name, one.supercategory or "") for one in document.categories),
             images=images,
-            unlabelled=tuple(safe_path(entry.file_name, str(path)) for entry in document.unlabelled),
+            unlabelled=tuple(image_name(entry.file_name, str(path)) for entry in document.unlabelled),
             policy=head.policy,
             counts=head.counts,
             inputs=tuple(head.inputs),
@@ -96,7 +97,11 @@ class LabelFile:
 
 def annotation(raw: msgspec.Raw) -> dict[str, Any]:
     """Decode an annotation."""
-    return cast("dict[str, Any]", msgspec.json.decode(raw))
+    try:
+        return cast("dict[str, Any]", msgspec.json.decode(raw))
+    except FAULTS as error:
+        start = bytes(raw)[:60].decode(errors="replace")
+        raise NirgenError(f"the annotation {start!r}... of the labels is damaged ({error}); correct it") from None
 
 
 def box_counts(image: LabelledImage) -> Counter[int]:
@@ -109,7 +114,7 @@ def is_label_file(data: bytes) -> bool:
     """Return True if the content is a file of `nirgen labels`, of any schema."""
     try:
         return isinstance(msgspec.json.decode(data, type=_Marked).info.get("nirgen"), dict)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except FAULTS:
         return False
 
 
@@ -132,11 +137,14 @@ class _Info(msgspec.Struct):
     nirgen: _Head
 
 
+_Side = Annotated[int, msgspec.Meta(ge=1, le=LARGEST_SIDE)]
+
+
 class _Image(msgspec.Struct):
     id: int
     file_name: str
-    width: int
-    height: int
+    width: _Side
+    height: _Side
     sequence: str | None = None
     split: str | None = None
     attributes: dict[str, Any] | None = None
@@ -149,9 +157,16 @@ class _Category(msgspec.Struct):
 
 
 class _Box(msgspec.Struct, gc=False):
-    image_id: int
     category_id: int
     iscrowd: int
+
+
+class _Annotation(_Box, gc=False):
+    image_id: int
+    bbox: tuple[float, float, float, float]
+    area: float
+    source_key: str
+    source_category: str
 
 
 class _Document(msgspec.Struct):
@@ -165,6 +180,7 @@ class _Document(msgspec.Struct):
 
 _IMAGE = msgspec.json.Decoder(_Image)
 _BOX = msgspec.json.Decoder(_Box)
+_ANNOTATION = msgspec.json.Decoder(_Annotation)
 
 
 def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
@@ -176,7 +192,7 @@ def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
         annotations[entry.id] = []
     categories = {category.id for category in document.categories}
     for raw in document.annotations:
-        box = _BOX.decode(raw)
+        box = _ANNOTATION.decode(raw)
         if box.image_id not in annotations or box.category_id not in categories:
             raise NirgenError(
                 f"{path}: annotation {annotation(raw).get('id')} refers to image {box.image_id} and category "
@@ -185,12 +201,13 @@ def _images(document: _Document, path: Path) -> tuple[LabelledImage, ...]:
         annotations[box.image_id].append(raw)
     images = [
         LabelledImage(
-            safe_path(entry.file_name, f"{path}: image {entry.id}"),
+            image_name(entry.file_name, f"{path}: image {entry.id}"),
             *(entry.width, entry.height, entry.sequence, entry.split, entry.attributes or {}),
             extra={key: value for key, value in keys.items() if key not in _Image.__struct_fields__},
             annotations=tuple(annotations[entry.id]),
         )
         for entry, keys in entries
+        if not unwritable(entry.file_name)
     ]
     return tuple(sorted(images, key=lambda image: image.file_name))
 
@@ -236,7 +253,11 @@ class Document:
             "categories": self.categories,
         }
         for number, (key, value) in enumerate(top.items()):
-            yield (b",\n" if number else b"{") + msgspec.json.encode(key) + b": " + msgspec.json.encode(value)
+            try:
+                line = msgspec.json.encode(key) + b": " + msgspec.json.encode(value)
+            except RecursionError:
+                raise NirgenError(f"the labels' own '{key}' is nested too deeply; remove it") from None
+            yield (b",\n" if number else b"{") + line
         labelled = [entry for entry in self.entries if entry.annotations is not None]
         yield b',\n"images": '
         yield from _array(b'{"id":%d,%b' % (number, entry.image[1:]) for number, entry in enumerate(labelled, start=1))

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from nirgen import images
 from nirgen.config import SPLITS
 from nirgen.errors import NirgenError
-from nirgen.files import sha256_of
+from nirgen.files import path_fault, read_bytes, safe_path, sha256_of, unwritable
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     Box = tuple[float, float, float, float]
     """COCO xywh in pixels."""
 
+
+LARGEST_SIDE = 2**31  # pixels of an image
 
 # Keys of an annotation that nirgen writes; all others are the source's.
 OWN_KEYS = frozenset({"id", "image_id", "category_id", "bbox", "area", "iscrowd", "segmentation", "attributes"})
@@ -132,9 +134,14 @@ class Source:
 def read_labels(path: Path) -> bytes:
     """Read a file of labels."""
     try:
-        return path.read_bytes()
+        return read_bytes(path)
     except OSError as error:
         raise NirgenError(f"{path}: can't be read ({error.strerror}); give a file or folder of labels") from None
+
+
+def image_name(name: str, where: str) -> str:
+    """Check and normalise an image's name; as `safe_path`, but `unwritable` ones pass: `convert` omits them."""
+    return name if unwritable(name) and not path_fault(name) else safe_path(name, where)
 
 
 def other_keys(keys: Mapping[str, Any], known: frozenset[str]) -> dict[str, Any]:
@@ -262,7 +269,7 @@ class ImageLookup:
         found = self.find(name)
         if self._root is not None and found is not None:
             path = self._root / found
-            return images.size_of(path.read_bytes(), str(path))
+            return images.size_of(read_labels(path), str(path))
         if self._options.size is not None:
             return self._options.size
         remedy = "give the folder of the images with --images, or --size HEIGHTxWIDTH"

@@ -9,9 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
 from nirgen.labels.content import explained, read_content
-from nirgen.labels.frames import Frame, Label, box_of, to_ignore
+from nirgen.labels.frames import Frame, Label, box_of, image_name, to_ignore
 from nirgen.labels.masks import polygons_box
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
         except msgspec.ValidationError as error:
             raise NirgenError(f"{path}: not labelme's JSON ({error}); correct it, or remove the file") from None
     name = PurePosixPath(relative).parent / PurePosixPath(file.path.replace("\\", "/")).name
-    found = lookup.complete(safe_path(name.as_posix(), str(path)))
+    found = lookup.complete(image_name(name.as_posix(), str(path)))
     height, width = file.height, file.width
     if not height or not width:
         height, width = lookup.size(found, str(path))

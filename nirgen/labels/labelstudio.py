@@ -11,8 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
-from nirgen.labels.frames import TURNED, Frame, ImageLookup, Label, Reading
+from nirgen.labels.frames import TURNED, Frame, ImageLookup, Label, Reading, image_name
 from nirgen.labels.masks import polygons_box
 
 if TYPE_CHECKING:
@@ -110,9 +109,9 @@ def _name(address: str, where: str, lookup: ImageLookup) -> str:
     parts = urlsplit(address)
     given = parse_qs(parts.query).get("d", [unquote(parts.path)])[0]
     name = PurePosixPath(given.replace("\\", "/")).name
-    found = lookup.find(safe_path(name, where))
+    found = lookup.find(image_name(name, where))
     plain = _UPLOADED.sub("", name) if "/upload/" in given or "/" not in given else name
-    return found or lookup.complete(safe_path(plain, where))
+    return found or lookup.complete(image_name(plain, where))
 
 
 def _labels(region: Mapping[str, Any], width: int, height: int) -> Iterator[Label]:

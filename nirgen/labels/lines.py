@@ -6,9 +6,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
 from nirgen.labels.content import lines_of, numbers_of
-from nirgen.labels.frames import TURNED, Frame, Label, box_of, turned_box
+from nirgen.labels.frames import TURNED, Frame, Label, box_of, image_name, turned_box
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,7 +29,7 @@ def frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
     """
     lines = lines_of(path)
     kaist = bool(lines) and lines[0].startswith(_KAIST_HEAD)
-    bare = safe_path(PurePosixPath(relative).with_suffix("").as_posix(), str(path))
+    bare = image_name(PurePosixPath(relative).with_suffix("").as_posix(), str(path))
     name = _kaist_name(bare, lookup) if kaist else lookup.complete(bare)
     labels = [
         _kaist(line, f"{path}: line {number}") if kaist else _kitti(line, f"{path}: line {number}")

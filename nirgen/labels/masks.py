@@ -13,9 +13,8 @@ from pycocotools import mask as rle_tools
 from nirgen import images
 from nirgen.config import SPLITS
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
 from nirgen.labels.content import explained, read_content
-from nirgen.labels.frames import Frame, Label, other_keys
+from nirgen.labels.frames import Frame, Label, image_name, other_keys
 from nirgen.labels.rle import check_rle
 
 if TYPE_CHECKING:
@@ -135,7 +134,7 @@ def are_polygons(document: Json) -> bool:
     return isinstance(document, dict) and {"imgHeight", "imgWidth", "objects"} <= document.keys()
 
 
-def image_name(relative: str) -> str:
+def bare_name(relative: str) -> str:
     """Return the image name, without suffix, of a label file."""
     path = PurePosixPath(relative).with_suffix("")
     for ending, other in POLYGON_MARKS.items():
@@ -168,7 +167,7 @@ def polygon_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
         except msgspec.ValidationError as error:
             raise NirgenError(f"{path}: no Cityscapes-like polygons ({error}); correct it, or remove it") from None
     folders = [part for part in PurePosixPath(relative).parent.parts if part not in FOLDERS]
-    bare = safe_path(image_name(relative), str(path))
+    bare = image_name(bare_name(relative), str(path))
     found = lookup.complete(bare)
     name, size = found if found != bare else nir_name(bare), (file.height, file.width)
     height, width = size if all(size) else lookup.size(name, str(path))
@@ -233,7 +232,7 @@ def mask_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
     bare = name.with_name(name.stem.removesuffix(MASK_MARK)).as_posix()
     found = lookup.complete(bare)
     return Frame(
-        file_name=safe_path(found if found != bare else f"{bare}_nir.png", str(path)),
+        file_name=image_name(found if found != bare else f"{bare}_nir.png", str(path)),
         width=pixels.shape[1],
         height=pixels.shape[0],
         labels=[label for category in BOXED for label in _pieces(pixels, category)],

@@ -7,9 +7,8 @@ import io
 from typing import TYPE_CHECKING
 
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
 from nirgen.labels.content import number_of, text_of
-from nirgen.labels.frames import Frame, ImageLookup, Label, Reading, box_of, is_true, to_ignore
+from nirgen.labels.frames import Frame, ImageLookup, Label, Reading, box_of, image_name, is_true, to_ignore
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -41,7 +40,7 @@ def read(path: Path, options: ReadOptions) -> tuple[Reading, list[Path]]:
         missing = 0
         for image, found in rows.items():
             where = f"{path}: line {found[0][0]}"
-            name = lookup.complete(safe_path(image, where))
+            name = lookup.complete(image_name(image, where))
             if name == image and options.images is not None and options.size is None:
                 missing += 1  # a part of the data set is what most people have
                 continue

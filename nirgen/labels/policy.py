@@ -9,11 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-import yaml
 from pydantic import model_validator
 
-from nirgen.config import FrozenConfig
+from nirgen.config import FrozenConfig, parse_yaml
 from nirgen.errors import ConfigError, NirgenError, nearest, one_line
+from nirgen.files import read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -54,17 +54,17 @@ class Policy(FrozenConfig):
         """Read a built-in policy by its name, or a YAML file."""
         if policy in BUILT_IN:
             text = (resources.files("nirgen.labels") / "policies" / f"{policy}.yaml").read_text(encoding="utf-8")
-            return cls.read({"name": policy, **yaml.safe_load(text)}, where=f"policy '{policy}'")
+            return cls.read({"name": policy, **parse_yaml(text)}, where=f"policy '{policy}'")
         path = Path(policy)
         try:
-            values = yaml.safe_load(path.read_text(encoding="utf-8"))
+            values = parse_yaml(read_bytes(path))
         except OSError as error:
             raise ConfigError(
                 f"policy '{policy}': no readable file ({error.strerror}), and none of "
                 f"{', '.join(BUILT_IN)}{nearest(str(policy), BUILT_IN)}"
             ) from None
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: no YAML ({one_line(error)}); correct it") from None
+        except ValueError as error:
+            raise ConfigError(f"{path}: no YAML ({one_line(error, 300)}); correct it") from None
         if not isinstance(values, dict):
             raise ConfigError(f"{path}: no policy; write 'classes', a list of name, supercategory, take and ignore")
         return cls.read({"name": path.name, **values}, where=str(path))

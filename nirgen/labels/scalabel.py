@@ -12,9 +12,8 @@ import msgspec
 
 from nirgen import images
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
 from nirgen.labels.content import explained, read_json
-from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading, box_of, other_keys, to_ignore
+from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading, box_of, image_name, other_keys, to_ignore
 from nirgen.labels.masks import flatten, polygons_box
 from nirgen.labels.rle import rle_box
 
@@ -192,7 +191,7 @@ def _frame(
         frame.labels = inner.objects
         keys |= {"labels": entry.get("objects"), "timestamp": entry.get("timestamp")}
     own = f"{frame.video}/{frame.name}" if by_video and frame.video else frame.name
-    name = lookup.complete(safe_path(own, where))
+    name = lookup.complete(image_name(own, where))
     size = frame.size or stated
     if size is not None and size.height and size.width:
         height, width = size.height, size.width

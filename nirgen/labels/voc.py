@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from nirgen import images
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
+from nirgen.files import read_lines
 from nirgen.labels.content import children, number_of, read_xml
-from nirgen.labels.frames import TURNED, Frame, Label, box_of, is_true, rotation_of, to_ignore, turned_box
+from nirgen.labels.frames import TURNED, Frame, Label, box_of, image_name, is_true, rotation_of, to_ignore, turned_box
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -31,10 +31,10 @@ _FLIR_LISTS = {"train": "align_train.txt", "val": "align_validation.txt"}
 def flir_splits(folder: Path) -> dict[str, str]:
     """Return the split of each stem in FLIR's lists, if the folder has them."""
     return {
-        stem.strip(): split
+        stem: split
         for split, name in _FLIR_LISTS.items()
         if (folder / name).is_file()
-        for stem in (folder / name).read_text(encoding="utf-8").splitlines()
+        for stem in read_lines(folder / name)
     }
 
 
@@ -54,7 +54,7 @@ def frame(path: Path, relative: str, lookup: ImageLookup, *, splits: Mapping[str
     stated = PurePosixPath((root.findtext("filename") or "").strip())
     if stated.stem == name.name and stated.suffix.lower() in images.SUFFIXES:
         name = name.with_name(stated.name)
-    file_name = lookup.complete(safe_path(name.as_posix(), str(path)))
+    file_name = lookup.complete(image_name(name.as_posix(), str(path)))
     labels = [_label(element, path) for element in root.iter("object")]
     height, width = (number_of(children(root.find("size")).get(key), key, path) for key in ("height", "width"))
     if not (height and width):

@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING, Any
 from nirgen import images
 from nirgen.config import SPLITS, read_yaml
 from nirgen.errors import NirgenError
-from nirgen.files import safe_path
 from nirgen.labels.content import lines_of, numbers_of
-from nirgen.labels.frames import Frame, ImageLookup, Label, Reading, read_labels
+from nirgen.labels.frames import Frame, ImageLookup, Label, Reading, image_name, read_labels
 from nirgen.labels.masks import polygons_box
 
 if TYPE_CHECKING:
@@ -137,7 +136,7 @@ def _image_of(labels: str) -> str:
 
 def _frame(path: Path, bare: str, lookups: Sequence[ImageLookup], known: _Settings, options: ReadOptions) -> Frame:
     found = next(((name, one) for one in lookups if (name := one.find(bare)) is not None), (bare, lookups[0]))
-    name, lookup = safe_path(found[0], str(path)), found[1]
+    name, lookup = image_name(found[0], str(path)), found[1]
     height, width = lookup.size(name, str(path))
     labels = []
     for number, line in enumerate(lines_of(path), start=1):

@@ -9,8 +9,8 @@ import struct
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from nirgen.errors import ModelError, nearest
-from nirgen.files import check_schema, unseal
+from nirgen.errors import ModelError, nearest, one_line
+from nirgen.files import check_schema, open_regular, unseal
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
@@ -111,15 +111,15 @@ def verify(path: Path) -> tuple[dict[str, Any], int]:
     header = _header(table, path)
     tensors = sorted((name, entry) for name, entry in table.items() if name != "__metadata__")
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             parts = (
                 (name, entry["shape"], _DTYPES[entry["dtype"]], _chunks(file, start, *entry["data_offsets"]))
                 for name, entry in tensors
             )
             check_id(hash_model(header["architecture"], parts), header, path)
         return header, sum(math.prod(entry["shape"]) for _, entry in tensors)
-    except (OSError, KeyError, TypeError, ValueError) as error:
-        raise ModelError(f"{path}: damaged ({error}); fetch or export it again") from None
+    except (OSError, KeyError, TypeError, ValueError, OverflowError) as error:
+        raise ModelError(f"{path}: damaged ({one_line(error, 200)}); fetch or export it again") from None
 
 
 def hash_model(
@@ -163,7 +163,7 @@ def _chunks(file: IO[bytes], start: int, first: int, end: int) -> Iterator[bytes
 def _header(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
     try:
         header: dict[str, Any] = json.loads(_metadata(table)[HEADER_KEY])
-    except (KeyError, ValueError):
+    except (KeyError, ValueError, TypeError, RecursionError):
         raise ModelError(
             f"{path}: safetensors, but not a nirgen model (no '{HEADER_KEY}' header); convert weights of other "
             "projects with 'nirgen models import'"
@@ -182,12 +182,16 @@ def _header(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
                 f"{path}: the header's '{name}' is a {type(header[name]).__name__}, not a {kind.__name__}; fetch or "
                 "export the file again"
             )
-    lists = {
-        "training.pairs": (header["training"].get("pairs", []), {"nir_sha256"}),
-        "metrics": (header["metrics"], {"name", "value", "on"}),
+    number = (int, float)
+    lists: dict[str, tuple[Any, dict[str, Any]]] = {
+        "training.pairs": (header["training"].get("pairs", []), {"nir_sha256": object}),
+        "metrics": (header["metrics"], {"name": str, "on": str, "value": number}),
     }
     for name, (entries, keys) in lists.items():
-        if not isinstance(entries, list) or not all(isinstance(e, dict) and keys <= e.keys() for e in entries):
+        if not isinstance(entries, list) or not all(
+            isinstance(entry, dict) and all(key in entry and isinstance(entry[key], kind) for key, kind in keys.items())
+            for entry in entries
+        ):
             raise ModelError(
                 f"{path}: the header's '{name}' is no list of {', '.join(sorted(keys))}; fetch or export the file again"
             )
@@ -197,7 +201,7 @@ def _header(table: Mapping[str, Any], path: Path) -> dict[str, Any]:
 def _read_table(path: Path) -> tuple[dict[str, Any], int]:
     """Return the table of a safetensors file, and the offset of its tensors in bytes."""
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             start = file.read(8)
             length = struct.unpack("<Q", start)[0] if len(start) == 8 else 0
             if not 2 <= length <= 100_000_000:
@@ -205,8 +209,8 @@ def _read_table(path: Path) -> tuple[dict[str, Any], int]:
             table = json.loads(file.read(length))
     except FileNotFoundError:
         raise ModelError(f"{path}: no such model file; 'nirgen models list' shows the available models") from None
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path}: can't be read as safetensors ({error}); is it cut off?") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path}: can't be read as safetensors ({one_line(error, 200)}); is it cut off?") from None
     return table if isinstance(table, dict) else {}, 8 + length
 
 
@@ -232,8 +236,10 @@ def read_extractor_config(path: Path) -> InternImageConfig | None:
         text = _metadata(_read_table(path)[0]).get(EXTRACTOR_KEY)
     except ModelError:
         return None  # reported by the reader of the tensors
+    if text is None:
+        return None
     try:
-        values = None if text is None else json.loads(text)
-    except ValueError as error:
+        values = dict(json.loads(text))
+    except (ValueError, TypeError, RecursionError) as error:
         raise ModelError(f"{path}: the header's '{EXTRACTOR_KEY}' can't be read ({error}); import it again") from None
-    return None if values is None else InternImageConfig.read(dict(values), where=f"{path} ({EXTRACTOR_KEY})")
+    return InternImageConfig.read(values, where=f"{path} ({EXTRACTOR_KEY})")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from nirgen import images
 from nirgen.config import SPLITS
 from nirgen.errors import ImageError, NirgenError, nearest
+from nirgen.files import read_lines
 from nirgen.pairs.listing import GREY_TOLERANCE, HALVES, colour_difference, cut_half, list_images, read_csv
 from nirgen.pairs.matching import Match, Rules, frame_sequences, match_files, match_folders
 
@@ -168,7 +169,7 @@ def _find_flir(root: Path, rules: Rules) -> list[Match]:
     for split, name in (("train", "align_train.txt"), ("val", "align_validation.txt")):
         if not (root / name).is_file():
             raise NirgenError(f"{root / name}: missing; the layout 'flir' needs it for its splits")
-        stems = [line.strip() for line in (root / name).read_text(encoding="utf-8").splitlines() if line.strip()]
+        stems = read_lines(root / name)
         missing = [stem for stem in stems if stem not in files]
         if missing:
             raise NirgenError(f"{root / name}: '{missing[0]}' isn't in {folder}; add the image or remove the line")
@@ -181,11 +182,11 @@ def _find_flir(root: Path, rules: Rules) -> list[Match]:
 
 def _find_csv(path: Path, rules: Rules) -> list[Match]:  # noqa: ARG001 - the file names both images itself
     rows = read_csv(path, "give a CSV with the columns rgb and nir")
-    if rows and not {"rgb", "nir"} <= rows[0].keys():
-        raise NirgenError(f"{path}: has the columns {', '.join(rows[0])}; it needs rgb and nir")
+    if rows and not {"rgb", "nir"} <= rows[0][1].keys():
+        raise NirgenError(f"{path}: has the columns {', '.join(rows[0][1])}; it needs rgb and nir")
     found: list[Match] = []
     partners: dict[Path, Path] = {}
-    for line, row in enumerate(rows, start=2):
+    for line, row in rows:
         absent = next((row[kind] for kind in ("rgb", "nir") if not (path.parent / (row[kind] or "")).is_file()), None)
         if absent is not None or not (row["rgb"] and row["nir"]):
             raise NirgenError(f"{path}, line {line}: {absent!r} isn't in {path.parent}; correct the path")

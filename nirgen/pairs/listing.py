@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from nirgen import images
 from nirgen.errors import ImageError, NirgenError
-from nirgen.files import output_file
+from nirgen.files import output_file, read_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 HALVES = ("#left", "#right")  # suffixes of paths whose file holds both images side by side
 GREY_TOLERANCE = 8  # largest difference between the channels of a grey image after lossy compression, in levels of 255
+_CLEAN = ".clean.csv"
 SEAM = 16  # columns beside the seam of two halves that blocks of JPEG chroma may reach over
 
 
@@ -81,23 +82,45 @@ def read_rows(path: Path) -> tuple[Pair, ...]:
     """Read the rows of a list without looking for its images."""
     rows = read_csv(path, "write the list with 'nirgen pairs'")
     columns = [field.name for field in fields(Pair)]
-    missing = [name for name in columns if rows and name not in rows[0]]
+    missing = [name for name in columns if rows and name not in rows[0][1]]
     if not rows or missing:
         problem = f"no column {missing[0]!r}" if missing else "no rows"
         raise NirgenError(f"{path}: {problem}; write the list with 'nirgen pairs'")
-    for line, row in enumerate(rows, start=2):
+    for line, row in rows:
         if any(row[name] is None for name in columns):
             raise NirgenError(f"{path}, line {line}: too few columns; write the list again with 'nirgen pairs'")
-    return tuple(Pair(**{name: row[name] for name in columns}) for row in rows)
+    return tuple(Pair(**{name: row[name] for name in columns}) for _, row in rows)
 
 
-def read_csv(path: Path, remedy: str) -> list[dict[str, str]]:
-    """Read the rows of a CSV file."""
+def read_csv(path: Path, remedy: str) -> list[tuple[int, dict[str, str]]]:
+    """Read a CSV file as spreadsheets save it: commas, semicolons or tabs, with a byte order mark or without one.
+
+    Returns:
+        The line of each row in the file, and its values by their headings in lower case; empty rows are left out.
+    """
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return list(csv.DictReader(file))
+        lines = read_bytes(path).decode("utf-8-sig").splitlines(keepends=True)
+        heading = next((line for line in lines if line.strip()), "")
+        reader = csv.DictReader(lines, delimiter=max(",;\t", key=heading.count))
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+        return [(reader.line_num, row) for row in reader if any(row.values())]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise NirgenError(f"{path}: can't be read as CSV ({error}); {remedy}") from None
+
+
+def check_report_of(listing: Path) -> Path:
+    """Return the report that `nirgen pairs check` writes beside a list."""
+    return listing.with_suffix(".check.parquet")
+
+
+def clean_list_of(listing: Path) -> Path:
+    """Return the clean list that `nirgen pairs check` writes beside a list."""
+    return listing.with_suffix(_CLEAN)
+
+
+def is_checked(listing: Path) -> bool:
+    """Return True if a report of `nirgen pairs check` lies beside a list, or beside the list that it is a part of."""
+    return check_report_of(listing.with_name(listing.name.removesuffix(_CLEAN))).is_file()
 
 
 def file_of(image: str) -> str:
@@ -170,7 +193,7 @@ def cut_half(pixels: NDArray[np.uint8], image: str) -> NDArray[np.uint8]:
 def _read_unchanged(root: Path, image: str, sha256: str) -> NDArray[np.uint8]:
     path = root / file_of(image)
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise ImageError(f"{path}: can't be read ({error.strerror}); restore it, or list the pairs again") from error
     if hashlib.sha256(data).hexdigest() != sha256:

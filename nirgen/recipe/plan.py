@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, get_args
 
 import nirgen
 from nirgen.errors import ConfigError, nearest
-from nirgen.files import seal, sha256_of, unseal, write_whole
+from nirgen.files import read_bytes, read_json, seal, sha256_of, unseal, write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -39,7 +39,7 @@ class State:
     def read(cls, out: Path, stage: str) -> Self | None:
         """Read the state of a stage; None if there is none, or one that is damaged or of another schema."""
         try:
-            values = unseal(json.loads(cls.file(out, stage).read_bytes()))
+            values = unseal(read_json(cls.file(out, stage)))
             state = cls(**values) if values.pop("schema") == _SCHEMA else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -160,7 +160,7 @@ class Hashes:
         """Read the cache's file; a missing or damaged one is empty."""
         self._file = file
         try:
-            found = unseal(json.loads(file.read_bytes()))
+            found = unseal(read_json(file))
         except (OSError, ValueError):
             found = {}
         self._known: dict[str, list[Any]] = {
@@ -201,7 +201,7 @@ def code_hash() -> str:
     root = Path(nirgen.__file__).parent
     digest = hashlib.sha256(nirgen.__version__.encode())
     for path in sorted(root.rglob("*.py")):
-        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + path.read_bytes())
+        digest.update(path.relative_to(root).as_posix().encode() + b"\0" + read_bytes(path))
     return digest.hexdigest()
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import json
 import os
 import re
 import shlex
@@ -21,7 +20,7 @@ from urllib.parse import quote
 
 from nirgen.errors import OutputError
 from nirgen.escapes import markdown
-from nirgen.files import locked, make_folder, write_whole
+from nirgen.files import locked, make_folder, read_bytes, read_json, write_whole
 from nirgen.recipe.plan import Hashes, State, listing, make_plan
 from nirgen.recipe.recipe import NOT_MEASURED
 from nirgen.recipe.resolve import resolve
@@ -133,7 +132,7 @@ def _problem(step: Step, out: Path, code: int) -> str:
     if code == _INTERRUPTED:
         return f"stage '{step.stage.name}' was interrupted; the same command goes on from there"
     log = log_file(out, step.stage.name)
-    lines = log.read_text(encoding="utf-8", errors="replace").strip().splitlines() or [""]
+    lines = read_bytes(log).decode(errors="replace").strip().splitlines() or [""]
     what = "did a part only" if code == _PARTIAL else "failed"
     return f"stage '{step.stage.name}' {what} (exit code {code}): {lines[-1].removeprefix('error: ')} [{log}]"
 
@@ -262,7 +261,7 @@ def measured(expected: Expectation, outputs: Mapping[str, Path]) -> float | None
         return None
     text = re.sub(r"\$\{([^}]*)\}", lambda match: str(outputs.get(match[1], match[0])), expected.file)
     with suppress(OSError, ValueError, KeyError, TypeError, StopIteration):
-        value: Any = json.loads(Path(text).read_bytes())
+        value: Any = read_json(Path(text))
         for key in expected.at.split(".") if expected.at else []:
             name, equals, wanted = key.partition("=")
             if isinstance(value, list) and equals:

@@ -11,7 +11,7 @@ from nirgen.dataset.plan import REASONS
 from nirgen.report.gallery import badness_of, reasons
 from nirgen.report.survey import overlap
 from nirgen.scores import TAGS
-from nirgen.translate.manifest import read_manifest
+from nirgen.translate.manifest import is_named, read_manifest
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -92,7 +92,9 @@ def _of_translation(collection: Collection) -> tuple[list[Fact], dict[str, Any]]
     ]
     lines = [_generator(each, f"; its licence: {licence or 'unknown'}") for each in generators]
     lines += [Fact("Written by", f"nirgen {version}"), Fact("Digest", collection.digest)]
-    left_out = [_left_out(collection.name, "failed", len(failed), failed)] if failed else []
+    misnamed = [row.source for row in rows if row.status == "done" and not is_named(row)]
+    kinds = {"failed": failed, "name": misnamed}
+    left_out = [_left_out(collection.name, what, len(names), names) for what, names in kinds.items() if names]
     return lines, {"nirgen": version, "generators": generators, "left_out": left_out}
 
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from nirgen import images
 from nirgen.errors import ImageError
+from nirgen.files import read_bytes
 from nirgen.scores.planes import BLACK, SMALLEST_SIDE, WHITE, Planes, tile_means
 
 if TYPE_CHECKING:
@@ -233,7 +234,7 @@ def measure(item: Image) -> Measured:
 def _read(path: Path, sha256: str | None, what: str) -> tuple[NDArray[np.uint8] | None, str]:
     """Return the pixels and the problem of a file; no pixels of an RGB image other than the recorded one."""
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
         pixels = images.decode(data, path.name)
     except OSError:
         return None, f"{what} image missing"

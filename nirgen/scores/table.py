@@ -14,7 +14,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from nirgen.dataset.folder import SCORES
-from nirgen.files import output_file
+from nirgen.files import output_file, read_bytes
 from nirgen.scores.measures import BOX_MEASURES, basis_of, measure
 from nirgen.scores.trouble import (
     IMAGE_SCORES,
@@ -112,7 +112,7 @@ def write_scores(folder: Path, table: pa.Table) -> None:
 def read_table(folder: Path) -> pa.Table | None:
     """Read the scores of a folder; None if they are missing, damaged or of another schema."""
     try:
-        data = (folder / SCORES).read_bytes()
+        data = read_bytes(folder / SCORES)
         if not _is_whole(data):
             return None
         table = pq.read_table(io.BytesIO(data))

@@ -102,6 +102,7 @@ def fit(
 
     Raises:
         ConfigError: The folder holds another run; or other settings or pairs, without `allow_changes`.
+        NirgenError: A pair of the list has the bytes of one in another split.
         ImageError: A pair can't be read.
         OutputError: Another process trains here, or the folder can't be written.
     """
@@ -109,9 +110,11 @@ def fit(
     import yaml
 
     from nirgen.models.checkpoint import save_baseline
+    from nirgen.pairs.duplicates import refuse_copies
     from nirgen.train.export import entries_of, write_card
     from nirgen.train.folder import alone
 
+    refuse_copies(pairs.pairs)
     started, chosen = datetime.now(UTC), pairs.split("train")
     make_folder(out)
     with alone(out):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 
 from nirgen.errors import ModelError, first_line
-from nirgen.files import check_schema, output_file
+from nirgen.files import check_regular, check_schema, output_file
 from nirgen.models.weights import load_tensors
 
 if TYPE_CHECKING:
@@ -104,6 +104,7 @@ class Checkpoints:
     def read(self, path: Path) -> dict[str, Any]:
         """Return the values of a checkpoint; DamagedError if it is damaged, ModelError if it is of another schema."""
         try:
+            check_regular(path)
             with zipfile.ZipFile(path) as file:
                 bad = file.testzip()
         except (

@@ -15,7 +15,7 @@ import torch
 from nirgen import images, metrics
 from nirgen.config import flat
 from nirgen.errors import ImageError
-from nirgen.files import is_at, write_whole
+from nirgen.files import is_at, read_bytes, write_whole
 from nirgen.pairs import PairList, read_pair
 
 if TYPE_CHECKING:
@@ -145,10 +145,10 @@ def read_log(out: Path) -> list[dict[str, Any]]:
     """Return the lines of a run's log, without a torn one that a killed run left."""
     path = out / "log.jsonl"
     lines = []
-    for text in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
+    for text in read_bytes(path).split(b"\n") if path.is_file() else []:
         try:
             line = json.loads(text)
-        except ValueError:
+        except (ValueError, RecursionError):
             continue
         if isinstance(line, dict) and isinstance(line.get("step"), int):
             lines.append(line)

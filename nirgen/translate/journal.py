@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from zlib import crc32
 
 from nirgen.errors import FullError, OutputError
-from nirgen.files import FULL, check_schema, locked
+from nirgen.files import FULL, check_schema, locked, open_regular
 from nirgen.translate.folder import identity_of, replaced
 from nirgen.translate.items import Item, Row
 
@@ -60,9 +60,7 @@ def read_journal(out: Path) -> Iterator[Row]:
     """
     path = journal_path(out)
     try:
-        if not stat.S_ISREG(path.stat().st_mode):
-            raise OutputError(f"{str(path)!r} is not a regular file; remove it")
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for line in file:
                 if line.startswith(b'{"schema"'):
                     found = _parse(line).get("schema", SCHEMA)
@@ -75,7 +73,7 @@ def read_journal(out: Path) -> Iterator[Row]:
     except (FileNotFoundError, NotADirectoryError):
         return
     except OSError as error:
-        raise OutputError(f"{str(path)!r} can't be read: {error.strerror}; use another OUT") from error
+        raise OutputError(f"{str(path)!r} can't be read: {error.strerror}; remove it, or use another OUT") from error
 
 
 def to_line(row: Row) -> bytes:

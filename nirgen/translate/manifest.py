@@ -13,12 +13,14 @@ from operator import attrgetter
 from typing import IO, TYPE_CHECKING, Any
 
 from nirgen.errors import OutputError
-from nirgen.files import check_schema, replacing
+from nirgen.files import check_regular, check_schema, is_safe_path, replacing
 from nirgen.translate.items import Row
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from pathlib import Path
+
+    import pyarrow as pa
 
 SCHEMA = 1
 NAME = "manifest.parquet"
@@ -32,6 +34,7 @@ _COLUMNS = {
     "damage": "string", "note": "string", "brightest": "float64",
     "captured": "string", "latitude": "float64", "longitude": "float64",
 }  # fmt: skip
+_PARTS = ("options", "model", "shard")
 _ADDED = {"damage", "note", "brightest", "captured", "latitude", "longitude"}  # since schema 1 was first written
 _NEVER_NULL = {"source", "status", "model_id", "options_id", "method"}
 
@@ -69,14 +72,11 @@ def write_rows(out: Path, rows: Iterable[Row], header: Manifest) -> None:
     }
     if header.shard is not None:
         metadata["nirgen.shard"] = json.dumps(header.shard, sort_keys=True)
-    types = {"string": pa.string(), "int32": pa.int32(), "float32": pa.float32(), "float64": pa.float64()}
-    columns = pa.schema(
-        [pa.field(name, types[kind], nullable=name not in _NEVER_NULL) for name, kind in _COLUMNS.items()], metadata
-    )
+    columns = _columns().with_metadata(metadata)
     current = read_header(out)
     same = current is not None and all(
         json.dumps(getattr(current, part), sort_keys=True) == json.dumps(getattr(header, part), sort_keys=True)
-        for part in ("options", "model", "shard")
+        for part in _PARTS
     )
     old = iter_rows(out) if same else iter(())
     with suppress(_Unchanged), replacing(out / NAME) as temporary:
@@ -87,6 +87,13 @@ def write_rows(out: Path, rows: Iterable[Row], header: Manifest) -> None:
                 writer.write_table(pa.Table.from_pydict(values, schema=columns))
         if same and next(old, None) is None:
             raise _Unchanged
+
+
+def _columns() -> pa.Schema:
+    import pyarrow as pa
+
+    types = {"string": pa.string(), "int32": pa.int32(), "float32": pa.float32(), "float64": pa.float64()}
+    return pa.schema([pa.field(name, types[kind], nullable=name not in _NEVER_NULL) for name, kind in _COLUMNS.items()])
 
 
 class _Unchanged(Exception):  # noqa: N818 - leaves a block, and is no error
@@ -113,8 +120,14 @@ def read_header(out: Path) -> Manifest | None:
     if not path.exists():
         return None
     metadata = _metadata(path)
-    parts = [json.loads(metadata.get(f"nirgen.{name}", "null")) for name in ("options", "model", "shard")]
-    return Manifest((), metadata["nirgen.version"], *parts)
+    try:
+        options, model, shard = (json.loads(metadata.get(f"nirgen.{name}", "null")) for name in _PARTS)
+    except (ValueError, RecursionError):
+        raise _damaged(path) from None
+    whole = isinstance(options, dict) and isinstance(model, dict) and isinstance(shard, dict | None)
+    if not whole or "nirgen.version" not in metadata:
+        raise _damaged(path)
+    return Manifest((), metadata["nirgen.version"], options, model, shard)
 
 
 def iter_rows(out: Path) -> Iterator[Row]:
@@ -129,12 +142,20 @@ def iter_rows(out: Path) -> Iterator[Row]:
     try:
         with pq.ParquetFile(path, memory_map=False, page_checksum_verification=True) as file:
             there = set(file.schema_arrow.names)  # those of older versions lack some
-            names = [field.name for field in fields(Row) if field.name in there or field.name not in _ADDED]
+            columns = [field for field in _columns() if field.name in there or field.name not in _ADDED]
+            if not {*columns} <= {*file.schema_arrow}:
+                raise _damaged(path)
+            names = [field.name for field in fields(Row) if field.name in there]
             for batch in file.iter_batches(batch_size=_ROWS_AT_ONCE, columns=names):
                 for values in batch.to_pylist():
                     yield Row(**values)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _damaged(path) from error
+
+
+def is_named(row: Row) -> bool:
+    """Return True if the names in a row are paths below the folders that they are relative to."""
+    return is_safe_path(row.source) and (row.output is None or is_safe_path(row.output))
 
 
 def count_rows(out: Path) -> int | None:
@@ -143,6 +164,7 @@ def count_rows(out: Path) -> int | None:
     import pyarrow.parquet as pq
 
     try:
+        check_regular(out / NAME)
         return int(pq.read_metadata(out / NAME).num_rows)
     except (pa.ArrowException, OSError):
         return None
@@ -158,7 +180,10 @@ def _metadata(path: Path) -> dict[str, str]:
     stored = _stored_metadata(path)
     if stored is None:
         raise _damaged(path)
-    metadata = {key.decode(): value.decode() for key, value in stored.items() if key.startswith(b"nirgen.")}
+    try:
+        metadata = {key.decode(): value.decode() for key, value in stored.items() if key.startswith(b"nirgen.")}
+    except UnicodeDecodeError:
+        raise _damaged(path) from None
     if "nirgen.schema" not in metadata:
         raise OutputError(f"{str(path)!r} is no manifest of nirgen; use another OUT")
     check_schema(path, metadata["nirgen.schema"], SCHEMA, "use another OUT", error=OutputError)

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nirgen.errors import ImageError, NirgenError, OutputError, nearest
+from nirgen.files import read_bytes
 from nirgen.images import SUFFIXES
 from nirgen.translate.journal import FOLDER
 from nirgen.translate.manifest import NAME, is_manifest
@@ -225,7 +226,7 @@ def _identity(folder: Path) -> tuple[int, int] | None:
 def read_listing(listing: Path, root: Place) -> list[str]:
     """Return the listed paths relative to the root; blank lines are skipped."""
     try:
-        text = listing.read_bytes().decode("utf-8-sig", "surrogateescape")
+        text = read_bytes(listing).decode("utf-8-sig", "surrogateescape")
     except OSError as error:
         raise NirgenError(f"the list {str(listing)!r} can't be read ({error.strerror})") from error
     if "\0" in text:

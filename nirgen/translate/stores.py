@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from nirgen import runlog
 from nirgen.errors import FullError, ImageError, OutputError
-from nirgen.files import FULL, may_pass, retrying
+from nirgen.files import FULL, may_pass, read_bytes, retrying
 from nirgen.translate.folder import OpenFolder, replaced
 from nirgen.translate.manifest import NAME
 from nirgen.translate.url import Place, Url, exists, reading, reason, sha256_of, unreachable, writing
@@ -78,7 +78,7 @@ class FolderSource(Source):
         assert isinstance(path, Path)
         status = path.stat()
         hold(self.check_size(item, status.st_size if stat.S_ISREG(status.st_mode) else None))
-        return path.read_bytes()
+        return read_bytes(path)
 
 
 class UrlSource(Source):

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from nirgen.errors import NirgenError, OutputError, one_line
-from nirgen.files import retrying
+from nirgen.files import open_regular, retrying
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
@@ -169,9 +169,7 @@ def sha256_of(place: Place) -> str | None:
     """Return the sha256 of a file or object; None if it does not exist, or is no file that can be read."""
     try:
         if isinstance(place, Path):
-            if not place.is_file():  # a pipe would be waited for
-                return None
-            with place.open("rb") as file:
+            with open_regular(place) as file:
                 return hashlib.file_digest(file, "sha256").hexdigest()
         return hashlib.sha256(place.read_bytes()).hexdigest()
     except OSError as error:

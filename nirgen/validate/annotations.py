@@ -5,13 +5,15 @@ Boxes are COCO xywh in pixels.
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any
+import heapq
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 import numpy as np
 
+from nirgen.labels.rle import check_rle
 from nirgen.validate.coco import NO_ID, NOWHERE
+from nirgen.validate.findings import EXAMPLES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -177,41 +179,72 @@ def _check_overlaps(file: CocoFile, findings: Findings) -> None:
     usable = ~table.crowd & (table.images != NOWHERE) & (table.xywh[:, 2:] > 0).all(axis=1)
     positions = np.flatnonzero(usable)
     groups = table.images[positions].astype(np.int64) * (len(file.categories) + 1) + table.categories[positions]
-    first, second, overlaps = same_boxes(table.xywh[positions], groups)
-    pairs = list(zip(positions[first], positions[second], overlaps, strict=True))
-    findings.add_all("same-boxes", pairs, lambda it: f"{file.box(it[0])} and {table.ids[it[1]]}, IoU {it[2]:.2f}")
+    same = same_boxes(table.xywh[positions], groups)
+    shown = [f"{file.box(positions[a])} and {table.ids[positions[b]]}, IoU {iou:.2f}" for a, b, iou in same.pairs]
+    findings.add_counted("same-boxes", same.total, shown)
+    if not same.all:
+        why = f"{file.path.name}: so many boxes of a class are near each other that same boxes were counted in part"
+        findings.skip("boxes", why, partly=True)
+
+
+class Same(NamedTuple):
+    """Pairs of boxes of a group with an IoU over `OVERLAP`."""
+
+    total: int
+    all: bool  # False if there may be more
+    pairs: list[tuple[int, int, float]]  # the first of them, sorted: positions of both boxes, and the IoU
 
 
 def same_boxes(
-    xywh: NDArray[np.float64], groups: NDArray[np.int64]
-) -> tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]:
-    """Return the positions of both boxes of each pair with an IoU over `OVERLAP`, and the IoU; sorted.
+    xywh: NDArray[np.float64], groups: NDArray[np.int64], most: int = EXAMPLES, effort: int = 20_000_000
+) -> Same:
+    """Find boxes that are almost the same; equal ones are counted without looking at their pairs.
 
-    The left side of one of such boxes lies in the first tenth of the other. So boxes are sorted by group and left side,
-    and each is compared with its successors while they begin that near.
+    The left side of one of such boxes lies in the first tenth of the other. So distinct boxes are sorted by group and
+    left side, and each is compared with its successors while they begin that near.
 
     Args:
         xywh: (M, 4), COCO boxes of positive width and height.
         groups: (M,); only boxes of one group (a class in an image) are compared.
+        most: Number of pairs that are returned.
+        effort: Number of comparisons, and 20 for each box, after which the search ends.
     """
-    order = np.lexsort((xywh[:, 0], groups))
+    order = np.lexsort((*xywh.T[::-1], groups))  # stable: equal boxes stay in order
     boxes, groups = xywh[order], groups[order]
+    fresh = np.append(True, (boxes[1:] != boxes[:-1]).any(axis=1) | (groups[1:] != groups[:-1]))[: len(boxes)]
+    starts = np.flatnonzero(fresh)  # of distinct boxes
+    boxes, groups, sizes = boxes[starts], groups[starts], np.diff(np.append(starts, len(order)))
     reach = boxes[:, 0] + (1 - OVERLAP) * boxes[:, 2]
-    found: list[tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.float64]]] = []
-    near = np.arange(len(boxes))
+
+    def first_ones(one: int, other: int, iou: float) -> list[tuple[int, int, float]]:
+        """Return the first pairs of two sets of equal boxes, or of one set with itself."""
+        some, others = (
+            order[starts[each] : starts[each] + min(sizes[each], most + 1)].tolist() for each in (one, other)
+        )
+        pairs = ((min(a, b), max(a, b), iou) for a in some for b in others if a < b or one != other)
+        return heapq.nsmallest(most, pairs)
+
+    several = np.flatnonzero(sizes > 1)
+    count = int((sizes * (sizes - 1) // 2).sum())
+    chosen = several[np.argsort(order[starts[several]])[:most]]
+    found = [pair for each in chosen.tolist() for pair in first_ones(each, each, 1.0)]
+    near, left = np.arange(len(boxes)), effort + 20 * len(boxes)
     for step in range(1, len(boxes)):
         near = near[near + step < len(boxes)]
         near = near[(groups[near] == groups[near + step]) & (boxes[near + step, 0] <= reach[near])]
-        if not len(near):
+        left -= len(near)
+        if not len(near) or left < 0:
             break
         overlaps = _overlaps(boxes[near], boxes[near + step])
-        pairs = overlaps > OVERLAP
-        one, other = order[near[pairs]], order[near[pairs] + step]
-        found.append((np.minimum(one, other), np.maximum(one, other), overlaps[pairs]))
-    nothing = (np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0))
-    first, second, ious = (np.concatenate(column) for column in zip(nothing, *found, strict=True))
-    ordered = np.lexsort((second, first))
-    return first[ordered], second[ordered], ious[ordered]
+        same = overlaps > OVERLAP
+        one, ious = near[same], overlaps[same]
+        count += int((sizes[one] * sizes[one + step]).sum())
+        earliest = np.minimum(order[starts[one]], order[starts[one + step]])
+        latest = np.maximum(order[starts[one]], order[starts[one + step]])
+        for at in np.lexsort((latest, earliest))[:most].tolist():
+            found += first_ones(int(one[at]), int(one[at]) + step, float(ious[at]))
+        found = heapq.nsmallest(most, found)
+    return Same(count, left >= 0, heapq.nsmallest(most, found))
 
 
 def _overlaps(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -231,7 +264,7 @@ def _check_segmentations(file: CocoFile, findings: Findings) -> None:
         image = table.images[position]
         try:
             extents[position] = extent_of(raw, int(heights[image]), int(widths[image]))
-        except SegmentationError as error:
+        except ValueError as error:
             findings.add("bad-segmentation", f"{file.annotation(position)}: {error}")
     positions = np.array([position for position, extent in extents.items() if extent], np.intp)
     drawn = np.array([extent for extent in extents.values() if extent]).reshape(-1, 4)
@@ -242,21 +275,13 @@ def _check_segmentations(file: CocoFile, findings: Findings) -> None:
     findings.add_all("strayed-segmentation", strayed, file.box)
 
 
-# COCO's compressed run lengths: 5 bits a letter from '0'; the sixth bit continues the number, the fifth is its sign.
-_FIRST, _MORE, _SIGN, _BITS = 48, 0x20, 0x10, 5
-
-
-class SegmentationError(ValueError):
-    """A segmentation that can't be decoded."""
-
-
 def extent_of(raw: msgspec.Raw, height: int, width: int) -> tuple[float, float, float, float] | None:
     """Check the JSON of a segmentation, and return left, top, right and bottom of all polygons; None for run lengths.
 
     All in pixels; height and width of the image are 0 if unknown.
 
     Raises:
-        SegmentationError: pycocotools could not decode it, or would draw a mask of another size.
+        ValueError: pycocotools could not decode it, or would draw a mask of another size.
 
     Example:
         >>> extent_of(msgspec.Raw(b"[[1, 2, 5, 2, 5, 8]]"), 10, 10)
@@ -266,50 +291,18 @@ def extent_of(raw: msgspec.Raw, height: int, width: int) -> tuple[float, float, 
     try:
         polygons = _POLYGONS.decode(raw)
     except msgspec.ValidationError:
-        _check_run_lengths(msgspec.json.decode(raw), height, width)
+        mask_height, mask_width = check_rle(msgspec.json.decode(raw))["size"]
+        if height and width and (mask_height, mask_width) != (height, width):
+            raise ValueError(f"a mask of {mask_width}x{mask_height} in an image of {width}x{height}") from None
+        return None
+    if not polygons:
         return None
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
-            raise SegmentationError(f"a polygon of {len(polygon)} numbers, which takes an even number from 6")
+            raise ValueError(f"a polygon of {len(polygon)} numbers, which takes an even number from 6")
     across = [x for polygon in polygons for x in polygon[::2]]
     down = [y for polygon in polygons for y in polygon[1::2]]
     return min(across), min(down), max(across), max(down)
 
 
 _POLYGONS = msgspec.json.Decoder(list[list[float]])
-
-
-def _check_run_lengths(value: Any, height: int, width: int) -> None:
-    if not isinstance(value, dict) or "counts" not in value or "size" not in value:
-        kind = "an object without size and counts" if isinstance(value, dict) else "neither polygons nor run lengths"
-        raise SegmentationError(kind)
-    size, counts = value["size"], value["counts"]
-    if not isinstance(size, list) or len(size) != 2 or not all(isinstance(side, int) and side > 0 for side in size):
-        raise SegmentationError(f"a mask of size {size!r}")
-    if height and width and size != [height, width]:
-        raise SegmentationError(f"a mask of {size[1]}x{size[0]} in an image of {width}x{height}")
-    lengths = _decompressed(counts) if isinstance(counts, str) else counts
-    if not isinstance(lengths, list) or not all(isinstance(length, int) and length >= 0 for length in lengths):
-        raise SegmentationError("run lengths that are no whole numbers from 0")
-    if sum(lengths) != math.prod(size):
-        raise SegmentationError(f"run lengths of {sum(lengths)} pixels in a mask of {math.prod(size)}")
-
-
-def _decompressed(text: str) -> list[int]:
-    """Decode run lengths; from the fourth on, each is stored as the difference to the one two before."""
-    lengths: list[int] = []
-    value = shift = 0
-    for letter in text:
-        bits = ord(letter) - _FIRST
-        if not 0 <= bits < 64:
-            raise SegmentationError(f"run lengths with the letter {letter!r}")
-        value |= (bits & 0x1F) << shift
-        shift += _BITS
-        if not bits & _MORE:
-            if bits & _SIGN:
-                value -= 1 << shift
-            lengths.append(value + (lengths[-2] if len(lengths) > 2 else 0))
-            value = shift = 0
-    if shift:
-        raise SegmentationError("run lengths that end within a number")
-    return lengths

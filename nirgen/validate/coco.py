@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 from array import array
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, Literal, cast
@@ -15,6 +16,8 @@ import msgspec
 import numpy as np
 
 from nirgen.errors import NirgenError
+from nirgen.files import read_bytes
+from nirgen.labels.content import FAULTS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -120,7 +123,7 @@ def read_coco(path: Path, split: str, root: Path, findings: Findings) -> CocoFil
     try:
         images, image_at = _images(document.images, path.name, findings)
         annotations = _annotations(document.annotations, image_at, category_at, path.name, findings)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:  # entries stay raw until here
+    except FAULTS as error:  # entries stay raw until here
         raise NirgenError(f"{path}: no JSON ({error}); write or copy it again") from None
     return CocoFile(path, split, root, images, annotations, categories)
 
@@ -136,12 +139,13 @@ _DOCUMENT = msgspec.json.Decoder(_Document)
 
 def _decode(path: Path, findings: Findings) -> _Document:
     try:
-        data = path.read_bytes()
+        data = read_bytes(path)
     except OSError as error:
         raise NirgenError(f"{path}: can't be read ({error.strerror}); name a COCO annotation file") from None
     try:
+        data.decode()  # texts that stay raw are not looked at
         return _document(data, path)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except FAULTS as error:
         strict = str(error)
     try:  # Python's reader accepts NaN, which msgspec encodes as null
         data = msgspec.json.encode(json.loads(data))
@@ -338,7 +342,8 @@ def _area(value: Any) -> float:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
 
 
 def _shown(value: Any) -> str:

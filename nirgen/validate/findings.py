@@ -60,6 +60,11 @@ class Findings:
         examples = self._examples.setdefault(check, [])
         examples.extend(describe(fault) for fault in faults[: EXAMPLES - len(examples)])
 
+    def add_counted(self, check: str, count: int, examples: Sequence[str]) -> None:
+        """Count many faults of which only the first are described."""
+        self.add_all(check, examples, str)
+        self._counts[check] += count - len(examples)
+
     def skip(self, group: str, why: str, *, partly: bool = False) -> None:
         """Record that a group of checks did not run, or only partly; the first reason given for a group is kept."""
         assert group in GROUPS

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, NamedTuple
 
 from nirgen import images
-from nirgen.dataset.folder import IMAGES, altered, foreign, read_bytes
+from nirgen.dataset.folder import IMAGES, altered, foreign, read_image
 from nirgen.dataset.splits import SMALL_SIDE
 from nirgen.errors import ImageError, NirgenError
 from nirgen.files import safe_path
@@ -79,7 +79,7 @@ def inspect(
     """
 
     def work(path: Path) -> Inspected:
-        return _inspect(read_bytes(path), path.name, decode=decode, fingerprints=fingerprints)
+        return _inspect(read_image(path), path.name, decode=decode, fingerprints=fingerprints)
 
     paths = list(dict.fromkeys(image.path for each in listed for image in each))
     results = in_threads(or_error(work, ImageError), paths, "images", report)

@@ -12,7 +12,7 @@ from nirgen.dataset.folder import LINEAGE, PROVENANCE
 from nirgen.dataset.provenance import SCHEMA, pairs_of, read_pairs
 from nirgen.dataset.splits import TrainingList
 from nirgen.errors import NirgenError, one_line
-from nirgen.files import check_schema
+from nirgen.files import check_regular, check_schema
 from nirgen.models.catalog import embedded_models, find_model, read_header
 
 if TYPE_CHECKING:
@@ -41,13 +41,14 @@ def read_provenance(info: DatasetInfo, findings: Findings) -> list[ImageRow] | N
     path = info.folder / PROVENANCE
     columns = [field.name for field in fields(ImageRow)]
     try:
+        check_regular(path)
         found = (pq.read_schema(path).metadata or {}).get(b"nirgen.schema", b"none").decode()
         check_schema(path.name, found, SCHEMA, "there is no provenance to go by")
         rows = pq.read_table(path, columns=columns, filters=[("kind", "=", "image")], partitioning=None)
         return [ImageRow(**values) for values in rows.to_pylist()]
     except NirgenError as error:
         findings.skip("lineage", str(error))
-    except (pa.ArrowException, OSError, KeyError) as error:
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         findings.skip("lineage", f"{path.name} can't be read ({one_line(error, 120)})")
     return None
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from PIL import Image
 
+from nirgen.collection import open_collection
 from nirgen.dataset.planner import apply_plan, write_plan
 from nirgen.errors import NirgenError
 from nirgen.translate.manifest import read_manifest, write_manifest
@@ -246,15 +247,50 @@ def test_labels_that_lead_out_of_their_folder_are_refused(
 
 
 @pytest.mark.parametrize("field", ["source", "output"])
-def test_a_manifest_that_leads_out_of_its_folder_is_refused(
-    dataset_inputs, plan_dataset, tmp_path: Path, field: str
+@pytest.mark.parametrize("status", ["done", "failed"])
+@pytest.mark.parametrize("name", ["../../secret.png", "a\u2028b.png", ""])
+def test_a_row_whose_name_leads_elsewhere_is_left_out_alone(
+    dataset_inputs, plan_dataset, tmp_path: Path, field: str, status: str, name: str
 ) -> None:
     inputs = dataset_inputs()
     manifest = read_manifest(tmp_path / "bdd/nir")
     assert manifest is not None
-    rows = (replace(manifest.rows[0], **{field: "../../secret.png"}), *manifest.rows[1:])
+    rows = (replace(manifest.rows[0], **{field: name, "status": status}), *manifest.rows[1:])
     write_manifest(tmp_path / "bdd/nir", replace(manifest, rows=rows))
-    with pytest.raises(NirgenError, match=r"'../../secret.png' has '\.\.'"):
+    plan = plan_dataset(inputs)
+    assert keys(plan)[:2] == ["bdd/b.jpg", "bdd/night/c.jpg"]
+    shown = name.replace("\u2028", "\\u2028") if field == "source" else "a.jpg"
+    assert left_out(plan) == {"failed" if status == "failed" else "name": (shown,), "without-image": ("a.jpg",)}
+
+
+def test_images_whose_names_end_lines_are_left_out_and_named(
+    dataset_inputs, plan_dataset, save, tmp_path: Path
+) -> None:
+    for name in ("bdd/rgb/x\n.jpg", "bdd/rgb/\x85.jpg", "ranus/01/y\u2028.png", "ranus/01/\udce9.png"):
+        save(tmp_path / name, seed=9)
+    inputs = dataset_inputs()
+    plan = plan_dataset(inputs)
+    assert len(plan.images) == 6
+    assert [(each.origin, each.what, each.examples) for each in plan.left_out] == [
+        ("bdd", "name", ("\\u0085.jpg", "x\\n.jpg")),
+        ("ranus", "name", ("01/\\udce9.png", "01/y\\u2028.png")),
+    ]
+    write_plan(tmp_path / "plan.json", plan)
+    assert apply_plan(tmp_path / "plan.json") == plan
+    collection = open_collection(tmp_path / "bdd/nir")
+    assert (collection.count, collection.misnamed) == (3, 2)
+    assert [item.rgb_name for item in collection.items()] == ["a.jpg", "b.jpg", "night/c.jpg"]
+
+
+@pytest.mark.parametrize("model", [{"training": [5]}, {"training": {"pairs": [5]}}, {"training": {"pairs": 5}}])
+def test_a_manifest_whose_model_is_of_another_kind_is_one_line(
+    dataset_inputs, plan_dataset, tmp_path: Path, model: dict[str, object]
+) -> None:
+    inputs = dataset_inputs()
+    manifest = read_manifest(tmp_path / "bdd/nir")
+    assert manifest is not None
+    write_manifest(tmp_path / "bdd/nir", replace(manifest, model=model))
+    with pytest.raises(NirgenError, match=r"manifest\.parquet: the model's header in it is damaged; translate anew"):
         plan_dataset(inputs)
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torchvision.ops import box_iou
 
-from nirgen.labels.annotations import LIMIT, clip, later_copies, overlapping
+from nirgen.labels.annotations import EXAMPLES, LIMIT, clip, later_copies, overlapping
 
 
 @pytest.mark.parametrize(
@@ -89,15 +89,65 @@ def test_pairs_are_those_of_torchvision() -> None:
             for first, second in torch.argwhere(box_iou(corners, corners) > LIMIT).tolist()
             if first < second and classes[first] == classes[second]
         ]
-        assert overlapping(boxes.tolist(), classes) == expected
+        found_here = overlapping(boxes.tolist(), classes)
+        assert (found_here.total, found_here.all, found_here.pairs) == (len(expected), True, expected[:EXAMPLES])
         found += len(expected)
     assert found > 20
 
 
 def test_what_overlaps_a_removed_box_only_stays() -> None:
-    assert later_copies([(0, 1), (1, 2), (3, 4)]) == {1, 4}
+    boxes = [[0, 0, 100, 10], [5, 0, 100, 10], [10, 0, 100, 10], [200, 0, 9, 9], [200, 0, 9, 9], [200, 0, 9, 9]]
+    assert overlapping(boxes, ["car"] * 6).pairs == [(0, 1), (1, 2), (3, 4), (3, 5), (4, 5)]
+    assert later_copies(boxes, ["car"] * 6) == ({1, 4, 5}, True)
+    assert later_copies(boxes, ["car", "bus"] * 3) == ({5}, True)
+
+
+def test_the_boxes_that_stay_are_those_of_comparing_each_with_all_that_stay() -> None:
+    random = np.random.default_rng(0)
+    some = random.uniform([0, 0, 20, 20], [50, 50, 60, 60], (60, 4))
+    boxes = np.concatenate([some, some + random.uniform(-2, 2, some.shape), some])
+    corners = torch.tensor(np.concatenate([boxes[:, :2], boxes[:, :2] + boxes[:, 2:]], axis=1))
+    same = box_iou(corners, corners) > LIMIT
+    stay: list[int] = []
+    for position in range(len(boxes)):
+        if not same[position, stay].any():
+            stay.append(position)
+    assert 60 <= len(stay) < 120
+    assert later_copies(boxes.tolist(), ["car"] * 180) == ({*range(180)} - {*stay}, True)
+
+
+def test_equal_boxes_are_counted_and_removed_without_comparing_all_with_all() -> None:
+    boxes = [[3.0, 4.0, 50.0, 40.0]] * 15_000 + [[3.0, 4.0, 50.0, 41.0]] * 2
+    found = overlapping(boxes, ["car"] * 15_002)
+    assert (found.total, found.all) == (15_000 * 14_999 // 2 + 2 * 15_000 + 1, True)
+    assert found.pairs == [(0, 1), (0, 2), (0, 3), (0, 4), (0, 5)]
+    assert later_copies(boxes, ["car"] * 15_002) == ({*range(1, 15_002)}, True)
+
+
+def test_near_boxes_beyond_number_are_removed_and_counted_in_part(save_json, coco, converted) -> None:
+    path = save_json(coco(*[("car", [10, 10, 50 + number / 1000, 40]) for number in range(1500)]))
+    file = converted(path, drop_duplicates=True)
+    counts = file["info"]["nirgen"]["counts"]
+    assert [one["source_key"] for one in file["annotations"]] == ["11"]
+    assert 900_000 < counts["duplicates"] < 1500 * 1499 // 2
+    assert counts["notes"] == [
+        "'a.jpg' has so many boxes of a class near each other that not all were compared: there may be more duplicates"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("box", "boxes"),
+    [
+        ([1e308, 0, 1e308, 5], []),
+        ([-1e308, 0, 5, 5], []),
+        ([0, 1e308, 5, -1e308], [[0, 0, 5, 80]]),
+        ([0, 0, 1e308, 1e308], [[0, 0, 100, 80]]),
+    ],
+)
+def test_boxes_of_any_size_are_cut_or_left_out(save_json, coco, converted, box, boxes) -> None:
+    assert [one["bbox"] for one in converted(save_json(coco(("car", box))))["annotations"]] == boxes
 
 
 def test_one_box_and_none_have_no_copies() -> None:
-    assert overlapping([], []) == []
-    assert overlapping([[0, 0, 1, 1]], ["car"]) == []
+    assert overlapping([], []) == (0, True, [])
+    assert overlapping([[0, 0, 1, 1]], ["car"]) == (0, True, [])

@@ -194,3 +194,14 @@ def test_a_folder_is_known_by_the_hashes_of_its_files(save_json, tmp_path: Path)
 def test_nothing_can_not_be_opened(tmp_path: Path) -> None:
     with pytest.raises(NirgenError, match="doesn't exist"):
         open_labels(tmp_path / "none.json")
+
+
+@pytest.mark.parametrize("name", ["a\n.jpg", "a\x85.jpg", "a\u2028.jpg"])
+def test_an_image_whose_name_ends_lines_is_left_out_and_named(save_json, coco, converted, name: str) -> None:
+    values = coco(("car", [10, 10, 5, 5]))
+    values["images"].append({**values["images"][0], "id": 99, "file_name": name})
+    values["annotations"].append({**values["annotations"][0], "id": 99, "image_id": 99})
+    file = converted(save_json(values))
+    assert ([each["file_name"] for each in file["images"]], len(file["annotations"])) == (["a.jpg"], 1)
+    (note,) = file["info"]["nirgen"]["counts"]["notes"]
+    assert note.startswith(f"1 image(s), such as {name!r}, are left out: their names have control characters")

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 
 def labels(**changes: Any) -> dict[str, Any]:
+    known = {"area": 1, "source_key": "7", "source_category": "car"}
     values = {
         "info": {"nirgen": {"schema": 1, "version": "0", "policy": "default", "inputs": [], "counts": {"images": 2}}},
         "licenses": [{"id": 1, "name": "CC"}],
@@ -24,9 +25,9 @@ def labels(**changes: Any) -> dict[str, Any]:
             {"id": 1, "file_name": "a.jpg", "width": 9, "height": 8, "sequence": "s", "split": "val", "source_id": 4},
         ],
         "annotations": [
-            {"id": 1, "image_id": 1, "category_id": 2, "bbox": [0, 0, 1, 1], "iscrowd": 0},
-            {"id": 2, "image_id": 1, "category_id": 2, "bbox": [1, 0, 1, 1], "iscrowd": 0},
-            {"id": 3, "image_id": 1, "category_id": 1, "bbox": [2, 0, 1, 1], "iscrowd": 1},
+            {"id": 1, "image_id": 1, "category_id": 2, "bbox": [0, 0, 1, 1], "iscrowd": 0, **known},
+            {"id": 2, "image_id": 1, "category_id": 2, "bbox": [1, 0, 1, 1], "iscrowd": 0, **known},
+            {"id": 3, "image_id": 1, "category_id": 1, "bbox": [2, 0, 1, 1], "iscrowd": 1, **known},
         ],
         "unlabelled": [{"file_name": "c.jpg"}],
     }
@@ -59,6 +60,8 @@ def test_regions_to_ignore_are_not_counted(save_json: Callable[..., Path]) -> No
         ({"images": [{"id": 1, "file_name": "../a", "width": 9, "height": 8}], "annotations": []}, "has '..'"),
         ({"images": labels()["images"][:1] * 2, "annotations": []}, "two images have the id 2"),
         ({"unlabelled": [{"file_name": "/a.jpg"}]}, "is absolute"),
+        ({"annotations": [labels()["annotations"][0] | {"bbox": [1, 2, 3]}]}, "not written by 'nirgen labels'"),
+        ({"images": [{"id": 1, "file_name": "a.jpg", "width": 0, "height": 8}]}, "not written by 'nirgen labels'"),
         ({"categories": []}, "annotation 1 refers to image 1 and category 2, one of which is missing"),
     ],
 )
@@ -79,3 +82,17 @@ def test_a_missing_and_a_torn_file_are_refused(tmp_path: Path) -> None:
         LabelFile.read(torn)
     with pytest.raises(NirgenError, match="not written by"):
         LabelFile.parse(b"[]", torn)
+
+
+def test_an_image_whose_name_ends_lines_has_no_labels(save_json: Callable[..., Path]) -> None:
+    images = [{"id": n, "file_name": name, "width": 9, "height": 8} for n, name in enumerate(["a\u2028.jpg", "b.jpg"])]
+    file = LabelFile.read(save_json(labels(images=images, annotations=[])))
+    assert [image.file_name for image in file.images] == ["b.jpg"]
+
+
+@pytest.mark.parametrize("value", ["1e400", "[" * 2000 + "]" * 2000, '"\\ud800"'])
+def test_a_damaged_annotation_is_one_line_when_it_is_needed(save_json: Callable[..., Path], value: str) -> None:
+    path = save_json(labels())
+    path.write_text(path.read_text().replace('"bbox": [0, 0, 1, 1]', f'"bbox": [0, 0, 1, 1], "other": {value}'))
+    with pytest.raises(NirgenError, match="damaged"):
+        list(map(annotation, LabelFile.read(path).images[0].annotations))

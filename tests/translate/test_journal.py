@@ -120,7 +120,7 @@ def test_a_link_in_place_of_its_folder_or_the_lock_is_refused(tmp_path, name):
 def test_a_pipe_in_place_of_the_journal_is_refused(tmp_path):
     journal_path(tmp_path).parent.mkdir()
     os.mkfifo(journal_path(tmp_path))
-    with pytest.raises(OutputError, match="is not a regular file; remove it"):
+    with pytest.raises(OutputError, match="not a regular file; remove it"):
         read_journal(tmp_path)
 
 

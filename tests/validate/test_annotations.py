@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from pycocotools import mask as tools
 
-from nirgen.validate.annotations import SegmentationError, extent_of, same_boxes
+from nirgen.validate.annotations import extent_of, same_boxes
+from nirgen.validate.run import validate_coco
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -124,18 +125,40 @@ def test_pairs_are_those_that_comparing_all_with_all_finds() -> None:
     originals = random.uniform([0, 0, 20, 20], [100, 100, 120, 120], (40, 4))
     boxes = np.concatenate([originals, originals + random.uniform(-2, 2, originals.shape)])
     groups = np.tile(random.integers(0, 3, 40), 2)
-    first, second, overlaps = same_boxes(boxes, groups)
+    boxes, groups = np.concatenate([boxes, boxes[:9]]), np.concatenate([groups, groups[:9]])
+    found = same_boxes(boxes, groups, most=1000)
     expected = []
-    for one in range(80):
-        for other in range(one + 1, 80):
+    for one in range(89):
+        for other in range(one + 1, 89):
             (x, y, w, h), (x2, y2, w2, h2) = boxes[one], boxes[other]
             width, height = min(x + w, x2 + w2) - max(x, x2), min(y + h, y2 + h2) - max(y, y2)
             shared = max(width, 0) * max(height, 0)
             if groups[one] == groups[other] and shared / (w * h + w2 * h2 - shared) > 0.9:
                 expected.append((one, other))
     assert len(expected) > 10
-    assert list(zip(first.tolist(), second.tolist(), strict=True)) == expected
-    assert (overlaps > 0.9).all()
+    assert [pair[:2] for pair in found.pairs] == expected
+    assert all(overlap > 0.9 for _, _, overlap in found.pairs)
+    assert (found.total, found.all) == (len(expected), True)
+    few = same_boxes(boxes, groups)
+    assert (few.total, few.pairs) == (len(expected), found.pairs[:3])
+
+
+def test_equal_boxes_are_counted_without_comparing_all_with_all() -> None:
+    boxes = np.tile([3.0, 4.0, 50.0, 40.0], (15_002, 1))
+    boxes[15_000:, 3] = 41
+    found = same_boxes(boxes, np.zeros(15_002, np.int64), effort=10)
+    assert (found.total, found.all) == (15_000 * 14_999 // 2 + 2 * 15_000 + 1, True)
+    assert found.pairs == [(0, 1, 1.0), (0, 2, 1.0), (0, 3, 1.0)]
+
+
+def test_a_search_among_too_many_near_boxes_ends_and_says_so(coco, store, tmp_path) -> None:
+    first = coco["annotations"][1]
+    near = [first | {"id": 11 + n, "bbox": [20, 10, 20 + n / 10**4, 10], "area": 200 + n / 1000} for n in range(7000)]
+    coco["annotations"] += near
+    report = validate_coco([store(coco)], [tmp_path / "images"])
+    (same,) = (finding for finding in report.findings if finding.check == "same-boxes")
+    assert 20_000_000 < same.count < 7001 * 7000 // 2
+    assert "counted in part" in report.partial["boxes"]
 
 
 def test_a_polygon_far_from_its_box_is_found(coco, found) -> None:
@@ -188,8 +211,11 @@ def test_the_extent_of_polygons_holds_all_of_them() -> None:
         ({"size": [20, 30], "counts": [700, -100]}, "no whole numbers from 0"),
         ({"size": [20, 30], "counts": "\u00e9"}, "the letter"),
         ({"size": [20, 30], "counts": "P"}, "end within a number"),
+        ({"size": [20, 30], "counts": "P" * 1_000_000}, "a number of over 7 letters"),
+        ({"size": [-20, -30], "counts": [600]}, "a mask of size"),
+        ({"size": [2**31, 2**31], "counts": [2**62]}, "over the limit of 100000000 pixels"),
     ],
 )
 def test_what_pycocotools_can_not_decode_is_refused(value: object, message: str) -> None:
-    with pytest.raises(SegmentationError, match=message):
+    with pytest.raises(ValueError, match=message):
         extent(value)
