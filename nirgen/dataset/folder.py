@@ -11,6 +11,7 @@ from nirgen import images, runlog
 from nirgen.errors import ImageError, NirgenError
 from nirgen.files import check_schema, read_bytes, read_json, safe_path, sha256_of, unseal
 from nirgen.labels.file import Category
+from nirgen.pairs.listing import is_in_colour
 from nirgen.progress import in_threads, or_error
 
 if TYPE_CHECKING:
@@ -118,18 +119,23 @@ def foreign(info: DatasetInfo) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A file without its pixels."""
+    """What is known of an image file."""
 
     sha256: str
     size_bytes: int
     size: tuple[int, int] | None = None  # (height, width) in pixels, upright; None if not asked for
+    in_colour: bool = False  # likewise
 
 
 def look_at(path: Path, *, with_size: bool = True) -> Looked:
-    """Hash an image, and read its size in pixels from its header if `with_size`."""
+    """Hash an image, and if `with_size` read its size in pixels from its header, and tell if it is in colour."""
     data = read_image(path)
-    size = images.size_of(data, str(path)) if with_size else None
-    return Looked(hashlib.sha256(data).hexdigest(), len(data), size)
+    sha256 = hashlib.sha256(data).hexdigest()
+    if not with_size:
+        return Looked(sha256, len(data))
+    header = images.header_of(data, str(path))
+    in_colour = not header.grey and is_in_colour(images.decode(data, str(path)))
+    return Looked(sha256, len(data), header.size, in_colour)
 
 
 def read_image(path: Path) -> bytes:
