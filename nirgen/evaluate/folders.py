@@ -40,8 +40,7 @@ def images_by_key(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        hidden = any(part.startswith(".") for part in relative.parts)
-        if hidden or path.suffix.lower() not in images.SUFFIXES or not path.is_file():
+        if not images.is_listed(relative) or not path.is_file():
             continue
         key = relative.with_suffix("").as_posix()
         if key in found:

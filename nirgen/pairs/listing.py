@@ -137,9 +137,8 @@ def file_of(image: str) -> str:
 
 def list_images(folder: Path) -> list[Path]:
     """Return the images of a folder and its subfolders, sorted, without hidden ones."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in images.SUFFIXES and path.is_file())
-    shown = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    return sorted(shown) if folder.is_dir() else []
+    found = (path for path in folder.rglob("*") if images.is_listed(path.relative_to(folder)) and path.is_file())
+    return sorted(found) if folder.is_dir() else []
 
 
 def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
