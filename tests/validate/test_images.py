@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("name", ["../1.png", "/etc/hostname", "a\\1.png", "C:/1.png", "a/../../1.png", "a\0b.png"])
 def test_a_name_that_leads_out_of_the_folder_is_found_and_not_opened(coco, found, monkeypatch, name: str) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("nirgen.validate.images.read_bytes", lambda path: opened.append(path.name) or b"")
+    monkeypatch.setattr("nirgen.validate.images.read_image", lambda path: opened.append(path.name) or b"")
     coco["images"][0]["file_name"] = name
     assert found(coco) == {"unsafe-name": 1, "damaged-image": 2}
     assert sorted(opened) == ["2.png", "3.png"]
@@ -78,8 +79,6 @@ def test_an_image_that_nothing_names_is_found(dataset: Path, faults) -> None:
 
 
 def test_real_and_generated_images_that_are_stored_unlike_are_found(dataset: Path, faults, edit) -> None:
-    import hashlib
-
     for number in (0, 1):
         name = f"images/ranus/train/{number}.png"
         with Image.open(dataset / name) as image:
@@ -87,6 +86,17 @@ def test_real_and_generated_images_that_are_stored_unlike_are_found(dataset: Pat
         sha256 = hashlib.sha256((dataset / name).read_bytes()).hexdigest()
         edit("dataset.json", lambda info, name=name, sha256=sha256: info["files"].update({name: sha256}))
     assert faults().keys() >= {"mixed-codecs", "mixed-channels"}
+
+
+def test_real_images_in_colour_are_a_warning(dataset, faults, edit) -> None:
+    (name,) = (dataset / "images/ranus/val").glob("2.png")
+    pixels = np.random.default_rng(2).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    name.unlink()
+    Image.fromarray(pixels).save(name)
+    sha256 = hashlib.sha256(name.read_bytes()).hexdigest()
+    edit("dataset.json", lambda info: info["files"].update({"images/ranus/val/2.png": sha256}))
+    assert faults()["coloured-image"] == 1
+    assert "coloured-image" not in faults(decode=False)
 
 
 def apart(coco, *names: str):
