@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping, Sequence
     from pathlib import Path
 
+    from pydantic._internal._model_construction import ModelMetaclass
+else:
+    ModelMetaclass = type(BaseModel)
+
 
 SPLITS = ("train", "val", "test")
 
@@ -21,8 +25,21 @@ OLD_PRECISIONS = BeforeValidator(lambda value: "fp32" if value == "float32" else
 """Reads the precision of files that older versions wrote."""
 
 
-class FrozenConfig(BaseModel):
-    """Immutable settings; the defaults stand in the subclasses and nowhere else."""
+class _Config(ModelMetaclass):
+    def __call__(cls: type[BaseModel], *arguments: Any, **values: Any) -> Any:  # type: ignore[misc]  # noqa: N805
+        """Raise a ConfigError in the place of pydantic's error; parts of a configuration are not built by this."""
+        try:
+            return ModelMetaclass.__call__(cls, *arguments, **values)
+        except ValidationError as error:
+            raise ConfigError(f"{cls.__name__}: {_describe(error, cls)}") from error
+
+
+class FrozenConfig(BaseModel, metaclass=_Config):
+    """Immutable settings; the defaults stand in the subclasses and nowhere else.
+
+    Raises:
+        ConfigError: A key is unknown (the nearest known one is named) or a value is out of range.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

@@ -127,11 +127,15 @@ class NirModel(ABC):
             NIR of the same height and width: a PIL image of mode `L` for a PIL image, (H, W) uint8 for an array.
 
         Raises:
-            ShapeError: The array isn't (H, W, 3) uint8, or is empty.
+            ShapeError: It is neither, or an array that isn't (H, W, 3) uint8 or is empty.
             ImageError: The PIL image can't be read, or its mode has no defined range.
         """
         if isinstance(image, Image.Image):
             return Image.fromarray(self(images.to_rgb(image)))
+        given: object = image
+        if not isinstance(given, np.ndarray):
+            remedy = "give a PIL image, such as Image.open('photo.jpg'), or (height, width, 3) uint8 sRGB"
+            raise ShapeError(f"an image of type {type(image).__name__}; {remedy}")
         if image.ndim != 3 or image.shape[2] != 3 or 0 in image.shape or image.dtype != np.uint8:
             found = f"an array of shape {image.shape} and type {image.dtype}"
             raise ShapeError(f"{found}; give (height, width, 3) uint8 sRGB")

@@ -48,6 +48,14 @@ def test_the_error_names_the_file_the_key_and_the_nearest_known_one(values: dict
     assert str(caught.value) == message
 
 
+def test_a_mistake_in_python_is_an_error_of_ours_too() -> None:
+    with pytest.raises(ConfigError) as caught:
+        Outer(inner=Inner(), learning_rte=1)  # type: ignore[call-arg]
+    assert str(caught.value) == "Outer: unknown key 'learning_rte'; did you mean 'learning_rate'?"
+    with pytest.raises(ConfigError, match=r"Inner: 'width': Input should be greater than 0 \(it is 0\)"):
+        Outer(inner=Inner(width=0))
+
+
 def test_every_error_is_one_line() -> None:
     with pytest.raises(ConfigError) as caught:
         Outer.read({"learning_rate": "fast", "inner": 3, "more": 1}, where="run.yaml")

@@ -110,6 +110,11 @@ def test_an_array_that_is_no_rgb_image_is_refused(model: NirModel, array: np.nda
         model(array)
 
 
+def test_a_path_is_no_image(model: NirModel) -> None:
+    with pytest.raises(ShapeError, match=r"an image of type str; give a PIL image, such as Image\.open"):
+        model("photo.jpg")  # type: ignore[call-overload]
+
+
 def test_sizes_that_do_not_pair_with_images_are_refused(model: NirModel, photo) -> None:
     with pytest.raises(ShapeError, match="1 images, but 2 sizes"):
         model.translate(batch(photo(32, 32)), [(32, 32), (32, 32)])

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, echo, echo_text, progress
+from nirgen.cli.output import announce, echo, echo_text, note_unchecked, progress
 
 if TYPE_CHECKING:
     from nirgen.evaluate.methods import Size
@@ -50,6 +50,9 @@ def evaluate(
     published: list[str] | None = option("Table of the paper to show beside; repeatable.", "ranus|idd-aw|flir"),
     explain: bool = flag("Print the definitions of the measures as well.", "--explain"),
     out: Path | None = option("Folder for per_image.parquet, summary.json, table.md and report.html.", "DIR"),
+    damaged: Literal["fail", "keep"] | None = options.DAMAGED,
+    alpha: Literal["blend", "ignore"] | None = options.ALPHA,
+    white_level: str | None = options.WHITE_LEVELS,
     device: str | None = options.DEVICE,
     as_json: bool = options.AS_JSON,
 ) -> None:
@@ -73,10 +76,12 @@ def evaluate(
 
     refuse(side == {"size": "pred"} and len(folders or []) < 2, "--size pred needs PRED, whose images have that size")
 
+    white_levels = options.parse_white_levels(white_level)
     announce("loading models and images", quiet=as_json)
     from nirgen.evaluate import evaluate_methods, table
     from nirgen.evaluate import report as reports
     from nirgen.evaluate.summary import Settings
+    from nirgen.images import Readings
 
     drawn = bootstrap or ("images" if pairs is None else "sequences")
     with progress("nothing was written") as report:
@@ -94,6 +99,7 @@ def evaluate(
             published=published or [],
             regions=regions,
             shifts=shifts,
+            readings=Readings.of(**options.given(damaged=damaged, alpha=alpha), white_levels=white_levels),
             out=out,
             device=device,
             progress=report,
@@ -104,6 +110,8 @@ def evaluate(
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     echo_text(table.as_text(found, width, explain=explain))
+    if pairs is not None:
+        note_unchecked(pairs)
     if out is not None:
         echo()
         echo(f"{', '.join(reports.FILES)} are in {out}")

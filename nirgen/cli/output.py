@@ -18,6 +18,7 @@ from nirgen.escapes import printable, printable_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Generator, Iterable, Sequence
+    from pathlib import Path
 
     from nirgen.train.loop import StepReport
 
@@ -107,6 +108,17 @@ def stoppable(
         asked.set()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def note_unchecked(listing: Path) -> None:
+    """Print a line if no report of `nirgen pairs check` lies beside a list of pairs."""
+    from nirgen.pairs.listing import is_checked
+
+    if not is_checked(listing):
+        echo(
+            f"note: {listing} has no report of 'nirgen pairs check {listing}', which finds misaligned and copied pairs",
+            err=True,
+        )
 
 
 @contextmanager

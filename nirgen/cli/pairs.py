@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Literal
 
@@ -10,7 +11,7 @@ import typer
 from typer.core import TyperGroup
 
 from nirgen.cli import options
-from nirgen.cli.options import argument, option, refuse
+from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, echo, progress
 from nirgen.errors import OutputError
 
@@ -59,6 +60,7 @@ def list_pairs(
         "Unit that --split keeps whole.", of="pairs.find:Division.by"
     ),
     seed: int | None = option("Random seed of --split.", min=0, of="pairs.find:Division"),
+    skip_bad: bool = flag("Leave out pairs that can't be used, instead of ending with their list.", "--skip-bad"),
 ) -> None:
     """List RGB-NIR pairs with splits, sequences and hashes.
 
@@ -69,6 +71,7 @@ def list_pairs(
       nirgen pairs ranus -o pairs.csv
       nirgen pairs --rgb photos --nir nir --split train=0.9,val=0.1 -o pairs.csv
     """
+    from nirgen.pairs.duplicates import copies_across_splits, describe_copies
     from nirgen.pairs.find import Division, find_pairs, parse_shares
     from nirgen.pairs.layouts import LAYOUTS, recognise
     from nirgen.pairs.matching import Rules
@@ -79,6 +82,7 @@ def list_pairs(
     if folders is None and root is not None and layout == "auto" and root.exists():
         layout = recognise(root)
     announce("hashing images")
+    faults: list[str] = []
     with progress("nothing was written") as report:
         found = find_pairs(
             root,
@@ -87,10 +91,17 @@ def list_pairs(
             folders=folders,
             rules=Rules(rgb_suffix, nir_suffix, rgb_first=direction == "AtoB"),
             division=Division(parse_shares(split) if split else {}, **options.given(by=split_by, seed=seed)),
+            leave_out=faults.append if skip_bad else None,
             progress=report,
         )
     found.write(out)
-    echo(f"{out}: {_counts(found)}; {'two folders' if folders else f'layout {layout}'}")
+    left_out = f"; {len(faults)} left out" if faults else ""
+    echo(f"{out}: {_counts(found)}; {'two folders' if folders else f'layout {layout}'}{left_out}")
+    for fault in faults:
+        echo(f"left out: {fault}", err=True)
+    copies = copies_across_splits(found.pairs)
+    if copies:
+        echo(f"warning: {describe_copies(copies)}; 'nirgen train' refuses such a list", err=True)
     if folders is None and LAYOUTS[layout].note:
         echo(f"note: {LAYOUTS[layout].note}", err=True)
     if folders is not None and root is None:
@@ -107,6 +118,9 @@ def check(
         "Largest misalignment kept in the clean list, which drops damaged pairs, too.", "PX", min=0
     ),
     clean_list: Path | None = option("Clean list of --drop-worse-than.  [default: LIST.clean.csv]", "FILE"),
+    damaged: Literal["fail", "keep"] | None = options.DAMAGED,
+    alpha: Literal["blend", "ignore"] | None = options.ALPHA,
+    white_level: str | None = options.WHITE_LEVELS,
     workers: int | None = option("Processes.  [default: up to 4]", min=1),
 ) -> None:
     """Check RGB-NIR pairs for misalignment and other faults.
@@ -115,22 +129,27 @@ def check(
     pair and prints the suspect ones.
     """
     announce("measuring pairs")
+    from nirgen.images import Readings
     from nirgen.pairs import PairList, check_pairs, clean_pairs
     from nirgen.pairs.check import TOLERANCE
+    from nirgen.pairs.listing import check_report_of, clean_list_of
     from nirgen.pairs.report import write_report, write_sheet
 
     refuse(clean_list is not None and drop_worse_than is None, "--clean-list goes with --drop-worse-than")
-    out = out or listing.with_suffix(".check.parquet")
-    clean_list = clean_list or listing.with_suffix(".clean.csv")
+    out = out or check_report_of(listing)
+    clean_list = clean_list or clean_list_of(listing)
     for target in (out, clean_list, sheet):
         if target is not None and target.resolve() == listing.resolve():
             raise OutputError(f"{target}: is the list itself; name another file")
-    pairs = PairList.read(listing, root, missing_ok=True)
+    given = options.given(damaged=damaged, alpha=alpha)
+    readings = Readings.of(**given, white_levels=options.parse_white_levels(white_level))
+    pairs = replace(PairList.read(listing, root, missing_ok=True), readings=readings)
     tolerance = TOLERANCE if drop_worse_than is None else drop_worse_than
     with progress("nothing was written") as report:
         rows = check_pairs(pairs, tolerance=tolerance, workers=workers, progress=report)
     write_report(out, rows)
     _print_suspects(rows)
+    _print_notes(rows)
     echo(f"report: {out}")
     if sheet is not None:
         shown = write_sheet(sheet, pairs, rows)
@@ -157,6 +176,17 @@ def _print_suspects(rows: list[Row]) -> None:
             echo(f"  {row.error}", err=True)
     if len(suspects) > _SHOWN:
         echo(f"... and {len(suspects) - _SHOWN} more, which are in the report")
+
+
+def _print_notes(rows: list[Row]) -> None:
+    """Print the notes on the pairs; that on dark samples only if it is one of all."""
+    from nirgen.images import DARK_NOTE
+
+    notes = Counter(note for row in rows if row.note for note in row.note.split("; "))
+    readable = sum(row.error is None for row in rows)
+    for note, count in notes.most_common():
+        if note != DARK_NOTE or count == readable:
+            echo(f"note: {count} {'pair' if count == 1 else 'pairs'}: {note}", err=True)
 
 
 def _write_clean(clean: PairList, path: Path, count: int) -> None:

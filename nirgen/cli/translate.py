@@ -27,12 +27,17 @@ manifest_app = options.Group(help="Merge translation folders.")
 
 _PIXELS = "translate.options:TranslateOptions"
 _PREVIEW_ROWS = 4
+_FORMATS: dict[str, Literal["png", "jpg", "tif"]] = {
+    ".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".tif": "tif", ".tiff": "tif",
+}  # fmt: skip
 _SECONDS_TO_STOP = 9.0  # after Ctrl-C
 
 
 def translate(
     paths: list[str] = argument(
-        "SRC OUT", "Input folder or image, and output folder; paths or URLs (s3://). --list makes SRC optional."
+        "SRC... OUT",
+        "Input folder or images, then the output folder, or for one image the file to write; paths or URLs (s3://). "
+        "--list makes SRC optional.",
     ),
     model: str = option("Embedded model, model file or run folder.", "MODEL", default="compact"),
     listing: Path | None = option(
@@ -88,10 +93,16 @@ def translate(
     \b
     Examples:
       nirgen translate photos nir
+      nirgen translate photo.jpg nir.png
+      nirgen translate *.jpg nir
       nirgen translate photos nir --format jpg --device cuda:0,cuda:1
       nirgen translate s3://bucket/photos s3://bucket/nir --shard 1/4
     """
-    source, out = _source_and_out(paths, listing)
+    sources, out = _sources_and_out(paths, listing)
+    target = _target(sources, out, listing)
+    if target is not None:
+        image_format = _format_of(target, image_format)
+        _refuse_with(target, {"--shard": shard, "--preview": preview, "--engine": engine == "ray"})
     pixels = options.given(
         format=image_format,
         bit_depth=bit_depth and int(bit_depth),
@@ -117,14 +128,18 @@ def translate(
     from nirgen.translate.run import Request, execute
 
     request = Request(
-        source,
+        sources[0] if len(sources) == 1 else None,
         out,
         choose_engine(engine, model, device, precision, in_processes=image_timeout is not None, **on_cluster),
         options=TranslateOptions.read(pixels, where="the command line"),
         run=RunOptions.read({**course, "redo": redo, "no_tiles": tile == 0}, where="the command line"),
         listing=listing,
         shard=None if shard is None else Shard.parse(shard),
+        files=tuple(Path(str(each)) for each in sources) if len(sources) > 1 else (),
     )
+    if target is not None:
+        _translate_one(request, target, dry_run=dry_run, quiet=silent, as_json=as_json)
+        return
     if preview is not None:
         _check_preview(preview, request)
     if dry_run:
@@ -145,15 +160,66 @@ def translate(
     raise typer.Exit(summary.exit_code)
 
 
-def _source_and_out(names: list[str], listing: Path | None) -> tuple[Place | None, Place]:
-    from nirgen.translate.url import to_place
+def _sources_and_out(names: list[str], listing: Path | None) -> tuple[list[Place], Place]:
+    """Return the sources, none with a list alone, and OUT; a pattern that the shell left is expanded."""
+    from nirgen.translate.sources import expanded
+    from nirgen.translate.url import Url, to_place
 
-    places = [to_place(name) for name in names]
-    if len(places) == 2:
-        return places[0], places[1]
-    if len(places) == 1 and listing is not None:
-        return None, places[0]
-    raise typer.BadParameter("give SRC and OUT (SRC may be left out with --list)")
+    *given, out = (to_place(name) for name in names)
+    sources: list[Place] = []
+    for place in given:
+        sources += [place] if isinstance(place, Url) else expanded(str(place))
+    if not sources and listing is None:
+        raise typer.BadParameter("give SRC and OUT (SRC may be left out with --list)")
+    if len(sources) > 1 and (listing is not None or any(isinstance(place, Url) for place in sources)):
+        raise typer.BadParameter("several sources are image files of this machine: give one SRC with --list or a URL")
+    return sources, out
+
+
+def _target(sources: list[Place], out: Place, listing: Path | None) -> Path | None:
+    """Return the file to write if OUT is named as an image; None for a folder. OutputError if OUT can be neither."""
+    from nirgen.images import SUFFIXES
+
+    if not isinstance(out, Path) or out.suffix.lower() not in SUFFIXES or out.is_dir():
+        return None
+    named = f"OUT {str(out)!r} is named as an image"
+    if len(sources) != 1 or listing is not None:
+        raise OutputError(f"{named}, and there are several sources; give a folder as the last path")
+    if not isinstance(sources[0], Path) or sources[0].is_dir():
+        raise OutputError(f"{named}, and SRC {str(sources[0])!r} is no image file; name a folder as OUT")
+    return out
+
+
+def _format_of(target: Path, asked: str | None) -> Literal["png", "jpg", "tif"]:
+    found = _FORMATS.get(target.suffix.lower())
+    if found is None:
+        raise OutputError(f"OUT {str(target)!r}: images are written as png, jpg or tif; give it one of these endings")
+    if asked not in {None, found}:
+        raise typer.BadParameter(f"OUT {str(target)!r} and --format {asked} differ; leave out one of them")
+    return found
+
+
+def _refuse_with(target: Path, given: dict[str, object]) -> None:
+    for name, value in given.items():
+        options.refuse(value, f"{name} goes with a folder as OUT, and {str(target)!r} is one image")
+
+
+def _translate_one(request: Request, target: Path, *, dry_run: bool, quiet: bool, as_json: bool) -> None:
+    """Translate an image file to another one, and print what was done."""
+    from nirgen.translate.single import check_target, translate_file
+
+    check_target(request, target)
+    if dry_run:
+        echo(f"to translate {request.source} -> {target}; nothing was written")
+        return
+    row = translate_file(request, target)
+    if as_json:
+        echo_text(json.dumps(asdict(row)))
+    elif row.error is None and not quiet:
+        echo(f"{target}" + (f"; note: {row.note}" if row.note else ""))
+    if row.error is not None:
+        echo(f"failed: {row.error}", err=True)
+    raise typer.Exit(0 if row.error is None else 3)
 
 
 def _print_results(summary: Summary, *, quiet: bool, as_json: bool, profile: bool) -> None:
@@ -171,6 +237,8 @@ def _print_results(summary: Summary, *, quiet: bool, as_json: bool, profile: boo
 
 
 def _print_summary(summary: Summary) -> None:
+    from nirgen.translate.sources import named
+
     parts = [f"{summary.translated} translated", f"{summary.unchanged} done already"]
     extras = {
         "redone because the source changed": summary.changed,
@@ -180,10 +248,11 @@ def _print_summary(summary: Summary) -> None:
         "rows dropped because the source is gone": summary.dropped,
         "rows dropped because the output is missing or altered": summary.lost,
         "files in OUT that belong to no source": summary.stray,
-        "other files left aside": summary.other_files,
         "hidden ones left aside": summary.hidden,
     }
     parts += [f"{count} {what}" for what, count in extras.items() if count]
+    if summary.left_aside:
+        parts.append(f"left aside: {named(summary.left_aside)}")
     echo(f"{', '.join(parts)}; {summary.seconds:.1f} s")
     for note, count in summary.notes:
         echo(f"note: {count} {'image' if count == 1 else 'images'}: {note}")
@@ -214,6 +283,8 @@ def _check_preview(preview: Path, request: Request) -> None:
     named, folder, target = f"the preview {str(preview)!r}", preview.resolve().parent, request.out.resolve()
     if preview.suffix.lower() != ".png":
         raise OutputError(f"{named} is written as PNG; give it a name that ends in .png")
+    if any(file.resolve() == preview.resolve() for file in request.files):
+        raise OutputError(f"{named} is one of the sources; name another file")
     if preview.is_dir():
         raise OutputError(f"{named} is a folder; name a file")
     if target in (folder, *folder.parents):
@@ -259,6 +330,7 @@ def _write_preview(preview: Path, request: Request, *, quiet: bool) -> None:
 
 def _print_plan(request: Request, *, as_json: bool) -> None:
     from nirgen.translate.run import look_ahead
+    from nirgen.translate.sources import named
 
     states = look_ahead(request)
     if as_json:
@@ -266,14 +338,17 @@ def _print_plan(request: Request, *, as_json: bool) -> None:
             {"source": item.source, "output": item.output, "state": state, "problem": item.problem or None}
             for item, state in states
         ]
-        echo_text(json.dumps({"root": str(request.plan.root), "items": items}))
+        left_aside = dict(request.plan.survey().tally.left_aside)
+        echo_text(json.dumps({"root": str(request.plan.root), "items": items, "left_aside": left_aside}))
         return
     for item, state in states:
         what = item.problem or f"{_one_line(item.source)} -> {_one_line(item.output)}"
         echo(f"{state:8} {what}")
     done, failing = (sum(state == which for _, state in states) for which in ("done", "fails"))
     fails = f", {failing} will fail" if failing else ""
-    echo(f"{len(states) - done - failing} to translate, {done} done already{fails}; nothing was written")
+    left = named(request.plan.survey().tally.left_aside)
+    aside = f", left aside: {left}" if left else ""
+    echo(f"{len(states) - done - failing} to translate, {done} done already{fails}{aside}; nothing was written")
 
 
 def _one_line(name: str) -> str:

@@ -12,6 +12,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import msgspec
+import pyarrow as pa
+import pyarrow.parquet as pq
 
 from nirgen._version import __version__
 from nirgen.config import SPLITS
@@ -169,25 +171,56 @@ def _lines(labelled: Labelled, numbers: Mapping[int, int]) -> str:
     return "".join(lines)
 
 
+_OBJECTS = pa.struct(
+    [
+        ("id", pa.list_(pa.int64())),
+        ("bbox", pa.list_(pa.list_(pa.float64()))),
+        ("category", pa.list_(pa.int64())),
+        ("area", pa.list_(pa.float64())),
+        ("iscrowd", pa.list_(pa.int64())),
+    ]
+)
+_ROWS = pa.schema(
+    [
+        ("file_name", pa.string()),
+        ("image_id", pa.int64()),
+        ("key", pa.string()),
+        ("width", pa.int64()),
+        ("height", pa.int64()),
+        ("objects", _OBJECTS),
+    ]
+)
+_BATCH = 1000  # rows that are written at once
+
+
 @contextmanager
 def huggingface_files(store: Store, plan: Plan) -> Generator[Callable[[Labelled], None]]:
-    """Give each image a second name beside its split's `metadata.jsonl`."""
+    """Give each image a second name beside its split's `metadata.parquet`, whose types don't depend on the boxes."""
     numbers = class_numbers(plan)
-    encode = msgspec.json.Encoder().encode
+    rows: dict[str, list[dict[str, Any]]] = {split: [] for split in splits_in(plan)}
     with ExitStack() as stack:
-        files = {split: stack.enter_context(store.stream(f"hf/{split}/metadata.jsonl")) for split in splits_in(plan)}
+        files = {split: stack.enter_context(store.stream(f"hf/{split}/metadata.parquet")) for split in rows}
+        writers = {split: stack.enter_context(pq.ParquetWriter(file, _ROWS)) for split, file in files.items()}
+
+        def flush(split: str) -> None:
+            writers[split].write_table(pa.Table.from_pylist(rows[split], schema=_ROWS))
+            rows[split].clear()
 
         def take(labelled: Labelled) -> None:
             image = labelled.image
             name = _below_images(image.target)
             store.link(f"hf/{image.split}/{name}", image.target)
-            files[image.split].write(encode({"file_name": name, **_row(labelled, numbers)}) + b"\n")
+            rows[image.split].append({"file_name": name, **_row(labelled, numbers)})
+            if len(rows[image.split]) == _BATCH:
+                flush(image.split)
 
         yield take
+        for split in rows:
+            flush(split)
 
 
 def _row(labelled: Labelled, numbers: Mapping[int, int]) -> dict[str, Any]:
-    """Return an image and its objects; floats always have decimals, for readers that guess types."""
+    """Return an image and its objects."""
     boxes = [box.coco for box in labelled.boxes]
     return {
         "image_id": labelled.id,

@@ -10,30 +10,34 @@ import io
 import re
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import (
+    AvifImagePlugin,
     BmpImagePlugin,
     GifImagePlugin,
     Image,
     ImageOps,
+    Jpeg2KImagePlugin,
     JpegImagePlugin,
     PngImagePlugin,
+    PpmImagePlugin,
     TiffImagePlugin,
     WebPImagePlugin,
 )
 
 from nirgen.errors import DamagedError, ImageError, one_line
 from nirgen.files import read_bytes
-from nirgen.images import jpeg, libtiff, png, tiff
+from nirgen.images import jpeg, jxl, libtiff, png, tiff
 from nirgen.images.colour import to_srgb
 from nirgen.images.metadata import Capture, capture_of
 from nirgen.images.reading import Decoded, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator
-    from pathlib import Path
+    from pathlib import Path, PurePath
 
     from numpy.typing import NDArray
 
@@ -80,6 +84,8 @@ def decode_noted(
     """
     if data.startswith(_TIFF):
         decoded = _decode_tiff(data, name, reading, pixel_limit, admit)
+    elif data.startswith(jxl.STARTS):
+        decoded = _decode_jxl(data, name, reading, pixel_limit, admit)
     else:
         with _opened(data, name) as image:
             _check_limits(image, data, name, pixel_limit)
@@ -199,6 +205,8 @@ def _of_pillow(image: Image.Image, name: str, reading: Reading, *, damage: str |
 
 
 def _of_loaded(image: Image.Image, name: str, reading: Reading, damage: str | None) -> Decoded:
+    if image.mode == "I" and isinstance(image, PpmImagePlugin.PpmImageFile):  # of 16 bits
+        return _scaled(np.asarray(image).astype(np.uint16)[..., np.newaxis], 65535, reading, damage=damage)
     if image.mode in {"I", "F"}:
         what = "float" if image.mode == "F" else "32-bit or signed"
         raise ImageError(f"{name!r} is {what} grey, which isn't supported; save it as 8- or 16-bit RGB")
@@ -261,6 +269,22 @@ def _decode_png(image: PngImagePlugin.PngImageFile, data: bytes, name: str, read
     if brightest is None and png.is_deep(data):
         brightest = int(decoded.rgb.max()) / 255
     return Decoded(decoded.rgb, damage, decoded.notes if note is None else (note, *decoded.notes), brightest)
+
+
+def _decode_jxl(
+    data: bytes, name: str, reading: Reading, pixel_limit: int, admit: Callable[[tuple[int, int], int], None] | None
+) -> Decoded:
+    with _damage_as_one_line(name):
+        height, width = jxl.size_of(data)
+        _check_size((width, height), name, pixel_limit)
+        if admit is not None:
+            admit((height, width), height * width * _OTHER_BYTES)
+        samples = jxl.decode(data)
+        if samples.dtype not in {np.dtype(np.uint8), np.dtype(np.uint16)}:
+            raise ImageError(f"{name!r} is float JPEG XL, which isn't supported; save it as 8- or 16-bit RGB")
+        deep: NDArray[np.unsignedinteger] = samples.reshape(*samples.shape[:2], -1)  # type: ignore[assignment]
+        full = int(np.iinfo(deep.dtype).max)
+        return _scaled(deep, full, reading, full=full)
 
 
 def _of_samples(samples: NDArray[np.uint8] | NDArray[np.uint16], page: tiff.Page, reading: Reading) -> Decoded:
@@ -362,7 +386,34 @@ def _upright(image: Image.Image) -> Image.Image:
         return image
 
 
-SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+_HEIC = {".heic", ".heif", ".hif"} if find_spec("pi_heif") else set[str]()
+SUFFIXES = frozenset({
+    ".apng", ".avif", ".bmp", ".gif", ".j2c", ".j2k", ".jfif", ".jp2", ".jpc", ".jpe", ".jpeg", ".jpf", ".jpg", ".jpx",
+    ".jxl", ".mpo", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp", *_HEIC,
+})  # fmt: skip
+"""Endings of files that a folder's listing has, in lower case; those of HEIC with the extra `heic` alone."""
+PASSED_FOLDERS = frozenset({"@eaDir", "__MACOSX", "#recycle", "$RECYCLE.BIN", "System Volume Information"})
+"""Folders in which systems keep thumbnails, metadata and waste; like hidden ones, they are passed over."""
+
+
+def is_listed(path: PurePath) -> bool:
+    """Return True if the listing of a folder has a file, by its path relative to the folder.
+
+    Example:
+        >>> from pathlib import PurePath
+        >>> [is_listed(PurePath(name)) for name in ("a/b.JPG", "a/b.txt", ".a/b.jpg", "@eaDir/b.jpg")]
+        [True, False, False, False]
+    """
+    passed = any(part.startswith(".") or part in PASSED_FOLDERS for part in path.parts)
+    return not passed and path.suffix.lower() in SUFFIXES
+
+
+def _open_heif(file: io.BytesIO) -> Image.Image:
+    import pi_heif
+
+    image: Image.Image = pi_heif.HeifImageFile(file)
+    return image
+
 
 _OPENERS: tuple[tuple[tuple[bytes, ...], Callable[[io.BytesIO], Image.Image]], ...] = (
     ((b"\xff\xd8\xff",), JpegImagePlugin.JpegImageFile),
@@ -370,6 +421,12 @@ _OPENERS: tuple[tuple[tuple[bytes, ...], Callable[[io.BytesIO], Image.Image]], .
     ((b"RIFF",), WebPImagePlugin.WebPImageFile),
     ((b"BM",), BmpImagePlugin.BmpImageFile),
     ((b"GIF87a", b"GIF89a"), GifImagePlugin.GifImageFile),
+    ((b"\0\0\0\x0cjP  \r\n\x87\n", b"\xff\x4f\xff\x51"), Jpeg2KImagePlugin.Jpeg2KImageFile),
+    ((b"P1", b"P2", b"P3", b"P4", b"P5", b"P6"), PpmImagePlugin.PpmImageFile),
+)
+_BRANDS: tuple[tuple[frozenset[bytes], Callable[[io.BytesIO], Image.Image]], ...] = (
+    (frozenset({b"avif", b"avis"}), AvifImagePlugin.AvifImageFile),
+    (frozenset({b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}), _open_heif),
 )
 # The most bytes that decoding takes, for each pixel: a JPEG's coefficients and result; Pillow's image, its copies with
 # and without alpha, and the array.
@@ -410,6 +467,9 @@ def header_of(data: bytes, name: str) -> Header:
             channels=3 if palette else page.samples,
             bits=16 if page.bits > 8 else 8,
         )
+    if data.startswith(jxl.STARTS):
+        with _damage_as_one_line(name):
+            return Header(jxl.size_of(data), upright=True, grey=False, codec="JXL", channels=3, bits=8)
     with _opened(data, name) as image:
         orientation = 1
         # Pillow would decode a PNG without such marks to look for them.
@@ -473,8 +533,13 @@ def _opened(data: bytes, name: str) -> Generator[Image.Image]:
     if not data:
         raise ImageError(f"{name!r} is empty (0 bytes); copy it again or remove it")
     opener = next((opener for starts, opener in _OPENERS if data.startswith(starts)), None)
+    if data[4:8] == b"ftyp":
+        opener = next((opener for brands, opener in _BRANDS if data[8:12] in brands), None)
     if opener is None:
-        raise ImageError(f"{name!r} is no JPEG, PNG, TIFF, WebP, BMP or GIF image; convert or remove it")
+        raise ImageError(
+            f"{name!r} is no JPEG, PNG, TIFF, WebP, BMP, GIF, AVIF, HEIC, JPEG 2000, JPEG XL or PNM image; convert or "
+            "remove it"
+        )
     with _damage_as_one_line(name):
         try:
             image = opener(io.BytesIO(data))
@@ -482,6 +547,8 @@ def _opened(data: bytes, name: str) -> Generator[Image.Image]:
             if _TOO_MUCH_TEXT not in str(error):
                 raise
             image = opener(io.BytesIO(png.without_texts(data)))
+        except ImportError as error:
+            raise ImageError(f"{name!r} is HEIC, which needs another package; pip install 'nirgen[heic]'") from error
         yield image
 
 

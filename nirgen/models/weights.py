@@ -19,13 +19,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-_WRAPPERS = ("state_dict", "model", "model_state_dict", "generator", "params", "module")
+# Names that projects wrap a state_dict in; a moving average goes before the weights that it is of.
+_WRAPPERS = (
+    "params_ema", "state_dict_ema", "model_ema", "ema_state_dict", "ema", "state_dict", "model", "model_state_dict",
+    "netG", "generator", "params", "module",
+)  # fmt: skip
+_PREFIXES = ("module.", "_orig_mod.", "netG.", "generator.")  # of DataParallel, torch.compile and networks in networks
 
 
 def read_foreign(path: Path) -> dict[str, Tensor]:
     """Read the tensors, by name and on the CPU, of a `.safetensors`, `.pt`, `.pth` or `.bin` file; no code is run.
 
-    A wrapping mapping such as `{"state_dict": ...}` and a common prefix `module.` are removed.
+    A wrapping mapping such as `{"state_dict": ...}` is removed, and so is a prefix that all names share, if it is of
+    `DataParallel`, `torch.compile` or a generator in a larger model.
 
     Raises:
         ModelError: The file is missing, cut off, holds anything but tensors and plain values, or holds no tensors.
@@ -38,8 +44,8 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: can't be read as safetensors ({error}); fetch it again") from None
     if not state:
         raise ModelError(f"{path}: holds no tensors by name; expected a state_dict")
-    while all(name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): tensor for name, tensor in state.items()}
+    while prefix := next((each for each in _PREFIXES if all(name.startswith(each) for name in state)), None):
+        state = {name.removeprefix(prefix): tensor for name, tensor in state.items()}
     return state
 
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nirgen import images
+from nirgen.errors import NirgenError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +51,34 @@ def find_duplicates(pairs: Sequence[Pair]) -> dict[int, int]:
             if earliest != position:
                 copies[position] = min(earliest, copies.get(position, earliest))
     return copies
+
+
+def copies_across_splits(pairs: Sequence[Pair]) -> list[tuple[Pair, Pair]]:
+    """Return the pairs whose RGB or NIR file has the bytes of a pair in another split, with the first such pair."""
+    first: dict[tuple[str, str], dict[str, Pair]] = {}
+    found: list[tuple[Pair, Pair]] = []
+    for pair in pairs:
+        for file in (("rgb", pair.rgb_sha256), ("nir", pair.nir_sha256)):
+            holders = first.setdefault(file, {})
+            other = next((holder for split, holder in holders.items() if split != pair.split), None)
+            if other is not None and (not found or found[-1][0] != pair):
+                found.append((pair, other))
+            holders.setdefault(pair.split, pair)
+    return found
+
+
+def refuse_copies(pairs: Sequence[Pair]) -> None:
+    """Raise a NirgenError if a pair has the bytes of one in another split: scores would be of learned images."""
+    copies = copies_across_splits(pairs)
+    if copies:
+        raise NirgenError(f"{describe_copies(copies)}; remove one of each from the list")
+
+
+def describe_copies(copies: Sequence[tuple[Pair, Pair]]) -> str:
+    """Describe at least one pair that has the bytes of one in another split."""
+    (pair, other), more = copies[0], len(copies) - 1
+    text = f"{pair.split}/{pair.name} has the bytes of {other.split}/{other.name}"
+    return text + (f", and {more} more pairs are copies across splits" if more else "")
 
 
 def find_leaks(pairs: Sequence[Pair], prints: Sequence[Fingerprint | None]) -> dict[int, tuple[int, int]]:

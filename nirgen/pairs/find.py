@@ -17,10 +17,10 @@ from nirgen.files import read_bytes
 from nirgen.pairs.layouts import find_matches, find_two_folders
 from nirgen.pairs.listing import Pair, PairList, read_csv, size_problem
 from nirgen.pairs.matching import Rules
-from nirgen.progress import in_threads
+from nirgen.progress import in_threads, or_error
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from nirgen.pairs.matching import Match
     from nirgen.progress import Progress
@@ -46,6 +46,7 @@ def find_pairs(
     folders: tuple[Path, Path] | None = None,
     rules: Rules | None = None,
     division: Division | None = None,
+    leave_out: Callable[[str], None] | None = None,
     progress: Progress | None = None,
 ) -> PairList:
     """Find pairs on disk, matched by folder and stem, sorted by split and name.
@@ -58,6 +59,8 @@ def find_pairs(
         folders: Folder of the RGB images and folder of the NIR images, instead of a layout.
         rules: Naming rules.
         division: New splits; by default those of the layout, and `train` without any.
+        leave_out: Called with the fault of each pair that can't be used, which the list then lacks; by default such
+            pairs raise an ImageError that names all of them.
         progress: Progress callback, in files.
     """
     rules, division = rules or Rules(), division or Division()
@@ -73,7 +76,9 @@ def find_pairs(
     if index is not None:
         matches = _with_index(matches, index)
     splits = _splits(matches, division)
-    hashes = _check_files(matches, progress)
+    hashes, faults = _check_files(matches, progress)
+    if faults:
+        matches, splits = _without(matches, faults, division, leave_out)
     pairs = [
         Pair(
             name=name,
@@ -108,9 +113,9 @@ def _names(matches: Sequence[Match], splits: Sequence[str | None]) -> list[str]:
 
 def _with_index(matches: Sequence[Match], path: Path) -> list[Match]:
     rows = read_csv(path, "give a CSV with the columns name and sequence")
-    if not rows or "name" not in rows[0]:
+    if not rows or "name" not in rows[0][1]:
         raise NirgenError(f"{path}: no column 'name' in the index; give a CSV with the columns name and sequence")
-    known = {row["name"]: row for row in rows}
+    known = {row["name"]: row for _, row in rows}
     found = []
     for match, name in zip(matches, _names(matches, [match.split for match in matches]), strict=True):
         if name not in known:
@@ -138,16 +143,41 @@ def _splits(matches: Sequence[Match], division: Division) -> list[str]:
     return divide([str(match.sequence) for match in matches], division.shares, seed=division.seed)
 
 
-def _check_files(matches: Sequence[Match], progress: Progress | None) -> dict[Path, str]:
-    """Return the sha256 of every file, once all are known to be images of fitting sizes."""
+def _check_files(matches: Sequence[Match], progress: Progress | None) -> tuple[dict[Path, str], dict[Match, str]]:
+    """Return the sha256 of every image file, and the fault of each pair that can't be used."""
     files = sorted({path for match in matches for path in (match.rgb, match.nir)})
-    found = dict(zip(files, in_threads(_hash_and_size, files, "hash", progress), strict=True))
-    problems = [
-        problem for match in matches if (problem := _size_problem(match, found[match.rgb][1], found[match.nir][1]))
-    ]
-    if problems:
-        raise ImageError(problems[0] + (f" ({len(problems) - 1} more pairs don't fit)" if problems[1:] else ""))
-    return {path: digest for path, (digest, _) in found.items()}
+    found = dict(zip(files, in_threads(or_error(_hash_and_size, ImageError), files, "hash", progress), strict=True))
+    hashes: dict[Path, str] = {}
+    faults: dict[Match, str] = {}
+    for match in matches:
+        looked = [found[match.rgb], found[match.nir]]
+        fault = next((str(error) for error in looked if isinstance(error, ImageError)), "")
+        good = [each for each in looked if not isinstance(each, ImageError)]
+        if not fault:
+            fault = _size_problem(match, good[0][1], good[1][1])
+        if fault:
+            faults[match] = fault
+        else:
+            hashes |= {match.rgb: good[0][0], match.nir: good[1][0]}
+    return hashes, faults
+
+
+def _without(
+    matches: Sequence[Match],
+    faults: Mapping[Match, str],
+    division: Division,
+    leave_out: Callable[[str], None] | None,
+) -> tuple[list[Match], list[str]]:
+    """Return the pairs without fault and their splits."""
+    good = [match for match in matches if match not in faults]
+    if leave_out is None or not good:
+        if len(faults) == 1:
+            raise ImageError(*faults.values())
+        lines = "\n  ".join(faults.values())
+        raise ImageError(f"{len(faults)} of {len(matches)} pairs can't be used; mend them, or --skip-bad:\n  {lines}")
+    for fault in faults.values():
+        leave_out(fault)
+    return good, _splits(good, division)
 
 
 def _hash_and_size(path: Path) -> tuple[str, tuple[int, int]]:
@@ -169,7 +199,7 @@ def _size_problem(match: Match, rgb: tuple[int, int], nir: tuple[int, int]) -> s
 
 def _relative(path: Path, root: Path) -> str:
     try:
-        return path.relative_to(root).as_posix()
+        return path.absolute().relative_to(root.absolute()).as_posix()
     except ValueError:
         raise NirgenError(f"{path}: not inside {root}; give a ROOT that holds all images") from None
 

@@ -182,11 +182,11 @@ def _find_flir(root: Path, rules: Rules) -> list[Match]:
 
 def _find_csv(path: Path, rules: Rules) -> list[Match]:  # noqa: ARG001 - the file names both images itself
     rows = read_csv(path, "give a CSV with the columns rgb and nir")
-    if rows and not {"rgb", "nir"} <= rows[0].keys():
-        raise NirgenError(f"{path}: has the columns {', '.join(rows[0])}; it needs rgb and nir")
+    if rows and not {"rgb", "nir"} <= rows[0][1].keys():
+        raise NirgenError(f"{path}: has the columns {', '.join(rows[0][1])}; it needs rgb and nir")
     found: list[Match] = []
     partners: dict[Path, Path] = {}
-    for line, row in enumerate(rows, start=2):
+    for line, row in rows:
         absent = next((row[kind] for kind in ("rgb", "nir") if not (path.parent / (row[kind] or "")).is_file()), None)
         if absent is not None or not (row["rgb"] and row["nir"]):
             raise NirgenError(f"{path}, line {line}: {absent!r} isn't in {path.parent}; correct the path")

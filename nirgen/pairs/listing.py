@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Self
 
 from nirgen import images
@@ -13,7 +13,7 @@ from nirgen.errors import ImageError, NirgenError
 from nirgen.files import output_file, read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 HALVES = ("#left", "#right")  # suffixes of paths whose file holds both images side by side
 GREY_TOLERANCE = 8  # largest difference between the channels of a grey image after lossy compression, in levels of 255
+_CLEAN = ".clean.csv"
 SEAM = 16  # columns beside the seam of two halves that blocks of JPEG chroma may reach over
 
 
@@ -45,6 +46,8 @@ class PairList:
 
     root: Path
     pairs: tuple[Pair, ...]
+    readings: images.Readings = field(default_factory=images.Readings)  # choices of how the images are read
+    remarks: images.Remarks = field(default_factory=images.Remarks, compare=False, repr=False)  # on those read so far
 
     @classmethod
     def read(cls, path: Path, root: Path | None = None, *, missing_ok: bool = False) -> Self:
@@ -74,29 +77,56 @@ class PairList:
         if not pairs:
             there = ", ".join(sorted({pair.split for pair in self.pairs}))
             raise NirgenError(f"no pairs in split '{name}'; the list has: {there}")
-        return type(self)(self.root, pairs)
+        return self.of(pairs)
+
+    def of(self, pairs: Iterable[Pair]) -> Self:
+        """Return a list of other pairs below the same root, read alike."""
+        return replace(self, pairs=tuple(pairs))
 
 
 def read_rows(path: Path) -> tuple[Pair, ...]:
     """Read the rows of a list without looking for its images."""
     rows = read_csv(path, "write the list with 'nirgen pairs'")
     columns = [field.name for field in fields(Pair)]
-    missing = [name for name in columns if rows and name not in rows[0]]
+    missing = [name for name in columns if rows and name not in rows[0][1]]
     if not rows or missing:
         problem = f"no column {missing[0]!r}" if missing else "no rows"
         raise NirgenError(f"{path}: {problem}; write the list with 'nirgen pairs'")
-    for line, row in enumerate(rows, start=2):
+    for line, row in rows:
         if any(row[name] is None for name in columns):
             raise NirgenError(f"{path}, line {line}: too few columns; write the list again with 'nirgen pairs'")
-    return tuple(Pair(**{name: row[name] for name in columns}) for row in rows)
+    return tuple(Pair(**{name: row[name] for name in columns}) for _, row in rows)
 
 
-def read_csv(path: Path, remedy: str) -> list[dict[str, str]]:
-    """Read the rows of a CSV file."""
+def read_csv(path: Path, remedy: str) -> list[tuple[int, dict[str, str]]]:
+    """Read a CSV file as spreadsheets save it: commas, semicolons or tabs, with a byte order mark or without one.
+
+    Returns:
+        The line of each row in the file, and its values by their headings in lower case; empty rows are left out.
+    """
     try:
-        return list(csv.DictReader(io.StringIO(read_bytes(path).decode(), newline="")))
+        lines = read_bytes(path).decode("utf-8-sig").splitlines(keepends=True)
+        heading = next((line for line in lines if line.strip()), "")
+        reader = csv.DictReader(lines, delimiter=max(",;\t", key=heading.count))
+        reader.fieldnames = [name.strip().lower() for name in reader.fieldnames or ()]
+        return [(reader.line_num, row) for row in reader if any(row.values())]
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise NirgenError(f"{path}: can't be read as CSV ({error}); {remedy}") from None
+
+
+def check_report_of(listing: Path) -> Path:
+    """Return the report that `nirgen pairs check` writes beside a list."""
+    return listing.with_suffix(".check.parquet")
+
+
+def clean_list_of(listing: Path) -> Path:
+    """Return the clean list that `nirgen pairs check` writes beside a list."""
+    return listing.with_suffix(_CLEAN)
+
+
+def is_checked(listing: Path) -> bool:
+    """Return True if a report of `nirgen pairs check` lies beside a list, or beside the list that it is a part of."""
+    return check_report_of(listing.with_name(listing.name.removesuffix(_CLEAN))).is_file()
 
 
 def file_of(image: str) -> str:
@@ -113,9 +143,8 @@ def file_of(image: str) -> str:
 
 def list_images(folder: Path) -> list[Path]:
     """Return the images of a folder and its subfolders, sorted, without hidden ones."""
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in images.SUFFIXES and path.is_file())
-    shown = (path for path in found if not any(part.startswith(".") for part in path.relative_to(folder).parts))
-    return sorted(shown) if folder.is_dir() else []
+    found = (path for path in folder.rglob("*") if images.is_listed(path.relative_to(folder)) and path.is_file())
+    return sorted(found) if folder.is_dir() else []
 
 
 def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
@@ -127,8 +156,8 @@ def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[n
     Raises:
         ImageError: A file can't be read or has changed since it was listed, or the NIR image is in colour.
     """
-    rgb = _read_unchanged(pairs.root, pair.rgb, pair.rgb_sha256)
-    nir = _read_unchanged(pairs.root, pair.nir, pair.nir_sha256)
+    rgb = _read_unchanged(pairs, pair.rgb, pair.rgb_sha256, pairs.readings.rgb)
+    nir = _read_unchanged(pairs, pair.nir, pair.nir_sha256, pairs.readings.nir)
     difference = colour_difference(nir, pair.nir)
     if difference > GREY_TOLERANCE:
         raise ImageError(
@@ -166,12 +195,14 @@ def cut_half(pixels: NDArray[np.uint8], image: str) -> NDArray[np.uint8]:
     return pixels[:, middle:] if image.endswith("#right") else pixels
 
 
-def _read_unchanged(root: Path, image: str, sha256: str) -> NDArray[np.uint8]:
-    path = root / file_of(image)
+def _read_unchanged(pairs: PairList, image: str, sha256: str, reading: images.Reading) -> NDArray[np.uint8]:
+    path = pairs.root / file_of(image)
     try:
         data = read_bytes(path)
     except OSError as error:
         raise ImageError(f"{path}: can't be read ({error.strerror}); restore it, or list the pairs again") from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ImageError(f"{path}: changed since it was listed; run 'nirgen pairs' again")
-    return cut_half(images.decode(data, str(path)), image)
+    decoded = images.decode_noted(data, str(path), reading)
+    pairs.remarks.add(image, decoded)
+    return cut_half(decoded.rgb, image)

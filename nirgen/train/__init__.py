@@ -42,11 +42,14 @@ def describe(pairs: PairList, config: TrainConfig) -> Description:
 
     Raises:
         ConfigError: The list has no pairs in the split `train`.
+        NirgenError: A pair of the list has the bytes of one in another split.
         ModelError: The extractor is unknown.
     """
     from nirgen.models.checkpoint import build
+    from nirgen.pairs.duplicates import refuse_copies
     from nirgen.train.monitor import chosen_pairs
 
+    refuse_copies(pairs.pairs)
     chosen = pairs.split("train").pairs
     return Description(
         pairs=len(chosen),
@@ -85,17 +88,20 @@ def train(
     Raises:
         ConfigError: The networks can't run as configured; the device does not exist; a loss became NaN or infinite; or
             the run in the folder has other settings or pairs, or is a baseline's fit.
+        NirgenError: A pair of the list has the bytes of one in another split.
         ImageError: A pair can't be read.
         ModelError: A checkpoint or initial weights can't be read.
         OutputError: Another process trains here, or the folder can't be written, or lost files in mid-run.
     """
     from nirgen.devices import choose_device
+    from nirgen.pairs.duplicates import refuse_copies
     from nirgen.train import loop
     from nirgen.train.baseline import refuse_fit
     from nirgen.train.monitor import chosen_pairs
     from nirgen.train.networks import build_networks
     from nirgen.train.step import joined
 
+    refuse_copies(pairs.pairs)
     refuse_fit(out)
     where = choose_device(device)
     chosen, judged = pairs.split("train"), chosen_pairs(pairs, config.save)

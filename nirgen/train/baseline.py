@@ -16,7 +16,7 @@ from nirgen.models.baselines import Linear, LinearFit, Trees, TreesFit, TreesSet
 from nirgen.models.catalog import RUN_FILE
 from nirgen.pairs.listing import read_rows
 from nirgen.runlog import environment, write_run
-from nirgen.train.config import PRESETS, TrainConfig
+from nirgen.train.config import PRESETS, PairsConfig, TrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,18 +24,11 @@ if TYPE_CHECKING:
     from nirgen.pairs import PairList
 
 
-class FitData(FrozenConfig):
-    """Training pairs."""
-
-    pairs: str | None = None  # the list that `nirgen pairs` wrote, relative to the current folder
-    root: str | None = None  # the folder that the list's paths are relative to; by default the list's own
-
-
 class LinearFitConfig(FrozenConfig):
     """Settings of `nirgen train linear`."""
 
     preset: Literal["linear"] = "linear"
-    data: FitData = FitData()
+    data: PairsConfig = PairsConfig()
     size: int = Field(256, ge=32)  # height and width that both images of a pair are squashed to, in pixels
     licence: str = "unknown"  # licence of the model, for its header
 
@@ -44,7 +37,7 @@ class TreesFitConfig(TreesSettings):
     """Settings of `nirgen train trees`."""
 
     preset: Literal["trees"] = "trees"
-    data: FitData = FitData()
+    data: PairsConfig = PairsConfig()
     size: int = Field(256, ge=32)  # height and width that both images of a pair are squashed to, in pixels
     licence: str = "unknown"  # licence of the model, for its header
 
@@ -102,6 +95,7 @@ def fit(
 
     Raises:
         ConfigError: The folder holds another run; or other settings or pairs, without `allow_changes`.
+        NirgenError: A pair of the list has the bytes of one in another split.
         ImageError: A pair can't be read.
         OutputError: Another process trains here, or the folder can't be written.
     """
@@ -109,9 +103,11 @@ def fit(
     import yaml
 
     from nirgen.models.checkpoint import save_baseline
+    from nirgen.pairs.duplicates import refuse_copies
     from nirgen.train.export import entries_of, write_card
     from nirgen.train.folder import alone
 
+    refuse_copies(pairs.pairs)
     started, chosen = datetime.now(UTC), pairs.split("train")
     make_folder(out)
     with alone(out):

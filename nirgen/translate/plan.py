@@ -12,10 +12,10 @@ from nirgen.errors import NirgenError
 from nirgen.files import folded, name_outputs
 from nirgen.images import SUFFIXES
 from nirgen.translate.items import Item
-from nirgen.translate.sources import Tally, Tree, find_sources, has_sources
+from nirgen.translate.sources import Tally, Tree, find_sources, has_sources, named
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
     from nirgen.translate.options import Shard
@@ -105,20 +105,27 @@ class Plan:
 
 
 def make_plan(
-    source: Place | None, out: Place, suffix: str, *, listing: Path | None = None, shard: Shard | None = None
+    source: Place | None,
+    out: Place,
+    suffix: str,
+    *,
+    listing: Path | None = None,
+    files: Sequence[Path] = (),
+    shard: Shard | None = None,
 ) -> Plan:
     """Find at least one source, and name the outputs; nothing is written. A large folder is still being counted.
 
-    With a listing, the names are relative to `source`, or to the listing's own folder. `suffix` is such as `.png`.
+    With a listing, the names are relative to `source`, or to the listing's own folder; those of `files` to the folder
+    that all of them are in. `suffix` is such as `.png`.
     NirgenError if there is nothing to translate, source and output folders overlap, or the sources are outputs.
     """
-    root, tree, where = find_sources(source, out, listing)
+    root, tree, where = find_sources(source, out, listing, files)
     plan = Plan(root, tree, suffix, shard)
     plan.begin()
     if plan.count() == 0 and (shard is None or not plan.survey().sources):
         tally = plan.survey().tally
         raise NirgenError(
-            f"no images in {where} ({tally.other_files} other files, {tally.hidden} hidden); "
+            f"no images in {where} ({named(tally.left_aside) or 'no other files'}, {tally.hidden} hidden); "
             f"known endings: {' '.join(sorted(SUFFIXES))}"
         )
     return plan

@@ -46,11 +46,13 @@ class Request:
     run: RunOptions = field(default_factory=RunOptions)
     listing: Path | None = None
     shard: Shard | None = None
+    files: tuple[Path, ...] = ()  # image files, in place of a source and a listing
 
     @cached_property
     def plan(self) -> Plan:
         """The sources and the names of their outputs; errors as `make_plan`."""
-        return make_plan(self.source, self.out, f".{self.options.format}", listing=self.listing, shard=self.shard)
+        suffix = f".{self.options.format}"
+        return make_plan(self.source, self.out, suffix, listing=self.listing, files=self.files, shard=self.shard)
 
 
 def translate_folder(
@@ -327,6 +329,7 @@ class _Run:
             profile=profile,
             damaged=count.damaged,
             damaged_kept=count.damaged_kept,
+            left_aside=tally.left_aside,
             notes=count.notes,
         )
 

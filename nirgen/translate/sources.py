@@ -6,28 +6,33 @@ a folder in OUT) is refused where it is met.
 
 from __future__ import annotations
 
+import glob
 import io
 import os
 import posixpath
 import stat
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from nirgen.errors import ImageError, NirgenError, OutputError, nearest
 from nirgen.files import read_bytes
-from nirgen.images import SUFFIXES
+from nirgen.images import PASSED_FOLDERS, SUFFIXES
 from nirgen.translate.journal import FOLDER
 from nirgen.translate.manifest import NAME, is_manifest
 from nirgen.translate.url import Place, Url, exists, is_url, lies_in, reading
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 
-def find_sources(source: Place | None, out: Place, listing: Path | None) -> tuple[Place, Tree, str]:
+def find_sources(
+    source: Place | None, out: Place, listing: Path | None, files: Sequence[Path] = ()
+) -> tuple[Place, Tree, str]:
     """Return the root of the sources, their names, and a description for errors; all else as for `make_plan`."""
+    if files:
+        return *_root_of(files, out), f"the {len(files)} sources"
     if listing is not None:
         root = listing.parent if source is None else source
         names = read_listing(listing, root)
@@ -49,6 +54,30 @@ def find_sources(source: Place | None, out: Place, listing: Path | None) -> tupl
         raise OutputError(f"SRC {str(source)!r} lies inside OUT {str(out)!r}; use another OUT")
     tree = UrlTree(source) if isinstance(source, Url) else Disk(source, out if isinstance(out, Path) else None)
     return source, tree, repr(str(source))
+
+
+def _root_of(files: Sequence[Path], out: Place) -> tuple[Path, Names]:
+    """Return the folder that all of several image files are in, and their names in it."""
+    for file in files:
+        if _kind(file) == "folder":
+            raise NirgenError(f"{str(file)!r} is a folder; give one folder, or image files alone, and then OUT")
+    absolute = [os.path.abspath(file) for file in files]  # noqa: PTH100 - resolving would follow links
+    root = Path(os.path.commonpath([os.path.dirname(path) for path in absolute]))  # noqa: PTH120
+    return root, Names.checked(root, [Path(path).relative_to(root).as_posix() for path in absolute], out)
+
+
+def expanded(path: str) -> list[Path]:
+    """Return the files that a path stands for: itself, or those that match it if it is a pattern and no file.
+
+    Raises:
+        NirgenError: No file matches.
+    """
+    if os.path.lexists(path) or not any(sign in path for sign in "*?["):
+        return [Path(path)]
+    found = sorted(Path(each) for each in glob.glob(path, recursive=True))  # noqa: PTH207 - of a whole path
+    if not found:
+        raise NirgenError(f"no file matches {path!r}; name a folder or image files")
+    return found
 
 
 def _kind(place: Place) -> str:
@@ -79,13 +108,29 @@ def refuse_translation(folder: Place, names: set[str] | None = None) -> None:
         )
 
 
+def named(left_aside: Iterable[tuple[str, int]]) -> str:
+    """Return what is left aside as text.
+
+    Example:
+        >>> named([(".heic", 3), (".txt", 1)])
+        '3 .heic, 1 .txt'
+    """
+    return ", ".join(f"{count} {what}" for what, count in left_aside)
+
+
 @dataclass(slots=True)
 class Tally:
     """Files and folders that a walk skipped."""
 
     other_files: int = 0  # whose endings are not those of images
+    left: Counter[str] = field(default_factory=Counter, compare=False)  # of these and of folders, by ending or name
     hidden: int = 0  # files and folders whose names begin with a dot
     loops: list[str] = field(default_factory=list)  # links to a folder above them, relative to the root
+
+    @property
+    def left_aside(self) -> tuple[tuple[str, int], ...]:
+        """Endings of other files, and names of folders that systems keep, with their numbers."""
+        return tuple(sorted(self.left.items(), key=lambda each: (-each[1], each[0])))
 
 
 class Tree(Protocol):
@@ -187,12 +232,15 @@ def _sort_out(found: Iterable[tuple[str, bool]], tally: Tally) -> tuple[list[str
     for name, is_folder in found:
         if name.startswith("."):
             tally.hidden += 1
+        elif is_folder and name in PASSED_FOLDERS:
+            tally.left[f"folder {name}"] += 1
         elif is_folder:
             folders.append(name)
-        elif os.path.splitext(name)[1].lower() in SUFFIXES:  # noqa: PTH122 - much faster than Path
+        elif (ending := os.path.splitext(name)[1].lower()) in SUFFIXES:  # noqa: PTH122 - much faster than Path
             files.append(name)
         else:
             tally.other_files += 1
+            tally.left[ending or "without ending"] += 1
     return files, folders
 
 

@@ -75,6 +75,7 @@ class Summary:
     profile: Profile
     damaged: int = 0  # of the failed ones, those with corrupt data
     damaged_kept: int = 0  # of the translated ones, those with corrupt data, by `damaged="keep"`
+    left_aside: tuple[tuple[str, int], ...] = ()  # endings of the other files, and of folders names, with their numbers
     notes: tuple[tuple[str, int], ...] = ()  # remarks on how sources were read, with the number of sources
 
     @property

@@ -24,6 +24,25 @@ def test_list_may_be_left_out(nirgen, pairs: PairList, tmp_path: Path) -> None:
         assert nirgen(*words, "-o", out, pairs.root)[0] == 0
 
 
+def test_bad_pairs_are_left_out_and_copies_across_splits_are_named(nirgen, pairs: PairList, tmp_path: Path) -> None:
+    for kind in ("rgb", "nir"):
+        folder = pairs.root / "train" / kind
+        first, second, *_ = sorted(folder.iterdir())
+        (pairs.root / "val" / kind / f"copy{first.suffix}").write_bytes(first.read_bytes())
+        if kind == "rgb":
+            second.write_bytes(b"no image")
+    out = tmp_path / "list.csv"
+    code, text, error = nirgen("pairs", pairs.root, "-o", out, "--skip-bad")
+    assert (code, text) == (0, f"{out}: 3 train, 3 val; layout splits; 1 left out\n")
+    lines = error.splitlines()
+    assert lines[0].startswith("left out: ")
+    assert lines[1:] == ["warning: val/copy has the bytes of train/a; 'nirgen train' refuses such a list"]
+    for words in ((), ("--dry-run",)):
+        code, _, error = nirgen("train", "linear", tmp_path / "run", "--pairs", out, "--root", pairs.root, *words)
+        assert (code, (tmp_path / "run").exists()) == (1, False)
+        assert error.splitlines()[-1] == ("error: val/copy has the bytes of train/a; remove one of each from the list")
+
+
 def test_help_lists_both_commands(nirgen) -> None:
     code, out, _ = nirgen("pairs", "--help")
     assert code == 0

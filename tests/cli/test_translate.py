@@ -89,7 +89,7 @@ def test_a_mistake_is_one_line_and_exits_1(tmp_path, source):
 
 
 @pytest.mark.parametrize(
-    "arguments", [["one"], ["a", "b", "c"], ["a", "b", "--size", "12"], ["a", "b", "--format", "gif"]]
+    "arguments", [["one"], ["a", "b", "out", "--list", "c"], ["a", "b", "--size", "12"], ["a", "b", "--format", "gif"]]
 )
 def test_wrong_usage_exits_2(arguments):
     code, _, errors = run(*arguments)
@@ -244,3 +244,73 @@ def test_shards_and_tiles_that_are_none_are_refused(tmp_path, source):
     assert (code, errors) == (1, "error: shard '4/3' is not I/N with I from 1 to N, such as 3/8\n")
     assert run(source, tmp_path / "out", "--tile", "-1")[0] == 2
     assert not (tmp_path / "out").exists()
+
+
+def test_what_is_left_aside_is_named_by_its_ending(tmp_path, source, save):
+    for name in ("a.heix", "b.HEIX", "c.txt", "d"):
+        (source / name).touch()
+    (source / "@eaDir").mkdir()
+    save(source / "@eaDir/thumb.jpg")
+    save(source / "more.jfif.jpg").rename(source / "more.jfif")
+    code, output, _ = run(source, tmp_path / "out", "--dry-run")
+    named = "left aside: 2 .heix, 1 .txt, 1 folder @eaDir, 1 without ending"
+    assert (code, output.splitlines()[-1]) == (0, f"4 to translate, 0 done already, {named}; nothing was written")
+    planned = json.loads(run(source, tmp_path / "out", "--dry-run", "--json")[1])
+    assert planned["left_aside"] == {".heix": 2, ".txt": 1, "folder @eaDir": 1, "without ending": 1}
+    code, output, _ = run(source, tmp_path / "out")
+    assert code == 0
+    assert output.startswith(f"4 translated, 0 done already, {named}; ")
+    assert "more.png" in [path.name for path in (tmp_path / "out").iterdir()]
+
+
+def test_one_image_is_translated_to_the_file_that_is_named(tmp_path, source):
+    target = tmp_path / "nir.tif"
+    assert run(source / "0.png", target)[:2] == (0, f"{target}\n")
+    assert images.header_of(target.read_bytes(), "nir.tif").codec == "TIFF"
+    assert np.array_equal(images.read(target)[..., 0], images.read(source / "0.png")[..., 0])
+    code, _, errors = run(source / "1.png", target)
+    assert (code, errors) == (
+        1,
+        f"error: OUT '{target}' exists already; name another file, or replace it with --redo\n",
+    )
+    assert run(source / "1.png", target, "--redo")[0] == 0
+    assert np.array_equal(images.read(target)[..., 0], images.read(source / "1.png")[..., 0])
+    (source / "empty.jpg").touch()
+    code, output, errors = run(source / "empty.jpg", tmp_path / "none.png")
+    assert (code, output) == (3, "")
+    assert errors == "failed: 'empty.jpg' is empty (0 bytes); copy it again or remove it\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["nir.tif", "src"]
+
+
+@pytest.mark.parametrize(
+    ("sources", "out", "message"),
+    [
+        ("src", "nir.png", "OUT 'nir.png' is named as an image, and SRC 'src' is no image file; name a folder as OUT"),
+        (
+            "src/0.png",
+            "nir.webp",
+            "OUT 'nir.webp': images are written as png, jpg or tif; give it one of these endings",
+        ),
+        (
+            "src/0.png src/1.png",
+            "src/2.png",
+            "OUT 'src/2.png' is named as an image, and there are several sources; give a folder as the last path",
+        ),
+        ("src/0.png", "gone/nir.png", "the folder 'gone' of OUT does not exist; make it first"),
+        ("src/0.png src", "out", "'src' is a folder; give one folder, or image files alone, and then OUT"),
+        ("src/*.jpg", "out", "no file matches 'src/*.jpg'; name a folder or image files"),
+    ],
+)
+def test_paths_that_do_not_go_together_are_refused(tmp_path, source, monkeypatch, sources, out, message):
+    monkeypatch.chdir(tmp_path)
+    code, output, errors = run(*sources.split(), out)
+    assert (code, output, errors) == (1, "", f"error: {message}\n")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["src"]
+
+
+def test_several_images_and_quoted_patterns_are_sources(tmp_path, source):
+    code, output, _ = run(source / "0.png", source / "2.png", tmp_path / "out")
+    assert (code, output[:25]) == (0, "2 translated, 0 done alre")
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["0.png", "2.png"]
+    code, output, _ = run(f"{source}/[01].png", tmp_path / "out")
+    assert (code, output[:29]) == (0, "1 translated, 1 done already;")

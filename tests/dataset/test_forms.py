@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from nirgen.dataset.build import build
@@ -50,8 +51,7 @@ def yolo(folder: Path, split: str) -> Boxes:
 
 def hugging_face(folder: Path, split: str) -> Boxes:
     boxes: Boxes = {}
-    for line in (folder / f"hf/{split}/metadata.jsonl").read_text().splitlines():
-        row = json.loads(line)
+    for row in pq.read_table(folder / f"hf/{split}/metadata.parquet").to_pylist():
         columns = (row["objects"][key] for key in ("category", "bbox", "iscrowd"))
         boxes[row["file_name"]] = [(number, *bbox) for number, bbox, crowd in zip(*columns, strict=True) if not crowd]
     return ordered(boxes)

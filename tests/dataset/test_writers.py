@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -153,8 +154,7 @@ def test_images_that_would_share_labels_are_refused(small_plan, with_image) -> N
 
 def test_rows_name_images_beside_them_and_classes_begin_with_0(make_small_plan, tmp_path) -> None:
     build(make_small_plan(tmp_path / "in", formats=["hf"]), tmp_path / "d")
-    lines = (tmp_path / "d/hf/val/metadata.jsonl").read_text().splitlines()
-    assert [json.loads(line) for line in lines] == [
+    assert pq.read_table(tmp_path / "d/hf/val/metadata.parquet").to_pylist() == [
         {
             "file_name": "ranus/02/b.png",
             "image_id": 6,
@@ -170,8 +170,17 @@ def test_rows_name_images_beside_them_and_classes_begin_with_0(make_small_plan, 
             },
         }
     ]
-    assert '"bbox":[[0.0,0.0,5.5,10.25]' in lines[0]  # decimals, whatever the values
     assert (tmp_path / "d/hf/val/ranus/02/b.png").samefile(tmp_path / "d/images/ranus/02/b.png")
+
+
+def test_rows_of_all_splits_have_one_type_whatever_they_hold(make_small_plan, with_image, tmp_path) -> None:
+    plan = make_small_plan(tmp_path / "in", formats=["hf"])
+    labels = plan.images[5].labels
+    build(with_image(plan, 5, labels=replace(labels, annotations=())), tmp_path / "d")
+    tables = {split: pq.read_table(tmp_path / f"d/hf/{split}/metadata.parquet") for split in ("train", "val", "test")}
+    assert tables["val"].to_pylist()[0]["objects"]["bbox"] == []
+    assert len({str(table.schema) for table in tables.values()}) == 1
+    assert "bbox: list<element: list<element: double>>" in str(tables["val"].schema)
 
 
 def test_the_card_tells_where_the_splits_are(make_small_plan, tmp_path) -> None:

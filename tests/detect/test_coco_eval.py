@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -130,6 +130,43 @@ def test_numbers_are_those_that_pycocotools_prints(scene: Scene, tmp_path: Path)
     ours = [numbers[name][0] for name in ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar100")]
     np.testing.assert_allclose(ours, [*stats[:6], stats[8]], rtol=0, atol=1e-12)
     np.testing.assert_allclose([numbers[f"ap/{name}"][0] for name in NAMES], of_class, rtol=0, atol=1e-12)
+
+
+def test_the_hard_case_has_the_numbers_of_pycocotools(make_split: Callable[..., Split], tmp_path: Path) -> None:
+    """Crowds, sides on the limits of sizes, areas of masks, 130 detections of an image, tied scores, no bicycle."""
+    random = np.random.default_rng(7)
+    on_images: list[list[tuple[Any, ...]]] = [
+        [
+            *(
+                (name, (20 + 60 * place, 30 + 9 * image, side, side))
+                for place, side in enumerate((31, 32, 33, 95, 96, 97))
+            ),
+            (name, (150, 100, 200, 150), True),
+            *([(name, (160, 110, 60, 60))] * 2),
+        ]
+        for image, name in enumerate(("person", "car", "person", "car", "person"))
+    ]
+    truth = make_split(*on_images, [])
+    first = truth.images[0]
+    masks = tuple(replace(box, area=box.area * 0.6) for box in first.boxes)
+    truth = replace(truth, images=(replace(first, boxes=masks), *truth.images[1:]))
+    results = []
+    for image in truth.images:
+        for category in range(1, 4):  # the bicycles among them too
+            for number in range(130):
+                near = image.boxes[number % len(image.boxes)].bbox if image.boxes and number % 3 else (0, 0, 50, 40)
+                x, y, width, height = (float(value + random.integers(-6, 7)) for value in near)
+                results.append(Result(image.id, category, (x, y, width, height), float(random.integers(1, 6)) / 5))
+    matches = match(truth, results)
+    stats, of_class = _by_pycocotools(truth, results, tmp_path)
+    assert 0.05 < stats[0] < 0.9
+    for found in (official(matches), precisions(matches, np.ones((1, len(truth.images)), int))):
+        numbers = found.numbers(NAMES)
+        ours = [numbers[name][0] for name in ("ap", "ap50", "ap75", "ap_small", "ap_medium", "ap_large", "ar100")]
+        np.testing.assert_allclose(ours, [*stats[:6], stats[8]], rtol=0, atol=1e-12)
+        classes = [numbers[f"ap/{name}"][0] for name in NAMES]
+        np.testing.assert_allclose(classes, [of_class[0], np.nan, of_class[2]], rtol=0, atol=1e-12)
+    assert of_class[1] == -1  # pycocotools' sign for a class without truth
 
 
 def test_average_precision_of_one_wrong_before_one_right_is_a_half(make_split: Callable[..., Split]) -> None:

@@ -5,7 +5,9 @@ import struct
 import subprocess
 import sys
 import zlib
+from importlib.util import find_spec
 
+import imagecodecs
 import numpy as np
 import pytest
 from PIL import Image
@@ -43,6 +45,49 @@ def test_a_progressive_jpeg_gives_what_a_baseline_jpeg_gives():
     picture = Image.linear_gradient("L").convert("RGB")
     progressive = images.decode(saved(picture, "JPEG", quality=95, progressive=True), "x")
     assert np.array_equal(progressive, images.decode(saved(picture, "JPEG", quality=95), "x"))
+
+
+@pytest.mark.parametrize(
+    ("image_format", "options", "codec"),
+    [
+        ("JPEG2000", {}, "JPEG2000"),
+        ("JPEG2000", {"no_jp2": True}, "JPEG2000"),
+        ("PPM", {}, "PPM"),
+        ("AVIF", {"quality": 100, "subsampling": "4:4:4"}, "AVIF"),
+    ],
+)
+def test_further_formats_give_their_pixels(photo, image_format, options, codec):
+    data = saved(Image.fromarray(photo(32, 48)).resize((96, 64)), image_format, **options)
+    expected = np.asarray(Image.fromarray(photo(32, 48)).resize((96, 64))).astype(int)
+    assert np.abs(images.decode(data, "x") - expected).max() <= (8 if codec == "AVIF" else 0)
+    assert (images.header_of(data, "x").codec, images.size_of(data, "x")) == (codec, (64, 96))
+
+
+@pytest.mark.parametrize("size", [(8, 8), (64, 64), (50, 70), (300, 400), (9, 513)])
+@pytest.mark.parametrize("kind", [np.uint8, np.uint16])
+def test_jpeg_xl_gives_its_pixels_and_its_size_by_the_header(photo, size, kind):
+    pixels = photo(*size)
+    data = imagecodecs.jpegxl_encode(pixels.astype(kind) * (257 if kind is np.uint16 else 1), lossless=True)
+    assert np.array_equal(images.decode(data, "x"), pixels)
+    assert images.size_of(data, "x") == size
+    with pytest.raises(ImageError, match="over the limit of 60 pixels"):
+        images.decode(data, "x", pixel_limit=60)
+    with pytest.raises(ImageError, match="'x' is damaged"):
+        images.decode(data[:-10], "x")
+
+
+def test_a_pgm_of_16_bits_is_scaled():
+    data = b"P5 3 1 65535\n" + struct.pack(">3H", 0, 32896, 65535)
+    assert images.decode(data, "x")[0, :, 0].tolist() == [0, 128, 255]
+
+
+@pytest.mark.skipif(find_spec("pi_heif") is not None, reason="the extra `heic` is installed")
+def test_heic_without_its_package_names_the_remedy():
+    with pytest.raises(
+        ImageError, match=r"'a\.heic' is HEIC, which needs another package; pip install 'nirgen\[heic\]'"
+    ):
+        images.decode(b"\0\0\0\x18ftypheic" + bytes(40), "a.heic")
+    assert ".heic" not in images.SUFFIXES
 
 
 def test_a_grey_jpeg_has_three_equal_channels():

@@ -6,8 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nirgen.errors import NirgenError
 from nirgen.pairs import Pair
-from nirgen.pairs.duplicates import find_duplicates, find_leaks, find_near_copies, fingerprint
+from nirgen.pairs.duplicates import (
+    copies_across_splits,
+    find_duplicates,
+    find_leaks,
+    find_near_copies,
+    fingerprint,
+    refuse_copies,
+)
 
 
 def pair(name: str, split: str, rgb: str = "", nir: str = "") -> Pair:
@@ -28,6 +36,18 @@ def test_copies_are_told_by_the_bytes_of_either_image() -> None:
 def test_exact_copies_leak_only_across_splits() -> None:
     pairs = [pair("a", "train", "x"), pair("b", "train", "x"), pair("c", "val", "x"), pair("d", "val")]
     assert find_leaks(pairs, [None] * 4) == {0: (2, 0), 1: (2, 0), 2: (0, 0)}
+
+
+def test_pairs_with_the_bytes_of_another_split_are_named() -> None:
+    pairs = [pair("a", "train", "x"), pair("b", "train", "x"), pair("c", "val", "x"), pair("d", "test", nir="nir of b")]
+    copies = copies_across_splits(pairs)
+    assert [(one.name, other.name) for one, other in copies] == [("c", "a"), ("d", "b")]
+    with pytest.raises(NirgenError) as caught:
+        refuse_copies(pairs)
+    assert str(caught.value) == (
+        "val/c has the bytes of train/a, and 1 more pairs are copies across splits; remove one of each from the list"
+    )
+    refuse_copies(pairs[:2])
 
 
 @pytest.mark.parametrize("how", ["quality 75", "quality 30", "half as large", "larger", "darker"])

@@ -270,3 +270,54 @@ def test_fewer_sequences_than_splits_are_refused() -> None:
 def test_shares_that_can_not_be_used_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=f"{message}.*write it as train=0.8,val=0.1,test=0.1"):
         parse_shares(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        ("rgb,nir,split\r\na.png,b.png,val\r\n", "utf-8-sig"),
+        ("RGB;Nir; Split\n\na.png;b.png;val\n;;\n", "utf-8"),
+        ("rgb\tnir\tsplit\na.png\tb.png\tval\n", "utf-8"),
+        ("rgb,nir,split\n{root}/a.png,{root}/b.png,val\n", "utf-8"),
+    ],
+    ids=["byte order mark", "semicolons and capitals", "tabs", "absolute paths"],
+)
+def test_lists_are_read_as_spreadsheets_save_them(
+    tmp_path: Path, save, monkeypatch: pytest.MonkeyPatch, text: str, encoding: str
+) -> None:
+    for name in ("a.png", "b.png"):
+        save(tmp_path / name)
+    (tmp_path / "list.csv").write_text(text.replace("{root}", str(tmp_path)), encoding=encoding)
+    monkeypatch.chdir(tmp_path)
+    (pair,) = find_pairs(Path("list.csv")).pairs
+    assert (pair.rgb, pair.nir, pair.split) == ("a.png", "b.png", "val")
+
+
+def test_an_index_may_have_a_byte_order_mark(root: Path) -> None:
+    (root / "index.csv").write_text("name,sequence\na,s1\nb,s2\nc,s3\n", encoding="utf-8-sig")
+    assert [pair.sequence for pair in find_pairs(root, root / "index.csv").pairs] == ["s1", "s2", "s3"]
+
+
+def test_a_line_of_a_list_is_named_as_an_editor_counts_it(tmp_path: Path, save) -> None:
+    save(tmp_path / "a.png")
+    (tmp_path / "list.csv").write_text("rgb,nir\n\n,\na.png,none.png\n")
+    with pytest.raises(NirgenError, match=r"list\.csv, line 4: 'none\.png' isn't in"):
+        find_pairs(tmp_path / "list.csv")
+
+
+def test_all_bad_pairs_are_named_at_once_or_left_out(root: Path, save) -> None:
+    (root / "train/rgb/a.jpg").write_bytes(b"no image")
+    save(root / "val/nir/c.tif", 10, 15)
+    with pytest.raises(ImageError) as caught:
+        find_pairs(root)
+    first, *lines = str(caught.value).splitlines()
+    assert first == "2 of 3 pairs can't be used; mend them, or --skip-bad:"
+    assert len(lines) == 2
+    assert "train/rgb/a.jpg" in lines[0]
+    assert lines[1].endswith("val/nir/c.tif: 15x10, but its RGB partner is 12x8; align and crop them alike")
+    left_out: list[str] = []
+    assert [pair.name for pair in find_pairs(root, leave_out=left_out.append).pairs] == ["b"]
+    assert [f"  {fault}" for fault in left_out] == lines
+    (root / "train/nir/b.png").write_bytes(b"no image")
+    with pytest.raises(ImageError, match="3 of 3 pairs can't be used"):  # none would be left
+        find_pairs(root, leave_out=left_out.append)

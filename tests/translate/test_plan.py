@@ -81,9 +81,7 @@ def test_a_missing_listing_is_named(tmp_path):
 def test_an_empty_folder_is_refused(tmp_path):
     (tmp_path / "src").mkdir()
     (tmp_path / "src/notes.txt").touch()
-    with pytest.raises(
-        NirgenError, match=r"no images in .*src' \(1 other files, 0 hidden\); known endings: \.bmp \.gif"
-    ):
+    with pytest.raises(NirgenError, match=r"no images in .*src' \(1 \.txt, 0 hidden\); known endings: \.apng \.avif"):
         make_plan(tmp_path / "src", tmp_path / "out", ".png")
 
 

@@ -338,7 +338,7 @@ def bad_sources(folder, save):
     return {
         "truncated.jpg": "'truncated.jpg' is damaged (",
         "empty.jpg": "'empty.jpg' is empty (0 bytes); copy it again or remove it",
-        "text.jpg": "'text.jpg' is no JPEG, PNG, TIFF, WebP, BMP or GIF image; convert or remove it",
+        "text.jpg": "'text.jpg' is no JPEG, PNG, TIFF, WebP, BMP, GIF, AVIF, HEIC, JPEG 2000, JPEG XL or PNM image",
         "loop.jpg": "'loop.jpg' can't be read: Too many levels of symbolic links; mend or remove it",
         "dangling.jpg": "'dangling.jpg' can't be read: No such file or directory; mend or remove it",
         "pipe.jpg": "'pipe.jpg' is not a regular file; remove it",
