@@ -124,18 +124,18 @@ class Looked:
     sha256: str
     size_bytes: int
     size: tuple[int, int] | None = None  # (height, width) in pixels, upright; None if not asked for
-    in_colour: bool = False  # likewise
+    in_colour: bool = False  # False if it was not decoded
 
 
-def look_at(path: Path, *, with_size: bool = True) -> Looked:
-    """Hash an image, and if `with_size` read its size in pixels from its header, and tell if it is in colour."""
+def look_at(path: Path, *, with_size: bool = True, reading: images.Reading | None = None) -> Looked:
+    """Hash an image, read its size in pixels from its header if `with_size`, and decode it if `reading` is given.
+
+    ImageError if it can't be read, or is damaged.
+    """
     data = read_image(path)
-    sha256 = hashlib.sha256(data).hexdigest()
-    if not with_size:
-        return Looked(sha256, len(data))
-    header = images.header_of(data, str(path))
-    in_colour = not header.grey and is_in_colour(images.decode(data, str(path)))
-    return Looked(sha256, len(data), header.size, in_colour)
+    size = images.size_of(data, str(path)) if with_size else None
+    in_colour = reading is not None and is_in_colour(images.decode(data, str(path), reading))
+    return Looked(hashlib.sha256(data).hexdigest(), len(data), size, in_colour)
 
 
 def read_image(path: Path) -> bytes:

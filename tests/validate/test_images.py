@@ -36,6 +36,18 @@ def test_a_truncated_image_is_found_by_decoding(coco, found, tmp_path: Path) -> 
     assert found(coco, options=Options(decode=False)) == {}
 
 
+def test_a_damaged_image_that_can_be_decoded_is_found_unless_it_is_kept(coco, found, tmp_path: Path, photo) -> None:
+    from nirgen.validate import Options
+
+    path = tmp_path / "images" / "lost.jpg"
+    Image.fromarray(photo(320, 480)).resize((48, 32)).save(path, quality=100)
+    coco["images"][1]["file_name"] = "lost.jpg"
+    data = path.read_bytes()
+    path.write_bytes(data[:1200] + data[1800:])
+    assert found(coco) == {"damaged-image": 1}
+    assert found(coco, options=Options(damaged="keep")) == {}
+
+
 def test_an_image_of_another_size_is_found(coco, found) -> None:
     coco["images"][1] |= {"width": 96, "height": 64}
     assert found(coco) == {"size-differs": 1}
