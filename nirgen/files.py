@@ -454,4 +454,4 @@ def check_schema(
 ) -> None:
     """Raise `error` unless a file's schema, None if it states none, is the one that this version reads."""
     if str(found) != str(known):
-        raise error(f"{where}: has schema {found}, and this nirgen reads {known}; {remedy}")
+        raise error(f"{where}: has schema {found!s:.40}, and this nirgen reads {known}; {remedy}")

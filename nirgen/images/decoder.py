@@ -32,7 +32,7 @@ from nirgen.errors import DamagedError, ImageError, one_line
 from nirgen.files import read_bytes
 from nirgen.images import jpeg, jxl, libtiff, png, tiff
 from nirgen.images.colour import to_srgb
-from nirgen.images.metadata import Capture, capture_of
+from nirgen.images.metadata import Capture, Metadata, capture_of, metadata_of
 from nirgen.images.reading import Decoded, Reading
 
 if TYPE_CHECKING:
@@ -497,6 +497,21 @@ def _orientation_of(image: Image.Image) -> int:
         raise
     except Exception:  # noqa: BLE001 - EXIF data is an untrusted TIFF file; its parser may raise anything
         return 1
+
+
+def metadata_in(data: bytes, name: str) -> Metadata:
+    """Return the tags that an output can take from its source; none if it has none, or they can't be read."""
+    try:
+        if data.startswith(_TIFF):
+            exif = Image.Exif()
+            exif.load_from_fp(io.BytesIO(data))
+            return metadata_of(exif)
+        with _opened(data, name) as image:
+            return metadata_of(image.getexif())
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - EXIF data is an untrusted TIFF file; its parser may raise anything
+        return Metadata()
 
 
 def _capture_of(image: Image.Image) -> Capture | None:

@@ -39,10 +39,11 @@ def check_annotations(files: Sequence[CocoFile], findings: Findings) -> None:
         _check_ids(file, findings)
         _check_references(file, findings)
         _check_category_names(file, findings)
-        _check_boxes(file, findings)
-        _check_areas(file, findings)
-        _check_overlaps(file, findings)
-        _check_segmentations(file, findings)
+        with np.errstate(over="ignore", invalid="ignore"):  # of boxes beyond any image
+            _check_boxes(file, findings)
+            _check_areas(file, findings)
+            _check_overlaps(file, findings)
+            _check_segmentations(file, findings)
     _check_categories(files, findings)
 
 
@@ -171,7 +172,7 @@ def _check_areas(file: CocoFile, findings: Findings) -> None:
     plain = np.setdiff1d(np.arange(len(table)), list(table.segmentations))  # without a mask, which may be smaller
     excess[plain] = np.abs(excess[plain])
     misfit = np.flatnonzero((excess > np.maximum(1, _AREA_TOLERANCE * boxes)) & (boxes > 0))
-    findings.add_all("area-mismatch", misfit, lambda at: f"{file.box(at)}, area {table.areas[at].round(3):g}")
+    findings.add_all("area-mismatch", misfit, lambda at: f"{file.box(at)}, area {round(float(table.areas[at]), 3):g}")
 
 
 def _check_overlaps(file: CocoFile, findings: Findings) -> None:

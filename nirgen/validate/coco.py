@@ -108,7 +108,7 @@ class CocoFile:
 
     def box(self, position: int) -> str:
         """Describe an annotation, with its image and its box."""
-        x, y, width, height = (f"{value:g}" for value in self.annotations.xywh[position].round(3))
+        x, y, width, height = (f"{round(value, 3):g}" for value in self.annotations.xywh[position].tolist())
         return f"{self.annotation(position)}: [{x}, {y}, {width}, {height}]"
 
 
@@ -308,7 +308,7 @@ def _annotation_faults(values: Mapping[str, Any]) -> Iterator[_Fault]:
         yield "bad-box", f"bbox {_shown(values['bbox'])}"
     if "area" in values and not _area(values["area"]) > 0:
         yield "bad-area", f"area {_shown(values['area'])}"
-    if "iscrowd" in values and values["iscrowd"] not in {0, 1}:
+    if "iscrowd" in values and values["iscrowd"] not in (0, 1):
         yield "bad-crowd", f"iscrowd {_shown(values['iscrowd'])}"
 
 
