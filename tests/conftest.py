@@ -105,11 +105,12 @@ def photo() -> Callable[..., np.ndarray]:
 
 @pytest.fixture
 def save(photo: Callable[..., np.ndarray]) -> Callable[..., Path]:
-    """Save a photograph under a path, in the format of its ending; folders are made."""
+    """Save a photograph, in grey if asked for, under a path, in the format of its ending; folders are made."""
 
-    def write(path: Path, height: int = 20, width: int = 30, seed: int = 0) -> Path:
+    def write(path: Path, height: int = 20, width: int = 30, seed: int = 0, *, grey: bool = False) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(photo(height, width, seed)).save(path)
+        pixels = photo(height, width, seed)
+        Image.fromarray(pixels[..., 0] if grey else pixels).save(path)
         return path
 
     return write
@@ -260,7 +261,7 @@ def dataset_inputs(
         for seed, name in enumerate(rgb):
             save(root / "bdd/rgb" / name, seed=seed)
         for seed, name in enumerate(nir, start=10):
-            save(root / "ranus" / name, seed=seed)
+            save(root / "ranus" / name, seed=seed, grey=True)
         if training_pairs is not None:
             red.header = {**red.header, "training": {"pairs": training_pairs, "steps": 7}}
         translate_folder(root / "bdd/rgb", root / "bdd/nir", model=red)
@@ -310,7 +311,7 @@ def made_dataset(tmp_path: Path, write_labels: Callable[..., Path], red: RedTran
         rgb = {f"{number:02}.png": {"boxes": _boxes(100 + number)} for number in range(generated)}
         for place, images in (("ranus", nir), ("photos", rgb)):
             for name, keys in images.items():
-                _paint(tmp_path / place / name, keys["boxes"])
+                _paint(tmp_path / place / name, keys["boxes"], grey=place == "ranus")
         inputs: dict[str, Any] = {"near_duplicates": False}
         if nir:
             labels = write_labels(tmp_path / "ranus.json", nir)
@@ -332,9 +333,11 @@ def _boxes(seed: int) -> list[tuple[int, list[int]]]:
     return [car, (1, [24, int(random.integers(0, 8)), 4, 10])][: 1 + seed % 2]
 
 
-def _paint(path: Path, boxes: list[tuple[int, list[int]]]) -> None:
+def _paint(path: Path, boxes: list[tuple[int, list[int]]], *, grey: bool) -> None:
     name = "/".join(path.parts[-2:])
     pixels = np.random.default_rng(list(name.encode())).integers(0, 60, (20, 30, 3), dtype=np.uint8)
+    if grey:
+        pixels = pixels[..., :1].repeat(3, axis=2)
     for _, (x, y, width, height) in boxes:
         pixels[y : y + height, x : x + width] = 230
     path.parent.mkdir(parents=True, exist_ok=True)

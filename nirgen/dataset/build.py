@@ -18,7 +18,7 @@ from nirgen.dataset import folder, writers
 from nirgen.dataset.annotations import label_images
 from nirgen.dataset.card import Examples, write_card
 from nirgen.dataset.config import PLACES
-from nirgen.dataset.contents import Contents, check_licence, parts_of
+from nirgen.dataset.contents import Contents, check_licence, describe_colour, parts_of
 from nirgen.dataset.provenance import provenance_file, write_pairs
 from nirgen.dataset.store import Store, place_all, site_for
 from nirgen.errors import ConfigError, NirgenError, OutputError
@@ -99,8 +99,9 @@ def build(plan: Plan, out: Path, *, replace: bool = False, progress: Progress | 
 
 
 def check_plan(plan: Plan) -> None:
-    """Refuse a plan without images, or with leaks, a licence, unsafe paths or YOLO names that aren't allowed."""
+    """Refuse a plan without images, or with leaks, colour, a licence, paths or YOLO names that aren't allowed."""
     refuse_leaks(plan)
+    refuse_colour(plan)
     if not plan.images:
         raise ConfigError("the plan has no images; see what it leaves out, and why")
     check_licence(plan)
@@ -120,6 +121,16 @@ def refuse_leaks(plan: Plan) -> None:
         f"{count} image(s) in validation or test were seen in training, such as '{first.key}' ({first.kind}: "
         f"{first.other}); remove them, put them into train, or give --allow-leak, which the dataset's card states"
     )
+
+
+def refuse_colour(plan: Plan) -> None:
+    """Raise a NirgenError if real images, which should be NIR, are in colour, unless the user allows it."""
+    if plan.coloured and not plan.config.allow_colour:
+        real = sum(image.kind == "real" for image in plan.images)
+        raise NirgenError(
+            f"{len(plan.coloured)} of {real} real images are in colour, such as '{plan.coloured[0]}', and NIR isn't; "
+            "give the NIR images instead of the photos, or --allow-colour, which the dataset's card states"
+        )
 
 
 def _existing(out: Path, plan: Plan, *, replace: bool, progress: Progress | None) -> folder.DatasetInfo | None:
@@ -196,6 +207,7 @@ def _described(plan: Plan, contents: Contents, store: Store) -> dict[str, Any]:
         "matched": [asdict(each) for each in plan.matched],
         "left_out": [asdict(each) for each in plan.left_out],
         "leaks": [asdict(leak) for leak in plan.leaks],
+        "coloured": describe_colour(plan),
         "notes": list(plan.notes),
         "curation": plan.curation and plan.curation.described(),
         "licences": [asdict(part) for part in parts_of(plan)],
