@@ -7,7 +7,7 @@ import math
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -199,7 +199,12 @@ def to_ignore(keys: Mapping[str, Any]) -> bool:
         >>> to_ignore({"is_crowd": 1}), to_ignore({"Ignored": "true"}), to_ignore({"crowd": False})
         (True, True, False)
     """
-    return any(is_true(value) and key.replace("_", "").casefold() in _IGNORED for key, value in keys.items())
+    return any(_marks(key) and is_true(value) for key, value in keys.items())
+
+
+@lru_cache(maxsize=1000)
+def _marks(key: str) -> bool:
+    return key.replace("_", "").casefold() in _IGNORED
 
 
 def rotation_of(attributes: Mapping[str, Any]) -> float:
