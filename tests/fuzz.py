@@ -16,6 +16,7 @@ The same seed and number draw the same mutation of a target. A new target is an 
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import json
 import random
@@ -526,6 +527,8 @@ def judge(target: Target, right: Any) -> tuple[str, str]:
     except NirgenError as error:
         text = str(error)
         return ("refused", "") if text and "\n" not in text else ("line", text[:500])
+    except OSError as error:  # the command line makes a line of names that are too long
+        return ("refused", "") if error.errno == errno.ENAMETOOLONG else ("traceback", traceback.format_exc(limit=-4))
     except _HangError:
         return "hang", traceback.format_exc(limit=-4)
     except Exception:  # noqa: BLE001 - that is what is looked for
