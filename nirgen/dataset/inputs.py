@@ -140,6 +140,7 @@ class RealImage:
             target=self.target,
             labels=self.labels,
             label_file=self.label_file,
+            in_colour=self.file.in_colour,
             source=self.pair.rgb if self.pair else None,
             source_sha256=self.pair.rgb_sha256 if self.pair else None,
             sequence=next(iter(self.sequences), None),

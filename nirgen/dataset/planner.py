@@ -134,7 +134,9 @@ def _digest(plan: Plan) -> str:
 
 def _image_values(image: PlannedImage) -> list[Any]:
     """Return what decides how an image is written; labels and decisions are covered by the hashes of their files."""
-    names = [field.name for field in fields(PlannedImage) if field.name not in {"path", "labels", "outcome"}]
+    names = [
+        field.name for field in fields(PlannedImage) if field.name not in {"path", "labels", "outcome", "in_colour"}
+    ]
     return [*(getattr(image, name) for name in names), image.labels and image.labels.file_name]
 
 

@@ -176,6 +176,10 @@ def _decode_tiff(
         upright = (width, height) if page.orientation in _TURNED else (height, width)
         admit(upright, height * width * (_OTHER_BYTES + (0 if page.for_pillow else 4 * page.samples)))
     capture = _capture_of_tiff(data)
+    with _damage_as_one_line(name):
+        damage = tiff.check_parts(data, page, name)
+    if damage is not None and (reading.damaged == "fail" or not page.for_pillow):
+        raise DamagedError.of(name, damage)
     if not page.for_pillow:
         with _damage_as_one_line(name):
             decoded = _of_samples(tiff.read_samples(data, page), page, reading)
@@ -191,8 +195,7 @@ def _decode_tiff(
                 raise
             raise DamagedError.of(name, f"libtiff: {heard[0]}") from error
     # Pillow takes some pixels that libtiff can't decode for black.
-    damage = f"libtiff: {heard[0]}" if heard else tiff.damage_of(data, page)
-    return replace(decoded, damage=damage, capture=capture)
+    return replace(decoded, damage=f"libtiff: {heard[0]}" if heard else damage, capture=capture)
 
 
 def _of_pillow(image: Image.Image, name: str, reading: Reading, *, damage: str | None = None) -> Decoded:
