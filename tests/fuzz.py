@@ -525,7 +525,7 @@ def judge(target: Target, right: Any) -> tuple[str, str]:
         with limited():
             found = target.read()
     except NirgenError as error:
-        text = str(error)
+        text = str(error).replace("a\nb", "")  # a name, whose line end the command line makes visible
         return ("refused", "") if text and "\n" not in text else ("line", text[:500])
     except OSError as error:  # the command line makes a line of names that are too long
         return ("refused", "") if error.errno == errno.ENAMETOOLONG else ("traceback", traceback.format_exc(limit=-4))
