@@ -115,6 +115,8 @@ class Source:
         """Return the file, or the files below the folder that have one of the suffixes and aren't hidden."""
         if self.path.is_file():
             return [self.path]
+        if not self.path.is_dir():
+            raise NirgenError(f"{self.path}: not a regular file; give a file or folder of labels")
         found = (path for path in self.path.rglob("*") if path.name.lower().endswith(suffixes) and path.is_file())
         return sorted(path for path in found if not any(part.startswith(".") for part in self.name_of(path).split("/")))
 
