@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from nirgen.translate.options import processors
 from nirgen.translate.run import translate_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from torch import Tensor
@@ -205,6 +206,101 @@ def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         captured = capsys.readouterr()
         errors = "".join(line for line in captured.err.splitlines(keepends=True) if not line.endswith(" ...\n"))
         return int(end.value.code or 0), captured.out, errors
+
+    return run
+
+
+class Running(subprocess.Popen[str]):
+    """A process whose outputs go to files: pipes would be held open by processes that it starts and that live on."""
+
+    def __init__(self, words: Sequence[object], outputs: Path, **settings: Any) -> None:
+        self.files = [outputs.with_name(f"{outputs.name}.{ending}") for ending in ("out", "err")]
+        with self.files[0].open("w") as out, self.files[1].open("w") as error:
+            super().__init__([*map(str, words)], stdin=subprocess.DEVNULL, stdout=out, stderr=error, **settings)
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.wait(60)
+
+    def communicate(self, input: None = None, timeout: float | None = 300) -> tuple[str, str]:  # noqa: A002
+        """Wait for the end; the outputs."""
+        self.wait(timeout)
+        return self.files[0].read_text(), self.files[1].read_text()
+
+    def until(self, condition: Callable[[], Any]) -> Any:
+        """Wait until a condition holds, which is returned; fail after five minutes, or if the process ends before."""
+        deadline = time.monotonic() + 300
+        while not (found := condition()):
+            ended = self.poll() is not None
+            if ended and (found := condition()):
+                break
+            assert not ended, self.communicate()
+            assert time.monotonic() < deadline, [path.read_text() for path in self.files]
+            time.sleep(0.01)
+        return found
+
+    def until_said(self, text: str) -> None:
+        """Wait until a text is on standard error."""
+        self.until(lambda: text in self.files[1].read_text())
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start a process; what still runs at the end of the test is killed."""
+    started: list[Running] = []
+
+    def start(*words: object, **settings: Any) -> Running:
+        started.append(Running(words, tmp_path / f"process{len(started)}", **settings))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(60)
+
+
+_PAUSED = """
+import functools, importlib, os, sys, time
+
+where, go = sys.argv[1:3]
+module, _, path = where.partition(":")
+*owners, name = path.split(".")
+owner = functools.reduce(getattr, owners, importlib.import_module(module))
+plain = getattr(owner, name)
+
+def paused(*arguments, **keywords):
+    open(go + ".waiting", "w").close()
+    deadline = time.monotonic() + 300
+    while not os.path.exists(go):
+        if time.monotonic() > deadline:
+            os._exit(99)
+        time.sleep(0.01)
+    return plain(*arguments, **keywords)
+
+setattr(owner, name, paused)
+del sys.argv[1:3]
+from nirgen.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def paused(tmp_path: Path, running: Callable[..., Running]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in a process of its own, and do something to it when it first comes to a function.
+
+    The function is named like `nirgen.dataset.build:write_card`. Returns as `nirgen` does.
+    """
+
+    def run(where: str, then: Callable[[], object], *arguments: object) -> tuple[int, str, str]:
+        go = tmp_path / "go"
+        process = running(sys.executable, "-c", _PAUSED, where, go, *arguments)
+        process.until(go.with_name("go.waiting").exists)
+        then()
+        go.touch()
+        out, error = process.communicate()
+        go.unlink()
+        go.with_name("go.waiting").unlink()
+        return process.returncode, out, "".join(line for line in error.splitlines(True) if not line.endswith(" ...\n"))
 
     return run
 

@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -81,11 +82,12 @@ def build(plan: Plan, out: Path, *, replace: bool = False, progress: Progress | 
             values = found.values
         else:
             site.new.mkdir()
-            values, placed = _write(plan, Store(site.new), progress)
+            store = Store(site.new)
+            values, placed = _write(plan, store, progress)
             if (site.out / folder.SCORES).is_file():  # their reader knows which of them still hold
                 shutil.copyfile(site.out / folder.SCORES, site.new / folder.SCORES)
             _write_run_json(site.new, plan, started)
-            site.change_places()
+            site.change_places(lambda: _check(store, plan, site.out))
     splits = list(values["splits"].values())
     return Built(
         out=site.out,
@@ -96,6 +98,23 @@ def build(plan: Plan, out: Path, *, replace: bool = False, progress: Progress | 
         placed=dict(sorted(Counter(each.how for each in placed).items())),
         seconds=round(time.monotonic() - started, 3),
     )
+
+
+def _check(store: Store, plan: Plan, out: Path) -> None:
+    """Raise OutputError unless the new folder holds what was written there, and nothing else."""
+    try:
+        info = folder.read_dataset(store.root)
+    except NirgenError:
+        info = None
+    if info is None or (info.digest, info.files) != (plan.digest, store.hashes):
+        lost: str | None = folder.DATASET_JSON
+    else:
+        lost = next(chain(store.altered(), folder.foreign(info)), None)
+    if lost is not None:
+        raise OutputError(
+            f"{out}: {lost} was removed, changed or added while the dataset was built, so it was not put in place; run "
+            "the same command again"
+        )
 
 
 def check_plan(plan: Plan) -> None:

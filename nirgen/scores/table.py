@@ -258,7 +258,7 @@ class _Work:
     """The known measures of a collection, and those measured anew."""
 
     def __init__(self, collection: Collection) -> None:
-        self._folder = collection.folder
+        self._collection = collection
         self._table = read_table(collection.folder)
         self._known = finish(_COLUMNS.empty_table()) if self._table is None else self._table
         columns = (self._known[name].to_pylist() for name in ("key", "basis", "note"))
@@ -298,7 +298,8 @@ class _Work:
             return self._table
         rows = pa.concat_tables([measured_rows(self._known.filter(pa.array(kept))), *self._parts])
         table = finish(rows)
-        write_scores(self._folder, table)
+        self._collection.check()  # what took its place gets no scores, and nothing is made anew
+        write_scores(self._collection.folder, table)
         self._saved = self.measured
         return table
 
