@@ -50,7 +50,7 @@ def usable(pairs: PairList, progress: Progress | None = None) -> tuple[PairList,
     Raises:
         NirgenError: Fewer than 3 pairs remain, or there are more than 200.
     """
-    chosen = PairList(pairs.root, tuple(pair for pair in pairs.pairs if pair.split != "test"))
+    chosen = pairs.of(pair for pair in pairs.pairs if pair.split != "test")
     if len(chosen.pairs) > MOST_PAIRS:
         raise NirgenError(
             f"{len(chosen.pairs)} pairs; adapt takes {MOST_PAIRS} at most: list fewer, or train on them with "
@@ -68,7 +68,7 @@ def usable(pairs: PairList, progress: Progress | None = None) -> tuple[PairList,
         raise NirgenError(
             f"{len(kept)} usable pair(s){why}; adapt needs {LEAST_PAIRS} at least, since some are held out: add pairs"
         )
-    return PairList(chosen.root, kept), list(left_out.values())
+    return chosen.of(kept), list(left_out.values())
 
 
 def adapt(

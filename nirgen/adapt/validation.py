@@ -12,7 +12,6 @@ from nirgen.adapt.fit import fit
 from nirgen.adapt.scores import Frame, Scores, judge, translating
 from nirgen.files import make_folder, read_json, seal, unseal, write_whole
 from nirgen.models.baselines import fit_linear, fit_trees
-from nirgen.pairs import PairList
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from nirgen.adapt.config import AdaptConfig, What
     from nirgen.devices import Precision
     from nirgen.models.generator import Pix2Next
+    from nirgen.pairs import PairList
 
 _ORDER = 1  # random stream of the order in which pairs join the learning curve
 _TREE_PIXELS = 100_000
@@ -109,7 +109,7 @@ class Validation:
         """
 
         def scores_of(fold: Fold) -> dict[str, list[Scores]]:
-            learned = PairList(self.pairs.root, tuple(self.pairs.pairs[i] for i in fold.train[:count]))
+            learned = self.pairs.of(self.pairs.pairs[i] for i in fold.train[:count])
             held_out = [self.frames[i] for i in fold.held_out]
             steps = fit(
                 self.start,

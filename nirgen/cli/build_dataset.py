@@ -53,6 +53,9 @@ def build_dataset(
     channels: Literal["1", "3"] | None = option(
         "Channels to encode all images with; 3 are equal copies.  [default: as they are]"
     ),
+    damaged: Literal["fail", "keep"] | None = options.DAMAGED,
+    alpha: Literal["blend", "ignore"] | None = options.ALPHA,
+    white_level: int | None = options.WHITE_LEVEL,
     formats: str | None = option("Further formats besides COCO: yolo,hf,rfdetr.", "LIST"),
     licence: str | None = option("Licence of the dataset, for its card."),
     curation: Path | None = option("Decisions of 'nirgen curation export' to apply.", "FILE"),

@@ -50,6 +50,9 @@ def evaluate(
     published: list[str] | None = option("Table of the paper to show beside; repeatable.", "ranus|idd-aw|flir"),
     explain: bool = flag("Print the definitions of the measures as well.", "--explain"),
     out: Path | None = option("Folder for per_image.parquet, summary.json, table.md and report.html.", "DIR"),
+    damaged: Literal["fail", "keep"] | None = options.DAMAGED,
+    alpha: Literal["blend", "ignore"] | None = options.ALPHA,
+    white_level: str | None = options.WHITE_LEVELS,
     device: str | None = options.DEVICE,
     as_json: bool = options.AS_JSON,
 ) -> None:
@@ -73,10 +76,12 @@ def evaluate(
 
     refuse(side == {"size": "pred"} and len(folders or []) < 2, "--size pred needs PRED, whose images have that size")
 
+    white_levels = options.parse_white_levels(white_level)
     announce("loading models and images", quiet=as_json)
     from nirgen.evaluate import evaluate_methods, table
     from nirgen.evaluate import report as reports
     from nirgen.evaluate.summary import Settings
+    from nirgen.images import Readings
 
     drawn = bootstrap or ("images" if pairs is None else "sequences")
     with progress("nothing was written") as report:
@@ -94,6 +99,7 @@ def evaluate(
             published=published or [],
             regions=regions,
             shifts=shifts,
+            readings=Readings.of(**options.given(damaged=damaged, alpha=alpha), white_levels=white_levels),
             out=out,
             device=device,
             progress=report,

@@ -55,6 +55,11 @@ WHITE_LEVEL = option(
     "Sample of white in images of over 8 bits, such as 4095.  [default: as the file states, else the largest]",
     "N", min=1, max=65535,
 )  # fmt: skip
+WHITE_LEVELS = option(
+    "Sample of white in images of over 8 bits: 4095, or rgb=4095,nir=1023.  [default: as the files state, else the "
+    "largest]",
+    "N",
+)
 CHANGES = option("Setting to change, by its dotted name; repeatable.", "--set NAME=VALUE")
 SOURCES = option("Folder of an input's RGB images, if they have moved; repeatable.", "[NAME=]DIR")
 ROOT = option("Folder of the images.  [default: the list's own]", "DIR")
@@ -72,6 +77,24 @@ def parse_size(text: str | None) -> tuple[int, int] | None:
     if match is None:
         raise typer.BadParameter(f"--size is HEIGHTxWIDTH in pixels, such as 720x1280, not {text!r}")
     return int(match[1]), int(match[2])
+
+
+def parse_white_levels(text: str | None) -> tuple[int | None, int | None]:
+    """Return the white levels of RGB and of NIR by a text such as `4095` or `nir=1023`.
+
+    Example:
+        >>> parse_white_levels("4095"), parse_white_levels("nir=1023"), parse_white_levels(None)
+        ((4095, 4095), (None, 1023), (None, None))
+    """
+    levels: dict[str, int | None] = {"rgb": None, "nir": None}
+    for part in text.split(",") if text is not None else ():
+        name, equals, number = part.strip().rpartition("=")
+        if (equals and name not in levels) or not number.isdecimal() or not 1 <= int(number) <= 65535:
+            raise typer.BadParameter(
+                f"--white-level is a number from 1 to 65535, or rgb=N,nir=N for both images, not {text!r}"
+            )
+        levels |= {name: int(number)} if equals else dict.fromkeys(levels, int(number))
+    return levels["rgb"], levels["nir"]
 
 
 def parse_named(text: str) -> tuple[str | None, Path]:

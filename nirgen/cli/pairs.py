@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Literal
 
@@ -117,6 +118,9 @@ def check(
         "Largest misalignment kept in the clean list, which drops damaged pairs, too.", "PX", min=0
     ),
     clean_list: Path | None = option("Clean list of --drop-worse-than.  [default: LIST.clean.csv]", "FILE"),
+    damaged: Literal["fail", "keep"] | None = options.DAMAGED,
+    alpha: Literal["blend", "ignore"] | None = options.ALPHA,
+    white_level: str | None = options.WHITE_LEVELS,
     workers: int | None = option("Processes.  [default: up to 4]", min=1),
 ) -> None:
     """Check RGB-NIR pairs for misalignment and other faults.
@@ -125,6 +129,7 @@ def check(
     pair and prints the suspect ones.
     """
     announce("measuring pairs")
+    from nirgen.images import Readings
     from nirgen.pairs import PairList, check_pairs, clean_pairs
     from nirgen.pairs.check import TOLERANCE
     from nirgen.pairs.listing import check_report_of, clean_list_of
@@ -136,12 +141,15 @@ def check(
     for target in (out, clean_list, sheet):
         if target is not None and target.resolve() == listing.resolve():
             raise OutputError(f"{target}: is the list itself; name another file")
-    pairs = PairList.read(listing, root, missing_ok=True)
+    given = options.given(damaged=damaged, alpha=alpha)
+    readings = Readings.of(**given, white_levels=options.parse_white_levels(white_level))
+    pairs = replace(PairList.read(listing, root, missing_ok=True), readings=readings)
     tolerance = TOLERANCE if drop_worse_than is None else drop_worse_than
     with progress("nothing was written") as report:
         rows = check_pairs(pairs, tolerance=tolerance, workers=workers, progress=report)
     write_report(out, rows)
     _print_suspects(rows)
+    _print_notes(rows)
     echo(f"report: {out}")
     if sheet is not None:
         shown = write_sheet(sheet, pairs, rows)
@@ -168,6 +176,17 @@ def _print_suspects(rows: list[Row]) -> None:
             echo(f"  {row.error}", err=True)
     if len(suspects) > _SHOWN:
         echo(f"... and {len(suspects) - _SHOWN} more, which are in the report")
+
+
+def _print_notes(rows: list[Row]) -> None:
+    """Print the notes on the pairs; that on dark samples only if it is one of all."""
+    from nirgen.images import DARK_NOTE
+
+    notes = Counter(note for row in rows if row.note for note in row.note.split("; "))
+    readable = sum(row.error is None for row in rows)
+    for note, count in notes.most_common():
+        if note != DARK_NOTE or count == readable:
+            echo(f"note: {count} {'pair' if count == 1 else 'pairs'}: {note}", err=True)
 
 
 def _write_clean(clean: PairList, path: Path, count: int) -> None:

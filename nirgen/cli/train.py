@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -24,6 +25,9 @@ def train(
     out: Path = argument("OUT", "Run folder to write or resume."),
     pairs: Path | None = option("Pair list of 'nirgen pairs'.  [default: data.pairs of CONFIG]", "FILE"),
     root: Path | None = options.ROOT,
+    damaged: Literal["fail", "keep"] | None = options.DAMAGED,
+    alpha: Literal["blend", "ignore"] | None = options.ALPHA,
+    white_level: str | None = options.WHITE_LEVELS,
     changes: list[str] | None = options.CHANGES,
     max_minutes: float | None = option("Time budget for the training schedule, in minutes.", min=0.05),
     device: str | None = options.DEVICE,
@@ -55,16 +59,22 @@ def train(
 
     given = options.given(max_minutes=max_minutes, licence=licence, seed=seed)
     given |= {f"data.{name}": str(path) for name, path in options.given(pairs=pairs, root=root).items()}
+    given |= {f"data.{name}": value for name, value in options.given(damaged=damaged, alpha=alpha).items()}
+    for name, level in zip(("rgb", "nir"), options.parse_white_levels(white_level), strict=True):
+        given |= {f"data.white_level_{name}": level} if level is not None else {}
     settings = load_settings(config, changes or [], given)
     if settings.data.pairs is None:
         raise ConfigError("no pairs are named; give --pairs LIST, as 'nirgen pairs' writes it, or set data.pairs")
     listed = PairList.read(Path(settings.data.pairs), Path(settings.data.root) if settings.data.root else None)
+    listed = replace(listed, readings=settings.data.readings)
     if dry_run:
         _describe(settings, listed)
     elif isinstance(settings, TrainConfig):
         _train(settings, listed, out, device, allow_changes=allow_changes)
     else:
         _fit(settings, listed, out, device, allow_changes=allow_changes)
+    for line in listed.remarks.lines():
+        echo(f"note: {line}", err=True)
     if os.environ.get("RANK", "0") == "0":
         note_unchecked(Path(settings.data.pairs))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
@@ -32,6 +32,7 @@ def validate(
         "Load the dataset with pycocotools, torchvision and transformers as well.", "--train-ready"
     ),
     decode: bool = flag("Decode every image, or read headers only.", default=True),
+    damaged: Literal["fail", "keep"] | None = options.DAMAGED,
     model: list[str] | None = option("Generator whose training pairs D doesn't record; repeatable.", "MODEL"),
     as_json: bool = options.AS_JSON,
 ) -> None:
@@ -44,7 +45,9 @@ def validate(
     announce("reading annotations", quiet=as_json)
     from nirgen import validate as library
 
-    how = library.Options(decode=decode, train_ready=train_ready, models=tuple(model or ()))
+    how = library.Options(
+        decode=decode, train_ready=train_ready, models=tuple(model or ()), **options.given(damaged=damaged)
+    )
     with progress("nothing was changed") as bar:
         report = library.validate(paths, images or [], how, progress=bar)
     if as_json:

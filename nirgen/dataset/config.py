@@ -10,6 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from nirgen.config import SPLITS, FrozenConfig
 from nirgen.files import folded
+from nirgen.images import Reading
 from nirgen.labels.policy import BUILT_IN
 
 # Settings that are paths of inputs: plans and datasets record the hashes of these instead.
@@ -63,12 +64,20 @@ class DatasetConfig(FrozenConfig):
     include_unlabelled: bool = False  # take images without a label entry as images without objects
     allow_leak: bool = False  # build although training has seen images of validation or test
     near_duplicates: bool = True  # search leaks by perceptual hash, too
+    damaged: Literal["fail", "keep"] = "fail"  # real images with corrupt data: left out, or kept
+    alpha: Literal["blend", "ignore"] = "blend"  # fourth channels of images that are encoded anew
+    white_level: int | None = Field(default=None, ge=1, le=65535)  # white of real images of over 8 bits, encoded anew
     files: Literal["hardlink", "symlink", "copy"] = "hardlink"  # hardlink copies across file systems
     codec: Literal["png", "jpg"] | None = None  # re-encode all images; None keeps the files
     channels: Literal[1, 3] | None = None  # re-encode with this number of (equal) channels
     formats: tuple[Literal["yolo", "hf", "rfdetr"], ...] = ()  # besides COCO
     licence: str | None = None  # of the dataset; None leaves it to the parts
     curation: Path | None = None  # file of a curator's decisions
+
+    @property
+    def reading(self) -> Reading:
+        """Return the choices of how real images are read."""
+        return Reading(damaged=self.damaged, alpha=self.alpha, white_level=self.white_level)
 
     @property
     def inputs(self) -> tuple[GeneratedInput | RealInput, ...]:

@@ -125,10 +125,15 @@ class Looked:
     size: tuple[int, int] | None = None  # (height, width) in pixels, upright; None if not asked for
 
 
-def look_at(path: Path, *, with_size: bool = True) -> Looked:
-    """Hash an image, and read its size in pixels from its header if `with_size`."""
+def look_at(path: Path, *, with_size: bool = True, reading: images.Reading | None = None) -> Looked:
+    """Hash an image, read its size in pixels from its header if `with_size`, and decode it if `reading` is given.
+
+    ImageError if it can't be read, or is damaged.
+    """
     data = read_image(path)
     size = images.size_of(data, str(path)) if with_size else None
+    if reading is not None:
+        images.decode(data, str(path), reading)
     return Looked(hashlib.sha256(data).hexdigest(), len(data), size)
 
 

@@ -27,6 +27,7 @@ from nirgen.translate.manifest import NAME, is_manifest, is_named, read_manifest
 if TYPE_CHECKING:
     from nirgen.dataset.config import DatasetConfig, GeneratedInput, RealInput
     from nirgen.dataset.plan import Tally
+    from nirgen.images import Reading
     from nirgen.labels import Category
     from nirgen.labels.file import LabelFile, LabelledImage
     from nirgen.pairs.listing import Pair
@@ -176,7 +177,7 @@ class Inputs:
                     f"{file.path}: the labels of '{given.origin}' have the classes {others}, and {labels[0].path.name} "
                     f"has {ours}; convert both with one policy: nirgen labels FILE -o OUT.json --policy NAME"
                 )
-        reader = _Reader(config.codec, config.include_unlabelled, tally, report)
+        reader = _Reader(config.codec, config.reading, config.include_unlabelled, tally, report)
         generated = [reader.generated(each, labels[number], number) for number, each in enumerate(translations)]
         numbered = enumerate(config.real, start=len(translations))
         reals = [reader.real(each, labels[number], number) for number, each in numbered]
@@ -235,6 +236,7 @@ class _Reader:
     """
 
     codec: str | None
+    reading: Reading
     include_unlabelled: bool
     tally: Tally  # takes what is left out
     report: Progress | None
@@ -306,7 +308,9 @@ class _Reader:
         names = [name for name in files if name in entries or self.include_unlabelled]
         self.tally.add(given.origin, "unlabelled", files.keys() - names)
         paths = [files[name] for name in names]
-        looked = in_threads(or_error(look_at, ImageError), paths, f"hash {given.origin}", self.report)
+        looked = in_threads(
+            or_error(partial(look_at, reading=self.reading), ImageError), paths, f"hash {given.origin}", self.report
+        )
         found = []
         for name, file, target in zip(names, looked, name_targets(given.origin, names, self.codec), strict=True):
             if isinstance(file, ImageError):

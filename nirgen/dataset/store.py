@@ -121,8 +121,9 @@ def place_all(
 def place(image: PlannedImage, store: Store, config: DatasetConfig) -> Placed:
     """Place an image in the dataset.
 
-    It is re-encoded if `config` asks for a codec or a number of channels, or if it isn't stored upright: some readers
-    ignore EXIF, and boxes refer to the upright image.
+    It is re-encoded if `config` asks for a codec or a number of channels, or states the white level of its samples; if
+    its data are corrupt and kept; or if it isn't stored upright: some readers ignore EXIF, and boxes refer to the
+    upright image.
     """
     path = store.claim(image.target)
     data = read_image(image.path)
@@ -132,8 +133,13 @@ def place(image: PlannedImage, store: Store, config: DatasetConfig) -> Placed:
     header = images.header_of(data, str(image.path))
     encoded = None
     how: Literal["hardlink", "symlink", "copy", "encoded"] = "copy"
-    if config.codec or config.channels or not header.upright:
-        data, encoded = _encode(data, header, image, config.channels)
+    # Images of a translation folder are nirgen's own, whose white is known.
+    reading = config.reading if image.kind == "real" else images.Reading()
+    anew = reading.white_level is not None and header.bits > 8
+    if reading.damaged == "keep":  # readers of the dataset get a sound file
+        anew = anew or images.decode_noted(data, str(image.path), reading).damage is not None
+    if config.codec or config.channels or anew or not header.upright:
+        data, encoded = _encode(data, header, image, config.channels, reading)
         sha256, how = hashlib.sha256(data).hexdigest(), "encoded"
         path.write_bytes(data)
     elif config.files == "symlink":
@@ -158,12 +164,14 @@ def _link(source: Path, path: Path) -> bool:
     return True
 
 
-def _encode(data: bytes, header: images.Header, image: PlannedImage, channels: int | None) -> tuple[bytes, str]:
+def _encode(
+    data: bytes, header: images.Header, image: PlannedImage, channels: int | None, reading: images.Reading
+) -> tuple[bytes, str]:
     """Return an image in the format of its target's extension, and a description."""
     suffix = PurePosixPath(image.target).suffix.lower()
     if suffix not in FORMATS:
         raise NirgenError(f"{image.path}: no image is encoded as {suffix or 'a file without ending'}; say --codec png")
-    pixels = images.decode(data, str(image.path))
+    pixels = images.decode(data, str(image.path), reading)
     if channels is not None or header.grey:
         pixels = images.to_grey(pixels)
     if channels == 3:

@@ -108,9 +108,16 @@ def unclaimed(folder: Path, taken: Mapping[str, str]) -> int:
     return sum(key not in used and _OF_RESULTS.sub("", key) not in taken for key in images_by_key(folder))
 
 
-def read_grey(path: Path) -> NDArray[np.uint8]:
+def read_grey(
+    path: Path,
+    reading: images.Reading = images.Reading(),  # noqa: B008 - frozen
+    remarks: images.Remarks | None = None,
+) -> NDArray[np.uint8]:
     """Decode a NIR image: (H, W) uint8; 16 bits are scaled to 8, and the first of equal channels is taken."""
-    pixels = images.read(path)
+    decoded = images.read_noted(path, reading)
+    if remarks is not None:
+        remarks.add(str(path), decoded)
+    pixels = decoded.rgb
     difference = _colour(pixels)
     if difference > GREY_TOLERANCE:
         raise ImageError(
@@ -120,9 +127,12 @@ def read_grey(path: Path) -> NDArray[np.uint8]:
     return pixels[..., 0]
 
 
-def read_generated(path: Path) -> tuple[NDArray[np.uint8], bool]:
+def read_generated(
+    path: Path,
+    reading: images.Reading = images.Reading(),  # noqa: B008 - frozen
+) -> tuple[NDArray[np.uint8], bool]:
     """Decode a generated image: (H, W) uint8; and True if its channels were unequal, so that their mean was taken."""
-    pixels = images.read(path)
+    pixels = images.read(path, reading)
     if _colour(pixels) <= GREY_TOLERANCE:
         return pixels[..., 0], False
     return np.rint(pixels.mean(axis=2)).astype(np.uint8), True

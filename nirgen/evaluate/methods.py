@@ -77,7 +77,12 @@ def from_pairs(pairs: PairList, split: str) -> tuple[Case, ...]:
     return tuple(map(to_case, chosen.pairs))
 
 
-def from_folders(nir: Path, rgb: Path | None = None) -> tuple[Case, ...]:
+def from_folders(
+    nir: Path,
+    rgb: Path | None = None,
+    readings: images.Readings = images.Readings(),  # noqa: B008 - frozen
+    remarks: images.Remarks | None = None,
+) -> tuple[Case, ...]:
     """Return the images of a folder of real NIR, sorted by key, with the photos of `rgb`; a subfolder is a sequence."""
     reals = folders.reals_of(nir)
     taken = {} if rgb is None else folders.partners(rgb, reals, folders.PHOTO)
@@ -87,7 +92,8 @@ def from_folders(nir: Path, rgb: Path | None = None) -> tuple[Case, ...]:
         photo, sequence = there.get(taken.get(key, "")), PurePosixPath(key).parent.as_posix()
 
         def read() -> tuple[NDArray[np.uint8] | None, NDArray[np.uint8]]:
-            return None if photo is None else images.read(photo), folders.read_grey(path)
+            real = folders.read_grey(path, readings.nir, remarks)
+            return None if photo is None else images.read(photo, readings.rgb), real
 
         return Case(key, sequence, "", path, photo, sha256_of(path), read)
 
@@ -149,14 +155,20 @@ def from_model(model: NirModel, name: str = "model", about: str = "") -> Method:
     return Method(name, "model", lambda frame: model(frame.photo), about, trained_on)
 
 
-def from_folder(folder: Path, cases: Sequence[Case], size: Size, name: str) -> tuple[Method, int]:
+def from_folder(
+    folder: Path,
+    cases: Sequence[Case],
+    size: Size,
+    name: str,
+    reading: images.Reading = images.Reading(),  # noqa: B008 - frozen
+) -> tuple[Method, int]:
     """Return a folder of generated images as a method, and the number of its images that belong to no case."""
     taken, there = folders.partners(folder, reals_of_cases(cases), folders.GENERATED), folders.images_by_key(folder)
     averaged: set[str] = set()
 
     def generate(frame: Frame) -> NDArray[np.uint8]:
         path, case = there[taken[frame.case.key]], frame.case
-        generated, in_colour = folders.read_generated(path)
+        generated, in_colour = folders.read_generated(path, reading)
         averaged.update([case.key] if in_colour else [])
         if size is not None:
             return images.resize(generated, frame.nir.shape, resample="bilinear")

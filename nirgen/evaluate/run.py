@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from nirgen import images
 from nirgen.devices import choose_device
 from nirgen.errors import NirgenError
 from nirgen.evaluate import folders
@@ -45,6 +47,7 @@ def evaluate_methods(
     published: Sequence[str] = (),
     regions: Path | None = None,
     shifts: bool = False,
+    readings: images.Readings = images.Readings(),  # noqa: B008 - frozen
     out: Path | None = None,
     device: str | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
@@ -66,6 +69,7 @@ def evaluate_methods(
         published: Keys of `nirgen.evaluate.measures.TABLES`, to show beside.
         regions: Class masks or labels of the images, by which the tones of regions are judged.
         shifts: Judge models and baselines on shifted photos as well.
+        readings: How real images and photos are read.
         out: A folder to write the report's files to.
         device: `cpu`, `cuda`...; the best available one by default.
         progress: Progress callback.
@@ -77,10 +81,11 @@ def evaluate_methods(
 
     settings = settings or Settings(bootstrap="images" if pairs is None else "sequences")
     networks, backbone = Networks(weights, lpips, choose_device(device)), Backbone.read(device=choose_device(device))
-    on, cases, training = _cases(ground_truth, pairs, root, split, rgb)
+    remarks = images.Remarks()
+    on, cases, training = _cases(ground_truth, pairs, root, split, rgb, readings=readings, remarks=remarks)
     if settings.size == "pred":
         cases = _sized_by(predictions, cases)
-    methods, notes = _methods(predictions, models, names, cases, size=settings.size, device=device)
+    methods, notes = _methods(predictions, models, names, cases, size=settings.size, readings=readings, device=device)
     if cases[0].rgb is None:
         notes["floors"] = "none, not even grey: they need the photos; name their folder with --rgb"
     else:
@@ -96,6 +101,7 @@ def evaluate_methods(
     for method in (method for method in methods if method.averaged):
         made = f"the unequal channels of {len(method.averaged)} of its images were averaged"
         notes[method.name] = "; ".join(filter(None, (notes.get(method.name), made)))
+    notes |= {f"reading {number}": line for number, line in enumerate(remarks.lines(), start=1)}
     files = {measure: path.name for measure, path in networks.files.items()}
     notes |= networks.notes
     notes["features"] = f"by {backbone.about}"
@@ -119,17 +125,20 @@ def _cases(
     root: Path | None,
     split: str,
     rgb: Path | None,
+    *,
+    readings: images.Readings,
+    remarks: images.Remarks,
 ) -> tuple[str, tuple[Case, ...], tuple[Case, ...]]:
     """Return the name of the images, their cases, and those to fit a baseline on."""
     if pairs is not None:
-        listed = PairList.read(pairs, root)
+        listed = replace(PairList.read(pairs, root), readings=readings, remarks=remarks)
         fits = split != "train" and any(pair.split == "train" for pair in listed.pairs)
         training = by.from_pairs(listed, "train") if fits else ()
         return f"split '{split}' of {pairs.name}", by.from_pairs(listed, split), training
     if ground_truth is None:
         raise NirgenError("no real NIR images: give their folder, or a pair list")
     photos = ground_truth if rgb is None and folders.has_photos(ground_truth) else rgb
-    return ground_truth.resolve().name, by.from_folders(ground_truth, photos), ()
+    return ground_truth.resolve().name, by.from_folders(ground_truth, photos, readings, remarks), ()
 
 
 def _sized_by(predictions: Sequence[Path], cases: tuple[Case, ...]) -> tuple[Case, ...]:
@@ -160,6 +169,7 @@ def _methods(
     cases: tuple[Case, ...],
     *,
     size: Size,
+    readings: images.Readings,
     device: str | None,
 ) -> tuple[list[Method], dict[str, str]]:
     """Return the folders and models as methods of unique names, and notes on them."""
@@ -174,7 +184,7 @@ def _methods(
             raise NirgenError(f"'{name}' is the name of a floor; name each with --name, PREDs first")
     methods, notes = [], {}
     for folder, name in zip(predictions, shown, strict=False):
-        method, others = by.from_folder(folder, cases, size, name)
+        method, others = by.from_folder(folder, cases, size, name, images.Reading(damaged=readings.nir.damaged))
         methods.append(method)
         if others:
             notes[name] = f"{others} of its images have no real one and were left aside"

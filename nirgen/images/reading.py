@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -34,6 +35,24 @@ class Reading(FrozenConfig):
     """Sample that is white in images of more than 8 bits; None takes the file's own statement, or its largest."""
 
 
+class Readings(FrozenConfig):
+    """Choices for both images of pairs."""
+
+    rgb: Reading = Reading()
+    nir: Reading = Reading()
+
+    @classmethod
+    def of(
+        cls,
+        damaged: Literal["fail", "keep"] = "fail",
+        alpha: Literal["blend", "ignore"] = "blend",
+        white_levels: tuple[int | None, int | None] = (None, None),
+    ) -> Readings:
+        """Return the same choices for both, but for the white levels of RGB and of NIR."""
+        rgb, nir = (Reading(damaged=damaged, alpha=alpha, white_level=level) for level in white_levels)
+        return cls(rgb=rgb, nir=nir)
+
+
 @dataclass(frozen=True)
 class Decoded:
     """The pixels of an image file, with what has to be said of them."""
@@ -43,3 +62,28 @@ class Decoded:
     notes: tuple[str, ...] = ()  # remarks on a sound file, such as an end marker that is missing
     brightest: float | None = None  # largest sample of more than 8 bits, divided by that of white; None for 8 bits
     capture: Capture | None = None  # time and place; None if the file doesn't state them
+
+
+class Remarks:
+    """What has to be said of the images that a command has read, each counted once; for several threads."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, tuple[str | None, tuple[str, ...], float | None]] = {}
+
+    def add(self, name: str, decoded: Decoded) -> None:
+        """Note an image that was read."""
+        self._found[name] = decoded.damage, decoded.notes, decoded.brightest
+
+    def lines(self) -> list[str]:
+        """Return a line for each remark, with the number of images; none if nothing has to be said."""
+        found = list(self._found.values())
+        damaged = sum(damage is not None for damage, _, _ in found)
+        counts = Counter(note for _, notes, _ in found for note in notes)
+        lines = [f"{_images(damaged)}: its data are corrupt, and were kept"] if damaged else []
+        lines += [f"{_images(count)}: {note}" for note, count in counts.most_common()]
+        deep = [brightest for _, _, brightest in found if brightest is not None]
+        return [*lines, DARK_NOTE] if deep and max(deep) < DARK_SHARE else lines
+
+
+def _images(count: int) -> str:
+    return "1 image" if count == 1 else f"{count} images"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nirgen.errors import ImageError
+from nirgen.images import Readings
 from nirgen.pairs.alignment import Alignment, find_partners, measure_alignment
 from nirgen.pairs.duplicates import Fingerprint, find_duplicates, find_leaks, fingerprint
 from nirgen.pairs.listing import PairList, read_pair, size_problem
@@ -46,12 +47,12 @@ def check_pairs(
     ordered = sorted(pairs.pairs, key=lambda pair: (pair.split, pair.name))
     measured: list[tuple[Row, Alignment | None, Fingerprint | None]] = []
     with _mapping(min(workers or min(4, os.cpu_count() or 1), len(ordered))) as map_pairs:
-        for result in map_pairs(partial(measure_pair, pairs.root), ordered):
+        for result in map_pairs(partial(measure_pair, pairs.root, readings=pairs.readings), ordered):
             measured.append(result)
             if progress is not None:
                 progress("check", len(measured), len(ordered))
     unrelated = [position for position, (_, found, _) in enumerate(measured) if found and not found.shows_one_scene]
-    partners = find_partners(PairList(pairs.root, tuple(ordered)), unrelated)
+    partners = find_partners(pairs.of(ordered), unrelated)
     copies = find_duplicates(ordered)
     leaks = find_leaks(ordered, [found for _, _, found in measured])
 
@@ -72,14 +73,20 @@ def check_pairs(
     return rows
 
 
-def measure_pair(root: Path, pair: Pair) -> tuple[Row, Alignment | None, Fingerprint | None]:
+def measure_pair(
+    root: Path,
+    pair: Pair,
+    *,
+    readings: Readings = Readings(),  # noqa: B008 - frozen
+) -> tuple[Row, Alignment | None, Fingerprint | None]:
     """Return the row of a pair (other pairs aside), its alignment, and the fingerprint of its RGB image.
 
     An unreadable or unfitting image becomes an error, with paths relative to the root.
     """
     row = Row(pair.split, pair.name, pair.sequence, pair.rgb, pair.nir)
+    alone = PairList(root, (pair,), readings)
     try:
-        rgb, nir = read_pair(PairList(root, (pair,)), pair)
+        rgb, nir = read_pair(alone, pair)
     except ImageError as error:
         return replace(row, error=str(error).replace(f"{root}{os.sep}", "")), None, None
     problem = size_problem(pair.nir, nir.shape, rgb.shape)
@@ -87,6 +94,7 @@ def measure_pair(root: Path, pair: Pair) -> tuple[Row, Alignment | None, Fingerp
         return replace(row, error=problem), None, fingerprint(rgb)
     numbers: dict[str, Any] = {"width": nir.shape[1], "height": nir.shape[0]}
     numbers["mutual_information"], numbers["normalised_mutual_information"] = mutual_information(rgb, nir)
+    numbers["note"] = "; ".join(alone.remarks.lines()) or None
     numbers["rgb_black"], numbers["rgb_white"] = clipped_shares(rgb)
     numbers["nir_black"], numbers["nir_white"] = clipped_shares(nir)
     found = measure_alignment(rgb, nir)
@@ -105,7 +113,7 @@ def clean_pairs(pairs: PairList, rows: Iterable[Row], worse_than: float) -> Pair
         for row in rows
         if {"damaged", "unrelated"} & set(row.suspect) or (row.shift is not None and row.shift > worse_than)
     }
-    return PairList(pairs.root, tuple(pair for pair in pairs.pairs if (pair.split, pair.name) not in bad))
+    return pairs.of(pair for pair in pairs.pairs if (pair.split, pair.name) not in bad)
 
 
 def _reasons(row: Row, found: Alignment | None, tolerance: float) -> tuple[str, ...]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Self
 
 from nirgen import images
@@ -13,7 +13,7 @@ from nirgen.errors import ImageError, NirgenError
 from nirgen.files import output_file, read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
     from pathlib import Path
 
     import numpy as np
@@ -46,6 +46,8 @@ class PairList:
 
     root: Path
     pairs: tuple[Pair, ...]
+    readings: images.Readings = field(default_factory=images.Readings)  # choices of how the images are read
+    remarks: images.Remarks = field(default_factory=images.Remarks, compare=False, repr=False)  # on those read so far
 
     @classmethod
     def read(cls, path: Path, root: Path | None = None, *, missing_ok: bool = False) -> Self:
@@ -75,7 +77,11 @@ class PairList:
         if not pairs:
             there = ", ".join(sorted({pair.split for pair in self.pairs}))
             raise NirgenError(f"no pairs in split '{name}'; the list has: {there}")
-        return type(self)(self.root, pairs)
+        return self.of(pairs)
+
+    def of(self, pairs: Iterable[Pair]) -> Self:
+        """Return a list of other pairs below the same root, read alike."""
+        return replace(self, pairs=tuple(pairs))
 
 
 def read_rows(path: Path) -> tuple[Pair, ...]:
@@ -150,8 +156,8 @@ def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[n
     Raises:
         ImageError: A file can't be read or has changed since it was listed, or the NIR image is in colour.
     """
-    rgb = _read_unchanged(pairs.root, pair.rgb, pair.rgb_sha256)
-    nir = _read_unchanged(pairs.root, pair.nir, pair.nir_sha256)
+    rgb = _read_unchanged(pairs, pair.rgb, pair.rgb_sha256, pairs.readings.rgb)
+    nir = _read_unchanged(pairs, pair.nir, pair.nir_sha256, pairs.readings.nir)
     difference = colour_difference(nir, pair.nir)
     if difference > GREY_TOLERANCE:
         raise ImageError(
@@ -189,12 +195,14 @@ def cut_half(pixels: NDArray[np.uint8], image: str) -> NDArray[np.uint8]:
     return pixels[:, middle:] if image.endswith("#right") else pixels
 
 
-def _read_unchanged(root: Path, image: str, sha256: str) -> NDArray[np.uint8]:
-    path = root / file_of(image)
+def _read_unchanged(pairs: PairList, image: str, sha256: str, reading: images.Reading) -> NDArray[np.uint8]:
+    path = pairs.root / file_of(image)
     try:
         data = read_bytes(path)
     except OSError as error:
         raise ImageError(f"{path}: can't be read ({error.strerror}); restore it, or list the pairs again") from error
     if hashlib.sha256(data).hexdigest() != sha256:
         raise ImageError(f"{path}: changed since it was listed; run 'nirgen pairs' again")
-    return cut_half(images.decode(data, str(path)), image)
+    decoded = images.decode_noted(data, str(path), reading)
+    pairs.remarks.add(image, decoded)
+    return cut_half(decoded.rgb, image)

@@ -57,6 +57,7 @@ class Row:
     leak_distance: int | None = None  # bits of 64 in which the perceptual hashes differ
     suspect: tuple[str, ...] = ()  # damaged, swapped, unrelated, misaligned, unmeasured, clipped, duplicate, leak
     error: str | None = None  # one line
+    note: str | None = None  # remarks on how its images were read, one line
 
 
 def worst_first(rows: Iterable[Row]) -> list[Row]:

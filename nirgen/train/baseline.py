@@ -16,7 +16,7 @@ from nirgen.models.baselines import Linear, LinearFit, Trees, TreesFit, TreesSet
 from nirgen.models.catalog import RUN_FILE
 from nirgen.pairs.listing import read_rows
 from nirgen.runlog import environment, write_run
-from nirgen.train.config import PRESETS, TrainConfig
+from nirgen.train.config import PRESETS, PairsConfig, TrainConfig
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -24,18 +24,11 @@ if TYPE_CHECKING:
     from nirgen.pairs import PairList
 
 
-class FitData(FrozenConfig):
-    """Training pairs."""
-
-    pairs: str | None = None  # the list that `nirgen pairs` wrote, relative to the current folder
-    root: str | None = None  # the folder that the list's paths are relative to; by default the list's own
-
-
 class LinearFitConfig(FrozenConfig):
     """Settings of `nirgen train linear`."""
 
     preset: Literal["linear"] = "linear"
-    data: FitData = FitData()
+    data: PairsConfig = PairsConfig()
     size: int = Field(256, ge=32)  # height and width that both images of a pair are squashed to, in pixels
     licence: str = "unknown"  # licence of the model, for its header
 
@@ -44,7 +37,7 @@ class TreesFitConfig(TreesSettings):
     """Settings of `nirgen train trees`."""
 
     preset: Literal["trees"] = "trees"
-    data: FitData = FitData()
+    data: PairsConfig = PairsConfig()
     size: int = Field(256, ge=32)  # height and width that both images of a pair are squashed to, in pixels
     licence: str = "unknown"  # licence of the model, for its header
 

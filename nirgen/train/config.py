@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 from nirgen.config import OLD_PRECISIONS, FrozenConfig, read_yaml
 from nirgen.devices import Wanted
 from nirgen.errors import ConfigError, nearest
+from nirgen.images import Readings
 from nirgen.models.config import DiscriminatorConfig, GanKind, GeneratorConfig
 
 if TYPE_CHECKING:
@@ -20,11 +21,25 @@ Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
-class DataConfig(FrozenConfig):
-    """Training pairs, and how they are read."""
+class PairsConfig(FrozenConfig):
+    """Pairs of images, and how their files are read."""
 
     pairs: str | None = None  # the list that `nirgen pairs` wrote, relative to the current folder
     root: str | None = None  # the folder that the list's paths are relative to; by default the list's own
+    damaged: Literal["fail", "keep"] = "fail"  # images with corrupt data: undecodable, or kept as far as they are
+    alpha: Literal["blend", "ignore"] = "blend"  # fourth channels: opacity to blend over black, or something else
+    white_level_rgb: int | None = Field(None, ge=1, le=65535)  # white of samples of over 8 bits; None: by the file
+    white_level_nir: int | None = Field(None, ge=1, le=65535)
+
+    @property
+    def readings(self) -> Readings:
+        """Return the choices of how the images are read."""
+        return Readings.of(self.damaged, self.alpha, (self.white_level_rgb, self.white_level_nir))
+
+
+class DataConfig(PairsConfig):
+    """Training pairs, and how they are drawn."""
+
     bad_images: Literal["stop", "skip"] = "stop"  # at an undecodable one: end the run, or log it and take the next pair
     workers: int = Field(0, ge=0)  # threads that decode and crop ahead; 0: the training thread does
     cache_gigabytes: float = Field(4.0, ge=0)  # memory for decoded pairs

@@ -45,7 +45,7 @@ class Validation:
 def chosen_pairs(pairs: PairList, config: SaveConfig) -> PairList:
     """Return the pairs of the split `val` that validation uses, spread evenly."""
     found = [pair for pair in pairs.pairs if pair.split == "val"]
-    return PairList(pairs.root, tuple(found[at] for at in _spread(len(found), config.validation_images)))
+    return pairs.of(found[at] for at in _spread(len(found), config.validation_images))
 
 
 def _spread(length: int, count: int) -> list[int]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections import Counter, defaultdict
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Literal, NamedTuple
 
 from nirgen import images
 from nirgen.dataset.folder import IMAGES, altered, foreign, read_image
@@ -71,32 +71,38 @@ def list_images(files: Sequence[CocoFile], findings: Findings) -> list[list[Imag
 
 
 def inspect(
-    listed: Sequence[Sequence[ImageEntry]], *, decode: bool, fingerprints: bool, report: Progress | None
+    listed: Sequence[Sequence[ImageEntry]],
+    *,
+    decode: bool,
+    fingerprints: bool,
+    report: Progress | None,
+    damaged: Literal["fail", "keep"] = "fail",
 ) -> dict[Path, Inspected]:
     """Read all image files, each once, in threads; missing and unreadable ones are left out.
 
     With `decode`, the pixels are decoded, not only the headers, and fingerprints taken if asked for.
     """
+    reading = images.Reading(damaged=damaged)
 
     def work(path: Path) -> Inspected:
-        return _inspect(read_image(path), path.name, decode=decode, fingerprints=fingerprints)
+        return _inspect(read_image(path), path.name, decode=decode, fingerprints=fingerprints, reading=reading)
 
     paths = list(dict.fromkeys(image.path for each in listed for image in each))
     results = in_threads(or_error(work, ImageError), paths, "images", report)
     return {path: found for path, found in zip(paths, results, strict=True) if not isinstance(found, ImageError)}
 
 
-def _inspect(data: bytes, name: str, *, decode: bool, fingerprints: bool) -> Inspected:
+def _inspect(data: bytes, name: str, *, decode: bool, fingerprints: bool, reading: images.Reading) -> Inspected:
     sha256 = hashlib.sha256(data).hexdigest()
     try:
         header = images.header_of(data, name)
         if not decode:
             return Inspected(sha256, header)
-        pixels = images.decode(data, name)
+        pixels = images.decode(data, name, reading)
         if not fingerprints:
             return Inspected(sha256, header)
         # as `nirgen build-dataset` takes them; only JPEG can be decoded at a lower size
-        small = images.decode_small(data, name, SMALL_SIDE) if header.codec == "JPEG" else pixels
+        small = images.decode_small(data, name, SMALL_SIDE, reading) if header.codec == "JPEG" else pixels
         return Inspected(sha256, header, fingerprint(small))
     except ImageError as error:
         return Inspected(sha256, error=str(error))

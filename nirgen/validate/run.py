@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from nirgen.config import SPLITS
 from nirgen.dataset.folder import annotations_name, read_dataset
@@ -32,6 +32,7 @@ class Options:
 
     decode: bool = True  # decode images, not only their headers
     train_ready: bool = False  # load all with pycocotools, torchvision and transformers
+    damaged: Literal["fail", "keep"] = "fail"  # images with corrupt data: a finding, or taken as they are
     models: tuple[str, ...] = ()  # generators' files, for training pairs that the dataset lacks
 
 
@@ -68,7 +69,7 @@ def validate_dataset(folder: Path, options: Options | None = None, *, progress: 
     check_annotations(files, findings)
     check_classes(files, info.categories, _policy_classes(info), findings)
     agreed = agreed_leaks(info, findings)
-    _check_images(files, findings, decode=options.decode, progress=progress, info=info, agreed=agreed)
+    _check_images(files, findings, options=options, progress=progress, info=info, agreed=agreed)
     image_files.check_kinds(files, findings)
     rows = read_provenance(info, findings)
     if rows is not None:
@@ -93,7 +94,7 @@ def validate_coco(
     options, findings = options or Options(), Findings()
     files = [read_coco(path, _split_of(path), root, findings) for path, root in zip(paths, roots, strict=True)]
     check_annotations(files, findings)
-    _check_images(files, findings, decode=options.decode, progress=progress, guessed=not images)
+    _check_images(files, findings, options=options, progress=progress, guessed=not images)
     findings.skip("lineage", "only for datasets of 'nirgen build-dataset'")
     return _report(", ".join(map(str, paths)), files, findings, options, progress)
 
@@ -102,7 +103,7 @@ def _check_images(
     files: Sequence[CocoFile],
     findings: Findings,
     *,
-    decode: bool,
+    options: Options,
     progress: Progress | None,
     info: DatasetInfo | None = None,
     agreed: Collection[str] = (),
@@ -111,7 +112,9 @@ def _check_images(
     """Check image files, and those that splits share; `guessed` if the user did not name the images' folders."""
     several = len(files) > 1
     listed = image_files.list_images(files, findings)
-    inspected = image_files.inspect(listed, decode=decode, fingerprints=several, report=progress)
+    inspected = image_files.inspect(
+        listed, decode=options.decode, damaged=options.damaged, fingerprints=several, report=progress
+    )
     if guessed and not inspected:
         folders = ", ".join(sorted({str(file.root) for file in files}))
         findings.skip("files", f"none of the images is in {folders}; name their folder with --images")
@@ -121,14 +124,14 @@ def _check_images(
     if info is not None:
         image_files.check_recorded(info, inspected, findings, progress)
         image_files.check_alike(listed, inspected, findings)
-    if not decode:
+    if not options.decode:
         findings.skip("files", "images were not decoded (--no-decode)", partly=True)
     if not several:
         findings.skip("splits", "there is one annotation file only")
         return
     image_files.check_splits(listed, inspected, agreed, findings)
     image_files.check_sequences(files, agreed, findings)
-    if not decode:
+    if not options.decode:
         findings.skip("splits", "near copies were not sought (--no-decode)", partly=True)
 
 

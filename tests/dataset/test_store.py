@@ -14,6 +14,7 @@ from PIL import Image
 
 from nirgen.dataset.store import Store, place, place_all, site_for
 from nirgen.errors import NirgenError, OutputError
+from nirgen.images import read
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,6 +137,22 @@ def test_three_channels_are_equal_even_of_an_image_in_colour(small_plan, store, 
         pixels = np.asarray(opened)
     assert np.array_equal(pixels[..., 0], pixels[..., 1])
     assert np.array_equal(pixels[..., 0], pixels[..., 2])
+
+
+def test_samples_of_fewer_bits_and_damaged_images_are_written_anew(small_plan, store, photo) -> None:
+    real = next(image for image in small_plan.images if image.kind == "real")
+    deep = saved(real, Image.fromarray(np.full((20, 30), 2048, np.uint16)))
+    assert place(replace(deep, target="images/as_it_is.png"), store, small_plan.config).encoded is None
+    placed = place(deep, store, asked(small_plan, white_level=4095))
+    assert placed.encoded == "encoded anew as png, 1 channel"
+    with Image.open(store.root / deep.target) as opened:
+        assert (opened.mode, opened.getextrema()) == ("L", (128, 128))
+    lost = saved(real, Image.fromarray(photo(90, 120)), ".jpg")
+    data = lost.path.read_bytes()
+    lost.path.write_bytes(data[:2000] + data[3000:])
+    lost = replace(lost, sha256=hashlib.sha256(lost.path.read_bytes()).hexdigest())
+    assert place(lost, store, asked(small_plan, damaged="keep")).encoded == "encoded anew as jpg, 3 channels"
+    assert read(store.root / lost.target).shape == (90, 120, 3)  # sound
 
 
 def test_an_image_that_only_exif_turns_is_written_upright(small_plan, store, photo) -> None:

@@ -58,7 +58,7 @@ def test_a_dot_in_a_name_is_not_its_ending(tmp_path: Path) -> None:
 def test_a_missing_folder_an_empty_one_and_two_images_of_one_name_are_one_line(tmp_path: Path) -> None:
     with pytest.raises(NirgenError, match=r"none: no such folder"):
         images_by_key(tmp_path / "none")
-    with pytest.raises(NirgenError, match=r"no images \(\.bmp .*\); name a folder that has some"):
+    with pytest.raises(NirgenError, match=r"no images \(\.apng .*\); name a folder that has some"):
         images_by_key(tmp_path)
     for name in ("a.png", "a.tif"):
         Image.new("L", (32, 32)).save(tmp_path / name)

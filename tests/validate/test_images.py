@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 @pytest.mark.parametrize("name", ["../1.png", "/etc/hostname", "a\\1.png", "C:/1.png", "a/../../1.png", "a\0b.png"])
 def test_a_name_that_leads_out_of_the_folder_is_found_and_not_opened(coco, found, monkeypatch, name: str) -> None:
     opened: list[str] = []
-    monkeypatch.setattr("nirgen.validate.images.read_bytes", lambda path: opened.append(path.name) or b"")
+    monkeypatch.setattr("nirgen.validate.images.read_image", lambda path: opened.append(path.name) or b"")
     coco["images"][0]["file_name"] = name
     assert found(coco) == {"unsafe-name": 1, "damaged-image": 2}
     assert sorted(opened) == ["2.png", "3.png"]
@@ -33,6 +33,18 @@ def test_a_truncated_image_is_found_by_decoding(coco, found, tmp_path: Path) -> 
     path.write_bytes(path.read_bytes()[:-200])
     assert found(coco) == {"damaged-image": 1}
     assert found(coco, options=Options(decode=False)) == {}
+
+
+def test_a_damaged_image_that_can_be_decoded_is_found_unless_it_is_kept(coco, found, tmp_path: Path, photo) -> None:
+    from nirgen.validate import Options
+
+    path = tmp_path / "images" / "lost.jpg"
+    Image.fromarray(photo(320, 480)).resize((48, 32)).save(path, quality=100)
+    coco["images"][1]["file_name"] = "lost.jpg"
+    data = path.read_bytes()
+    path.write_bytes(data[:1200] + data[1800:])
+    assert found(coco) == {"damaged-image": 1}
+    assert found(coco, options=Options(damaged="keep")) == {}
 
 
 def test_an_image_of_another_size_is_found(coco, found) -> None:
