@@ -4,7 +4,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := test
 .DELETE_ON_ERROR:
-.PHONY: help demo test lint style scenario chaos format pins docs-cli architecture recipes docs clean
+.PHONY: help demo test lint style scenario chaos fuzz format pins docs-cli architecture recipes docs clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -15,6 +15,7 @@ IMAGES :=
 WORKERS := auto
 RECORD := runs/scenario
 CHAOS := --seconds 1800
+FUZZ := --count 1000
 BASE :=
 
 help: ## Print the targets
@@ -55,6 +56,9 @@ scenario: $(READY) ## Record in RECORD=FOLDER what fixed commands print and writ
 
 chaos: $(READY) ## Run commands under random faults for half an hour (CHAOS="--seconds 60 --seed 7" for another run)
 	$(BIN)/python tests/chaos.py $(CHAOS)
+
+fuzz: $(READY) ## Read a thousand changed files (FUZZ="--count 50 --targets model" for another run)
+	$(BIN)/python tests/fuzz.py $(FUZZ)
 
 format: $(READY) ## Put the code in form, and mend what can be mended without thinking
 	$(BIN)/ruff check --fix

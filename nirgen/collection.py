@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from nirgen.dataset.folder import DATASET_JSON, is_dataset, read_dataset
 from nirgen.dataset.read import Image, read, translated_from
 from nirgen.errors import NirgenError
-from nirgen.files import find_below, sha256_of
+from nirgen.files import HeldFolder, find_below, sha256_of
 from nirgen.translate.journal import FOLDER, journal_path
 from nirgen.translate.manifest import NAME, is_named, read_manifest
 
@@ -33,11 +33,25 @@ class Collection:
     count: int  # images
     origins: tuple[str, ...]  # inputs of a dataset; the name of a translation folder
     _read: Callable[[], Iterator[Image]] = field(repr=False)
+    _held: HeldFolder = field(repr=False)
+    _record: tuple[str, str] = field(repr=False)  # the file that lists its images, and its sha256
     misnamed: int = 0  # images of a translation folder that are left out, as their names can't be used
 
     def items(self) -> Iterator[Image]:
         """Read the images one at a time, sorted by key."""
         return self._read()
+
+    def check(self) -> None:
+        """Raise a NirgenError if the folder was removed or replaced since it was opened, or lists other images."""
+        name, sha256 = self._record
+        try:
+            if self._held.is_at(self.folder) and sha256_of(self.folder / name) == sha256:
+                return
+        except OSError:
+            pass
+        raise NirgenError(
+            f"{self.folder}: was removed, replaced or changed while it was read; run the same command again"
+        )
 
 
 def open_collection(folder: Path, sources: Mapping[str, Path] | None = None) -> Collection:
@@ -67,29 +81,61 @@ def open_collection(folder: Path, sources: Mapping[str, Path] | None = None) -> 
 
 
 def _open_dataset(folder: Path, sources: Mapping[str, Path]) -> Collection:
+    held, record = _stamp(folder, DATASET_JSON)
     info = read_dataset(folder)
     try:
         count = sum(int(split["images"]) for split in info.splits.values())
         origins = tuple(sorted({given["origin"] for given in info.values["labels"]}))
     except (KeyError, TypeError, AttributeError):
         raise NirgenError(f"{folder / DATASET_JSON}: damaged; build the dataset again") from None
-    images = partial(read, info, sources=sources)
-    return Collection(folder, "dataset", folder.resolve().name, info.digest, info.categories, count, origins, images)
+    return Collection(
+        folder,
+        "dataset",
+        folder.resolve().name,
+        info.digest,
+        info.categories,
+        count,
+        origins,
+        _read=partial(read, info, sources=sources),
+        _held=held,
+        _record=record,
+    )
 
 
 def _open_translation(folder: Path, sources: Mapping[str, Path]) -> Collection:
     if journal_path(folder).exists():
         raise NirgenError(f"{folder}: its translation hasn't ended; finish it with the same 'nirgen translate'")
+    if not (folder / NAME).is_file():
+        raise NirgenError(f"{folder}: no translation folder (no {NAME}); 'nirgen translate' writes one")
+    held, record = _stamp(folder, NAME)
     manifest = read_manifest(folder)
     if manifest is None:
-        raise NirgenError(f"{folder}: no translation folder (no {NAME}); 'nirgen translate' writes one")
+        raise NirgenError(f"{folder}: was removed while it was read; run the same command again")
     name = folder.resolve().name
     done = sorted((row for row in manifest.rows if row.status == "done"), key=lambda row: row.source)
     rows = [row for row in done if is_named(row)]
     root = sources.get(name) or translated_from(folder)
-    images = partial(_translated, folder, name, rows, () if root is None else (root,))
-    digest, misnamed = sha256_of(folder / NAME), len(done) - len(rows)
-    return Collection(folder, "translation", name, digest, (), len(rows), (name,), images, misnamed)
+    return Collection(
+        folder,
+        "translation",
+        name,
+        digest=record[1],
+        categories=(),
+        count=len(rows),
+        origins=(name,),
+        _read=partial(_translated, folder, name, rows, () if root is None else (root,)),
+        _held=held,
+        _record=record,
+        misnamed=len(done) - len(rows),
+    )
+
+
+def _stamp(folder: Path, name: str) -> tuple[HeldFolder, tuple[str, str]]:
+    """Return a folder, held open, and a file of it with its sha256; a NirgenError if they can't be read."""
+    try:
+        return HeldFolder(folder), (name, sha256_of(folder / name))
+    except OSError as error:
+        raise NirgenError(f"{folder / name}: can't be read ({error.strerror}); restore it") from None
 
 
 def _translated(folder: Path, origin: str, rows: Sequence[Row], roots: Sequence[Path]) -> Iterator[Image]:

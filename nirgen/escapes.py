@@ -11,7 +11,18 @@ import re
 # C0 and C1 controls, line separators, marks that reorder a line, halves of surrogate pairs (bytes that are no UTF-8).
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
-_MARKUP = re.compile(r"[\\`*_{}\[\]<>#!|&~$:@]|(?<=www)\.|^[-+=]|(?<=^\d)[.)]", re.IGNORECASE)
+# Ends with the character to escape; colons, underscores and braces of plain sentences are left, for who reads the file.
+_MARKUP = re.compile(
+    r"""[\\`*\[\]<|~$]                         # code, emphasis, links, HTML, cells, formulas
+    | (?<![^\W_])_ | _(?![^\W_])             # emphasis, but not within a word
+    | (?<!\d):(?=\S) | :(?=[^\s\d])          # addresses and emoji, but not 0.5:0.95
+    | @(?=[^\W\d]) | (?<=www)\.             # addresses
+    | &(?=[#\w])                            # entities
+    | \{(?=[{%\#:.]) | (?<=\{)\{             # templates, attributes
+    | ^[-+=>\#] | ^\d{1,9}[.)]              # lists, headings, quotes
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _CODE = re.compile(r"[\w./+-]+")
 _DRAWN = 40  # characters of a name in a picture
 
@@ -68,10 +79,10 @@ def markdown(text: str) -> str:
     r"""Return a text as one line of Markdown without markup, links and entities, also for the cell of a table.
 
     Example:
-        >>> markdown("a|b  <i>"), markdown("http://x")
-        ('a\\|b \\<i\\>', 'http\\://x')
+        >>> markdown("a|b  <i>"), markdown("http://x"), markdown("AP: a_b.json")
+        ('a\\|b \\<i>', 'http\\://x', 'AP: a_b.json')
     """
-    return _MARKUP.sub(lambda match: f"\\{match[0]}", printable(" ".join(text.split())))
+    return _MARKUP.sub(lambda match: f"{match[0][:-1]}\\{match[0][-1]}", printable(" ".join(text.split())))
 
 
 def code(text: str) -> str:

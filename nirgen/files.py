@@ -14,7 +14,8 @@ import stat
 import time
 import unicodedata
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -45,7 +46,10 @@ def open_regular(path: Path) -> BufferedReader:
 
 def check_regular(path: Path, status: os.stat_result | None = None) -> None:
     """Raise an OSError unless a path, or its `status`, is of a regular file; for readers that open files themselves."""
-    mode = (status or path.stat()).st_mode
+    try:
+        mode = (status or path.stat()).st_mode
+    except ValueError as error:  # a name that no file can have
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
@@ -134,6 +138,35 @@ def output_file(path: Path) -> Generator[Path]:
         raise OutputError(f"{path}: can't be written ({error.strerror or error}); name another place") from error
 
 
+@dataclass(frozen=True, slots=True)
+class WrittenFile:
+    """A file as it was written."""
+
+    path: Path
+    sha256: str
+
+    def check(self) -> None:
+        """Raise OutputError unless the file is there as it was written; the last thing that a command does."""
+        try:
+            if sha256_of(self.path) == self.sha256:
+                return
+        except OSError:
+            pass
+        raise OutputError(
+            f"{self.path}: was removed or changed while the command was at work; run the same command again"
+        )
+
+
+def write_output(path: Path, chunks: Iterable[bytes]) -> WrittenFile:
+    """Write a file that the user named piece by piece; errors as `output_file`."""
+    digest = hashlib.sha256()
+    with output_file(path) as temporary, temporary.open("wb") as file:
+        for chunk in chunks:
+            digest.update(chunk)
+            file.write(chunk)
+    return WrittenFile(path, digest.hexdigest())
+
+
 def make_folder(path: Path) -> None:
     """Create a folder that the user named, and its parents, unless it exists; OutputError if it can't be created."""
     try:
@@ -182,10 +215,41 @@ def locked(path: Path, *, busy: str, waiting: Callable[[], None] | None = None) 
 
 def is_at(file: IO[Any], path: Path) -> bool:
     """Return True if a path still leads to an open file, which was neither removed nor replaced."""
+    return _identity(os.fstat(file.fileno())) == identity_of(path)
+
+
+class HeldFolder:
+    """A folder that is held open, so that no other gets its identity; OSError if it can't be opened."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        self.identity = _identity(os.fstat(self._handle))
+
+    def __del__(self) -> None:
+        with suppress(AttributeError, OSError):
+            os.close(self._handle)
+
+    def is_at(self, path: Path) -> bool:
+        """Return True if a path leads to the folder."""
+        return identity_of(path) == self.identity
+
+    @property
+    def in_place(self) -> bool:
+        """Return True if the folder was neither removed nor replaced."""
+        return self.is_at(self.path)
+
+
+def identity_of(path: Path, *, follow: bool = True) -> tuple[int, int] | None:
+    """Return device and inode of a file or folder, which are equal for all its names; None if there is none."""
     try:
-        return os.path.samestat(os.fstat(file.fileno()), path.stat())
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+        return _identity(path.stat(follow_symlinks=follow))
+    except OSError:
+        return None
+
+
+def _identity(status: os.stat_result) -> tuple[int, int]:
+    return status.st_dev, status.st_ino
 
 
 def is_temporary(name: str) -> bool:
@@ -393,4 +457,5 @@ def check_schema(
 ) -> None:
     """Raise `error` unless a file's schema, None if it states none, is the one that this version reads."""
     if str(found) != str(known):
-        raise error(f"{where}: has schema {found}, and this nirgen reads {known}; {remedy}")
+        shown = " ".join(str(found).split())[:40]
+        raise error(f"{where}: has schema {shown}, and this nirgen reads {known}; {remedy}")

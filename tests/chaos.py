@@ -31,14 +31,14 @@ import time
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 STAGES = ("translate", "build", "train", "detect", "browse")
 FAULTS = ("kill", "stop", "full", "delete", "flip", "twice")
-_HANG_SECONDS = 900
+_HANG_SECONDS = 300
 _SMALL = "--size 96x128"
 _NO_CLOCK = ("run.json", "log.jsonl", "curves.png", "config.yaml", "card.md")  # clocks, or written from them
 
@@ -84,6 +84,44 @@ def weights(out: Path) -> dict[str, str]:
 def detector(out: Path) -> dict[str, str]:
     """Hash the folder of a detector."""
     return hashes(out / "model")
+
+
+@dataclass
+class Started:
+    """A command whose outputs go to files: FiftyOne's services inherit them, live on, and would hold a pipe open."""
+
+    process: subprocess.Popen[bytes]
+    outputs: tuple[IO[bytes], IO[bytes]]
+
+    @classmethod
+    def of(cls, command: list[str], environment: dict[str, str]) -> Started:
+        outputs = tempfile.TemporaryFile(), tempfile.TemporaryFile()  # noqa: SIM115 - closed by `end`
+        process = subprocess.Popen(
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=outputs[0],
+            stderr=outputs[1],
+            start_new_session=True,
+        )
+        return cls(process, outputs)
+
+    def end(self) -> tuple[int, str, str]:
+        """Wait for it; exit code, 124 if it hangs and is killed with its group, and both outputs."""
+        try:
+            code = self.process.wait(_HANG_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
+            code = 124
+        out, error = map(_read, self.outputs)
+        return code, out, error
+
+
+def _read(file: IO[bytes]) -> str:
+    with file:
+        file.seek(0)
+        return file.read().decode(errors="replace")
 
 
 class Bench:
@@ -141,19 +179,12 @@ class Bench:
                 raise SystemExit(f"{name} fails undisturbed: {error}")
         return stage.digest(out)
 
-    def start(self, stage: Stage, out: Path) -> subprocess.Popen[str]:
-        return subprocess.Popen(
-            stage.command(out),
-            env=self.environment(stage, out),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
+    def start(self, stage: Stage, out: Path) -> Started:
+        return Started.of(stage.command(out), self.environment(stage, out))
 
     def run(self, stage: Stage, out: Path) -> tuple[int, str, str]:
-        """Run a stage's command; exit code and both outputs. Code 124 means that it hangs."""
-        return end(self.start(stage, out))
+        """Run a stage's command; see `Started.end`."""
+        return self.start(stage, out).end()
 
     def _settings(self) -> Path:
         import yaml
@@ -185,28 +216,19 @@ class Bench:
         return {"code": str(code), "said": said if not code else error}
 
 
-def end(process: subprocess.Popen[str]) -> tuple[int, str, str]:
-    """Wait for a process; kill its group if it hangs."""
-    try:
-        out, error = process.communicate(timeout=_HANG_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        out, error = process.communicate()
-        return 124, out, error
-    return process.returncode, out, error
-
-
 class Faults:
     """Faults by name; each runs a stage's command and returns its exit code, None if it was killed."""
 
     def __init__(self, bench: Bench, chance: random.Random, seconds: dict[str, float]) -> None:
         self.bench, self.chance, self.seconds = bench, chance, seconds
+        self.note = ""  # on the last fault
 
     def strike(self, fault: str, name: str, out: Path) -> int | None:
+        self.note = ""
         stage, moment = self.bench.stages[name], self.chance.uniform(0.3, 1.0) * self.seconds[name]
         return getattr(self, f"_{fault}")(stage, out, moment)
 
-    def _at(self, moment: float, process: subprocess.Popen[str]) -> bool:
+    def _at(self, moment: float, process: subprocess.Popen[bytes]) -> bool:
         """Wait for a moment of a run; False if it ends before."""
         deadline = time.monotonic() + moment
         while time.monotonic() < deadline and process.poll() is None:
@@ -214,31 +236,32 @@ class Faults:
         return process.poll() is None
 
     def _kill(self, stage: Stage, out: Path, moment: float) -> int | None:
-        process = self.bench.start(stage, out)
-        alive = self._at(moment, process)
+        started = self.bench.start(stage, out)
+        alive = self._at(moment, started.process)
         if alive:
-            process.kill()
-        code = end(process)[0]
+            started.process.kill()
+        code = started.end()[0]
         return None if alive else code
 
     def _stop(self, stage: Stage, out: Path, moment: float) -> int | None:
-        process = self.bench.start(stage, out)
-        if self._at(moment, process):
-            process.send_signal(signal.SIGSTOP)
+        started = self.bench.start(stage, out)
+        if self._at(moment, started.process):
+            started.process.send_signal(signal.SIGSTOP)
             time.sleep(self.chance.uniform(0.1, 1))
-            process.send_signal(signal.SIGCONT)
-        return end(process)[0]
+            started.process.send_signal(signal.SIGCONT)
+        return started.end()[0]
 
     def _delete(self, stage: Stage, out: Path, moment: float) -> int | None:
-        process = self.bench.start(stage, out)
-        if self._at(moment, process):
-            process.send_signal(signal.SIGSTOP)
+        started = self.bench.start(stage, out)
+        if self._at(moment, started.process):
+            started.process.send_signal(signal.SIGSTOP)
             places = [out, *sorted(out.rglob("*"))] if out.exists() else []
             if places:
                 victim = self.chance.choice(places)
                 shutil.rmtree(victim, ignore_errors=True) if victim.is_dir() else victim.unlink(missing_ok=True)
-            process.send_signal(signal.SIGCONT)
-        return end(process)[0]
+                self.note = f"{victim.relative_to(out.parent)} removed"
+            started.process.send_signal(signal.SIGCONT)
+        return started.end()[0]
 
     def _flip(self, stage: Stage, out: Path, moment: float) -> int | None:
         code = self._kill(stage, out, moment)
@@ -248,6 +271,7 @@ class Faults:
             data = bytearray(victim.read_bytes())
             data[self.chance.randrange(len(data))] ^= 1 << self.chance.randrange(8)
             victim.write_bytes(data)
+            self.note = f"{victim.relative_to(out.parent)} changed"
             return None
         return code
 
@@ -262,24 +286,17 @@ class Faults:
             f"code=$?; [ ! -d {disk}/out ] || cp -a {disk}/out/. {out}/; exit $code"
         )
         root = [] if os.geteuid() == 0 else ["--map-root-user"]
-        process = subprocess.Popen(
-            ["unshare", "--mount", *root, "sh", "-c", script],
-            env=self.bench.environment(stage, disk / "out"),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-        )
-        code, _, error = end(process)
+        command = ["unshare", "--mount", *root, "sh", "-c", script]
+        code, _, error = Started.of(command, self.bench.environment(stage, disk / "out")).end()
         if code not in {0, 3, 99} and "Traceback" in error:
             return 125
         return None if code else 0
 
     def _twice(self, stage: Stage, out: Path, moment: float) -> int | None:
         first = self.bench.start(stage, out)
-        self._at(moment / 2, first)
+        self._at(moment / 2, first.process)
         second = self.bench.start(stage, out)
-        codes = {end(first)[0], end(second)[0]}
+        codes = {first.end()[0], second.end()[0]}
         return max(codes - {1}, default=1)  # the second may say that the first is at work
 
 
@@ -331,6 +348,8 @@ def main() -> None:
             began = time.monotonic()
             bench.run(bench.stages[name], work / "timed" / name)
             seconds[name] = time.monotonic() - began
+            print(f"{name}: {seconds[name]:.1f} s undisturbed", flush=True)
+        faulty = Faults(bench, chance, seconds)
         began = time.monotonic()
         for number in range(options.rounds):
             if time.monotonic() - began > options.seconds:
@@ -338,10 +357,10 @@ def main() -> None:
             name, fault = chance.choice(stages), chance.choice(faults)
             out = work / f"round-{number}" / name
             out.parent.mkdir()
-            code = Faults(bench, chance, seconds).strike(fault, name, out)
+            code = faulty.strike(fault, name, out)
             verdict, text = judge(bench, name, code, out)
             counts[verdict] += 1
-            print(f"{number}: {name}, {fault}: {verdict} {text}", flush=True)
+            print(f"{number}: {name}, {fault} ({faulty.note or '-'}, exit code {code}): {verdict} {text}", flush=True)
             if verdict in {"mended", "named"}:
                 shutil.rmtree(out.parent)
     print(json.dumps(dict(sorted(counts.items()))))

@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,7 +21,7 @@ from nirgen.translate.options import processors
 from nirgen.translate.run import translate_folder
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterator, Mapping, Sequence
     from typing import Any
 
     from torch import Tensor
@@ -105,11 +106,12 @@ def photo() -> Callable[..., np.ndarray]:
 
 @pytest.fixture
 def save(photo: Callable[..., np.ndarray]) -> Callable[..., Path]:
-    """Save a photograph under a path, in the format of its ending; folders are made."""
+    """Save a photograph, in grey if asked for, under a path, in the format of its ending; folders are made."""
 
-    def write(path: Path, height: int = 20, width: int = 30, seed: int = 0) -> Path:
+    def write(path: Path, height: int = 20, width: int = 30, seed: int = 0, *, grey: bool = False) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(photo(height, width, seed)).save(path)
+        pixels = photo(height, width, seed)
+        Image.fromarray(pixels[..., 0] if grey else pixels).save(path)
         return path
 
     return write
@@ -208,6 +210,101 @@ def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
     return run
 
 
+class Running(subprocess.Popen[str]):
+    """A process whose outputs go to files: pipes would be held open by processes that it starts and that live on."""
+
+    def __init__(self, words: Sequence[object], outputs: Path, **settings: Any) -> None:
+        self.files = [outputs.with_name(f"{outputs.name}.{ending}") for ending in ("out", "err")]
+        with self.files[0].open("w") as out, self.files[1].open("w") as error:
+            super().__init__([*map(str, words)], stdin=subprocess.DEVNULL, stdout=out, stderr=error, **settings)
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+        self.wait(60)
+
+    def communicate(self, input: None = None, timeout: float | None = 300) -> tuple[str, str]:  # noqa: A002
+        """Wait for the end; the outputs."""
+        self.wait(timeout)
+        return self.files[0].read_text(), self.files[1].read_text()
+
+    def until(self, condition: Callable[[], Any]) -> Any:
+        """Wait until a condition holds, which is returned; fail after five minutes, or if the process ends before."""
+        deadline = time.monotonic() + 300
+        while not (found := condition()):
+            ended = self.poll() is not None
+            if ended and (found := condition()):
+                break
+            assert not ended, self.communicate()
+            assert time.monotonic() < deadline, [path.read_text() for path in self.files]
+            time.sleep(0.01)
+        return found
+
+    def until_said(self, text: str) -> None:
+        """Wait until a text is on standard error."""
+        self.until(lambda: text in self.files[1].read_text())
+
+
+@pytest.fixture
+def running(tmp_path: Path) -> Iterator[Callable[..., Running]]:
+    """Start a process; what still runs at the end of the test is killed."""
+    started: list[Running] = []
+
+    def start(*words: object, **settings: Any) -> Running:
+        started.append(Running(words, tmp_path / f"process{len(started)}", **settings))
+        return started[-1]
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait(60)
+
+
+_PAUSED = """
+import functools, importlib, os, sys, time
+
+where, go = sys.argv[1:3]
+module, _, path = where.partition(":")
+*owners, name = path.split(".")
+owner = functools.reduce(getattr, owners, importlib.import_module(module))
+plain = getattr(owner, name)
+
+def paused(*arguments, **keywords):
+    open(go + ".waiting", "w").close()
+    deadline = time.monotonic() + 300
+    while not os.path.exists(go):
+        if time.monotonic() > deadline:
+            os._exit(99)
+        time.sleep(0.01)
+    return plain(*arguments, **keywords)
+
+setattr(owner, name, paused)
+del sys.argv[1:3]
+from nirgen.cli import main
+main()
+"""
+
+
+@pytest.fixture
+def paused(tmp_path: Path, running: Callable[..., Running]) -> Callable[..., tuple[int, str, str]]:
+    """Run a command in a process of its own, and do something to it when it first comes to a function.
+
+    The function is named like `nirgen.dataset.build:write_card`. Returns as `nirgen` does.
+    """
+
+    def run(where: str, then: Callable[[], object], *arguments: object) -> tuple[int, str, str]:
+        go = tmp_path / "go"
+        process = running(sys.executable, "-c", _PAUSED, where, go, *arguments)
+        process.until(go.with_name("go.waiting").exists)
+        then()
+        go.touch()
+        out, error = process.communicate()
+        go.unlink()
+        go.with_name("go.waiting").unlink()
+        return process.returncode, out, "".join(line for line in error.splitlines(True) if not line.endswith(" ...\n"))
+
+    return run
+
+
 @pytest.fixture
 def write_labels() -> Callable[..., Path]:
     """Write a labels file of images of 30x20 pixels: the keys of each by its name, its boxes as (category id, bbox)."""
@@ -260,7 +357,7 @@ def dataset_inputs(
         for seed, name in enumerate(rgb):
             save(root / "bdd/rgb" / name, seed=seed)
         for seed, name in enumerate(nir, start=10):
-            save(root / "ranus" / name, seed=seed)
+            save(root / "ranus" / name, seed=seed, grey=True)
         if training_pairs is not None:
             red.header = {**red.header, "training": {"pairs": training_pairs, "steps": 7}}
         translate_folder(root / "bdd/rgb", root / "bdd/nir", model=red)
@@ -310,7 +407,7 @@ def made_dataset(tmp_path: Path, write_labels: Callable[..., Path], red: RedTran
         rgb = {f"{number:02}.png": {"boxes": _boxes(100 + number)} for number in range(generated)}
         for place, images in (("ranus", nir), ("photos", rgb)):
             for name, keys in images.items():
-                _paint(tmp_path / place / name, keys["boxes"])
+                _paint(tmp_path / place / name, keys["boxes"], grey=place == "ranus")
         inputs: dict[str, Any] = {"near_duplicates": False}
         if nir:
             labels = write_labels(tmp_path / "ranus.json", nir)
@@ -332,9 +429,11 @@ def _boxes(seed: int) -> list[tuple[int, list[int]]]:
     return [car, (1, [24, int(random.integers(0, 8)), 4, 10])][: 1 + seed % 2]
 
 
-def _paint(path: Path, boxes: list[tuple[int, list[int]]]) -> None:
+def _paint(path: Path, boxes: list[tuple[int, list[int]]], *, grey: bool) -> None:
     name = "/".join(path.parts[-2:])
     pixels = np.random.default_rng(list(name.encode())).integers(0, 60, (20, 30, 3), dtype=np.uint8)
+    if grey:
+        pixels = pixels[..., :1].repeat(3, axis=2)
     for _, (x, y, width, height) in boxes:
         pixels[y : y + height, x : x + width] = 230
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -102,6 +102,7 @@ def load_folder(
             record(get_db_conn(), fiftyone.load_dataset(done.name))
         if target.origin is None:
             done.own = import_own(folder, name=done.name, database=database).applied
+    collection.check()
     return done
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import re
 import sys
@@ -121,14 +122,20 @@ def _exit_at_once(code: int) -> None:
     os._exit(code)
 
 
+_LONGEST = 4000  # characters of an error; names from data may be of any length
+
+
 def execute() -> None:
     """Run the command line and raise SystemExit; a user's mistake becomes one line and an exit code."""
     try:
         without_urls(typer.main.get_command(app))()
     except NirgenError as error:
-        echo(f"error: {error}", err=True)
+        echo(f"error: {str(error)[:_LONGEST]}", err=True)
         sys.exit(error.exit_code)
     except (MemoryError, OSError, ImportError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            echo(f"error: {str(error.filename)[:80]}...: {error.strerror}; give another path", err=True)
+            sys.exit(1)
         if not streams.is_short_of_memory(error):
             raise
         echo(

@@ -66,6 +66,7 @@ def build_dataset(
     allow_leak: bool = flag(
         "Build despite leaks from training into val or test; the card states them.", "--allow-leak"
     ),
+    allow_colour: bool = flag("Build although real images are in colour; the card states it.", "--allow-colour"),
     replace: bool = flag("Replace the dataset in D.", "--replace"),
     plan_file: Path | None = option("Plan file to write, without building.", "--plan FILE"),
     apply: Path | None = option("Plan file to build from; its inputs must be unchanged.", "FILE"),
@@ -89,7 +90,7 @@ def build_dataset(
     stop = dry_run or plan_file is not None
     _check_usage(ctx, out=out, stop=stop, asks=not (stop or yes or apply), as_json=as_json)
     announce("reading inputs", quiet=as_json)
-    from nirgen.dataset.build import build, refuse_leaks
+    from nirgen.dataset.build import build, refuse_colour, refuse_leaks
     from nirgen.dataset.config import DatasetConfig
     from nirgen.dataset.contents import summarise
     from nirgen.dataset.planner import apply_plan, make_plan, write_plan
@@ -110,9 +111,10 @@ def build_dataset(
     if not as_json:
         encoded = plan.config.codec is not None or plan.config.channels is not None
         print_plan(summary, how=_WAYS["encoded" if encoded else plan.config.files])
-    elif stop or (plan.leaks and not plan.config.allow_leak):
+    elif stop or (plan.leaks and not plan.config.allow_leak) or (plan.coloured and not plan.config.allow_colour):
         echo_text(json.dumps({"plan": summary}))
     refuse_leaks(plan)
+    refuse_colour(plan)
     if plan_file is not None:
         write_plan(plan_file, plan)
         if not as_json:

@@ -74,14 +74,16 @@ def labels(
             size=pixels,
             progress=report,
         )
-        document.write(out)
+        written = document.write(out)
     if as_json:
+        written.check()
         echo_text(json.dumps(document.counts))
         return
     _print_names(document.counts["names"])
     _print_events(document.counts)
     for note in document.counts["notes"]:
         echo(f"note: {note}", err=True)
+    written.check()
     echo(f"{out}: {_summary(document.counts)}; policy {document.policy}")
 
 

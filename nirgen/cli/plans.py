@@ -106,6 +106,9 @@ def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
 
     for each in summary["left_out"]:
         yield f"{each['origin']}: {each['count']} left out, {REASONS[each['what']]}, such as {each['examples'][0]}"
+    if (coloured := summary["coloured"])["count"]:
+        shown = f"{coloured['count']} of {coloured['real']} real images are in colour"
+        yield f"{shown}, which NIR isn't, such as {coloured['examples'][0]}"
     if summary["scaled"]:
         yield f"boxes on {summary['scaled']} images are scaled: these are of another size than their labels say"
     collisions = summary["collisions"]

@@ -38,9 +38,11 @@ def report(
     with progress("no page was written; scores that are done are kept") as bar:
         written = write_report(folder, out, chosen, sources=named, report=bar)
     if as_json:
-        page = {"path": str(written.path), "bytes": written.size_bytes}
+        written.file.check()
+        page = {"path": str(out), "bytes": written.size_bytes}
         echo_text(json.dumps({**written.numbers, "page": page}, indent=2, ensure_ascii=False))
         return
     for sentence in written.short:
         echo(sentence)
-    echo(f"{written.path}: {written.size_bytes / 1e6:.1f} MB; open it in a browser")
+    written.file.check()
+    echo(f"{out}: {written.size_bytes / 1e6:.1f} MB; open it in a browser")

@@ -73,6 +73,7 @@ def translate(
     damaged: Literal["fail", "keep"] | None = options.DAMAGED,
     alpha: Literal["blend", "ignore"] | None = options.ALPHA,
     white_level: int | None = options.WHITE_LEVEL,
+    keep_metadata: bool = flag("Copy capture time, GPS, camera and GeoTIFF tags to the outputs.", "--keep-metadata"),
     image_timeout: float | None = option(
         "Seconds that one image may take to be decoded, translated or encoded.  [default: no limit]", "SECONDS", min=0
     ),
@@ -112,6 +113,7 @@ def translate(
         white_balance=white_balance,
         alpha=alpha,
         white_level=white_level,
+        keep_metadata=keep_metadata or None,
     )
     course = options.given(
         batch_size=batch, workers=workers, on_error=on_error, pixel_limit=max_pixels, damaged=damaged

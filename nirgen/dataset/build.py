@@ -8,6 +8,7 @@ from collections import Counter
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,7 +19,7 @@ from nirgen.dataset import folder, writers
 from nirgen.dataset.annotations import label_images
 from nirgen.dataset.card import Examples, write_card
 from nirgen.dataset.config import PLACES
-from nirgen.dataset.contents import Contents, check_licence, parts_of
+from nirgen.dataset.contents import Contents, check_licence, describe_colour, parts_of
 from nirgen.dataset.provenance import provenance_file, write_pairs
 from nirgen.dataset.store import Store, place_all, site_for
 from nirgen.errors import ConfigError, NirgenError, OutputError
@@ -81,11 +82,12 @@ def build(plan: Plan, out: Path, *, replace: bool = False, progress: Progress | 
             values = found.values
         else:
             site.new.mkdir()
-            values, placed = _write(plan, Store(site.new), progress)
+            store = Store(site.new)
+            values, placed = _write(plan, store, progress)
             if (site.out / folder.SCORES).is_file():  # their reader knows which of them still hold
                 shutil.copyfile(site.out / folder.SCORES, site.new / folder.SCORES)
             _write_run_json(site.new, plan, started)
-            site.change_places()
+            site.change_places(lambda: _check(store, plan, site.out))
     splits = list(values["splits"].values())
     return Built(
         out=site.out,
@@ -98,9 +100,27 @@ def build(plan: Plan, out: Path, *, replace: bool = False, progress: Progress | 
     )
 
 
+def _check(store: Store, plan: Plan, out: Path) -> None:
+    """Raise OutputError unless the new folder holds what was written there, and nothing else."""
+    try:
+        info = folder.read_dataset(store.root)
+    except NirgenError:
+        info = None
+    if info is None or (info.digest, info.files) != (plan.digest, store.hashes):
+        lost: str | None = folder.DATASET_JSON
+    else:
+        lost = next(chain(store.altered(), folder.foreign(info)), None)
+    if lost is not None:
+        raise OutputError(
+            f"{out}: {lost} was removed, changed or added while the dataset was built, so it was not put in place; run "
+            "the same command again"
+        )
+
+
 def check_plan(plan: Plan) -> None:
-    """Refuse a plan without images, or with leaks, a licence, unsafe paths or YOLO names that aren't allowed."""
+    """Refuse a plan without images, or with leaks, colour, a licence, paths or YOLO names that aren't allowed."""
     refuse_leaks(plan)
+    refuse_colour(plan)
     if not plan.images:
         raise ConfigError("the plan has no images; see what it leaves out, and why")
     check_licence(plan)
@@ -120,6 +140,16 @@ def refuse_leaks(plan: Plan) -> None:
         f"{count} image(s) in validation or test were seen in training, such as '{first.key}' ({first.kind}: "
         f"{first.other}); remove them, put them into train, or give --allow-leak, which the dataset's card states"
     )
+
+
+def refuse_colour(plan: Plan) -> None:
+    """Raise a NirgenError if real images, which should be NIR, are in colour, unless the user allows it."""
+    if plan.coloured and not plan.config.allow_colour:
+        real = sum(image.kind == "real" for image in plan.images)
+        raise NirgenError(
+            f"{len(plan.coloured)} of {real} real images are in colour, such as '{plan.coloured[0]}', and NIR isn't; "
+            "give the NIR images instead of the photos, or --allow-colour, which the dataset's card states"
+        )
 
 
 def _existing(out: Path, plan: Plan, *, replace: bool, progress: Progress | None) -> folder.DatasetInfo | None:
@@ -196,6 +226,7 @@ def _described(plan: Plan, contents: Contents, store: Store) -> dict[str, Any]:
         "matched": [asdict(each) for each in plan.matched],
         "left_out": [asdict(each) for each in plan.left_out],
         "leaks": [asdict(leak) for leak in plan.leaks],
+        "coloured": describe_colour(plan),
         "notes": list(plan.notes),
         "curation": plan.curation and plan.curation.described(),
         "licences": [asdict(part) for part in parts_of(plan)],

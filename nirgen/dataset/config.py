@@ -63,6 +63,7 @@ class DatasetConfig(FrozenConfig):
     balance: Literal["class", "weather", "timeofday", "scene"] | None = None  # what sampling evens out
     include_unlabelled: bool = False  # take images without a label entry as images without objects
     allow_leak: bool = False  # build although training has seen images of validation or test
+    allow_colour: bool = False  # build although real images, which should be NIR, are in colour
     near_duplicates: bool = True  # search leaks by perceptual hash, too
     damaged: Literal["fail", "keep"] = "fail"  # real images with corrupt data: left out, or kept
     alpha: Literal["blend", "ignore"] = "blend"  # fourth channels of images that are encoded anew

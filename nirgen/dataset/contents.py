@@ -135,9 +135,16 @@ def summarise(plan: Plan) -> dict[str, Any]:
         "scaled": sum(not Scaling.of(image).identity for image in plan.images),
         "left_out": [{**asdict(each), "examples": list(each.examples)} for each in plan.left_out],
         "leaks": [asdict(leak) for leak in plan.leaks],
+        "coloured": describe_colour(plan),
         "notes": list(plan.notes),
         "curation": plan.curation and plan.curation.described(),
     }
+
+
+def describe_colour(plan: Plan) -> dict[str, Any]:
+    """Return how many of the real images are in colour, as plain values."""
+    real = sum(image.kind == "real" for image in plan.images)
+    return {"count": len(plan.coloured), "real": real, "examples": list(plan.coloured[:EXAMPLES])}
 
 
 def _split(images: Sequence[PlannedImage], ids: dict[str, int]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from nirgen import images, runlog
 from nirgen.errors import ImageError, NirgenError
 from nirgen.files import check_schema, read_bytes, read_json, safe_path, sha256_of, unseal
 from nirgen.labels.file import Category
+from nirgen.pairs.listing import is_in_colour
 from nirgen.progress import in_threads, or_error
 
 if TYPE_CHECKING:
@@ -118,11 +119,12 @@ def foreign(info: DatasetInfo) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """A file without its pixels."""
+    """What is known of an image file."""
 
     sha256: str
     size_bytes: int
     size: tuple[int, int] | None = None  # (height, width) in pixels, upright; None if not asked for
+    in_colour: bool = False  # False if it was not decoded
 
 
 def look_at(path: Path, *, with_size: bool = True, reading: images.Reading | None = None) -> Looked:
@@ -132,9 +134,8 @@ def look_at(path: Path, *, with_size: bool = True, reading: images.Reading | Non
     """
     data = read_image(path)
     size = images.size_of(data, str(path)) if with_size else None
-    if reading is not None:
-        images.decode(data, str(path), reading)
-    return Looked(hashlib.sha256(data).hexdigest(), len(data), size)
+    in_colour = reading is not None and is_in_colour(images.decode(data, str(path), reading))
+    return Looked(hashlib.sha256(data).hexdigest(), len(data), size, in_colour)
 
 
 def read_image(path: Path) -> bytes:

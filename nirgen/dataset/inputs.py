@@ -14,7 +14,7 @@ from nirgen.dataset.folder import Looked, look_at
 from nirgen.dataset.plan import Generator, LabelInput, Matched, PlannedImage, TrainingPair
 from nirgen.dataset.provenance import pairs_of
 from nirgen.dataset.read import translated_from
-from nirgen.errors import ImageError, NirgenError
+from nirgen.errors import ImageError, NirgenError, one_line
 from nirgen.escapes import printable
 from nirgen.files import find_below, is_safe_path, sha256_of
 from nirgen.labels import open_labels
@@ -140,6 +140,7 @@ class RealImage:
             target=self.target,
             labels=self.labels,
             label_file=self.label_file,
+            in_colour=self.file.in_colour,
             source=self.pair.rgb if self.pair else None,
             source_sha256=self.pair.rgb_sha256 if self.pair else None,
             sequence=next(iter(self.sequences), None),
@@ -223,7 +224,10 @@ class Inputs:
             if real.pairs is not None:
                 digests[f"{real.origin}: pairs"] = sha256_of(real.pairs)
         if self.config.policy not in BUILT_IN:
-            digests["policy"] = sha256_of(Path(self.config.policy))
+            try:
+                digests["policy"] = sha256_of(Path(self.config.policy))
+            except (OSError, ValueError) as error:
+                raise NirgenError(f"policy {self.config.policy!r}: can't be read ({one_line(error, 200)})") from None
         return digests
 
 

@@ -53,6 +53,7 @@ class PlannedImage:
     target: str  # POSIX path in the dataset, `images/ORIGIN/...`
     labels: LabelledImage | None  # label entry; None for an image that is taken as a negative
     label_file: int  # index in `Plan.label_files`
+    in_colour: bool = False  # a real image, which NIR isn't
     generator: int | None = None  # index in `Plan.generators`; None for a real image
     source: str | None = None  # RGB file: source as in the manifest, or partner as in the list of pairs
     source_sha256: str | None = None  # of the RGB file
@@ -157,6 +158,11 @@ class Plan:
     digest: str  # sha256 of all that decides what the dataset holds; paths outside of it don't
     rejected: tuple[PlannedImage, ...] = ()  # by a curator, sorted by key; they keep their ids
     curation: Curated | None = None  # effect of a curator's decisions; None without any
+
+    @property
+    def coloured(self) -> tuple[str, ...]:
+        """Return the keys of real images that are in colour."""
+        return tuple(image.key for image in self.images if image.in_colour)
 
 
 EXAMPLES = 5

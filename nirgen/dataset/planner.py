@@ -22,6 +22,7 @@ from nirgen.dataset.plan import REASONS, Plan, PlannedImage, Tally
 from nirgen.dataset.read import recorded_inputs
 from nirgen.dataset.splits import Lineage, assign_splits, find_leaks, find_near_duplicates, most_generated, sample
 from nirgen.errors import NirgenError
+from nirgen.escapes import printable
 from nirgen.files import check_schema, output_file, read_json
 from nirgen.labels.annotations import REPAIRS
 from nirgen.labels.policy import BUILT_IN
@@ -133,7 +134,9 @@ def _digest(plan: Plan) -> str:
 
 def _image_values(image: PlannedImage) -> list[Any]:
     """Return what decides how an image is written; labels and decisions are covered by the hashes of their files."""
-    names = [field.name for field in fields(PlannedImage) if field.name not in {"path", "labels", "outcome"}]
+    names = [
+        field.name for field in fields(PlannedImage) if field.name not in {"path", "labels", "outcome", "in_colour"}
+    ]
     return [*(getattr(image, name) for name in names), image.labels and image.labels.file_name]
 
 
@@ -268,6 +271,13 @@ def _changes(recorded: Mapping[str, Any], plan: Plan) -> list[str]:
     return [note for note in now["notes"] if note not in before["notes"]]
 
 
+def _is_there(place: str) -> bool:
+    try:
+        return Path(place).exists()
+    except (OSError, ValueError):  # a name that no path can have
+        return False
+
+
 def plan_again(info: DatasetInfo, curation: Path, report: Progress | None = None) -> Plan:
     """Plan a dataset again from its own inputs with another file of decisions. Near duplicates are not sought.
 
@@ -284,8 +294,10 @@ def plan_again(info: DatasetInfo, curation: Path, report: Progress | None = None
         if given.get("sources") and not Path(str(given["sources"])).is_dir():
             given["sources"] = None  # only near duplicates need them
         for name, place in given.items():
-            if place is not None and not Path(place).exists():
-                raise NirgenError(f"{place}: missing, the {name} of the input '{origin}' of {info.folder}; {remedy}")
+            if place is not None and not _is_there(place):
+                raise NirgenError(
+                    f"{printable(place)}: missing, the {name} of the input '{origin}' of {info.folder}; {remedy}"
+                )
         inputs["generated" if origin in generated else "real"].append({"origin": origin, **given})
     policies = (each["policy"] for each in info.values["labels"])
     run = runlog.read_run(info.folder)

@@ -183,7 +183,7 @@ def _read_coco(info: DatasetInfo, split: str) -> Iterator[tuple[str, _Entry, tup
             start, end = (int(np.searchsorted(of_image, image.id, side)) for side in ("left", "right"))
             boxes = (_box(_ANNOTATION.decode(raws[position]), names) for position in order[start:end])
             yield split, image, tuple(sorted(boxes, key=lambda box: box.key))
-    except (OSError, ValueError) as error:  # an empty file can't be mapped; msgspec's errors are ValueErrors
+    except (OSError, ValueError, RecursionError) as error:  # an empty file can't be mapped; msgspec has ValueErrors
         raise NirgenError(f"{path}: can't be read ({one_line(error, 100)}); build the dataset again") from None
 
 
@@ -236,9 +236,11 @@ def recorded_inputs(folder: Path) -> dict[str, dict[str, str | None]]:
     By origin: `folder`, `labels`, and `sources` or `pairs`.
     """
     try:
-        return {origin: dict(given) for origin, given in read_run(folder)["inputs"].items()}
+        found = {origin: dict(given) for origin, given in read_run(folder)["inputs"].items()}
     except (KeyError, TypeError, ValueError, AttributeError):
         return {}
+    places = (place for given in found.values() for place in given.values())
+    return found if all(isinstance(place, str | None) for place in places) else {}
 
 
 def rgb_roots(folder: Path) -> dict[str, tuple[Path, ...]]:

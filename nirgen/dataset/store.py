@@ -21,11 +21,11 @@ import numpy as np
 from nirgen import images
 from nirgen.dataset.folder import read_image
 from nirgen.errors import NirgenError, OutputError
-from nirgen.files import locked, make_folder, safe_path
+from nirgen.files import HeldFolder, locked, make_folder, safe_path, sha256_of
 from nirgen.progress import in_threads
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from nirgen.dataset.config import DatasetConfig
@@ -40,6 +40,7 @@ class Store:
         self.root = root
         self.hashes: dict[str, str] = {}  # sha256 by name
         self._folders = {root}
+        self.sizes: dict[str, int] = {}  # bytes of images by name
 
     def claim(self, name: str) -> Path:
         """Reserve a name, a POSIX path in the dataset, make its folders and return the path."""
@@ -64,6 +65,8 @@ class Store:
         except OSError:
             shutil.copyfile(self.root / to, path)
         self.hashes[name] = self.hashes[to]
+        if to in self.sizes:
+            self.sizes[name] = self.sizes[to]
 
     @contextmanager
     def stream(self, name: str) -> Generator[Stream]:
@@ -72,6 +75,17 @@ class Store:
             stream = Stream(file)
             yield stream
         self.hashes[name] = stream.sha256.hexdigest()
+
+    def altered(self) -> Iterator[str]:
+        """Yield the names of files that are missing or changed: images go by their size, others by their hash."""
+        for name, sha256 in sorted(self.hashes.items()):
+            path, size = self.root / name, self.sizes.get(name)
+            try:
+                same = sha256_of(path) == sha256 if size is None else path.stat().st_size == size
+            except OSError:
+                same = False
+            if not same:
+                yield name
 
 
 class Stream:
@@ -149,7 +163,7 @@ def place(image: PlannedImage, store: Store, config: DatasetConfig) -> Placed:
         how = "hardlink"
     else:
         path.write_bytes(data)
-    store.hashes[image.target] = sha256
+    store.hashes[image.target], store.sizes[image.target] = sha256, len(data)
     return Placed(sha256, len(data), how, encoded)
 
 
@@ -188,11 +202,23 @@ class Site:
     out: Path  # the dataset
     new: Path  # to write; replaces `out`
     old: Path  # the replaced dataset until its removal
+    held: Callable[[], bool]  # False once the lock was removed, so that another process may build here
 
-    def change_places(self) -> None:
-        """Replace `out` by the new folder, and remove the old one."""
+    def change_places(self, check: Callable[[], None] = lambda: None) -> None:
+        """Replace `out` by the new folder, and remove the old one.
+
+        Args:
+            check: Called last; what it raises leaves `out` as it was.
+
+        Raises:
+            OutputError: Another process may be building here, or has put something else in the place of `out`.
+        """
         # one sync for all files: fsync for each would take longer than the whole build
         os.sync()
+        check()
+        new = HeldFolder(self.new)
+        if not self.held():
+            raise OutputError(f"{self.out}: its lock was removed while it was built; run the same command again")
         try:
             if self.out.exists():
                 self.out.rename(self.old)
@@ -207,6 +233,8 @@ class Site:
         finally:
             os.close(handle)
         shutil.rmtree(self.old, ignore_errors=True)
+        if not new.is_at(self.out):
+            raise OutputError(f"{self.out}: was removed or replaced while it was built; run the same command again")
 
 
 @contextmanager
@@ -214,10 +242,11 @@ def site_for(out: Path) -> Generator[Site]:
     """Lock and clear the folders of a build of `out`; `new` is removed when the block ends."""
     out = out.resolve()
     make_folder(out.parent)
-    site = Site(out, *(out.with_name(f".{out.name}.nirgen-{what}") for what in ("building", "old")))
-    lock = out.with_name(f".{out.name}.nirgen-lock")
+    new, old, lock = (out.with_name(f".{out.name}.nirgen-{what}") for what in ("building", "old", "lock"))
+    busy = f"{out}: another process builds this dataset; wait for it, or name another folder"
     try:
-        with locked(lock, busy=f"{out}: another process builds this dataset; wait for it, or name another folder"):
+        with locked(lock, busy=busy) as held:
+            site = Site(out, new, old, held)
             try:
                 if site.old.exists() and not site.out.exists():  # a killed build has moved it away
                     site.old.rename(site.out)
@@ -226,8 +255,9 @@ def site_for(out: Path) -> Generator[Site]:
                         shutil.rmtree(leftover)
                 yield site
             finally:
-                shutil.rmtree(site.new, ignore_errors=True)
-                lock.unlink(missing_ok=True)
+                if held():  # or they may be another process's
+                    shutil.rmtree(site.new, ignore_errors=True)
+                    lock.unlink(missing_ok=True)
     except OSError as error:
         kept = "the dataset that was there is as it was" if out.exists() else "nothing was left behind"
         raise OutputError(

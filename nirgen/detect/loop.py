@@ -219,7 +219,8 @@ def train(
             ) from None
         if altered(folder.model) and not folder.checkpoints.written:  # a finished run whose model was removed
             folder.save(state)
-        folder.check(lambda: folder.save(state), log, folder.model / ABOUT, run / "config.yaml")
+        needed = folder.model / ABOUT, run / "config.yaml"
+        folder.check(lambda: folder.save(state), log, *needed, damage=altered(folder.model))
         if state.step > began:
             log.draw()
         finished = state.step >= config.steps

@@ -26,19 +26,20 @@ from nirgen.images.decoder import (
     decode_small,
     header_of,
     is_listed,
+    metadata_in,
     read,
     read_noted,
     size_of,
     to_rgb,
 )
 from nirgen.images.encoder import JPEG_QUALITY, Format, Pixels, check_encodable, encode
-from nirgen.images.metadata import Capture
+from nirgen.images.metadata import Capture, Metadata
 from nirgen.images.reading import DARK_NOTE, DARK_SHARE, Decoded, Reading, Readings, Remarks
 
 __all__ = [
     "BACKGROUND", "DARK_NOTE", "DARK_SHARE", "JPEG_QUALITY", "PASSED_FOLDERS", "PIXEL_LIMIT", "SIDE_LIMIT", "SUFFIXES",
-    "Capture", "Decoded", "Format", "Header", "Pixels", "Reading", "Readings", "Remarks",
+    "Capture", "Decoded", "Format", "Header", "Metadata", "Pixels", "Reading", "Readings", "Remarks",
     "balance_white", "check_encodable", "decode", "decode_noted", "decode_small", "encode", "header_of", "is_listed",
-    "pad_to_stride", "read", "read_noted", "resize", "side_by_side", "size_of",
+    "metadata_in", "pad_to_stride", "read", "read_noted", "resize", "side_by_side", "size_of",
     "to_channels", "to_grey", "to_pixels", "to_rgb",
 ]  # fmt: skip

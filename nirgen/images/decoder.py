@@ -32,7 +32,7 @@ from nirgen.errors import DamagedError, ImageError, one_line
 from nirgen.files import read_bytes
 from nirgen.images import jpeg, jxl, libtiff, png, tiff
 from nirgen.images.colour import to_srgb
-from nirgen.images.metadata import Capture, capture_of
+from nirgen.images.metadata import Capture, Metadata, capture_of, metadata_of
 from nirgen.images.reading import Decoded, Reading
 
 if TYPE_CHECKING:
@@ -176,6 +176,10 @@ def _decode_tiff(
         upright = (width, height) if page.orientation in _TURNED else (height, width)
         admit(upright, height * width * (_OTHER_BYTES + (0 if page.for_pillow else 4 * page.samples)))
     capture = _capture_of_tiff(data)
+    with _damage_as_one_line(name):
+        damage = tiff.check_parts(data, page, name)
+    if damage is not None and (reading.damaged == "fail" or not page.for_pillow):
+        raise DamagedError.of(name, damage)
     if not page.for_pillow:
         with _damage_as_one_line(name):
             decoded = _of_samples(tiff.read_samples(data, page), page, reading)
@@ -191,8 +195,7 @@ def _decode_tiff(
                 raise
             raise DamagedError.of(name, f"libtiff: {heard[0]}") from error
     # Pillow takes some pixels that libtiff can't decode for black.
-    damage = f"libtiff: {heard[0]}" if heard else tiff.damage_of(data, page)
-    return replace(decoded, damage=damage, capture=capture)
+    return replace(decoded, damage=f"libtiff: {heard[0]}" if heard else damage, capture=capture)
 
 
 def _of_pillow(image: Image.Image, name: str, reading: Reading, *, damage: str | None = None) -> Decoded:
@@ -497,6 +500,21 @@ def _orientation_of(image: Image.Image) -> int:
         raise
     except Exception:  # noqa: BLE001 - EXIF data is an untrusted TIFF file; its parser may raise anything
         return 1
+
+
+def metadata_in(data: bytes, name: str) -> Metadata:
+    """Return the tags that an output can take from its source; none if it has none, or they can't be read."""
+    try:
+        if data.startswith(_TIFF):
+            exif = Image.Exif()
+            exif.load_from_fp(io.BytesIO(data))
+            return metadata_of(exif)
+        with _opened(data, name) as image:
+            return metadata_of(image.getexif())
+    except MemoryError:
+        raise
+    except Exception:  # noqa: BLE001 - EXIF data is an untrusted TIFF file; its parser may raise anything
+        return Metadata()
 
 
 def _capture_of(image: Image.Image) -> Capture | None:

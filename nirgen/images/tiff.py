@@ -12,11 +12,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from PIL import Image, Jpeg2KImagePlugin, JpegImagePlugin, WebPImagePlugin
 
 from nirgen.errors import DamagedError, ImageError, one_line
-from nirgen.images import jpeg
+from nirgen.images import jpeg, jxl
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
     import tifffile
     from numpy.typing import NDArray
 
@@ -43,7 +46,7 @@ _REFUSED = {
 # Compressions that Pillow's libtiff has; and those that tifffile reads, with imagecodecs.
 _BY_PILLOW = frozenset({1, 2, 3, 4, 5, 6, 7, 8, 32771, 32773, 32809, 32946, 34676, 34677, 34925, 50000})
 _BY_TIFFFILE = frozenset({
-    1, 5, 7, 8, 32773, 32946, 34712, 33003, 33004, 33005, 34887, 34925, 34933, 34934, 50000, 50001, 50002, 52546,
+    1, 5, 7, 8, 32773, 32946, 33005, 34712, 34925, 50000, 50001, 50002, 52546,
 })  # fmt: skip
 _DNG_VERSION, _SUBFILE, _OLD_SUBFILE, _MAXIMUM, _PROFILE = 50706, 254, 255, 281, 34675
 _JPEG, _JPEG_TABLES = 7, 347
@@ -206,21 +209,25 @@ def _refusal(name: str, what: str, remedy: str = "save it as 8- or 16-bit RGB") 
     return ImageError(f"{name!r} is {what}, which isn't supported; {remedy}")
 
 
-def damage_of(data: bytes, page: Page) -> str | None:
-    """Return what libjpeg says of the strips of a page that are compressed as JPEG, in one line; None if all is well.
+def check_parts(data: bytes, page: Page, name: str) -> str | None:
+    """Return damage of the strips or tiles of a page, in one line, or None; ImageError if some are left out.
 
-    Pillow's libtiff keeps such warnings to itself.
+    Of those that are compressed as JPEG, libjpeg's warnings are damage, which Pillow's libtiff keeps to itself.
     """
-    if page.compression != _JPEG:
-        return None
     with _opened(data) as file:
         found: Any = file.pages[page.index]
         tables = bytes(_tag(found, _JPEG_TABLES, b""))[:-2]
         for offset, count in zip(found.dataoffsets, found.databytecounts, strict=True):
-            strip = data[offset : offset + count]
-            damage, _ = jpeg.warnings_of(tables + strip[2:] if tables else strip)
-            if damage is not None:
-                return damage
+            if not offset and not count:  # as GDAL does, which takes them for unknown
+                raise _refusal(name, "a TIFF with parts left out", "fill them, or cut them off")
+            stated = page.compression != 1 or not page.for_pillow  # else Pillow reads what it needs, and no more
+            if not count or (stated and offset + count > len(data)):
+                return "its data end before the parts that it lists"
+            if page.compression == _JPEG:
+                part = data[offset : offset + count]
+                damage, _ = jpeg.warnings_of(tables + part[2:] if tables else part)
+                if damage is not None:
+                    return damage
     return None
 
 
@@ -229,9 +236,30 @@ def read_samples(data: bytes, page: Page) -> NDArray[np.uint8] | NDArray[np.uint
     with _opened(data) as file:
         found: Any = file.pages[page.index]
         for offset, count in zip(found.dataoffsets, found.databytecounts, strict=True):
-            if offset + count > len(data):
-                raise ValueError(f"its data end {offset + count - len(data)} bytes before the strips that it lists")
+            _check_part(data[offset : offset + count], page)
         array = found.asarray()
     shape = (page.samples, *page.size) if page.planar and page.samples > 1 else (*page.size, page.samples)
     samples = array.reshape(shape)
     return np.moveaxis(samples, 0, -1) if page.planar and page.samples > 1 else samples  # type: ignore[no-any-return]
+
+
+def _check_part(part: bytes, page: Page) -> None:
+    """Refuse a strip or tile whose own header states more pixels than the page has for it."""
+    if page.compression in _JPEG_XL:
+        height, width = jxl.size_of(part)
+    elif page.compression in _OPENERS:
+        with _OPENERS[page.compression](io.BytesIO(part)) as image:
+            width, height = image.size
+    else:
+        return
+    if height * width > max(page.size[0], page.tile[0]) * max(page.size[1], page.tile[1]):
+        raise ValueError(f"a part of it is {width}x{height} by its own header")
+
+
+_JPEG_XL = frozenset({50002, 52546})
+_OPENERS: Mapping[int, Callable[[io.BytesIO], Image.Image]] = {
+    _JPEG: JpegImagePlugin.JpegImageFile,
+    33005: Jpeg2KImagePlugin.Jpeg2KImageFile,
+    34712: Jpeg2KImagePlugin.Jpeg2KImageFile,
+    50001: WebPImagePlugin.WebPImageFile,
+}

@@ -14,13 +14,15 @@ import msgspec
 
 from nirgen._version import __version__
 from nirgen.errors import NirgenError
-from nirgen.files import check_schema, output_file, sha256_of, unwritable
+from nirgen.files import check_schema, sha256_of, unwritable, write_output
 from nirgen.labels.content import FAULTS, read_content
 from nirgen.labels.frames import LARGEST_SIDE, image_name
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
+
+    from nirgen.files import WrittenFile
 
 
 SCHEMA = 1
@@ -234,10 +236,9 @@ class Document:
     entries: Sequence[Entry]  # sorted by file name
     extra: Mapping[str, Any] = field(default_factory=dict)  # all other keys at the top of the source
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path) -> WrittenFile:
         """Write the file atomically."""
-        with output_file(path) as temporary, temporary.open("wb") as file:
-            file.writelines(self.chunks())
+        return write_output(path, self.chunks())
 
     def chunks(self) -> Iterator[bytes]:
         """Yield the file as JSON with a line for each image and each annotation, which receive their ids here."""

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from nirgen._version import __version__
-from nirgen.errors import ModelError, first_line
+from nirgen.errors import ModelError, first_line, one_line
 from nirgen.files import seal
 from nirgen.models.baselines import Linear, LinearConfig, Trees, TreesConfig
 from nirgen.models.catalog import HEADER_KEY, SCHEMA, architecture_of, check_id, generator_of, hash_model, read_header
@@ -105,7 +105,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: damaged ({error}); fetch or export it again") from None
+        raise ModelError(f"{path}: damaged ({one_line(error, 200)}); fetch or export it again") from None
 
 
 def load(path: Path) -> tuple[Pix2Next, dict[str, Any]]:

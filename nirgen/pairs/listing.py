@@ -187,6 +187,23 @@ def colour_difference(pixels: NDArray[np.uint8], image: str = "") -> int:
     return int((inner.max(axis=2) - inner.min(axis=2)).max())
 
 
+_EVERY = 5  # of the rows and columns, one is in the sample: 4 % of the pixels
+_COLOURED = 0.02  # share of an image in colour; a coloured caption covers less
+
+
+def is_in_colour(pixels: NDArray[np.uint8]) -> bool:
+    """Return True if an (H, W, 3) image is in colour, by a sample of its pixels.
+
+    Example:
+        >>> import numpy as np
+        >>> grey = np.full((20, 20, 3), 90, np.uint8)
+        >>> is_in_colour(grey), is_in_colour(grey + np.array([40, 0, 0], np.uint8))
+        (False, True)
+    """
+    sample = pixels[::_EVERY, ::_EVERY]
+    return bool((sample.max(axis=2) - sample.min(axis=2) > GREY_TOLERANCE).mean() > _COLOURED)
+
+
 def cut_half(pixels: NDArray[np.uint8], image: str) -> NDArray[np.uint8]:
     """Return the half of an (H, W, 3) image that its path names, or all of it."""
     middle = pixels.shape[1] // 2

@@ -95,7 +95,8 @@ class Roles:
     """Meaning of a command's options for a recipe."""
 
     inputs: tuple[str, ...] = ()  # options that name files or folders to read, perhaps as `NAME=PATH`
-    # Options that name what is written, each with the name that it has by default; None: not written by default.
+    # Options that name what is written, each with the name that it has by default; None: not written by default. The
+    # first is written whenever the command ends well.
     outputs: dict[str, str | None] = field(default_factory=dict)
     # A new run resumes in the old one's folder if its `options` are the same, if inputs are the `same` too, or `never`.
     keeps: str = "never"

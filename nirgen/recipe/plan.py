@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Parts = dict[str, Any]  # what a stage's result depends on; see `parts_of`
 Status = Literal["started", "done", "partial", "failed", "interrupted"]
 _SCHEMA = 1
+_DONE = "done and unchanged"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,11 @@ class Step:
     resumes: bool  # continues in the folder of the last attempt
     before: State | None  # the last attempt
 
+    @property
+    def usable(self) -> bool:
+        """True if it doesn't run because it is done."""
+        return not self.runs and self.why == _DONE
+
 
 @dataclass(frozen=True, slots=True)
 class RecipeRun:
@@ -117,7 +123,7 @@ def make_plan(run: RecipeRun, stages: list[Stage], hashes: Hashes) -> list[Step]
         if why and not runs and stage.name in needed:
             raise ConfigError(f"--only {run.only}: it needs '{stage.name}', which isn't done ({why}); run that first")
         resumes = runs and _resumes(stage, parts, before)
-        steps[stage.name] = Step(stage, parts, runs, why or "done and unchanged", resumes, before)
+        steps[stage.name] = Step(stage, parts, runs, why or _DONE, resumes, before)
     return list(steps.values())
 
 
@@ -131,10 +137,10 @@ def _why(stage: Stage, parts: Parts, before: State | None, again: list[str], *, 
         return f"stage '{again[0]}' runs"
     if not before.succeeded:
         return {"started": "was killed", "failed": "has failed"}.get(before.status, "was interrupted")
-    return difference(before.parts, parts) or _altered(stage, before)
+    return difference(before.parts, parts) or altered(stage, before)
 
 
-def _altered(stage: Stage, before: State) -> str:
+def altered(stage: Stage, before: State) -> str:
     """Return the first output that changed since; files added by others, such as scores, don't count."""
     now = listing(stage.outputs)
     for name, written in sorted(before.files.items()):

@@ -20,8 +20,8 @@ from urllib.parse import quote
 
 from nirgen.errors import OutputError
 from nirgen.escapes import markdown
-from nirgen.files import locked, make_folder, read_bytes, read_json, write_whole
-from nirgen.recipe.plan import Hashes, State, listing, make_plan
+from nirgen.files import HeldFolder, locked, make_folder, read_bytes, read_json, write_whole
+from nirgen.recipe.plan import Hashes, State, altered, listing, make_plan
 from nirgen.recipe.recipe import NOT_MEASURED
 from nirgen.recipe.resolve import resolve
 from nirgen.runlog import write_run
@@ -85,20 +85,45 @@ def run_recipe(run: RecipeRun, watch: Callable[[list[StageProgress]], None]) -> 
     stages = resolve(run.recipe, run.commands, run.out, run.data)
     make_folder(run.out)
     began = datetime.now(UTC).isoformat(timespec="seconds")
-    with locked(run.out / ".lock", busy=f"{run.out}: another 'nirgen run' is at work there; wait for it"):
+    with locked(run.out / ".lock", busy=f"{run.out}: another 'nirgen run' is at work there; wait for it") as held:
+        folder = HeldFolder(run.out)
+
+        def check() -> None:
+            if not (folder.in_place and held()):
+                raise OutputError(
+                    f"{run.out}: was removed or replaced, or its lock was, while the run was at work; run the same "
+                    "command again"
+                )
+
         hashes = Hashes(run.out / _HASHES)
         steps = make_plan(run, stages, hashes)
         hashes.save()
-        outcome = _run_steps(steps, run.out, watch)
-        rows = [
-            {"stage": one.step.stage.name, "phase": one.phase, "seconds": round(one.seconds, 3), "why": one.step.why}
-            | {"command": command_line(one.step)}
-            for one in outcome.progress
-        ]
-        record = {"schema": 1, "recipe": run.recipe.name, "began": began, "exit_code": outcome.exit_code}
+        outcome = _run_steps(steps, run.out, watch, check)
+        lost = "" if outcome.problem else _lost(steps, run.out)
+        if lost:
+            outcome = Outcome(1, outcome.progress, f"{lost} since it ended; run the same command again")
+        check()
+        _write_records(run, outcome, began)
+        check()
+    return outcome
+
+
+def _write_records(run: RecipeRun, outcome: Outcome, began: str) -> None:
+    rows = [
+        {"stage": one.step.stage.name, "phase": one.phase, "seconds": round(one.seconds, 3), "why": one.step.why}
+        | {"command": command_line(one.step)}
+        for one in outcome.progress
+    ]
+    record = {"schema": 1, "recipe": run.recipe.name, "began": began, "exit_code": outcome.exit_code}
+    try:
         write_run(run.out, {**record, "stages": rows})
         write_whole(run.out / SUMMARY, summary(run.recipe, outcome, run.out).encode())
-    return outcome
+    except OSError as error:
+        raise _unwritable(run.out, error) from error
+
+
+def _unwritable(out: Path, error: OSError) -> OutputError:
+    return OutputError(f"{out}: can't be written ({error.strerror or error}); make room or name another folder")
 
 
 def command_line(step: Step) -> str:
@@ -111,13 +136,16 @@ def log_file(out: Path, stage: str) -> Path:
     return out / "logs" / f"{stage}.log"
 
 
-def _run_steps(steps: list[Step], out: Path, watch: Callable[[list[StageProgress]], None]) -> Outcome:
+def _run_steps(
+    steps: list[Step], out: Path, watch: Callable[[list[StageProgress]], None], check: Callable[[], None]
+) -> Outcome:
+    """Run the steps that are to run; `check` raises an error once the run folder is another one."""
     progress = [StageProgress(step) for step in steps]
     partial = False
     for one in progress:
         before = one.step.before
         if one.step.runs:
-            code = _run(one, out, lambda: watch(progress))
+            code = _run(one, out, lambda: watch(progress), check)
             if code and one.phase != "partial":
                 return Outcome(code, progress, _problem(one.step, out, code))
             partial |= one.phase == "partial"
@@ -128,17 +156,33 @@ def _run_steps(steps: list[Step], out: Path, watch: Callable[[list[StageProgress
     return Outcome(_PARTIAL if partial else 0, progress, "")
 
 
+def _lost(steps: list[Step], out: Path) -> str:
+    """Return the first record or result of a stage that is no more as it was when its stage ended; empty if none is."""
+    for step in steps:
+        name = step.stage.name
+        if not (step.runs or step.usable):
+            continue
+        state = State.read(out, name)
+        if state is None or not state.succeeded:
+            return f"stage '{name}': its record {State.file(out, name)} was removed or altered"
+        if found := altered(step.stage, state):
+            return f"stage '{name}': {found}"
+    return ""
+
+
 def _problem(step: Step, out: Path, code: int) -> str:
     if code == _INTERRUPTED:
         return f"stage '{step.stage.name}' was interrupted; the same command goes on from there"
     log = log_file(out, step.stage.name)
-    lines = read_bytes(log).decode(errors="replace").strip().splitlines() or [""]
+    lines = [""]
+    with suppress(OSError):  # it was removed
+        lines = read_bytes(log).decode(errors="replace").strip().splitlines() or lines
     what = "did a part only" if code == _PARTIAL else "failed"
     return f"stage '{step.stage.name}' {what} (exit code {code}): {lines[-1].removeprefix('error: ')} [{log}]"
 
 
-def _run(one: StageProgress, out: Path, watch: Callable[[], None]) -> int:
-    """Run one stage, update its progress and return its exit code."""
+def _run(one: StageProgress, out: Path, watch: Callable[[], None], check: Callable[[], None]) -> int:
+    """Run one stage, update its progress and return its exit code, 1 if its result isn't there."""
     step, stage, began = one.step, one.step.stage, time.monotonic()
 
     def tick(phase: Phase) -> None:
@@ -146,6 +190,7 @@ def _run(one: StageProgress, out: Path, watch: Callable[[], None]) -> int:
         watch()
 
     state, log = State.file(out, stage.name), log_file(out, stage.name)
+    check()
     if not step.resumes:
         state.unlink(missing_ok=True)  # before the results: half of them must not count as done
         _clear(stage, out)
@@ -157,8 +202,13 @@ def _run(one: StageProgress, out: Path, watch: Callable[[], None]) -> int:
             file.write(f"$ {command_line(step)}\n".encode())
             file.flush()
             code = _wait(_start(stage.words, file.fileno()), lambda: tick("running"))
+            check()
+            result = next(iter(stage.outputs.values()), out)
+            if code in {0, _PARTIAL} and not result.exists():
+                file.write(f"error: the command has ended, and {result} isn't there\n".encode())
+                code = 1
     except OSError as error:
-        raise OutputError(f"{out}: can't be written ({error.strerror or error}); name another folder") from error
+        raise _unwritable(out, error) from error
     status = _ENDINGS.get(code, "failed") if code != _PARTIAL or stage.partial else "failed"
     files = listing(stage.outputs) if status in {"done", "partial"} else {}
     State(status, step.parts, time.monotonic() - began, files).write(state)

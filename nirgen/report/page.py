@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from nirgen.collection import open_collection
 from nirgen.errors import NirgenError
-from nirgen.files import output_file
+from nirgen.files import write_output
 from nirgen.report.charts import content_charts, score_charts, statistics_charts
 from nirgen.report.gallery import BOXES_OF_AN_IMAGE, STANDS_OUT, ReportOptions, choose, make_gallery
 from nirgen.report.pictures import Painter, class_colours
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+    from nirgen.files import WrittenFile
     from nirgen.progress import Progress
 
 
@@ -33,7 +34,7 @@ _PACKAGE = "nirgen.report"
 class Written:
     """A report that was written."""
 
-    path: Path
+    file: WrittenFile
     size_bytes: int
     short: tuple[str, ...]  # its first sentences
     numbers: Mapping[str, Any]  # all of it as plain values
@@ -59,7 +60,8 @@ def write_report(
         report: Progress callback.
 
     Raises:
-        NirgenError: The folder is neither of the two or damaged, `out` is in it, or the page can't be written.
+        NirgenError: The folder is neither of the two or damaged, or changes meanwhile; `out` is in it; or the page
+            can't be written.
     """
     options = options or ReportOptions()
     collection = open_collection(folder, sources)
@@ -109,6 +111,5 @@ def write_report(
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     ).encode("utf-8", "backslashreplace")
-    with output_file(out) as temporary:
-        temporary.write_bytes(page)
-    return Written(out, len(page), short, values)
+    collection.check()
+    return Written(write_output(out, [page]), len(page), short, values)

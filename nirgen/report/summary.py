@@ -60,7 +60,7 @@ def _of_dataset(collection: Collection) -> tuple[list[Fact], dict[str, Any]]:
     if policies:
         shown = "; ".join(f"{policy} ({', '.join(origins)})" for policy, origins in by_policy.items())
         lines.append(Fact("Class policy", shown))
-    lines += [*_leaks(values.get("leaks", ())), _decisions(values.get("curation"))]
+    lines += [*_leaks(values.get("leaks", ())), *_colour(values.get("coloured")), _decisions(values.get("curation"))]
     if licence := (values.get("config") or {}).get("licence"):
         lines.append(Fact("Licence", f"of the dataset: {licence}"))
     lines += [Fact("Licence", f"{each['what']}: {each['licence']}") for each in values.get("licences", ())]
@@ -71,6 +71,7 @@ def _of_dataset(collection: Collection) -> tuple[list[Fact], dict[str, Any]]:
         "generators": generators,
         "policies": policies,
         "leaks": len(values.get("leaks", ())),
+        "coloured": (values.get("coloured") or {}).get("count", 0),
         "curation": values.get("curation"),
         "licences": values.get("licences", []),
         "left_out": [
@@ -116,6 +117,12 @@ def _leaks(leaks: Sequence[Mapping[str, Any]]) -> Iterator[Fact]:
     text = f"{count} of val or test, or near copies of them, are in training; accepted by --allow-leak"
     yield Fact("Leaks", text, warning=True)
     yield Fact("Leaks", f"such as {', '.join(each['key'] for each in leaks[:EXAMPLES])}")
+
+
+def _colour(coloured: Mapping[str, Any] | None) -> Iterator[Fact]:
+    if coloured and coloured["count"]:
+        text = f"{coloured['count']:,} of {coloured['real']:,} real images are in colour; accepted by --allow-colour"
+        yield Fact("Colour", text, warning=True)
 
 
 def _decisions(curation: Mapping[str, Any] | None) -> Fact:

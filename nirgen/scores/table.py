@@ -119,7 +119,7 @@ def read_table(folder: Path) -> pa.Table | None:
         if (table.schema.metadata or {}).get(b"nirgen.schema") != str(SCHEMA).encode():
             return None
         measured_rows(table)
-    except (pa.ArrowException, OSError, KeyError, ValueError):
+    except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError):
         return None
     return table.combine_chunks()
 
@@ -134,12 +134,14 @@ def _sealed(parquet: bytes) -> bytes:
 
 
 def _is_whole(data: bytes) -> bool:
-    """Return False if a file of `_sealed` was changed; True for one without a sha256, of an older version."""
+    """Return False if a file is none of `_sealed`, or was changed."""
     footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
     seal = footer - len(_SEAL) - 32
-    if seal < 0 or data[seal : seal + len(_SEAL)] != _SEAL:
-        return True
-    return hashlib.sha256(data[:seal] + data[footer:]).digest() == data[footer - 32 : footer]
+    return (
+        seal >= 0
+        and data[seal : seal + len(_SEAL)] == _SEAL
+        and hashlib.sha256(data[:seal] + data[footer:]).digest() == data[footer - 32 : footer]
+    )
 
 
 def _finish_boxes(rows: pa.Table, generated: NDArray[np.bool_]) -> pa.ListArray:
@@ -256,7 +258,7 @@ class _Work:
     """The known measures of a collection, and those measured anew."""
 
     def __init__(self, collection: Collection) -> None:
-        self._folder = collection.folder
+        self._collection = collection
         self._table = read_table(collection.folder)
         self._known = finish(_COLUMNS.empty_table()) if self._table is None else self._table
         columns = (self._known[name].to_pylist() for name in ("key", "basis", "note"))
@@ -296,7 +298,8 @@ class _Work:
             return self._table
         rows = pa.concat_tables([measured_rows(self._known.filter(pa.array(kept))), *self._parts])
         table = finish(rows)
-        write_scores(self._folder, table)
+        self._collection.check()  # what took its place gets no scores, and nothing is made anew
+        write_scores(self._collection.folder, table)
         self._saved = self.measured
         return table
 

@@ -15,8 +15,9 @@ import yaml
 
 from nirgen import images
 from nirgen.config import differences
-from nirgen.errors import ConfigError, OutputError
-from nirgen.files import is_temporary, locked, make_folder, write_whole
+from nirgen.errors import ConfigError, ModelError, OutputError
+from nirgen.files import HeldFolder, is_temporary, locked, make_folder, write_whole
+from nirgen.models.catalog import verify
 from nirgen.runlog import environment, write_run
 from nirgen.train.checkpoints import Checkpoints, last_good
 from nirgen.train.config import TrainConfig
@@ -54,7 +55,7 @@ class BaseFolder:
         self._config = config
         self._started = datetime.now(UTC)
         self._held = held or (lambda: True)
-        self._identity = _identity(out)
+        self._folder = HeldFolder(out)
         self._lost: LostError | None = None  # what has been found out about a folder that went away
 
     def begin(self, step: int) -> Log:
@@ -83,10 +84,11 @@ class BaseFolder:
             yield
             return
         what = f"{self.out}: was removed or replaced while the run was at work"
-        if self.out.exists() and _identity(self.out) != self._identity and any(self.out.iterdir()):
+        in_place = self._folder.in_place
+        if self.out.exists() and not in_place and any(self.out.iterdir()):
             self._lost = LostError(f"{what}, and nothing was written to what is there now; name a new folder")
             raise self._lost
-        if self.out.exists() and _identity(self.out) == self._identity:
+        if in_place:
             what = f"{self.out}: its lock was removed while the run was at work"
         else:
             what += ", and what it held is lost"
@@ -97,18 +99,26 @@ class BaseFolder:
         self._lost = LostError(f"{what}; step {step} was saved there anew: run the same command again to go on from it")
         raise self._lost
 
-    def check(self, save: Callable[[], None], log: Log, *needed: Path) -> None:
-        """Check at the end of a run that all that it has written is there; else save it anew, and raise LostError."""
+    def check(self, save: Callable[[], None], log: Log, *needed: Path, damage: str | None = None) -> None:
+        """Check at the end of a run that all that it has written is there; else save it anew, and raise LostError.
+
+        Args:
+            save: Saves the last step.
+            log: The log of the run.
+            needed: Further files that the run promises.
+            damage: A fault of the model that the run has written.
+        """
         if not self._held():
             save()
         lost = [path for path in (*self.checkpoints.lost(), *needed) if not path.exists()]
         lost += [] if log.in_place() else [log.path]
-        if lost:
+        if lost or damage:
             save()
             names = ", ".join(sorted({path.relative_to(self.out).as_posix() for path in lost}))
+            what = f"{names} went away" if lost else f"its model was changed ({damage})"
             raise LostError(
-                f"{self.out}: {names} went away while the run was at work; its last step was saved anew: run the same "
-                "command again"
+                f"{self.out}: {what} while the run was at work; its last step was saved anew: run the same command "
+                "again"
             )
 
     @contextmanager
@@ -243,7 +253,8 @@ class RunFolder(BaseFolder):
         """Write what is known after the last step, and check that all is there."""
         if not self.model.exists() and not self.checkpoints.written:  # of no steps, or resumed at its end
             self.save()
-        self.check(self.save, log, self.model, self.out / "config.yaml", self.out / "pairs.csv")
+        needed = self.model, self.out / "config.yaml", self.out / "pairs.csv"
+        self.check(self.save, log, *needed, damage=_damage(self.model))
         log.draw()
         write_card(self.model, self.out / "card.md")
         self._write_run(ended=finished)
@@ -264,12 +275,13 @@ def _pairs_sha256(pairs: PairList) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _identity(folder: Path) -> tuple[int, int] | None:
+def _damage(model: Path) -> str | None:
+    """Return what is wrong with a model file; None if nothing is."""
     try:
-        found = folder.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_dev, found.st_ino
+        verify(model)
+    except ModelError as error:
+        return str(error).partition(";")[0]  # its remedy is for models of others
+    return None
 
 
 def alone(out: Path) -> AbstractContextManager[Callable[[], bool]]:

@@ -127,12 +127,21 @@ def _read(job: Job, stopwatch: Stopwatch, placed: tuple[Place, Item]) -> tuple[P
             size = (rgb.shape[0], rgb.shape[1])
             rgb = images.pad_to_stride(rgb, job.translator.stride)
         place.hold(rgb.nbytes)
-        return place, Picture(item, row, rgb, size)
+        return place, Picture(item, row, rgb, size, metadata=_metadata(item, data, job))
     except ImageError as error:
         row = replace(row, damage=error.damage if isinstance(error, DamagedError) else None)
         return place, Picture(item, row).failed(str(error))
     except MemoryError:
         return place, Picture(item, row).failed(f"{item.source!r}: {NO_MEMORY}")
+
+
+def _metadata(item: Item, data: bytes, job: Job) -> images.Metadata | None:
+    """Return the tags that the output takes from its source; a turned or resized image loses those of a map."""
+    if not job.options.keep_metadata:
+        return None
+    found, header = images.metadata_in(data, item.source), images.header_of(data, item.source)
+    same = header.upright and job.options.size in {None, header.size}
+    return found if same else found.without_map()
 
 
 def _noted(row: Row, source: images.Decoded) -> Row:
@@ -174,7 +183,7 @@ def _write(job: Job, stopwatch: Stopwatch, picture: Picture) -> Row:
                 if not np.isfinite(pixels).all():
                     return picture.failed(f"{picture.item.source!r}: {NOT_FINITE}").row
                 pixels = images.to_pixels(images.to_channels(pixels, options.channels), options.bit_depth)  # type: ignore[arg-type]
-            data = images.encode(pixels, options.format)  # type: ignore[arg-type]
+            data = images.encode(pixels, options.format, picture.metadata)  # type: ignore[arg-type]
         with stopwatch.timing("write"):
             digest = hashlib.sha256(data).hexdigest()
             job.sink.write(picture.item, data)

@@ -9,6 +9,7 @@ from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from nirgen.errors import ImageError, OutputError
+from nirgen.files import HeldFolder
 
 if TYPE_CHECKING:
     from collections.abc import Generator
@@ -18,24 +19,18 @@ _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _ATTEMPTS = 3  # at a folder that others remove meanwhile
 
 
-class OpenFolder:
+class OpenFolder(HeldFolder):
     """A folder that exists; OSError if it can't be opened."""
 
     def __init__(self, path: Path, identity: tuple[int, int] | None = None) -> None:
         """Open a folder; OutputError if it is not the one with an `identity`."""
-        self.path = path
-        self._handle = os.open(path, _FOLDER)
-        self.identity = _identity(os.fstat(self._handle))
+        super().__init__(path)
         if identity not in {None, self.identity}:
             raise replaced(path)
 
-    def __del__(self) -> None:
-        with suppress(AttributeError, OSError):
-            os.close(self._handle)
-
     def check(self) -> None:
         """Raise OutputError if the path leads to another folder by now, or to none."""
-        if identity_of(self.path) != self.identity:
+        if not self.in_place:
             raise replaced(self.path)
 
     def write(self, name: str, data: bytes) -> None:
@@ -117,21 +112,9 @@ class OpenFolder:
             raise replaced(self.path) from None
 
 
-def identity_of(path: Path, *, follow: bool = True) -> tuple[int, int] | None:
-    """Return device and inode of a file or folder, which are equal for all its names; None if there is none."""
-    try:
-        return _identity(path.stat(follow_symlinks=follow))
-    except OSError:
-        return None
-
-
 def replaced(path: Path) -> OutputError:
     """Return the error of an output folder that is not the one that the run began to write."""
     return OutputError(
         f"OUT {str(path)!r} was removed or replaced while the run was writing it; nothing was written to what is there "
         "now; run again"
     )
-
-
-def _identity(status: os.stat_result) -> tuple[int, int]:
-    return status.st_dev, status.st_ino

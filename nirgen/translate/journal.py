@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from zlib import crc32
 
 from nirgen.errors import FullError, OutputError
-from nirgen.files import FULL, check_schema, locked, open_regular
-from nirgen.translate.folder import identity_of, replaced
+from nirgen.files import FULL, check_schema, identity_of, locked, open_regular
+from nirgen.translate.folder import replaced
 from nirgen.translate.items import Item, Row
 
 if TYPE_CHECKING:

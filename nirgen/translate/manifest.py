@@ -166,7 +166,7 @@ def count_rows(out: Path) -> int | None:
     try:
         check_regular(out / NAME)
         return int(pq.read_metadata(out / NAME).num_rows)
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return None
 
 
@@ -199,7 +199,7 @@ def _stored_metadata(file: Path | IO[bytes]) -> dict[bytes, bytes] | None:
         return None
     try:
         return dict(pq.read_metadata(file).metadata or {})
-    except (pa.ArrowException, OSError):
+    except (pa.ArrowException, OSError, ValueError):
         return None
 
 

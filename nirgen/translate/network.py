@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from nirgen.images import Pixels
+    from nirgen.images import Metadata, Pixels
     from nirgen.translate.budget import Budget
     from nirgen.translate.items import Item, Row
     from nirgen.translate.job import Job
@@ -42,6 +42,7 @@ class Picture:
     size: tuple[int, int] = (0, 0)  # (height, width) without the padding
     # Of the output: (C, height, width) float32 in [0, 1]; or, rounded by the device, (height, width[, 3])
     pixels: NDArray[np.float32] | Pixels | None = None
+    metadata: Metadata | None = None  # tags of the source for the output; None if they aren't kept
 
     def failed(self, error: str) -> Picture:
         """Return the picture without pixels, with an error."""

@@ -34,6 +34,8 @@ class TranslateOptions(FrozenConfig):
     """Side in pixels of the tiles that every image is cut into; None cuts only images that don't fit in memory."""
     alpha: Literal["blend", "ignore"] = Reading().alpha
     """Fourth channels of sources: opacity to blend over black, or something else."""
+    keep_metadata: bool = False
+    """Copy time and place of capture, camera, and GeoTIFF tags from sources to outputs that can hold them."""
     white_level: int | None = Field(Reading().white_level, ge=1, le=65535)
     """Sample that is white in sources of more than 8 bits; None takes the file's own statement, or its largest."""
     white_balance: Literal["off", "auto"] = "off"
@@ -51,7 +53,13 @@ class TranslateOptions(FrozenConfig):
     def described(self) -> dict[str, Any]:
         """Return the options and `PIXEL_RULES` as plain values."""
         values = self.model_dump(mode="json")
-        for name in ("tile", "white_balance", "alpha", "white_level"):  # keeps the id of folders older than the options
+        for name in (
+            "tile",
+            "white_balance",
+            "alpha",
+            "white_level",
+            "keep_metadata",
+        ):  # keeps the id of folders older than the options
             if values[name] == type(self).model_fields[name].default:
                 del values[name]
         return {"pixel_rules": PIXEL_RULES, **values}

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nirgen.errors import OutputError
-from nirgen.files import write_whole
+from nirgen.files import read_bytes, write_whole
 from nirgen.translate.manifest import iter_rows
 from nirgen.translate.run import execute
 
@@ -45,7 +45,7 @@ def translate_file(request: Request, target: Path) -> Row:
         if row.output is None:
             return row
         try:
-            write_whole(target, (out / row.output).read_bytes())
+            write_whole(target, read_bytes(out / row.output))
         except OSError as error:
             raise OutputError(f"OUT {str(target)!r} can't be written: {error.strerror}; name another file") from error
     return replace(row, output=target.name)

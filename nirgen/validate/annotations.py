@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
+from nirgen.labels.masks import FARTHEST
 from nirgen.labels.rle import check_rle
 from nirgen.validate.coco import NO_ID, NOWHERE
 from nirgen.validate.findings import EXAMPLES
@@ -39,10 +40,11 @@ def check_annotations(files: Sequence[CocoFile], findings: Findings) -> None:
         _check_ids(file, findings)
         _check_references(file, findings)
         _check_category_names(file, findings)
-        _check_boxes(file, findings)
-        _check_areas(file, findings)
-        _check_overlaps(file, findings)
-        _check_segmentations(file, findings)
+        with np.errstate(over="ignore", invalid="ignore"):  # of boxes beyond any image
+            _check_boxes(file, findings)
+            _check_areas(file, findings)
+            _check_overlaps(file, findings)
+            _check_segmentations(file, findings)
     _check_categories(files, findings)
 
 
@@ -171,7 +173,7 @@ def _check_areas(file: CocoFile, findings: Findings) -> None:
     plain = np.setdiff1d(np.arange(len(table)), list(table.segmentations))  # without a mask, which may be smaller
     excess[plain] = np.abs(excess[plain])
     misfit = np.flatnonzero((excess > np.maximum(1, _AREA_TOLERANCE * boxes)) & (boxes > 0))
-    findings.add_all("area-mismatch", misfit, lambda at: f"{file.box(at)}, area {table.areas[at].round(3):g}")
+    findings.add_all("area-mismatch", misfit, lambda at: f"{file.box(at)}, area {round(float(table.areas[at]), 3):g}")
 
 
 def _check_overlaps(file: CocoFile, findings: Findings) -> None:
@@ -300,6 +302,8 @@ def extent_of(raw: msgspec.Raw, height: int, width: int) -> tuple[float, float, 
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"a polygon of {len(polygon)} numbers, which takes an even number from 6")
+        if max(map(abs, polygon)) > FARTHEST * max(height, width) > 0:
+            raise ValueError(f"a polygon that reaches over {FARTHEST} times the image's side")
     across = [x for polygon in polygons for x in polygon[::2]]
     down = [y for polygon in polygons for y in polygon[1::2]]
     return min(across), min(down), max(across), max(down)

@@ -165,6 +165,10 @@ CHECKS: Mapping[str, Check] = {
         "files", "warning", "images with 16 bits a sample",
         "loaders clip them to 8 bits, so nearly everything is white",
         "store 8 bits: in a nirgen dataset, build it with --codec png"),
+    "coloured-image": Check(
+        "files", "warning", "real images of a nirgen dataset that are in colour, which NIR isn't",
+        "a detector is trained, or judged, on photos in place of NIR images",
+        "give the NIR images, and build without --allow-colour"),
     "changed-image": Check(
         "files", "error", "images that are not the ones that the dataset was built with",
         "their content and their boxes may not match", REBUILD),

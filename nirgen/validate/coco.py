@@ -108,7 +108,7 @@ class CocoFile:
 
     def box(self, position: int) -> str:
         """Describe an annotation, with its image and its box."""
-        x, y, width, height = (f"{value:g}" for value in self.annotations.xywh[position].round(3))
+        x, y, width, height = (f"{round(value, 3):g}" for value in self.annotations.xywh[position].tolist())
         return f"{self.annotation(position)}: [{x}, {y}, {width}, {height}]"
 
 
@@ -233,10 +233,10 @@ class _Image(msgspec.Struct, gc=False):
     file_name: str
     width: _Side
     height: _Side
-    key: Any = None
-    origin: Any = None
-    kind: Any = None
-    sequence: Any = None
+    key: str | None = None
+    origin: str | None = None
+    kind: str | None = None
+    sequence: str | int | float | None = None
 
 
 class _Annotation(msgspec.Struct, gc=False):
@@ -268,7 +268,7 @@ def _read_image(raw: msgspec.Raw) -> tuple[_Image, Any, tuple[_Fault, ...]]:
             name if isinstance(name, str) else "",
             max(0, _whole(values.get("width"))),
             max(0, _whole(values.get("height"))),
-            *(values.get(key) for key in ("key", "origin", "kind", "sequence")),
+            *(_plain(values.get(key)) for key in ("key", "origin", "kind", "sequence")),
         )
         return entry, values.get("id"), tuple(_image_faults(values))
     return entry, entry.id, ()
@@ -308,7 +308,7 @@ def _annotation_faults(values: Mapping[str, Any]) -> Iterator[_Fault]:
         yield "bad-box", f"bbox {_shown(values['bbox'])}"
     if "area" in values and not _area(values["area"]) > 0:
         yield "bad-area", f"area {_shown(values['area'])}"
-    if "iscrowd" in values and values["iscrowd"] not in {0, 1}:
+    if "iscrowd" in values and values["iscrowd"] not in (0, 1):
         yield "bad-crowd", f"iscrowd {_shown(values['iscrowd'])}"
 
 
@@ -319,6 +319,10 @@ def _key_faults(values: Mapping[str, Any], ids: Sequence[str], others: Sequence[
     for key in ids:
         if key in values and _whole(values[key]) == NO_ID:
             yield "bad-id", f"{key} {_shown(values[key])}"
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float)) else None
 
 
 def _mapping(raw: msgspec.Raw) -> dict[str, Any]:

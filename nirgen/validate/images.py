@@ -13,6 +13,7 @@ from nirgen.dataset.splits import SMALL_SIDE
 from nirgen.errors import ImageError, NirgenError
 from nirgen.files import safe_path
 from nirgen.pairs.duplicates import find_near_copies, fingerprint
+from nirgen.pairs.listing import is_in_colour
 from nirgen.progress import in_threads, or_error
 
 if TYPE_CHECKING:
@@ -54,6 +55,7 @@ class Inspected:
     sha256: str
     header: images.Header | None = None  # None if it can't be decoded
     fingerprint: Fingerprint | None = None  # None if it can't be decoded, or was not asked for
+    in_colour: bool = False  # False if it wasn't decoded
     error: str | None = None  # why it can't be decoded
 
 
@@ -99,11 +101,12 @@ def _inspect(data: bytes, name: str, *, decode: bool, fingerprints: bool, readin
         if not decode:
             return Inspected(sha256, header)
         pixels = images.decode(data, name, reading)
+        in_colour = is_in_colour(pixels)
         if not fingerprints:
-            return Inspected(sha256, header)
+            return Inspected(sha256, header, in_colour=in_colour)
         # as `nirgen build-dataset` takes them; only JPEG can be decoded at a lower size
         small = images.decode_small(data, name, SMALL_SIDE, reading) if header.codec == "JPEG" else pixels
-        return Inspected(sha256, header, fingerprint(small))
+        return Inspected(sha256, header, fingerprint(small), in_colour)
     except ImageError as error:
         return Inspected(sha256, error=str(error))
 
@@ -114,6 +117,8 @@ def check_images(
     """Compare image files with their entries."""
     for image in (image for each in listed for image in each):
         found = inspected.get(image.path)
+        if found is not None and found.in_colour and image.file.images.kinds[image.position] == "real":
+            findings.add("coloured-image", str(image))
         if found is None:
             findings.add("missing-file", str(image))
         elif found.header is None:

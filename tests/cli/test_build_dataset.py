@@ -108,6 +108,18 @@ def test_leaks_are_named_and_stop_it(command, nirgen, tmp_path: Path) -> None:
     assert "ranus/02/y.png" in (tmp_path / "D/README.md").read_text()
 
 
+def test_photos_given_as_nir_are_counted_and_stop_it(command, nirgen, save, tmp_path: Path) -> None:
+    save(tmp_path / "ranus/02/y.png", seed=11)
+    code, out, err = nirgen(*command, "--dry-run")
+    assert code == 1
+    assert "1 of 3 real images are in colour, which NIR isn't, such as ranus/02/y.png" in out
+    assert err.startswith(
+        "error: 1 of 3 real images are in colour, such as 'ranus/02/y.png', and NIR isn't; give the NIR"
+    )
+    code, out, _ = nirgen(*command, "--dry-run", "--json", "--allow-colour")
+    assert (code, json.loads(out)["plan"]["coloured"]["count"]) == (0, 1)
+
+
 def test_machines_get_plan_and_result(command, nirgen, tmp_path: Path) -> None:
     code, out, _ = nirgen(*command, "--json", "--dry-run")
     plan = json.loads(out)["plan"]

@@ -6,9 +6,7 @@ import json
 import os
 import re
 import signal
-import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -18,6 +16,8 @@ from nirgen.escapes import markdown
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from tests.conftest import Running
 
     Nirgen = Callable[..., tuple[int, str, str]]
 
@@ -79,22 +79,19 @@ def test_a_dry_run_shows_the_arms_and_writes_nothing(nirgen: Nirgen, dataset: Pa
     assert not (tmp_path / "out").exists()
 
 
-def test_ctrl_c_ends_with_130_and_keeps_what_is_done(nirgen: Nirgen, dataset: Path, tmp_path: Path) -> None:
+def test_ctrl_c_ends_with_130_and_keeps_what_is_done(
+    running: Callable[..., Running], dataset: Path, tmp_path: Path
+) -> None:
     options = [*map(str, TINY), "--seeds", "0", "--ratios", "1", "--resamples", "0", "--steps", "4000"]
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from nirgen.cli import main; main()"
     )
-    process = subprocess.Popen(
-        [sys.executable, "-c", code, "detect", "compare", str(dataset), str(tmp_path / "out"), *options],
-        stderr=subprocess.PIPE,
-        text=True,
-        env=os.environ | {"OMP_NUM_THREADS": "1"},
-    )
+    words = (sys.executable, "-c", code, "detect", "compare", dataset, tmp_path / "out", *options)
+    process = running(*words, env=os.environ | {"OMP_NUM_THREADS": "1"})
     log = tmp_path / "out" / "runs" / "real" / "seed0" / "log.jsonl"
-    while process.poll() is None and not (log.exists() and log.stat().st_size):
-        time.sleep(0.05)
+    process.until(lambda: log.exists() and log.stat().st_size)
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=120)
+    _, err = process.communicate()
     assert process.returncode == 130, err
     assert err.splitlines()[-1] == (
         f"interrupted: runs that are done are kept, and the same command goes on in {tmp_path / 'out'}"

@@ -5,9 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -126,15 +124,12 @@ def test_without_transformers_the_extra_is_named(
     )
 
 
-def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(dataset: Path, tmp_path: Path) -> None:
+def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(running, dataset: Path, tmp_path: Path) -> None:
     arguments = [dataset, tmp_path / "R", *TINY, "--steps", 100000, "--set", "checkpoint_steps=2"]
-    command = [sys.executable, "-m", "nirgen", "detect", "train", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while not list(tmp_path.glob("R/checkpoints/*.pt")):
-            assert process.poll() is None, process.communicate()[1]
-            time.sleep(0.05)
+    with running(sys.executable, "-m", "nirgen", "detect", "train", *arguments) as process:
+        process.until(lambda: list(tmp_path.glob("R/checkpoints/*.pt")))
         process.send_signal(signal.SIGINT)
-        out, error = process.communicate(timeout=120)
+        out, error = process.communicate()
     assert process.returncode == 130, error
     assert out.splitlines()[-1] == f"{tmp_path}/R/model"
     assert "stopping: finishing what is in flight; press Ctrl-C again to stop at once" in error
@@ -144,14 +139,11 @@ def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(dataset: P
 
 
 def test_a_run_folder_that_goes_away_in_mid_run_is_no_success_and_the_same_command_mends_it(
-    nirgen, dataset: Path, tmp_path: Path
+    nirgen, running, dataset: Path, tmp_path: Path
 ) -> None:
     arguments = [dataset, tmp_path / "R", *TINY, "--steps", 20, "--set", "checkpoint_steps=2"]
-    command = [sys.executable, "-m", "nirgen", "detect", "train", *map(str, arguments)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        while not list(tmp_path.glob("R/checkpoints/*.pt")):
-            assert process.poll() is None, process.communicate()[1]
-            time.sleep(0.05)
+    with running(sys.executable, "-m", "nirgen", "detect", "train", *arguments) as process:
+        process.until(lambda: list(tmp_path.glob("R/checkpoints/*.pt")))
         process.send_signal(signal.SIGSTOP)
         shutil.rmtree(tmp_path / "R")
         process.send_signal(signal.SIGCONT)

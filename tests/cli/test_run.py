@@ -8,15 +8,19 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from nirgen.recipe.plan import Hashes
 from nirgen.recipe.sample import write_sample
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.conftest import Running
 
 ROOT = Path(__file__).parents[2]
 STAGES: dict[str, Any] = {
@@ -31,7 +35,7 @@ def command(*words: object) -> list[str]:
 
 
 def nirgen_run(*words: object) -> tuple[int, str, str]:
-    done = subprocess.run(command(*words), capture_output=True, text=True, check=False)
+    done = subprocess.run(command(*words), capture_output=True, text=True, check=False, timeout=600)
     return done.returncode, done.stdout, done.stderr
 
 
@@ -130,23 +134,20 @@ def test_a_part_that_failed_stops_the_run_unless_the_recipe_allows_it(tiny: Any,
     assert (code, states(err)) == (3, {"pairs": "skipped", "check": "skipped"})
 
 
-def test_a_killed_run_and_an_interrupted_one_go_on(tiny: Any, tmp_path: Path) -> None:
+def test_a_killed_run_and_an_interrupted_one_go_on(tiny: Any, running: Callable[..., Running], tmp_path: Path) -> None:
     stage = {"run": "translate", "with": {"source": "${data.sample}/frames", "device": "cpu"}}
     words = tiny({"labels": STAGES["labels"], "nir": stage})
     state = tmp_path / "out/state/nir.json"
 
-    def begin() -> subprocess.Popen[str]:
+    def begin() -> Running:
         state.unlink(missing_ok=True)
-        process = subprocess.Popen(command(*words), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        while not state.exists():
-            assert process.poll() is None
-            time.sleep(0.05)
+        process = running(*command(*words))
+        process.until(state.exists)
         return process
 
     process = begin()
     os.kill(process.pid, signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL
-    process.communicate()
+    assert process.wait(60) == -signal.SIGKILL
     assert "resume nir: was killed" in nirgen_run(*words, "--dry-run")[1]
     process = begin()
     os.kill(process.pid, signal.SIGINT)

@@ -6,9 +6,7 @@ import json
 import shlex
 import shutil
 import signal
-import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -19,10 +17,12 @@ from nirgen.models.checkpoint import build, save
 from nirgen.train.config import PRESETS, TrainConfig
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from nirgen.models.config import GeneratorConfig
     from nirgen.pairs import PairList
+    from tests.conftest import Running
 
 
 @pytest.fixture
@@ -122,24 +122,15 @@ def test_a_preset_is_named_like_a_file(nirgen, listing: tuple[object, ...], tmp_
     assert TrainConfig.read(yaml.safe_load(out), where="").losses == PRESETS[preset]().losses
 
 
-def start(*arguments: object) -> subprocess.Popen[str]:
-    """A training in a process of its own."""
-    # a background job has SIGINT ignored, and its children too, but `nirgen train` sets its own handler
-    command = [sys.executable, "-m", "nirgen", "train", *map(str, arguments), "--device", "cpu"]
-    return subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@pytest.fixture
+def start(running: Callable[..., Running]) -> Callable[..., Running]:
+    """Start a training in a process of its own."""
+    return lambda *words: running(sys.executable, "-m", "nirgen", "train", *words, "--device", "cpu")
 
 
-def wait_for(path: Path, pattern: str, process: subprocess.Popen[str]) -> Path:
-    """The first file of a pattern, as soon as there is one."""
-    while not (found := sorted(path.glob(pattern))):
-        assert process.poll() is None, process.communicate()[1]
-        time.sleep(0.05)
-    return found[0]
+def wait_for(path: Path, pattern: str, process: Running) -> None:
+    """Wait for the first file of a pattern."""
+    process.until(lambda: sorted(path.glob(pattern)))
 
 
 ENDLESS = ("--set", "steps=100000", "--set", "save.checkpoint_steps=5", "--set", "save.validation_images=0")
@@ -147,12 +138,12 @@ ENDLESS = ("--set", "steps=100000", "--set", "save.checkpoint_steps=5", "--set",
 
 @pytest.mark.parametrize("by", [signal.SIGINT, signal.SIGTERM])
 def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(
-    nirgen, settings: Path, listing: tuple[object, ...], tmp_path: Path, by: signal.Signals
+    start, settings: Path, listing: tuple[object, ...], tmp_path: Path, by: signal.Signals
 ) -> None:
     with start(settings, tmp_path / "run", *listing, *ENDLESS) as process:
         wait_for(tmp_path, "run/checkpoints/*.pt", process)
         process.send_signal(by)
-        out, error = process.communicate(timeout=120)
+        out, error = process.communicate()
     assert (process.returncode, out) == (130, f"{tmp_path}/run/model.safetensors\n")
     assert "stopping: finishing what is in flight" in error
     assert "the same command goes on from there" in error
@@ -162,7 +153,7 @@ def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(
 
 
 def test_a_killed_training_loses_at_most_what_came_after_its_checkpoint(
-    nirgen, settings: Path, listing: tuple[object, ...], tmp_path: Path
+    nirgen, start, settings: Path, listing: tuple[object, ...], tmp_path: Path
 ) -> None:
     steps = ("--set", "steps=30", "--set", "save.checkpoint_steps=5", "--set", "save.validation_images=0")
     with start(settings, tmp_path / "killed", *listing, *steps) as process:
@@ -239,14 +230,14 @@ def test_a_flipped_bit_in_the_newest_checkpoint_costs_the_steps_since_the_one_be
 
 @pytest.mark.parametrize("removed", ["run", "run/checkpoints", "run/.lock", "run/log.jsonl"])
 def test_what_goes_away_in_mid_run_is_no_success_and_the_same_command_mends_it(
-    nirgen, settings: Path, listing: tuple[object, ...], tmp_path: Path, removed: str
+    nirgen, start, settings: Path, listing: tuple[object, ...], tmp_path: Path, removed: str
 ) -> None:
     with start(settings, tmp_path / "run", *listing, *SHORT) as process:
         wait_for(tmp_path, "run/checkpoints/*.pt", process)
         process.send_signal(signal.SIGSTOP)
         shutil.rmtree(tmp_path / removed) if (tmp_path / removed).is_dir() else (tmp_path / removed).unlink()
         process.send_signal(signal.SIGCONT)
-        out, error = process.communicate(timeout=120)
+        out, error = process.communicate()
     last = error.splitlines()[-1]
     assert (process.returncode, out) == (1, ""), error
     assert last.startswith(f"error: {tmp_path}/run: ")
@@ -260,7 +251,7 @@ def test_what_goes_away_in_mid_run_is_no_success_and_the_same_command_mends_it(
 
 
 def test_a_folder_that_takes_the_runs_place_is_left_alone(
-    settings: Path, listing: tuple[object, ...], tmp_path: Path
+    start, settings: Path, listing: tuple[object, ...], tmp_path: Path
 ) -> None:
     run = tmp_path / "run"
     with start(settings, run, *listing, *ENDLESS, "--set", "save.checkpoint_steps=50") as process:
@@ -270,7 +261,7 @@ def test_a_folder_that_takes_the_runs_place_is_left_alone(
         run.mkdir()
         (run / "other").write_text("mine")
         process.send_signal(signal.SIGCONT)
-        error = process.communicate(timeout=120)[1]
+        error = process.communicate()[1]
     assert process.returncode == 1
     assert error.splitlines()[-1] == (
         f"error: {run}: was removed or replaced while the run was at work, and nothing was written to what is there "

@@ -217,7 +217,7 @@ def test_an_interrupted_run_exits_130_and_is_taken_up(tmp_path, save, number):
     for name in range(30):
         save(tmp_path / f"src/{name:02}.png", seed=name)
     process = start(tmp_path / "src", tmp_path / "out", "--quiet", seconds_per_image=0.05)
-    while len(list(read_journal(tmp_path / "out"))) < 3 and process.poll() is None:
+    while len(list(read_journal(tmp_path / "out"))) < 3 and process.poll() is None:  # which ends by itself
         time.sleep(0.01)
     process.send_signal(number)
     output, errors = process.communicate(timeout=300)

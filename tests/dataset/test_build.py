@@ -169,6 +169,21 @@ def test_leaks_are_refused_unless_they_are_allowed(small_plan, tmp_path) -> None
     assert names(tmp_path) == ["inputs"]
 
 
+def test_real_images_in_colour_are_refused_unless_they_are_allowed(small_plan, with_image, tmp_path) -> None:
+    coloured = with_image(small_plan, 5, in_colour=True)
+    with pytest.raises(NirgenError, match=r"1 of 3 real images are in colour, such as 'ranus/02/b.png', and NIR isn't"):
+        build(coloured, tmp_path / "d")
+    assert names(tmp_path) == ["inputs"]
+    build(replace(coloured, config=coloured.config.model_copy(update={"allow_colour": True})), tmp_path / "d")
+    assert json.loads((tmp_path / "d/dataset.json").read_text())["coloured"] == {
+        "count": 1,
+        "real": 3,
+        "examples": ["ranus/02/b.png"],
+    }
+    card = (tmp_path / "d/README.md").read_text()
+    assert "**Real images in colour: 1 of 3**, such as ranus/02/b.png. That was allowed (`--allow-colour`)." in card
+
+
 def test_a_dataset_is_not_built_over_its_own_images(small_plan, tmp_path) -> None:
     with pytest.raises(NirgenError, match="holds the images of 'bdd'"):
         build(small_plan, tmp_path / "inputs")

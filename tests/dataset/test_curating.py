@@ -203,7 +203,7 @@ def test_the_dataset_holds_its_decisions_and_tells_what_they_came_to(small_plan,
     card = (out / "README.md").read_text()
     assert "A curator's decisions were carried out: keep (1), reject (1)." in card
     assert "Rejected: bdd/a.jpg." in card
-    assert "Of what isn't there: 1, such as delete bdd/b.jpg\\#1 (its image has no such box)." in card
+    assert "Of what isn't there: 1, such as delete bdd/b.jpg#1 (its image has no such box)." in card
     assert "| bdd | 1 | images that a curator rejected | a.jpg |" in card
 
 

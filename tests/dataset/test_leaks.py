@@ -73,7 +73,7 @@ def test_a_real_image_that_trained_the_generator_leaks_by_file(
     dataset_inputs, plan_dataset, save, tmp_path: Path
 ) -> None:
     """Neither its name nor its folder tells it: the bytes do."""
-    known = sha256(save(tmp_path / "copy/anything.png", seed=11))
+    known = sha256(save(tmp_path / "copy/anything.png", seed=11, grey=True))
     plan = plan_dataset(dataset_inputs(training_pairs=[trained_on("train/0001", nir=known)]))
     assert leaks(plan) == [("file", "ranus/02/y.png", "val", f"pair 'train/0001' that trained {MODEL}")]
 
@@ -116,7 +116,7 @@ def test_a_bare_number_names_a_recording_only_if_the_data_sets_share_a_file(
     dataset_inputs, plan_dataset, save, write_labels, tmp_path: Path, shared: bool
 ) -> None:
     """Every data set has a recording 02."""
-    nir = sha256(save(tmp_path / "copy.png", seed=10)) if shared else "?"
+    nir = sha256(save(tmp_path / "copy.png", seed=10, grey=True)) if shared else "?"
     inputs = dataset_inputs(training_pairs=[trained_on("01_0001", "01", nir=nir), trained_on("02_0007", "02")])
     splits = {"01/x.png": "train", "02/y.png": "val", "03/z.png": "test"}
     labels = {name: {"split": split, "sequence": name[:2]} for name, split in splits.items()}
@@ -149,7 +149,7 @@ def test_a_copy_of_a_training_image_leaks_by_file(dataset_inputs, plan_dataset, 
 def test_an_image_that_leaks_in_several_ways_is_named_once_by_the_strongest(
     dataset_inputs, plan_dataset, save, tmp_path: Path
 ) -> None:
-    nir = sha256(save(tmp_path / "copy.png", seed=11))
+    nir = sha256(save(tmp_path / "copy.png", seed=11, grey=True))
     inputs = dataset_inputs(training_pairs=[trained_on("train/1", "s02", nir=nir)])
     shutil.copy(tmp_path / "ranus/02/y.png", tmp_path / "ranus/01/x.png")
     assert leaks(plan_dataset(inputs)) == [("file", "ranus/02/y.png", "val", f"pair 'train/1' that trained {MODEL}")]

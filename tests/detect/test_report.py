@@ -106,13 +106,13 @@ def test_rows_are_arms_and_columns_map_and_classes_with_the_papers_rows_marked(c
         "| as pretrained",
         "| \\+ real",
         "| \\+ real + 1 x generated",
-        "| paper\\: RGB-pretrained",
-        "| paper\\: + RANUS",
-        "| paper\\: + RANUS + generated",
+        "| paper: RGB-pretrained",
+        "| paper: + RANUS",
+        "| paper: + RANUS + generated",
     ]
     assert lines[2].startswith("| as pretrained | 0.2079 (")  # 21 of 101
     assert " | - | - | " in lines[2]
-    assert lines[7] == "| paper\\: + RANUS + generated | 0.3347 | 0.1704 | 0.2829 | 0.5507 |"
+    assert lines[7] == "| paper: + RANUS + generated | 0.3347 | 0.1704 | 0.2829 | 0.5507 |"
 
 
 def test_the_sentence_the_counts_and_the_caveat_are_told(compared: Comparison) -> None:

@@ -58,6 +58,8 @@ SOUND = {
     ),
     "a reduced image first": (None, RGB, None),
     "JPEG 2000": (tiff(RGB, compression="jpeg2000"), RGB, None),
+    "WebP": (tiff(RGB, compression="webp"), RGB, None),
+    "JPEG XL": (tiff(RGB, compression="jpegxl", compressionargs={"lossless": True}), RGB, None),
     "zstd": (tiff(RGB, compression="zstd"), RGB, None),
 }  # fmt: skip
 
@@ -159,3 +161,25 @@ def test_a_stated_maximum_below_the_samples_is_no_white():
 
 def test_the_white_level_leaves_8_bits_alone():
     assert np.array_equal(images.decode(tiff(RGB), "a", images.Reading(white_level=100)), RGB)
+
+
+def test_a_part_that_is_larger_by_its_own_header_is_refused_before_it_is_decoded():
+    data = bytearray(tiff(RGB, compression="jpeg2000"))
+    at = data.index(b"\xff\x51") + 6  # width and height of the codestream
+    data[at : at + 8] = (60_000).to_bytes(4) * 2
+    with pytest.raises(DamagedError, match=r"damaged \(a part of it is 60000x60000 by its own header\)"):
+        images.decode(bytes(data), "a")
+
+
+@pytest.mark.parametrize("name", ["16-bit planes", "16-bit tiles with predictor", "zstd"])
+def test_a_part_without_data_is_damage_or_left_out_and_never_black(name):
+    data = bytearray(SOUND[name][0])
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        tags = file.pages[0].tags
+        counts, offsets = (tags.get(279) or tags[325], tags.get(273) or tags[324])
+    data[counts.valueoffset : counts.valueoffset + 4] = bytes(4)
+    with pytest.raises(DamagedError, match=r"damaged \(its data end before the parts that it lists\)"):
+        images.decode(bytes(data), "a")
+    data[offsets.valueoffset : offsets.valueoffset + 4] = bytes(4)
+    with pytest.raises(ImageError, match="'a' is a TIFF with parts left out, which isn't supported; fill them, or cut"):
+        images.decode(bytes(data), "a")

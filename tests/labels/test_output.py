@@ -145,7 +145,7 @@ def outputs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, list[Path]]:
 def images(tmp_path: Path, save: Callable[..., Path]) -> Path:
     """Images of half the labelled size, so that everything is scaled."""
     for seed, name in enumerate(NAMES):
-        save(tmp_path / "images" / name, 24, 32, seed)
+        save(tmp_path / "images" / name, 24, 32, seed, grey=True)
     return tmp_path / "images"
 
 

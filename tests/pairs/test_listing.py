@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from nirgen import images
 from nirgen.errors import ImageError, NirgenError
 from nirgen.pairs import Pair, PairList, find_pairs, read_pair
+from nirgen.pairs.listing import is_in_colour
 from nirgen.pairs.matching import Rules
 
 if TYPE_CHECKING:
@@ -142,3 +144,28 @@ def test_colour_that_jpeg_spreads_over_the_seam_does_not_make_nir_coloured(tmp_p
     assert int((stored.max(axis=2) - stored.min(axis=2)).max()) > 8
     _, nir = read_pair(found, found.pairs[0])
     assert np.abs(nir[:, 8:].astype(int) - 90).max() <= 8
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [
+        ("photo", True),
+        ("grey", False),
+        ("grey jpeg", False),
+        ("captioned", False),
+        ("tinted", True),
+        ("dull photo", True),
+    ],
+)
+def test_colour_is_told_from_what_lossy_compression_leaves(tmp_path: Path, photo, kind: str, expected: bool) -> None:
+    colour = photo(200, 300)
+    grey = np.repeat(colour[..., :1], 3, axis=2)
+    pixels = {
+        "photo": colour,
+        "captioned": np.concatenate([np.concatenate([colour[:15, :60], grey[:15, 60:]], axis=1), grey[15:]]),
+        "tinted": grey // 2 + np.array([40, 0, 60], np.uint8),
+        "dull photo": (grey.astype(int) * 9 // 10 + colour // 10).astype(np.uint8),
+    }.get(kind, grey)
+    path = tmp_path / ("a.jpg" if kind == "grey jpeg" else "a.png")
+    Image.fromarray(pixels).save(path, **({"quality": 40} if kind == "grey jpeg" else {}))
+    assert is_in_colour(images.read(path)) is expected

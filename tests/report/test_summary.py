@@ -53,6 +53,12 @@ def test_leaks_that_were_allowed_are_a_warning(changed: Callable[..., Path]) -> 
     assert found == [Fact("Leaks", text, warning=True), Fact("Leaks", "such as cam/0, cam/1, cam/2, cam/3, cam/4")]
 
 
+def test_real_images_in_colour_are_a_warning(changed: Callable[..., Path]) -> None:
+    lines, values = facts_of(open_collection(changed(coloured={"count": 2, "real": 3, "examples": ["cam/a", "cam/b"]})))
+    assert Fact("Colour", "2 of 3 real images are in colour; accepted by --allow-colour", warning=True) in lines
+    assert values["coloured"] == 2
+
+
 def test_decisions_are_told_with_those_that_found_no_target(changed: Callable[..., Path]) -> None:
     curation = {"sha256": "0" * 64, "decisions": 5, "applied": {"reject": 3, "move": 1}, "gone": [{}], "changed": []}
     lines, _ = facts_of(open_collection(changed(curation=curation)))

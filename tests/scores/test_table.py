@@ -216,6 +216,9 @@ class InMemory:
     def items(self):
         return iter(self.made)
 
+    def check(self):
+        """It is always there."""
+
 
 def test_boxes_get_scores_by_their_keys_and_the_worst_is_the_erased_one(
     make_item, scene, near_infrared, tmp_path

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 import threading
-import time
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -47,18 +46,13 @@ def command(tmp_path):
 
 
 @pytest.fixture
-def begin(tmp_path, command):
+def begin(tmp_path, command, running):
     """Begin to translate, and wait until the sixth image is with the model."""
 
     def start(source, out):
-        process = subprocess.Popen(
-            [*command, str(source), str(out), "--workers", "1"],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-            env=os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)},
-        )  # fmt: skip
-        while not (tmp_path / "waiting").exists():
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.005)
+        environment = os.environ | {"OMP_NUM_THREADS": "1", "TMPDIR": str(tmp_path)}
+        process = running(*command, source, out, "--workers", "1", cwd=tmp_path, env=environment)
+        process.until((tmp_path / "waiting").exists)
         return process
 
     return start

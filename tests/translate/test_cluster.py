@@ -120,7 +120,8 @@ def test_an_actor_that_is_killed_loses_nothing(tmp_path, ray, stub, source, undi
     killed = []
 
     def kill():
-        while not (waiting := list(tmp_path.glob("waiting*"))):
+        deadline = time.monotonic() + 300
+        while not (waiting := list(tmp_path.glob("waiting*"))) and time.monotonic() < deadline:
             time.sleep(0.01)
         actor = parent(int(waiting[0].name.removeprefix("waiting")))
         killed.append(Path(f"/proc/{actor}/cmdline").read_bytes())
@@ -132,7 +133,7 @@ def test_an_actor_that_is_killed_loses_nothing(tmp_path, ray, stub, source, undi
     thread.start()
     cluster = Cluster(stub.Loader(str(tmp_path)), workers=2)
     summary = translate_folder(source, tmp_path / "out", model=cluster.describe(), engine=cluster)
-    thread.join()
+    thread.join(60)
     assert b"ray::MapWorker" in killed[0]
     assert summary.exit_code == 0
     assert snapshot(tmp_path / "out") == undisturbed

@@ -8,7 +8,6 @@ import shlex
 import shutil
 import signal
 import subprocess
-import time
 
 import pytest
 
@@ -50,8 +49,7 @@ def undisturbed(tmp_path, source, red):
 def test_ctrl_c_finishes_what_is_in_flight_and_journals_it(tmp_path, source, undisturbed, start, red):
     process = start()
     process.send_signal(signal.SIGINT)
-    time.sleep(0.1)
-    assert process.poll() is None
+    process.until_said("stopping: ")
     (tmp_path / "go").touch()
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
@@ -67,9 +65,9 @@ def test_ctrl_c_finishes_what_is_in_flight_and_journals_it(tmp_path, source, und
 
 def test_a_second_signal_stops_at_once(tmp_path, source, undisturbed, start, red):
     process = start()
-    for _ in range(2):
-        process.send_signal(signal.SIGTERM)
-        time.sleep(0.2)
+    process.send_signal(signal.SIGTERM)
+    process.until_said("stopping: ")
+    process.send_signal(signal.SIGTERM)
     process.communicate(timeout=120)
     assert process.returncode == 130
     assert 1 <= translate_folder(source, tmp_path / "out", model=red).unchanged <= 5
@@ -79,9 +77,7 @@ def test_a_second_signal_stops_at_once(tmp_path, source, undisturbed, start, red
 def test_what_a_killed_run_leaves_is_taken_up_and_cleared_away(tmp_path, source, undisturbed, start, red):
     process = start()
     (tmp_path / "go").touch()
-    while len(list(read_journal(tmp_path / "out"))) < 8:
-        assert process.poll() is None
-        time.sleep(0.001)
+    process.until(lambda: len(list(read_journal(tmp_path / "out"))) >= 8)
     process.kill()
     process.communicate()
     (tmp_path / "out/0/.nirgen-0123abcd.tmp").write_bytes(b"half an image")

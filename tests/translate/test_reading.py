@@ -95,3 +95,19 @@ def test_capture_time_and_place_are_in_the_manifest(tmp_path, red, photo):
     assert found == {
         f"{ending}.{ending}": ("2026-05-01T12:30:00+02:00", -33.86, 151.2) for ending in ("jpg", "png", "tif", "webp")
     }
+
+
+def test_metadata_are_kept_on_request(tmp_path, red, photo):
+    folder = tmp_path / "src"
+    folder.mkdir()
+    exif = Image.Exif()
+    exif.update({0x0110: "Camera 1", 0x0112: 6})
+    Image.fromarray(photo(16, 24)).save(folder / "a.jpg", exif=exif)
+    for name, options in (("plain", {}), ("kept", {"keep_metadata": True})):
+        translate_folder(folder, tmp_path / name, model=red, options=TranslateOptions(**options))
+    found = {}
+    for name in ("plain", "kept"):
+        with Image.open(tmp_path / name / "a.png") as image:
+            image.load()
+            found[name] = image.size, dict(image.getexif())
+    assert found == {"plain": ((16, 24), {}), "kept": ((16, 24), {0x0110: "Camera 1", 0x0112: 1})}

@@ -6,7 +6,6 @@ import io
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -138,16 +137,14 @@ def wait_until(condition):
 
 
 @pytest.fixture
-def start(tmp_path, source, stub):
+def start(tmp_path, source, stub, running):
     """Begin to translate `src` to `out` by two workers, and wait until both hold an image."""
 
     def begin(*options, code=COMMAND):
         (tmp_path / "hold").touch()
-        process = subprocess.Popen(
-            [sys.executable, "-c", code, tmp_path, "translate", "src", "out", "--device", "cpu,cpu", *options],
-            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-        )  # fmt: skip
-        wait_until(lambda: len(list(tmp_path.glob("waiting*"))) == 2)
+        words = (sys.executable, "-c", code, tmp_path, "translate", "src", "out", "--device", "cpu,cpu", *options)
+        process = running(*words, cwd=tmp_path)
+        process.until(lambda: len(list(tmp_path.glob("waiting*"))) == 2)
         return process
 
     return begin
@@ -223,7 +220,7 @@ def test_ctrl_c_finishes_what_is_in_flight_and_leaves_no_process(tmp_path, sourc
     process = start("--workers", "2")
     workers = children(process.pid)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    process.until_said("stopping: ")
     (tmp_path / "hold").unlink()
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130
@@ -270,7 +267,7 @@ def test_ctrl_c_ends_a_run_whose_workers_are_stopped(tmp_path, start, undisturbe
     for number in stops:
         os.kill(workers[number], signal.SIGSTOP)
     process.send_signal(signal.SIGINT)
-    time.sleep(0.5)
+    process.until_said("stopping: ")
     (tmp_path / "hold").unlink()
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130, errors
@@ -312,12 +309,10 @@ def test_a_time_limit_needs_processes(tmp_path, source, red):
         translate_folder(source, tmp_path / "out", model=red, run=RunOptions(image_timeout=1))
 
 
-def test_ctrl_c_while_workers_load_the_model_ends_them(tmp_path, source, stub):
-    process = subprocess.Popen(
-        [sys.executable, "-c", COMMAND, tmp_path, "translate", "src", "out", "--device", "cpu,cpu"],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
-    )  # fmt: skip
-    wait_until(lambda: len(children(process.pid)) == 2)
+def test_ctrl_c_while_workers_load_the_model_ends_them(tmp_path, source, stub, running):
+    words = (sys.executable, "-c", COMMAND, tmp_path, "translate", "src", "out", "--device", "cpu,cpu")
+    process = running(*words, cwd=tmp_path)
+    process.until(lambda: len(children(process.pid)) == 2)
     workers = children(process.pid)
     process.send_signal(signal.SIGINT)
     _, errors = process.communicate(timeout=120)
@@ -364,7 +359,7 @@ def test_sigterm_to_all_processes_finishes_what_is_in_flight(tmp_path, start, st
     process = start("--workers", "2")
     for pid in [*children(process.pid), process.pid]:
         os.kill(pid, signal.SIGTERM)
-    time.sleep(0.5)
+    process.until_said("stopping: ")
     (tmp_path / "hold").unlink()
     _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors

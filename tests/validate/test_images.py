@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from typing import TYPE_CHECKING
@@ -90,8 +91,6 @@ def test_an_image_that_nothing_names_is_found(dataset: Path, faults) -> None:
 
 
 def test_real_and_generated_images_that_are_stored_unlike_are_found(dataset: Path, faults, edit) -> None:
-    import hashlib
-
     for number in (0, 1):
         name = f"images/ranus/train/{number}.png"
         with Image.open(dataset / name) as image:
@@ -99,6 +98,17 @@ def test_real_and_generated_images_that_are_stored_unlike_are_found(dataset: Pat
         sha256 = hashlib.sha256((dataset / name).read_bytes()).hexdigest()
         edit("dataset.json", lambda info, name=name, sha256=sha256: info["files"].update({name: sha256}))
     assert faults().keys() >= {"mixed-codecs", "mixed-channels"}
+
+
+def test_real_images_in_colour_are_a_warning(dataset, faults, edit) -> None:
+    (name,) = (dataset / "images/ranus/val").glob("2.png")
+    pixels = np.random.default_rng(2).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    name.unlink()
+    Image.fromarray(pixels).save(name)
+    sha256 = hashlib.sha256(name.read_bytes()).hexdigest()
+    edit("dataset.json", lambda info: info["files"].update({"images/ranus/val/2.png": sha256}))
+    assert faults()["coloured-image"] == 1
+    assert "coloured-image" not in faults(decode=False)
 
 
 def apart(coco, *names: str):
