@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nirgen.errors import ModelError, ShapeError
+from nirgen.errors import ConfigError, ModelError, ShapeError
 from nirgen.models.blocks import AttentionBlock
 from nirgen.models.checkpoint import build
 from nirgen.models.config import NAMED_GENERATORS, NAMED_INTERNIMAGES, GeneratorConfig, NoExtractorConfig, TimmConfig
@@ -147,7 +147,7 @@ def test_an_unknown_extractor_kind_is_refused() -> None:
 
 
 def test_an_extractor_that_reads_other_channels_than_its_input_has_is_refused() -> None:
-    with pytest.raises(ValueError, match="the extractor reads 4 channels, but its input, the image, has 3"):
+    with pytest.raises(ConfigError, match="the extractor reads 4 channels, but its input, the image, has 3"):
         GeneratorConfig.compact(extractor=TimmConfig(name="resnet18", in_channels=4))
 
 
