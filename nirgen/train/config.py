@@ -11,11 +11,12 @@ from pydantic import Field, model_validator
 from nirgen.config import OLD_PRECISIONS, FrozenConfig, read_yaml
 from nirgen.devices import Wanted
 from nirgen.errors import ConfigError, nearest
-from nirgen.images import Readings
 from nirgen.models.config import DiscriminatorConfig, GanKind, GeneratorConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from nirgen.images import Readings
 
 Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -34,6 +35,8 @@ class PairsConfig(FrozenConfig):
     @property
     def readings(self) -> Readings:
         """Return the choices of how the images are read."""
+        from nirgen.images import Readings  # imports numpy
+
         return Readings.of(self.damaged, self.alpha, (self.white_level_rgb, self.white_level_nir))
 
 
