@@ -39,8 +39,16 @@ def model_id(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> st
 
 
 def build(config: GeneratorConfig, *, load_weights: bool = False) -> Pix2Next:
-    """Build a generator with random weights, except for those of `build_extractor`."""
-    return Pix2Next(config, build_extractor(config, load_weights=load_weights))
+    """Build a generator with random weights, except for those of `build_extractor`.
+
+    Raises:
+        ModelError: The extractor can't be built, or its maps don't fit the generator's widths.
+    """
+    extractor = build_extractor(config, load_weights=load_weights)
+    try:
+        return Pix2Next(config, extractor)
+    except ValueError as error:  # GroupNorm's, of widths that only the extractor knows
+        raise ModelError(f"generator: {error}; choose widths and maps that norm_groups divides") from None
 
 
 def save(
