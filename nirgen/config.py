@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Self, get_args
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError
@@ -11,7 +12,7 @@ from nirgen.errors import ConfigError, nearest, one_line
 from nirgen.files import read_bytes
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Mapping, Sequence
+    from collections.abc import Collection, Sequence
     from pathlib import Path
 
     from pydantic._internal._model_construction import ModelMetaclass
@@ -51,7 +52,7 @@ class FrozenConfig(BaseModel, metaclass=_Config):
             ConfigError: A key is unknown (the nearest known one is named) or a value is out of range.
         """
         try:
-            return cls.model_validate(dict(values))
+            return cls.model_validate(dict(values) if isinstance(values, Mapping) else values)
         except ValidationError as error:
             raise ConfigError(f"{where}: {_describe(error, cls)}") from error
 

@@ -46,7 +46,10 @@ def open_regular(path: Path) -> BufferedReader:
 
 def check_regular(path: Path, status: os.stat_result | None = None) -> None:
     """Raise an OSError unless a path, or its `status`, is of a regular file; for readers that open files themselves."""
-    mode = (status or path.stat()).st_mode
+    try:
+        mode = (status or path.stat()).st_mode
+    except ValueError as error:  # a name that no file can have
+        raise OSError(errno.EINVAL, str(error), str(path)) from None
     if stat.S_ISDIR(mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(mode):
@@ -454,4 +457,5 @@ def check_schema(
 ) -> None:
     """Raise `error` unless a file's schema, None if it states none, is the one that this version reads."""
     if str(found) != str(known):
-        raise error(f"{where}: has schema {found!s:.40}, and this nirgen reads {known}; {remedy}")
+        shown = " ".join(str(found).split())[:40]
+        raise error(f"{where}: has schema {shown}, and this nirgen reads {known}; {remedy}")

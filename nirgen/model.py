@@ -277,6 +277,8 @@ def bytes_per_pixel(
             joined: float = channels + (maps.get(2**level, 0) if position == 0 else 0)
             most = max(most, beside + waiting + scale * (channels + joined + 2 * width))
             channels = width
+        if level and not widths:
+            channels = maps.get(2**level, channels)
         skips.append(scale * channels)
         waiting += skips[-1]
         most = max(most, beside + waiting + scale * channels * 2)

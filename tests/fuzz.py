@@ -16,6 +16,7 @@ The same seed and number draw the same mutation of a target. A new target is an 
 from __future__ import annotations
 
 import argparse
+import errno
 import io
 import json
 import random
@@ -205,6 +206,7 @@ def targets(folder: Path) -> dict[str, Target]:
 
 def label_targets(folder: Path) -> dict[str, Target]:
     """Return labels in the formats that `nirgen labels` reads."""
+    from nirgen.evaluate.regions import draw
     from nirgen.labels import LabelFile, Policy, Source, annotation, convert, open_labels
 
     image = {"id": 1, "file_name": "a/b.jpg", "width": 100, "height": 80}
@@ -291,6 +293,9 @@ def label_targets(folder: Path) -> dict[str, Target]:
         found[name] = Target(root / file, read)
     opened = folder / "nirgen/a.json"
     found["opened"] = Target(opened, lambda: open_labels(opened).images)
+    found["regions"] = Target(
+        opened, lambda: [draw(image, file).sum() for file in [LabelFile.read(opened)] for image in file.images]
+    )
     return found | {"validate": Target(folder / "coco/a.json", lambda: validated(folder / "coco/a.json"))}
 
 
@@ -310,8 +315,8 @@ def own_labels() -> str:
     """Return a labels file of two images of 30x20 pixels."""
     annotations = [
         {"id": n, "image_id": n, "category_id": 1, "bbox": [1, 2, 10, 5], "area": 50, "iscrowd": 0}
-        | {"source_key": str(n), "source_category": "car"}
-        for n in (1, 2)
+        | {"source_key": str(n), "source_category": "car", "segmentation": outline}
+        for n, outline in enumerate(([[1, 2, 11, 2, 11, 7]], {"size": [20, 30], "counts": [100, 50, 450]}), start=1)
     ]
     splits = ((1, "train"), (2, "val"))
     images = [{"id": n, "file_name": f"{n}.png", "width": 30, "height": 20, "split": split} for n, split in splits]
@@ -336,6 +341,7 @@ def dataset_targets(folder: Path) -> dict[str, Target]:
     from nirgen.dataset.folder import read_dataset
     from nirgen.dataset.planner import apply_plan, make_plan, plan_again, write_plan
     from nirgen.dataset.read import read
+    from nirgen.explain import explain
     from nirgen.scores.table import read_table, score
     from nirgen.translate.items import Row
     from nirgen.translate.journal import header_line, journal_path, read_journal, to_line
@@ -390,6 +396,8 @@ def dataset_targets(folder: Path) -> dict[str, Target]:
         "manifest": Target(folder / "nir/manifest.parquet", lambda: read_manifest(folder / "nir")),
         "manifest/rows": Target(folder / "nir/manifest.parquet", lambda: list(iter_rows(folder / "nir"))),
         "manifest/build": Target(folder / "nir/manifest.parquet", lambda: make_plan(settings).digest),
+        "collection": Target(folder / "nir/manifest.parquet", lambda: list(open_collection(folder / "nir").items())),
+        "explain": Target(built / "annotations/train.json", lambda: explain(built, "real/1.png#1")),
         "journal": Target(journal, lambda: list(map(asdict, read_journal(folder / "run")))),
     }
 
@@ -517,8 +525,10 @@ def judge(target: Target, right: Any) -> tuple[str, str]:
         with limited():
             found = target.read()
     except NirgenError as error:
-        text = str(error)
+        text = str(error).replace("a\nb", "")  # a name, whose line end the command line makes visible
         return ("refused", "") if text and "\n" not in text else ("line", text[:500])
+    except OSError as error:  # the command line makes a line of names that are too long
+        return ("refused", "") if error.errno == errno.ENAMETOOLONG else ("traceback", traceback.format_exc(limit=-4))
     except _HangError:
         return "hang", traceback.format_exc(limit=-4)
     except Exception:  # noqa: BLE001 - that is what is looked for

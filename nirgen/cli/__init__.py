@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import errno
 import os
 import re
 import sys
@@ -132,6 +133,9 @@ def execute() -> None:
         echo(f"error: {str(error)[:_LONGEST]}", err=True)
         sys.exit(error.exit_code)
     except (MemoryError, OSError, ImportError, RuntimeError) as error:
+        if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+            echo(f"error: {str(error.filename)[:80]}...: {error.strerror}; give another path", err=True)
+            sys.exit(1)
         if not streams.is_short_of_memory(error):
             raise
         echo(

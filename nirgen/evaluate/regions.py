@@ -17,8 +17,9 @@ from nirgen.errors import NirgenError
 from nirgen.files import read_bytes
 from nirgen.labels import Source, annotation, open_labels
 from nirgen.labels.frames import MARKS
-from nirgen.labels.masks import CLASSES, MASK_MARK, MASK_SUFFIXES, of_class
+from nirgen.labels.masks import CLASSES, MASK_MARK, MASK_SUFFIXES, of_class, segmentation_of
 from nirgen.labels.policy import normalise
+from nirgen.labels.rle import check_rle
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -176,28 +177,28 @@ def draw(image: LabelledImage, labels: LabelFile) -> ClassMap:
         region = names[entry["category_id"]]
         if region is None or entry.get("iscrowd"):
             continue
-        there = _outline(entry.get("segmentation"), found.shape)
-        if there is not None and there.shape != found.shape:
-            raise NirgenError(f"{labels.path}: a mask of '{image.file_name}' has another size than the image; mend it")
+        outline, fault = segmentation_of(entry.get("segmentation"), image.height, image.width)
+        if fault is not None:
+            raise NirgenError(f"{labels.path}: '{image.file_name}' has {fault}; mend it")
+        there = _outline(outline, image.height, image.width)
         if there is None and region not in AREAS:
             x, y, width, height = entry["bbox"]
-            rows = slice(round(y + height / 4), round(y + 3 * height / 4))
+            rows = slice(max(0, round(y + height / 4)), max(0, round(y + 3 * height / 4)))
             there = np.zeros(found.shape, bool)
-            there[rows, round(x + width / 4) : round(x + 3 * width / 4)] = True
+            there[rows, max(0, round(x + width / 4)) : max(0, round(x + 3 * width / 4))] = True
         if there is not None:
             found[there] = REGIONS.index(region)
     return found
 
 
-def _outline(segmentation: Any, shape: tuple[int, int]) -> NDArray[np.bool_] | None:
-    """Return the filled outline of COCO polygons or an RLE, (H, W); None without one."""
-    if not segmentation:
+def _outline(segmentation: Any, height: int, width: int) -> NDArray[np.bool_] | None:
+    """Return the filled outline of `segmentation_of`, (H, W); None without one."""
+    if segmentation is None:
         return None
-    if isinstance(segmentation, dict) and isinstance(segmentation["counts"], str):
-        rle: dict[str, Any] = {**segmentation, "counts": segmentation["counts"].encode()}
+    if isinstance(segmentation, dict):
+        rle = check_rle(segmentation)
     else:
-        encoded = rle_tools.frPyObjects(segmentation, *shape)
-        rle = rle_tools.merge(encoded) if isinstance(encoded, list) else encoded
+        rle = rle_tools.merge(rle_tools.frPyObjects(segmentation, height, width))
     with warnings.catch_warnings(action="ignore", category=DeprecationWarning):  # pycocotools' own, of numpy 2
         filled: NDArray[np.bool_] = rle_tools.decode(rle).astype(bool)
     return filled

@@ -44,6 +44,12 @@ def clip(rgb: Rgb, random: np.random.Generator) -> Rgb:
     return _unit(rgb * np.exp(random.uniform(np.log(1.2), np.log(2.2))))
 
 
+def contrast(rgb: Rgb, random: np.random.Generator) -> Rgb:
+    """Stretch the levels around a pivot in [0.3, 0.6] by a factor of 1.2 to 2.2: shadows sink to black, lights clip."""
+    pivot = random.uniform(0.3, 0.6)
+    return _unit(pivot + (rgb - pivot) * np.exp(random.uniform(np.log(1.2), np.log(2.2))))
+
+
 def dark(rgb: Rgb, random: np.random.Generator) -> Rgb:
     """Take a factor of 1.6 to 8 of the light away and add the noise of a sensor."""
     gain = np.exp(-random.uniform(np.log(1.6), np.log(8)))

@@ -1,7 +1,8 @@
 """Image files: headers, and decoding to upright sRGB arrays.
 
-Files are opened by Pillow's classes for the formats below and not by `PIL.Image.open`: no other parser sees untrusted
-bytes, and the pixel limit is set per call (Pillow's is one global variable).
+Files are opened by Pillow's classes for the formats below and not by `PIL.Image.open`: none of its other parsers sees
+untrusted bytes, and the pixel limit is set per call (Pillow's is one global variable). What Pillow doesn't read rightly
+goes to tifffile and imagecodecs (see `tiff`, `jxl`, `png`), after its stated size was checked.
 """
 
 from __future__ import annotations

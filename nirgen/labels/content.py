@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Json = dict[str, msgspec.Raw] | list[msgspec.Raw]  # document of which only the top level is decoded
 _JSON: msgspec.json.Decoder[Json] = msgspec.json.Decoder(Json)
-FAULTS = (msgspec.MsgspecError, UnicodeError, RecursionError)
-"""Errors of msgspec at JSON that is damaged or too deep; parts that stay raw raise them when they are decoded."""
+FAULTS = (msgspec.MsgspecError, UnicodeError, RecursionError, OverflowError)
+"""Errors at JSON that is damaged, too deep or of too large numbers; parts that stay raw raise them when decoded."""
 _UNPACKED_BYTES = 2**31  # largest content of a compressed file
 
 

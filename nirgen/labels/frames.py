@@ -7,7 +7,7 @@ import math
 import unicodedata
 from collections import defaultdict
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, lru_cache
 from itertools import takewhile
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any, Literal, Self
@@ -115,6 +115,8 @@ class Source:
         """Return the file, or the files below the folder that have one of the suffixes and aren't hidden."""
         if self.path.is_file():
             return [self.path]
+        if not self.path.is_dir():
+            raise NirgenError(f"{self.path}: not a regular file; give a file or folder of labels")
         found = (path for path in self.path.rglob("*") if path.name.lower().endswith(suffixes) and path.is_file())
         return sorted(path for path in found if not any(part.startswith(".") for part in self.name_of(path).split("/")))
 
@@ -199,7 +201,12 @@ def to_ignore(keys: Mapping[str, Any]) -> bool:
         >>> to_ignore({"is_crowd": 1}), to_ignore({"Ignored": "true"}), to_ignore({"crowd": False})
         (True, True, False)
     """
-    return any(is_true(value) and key.replace("_", "").casefold() in _IGNORED for key, value in keys.items())
+    return any(_marks(key) and is_true(value) for key, value in keys.items())
+
+
+@lru_cache(maxsize=1000)
+def _marks(key: str) -> bool:
+    return key.replace("_", "").casefold() in _IGNORED
 
 
 def rotation_of(attributes: Mapping[str, Any]) -> float:
@@ -222,6 +229,7 @@ def plain_name(path: str) -> str:
     return str(plain.with_suffix("") if plain.suffix.lower() in images.SUFFIXES else plain)
 
 
+_SLACK = 2  # pixels by which boxes may reach beyond their image
 MARKS = ("_leftImg8bit", "_rgb", "_nir")  # suffixes of image stems that label files omit
 
 
@@ -230,6 +238,7 @@ class ImageLookup:
 
     def __init__(self, options: ReadOptions, assumed: tuple[int, int] | None = None) -> None:
         self._root, self._options, self._assumed = options.images, options, assumed
+        self.reach = (0.0, 0.0)  # largest y and x of all boxes of the source, as far as they are known
         if self._root is not None and not self._root.is_dir():
             raise NirgenError(f"{self._root}: no folder; give the folder of the images with --images")
 
@@ -269,7 +278,15 @@ class ImageLookup:
         found = self.find(name)
         if self._root is not None and found is not None:
             path = self._root / found
-            return images.size_of(read_labels(path), str(path))
+            size = images.size_of(read_labels(path), str(path))
+            if self._assumed is None or not self._is_reduced(size, self._assumed):
+                return size
+            height, width = self._assumed
+            self._options.note(
+                f"images state no size, and boxes reach beyond those in the folder: BDD100K's {width}x{height} is "
+                "assumed"
+            )
+            return self._assumed
         if self._options.size is not None:
             return self._options.size
         remedy = "give the folder of the images with --images, or --size HEIGHTxWIDTH"
@@ -277,13 +294,19 @@ class ImageLookup:
             raise NirgenError(f"{where}: states no size; {remedy}")
         height, width = self._assumed
         for x, y in corners:
-            if x > width + 2 or y > height + 2:
+            if x > width + _SLACK or y > height + _SLACK:
                 raise NirgenError(
                     f"{where}: states no size, and a box reaches to ({x:g}, {y:g}), outside BDD100K's "
                     f"{width}x{height}; {remedy}"
                 )
         self._options.note(f"images state no size: BDD100K's {width}x{height} is assumed")
         return self._assumed
+
+    def _is_reduced(self, size: tuple[int, int], whole: tuple[int, int]) -> bool:
+        """Return True if an image of that (height, width) is a smaller copy of a whole one that boxes were drawn on."""
+        beyond = self.reach[0] > size[0] + _SLACK or self.reach[1] > size[1] + _SLACK
+        inside = self.reach[0] <= whole[0] + _SLACK and self.reach[1] <= whole[1] + _SLACK
+        return beyond and inside and abs(size[0] * whole[1] - size[1] * whole[0]) <= 0.01 * size[0] * whole[1]
 
     @cached_property
     def _by_stem(self) -> dict[str, list[PurePosixPath]]:

@@ -72,6 +72,9 @@ def polygons_box(polygons: Sequence[Sequence[float]]) -> Box:
     return min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)
 
 
+FARTHEST = 10  # times an image's longest side that a polygon may reach; pycocotools crashes at some that reach farther
+
+
 def segmentation_of(value: Any, height: int, width: int) -> tuple[Any, str | None]:
     """Return the usable part of a segmentation in an image of that size, None if nothing is, and what is wrong.
 
@@ -102,6 +105,8 @@ def segmentation_of(value: Any, height: int, width: int) -> tuple[Any, str | Non
             fault = "a polygon with a coordinate that isn't finite"
         elif len(numbers) < 6 or len(numbers) % 2:
             fault = f"a polygon of {len(numbers)} numbers, which takes an even number from 6" if numbers else fault
+        elif max(map(abs, numbers)) > FARTHEST * max(height, width):
+            fault = f"a polygon that reaches over {FARTHEST} times the image's side"
         else:
             kept.append(polygon)
     return kept or None, fault

@@ -49,6 +49,24 @@ class _Box(msgspec.Struct):
     y2: float
 
 
+class _DrawnLabel(msgspec.Struct):
+    box2d: _Box | None = None
+
+
+class _DrawnObjects(msgspec.Struct):
+    objects: list[_DrawnLabel] | None = None
+
+
+class _Drawn(_Named):
+    labels: list[_DrawnLabel] | None = None
+    frames: list[_DrawnObjects] | None = None
+
+    def boxes(self) -> Iterator[_Box]:
+        """Yield the boxes of a frame of any year."""
+        for labels in (self.labels, *(inner.objects for inner in self.frames or ())):
+            yield from (label.box2d for label in labels or () if label.box2d)
+
+
 class _Poly(msgspec.Struct):
     vertices: list[list[float]]
     types: str | None = None
@@ -78,7 +96,7 @@ class _Frame(msgspec.Struct):
     attributes: dict[str, Any] | None = None
 
 
-_NAMED = msgspec.json.Decoder(_Named)
+_DRAWN = msgspec.json.Decoder(_Drawn, strict=False)
 _FRAME = msgspec.json.Decoder(_Frame, strict=False)
 _FRAME_KEYS = frozenset({*_Frame.__struct_encode_fields__, "id", "file_name", "width", "height", "sequence", "split"})
 _NAMES = {name.title(): name for name in ("occluded", "truncated", "crowd")}  # attributes that some files capitalise
@@ -112,8 +130,10 @@ def read(files: Sequence[Path], options: ReadOptions, document: Json) -> Reading
     for path in files:
         for raw in _raw_frames(path, first.get(path))[0]:
             total += 1
-            named = _name_of(raw)
-            repeated |= named is not None and videos.setdefault(named.name, named.video) != named.video
+            drawn = _drawn(raw)
+            repeated |= drawn is not None and videos.setdefault(drawn.name, drawn.video) != drawn.video
+            for box in drawn.boxes() if drawn is not None else ():
+                lookup.reach = max(lookup.reach[0], box.y1, box.y2), max(lookup.reach[1], box.x1, box.x2)
     if repeated:
         options.note("names repeat across videos, so images are named videoName/name")
 
@@ -128,9 +148,9 @@ def read(files: Sequence[Path], options: ReadOptions, document: Json) -> Reading
     return Reading(frames(), total=total)
 
 
-def _name_of(raw: msgspec.Raw) -> _Named | None:
+def _drawn(raw: msgspec.Raw) -> _Drawn | None:
     try:
-        return _NAMED.decode(raw)
+        return _DRAWN.decode(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None  # the frame itself is refused with the reason
 

@@ -19,7 +19,7 @@ from nirgen.labels.frames import Frame, ImageLookup, Label, Reading, image_name,
 from nirgen.labels.masks import polygons_box
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from nirgen.labels.frames import ReadOptions, Source
@@ -64,7 +64,9 @@ def read(settings: Path, options: ReadOptions) -> tuple[Reading, list[Path]]:
     own = ImageLookup(replace(options, images=folder))
     lookups = (own,) if options.images is None else (ImageLookup(options), own)
     bare = {path: _image_of(path.relative_to(folder).as_posix()) for path in texts}
-    unlabelled = sorted(own.names() - {own.complete(name) for name in bare.values()})
+    beside = {PurePosixPath(name).parent for name in bare.values()}
+    rest = own.names() - {own.complete(name) for name in bare.values()}
+    unlabelled = sorted(name for name in rest if _is_image(PurePosixPath(name), beside))
 
     def frames() -> Iterator[Frame]:
         for path, name in bare.items():
@@ -76,6 +78,11 @@ def read(settings: Path, options: ReadOptions) -> tuple[Reading, list[Path]]:
     total = len(texts) + len(unlabelled)
     categories = [{"id": number + 1, "name": known.names[number]} for number in sorted(known.names)]
     return Reading(frames(), total, categories), [settings, *texts]
+
+
+def _is_image(path: PurePosixPath, beside: Collection[PurePosixPath]) -> bool:
+    """Return True for images of the data set, not pictures about it: below `images`, or where labelled ones are."""
+    return "images" in path.parts[:-1] or path.parent in beside
 
 
 def _is_labels(path: Path, folder: Path) -> bool:

@@ -10,7 +10,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from nirgen._version import __version__
-from nirgen.errors import ModelError, first_line
+from nirgen.errors import ModelError, first_line, one_line
 from nirgen.files import seal
 from nirgen.models.baselines import Linear, LinearConfig, Trees, TreesConfig
 from nirgen.models.catalog import HEADER_KEY, SCHEMA, architecture_of, check_id, generator_of, hash_model, read_header
@@ -39,8 +39,16 @@ def model_id(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> st
 
 
 def build(config: GeneratorConfig, *, load_weights: bool = False) -> Pix2Next:
-    """Build a generator with random weights, except for those of `build_extractor`."""
-    return Pix2Next(config, build_extractor(config, load_weights=load_weights))
+    """Build a generator with random weights, except for those of `build_extractor`.
+
+    Raises:
+        ModelError: The extractor can't be built, or its maps don't fit the generator's widths.
+    """
+    extractor = build_extractor(config, load_weights=load_weights)
+    try:
+        return Pix2Next(config, extractor)
+    except ValueError as error:  # GroupNorm's, of widths that only the extractor knows
+        raise ModelError(f"generator: {error}; choose widths and maps that norm_groups divides") from None
 
 
 def save(
@@ -97,7 +105,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
     try:
         return load_file(path)
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: damaged ({error}); fetch or export it again") from None
+        raise ModelError(f"{path}: damaged ({one_line(error, 200)}); fetch or export it again") from None
 
 
 def load(path: Path) -> tuple[Pix2Next, dict[str, Any]]:

@@ -109,7 +109,8 @@ class GeneratorConfig(FrozenConfig):
     Level 0, the encoder's first and the decoder's last, has the image's resolution and each further level half of it.
     A tuple lists the output channels of a level's residual blocks. The first block of each decoder level takes the
     encoder's skip; attention, where it is on, follows the first block of the coarsest level. With an extractor whose
-    `features` are a `pyramid`, the first block of each encoder level also takes the map of the level's stride.
+    `features` are a `pyramid`, the first block of each encoder level also takes the map of the level's stride; a level
+    without blocks is that map.
     """
 
     stem_channels: int = Field(128, ge=1)
@@ -170,6 +171,8 @@ class GeneratorConfig(FrozenConfig):
                 )
         attended = {"encoder": self.encoder[-1], "bottleneck": self.bottleneck[1], "decoder": self.decoder[0]}
         for group, widths in attended.items():
+            if not widths and group[0].upper() in self.attention:
+                raise ValueError(f"attention is {self.attention}, but the {group}'s level for it has no blocks")
             if widths and group[0].upper() in self.attention and widths[0] % self.attention_heads:
                 raise ValueError(
                     f"attention_heads is {self.attention_heads}, which doesn't divide the {widths[0]} channels of the "
@@ -178,16 +181,21 @@ class GeneratorConfig(FrozenConfig):
         return self
 
     def _normalised(self) -> Iterator[tuple[str, int]]:
-        """Yield the name of each residual block and the channels of a normalisation in it, twice a block."""
-        channels, skips = self.stem_channels, list[int]()
+        """Yield the name of each residual block and the channels of a normalisation in it, if they are known here."""
+        maps = getattr(self.extractor, "features", None) == "pyramid"
+        channels: int | None = self.stem_channels  # None behind a map of the extractor
+        skips: list[int | None] = []
         for name in ("encoder", "bottleneck", "decoder"):
             for level, widths in enumerate(getattr(self, name)):
                 skip = skips.pop() if name == "decoder" else 0
                 for position, width in enumerate(widths):
-                    yield f"{name}.{level}.{position}", channels + (skip if position == 0 else 0)
+                    joined = skip if position == 0 else 0
+                    if channels is not None and joined is not None:
+                        yield f"{name}.{level}.{position}", channels + joined
                     yield f"{name}.{level}.{position}", width
                     channels = width
                 if name == "encoder":
+                    channels = None if maps and level and not widths else channels
                     skips.append(channels)
 
     @property
@@ -223,19 +231,19 @@ class GeneratorConfig(FrozenConfig):
 
     @classmethod
     def compact(cls, **changes: Any) -> Self:
-        """The embedded model: narrower, two levels deeper, with the pyramid of a pretrained EfficientNet-Lite2.
+        """The embedded model: narrower, two levels deeper, with the pyramid of a pretrained EfficientNet-Lite0.
 
-        Level 0 has no residual blocks: the work is done at half resolution and below, where it is cheap.
+        From a quarter of the resolution on, the encoder is the pyramid: blocks of its own, learned from few pairs,
+        would bind materials to the colours and the exposure of those pairs.
         """
         values: dict[str, Any] = {
             "stem_channels": 8,
-            "encoder": ((), (32,), (40,), (64,), (96,), (112,)),
-            "bottleneck": ((), (112,), ()),
-            "decoder": ((112,), (96,), (64,), (48,), (32, 16), ()),
+            "encoder": ((), (32,), (), (), (), ()),
+            "bottleneck": ((), (160,), ()),
+            "decoder": ((160,), (96,), (64,), (48,), (32, 16), (16,)),
             "attention": "B",
             "norm_groups": 8,
-            "output_block": True,
-            "extractor": TimmConfig(name="tf_efficientnet_lite2", features="pyramid", widths=(16, 32, 48, 64, 112)),
+            "extractor": TimmConfig(name="tf_efficientnet_lite0", features="pyramid", widths=(24, 48, 64, 96, 160)),
         }
         return cls(**(values | changes))
 

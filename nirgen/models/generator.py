@@ -60,12 +60,12 @@ class Pix2Next(nn.Module):
         skips: list[int] = []
         for level, widths in enumerate(config.encoder):
             attention = level == last and "E" in config.attention
-            features = self.pyramid.get(2**level, 0) if widths else 0
-            self.encoder += [self._stage(channels, widths, attention=attention, joined=features)]
-            channels = (channels, *widths)[-1]
-            skips += [channels]
-            if level < last:
+            features = self.pyramid.get(2**level, 0)
+            if level and (widths or not features):
                 self.encoder += [Downsample(channels)]
+            self.encoder += [self._stage(channels, widths, attention=attention, joined=features)]
+            channels = widths[-1] if widths else features or channels
+            skips += [channels]
 
         self.bottleneck = nn.ModuleList()
         for position, widths in enumerate(config.bottleneck):
@@ -125,8 +125,10 @@ class Pix2Next(nn.Module):
         skips = list[Tensor]()
         for block in self.encoder:
             if isinstance(block, Stage):
-                joined = features.get(2 ** len(skips)) if len(block) else None
-                x = block(x if joined is None else torch.cat((x, joined), dim=1), condition)
+                joined = features.get(2 ** len(skips))
+                if joined is not None:
+                    x = torch.cat((x, joined), dim=1) if len(block) else joined
+                x = block(x, condition)
                 skips.append(x)
             else:
                 x = block(x)

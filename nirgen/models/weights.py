@@ -11,7 +11,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from nirgen.errors import ModelError, OutputError, first_line
+from nirgen.errors import ModelError, OutputError, first_line, one_line
 from nirgen.files import output_file
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def read_foreign(path: Path) -> dict[str, Tensor]:
     try:
         state = _unwrap(load_file(path) if path.suffix == ".safetensors" else load_tensors(path))
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path}: can't be read as safetensors ({error}); fetch it again") from None
+        raise ModelError(f"{path}: can't be read as safetensors ({one_line(error, 200)}); fetch it again") from None
     if not state:
         raise ModelError(f"{path}: holds no tensors by name; expected a state_dict")
     while prefix := next((each for each in _PREFIXES if all(name.startswith(each) for name in state)), None):

@@ -225,6 +225,7 @@ def _change_conditions(
         (config.haze, conditions.haze),
         (config.casts, conditions.cast),
         (config.clipped, conditions.clip),
+        (config.contrast, conditions.contrast),
     ):
         if share and random.random() < share:
             changed = change(changed, random)

@@ -11,11 +11,12 @@ from pydantic import Field, model_validator
 from nirgen.config import OLD_PRECISIONS, FrozenConfig, read_yaml
 from nirgen.devices import Wanted
 from nirgen.errors import ConfigError, nearest
-from nirgen.images import Readings
 from nirgen.models.config import DiscriminatorConfig, GanKind, GeneratorConfig
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from nirgen.images import Readings
 
 Weight = Annotated[float, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
@@ -34,6 +35,8 @@ class PairsConfig(FrozenConfig):
     @property
     def readings(self) -> Readings:
         """Return the choices of how the images are read."""
+        from nirgen.images import Readings  # imports numpy
+
         return Readings.of(self.damaged, self.alpha, (self.white_level_rgb, self.white_level_nir))
 
 
@@ -63,6 +66,7 @@ class CropConfig(FrozenConfig):
     casts: Share = 0.0  # shares of the crops whose RGB lacks white balance,
     haze: Share = 0.0  # is hazy,
     clipped: Share = 0.0  # overexposed,
+    contrast: Share = 0.0  # of hard contrast,
     blurred: Share = 0.0  # blurred,
     jpeg: Share = 0.0  # or compressed (see `nirgen.images.conditions`)
     night: Share = 0.0  # share of the crops with little light and with lamps in both images, and noise in RGB
@@ -291,17 +295,17 @@ class TrainConfig(FrozenConfig):
                 kind="resized",
                 whole=0.6,
                 smallest=0.3,
-                gamma=0.15,
+                gamma=0.2,
                 gain=0.1,
-                white_balance=0.05,
+                white_balance=0.07,
                 saturation=0.1,
-                casts=0.2,
-                haze=0.12,
-                clipped=0.08,
-                blurred=0.06,
-                jpeg=0.06,
-                night=0.06,
-                mixup=0.4,
+                casts=0.25,
+                haze=0.1,
+                clipped=0.12,
+                contrast=0.15,
+                jpeg=0.04,
+                night=0.04,
+                mixup=0.5,
             ),
             stages=(Stage(size=256, batch=8, adversarial=False),),
             optimizer=OptimizerConfig(
@@ -315,7 +319,7 @@ class TrainConfig(FrozenConfig):
                 warmup=0.02,
                 ema_decay=0.99,
             ),
-            steps=1400,
+            steps=1000,
         )
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import numpy as np
 
+from nirgen.labels.masks import FARTHEST
 from nirgen.labels.rle import check_rle
 from nirgen.validate.coco import NO_ID, NOWHERE
 from nirgen.validate.findings import EXAMPLES
@@ -301,6 +302,8 @@ def extent_of(raw: msgspec.Raw, height: int, width: int) -> tuple[float, float, 
     for polygon in polygons:
         if len(polygon) < 6 or len(polygon) % 2:
             raise ValueError(f"a polygon of {len(polygon)} numbers, which takes an even number from 6")
+        if max(map(abs, polygon)) > FARTHEST * max(height, width) > 0:
+            raise ValueError(f"a polygon that reaches over {FARTHEST} times the image's side")
     across = [x for polygon in polygons for x in polygon[::2]]
     down = [y for polygon in polygons for y in polygon[1::2]]
     return min(across), min(down), max(across), max(down)

@@ -233,10 +233,10 @@ class _Image(msgspec.Struct, gc=False):
     file_name: str
     width: _Side
     height: _Side
-    key: Any = None
-    origin: Any = None
-    kind: Any = None
-    sequence: Any = None
+    key: str | None = None
+    origin: str | None = None
+    kind: str | None = None
+    sequence: str | int | float | None = None
 
 
 class _Annotation(msgspec.Struct, gc=False):
@@ -268,7 +268,7 @@ def _read_image(raw: msgspec.Raw) -> tuple[_Image, Any, tuple[_Fault, ...]]:
             name if isinstance(name, str) else "",
             max(0, _whole(values.get("width"))),
             max(0, _whole(values.get("height"))),
-            *(values.get(key) for key in ("key", "origin", "kind", "sequence")),
+            *(_plain(values.get(key)) for key in ("key", "origin", "kind", "sequence")),
         )
         return entry, values.get("id"), tuple(_image_faults(values))
     return entry, entry.id, ()
@@ -319,6 +319,10 @@ def _key_faults(values: Mapping[str, Any], ids: Sequence[str], others: Sequence[
     for key in ids:
         if key in values and _whole(values[key]) == NO_ID:
             yield "bad-id", f"{key} {_shown(values[key])}"
+
+
+def _plain(value: Any) -> Any:
+    return value if isinstance(value, (str, int, float)) else None
 
 
 def _mapping(raw: msgspec.Raw) -> dict[str, Any]:

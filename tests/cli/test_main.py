@@ -50,6 +50,13 @@ def test_a_mistake_about_a_name_with_a_newline_is_one_line_still() -> None:
     assert done.stderr == "error: a\\nb.jpg: empty\n"
 
 
+def test_names_of_any_length_are_one_line_of_some_length() -> None:
+    assert len(run_command_that_raises("errors.ImageError('x' * 9000)").stderr) == len("error: \n") + 4000
+    done = nirgen("validate", "x" * 300)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.endswith(f"error: {'x' * 80}...: File name too long; give another path\n")
+
+
 def test_an_interruption_exits_130_without_a_traceback() -> None:
     done = run_command_that_raises("KeyboardInterrupt")
     assert (done.returncode, done.stderr) == (130, "")

@@ -110,7 +110,7 @@ def test_one_key_of_an_extractor_or_of_the_weights_can_be_changed(
     assert code == 0, error
     values = yaml.safe_load(out)
     extractor = values["generator"]["extractor"]
-    assert (extractor["pretrained"], extractor["name"]) == (True, "tf_efficientnet_lite2")
+    assert (extractor["pretrained"], extractor["name"]) == (True, "tf_efficientnet_lite0")
     assert values["data"]["category_weights"] == {"urban": 7, "street": 4, "oldbuilding": 4}
 
 

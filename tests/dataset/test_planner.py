@@ -143,6 +143,42 @@ def test_splits_of_other_names_stay_out(dataset_inputs, plan_dataset, write_labe
     assert left_out(plan) == {"other-split": ("03/z.png is of 'extra'",)}
 
 
+def test_what_is_put_right_in_labels_and_matched_by_spelling_is_noted(plan_dataset, save, tmp_path: Path) -> None:
+    save(tmp_path / "ir/my image.png", grey=True)
+    annotations = [
+        {"id": 1, "image_id": 1, "category_id": 1, "bbox": [12, 9, -8, -6], "keypoints": [None, 1, 2]},
+        {"id": 2, "image_id": 1, "category_id": 1, "bbox": [20, 9, 6, 6], "area": 5000, "segmentation": "text"},
+    ]
+    values = {
+        "images": [{"id": 1, "file_name": "my%20image.jpg", "width": 30, "height": 20, "split": "train"}],
+        "annotations": annotations,
+        "categories": [{"id": 1, "name": "person"}],
+    }
+    (tmp_path / "ir.json").write_text(json.dumps(values))
+    real = [{"origin": "ir", "folder": tmp_path / "ir", "labels": tmp_path / "ir.json"}]
+    plan = plan_dataset({"real": real}, policy="identity")
+    assert plan.matched[0].spelling == 1
+    assert [note for note in plan.notes if note.startswith("ir: ")] == [
+        "ir: 1 image(s) found labels under another spelling (%20, Unicode) or ending",
+        "ir: 1 boxes with exchanged corners, put right",
+        "ir: 1 areas larger than their box, computed anew",
+        "ir: 1 segmentations left out, wholly or in part",
+        "ir: 1 keypoints left out, which are no triples of numbers",
+    ]
+
+
+def test_a_plan_without_images_tells_why_they_are_left_out(plan_dataset, save, write_labels, tmp_path: Path) -> None:
+    save(tmp_path / "ir/a.png", 30, 20, grey=True)
+    labels = write_labels(tmp_path / "ir.json", {"a.png": {"split": "train"}})
+    real = [{"origin": "ir", "folder": tmp_path / "ir", "labels": labels}]
+    with pytest.raises(NirgenError) as error:
+        plan_dataset({"real": real})
+    assert (
+        "no image is left for the dataset; ir: 1 images whose size doesn't fit their label entry, such as a.png is "
+        "20x30, labelled as 30x20, turned by EXIF or not" in str(error.value)
+    )
+
+
 def test_images_of_one_name_keep_the_folders_of_their_inputs(
     dataset_inputs, plan_dataset, save, write_labels, tmp_path: Path
 ) -> None:

@@ -183,7 +183,7 @@ def test_a_real_image_has_its_partner_of_the_list_of_pairs(dataset_inputs, plan_
 
 def test_images_without_a_label_entry_are_not_labelled(dataset_inputs, plan_dataset, tmp_path, save) -> None:
     inputs = dataset_inputs()
-    save(tmp_path / "ranus/04/new.png", seed=41)
+    save(tmp_path / "ranus/04/new.png", seed=41, grey=True)
     build(plan_dataset(inputs, include_unlabelled=True, splits={"train": 1}), tmp_path / "D")
     images = list(read(read_dataset(tmp_path / "D")))
     assert [image.key for image in images if not image.labelled] == ["ranus/04/new.png"]

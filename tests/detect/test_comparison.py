@@ -8,6 +8,7 @@ import pytest
 from nirgen.detect.comparison import over_seeds
 from nirgen.detect.config import CompareConfig
 from nirgen.detect.report import sentence
+from nirgen.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,5 +77,5 @@ def test_the_mean_of_few_seeds_varies_as_the_standard_error_says() -> None:
 
 @pytest.mark.parametrize("seeds", [(0, 0), (-1,), ()])
 def test_seeds_that_are_no_seeds_are_refused(seeds: tuple[int, ...]) -> None:
-    with pytest.raises(ValueError, match="seeds"):
+    with pytest.raises(ConfigError, match="seeds"):
         CompareConfig(seeds=seeds)

@@ -99,6 +99,22 @@ def test_outlines_are_filled_and_of_a_box_the_middle_is_taken(nir: Path, tmp_pat
     assert (columns.min(), columns.max()) == (8, 15)
 
 
+@pytest.mark.parametrize(
+    "outline",
+    [{"size": [20, 30], "counts": [700]}, {"size": [-20, -30], "counts": [600]}, [[0, 0, 3e8, 0, 3e8, 3e8]]],
+)
+def test_an_outline_that_pycocotools_would_crash_at_is_one_line(
+    nir: Path, tmp_path: Path, write_labels, outline: object
+) -> None:
+    path = write_labels(tmp_path / "own.json", {"01/a.jpg": {"boxes": [(1, [1, 2, 9, 9])]}})
+    values = json.loads(path.read_text())
+    values["annotations"][0]["segmentation"] = outline
+    path.write_text(json.dumps(values))
+    cases = from_folders(nir)
+    with pytest.raises(NirgenError, match=r"own.json: '01/a.jpg' has (run lengths|a mask|a polygon) .*; mend it"):
+        Regions.find(path, cases).of(cases[0], (60, 40))
+
+
 def test_polygons_beside_images_are_labels(nir: Path, tmp_path: Path) -> None:
     stripes(tmp_path / "iddaw/rgb/01/a_rgb.png", GREY)
     outline = {"label": "sky", "polygon": [[0, 0], [40, 0], [40, 20], [0, 20]]}

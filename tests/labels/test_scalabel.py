@@ -168,6 +168,20 @@ def test_the_folder_of_images_knows_sizes_and_endings(save_json, converted, save
     assert file["annotations"][0]["bbox"] == [1, 1, 39, 8]
 
 
+def test_images_that_were_made_smaller_are_told_by_boxes_beyond_them(
+    save_json, converted, save, tmp_path: Path
+) -> None:
+    for name in ("a.jpg", "b.jpg"):
+        save(tmp_path / "images" / name, 180, 320)
+    far = label(box2d={"x1": 900, "y1": 500, "x2": 1200, "y2": 700})
+    file = converted(save_json([frame(label()), frame(far, name="b.jpg")]), images=tmp_path / "images")
+    assert [(image["width"], image["height"]) for image in file["images"]] == [(1280, 720)] * 2
+    assert [one["bbox"] for one in file["annotations"]] == [[10, 20, 20.5, 40], [900, 500, 300, 200]]
+    assert "boxes reach beyond those in the folder" in file["info"]["nirgen"]["counts"]["notes"][0]
+    near = converted(save_json([frame(label()), frame(label(), name="b.jpg")]), images=tmp_path / "images")
+    assert near["images"][0]["width"] == 320
+
+
 @pytest.mark.parametrize(
     ("frames", "message"),
     [

@@ -15,15 +15,15 @@ OBJECT = """
 SIZE = "<size><width>640</width><height>512</height><depth>3</depth></size>"
 
 
-def save(path: Path, inner: str, filename: str = "") -> Path:
+def save_xml(path: Path, inner: str, filename: str = "") -> Path:
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"<annotation><filename>{filename}</filename>{inner}</annotation>")
     return path
 
 
 def test_a_file_names_its_image_by_its_stem(converted, tmp_path: Path) -> None:
-    save(tmp_path / "v" / "a.xml", SIZE + OBJECT, "a.jpeg")
-    save(tmp_path / "v" / "sub" / "FLIR_1_PreviewData.xml", SIZE, "FLIR_1.jpg")
+    save_xml(tmp_path / "v" / "a.xml", SIZE + OBJECT, "a.jpeg")
+    save_xml(tmp_path / "v" / "sub" / "FLIR_1_PreviewData.xml", SIZE, "FLIR_1.jpg")
     file = converted(tmp_path / "v")
     assert [image["file_name"] for image in file["images"]] == ["a.jpeg", "sub/FLIR_1_PreviewData"]
     assert [(image["width"], image["height"]) for image in file["images"]] == [(640, 512)] * 2
@@ -44,7 +44,7 @@ def test_a_file_names_its_image_by_its_stem(converted, tmp_path: Path) -> None:
 
 def test_the_aligned_copy_of_flir_has_splits(converted, tmp_path: Path) -> None:
     for number in (1, 2, 3):
-        save(tmp_path / "Annotations" / f"FLIR_{number}_PreviewData.xml", SIZE + OBJECT)
+        save_xml(tmp_path / "Annotations" / f"FLIR_{number}_PreviewData.xml", SIZE + OBJECT)
     (tmp_path / "align_train.txt").write_text("FLIR_1_PreviewData\n")
     (tmp_path / "align_validation.txt").write_text("FLIR_2_PreviewData\n")
     images = converted(tmp_path)["images"]
@@ -97,7 +97,7 @@ def test_a_document_type_is_refused_in_any_encoding(converted, tmp_path: Path) -
 
 def test_exchanged_corners_are_put_right(converted, tmp_path: Path) -> None:
     corners = "<xmin>50</xmin><ymin>40</ymin><xmax>10</xmax><ymax>20</ymax>"
-    path = save(tmp_path / "a.xml", f"{SIZE}<object><name>person</name><bndbox>{corners}</bndbox></object>")
+    path = save_xml(tmp_path / "a.xml", f"{SIZE}<object><name>person</name><bndbox>{corners}</bndbox></object>")
     file = converted(path)
     assert [one["bbox"] for one in file["annotations"]] == [[10, 20, 40, 20]]
     assert file["info"]["nirgen"]["counts"]["swapped"] == 1
@@ -105,7 +105,7 @@ def test_exchanged_corners_are_put_right(converted, tmp_path: Path) -> None:
 
 def test_kaist_states_a_box_by_its_size(converted, tmp_path: Path) -> None:
     box = "<bndbox><x>10</x><y>20</y><w>30</w><h>40</h></bndbox><occlusion>1</occlusion>"
-    path = save(tmp_path / "a.xml", f"{SIZE}<object><name>person</name>{box}</object>")
+    path = save_xml(tmp_path / "a.xml", f"{SIZE}<object><name>person</name>{box}</object>")
     (one,) = converted(path)["annotations"]
     assert (one["bbox"], one["attributes"]) == ([10, 20, 30, 40], {"occlusion": "1"})
 
@@ -113,7 +113,18 @@ def test_kaist_states_a_box_by_its_size(converted, tmp_path: Path) -> None:
 def test_attributes_of_cvat_hold_rotation_and_crowd(converted, tmp_path: Path) -> None:
     values = {"rotation": "90.0", "is_crowd": "True", "colour": "red"}
     texts = "".join(f"<attribute><name>{key}</name><value>{value}</value></attribute>" for key, value in values.items())
-    path = save(tmp_path / "a.xml", SIZE + OBJECT.replace("</object>", f"<attributes>{texts}</attributes></object>"))
+    path = save_xml(
+        tmp_path / "a.xml", SIZE + OBJECT.replace("</object>", f"<attributes>{texts}</attributes></object>")
+    )
     (one,) = converted(path)["annotations"]
     assert (one["bbox"], one["derived"], one["iscrowd"]) == ([0.25, 29.75, 40, 20.5], "rotated box", 1)
     assert one["attributes"]["colour"] == "red"
+
+
+def test_llvip_is_read_as_it_comes(converted, tmp_path: Path, save) -> None:
+    save(tmp_path / "infrared" / "train" / "010001.jpg", 64, 80, grey=True)
+    box = "<bndbox><xmin>10</xmin><ymin>20</ymin><xmax>30</xmax><ymax>60</ymax></bndbox>"
+    inner = f"<folder>train</folder><path>/home/a/010001.jpg</path>{SIZE}<object><name>person</name>{box}</object>"
+    save_xml(tmp_path / "Annotations" / "010001.xml", inner, "010001.jpg")
+    file = converted(tmp_path / "Annotations", images=tmp_path / "infrared", policy="default")
+    assert (file["images"][0]["file_name"], file["annotations"][0]["bbox"]) == ("010001.jpg", [10, 20, 20, 40])

@@ -38,6 +38,7 @@ def test_fractions_become_pixels_of_the_image(folder, converted) -> None:
 def test_an_empty_text_file_says_empty_and_none_says_unlabelled(folder, converted, save) -> None:
     path = folder()
     save(path / "images" / "val" / "2.png", 20, 30)
+    save(path / "card" / "classes.png")  # about the data set
     file = converted(path)
     assert [image["file_name"] for image in file["images"]] == ["images/train/1.jpg"]
     assert file["unlabelled"] == [{"file_name": "images/val/2.png", "width": 30, "height": 20, "split": "val"}]

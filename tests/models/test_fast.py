@@ -118,8 +118,6 @@ def test_a_wide_generator_and_its_double_agree_to_1e_4(wide: Pix2Next, size: tup
 def test_the_embedded_model_and_its_double_agree_to_1e_4(size: tuple[int, int]) -> None:
     generator, _ = load(embedded_models()["compact"])
     double = speed_up(generator)
-    assert not any(isinstance(layer, WinogradConv) for layer in double.modules())
-    assert layout_of(double) is torch.contiguous_format
     torch.manual_seed(2)
     rgb = F.interpolate(torch.rand(1, 3, 8, 8), size, mode="bicubic").clamp(0, 1) * 2 - 1
     assert relative(double(rgb), generator(rgb)) < 1e-4

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from nirgen.errors import ShapeError
+from nirgen.errors import ConfigError, ModelError, ShapeError
 from nirgen.models.blocks import AttentionBlock
 from nirgen.models.checkpoint import build
 from nirgen.models.config import NAMED_GENERATORS, NAMED_INTERNIMAGES, GeneratorConfig, NoExtractorConfig, TimmConfig
@@ -94,11 +94,12 @@ def test_every_named_configuration_is_walked() -> None:
     assert NAMED_INTERNIMAGES.keys() == {"tiny", "small", "base", "large", "released"}
 
 
+@pytest.mark.parametrize("own", [(), (8,)], ids=["instead of blocks", "beside blocks"])
 @torch.inference_mode()
-def test_each_map_of_a_pyramid_enters_the_encoder_at_its_stride() -> None:
+def test_each_map_of_a_pyramid_enters_the_encoder_at_its_stride(own: tuple[int, ...]) -> None:
     torch.manual_seed(0)
-    generator = build(GeneratorConfig.compact()).eval()
-    assert generator.pyramid == {2: 16, 4: 32, 8: 48, 16: 64, 32: 112}
+    generator = build(GeneratorConfig.compact(encoder=((), (8,), own, own, own, own))).eval()
+    assert generator.pyramid == {2: 24, 4: 48, 8: 64, 16: 96, 32: 160}
     rgb = torch.rand(1, 3, 64, 96) * 2 - 1
     maps, outputs = generator.extractor(rgb), []
     for level in range(5):
@@ -121,7 +122,8 @@ def test_a_second_build_is_the_same(make) -> None:
 
 @pytest.mark.parametrize("make", NAMED_GENERATORS.values(), ids=NAMED_GENERATORS)
 def test_attention_stands_where_the_configuration_says(make) -> None:
-    everywhere = attention_blocks(make(attention="EBD"))
+    encoder = make().encoder
+    everywhere = attention_blocks(make(attention="EBD", encoder=(*encoder[:-1], encoder[-1] or (8,))))
     assert [name.split(".")[0] for name in everywhere] == ["encoder", "bottleneck", "decoder"]
     assert attention_blocks(make(attention="B")) == ["bottleneck.1.1"]
 
@@ -145,7 +147,7 @@ def test_an_unknown_extractor_kind_is_refused() -> None:
 
 
 def test_an_extractor_that_reads_other_channels_than_its_input_has_is_refused() -> None:
-    with pytest.raises(ValueError, match="the extractor reads 4 channels, but its input, the image, has 3"):
+    with pytest.raises(ConfigError, match="the extractor reads 4 channels, but its input, the image, has 3"):
         GeneratorConfig.compact(extractor=TimmConfig(name="resnet18", in_channels=4))
 
 
@@ -170,3 +172,9 @@ def test_every_extractor_runs_forward_at_two_sizes_and_backward(extractor) -> No
     if extractor.kind != "none":
         first = next(name for name in gradients if name.startswith("extractor."))
         assert gradients[first].abs().max() > 0
+
+
+def test_maps_that_norm_groups_do_not_divide_are_an_error_of_ours() -> None:
+    odd = TimmConfig(name="tf_efficientnet_lite0", features="pyramid", widths=(24, 48, 64, 97, 160))
+    with pytest.raises(ModelError, match=r"generator: num_channels \(257\) must be divisible by num_groups \(8\)"):
+        build(GeneratorConfig.compact(extractor=odd))

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
+from nirgen.errors import ConfigError
 from nirgen.models.config import NAMED_INTERNIMAGES, InternImageConfig
 from nirgen.models.internimage import DCNv3, InternImage, deformable_sample
 
@@ -73,7 +74,7 @@ def test_paths_are_dropped_in_training_alone_and_more_often_the_deeper(small_int
 
 
 def test_groups_that_do_not_divide_the_channels_are_refused() -> None:
-    with pytest.raises(ValueError, match="level 1 has 32 channels, not divisible by 5 groups"):
+    with pytest.raises(ConfigError, match="level 1 has 32 channels, not divisible by 5 groups"):
         InternImageConfig(width=16, groups=(2, 5, 8, 16))
 
 

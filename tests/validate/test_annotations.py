@@ -202,6 +202,7 @@ def test_the_extent_of_polygons_holds_all_of_them() -> None:
     [
         ([[1, 2, 3, 4]], "a polygon of 4 numbers"),
         ([[1, 2, 3, 4, 5, 6, 7]], "a polygon of 7 numbers"),
+        ([[1, 2, 3, 4, 5, -301]], "a polygon that reaches over 10 times the image's side"),
         ([[1, 2, 3, 4, 5, "6"]], "neither polygons nor run lengths"),
         ("polygon", "neither polygons nor run lengths"),
         ({"counts": [600]}, "an object without size and counts"),

@@ -46,6 +46,7 @@ def test_a_dataset_of_published_labels_has_no_errors_and_loads(
         ],
     }
     settings = {"splits": {"train": 0.5, "val": 0.25, "test": 0.25}, "split_by": "frame", "codec": "png", "channels": 1}
+    settings["allow_colour"] = True  # photographs stand for NIR images
     plan = plan_dataset(inputs, **settings, formats=["yolo", "hf", "rfdetr"], licence="research only")
     build(plan, tmp_path / "D")
     report = validate_dataset(tmp_path / "D", Options(train_ready=True))
