@@ -19,7 +19,7 @@ _MARKUP = re.compile(
     | @(?=[^\W\d]) | (?<=www)\.             # addresses
     | &(?=[#\w])                            # entities
     | \{(?=[{%\#:.]) | (?<=\{)\{             # templates, attributes
-    | ^[-+=>\#] | ^\d{1,9}[.)]              # lists, headings, quotes
+    | ^[-+=>\#] | ^\d{1,9}[.)](?=\s|$)       # lists, headings, quotes
     """,
     re.IGNORECASE | re.VERBOSE,
 )

@@ -215,7 +215,7 @@ def test_a_detector_that_is_not_whole_is_no_success(
     tiny = ("--model", "fresh-tiny", "--size", 64, "--batch", 2, "--set", "workers=0", "--device", "cpu", "--steps", 2)
     command = ("detect", "train", made_dataset(tmp_path / "D", real=2, generated=2, test=1), tmp_path / "R", *tiny)
     weights = tmp_path / "R/model/model.safetensors"
-    code, out, error = paused("nirgen.train.folder:BaseFolder.check", lambda: damage(weights), *command)
+    code, out, error = paused("nirgen.detect.loop:altered", lambda: damage(weights), *command)
     assert code == 1, error
     assert f"{weights.parent}\n" not in out
     what = "missing" if damage is remove else "damaged or altered since it was written"

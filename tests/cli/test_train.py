@@ -384,7 +384,9 @@ def test_settings_of_a_fit_are_printed_and_changed_like_others(
 ) -> None:
     arguments = ("--set", "trees=7", "--seed", 3, "--dry-run")
     code, out, error = nirgen("train", "trees", tmp_path / "run", *listing, *arguments)
-    assert (code, error) == (0, "# 4 training pairs of 4 sequences\n")
+    assert code == 0
+    assert error.splitlines()[0] == "# 4 training pairs of 4 sequences"
+    assert "has no report of 'nirgen pairs check" in error.splitlines()[1]
     values = yaml.safe_load(out)
     assert (values["preset"], values["trees"], values["seed"], values["size"]) == ("trees", 7, 3, 256)
     (tmp_path / "fit.yaml").write_text(out)

@@ -56,7 +56,7 @@ def test_splits_that_number_their_pairs_alike_are_different_scenes_where_no_inde
         find_pairs(root, index(root, "name,sequence", "a,s1", "b,s2", "c,s3"))
 
 
-@pytest.mark.parametrize("suffix", sorted(images.SUFFIXES))
+@pytest.mark.parametrize("suffix", sorted(images.SUFFIXES - {".jxl"}))  # which Pillow doesn't write
 def test_pairs_are_of_every_kind_of_image_that_can_be_read(root: Path, save, suffix: str) -> None:
     for kind in ("rgb", "nir"):
         save(root / "train" / kind / f"z{suffix}")
