@@ -31,6 +31,8 @@ def read(path: Path, options: ReadOptions) -> tuple[Reading, list[Path]]:
         raise NirgenError(f"{path}: no boxes of Open Images, whose columns are {', '.join(sorted(_NEEDED))}, ...")
     try:
         for row in table:
+            if None in row:  # what csv calls values beyond the headings
+                raise NirgenError(f"{path}: line {table.line_num}: more values than columns; correct it")
             rows.setdefault(row["ImageID"] or "", []).append((table.line_num, row))
     except csv.Error as error:
         raise NirgenError(f"{path}: line {table.line_num}: {error}; correct it") from None

@@ -41,6 +41,7 @@ SUMMARY = "summary.md"
 _HASHES = "hashes.json"
 _PARTIAL, _INTERRUPTED = 3, 130  # exit codes
 _ENDINGS: dict[int, Ending] = {0: "done", _PARTIAL: "partial", _INTERRUPTED: "interrupted"}
+_CTRL_C = {signal.SIGINT}
 _PR_SET_PDEATHSIG = 1
 _POLL_SECONDS = 0.1
 
@@ -228,20 +229,29 @@ def _clear(stage: Stage, out: Path) -> None:
 
 
 def _start(words: tuple[str, ...], log: int) -> subprocess.Popen[bytes]:
-    """Start a command in a session of its own: the terminal's Ctrl-C reaches this process alone, which passes it on."""
-    return subprocess.Popen(  # noqa: S603 - our own program, and no shell
-        [sys.executable, "-m", "nirgen", *words],
-        stdin=subprocess.DEVNULL,
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=_die_with_parent if sys.platform == "linux" else None,  # noqa: PLW1509 - one thread here
-    )
+    """Start a command in a session of its own: the terminal's Ctrl-C reaches this process alone, which passes it on.
+
+    A Ctrl-C waits until the process has forked, since hooks of a fork, such as logging's, swallow exceptions.
+    """
+    signal.pthread_sigmask(signal.SIG_BLOCK, _CTRL_C)
+    try:
+        return subprocess.Popen(  # noqa: S603 - our own program, and no shell
+            [sys.executable, "-m", "nirgen", *words],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            preexec_fn=_begin,  # noqa: PLW1509 - one thread here
+        )
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _CTRL_C)
 
 
-def _die_with_parent() -> None:
-    """Have the kernel kill this process with its parent: two attempts must not overlap."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def _begin() -> None:
+    """Take Ctrl-C again, and have the kernel kill this process with its parent: two attempts must not overlap."""
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, _CTRL_C)
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def _wait(process: subprocess.Popen[bytes], tick: Callable[[], None]) -> int:

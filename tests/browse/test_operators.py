@@ -280,7 +280,7 @@ def test_why_a_box_is_here_is_told_as_markdown(run: Run, sample: Callable[..., A
     ((_, result),) = run("why", selected_labels=[_label(sample("bdd/b.jpg"), 1)])
     paragraphs = result["text"].split("\n\n")
     assert paragraphs[0].startswith("**annotation** ")
-    assert paragraphs[0].endswith(": bdd/b.jpg#1")
+    assert paragraphs[0].endswith(r": bdd/b.jpg\#1")
     assert paragraphs[1] == "**class** bicycle"
     assert paragraphs[-1] == "**steps** 1. image: translated by model 72656400"
 

@@ -152,7 +152,7 @@ def test_a_killed_run_and_an_interrupted_one_go_on(tiny: Any, running: Callable[
     process = begin()
     os.kill(process.pid, signal.SIGINT)
     _, err = process.communicate()
-    assert process.returncode == 130
+    assert process.returncode == 130, err
     assert "the same command goes on from there" in err
     code, _, err = nirgen_run(*words)
     assert (code, states(err)) == (0, {"labels": "skipped", "nir": "done"})

@@ -50,6 +50,7 @@ def test_images_that_are_not_there_are_left_out_and_counted(converted, tmp_path:
     [
         (("a,b", "1,2"), "no boxes of Open Images, whose columns are ImageID, LabelName"),
         ((HEAD, ROWS[0].replace("0.6", "wide")), "XMax is 'wide'; write a number"),
+        ((HEAD, ROWS[0] + ",0" * 20), "line 2: more values than columns; correct it"),
         ((HEAD, "b,xclick,/m/0k4j"), "a row of 'b' lacks a coordinate"),
         ((HEAD, ROWS[0].replace("b,", "../b,")), "line 2: the name '../b' has '..'"),
     ],

@@ -73,7 +73,7 @@ def test_a_generator_of_other_images_leaks_nothing(dataset_inputs, built) -> Non
 def test_a_leak_that_was_agreed_to_is_a_warning_and_one_that_was_not_is_an_error(
     dataset_inputs, built, save, tmp_path: Path
 ) -> None:
-    nir = sha256(save(tmp_path / "copy.png", seed=11))
+    nir = sha256(save(tmp_path / "copy.png", seed=11, grey=True))
     folder = built(dataset_inputs(training_pairs=[pair(nir_sha256=nir)]))
     report = validate_dataset(folder)
     assert report.exit_code == 0
@@ -87,13 +87,13 @@ def test_a_leak_that_was_agreed_to_is_a_warning_and_one_that_was_not_is_an_error
 def test_an_image_that_was_encoded_anew_is_known_by_the_bytes_that_it_had(
     dataset_inputs, built, save, tmp_path: Path
 ) -> None:
-    inputs = dataset_inputs(training_pairs=[pair(nir_sha256=sha256(save(tmp_path / "copy.png", seed=11)))])
+    inputs = dataset_inputs(training_pairs=[pair(nir_sha256=sha256(save(tmp_path / "copy.png", seed=11, grey=True)))])
     report = validate_dataset(built(inputs, agreed=False, codec="jpg", channels=1))
     assert of(report, "leak") == [f"val: '{VAL}' is of pair 'x' that trained {MODEL}"]
 
 
 def test_an_image_that_trained_the_generator_may_train(dataset_inputs, built, save, tmp_path: Path) -> None:
-    nir = sha256(save(tmp_path / "copy.png", seed=10))
+    nir = sha256(save(tmp_path / "copy.png", seed=10, grey=True))
     report = validate_dataset(built(dataset_inputs(training_pairs=[pair(nir_sha256=nir)])))
     assert (report.exit_code, of(report, "leak"), report.partial) == (0, [], {})
 
@@ -107,7 +107,7 @@ def test_a_sequence_that_trained_the_generator_may_not_judge(dataset_inputs, bui
 def test_a_folder_names_a_recording_only_if_the_data_sets_share_a_file(
     dataset_inputs, built, save, write_labels, tmp_path: Path, shared: bool
 ) -> None:
-    nir = sha256(save(tmp_path / "copy.png", seed=10)) if shared else "1"
+    nir = sha256(save(tmp_path / "copy.png", seed=10, grey=True)) if shared else "1"
     inputs = dataset_inputs(training_pairs=[pair(nir_sha256=nir), pair(name="02_7", sequence="02")])
     splits = {"01/x.png": "train", "02/y.png": "val", "03/z.png": "test"}
     write_labels(tmp_path / "ranus.json", {name: {"split": split} for name, split in splits.items()})
@@ -152,7 +152,7 @@ def by_model(dataset_inputs, small_config, tmp_path: Path) -> Callable[..., tupl
 
 
 def test_a_list_that_the_dataset_lacks_is_taken_from_a_model_file(by_model, built, save, tmp_path: Path) -> None:
-    inputs, listed = by_model([pair(nir_sha256=sha256(save(tmp_path / "copy.png", seed=11)))])
+    inputs, listed = by_model([pair(nir_sha256=sha256(save(tmp_path / "copy.png", seed=11, grey=True)))])
     name = read_header(listed)["model_id"][:12]
     folder = built(inputs)
     assert not (folder / "lineage.parquet").exists()
