@@ -270,6 +270,7 @@ class Faults:
             victim = self.chance.choice(files)
             data = bytearray(victim.read_bytes())
             data[self.chance.randrange(len(data))] ^= 1 << self.chance.randrange(8)
+            victim.unlink()  # images of a dataset are links to those that it was made of
             victim.write_bytes(data)
             self.note = f"{victim.relative_to(out.parent)} changed"
             return None

@@ -12,9 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from safetensors import SafetensorError
 from torch import nn
 
-from nirgen.errors import ConfigError, ModelError
+from nirgen.errors import ConfigError, ModelError, OutputError, first_line
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Sequence
@@ -137,12 +138,19 @@ def give_heads(network: Network, categories: Sequence[str], sources: Sequence[Se
 
 
 def write_network(folder: Path, model: nn.Module, network: Network, size: int) -> None:
-    """Write a model of the network's kind and labels, trained on squares of `size` pixels, as transformers reads it."""
+    """Write a model of the network's kind and labels, trained on squares of `size` pixels, as transformers reads it.
+
+    Raises:
+        OutputError: The weights can't be written.
+    """
     from transformers import RTDetrImageProcessor
 
     written: Any = model
     with quiet():
-        written.save_pretrained(folder)
+        try:
+            written.save_pretrained(folder)
+        except SafetensorError as error:  # no OSError, whatever the disk says
+            raise OutputError(f"{folder / _WEIGHTS}: {first_line(error)}") from error
         RTDetrImageProcessor(
             size={"height": size, "width": size},
             do_normalize=network.mean != (0.0, 0.0, 0.0) or network.std != (1.0, 1.0, 1.0),
