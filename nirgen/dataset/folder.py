@@ -119,7 +119,7 @@ def foreign(info: DatasetInfo) -> Iterator[str]:
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What is known of an image file."""
+    """Facts of an image file."""
 
     sha256: str
     size_bytes: int

@@ -65,7 +65,7 @@ class Decoded:
 
 
 class Remarks:
-    """What has to be said of the images that a command has read, each counted once; for several threads."""
+    """Remarks on the images that a command has read, each image counted once; for several threads."""
 
     def __init__(self) -> None:
         self._found: dict[str, tuple[str | None, tuple[str, ...], float | None]] = {}
