@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
 Progress = Callable[[str, int, int | None], None]
@@ -24,6 +25,21 @@ def in_threads(work: Callable[[S], T], items: Sequence[S], stage: str, progress:
             if progress is not None:
                 progress(stage, done, len(items))
             yield result
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+def in_batches(work: Callable[[S], T], items: Sequence[S], size: int) -> Iterator[list[T]]:
+    """Yield the results of `work` in the order of `items`, `size` at once; threads are one batch ahead."""
+    threads = ThreadPoolExecutor(THREADS)
+    ahead: deque[list[Future[T]]] = deque()
+    try:
+        for first in range(0, len(items), size):
+            ahead.append([threads.submit(work, item) for item in items[first : first + size]])
+            if len(ahead) == 2:
+                yield [each.result() for each in ahead.popleft()]
+        for batch in ahead:
+            yield [each.result() for each in batch]
     finally:
         threads.shutdown(cancel_futures=True)
 

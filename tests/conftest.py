@@ -386,16 +386,17 @@ def plan_dataset() -> Callable[..., Plan]:
 def made_dataset(tmp_path: Path, write_labels: Callable[..., Path], red: RedTranslator) -> Callable[..., Path]:
     """Build a dataset of images of 30x20 pixels: real ones to train and to test on, and generated ones.
 
-    On each image is a bright car, on every other one a person as well; the last of `test` is empty.
+    On each image is a bright car, on every other one a person as well; the last of `test` is empty. Images to validate
+    on are real.
     """
     from nirgen.dataset.build import build
     from nirgen.dataset.config import DatasetConfig
     from nirgen.dataset.planner import make_plan
 
-    def make(folder: Path, real: int = 3, generated: int = 5, test: int = 6) -> Path:
+    def make(folder: Path, real: int = 3, generated: int = 5, test: int = 6, val: int = 0) -> Path:
         names = {
             f"{split}/{number:02}.png": split
-            for split, count in (("train", real), ("test", test))
+            for split, count in (("train", real), ("test", test), ("val", val))
             for number in range(count)
         }
         nir = {

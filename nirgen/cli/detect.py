@@ -11,12 +11,15 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, bars, echo, echo_text, progress, show, step_text, stoppable
+from nirgen.cli.output import announce, bars, conclude, echo, echo_text, progress, show, step_text, stoppable
 
 if TYPE_CHECKING:
     from nirgen.detect.arms import ComparisonPlan
     from nirgen.detect.comparison import Comparison
+    from nirgen.detect.config import DetectConfig
+    from nirgen.detect.data import Split
     from nirgen.detect.evaluation import Evaluation
+    from nirgen.detect.loop import DetectorOutcome
     from nirgen.stats import Estimate
 
 
@@ -24,6 +27,7 @@ app = options.Group(help="Train, evaluate and compare object detectors.")
 
 _DETECT = "detect.config:DetectConfig"
 _COMPARE = "detect.config:CompareConfig"
+_PREDICT = "detect.prediction"
 _DRAWING = "detect.config:BootstrapConfig"
 _MODEL = option("Start: hub id, transformers folder, run folder, or fresh weights.", "ID|DIR|fresh", of=_DETECT)
 _SETTINGS = option("YAML file of training settings.", "--config FILE")
@@ -31,6 +35,9 @@ _STEPS = option("Optimizer steps.", min=1, of=_DETECT)
 _BATCH = option("Images per step.", min=1, of=_DETECT)
 _LEARNING_RATE = option("Peak learning rate.", of=_DETECT)
 _SIZE = option("Side that images are resized to, a multiple of 32.", "PX", of=_DETECT)
+_BALANCE = option("Repeat images of classes that are on less than this share of the images.", "SHARE", of=_DETECT)
+_EVERY = option("Steps between validations; 0: none.  [default: a tenth of the steps]", "STEPS", min=0)
+_PATIENCE = option("Validations without a higher AP that end the run.  [default: no limit]", "COUNT", min=1)
 _SPLIT = option("Split to evaluate on.", of=_COMPARE)
 _BOOTSTRAP = option("Unit that the bootstrap draws.", of=f"{_DRAWING}.draw")
 _RESAMPLES = option("Bootstrap samples; 0: no intervals.", min=0, of=_DRAWING)
@@ -46,6 +53,9 @@ def train(
     batch: int | None = _BATCH,
     learning_rate: float | None = _LEARNING_RATE,
     size: int | None = _SIZE,
+    balance_classes: float | None = _BALANCE,
+    validate_every: int | None = _EVERY,
+    patience: int | None = _PATIENCE,
     changes: list[str] | None = options.CHANGES,
     device: str | None = options.DEVICE,
     seed: int | None = option("Random seed for data order, crops and noise.", min=0, of=_DETECT),
@@ -53,9 +63,10 @@ def train(
 ) -> None:
     """Fine-tune a detector on a dataset.
 
-    Reads the split 'train' of DATASET and writes a run folder: checkpoints, a log, and RUN/model, which transformers
-    reads as well. The same command resumes a stopped run. Ctrl-C finishes the step and saves; a second Ctrl-C stops at
-    once. docs/detect.md describes the augmentation, grey images, ignore regions and empty images.
+    Trains on the split 'train' of DATASET and validates on 'val'. Writes a run folder: checkpoints, a log, curves, and
+    RUN/model, the weights of the highest validation AP, which transformers reads as well. The same command resumes a
+    stopped run. Ctrl-C finishes the step and saves; a second Ctrl-C stops at once. docs/detect.md describes the
+    augmentation, grey images, ignore regions and empty images.
 
     \b
     Examples:
@@ -66,32 +77,91 @@ def train(
     import yaml
 
     from nirgen import detect
-    from nirgen.detect.data import read_split, refuse_without_boxes
+    from nirgen.detect.data import read_split, read_validation, refuse_without_boxes
 
     given = options.given(model=model, steps=steps, batch=batch, learning_rate=learning_rate, size=size, seed=seed)
+    given |= options.given(validate_every=validate_every, patience=patience, balance_classes=balance_classes)
     settings = detect.DetectConfig.load(config, changes or [], given)
     split = read_split(dataset, settings.split)
     refuse_without_boxes(split)
-    echo_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
+    validation = read_validation(split, settings)
+    for line in _describe_training(settings, split, validation):
+        echo(f"# {line}" if dry_run else line, err=True)
     if dry_run:
-        echo(f"# {split.describe()}", err=True)
+        echo_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
         return
+    echo(f"all settings: {run / 'config.yaml'}", err=True)
     kept = f"the same command goes on from the last checkpoint in {run}"
     with stoppable(kept, second="exit") as stop, bars(final="train") as report:
         outcome = detect.train(
             split,
             run,
             settings,
+            validation=validation,
             device=device,
             progress=lambda at: report("train", at.step, settings.steps, step_text(at)),
+            validating=partial(report, "validate"),
             stopped=stop,
             say=lambda line: echo(f"warning: {line}", err=True),
         )
     if not outcome.finished:
         echo(f"stopped after step {outcome.steps}; the same command goes on from there", err=True)
-    echo(f"{outcome.model}")
-    if not outcome.finished:
+        echo(f"{outcome.model}")
         raise typer.Exit(130)
+    then = ("evaluate", run, dataset) if _has_images(dataset, "test") else ("predict", run, "IMAGES", "OUT")
+    conclude(
+        _reached(outcome, settings, validation),
+        wrote=[outcome.model, run / "curves.png", *filter(None, [outcome.judged])],
+        then=("detect", *then),
+    )
+
+
+def _describe_training(settings: DetectConfig, split: Split, validation: Split | None) -> list[str]:
+    """Return lines on what is trained on what."""
+    from nirgen.detect.data import VALIDATION, class_factors
+
+    epochs = settings.steps * settings.batch / len(split.images)
+    size = f"{settings.size}x{settings.size} pixels"
+    budget = f"{settings.steps} steps of {settings.batch} images at {size} ({epochs:.3g} epochs)"
+    lines = [
+        f"training on {split.describe()}",
+        f"from {settings.model}: {budget}, learning rate {settings.learning_rate:g}",
+    ]
+    factors = class_factors(split, settings.balance_classes)
+    repeated = ", ".join(f"{name} {factor:.2f} x" for name, factor in factors.items() if factor > 1)
+    lines += [f"images of rare classes are repeated: {repeated}"] if repeated else []
+    if validation is not None:
+        real = "" if validation.generated else "real "
+        images = f"{len(validation.images)} {real}images of '{validation.name}'"
+        return [*lines, f"validating on {images} every {settings.validation_steps} steps; the best weights are kept"]
+    reason = f"the split '{VALIDATION}' has no labelled objects"
+    reason = "validate_every is 0" if not settings.validation_steps else reason
+    reason = f"the split '{VALIDATION}' is trained on" if split.name == VALIDATION else reason
+    return [*lines, f"no validation, for {reason}; the last weights are kept"]
+
+
+def _reached(outcome: DetectorOutcome, settings: DetectConfig, validation: Split | None) -> str:
+    """Return the verdict on a finished training."""
+    from nirgen.detect.config import NOTHING_LEARNT
+
+    if outcome.ap is None or validation is None:
+        return f"trained for {outcome.steps} steps, without validation: evaluate it before you use it"
+    real = "" if validation.generated else "real "
+    early = outcome.steps < settings.steps
+    of = f"{outcome.steps}, which ended early after {settings.patience} validations without a higher AP"
+    reached = (
+        f"AP {outcome.ap:.4f} on {len(validation.images)} {real}images of '{validation.name}', at step "
+        f"{outcome.model_step} of {of if early else outcome.steps}"
+    )
+    if outcome.ap < NOTHING_LEARNT:
+        return f"{reached}: next to nothing was learnt; train for more --steps, or from pretrained weights (--model)"
+    return reached
+
+
+def _has_images(dataset: Path, split: str) -> bool:
+    from nirgen.dataset.folder import read_dataset
+
+    return bool(read_dataset(dataset).splits.get(split, {}).get("images"))
 
 
 @app.command("evaluate")
@@ -143,10 +213,11 @@ def evaluate(
 
         echo_text(json.dumps(as_dict(found), indent=2, ensure_ascii=False))
         return
+    from nirgen.detect.evaluation import FILES
+
     _print_evaluation(found)
-    if out is not None:
-        echo()
-        echo(f"detections.json and metrics.json are in {out}")
+    echo()
+    conclude(_judgement(found), wrote=[] if out is None else [out / name for name in FILES])
 
 
 def _check_evaluation(paths: list[Path], detections: Path | None, *, device: str | None, size: int | None) -> None:
@@ -175,10 +246,78 @@ def _print_evaluation(found: Evaluation) -> None:
         echo(f"note: {note}")
 
 
+def _judgement(found: Evaluation) -> str:
+    """Return the verdict on a detector."""
+    value, interval = _cells(found.numbers["ap"])
+    between = "" if interval == "-" else f" (95 % interval {interval})"
+    scores = {name: found.numbers[f"ap/{name}"].value for name in found.split.names}
+    known = sorted((value, name) for name, value in scores.items() if value is not None)
+    classes = f"; best on {known[-1][1]}, worst on {known[0][1]}" if len(known) > 1 and known[-1][0] > 0 else ""
+    return f"AP {value}{between} on {len(found.split.images)} images of '{found.split.name}'{classes}"
+
+
 def _cells(number: Estimate) -> tuple[str, str]:
     value = "-" if number.value is None else f"{number.value:.4f}"
     interval = "-" if number.low is None else f"{number.low:.4f} to {number.high:.4f}"
     return value, interval
+
+
+@app.command("predict")
+def predict(
+    model: str = argument("DETECTOR", "Run of 'nirgen detect train', hub id or transformers folder."),
+    images: Path = argument("IMAGES", "Folder of images; its subfolders are searched too."),
+    out: Path = argument("OUT", "Folder to write or resume."),
+    classes: str | None = option("Classes to detect, such as person,car.  [default: all of the detector's]", "LIST"),
+    pictures: int | None = option("Most images to draw, spread evenly.", min=0, of=f"{_PREDICT}:DRAWN"),
+    score: float | None = option("Least score of a box in a picture.", min=0, max=1, of=f"{_PREDICT}:SCORE"),
+    device: str | None = options.DEVICE,
+    size: int | None = option("Side that images are resized to.  [default: the model's]", "PX", min=32),
+    as_json: bool = options.AS_JSON,
+) -> None:
+    """Detect objects on a folder of images.
+
+    Writes OUT/detections.json (COCO results), OUT/images.json (the COCO file of the images), OUT/rows.jsonl and
+    pictures with boxes. The same command resumes. An image that can't be read gets a row with its error, and the exit
+    code is 3.
+
+    \b
+    Examples:
+      nirgen detect predict runs/detector photos predictions
+      nirgen detect predict PekingU/rtdetr_v2_r18vd photos predictions --classes person,car --pictures 0
+    """
+    announce("looking for images", quiet=as_json)
+    from nirgen.detect import prediction
+
+    chosen = options.given(pictures=pictures, score=score)
+    names = None if classes is None else [name.strip() for name in classes.split(",")]
+    kept = f"what is done is kept, and the same command goes on in {out}"
+    with stoppable(kept), bars(hidden=as_json) as report:
+        found = prediction.predict(
+            model, images, out, categories=names, device=device, size=size, progress=report, **chosen
+        )
+    least = prediction.SCORE if score is None else score
+    counts = found.counts(least)
+    files = [out / name for name in (prediction.RESULTS, prediction.IMAGES, prediction.ROWS)]
+    files += [out / prediction.PICTURES] if pictures != 0 else []
+    if as_json:
+        values = {
+            "images": len(found.rows),
+            "done_before": found.done_before,
+            "score": least,
+            "boxes": counts,
+            "failed": [{"file_name": row["file_name"], "error": row["error"]} for row in found.failed],
+        }
+        echo_text(json.dumps(values, indent=2, ensure_ascii=False))
+    else:
+        for row in found.failed:
+            echo(f"failed: {row['error']}", err=True)
+        each = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
+        failed = f"; {len(found.failed)} images failed" if found.failed else ""
+        before = f" ({found.done_before} done before)" if found.done_before else ""
+        number = len(found.rows) - len(found.failed)
+        conclude(f"boxes at scores from {least:g} on, on {number} images{before}: {each}{failed}", wrote=files)
+    if found.failed:
+        raise typer.Exit(3)
 
 
 @app.command("compare")
@@ -267,8 +406,7 @@ def _print_comparison(found: Comparison, out: Path) -> None:
     headings, rows = table(found)
     show(headings, ([[(cell.replace(" (", "\n("), "")] for cell in row] for row in rows))
     echo()
-    echo(f"{sentence(found)}")
-    echo()
     for note in (*notes_on(found), CAVEAT):
         echo(f"note: {note}")
-    echo(f"{', '.join(FILES)} are in {out}")
+    last = out / "runs" / found.arms[-1].arm.name / f"seed{found.config.seeds[0]}"
+    conclude(sentence(found), wrote=[out / name for name in FILES], then=("detect", "predict", last, "IMAGES", "OUT"))

@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     from nirgen.detect.detector import load_detector
     from nirgen.detect.evaluation import evaluate
     from nirgen.detect.loop import train
+    from nirgen.detect.prediction import predict
     from nirgen.detect.runs import compare
 
 _HOMES = {
@@ -17,11 +18,12 @@ _HOMES = {
     "evaluate": "evaluation",
     "load_detector": "detector",
     "plan_comparison": "arms",
+    "predict": "prediction",
     "train": "loop",
 }
 __all__ = [
     "BootstrapConfig", "CompareConfig", "DetectConfig", "compare", "evaluate", "load_detector", "plan_comparison",
-    "train",
+    "predict", "train",
 ]  # fmt: skip
 
 

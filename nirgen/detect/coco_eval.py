@@ -51,6 +51,7 @@ class Matched:
     """The detections of a class and a range of areas over all N images, by falling score: D of them."""
 
     image: NDArray[np.intp]  # (D,) position of its image
+    score: NDArray[np.float64]  # (D,)
     found: NDArray[np.bool_]  # (T, D) matched with an object, by `THRESHOLDS`
     counted: NDArray[np.bool_]  # (T, D) False in regions to ignore and for other sizes
     objects: NDArray[np.int64]  # (N,) objects of that class and size on each image
@@ -127,7 +128,7 @@ def _join(found: Sequence[dict[str, Any] | None]) -> Matched:
     ignored = np.concatenate([_NONE, *(one["dtIgnore"].astype(bool) for _, one in there)], axis=1)
     order = np.argsort(-scores, kind="mergesort")
     counted = ~ignored[:, order]
-    return Matched(image[order], hits[:, order] & counted, counted, objects)
+    return Matched(image[order], scores[order], hits[:, order] & counted, counted, objects)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,10 +17,13 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 
 from nirgen.detect.coco_eval import match, official, precisions
+from nirgen.detect.config import NOTHING_LEARNT
+from nirgen.detect.evaluation import read_results
 from nirgen.stats import Estimate, draw_images, estimate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from numpy.typing import NDArray
 
@@ -39,7 +42,11 @@ class Judged:
 
     run: Run
     model_id: str
-    results: tuple[Result, ...]  # its detections on the test images
+    detections: Path  # file of its detections on the test images
+
+    def read(self, split: Split) -> list[Result]:
+        """Read its detections on the test images: of many runs, memory holds those of one at a time."""
+        return read_results(self.detections, split)[0]
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,7 @@ class OfArm:
     runs: tuple[Judged, ...]  # one a seed
     values: dict[str, NDArray[np.float64]]  # (S,), of each run; NaN if undefined
     draws: dict[str, NDArray[np.float64]]  # (R,), means over seeds in each draw
+    precision: NDArray[np.float64]  # (K, 101) of each class at the overlap 0.5, mean over seeds; NaN without objects
 
     @cached_property
     def numbers(self) -> dict[str, Estimate]:
@@ -63,15 +71,15 @@ class OfArm:
         several = len(self.runs) > 1
         return {key: as_number(each.std(ddof=1)) if several else None for key, each in self.values.items()}
 
-    def minus(self, other: OfArm) -> Difference:
-        """Return the differences of the means, with intervals of the paired comparison."""
+    def minus(self, other: OfArm, *, learnt: bool) -> Difference:
+        """Return the differences of the means, with intervals of the paired comparison; see `Difference`."""
         numbers = {}
         for key, values in self.values.items():
             draws = self.draws[key] - other.draws[key]
             if not (values.any() or other.values[key].any()):
                 draws = np.empty(0)  # neither arm found anything: an interval would be 0 to 0
             numbers[key] = estimate(float(values.mean() - other.values[key].mean()), draws)
-        return Difference(self.arm.name, other.arm.name, numbers)
+        return Difference(self.arm.name, other.arm.name, numbers, learnt)
 
 
 @dataclass(frozen=True)
@@ -81,12 +89,13 @@ class Difference:
     arm: str
     minus: str
     numbers: dict[str, Estimate]  # differences of the means, with intervals of the paired comparison
+    learnt: bool  # an arm of the comparison, not necessarily of these, has learnt something
 
     @property
     def verdict(self) -> Verdict:
-        """The verdict on AP, by its interval."""
+        """The verdict on AP, by its interval; unknown where nothing was learnt: differences are those of chance."""
         ap = self.numbers["ap"]
-        if ap.low is None or ap.high is None:
+        if not self.learnt or ap.low is None or ap.high is None:
             return "unknown"
         return "gain" if ap.low > 0 else "loss" if ap.high < 0 else "noise"
 
@@ -100,6 +109,16 @@ class Comparison:
     arms: tuple[OfArm, ...]  # pretrained first, then by growing share of generated images
     differences: tuple[Difference, ...]  # of each arm from `pretrained`, and of those after `real` from it
     library: str  # name and version
+
+    @property
+    def highest(self) -> float:
+        """The highest mAP of an arm; 0 if it is undefined."""
+        return max(each.numbers["ap"].value or 0.0 for each in self.arms)
+
+    @property
+    def learnt(self) -> bool:
+        """True if an arm has learnt something: an mAP of at least 0.01."""
+        return self.highest >= NOTHING_LEARNT
 
     def of(self, arm: str) -> OfArm:
         """Return the numbers of an arm."""
@@ -122,9 +141,10 @@ def sum_up(
     arms: list[OfArm] = []
     done, library = 0, ""
     for place, (arm, of_arm) in enumerate(groupby(judged, key=lambda each: each.run.arm)):
-        runs, values, draws = tuple(of_arm), [], []
+        runs, values, draws, curves = tuple(of_arm), [], [], []
         for each in runs:
-            matches = match(split, each.results)
+            matches = match(split, each.read(split))
+            curves += [np.where(matches.precision > -1, matches.precision, np.nan)[0, :, :, 0].T]
             values += [official(matches).numbers(split.names)]
             draws += [precisions(matches, drawn).numbers(split.names)]
             done, library = done + 1, matches.library
@@ -133,8 +153,11 @@ def sum_up(
         chosen = random.integers(0, len(runs), (len(drawn), len(runs)))
         of_seeds = {key: np.concatenate([one[key] for one in values]) for key in values[0]}
         of_draws = {key: over_seeds(np.stack([one[key] for one in draws]), chosen) for key in values[0]}
-        arms += [OfArm(arm, runs, of_seeds, of_draws)]
-    differences = tuple(other.minus(base) for position, base in enumerate(arms[:2]) for other in arms[position + 1 :])
+        arms += [OfArm(arm, runs, of_seeds, of_draws, np.mean(curves, axis=0))]
+    learnt = Comparison(split, config, tuple(arms), (), library).learnt
+    differences = tuple(
+        other.minus(base, learnt=learnt) for position, base in enumerate(arms[:2]) for other in arms[position + 1 :]
+    )
     return Comparison(split, config, tuple(arms), differences, library)
 
 

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 DEFAULT_MODEL = "PekingU/rtdetr_v2_r18vd"  # RT-DETRv2 with a ResNet-18: Apache-2.0, 20 million weights
+NOTHING_LEARNT = 0.01  # AP below which a detector has learnt next to nothing
 PLAIN = frozenset({"workers", "log_steps", "checkpoint_steps", "keep"})  # settings that change no weight
 
 
@@ -44,6 +45,12 @@ class DetectConfig(FrozenConfig):
     precision: Annotated[Literal["fp32", "bf16"], OLD_PRECISIONS] = "fp32"  # of the network; the loss is float32
     seed: int = Field(0, ge=0)  # of data order, crops, noise and fresh weights
     augment: AugmentConfig = AugmentConfig()
+    balance_classes: float = Field(0.0, ge=0, le=1)
+    """Images with a class that is on less than this share of the images are repeated (LVIS); 0: all equally often."""
+    validate_every: int | None = Field(None, ge=0)
+    """Steps between validations on the split `val`, beside the one at the end; 0: none. Default: a tenth of `steps`."""
+    validation_images: int = Field(200, ge=1)  # most images of a validation, spread evenly over the split
+    patience: int | None = Field(None, ge=1)  # validations in a row without a higher AP that end the run
     workers: int = Field(4, ge=0)  # threads that decode ahead; 0: the training thread decodes
     log_steps: int = Field(10, ge=1)
     checkpoint_steps: int = Field(500, ge=1)
@@ -55,6 +62,11 @@ class DetectConfig(FrozenConfig):
         if size % 32:
             raise ValueError(f"{size} is no multiple of 32; the next one is {size + 32 - size % 32}")
         return size
+
+    @property
+    def validation_steps(self) -> int:
+        """Steps between validations; 0 if there are none."""
+        return -(-self.steps // 10) if self.validate_every is None else self.validate_every
 
     @classmethod
     def load(cls, file: Path | None, changes: Sequence[str] = (), given: Mapping[str, Any] | None = None) -> Self:
@@ -90,4 +102,6 @@ class CompareConfig(FrozenConfig):
     def _evaluates_on_others(self) -> Self:
         if self.train.split == self.split:
             raise ValueError(f"trained and judged on the split '{self.split}'; judge on another one")
+        if self.train.validate_every and self.split == "val":
+            raise ValueError("weights would be chosen on the split 'val', which judges them; leave out validate_every")
         return self

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import Counter
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from nirgen.dataset.folder import DATASET_JSON, annotations_name, read_dataset
 from nirgen.dataset.read import read
@@ -16,8 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Collection
     from pathlib import Path
 
+    from nirgen.dataset.folder import DatasetInfo
     from nirgen.dataset.read import Box, Image
+    from nirgen.detect.config import DetectConfig
     from nirgen.labels.file import Category
+
+
+VALIDATION = "val"
 
 
 @dataclass(frozen=True)
@@ -118,15 +126,60 @@ def read_split(dataset: Path, name: str = "train") -> Split:
             f"{dataset}: the split '{name}' has no images (it has {held or 'none at all'}); choose another one, or "
             "build it with 'nirgen build-dataset --split train=0.8,val=0.1,test=0.1'"
         )
-    images = tuple(read(info, [name]))
-    labelled = tuple(image for image in images if image.labelled)
-    if not labelled:
+    split = _read(info, name)
+    if not split.images:
         raise NirgenError(
             f"{dataset}: the split '{name}' has no labelled images; give labels of them to 'nirgen build-dataset'"
         )
+    return split
+
+
+def read_validation(trained_on: Split, config: DetectConfig) -> Split | None:
+    """Return the images that a training is validated on: labelled ones of `val`, real ones alone if there are any.
+
+    They are at most `config.validation_images`, spread evenly. None if the split has no objects, or is trained on, or
+    the settings want no validation.
+    """
+    if not config.validation_steps or trained_on.name == VALIDATION:
+        return None
+    info = read_dataset(trained_on.folder)
+    if not info.splits.get(VALIDATION, {}).get("images"):
+        return None
+    split = _read(info, VALIDATION)
+    split = split.real() if split.generated < len(split.images) else split
+    keys = [image.key for image in split.images]
+    places = np.linspace(0, len(keys) - 1, min(config.validation_images, len(keys))).round().astype(int)
+    split = split.only([keys[place] for place in places])
+    return split if any(not box.ignored for image in split.images for box in image.boxes) else None
+
+
+def class_factors(split: Split, threshold: float) -> dict[str, float]:
+    """Return the repeat factors of the classes: the root of `threshold` over the share of images with the class.
+
+    Gupta et al., "LVIS", CVPR 2019, appendix B. A class on more images, or on none, has 1.
+    """
+    images = Counter(name for image in split.images for name in _classes(image))
+    share = {name: images[name] / len(split.images) for name in split.names}
+    return {name: max(1.0, math.sqrt(threshold / found)) if found else 1.0 for name, found in share.items()}
+
+
+def image_factors(split: Split, threshold: float) -> list[float]:
+    """Return the repeat factor of each image, the highest of its classes; 1 without objects."""
+    factors = class_factors(split, threshold)
+    return [max((factors[name] for name in _classes(image)), default=1.0) for image in split.images]
+
+
+def _classes(image: Image) -> set[str]:
+    return {box.category for box in learnable(image) if not box.ignored}
+
+
+def _read(info: DatasetInfo, name: str) -> Split:
+    """Read the labelled images of a split, perhaps none."""
+    images = tuple(read(info, [name]))
+    labelled = tuple(image for image in images if image.labelled)
     left_out = frozenset(image.id for image in images if not image.labelled and image.id is not None)
-    sha256 = sha256_of(dataset / DATASET_JSON)
-    return Split(dataset, info.digest, sha256, name, info.categories, labelled, left_out, len(left_out))
+    sha256 = sha256_of(info.folder / DATASET_JSON)
+    return Split(info.folder, info.digest, sha256, name, info.categories, labelled, left_out, len(left_out))
 
 
 def refuse_without_boxes(split: Split) -> None:

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from nirgen import images
-from nirgen.detect.networks import read_network
+from nirgen.detect.networks import FRESH, read_network
 from nirgen.devices import choose_device
 from nirgen.errors import ConfigError, ModelError
 from nirgen.files import read_json, sha256_of, unseal
@@ -122,14 +122,19 @@ class Detector:
 
 
 def load_detector(
-    name: str | Path, *, categories: Sequence[str], device: str | None = None, size: int | None = None, seed: int = 0
+    name: str | Path,
+    *,
+    categories: Sequence[str] | None,
+    device: str | None = None,
+    size: int | None = None,
+    seed: int = 0,
 ) -> Detector:
     """Load a detector of given categories, such as one that was trained on COCO, in evaluation mode.
 
     Args:
         name: A run folder of `nirgen detect train`, a folder of transformers, a hub id, or `fresh` or `fresh-tiny` for
             random weights.
-        categories: Names of the categories.
+        categories: Names of the categories; all labels of the model if None.
         device: `cpu`, `cuda`...; the best available one by default.
         size: Side that images are resized to, in pixels; the model's own by default.
         seed: Random seed of fresh weights.
@@ -145,7 +150,10 @@ def load_detector(
     problem = altered(Path(folder)) if (Path(folder) / ABOUT).is_file() else None
     if problem is not None:
         raise ModelError(f"{problem}; run the same 'nirgen detect train' again, which writes it anew, or copy it again")
-    network = read_network(str(folder), categories=categories, seed=seed)
+    if categories is None and str(name) in FRESH:
+        raise ConfigError(f"{name}: random weights know no classes; name a trained model, or a run")
+    network = read_network(str(folder), categories=categories or (), seed=seed)
+    categories = network.labels if categories is None else categories
     sources = find_sources(network.labels, categories)
     refuse_unknown(str(name), network.labels, categories, sources)
     network.model.to(choose_device(device)).eval()

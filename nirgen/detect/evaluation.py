@@ -20,11 +20,13 @@ from nirgen.detect.config import BootstrapConfig
 from nirgen.detect.data import read_split
 from nirgen.errors import NirgenError
 from nirgen.files import output_file, read_bytes, seal, sha256_of
+from nirgen.progress import in_batches
 from nirgen.stats import Estimate, draw_images, estimate, note_on_groups
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from nirgen.detect.coco_eval import Matches
     from nirgen.detect.data import Split
     from nirgen.detect.detector import Detector
     from nirgen.progress import Progress
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
 SCHEMA = 1
 METRICS = "metrics.json"
 DETECTIONS = "detections.json"
+PICTURES = ("predictions.png", "precision_recall.png", "confusion_matrix.png")
+FILES = (METRICS, DETECTIONS, *PICTURES)
 TITLES = {
     "ap": "AP", "ap50": "AP50", "ap75": "AP75",
     "ap_small": "AP small", "ap_medium": "AP medium", "ap_large": "AP large", "ar100": "AR100",
@@ -48,8 +52,13 @@ class Evaluation:
     results: tuple[Result, ...]
     judged: Mapping[str, str | int]  # `model`, `model_id` and `size`, or `detections_sha256`
     settings: BootstrapConfig
-    library: str  # name and version
+    matches: Matches
     numbers: dict[str, Estimate]  # by the names of `TITLES`; AP of a class is `ap/CLASS`
+
+    @property
+    def library(self) -> str:
+        """Name and version of what matched the detections."""
+        return self.matches.library
 
     @property
     def objects(self) -> dict[str, int]:
@@ -97,7 +106,7 @@ def evaluate(
         bootstrap: Bootstrap of the intervals.
         device: `cpu`, `cuda`...; the best available one by default.
         size: Side that images are resized to, in pixels; the model's own by default.
-        out: A folder to write `detections.json` and `metrics.json` to.
+        out: A folder to write `detections.json`, `metrics.json` and pictures to.
         progress: Progress callback.
 
     Raises:
@@ -130,14 +139,15 @@ def detect(detector: Detector, split: Split, progress: Callable[[int, int], None
     """Run a detector, whose names are the split's categories, on its images; detections are rounded as in files."""
     ids = [category.id for category in split.categories]
     found: list[Result] = []
-    for first in range(0, len(split.images), _BATCH):
-        part = slice(first, first + _BATCH)
-        pictures = [images.read(image.path) for image in split.images[part]]
-        for image_id, on_it in zip(split.ids[part], detector.predict(pictures), strict=True):
+    done = 0
+    for pictures in in_batches(images.read, [image.path for image in split.images], _BATCH):
+        image_ids = split.ids[done : done + len(pictures)]
+        for image_id, on_it in zip(image_ids, detector.predict(pictures), strict=True):
             boxes = zip(on_it.categories.tolist(), on_it.boxes.tolist(), on_it.scores.tolist(), strict=True)
             found += [rounded(Result(image_id, ids[category], tuple(box), score)) for category, box, score in boxes]
+        done += len(pictures)
         if progress is not None:
-            progress(min(first + _BATCH, len(split.images)), len(split.images))
+            progress(done, len(split.images))
     return found
 
 
@@ -149,7 +159,7 @@ def score(
     matches = match(split, results)
     values, draws = (each.numbers(split.names) for each in (official(matches), precisions(matches, drawn)))
     numbers = {name: estimate(float(value[0]), draws[name]) for name, value in values.items()}
-    return Evaluation(split, tuple(results), judged, settings, matches.library, numbers)
+    return Evaluation(split, tuple(results), judged, settings, matches, numbers)
 
 
 def refuse_trained_on(split: Split, about: Mapping[str, Any] | None, name: str) -> None:
@@ -188,8 +198,11 @@ def as_dict(evaluation: Evaluation) -> dict[str, Any]:
 
 
 def write(evaluation: Evaluation, out: Path) -> None:
-    """Write `detections.json`, then `metrics.json`; those of an earlier evaluation are replaced."""
+    """Write `detections.json`, the pictures, then `metrics.json`; those of an earlier evaluation are replaced."""
+    from nirgen.detect.pictures import write_pictures
+
     write_results(out / DETECTIONS, evaluation.results)
+    write_pictures(evaluation.split, evaluation.results, evaluation.matches, out)
     with output_file(out / METRICS) as temporary:
         values = seal(as_dict(evaluation) | {"detections_sha256": sha256_of(out / DETECTIONS)})
         temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

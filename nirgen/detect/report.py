@@ -1,4 +1,4 @@
-"""Files of a comparison: JSON, a table in the layout of the paper's Table 7, and a curve."""
+"""Files of a comparison: JSON, a table in the layout of the paper's Table 7, and pictures."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nirgen._version import __version__
-from nirgen.detect.arms import PRETRAINED, REAL
+from nirgen.detect.arms import REAL
 from nirgen.detect.comparison import as_number
+from nirgen.detect.config import NOTHING_LEARNT
 from nirgen.escapes import markdown
 from nirgen.files import make_folder, output_file
 from nirgen.stats import note_on_groups
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
-FILES = ("comparison.json", "table7.md", "curve.png")
+FILES = ("comparison.json", "table7.md", "curve.png", "precision_recall.png", "predictions.png")
 FEW_SEEDS = 3
 NOTHING = "-"
 PAPER: tuple[tuple[str, dict[str, float]], ...] = (
@@ -65,6 +66,11 @@ def sentence(comparison: Comparison) -> str:
     what = f"{last.arm.generated} generated images beside {last.arm.real} real ones"
     if difference.value is None:
         return f"Whether {what} help can't be said: there is nothing to find on the images that judge ({told})."
+    if not comparison.learnt:
+        return (
+            f"Whether {what} help can't be said: nothing was learnt, for mAP is under {NOTHING_LEARNT} in every arm, "
+            f"{comparison.highest:.4f} at most ({told}). Train for more --steps, or from pretrained weights (--model)."
+        )
     if last.numbers["ap"].value == comparison.of(REAL).numbers["ap"].value == 0:
         return f"Whether {what} help can't be said: neither arm found anything ({told})."
     change = f"{what} change mAP by {difference.value:+.4f}"
@@ -117,6 +123,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
             }
             for each in comparison.differences
         ],
+        "learnt": comparison.learnt,
         "notes": notes_on(comparison),
     }
 
@@ -163,41 +170,16 @@ def as_markdown(comparison: Comparison) -> str:
     return "\n\n".join([title, markdown(sentence(comparison)), rows, about, notes]) + "\n"
 
 
-def draw_curve(comparison: Comparison, path: Path) -> None:
-    """Draw mAP over the number of generated images as a PNG: means with intervals, and a dot for each seed."""
-    from matplotlib.figure import Figure
-
-    trained = [each for each in comparison.arms if each.arm.images and each.numbers["ap"].value is not None]
-    figure = Figure(figsize=(6.4, 4.0), layout="constrained", dpi=120)
-    axes = figure.subplots()
-    places = [each.arm.generated for each in trained]
-    means = [each.numbers["ap"].value or 0.0 for each in trained]
-    axes.plot(places, means, color="#1f5fa8", linewidth=1.6, marker="o", markersize=6, label="mean over seeds")
-    for each, place in zip(trained, places, strict=True):
-        number = each.numbers["ap"]
-        if number.low is not None and number.high is not None:
-            axes.vlines(place, number.low, number.high, color="#1f5fa8", linewidth=1.2, alpha=0.7)
-        values = [as_number(value) or 0.0 for value in each.values["ap"]]
-        axes.scatter([place] * len(values), values, s=14, color="#c05a1a", zorder=3, label="_seeds")
-    axes.scatter([], [], s=14, color="#c05a1a", label="a seed")
-    base = comparison.of(PRETRAINED).numbers["ap"].value
-    if base is not None:
-        axes.axhline(base, color="#777777", linewidth=1.0, linestyle="--", label="as pretrained")
-    axes.set_xlabel(f"generated images beside {trained[0].arm.real} real ones" if trained else "generated images")
-    axes.set_ylabel("mAP, with 95 % intervals")
-    axes.set_xticks(places)
-    axes.grid(axis="y", linewidth=0.5, alpha=0.5)
-    axes.spines[["top", "right"]].set_visible(False)
-    figure.legend(loc="outside upper center", ncols=3, frameon=False, fontsize=9)
-    figure.savefig(path, format="png", metadata={"Software": None})
-
-
 def write(comparison: Comparison, out: Path) -> None:
-    """Write `comparison.json`, `table7.md` and `curve.png`; older ones are replaced."""
+    """Write `comparison.json`, `table7.md` and the pictures; older ones are replaced."""
+    from nirgen.detect import figures
+    from nirgen.detect.pictures import save
+
     make_folder(out)
     values = json.dumps(as_dict(comparison), indent=2, ensure_ascii=False) + "\n"
     for name, text in (("comparison.json", values), ("table7.md", as_markdown(comparison))):
         with output_file(out / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-    with output_file(out / "curve.png") as temporary:
-        draw_curve(comparison, temporary)
+    save(figures.draw_curve(comparison), out / "curve.png")
+    save(figures.draw_precision(comparison), out / "precision_recall.png")
+    save(figures.draw_differences(comparison), out / "predictions.png")

@@ -14,7 +14,7 @@ from nirgen.detect.arms import ComparisonPlan, plan_comparison
 from nirgen.detect.comparison import Judged, sum_up
 from nirgen.detect.config import PLAIN, CompareConfig, DetectConfig
 from nirgen.detect.detector import load_detector
-from nirgen.detect.evaluation import DETECTIONS, METRICS, detect, read_results, score, write
+from nirgen.detect.evaluation import DETECTIONS, METRICS, detect, score, write
 from nirgen.detect.loop import train
 from nirgen.errors import ConfigError, OutputError
 from nirgen.files import locked, make_folder, output_file, read_json, sha256_of, unseal
@@ -106,7 +106,7 @@ class Bench:
                 about: dict[str, str | int] = {"model": name, "model_id": model_id, "size": detector.size}
                 write(score(test, results, config.bootstrap, about), folder)
             self.say(f"{where}: done{already}")
-            judged.append(Judged(run, model_id, tuple(read_results(folder / DETECTIONS, test)[0])))
+            judged.append(Judged(run, model_id, folder / DETECTIONS))
         return judged
 
     def watch(self, stage: str) -> Callable[[int, int], None]:
@@ -120,7 +120,9 @@ class Bench:
         return note
 
     def _train(self, run: Run, seed: int, where: str) -> None:
-        settings = self.plan.config.train.model_copy(update={"seed": seed})
+        train_config = self.plan.config.train
+        every = train_config.validate_every or 0  # by default all arms are judged at their last step
+        settings = train_config.model_copy(update={"seed": seed, "validate_every": every})
         outcome = train(
             self.plan.train,
             self.out / run.name,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -25,9 +26,9 @@ _TERMS = ("loss_vfl", "loss_bbox", "loss_giou")  # of the last decoder layer, in
 
 
 class State(BaseState):
-    """Network, with heads for the dataset's categories, moving average, optimizer and counters of a run."""
+    """Network, with heads for the dataset's categories, moving average, best weights, optimizer and counters."""
 
-    counters = ("step", "passed_over", "minutes")
+    counters = ("step", "passed_over", "minutes", "validated", "best_ap", "ap_step", "stale")
 
     def __init__(self, config: DetectConfig, network: Network, device: torch.device) -> None:
         self.config = config
@@ -37,6 +38,50 @@ class State(BaseState):
         self.optimizer = torch.optim.AdamW(_groups(config, self.model))
         super().__init__(device, {"model": self.model, "average": self.average, "optimizer": self.optimizer})
         self.passed_over = 0  # steps in a row whose gradient was not finite; they changed no weight
+        self.validated = 0  # step of the last validation
+        self.best_ap, self.ap_step = -1.0, 0  # highest AP of a validation, and the last step that reached it
+        self.stale = 0  # validations since AP rose
+        self._best: dict[str, Tensor] = {}  # averaged weights of that step, on the CPU; empty before a validation
+
+    @property
+    def chosen(self) -> nn.Module:
+        """The averaged weights of the best validation; of the last step if there was none."""
+        if not self._best:
+            return self.average.module
+        model = copy.deepcopy(self.average.module)
+        model.load_state_dict(self._best)
+        return model
+
+    @property
+    def chosen_step(self) -> int:
+        """The step of the weights in `chosen`."""
+        return self.ap_step if self._best else self.step
+
+    @property
+    def over(self) -> bool:
+        """True after the last step, or after `patience` validations in a row without a higher AP."""
+        patience = self.config.patience
+        return self.step >= self.config.steps or (patience is not None and self.stale >= patience)
+
+    def note(self, ap: float) -> None:
+        """Take the AP of a validation of the averaged weights; of equal ones the last are the best."""
+        self.validated = self.step
+        self.stale = 0 if ap > self.best_ap else self.stale + 1
+        if ap >= self.best_ap:
+            self.best_ap, self.ap_step = ap, self.step
+            weights = self.average.module.state_dict()
+            self._best = {name: tensor.detach().to("cpu", copy=True) for name, tensor in weights.items()}
+
+    def dump(self) -> dict[str, Any]:
+        """Return tensors and plain values by name."""
+        return super().dump() | {"best": self._best}
+
+    def restore(self, values: dict[str, Any], where: object) -> None:
+        """Load what `dump` returned; see `BaseState.restore`."""
+        of_older_runs: dict[str, Any] = {"validated": 0, "best_ap": -1.0, "ap_step": 0, "stale": 0, "best": {}}
+        values = of_older_runs | values
+        super().restore(values, where)
+        self._best = values["best"]
 
     def update(self, pixels: Tensor, labels: list[dict[str, Tensor]]) -> dict[str, float]:
         """Make a step; return the loss, its terms in the last layer, and the norm of the gradient before clipping.

@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from nirgen import images
-from nirgen.detect.data import learnable
+from nirgen.detect.data import image_factors, learnable
 from nirgen.errors import ImageError
 from nirgen.train.batches import Order
 
@@ -135,17 +135,48 @@ def _window(size: tuple[int, int], config: AugmentConfig, random: np.random.Gene
     return int(across * (width - columns + 1)), int(down * (height - rows + 1)), columns, rows
 
 
-_VIEW = 3  # key of the views' random numbers
+_VIEW, _REPEATS = 3, 5  # keys of random numbers
 _AHEAD = 4  # views that each thread decodes ahead
 
 
+class RepeatedOrder:
+    """Positions of the images that draws take: of each at least one an epoch, in proportion to its repeat factor.
+
+    An epoch has as many draws as the factors' sum, rounded up. Of the whole numbers that a random offset puts on a line
+    of all factors, an image takes those on its own stretch.
+    """
+
+    def __init__(self, factors: Sequence[float], seed: int) -> None:
+        ends = np.cumsum(factors)
+        self.count, self.seed = int(np.ceil(ends[-1] - 1e-9)), seed
+        self._ends = ends * (self.count / ends[-1])
+        self._ends[-1] = self.count
+        self._latest = -1, np.empty(0, int)  # an epoch and its draws, replaced as one: threads read it
+
+    def __getitem__(self, draw: int) -> int:
+        """Return the position of the image that a draw takes."""
+        epoch, place = divmod(draw, self.count)
+        latest = self._latest
+        if latest[0] != epoch:
+            random = np.random.default_rng((self.seed, _REPEATS, epoch))
+            counts = np.diff(np.floor(self._ends + random.random()), prepend=0).astype(int)
+            positions = np.repeat(np.arange(len(counts)), counts)
+            self._latest = latest = epoch, random.permutation(positions)
+        return int(latest[1][place])
+
+
 class Batches:
-    """Endless batches after a number of steps, each image once an epoch; the context ends the threads that decode."""
+    """Endless batches after a number of steps; the context ends the threads that decode.
+
+    An epoch has each image once, or as often as its repeat factor says.
+    """
 
     def __init__(self, split: Split, config: DetectConfig, step: int = 0) -> None:
         self._examples = [to_example(image, split.names) for image in split.images]
         self._config = config
-        self._order = Order(None, len(self._examples), config.seed)
+        self._order: Order | RepeatedOrder = Order(None, len(self._examples), config.seed)
+        if config.balance_classes:
+            self._order = RepeatedOrder(image_factors(split, config.balance_classes), config.seed)
         self._next = step * config.batch
         self._coming: deque[Future[View]] = deque()
         threads = config.workers

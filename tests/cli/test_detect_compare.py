@@ -44,6 +44,7 @@ def test_three_arms_come_out_as_a_table_with_intervals_and_a_sentence(
     for title in ("as pretrained", r"\+ real", r"\+ real \+ all generated"):
         assert re.search(rf"^{title} +\d\.\d{{4}} .*\n +\(\d\.\d{{4}} to \d\.\d{{4}}\) ", out, re.MULTILINE)
     assert re.search(r"^paper: \+ RANUS \+ generated +0\.3347 +0\.1704 +0\.2829 +0\.5507$", out, re.MULTILINE)
+    assert "can't be said: nothing was learnt, for mAP is under 0.01 in every arm" in out
     assert "6 test images, 1 seed, so the spread over seeds is unknown" in out
 
     found = json.loads((tmp_path / "out" / "comparison.json").read_text())
@@ -53,7 +54,8 @@ def test_three_arms_come_out_as_a_table_with_intervals_and_a_sentence(
         ("real+all", 2, 3, 2),
     ]
     assert markdown(found["sentence"]) in (tmp_path / "out" / "table7.md").read_text()
-    assert (tmp_path / "out" / "curve.png").read_bytes().startswith(b"\x89PNG")
+    for name in ("curve.png", "precision_recall.png", "predictions.png", "runs/real/seed0/test/predictions.png"):
+        assert (tmp_path / "out" / name).read_bytes().startswith(b"\x89PNG")
     assert str(tmp_path) not in (tmp_path / "out" / "comparison.json").read_text()
 
     before = (tmp_path / "out" / "comparison.json").read_bytes()
@@ -110,6 +112,7 @@ def test_mistakes_end_with_1_and_one_line(
         ((dataset, "--ratios", "5"), "ratio 5 needs 10 generated images for 2 real ones, and 'train' has 3"),
         ((dataset, "--seeds", "0,a"), "seed 'a': no whole number from 0 on"),
         ((dataset, "--seeds", "1,1"), "seeds are whole numbers from 0 on, each once"),
+        ((dataset, "--set", "validate_every=5", "--split", "val"), "weights would be chosen on the split 'val'"),
         ((dataset, "--set", "split=test"), "trained and judged on the split 'test'; judge on another one"),
         ((dataset, "--split", "val"), "the split 'val' has no images"),
         ((dataset, "--size", "65"), "65 is no multiple of 32"),

@@ -55,7 +55,14 @@ def test_results_of_another_tool_are_judged_as_pycocotools_does(
     assert float(ours["AP person"]) > 0
     assert "on 6 images of the split 'test', by pycocotools" in out.splitlines()[0]
     assert "note: no bicycle is on these images, so AP is over the other classes" in out
-    assert out.splitlines()[-1] == f"detections.json and metrics.json are in {tmp_path / 'out'}"
+    verdict, wrote = out.splitlines()[-2:]
+    best, worst = sorted(("person", "car"), key=lambda name: float(ours[f"AP {name}"]), reverse=True)
+    assert re.fullmatch(
+        rf"AP {ours['AP']} \(95 % interval [\d.]+ to [\d.]+\) on 6 images of 'test'; best on {best}, worst on {worst}",
+        verdict,
+    )
+    names = ("metrics.json", "detections.json", "predictions.png", "precision_recall.png", "confusion_matrix.png")
+    assert wrote == f"wrote: {', '.join(str(tmp_path / 'out' / name) for name in names)}"
 
 
 def test_intervals_stand_beside_the_numbers(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+import shlex
 import shutil
 import signal
 import sys
@@ -12,13 +14,19 @@ import pytest
 import yaml
 
 from nirgen.dataset.build import build
+from nirgen.detect.config import DetectConfig
+from nirgen.detect.loop import train as train_detector
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
 
-TINY = ("--model", "fresh-tiny", "--size", 64, "--batch", 2, "--set", "workers=0", "--device", "cpu")
+TINY = (
+    *("--model", "fresh-tiny", "--size", 64, "--batch", 2, "--set", "workers=0", "--device", "cpu"),
+    *("--validate-every", 0),
+)
+COUNTS = "4 images of 'train' (1 real, 3 generated, 0 without boxes); boxes: 0 person, 1 bicycle, 4 car; 0 to ignore"
 
 
 @pytest.fixture
@@ -32,12 +40,23 @@ def test_a_dataset_becomes_a_model_and_the_same_command_finds_it_done(nirgen, da
     run = tmp_path / "R"
     code, out, error = nirgen("detect", "train", dataset, run, *TINY, "--steps", 3, "--seed", 7)
     assert code == 0, error
-    *settings, last = out.splitlines()
-    assert last == f"{run}/model"
-    assert yaml.safe_load("\n".join(settings)) == yaml.safe_load((run / "config.yaml").read_text())
+    assert out.splitlines() == [
+        "trained for 3 steps, without validation: evaluate it before you use it",
+        f"wrote: {run}/model, {run}/curves.png",
+    ]
+    first = error.splitlines()
+    assert first[:4] == [
+        f"training on {COUNTS}",
+        "from fresh-tiny: 3 steps of 2 images at 64x64 pixels (1.5 epochs), learning rate 0.0001",
+        "no validation, for validate_every is 0; the last weights are kept",
+        f"all settings: {run}/config.yaml",
+    ]
     assert "train: 1/3, " in error
     assert "train: 3/3, " in error
     assert ": loss " in error
+    assert first[-1] == f"next: nirgen detect evaluate {run} {dataset}"
+    settings = yaml.safe_load((run / "config.yaml").read_text())
+    assert (settings["steps"], settings["seed"], settings["batch"]) == (3, 7, 2)
     about = json.loads((run / "model/nirgen.json").read_text())
     assert (about["steps"], about["seed"], about["names"]) == (3, 7, ["person", "bicycle", "car"])
     assert {path.name for path in run.iterdir()} >= {
@@ -48,13 +67,37 @@ def test_a_dataset_becomes_a_model_and_the_same_command_finds_it_done(nirgen, da
         "checkpoints",
     }
 
-    code, out, error = nirgen("detect", "train", dataset, run, *TINY, "--steps", 3, "--seed", 7)
-    assert (code, out.splitlines()[-1], error) == (0, f"{run}/model", "")
+    code, again, error = nirgen("detect", "train", dataset, run, *TINY, "--steps", 3, "--seed", 7)
+    assert (code, again, "train: " in error) == (0, out, False)
     code, _, error = nirgen("detect", "train", dataset, run, *TINY, "--steps", 4, "--seed", 7)
-    assert (code, error) == (
+    assert (code, error.splitlines()[-1]) == (
         1,
-        f"error: {run}: holds a run of other settings (steps: 3 -> 4); name a new folder\n",
+        f"error: {run}: holds a run of other settings (steps: 3 -> 4); name a new folder",
     )
+
+
+def test_a_run_with_images_to_validate_on_ends_with_its_ap_and_pictures(
+    nirgen, made_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    data, run = made_dataset(tmp_path / "V", real=2, generated=1, test=1, val=2), tmp_path / "R"
+    code, out, error = nirgen(
+        "detect", "train", data, run, *TINY, "--steps", 4, "--validate-every", 2, "--balance-classes", 0.8
+    )
+    assert code == 0, error
+    assert "images of rare classes are repeated: person 1.10 x" in error.splitlines()
+    assert "validating on 2 real images of 'val' every 2 steps; the best weights are kept" in error.splitlines()
+    reached, wrote = out.splitlines()
+    step = json.loads((run / "model/nirgen.json").read_text())["steps"]
+    assert re.match(rf"AP 0\.\d{{4}} on 2 real images of 'val', at step {step} of 4", reached)
+    assert wrote == f"wrote: {run}/model, {run}/curves.png, {run}/validation"
+    assert {path.name for path in (run / "validation").iterdir()} == {
+        "confusion_matrix.png",
+        "detections.json",
+        "metrics.json",
+        "precision_recall.png",
+        "predictions.png",
+    }
+    assert error.splitlines()[-1] == f"next: nirgen detect evaluate {run} {data}"
 
 
 def test_a_dry_run_prints_settings_and_counts_and_writes_nothing(nirgen, dataset: Path, tmp_path: Path) -> None:
@@ -66,9 +109,7 @@ def test_a_dry_run_prints_settings_and_counts_and_writes_nothing(nirgen, dataset
     values = yaml.safe_load(out)
     assert (values["steps"], values["learning_rate"], values["batch"]) == (50, 0.01, 8)
     assert values["augment"] == {"crop": 1.0, "flip": 0.0, "smallest_crop": 0.6, "smallest_visible": 0.3}
-    assert error == (
-        "# 4 images of 'train' (1 real, 3 generated, 0 without boxes); boxes: 0 person, 1 bicycle, 4 car; 0 to ignore\n"
-    )
+    assert error.splitlines()[0] == f"# training on {COUNTS}"
     assert not (tmp_path / "R").exists()
 
 
@@ -98,9 +139,10 @@ def test_what_can_not_be_done_is_one_line(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "list.yaml").write_text("- 1\n")
     code, _, error = nirgen("detect", "train", "D", "R", *arguments)
-    assert (code, error.count("\n")) == (1, 1)
-    assert error.startswith("error: ")
-    assert message in error
+    last = error.splitlines()[-1]
+    assert code == 1
+    assert last.startswith("error: ")
+    assert message in last
     assert not (tmp_path / "R").exists()
 
 
@@ -118,9 +160,9 @@ def test_without_transformers_the_extra_is_named(
 ) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     code, _, error = nirgen("detect", "train", dataset, tmp_path / "R", *TINY)
-    assert (code, error) == (
+    assert (code, error.splitlines()[-1]) == (
         1,
-        "error: detection needs transformers, which isn't installed; pip install 'nirgen[detect]'\n",
+        "error: detection needs transformers, which isn't installed; pip install 'nirgen[detect]'",
     )
 
 
@@ -175,3 +217,29 @@ def test_a_detector_learns_from_real_photographs_turned_to_nir(nirgen, shared_da
     losses = [json.loads(line)["loss"] for line in (run / "log.jsonl").read_text().splitlines()]
     assert len(losses) == 24
     assert sum(losses[-6:]) < 0.7 * sum(losses[:6])
+
+
+def test_a_full_disk_keeps_the_last_checkpoint_and_says_so_in_one_line(
+    nirgen, on_a_small_disk, made_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = made_dataset(tmp_path / "V", real=2, generated=0, test=0, val=1)
+    words = [*TINY, "--validate-every", 2, "--set", "checkpoint_steps=1", "--set", "keep=1000", "--steps"]
+    train = shlex.join(map(str, [sys.executable, "-m", "nirgen", "detect", "train", data, "R", *words, 1000]))
+    done = on_a_small_disk(f"{{ {train}; code=$?; cp -r R {tmp_path}/copy; exit $code; }}")
+    assert done.returncode == 1, done.stderr
+    last = done.stderr.strip().splitlines()[-1]
+    assert last.startswith("error: R: can't be written any more (")
+    newest = max((tmp_path / "copy/checkpoints").glob("*.pt"))
+    assert f"the last good checkpoint is R/checkpoints/{newest.name}: make room and run the same command again" in last
+    assert not list((tmp_path / "copy").rglob("*.tmp"))
+    steps: list[int] = []
+    outcome = train_detector(
+        data,
+        tmp_path / "copy",
+        DetectConfig.load(tmp_path / "copy/config.yaml"),
+        device="cpu",
+        progress=lambda at: steps.append(at.step),
+        stopped=lambda: True,
+    )
+    taken_up = int(newest.stem.removeprefix("step_")) + 1
+    assert (steps, outcome.steps) == ([taken_up], taken_up)

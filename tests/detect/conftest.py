@@ -14,6 +14,7 @@ from nirgen.detect.coco_eval import Result
 from nirgen.detect.comparison import Judged, sum_up
 from nirgen.detect.config import BootstrapConfig, CompareConfig
 from nirgen.detect.data import Split
+from nirgen.detect.evaluation import write_results
 from nirgen.labels.file import Category
 
 if TYPE_CHECKING:
@@ -103,20 +104,24 @@ ARMS = (
 
 
 @pytest.fixture
-def compare(make_split: Callable[..., Split]) -> Callable[..., Comparison]:
+def judge(tmp_path: Path) -> Callable[..., Judged]:
+    """Make a finished run that finds the cars of given images."""
+
+    def make(arm: Arm, seed: int, images: set[int]) -> Judged:
+        path = tmp_path / f"{arm.name}-{seed}.json"
+        write_results(path, [Result(image, 3, (100, 100, 100, 50), 0.5) for image in sorted(images)])
+        return Judged(Run(arm, seed if arm.images else None), f"{seed}" * 64, path)
+
+    return make
+
+
+@pytest.fixture
+def compare(make_split: Callable[..., Split], judge: Callable[..., Judged]) -> Callable[..., Comparison]:
     """Compare arms that find the cars of given images: of each arm a list of images for each seed."""
 
     def make(*found: Sequence[set[int]], resamples: int = 400, images: int = 60, **settings: Any) -> Comparison:
         truth = make_split(*[[("car", (100, 100, 100, 50))]] * images)
-        judged = [
-            Judged(
-                Run(arm, seed if arm.images else None),
-                f"{seed}" * 64,
-                tuple(Result(image, 3, (100, 100, 100, 50), 0.5) for image in sorted(on)),
-            )
-            for arm, seeds in zip(ARMS, found, strict=True)
-            for seed, on in enumerate(seeds)
-        ]
+        judged = [judge(arm, seed, on) for arm, seeds in zip(ARMS, found, strict=True) for seed, on in enumerate(seeds)]
         config = CompareConfig(
             seeds=tuple(range(len(found[1]))), bootstrap=BootstrapConfig(resamples=resamples), **settings
         )

@@ -12,7 +12,8 @@ import pyarrow.parquet as pq
 import pytest
 
 from nirgen.dataset.build import build
-from nirgen.detect.data import read_split, refuse_without_boxes
+from nirgen.detect.config import DetectConfig
+from nirgen.detect.data import class_factors, image_factors, read_split, read_validation, refuse_without_boxes
 from nirgen.detect.views import to_example
 from nirgen.errors import NirgenError
 
@@ -253,3 +254,27 @@ def _call_generated(folder: Path, count: int) -> None:
     for image in document["images"][:count]:
         image["kind"] = "generated"
     path.write_text(json.dumps(document))
+
+
+def test_repeat_factors_are_roots_of_the_threshold_over_the_share_of_images(make_split: Callable[..., Split]) -> None:
+    car, person, bicycle = (("car", (0, 0, 9, 9)), ("person", (0, 0, 9, 9)), ("bicycle", (0, 0, 9, 9)))
+    ignored = ("bicycle", (9, 9, 9, 9), True)
+    split = make_split([car, person, bicycle], [car, person, ignored], *[[car, car]] * 13, [])
+    # shares of 16 images: car 15/16, person 2/16, bicycle 1/16
+    assert class_factors(split, 0.25) == {"person": pytest.approx(2**0.5), "bicycle": 2, "car": 1}
+    assert image_factors(split, 0.25) == [2, pytest.approx(2**0.5), *[1] * 14]
+    assert class_factors(split, 0) == {"person": 1, "bicycle": 1, "car": 1}
+
+
+def test_training_is_validated_on_real_images_of_val_spread_evenly(
+    made_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    config = DetectConfig(validation_images=3)
+    split = read_split(made_dataset(tmp_path / "V", real=1, generated=1, test=1, val=7))
+    found = read_validation(split, config)
+    assert found is not None
+    assert [image.key for image in found.images] == [f"ranus/val/{number}.png" for number in ("00", "03", "06")]
+    assert read_validation(split, config.model_copy(update={"validate_every": 0})) is None
+    assert read_validation(read_split(split.folder, "val"), config) is None
+    without = read_split(made_dataset(tmp_path / "W", real=1, generated=0, test=1))
+    assert read_validation(without, config) is None

@@ -12,7 +12,7 @@ import torch
 from nirgen.dataset.build import build
 from nirgen.detect.config import DetectConfig
 from nirgen.detect.detector import load_detector
-from nirgen.detect.loop import RunFolder
+from nirgen.detect.folder import RunFolder
 from nirgen.detect.loop import train as train_detector
 from nirgen.detect.networks import read_network
 from nirgen.detect.state import State
@@ -135,9 +135,17 @@ def train(dataset: Path, tmp_path: Path) -> Callable[..., Outcome]:
 
     def run(name: str, **values: Any) -> Outcome:
         own = {key: values.pop(key) for key in ("images", "progress", "stopped", "say") if key in values}
-        settings = {"model": "fresh-tiny", "size": 64, "steps": 4, "batch": 2, "workers": 0} | values
+        on = values.pop("dataset", dataset)
+        settings = {
+            "model": "fresh-tiny",
+            "size": 64,
+            "steps": 4,
+            "batch": 2,
+            "workers": 0,
+            "validate_every": 0,
+        } | values
         config = DetectConfig.read(settings, where="the test")
-        return train_detector(dataset, tmp_path / name, config, device="cpu", **own)
+        return train_detector(on, tmp_path / name, config, device="cpu", **own)
 
     return run
 
@@ -282,3 +290,58 @@ def test_an_altered_model_is_refused_and_the_same_run_writes_it_anew(
     train("run", say=said.append)
     assert said == [problem]
     assert {path.name: path.read_bytes() for path in model.iterdir()} == whole
+
+
+VALIDATED = {"steps": 6, "validate_every": 2, "log_steps": 1, "learning_rate": 0.002}
+
+
+@pytest.fixture
+def validated(made_dataset: Callable[..., Path], tmp_path: Path) -> Path:
+    """Two images to train on and two to validate on."""
+    return made_dataset(tmp_path / "V", real=2, generated=0, test=0, val=2)
+
+
+def test_a_validated_run_that_was_stopped_and_goes_on_equals_an_undisturbed_one(
+    train: Callable[..., Outcome], validated: Path, tmp_path: Path
+) -> None:
+    progress, stopped = stop_after(4)  # at a validation, which then waits for the next sitting
+    part = train("part", dataset=validated, progress=progress, stopped=stopped, **VALIDATED)
+    assert (part.finished, part.steps, about(part)["steps"]) == (False, 4, 2)
+    rest, whole = (train(name, dataset=validated, **VALIDATED) for name in ("part", "whole"))
+    for name in (
+        "model/model.safetensors",
+        "model/nirgen.json",
+        "validation/detections.json",
+        "validation/metrics.json",
+    ):
+        assert (tmp_path / "part" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    timeless = [[{**line, "minutes": 0} for line in lines(tmp_path / name)] for name in ("part", "whole")]
+    assert timeless[0] == timeless[1]
+    assert [line["step"] for line in timeless[0] if "validation" in line] == [2, 4, 6]
+    assert (rest.ap, rest.model_step) == (whole.ap, whole.model_step)
+
+
+def test_the_model_holds_the_weights_of_the_highest_ap(
+    train: Callable[..., Outcome], validated: Path, tmp_path: Path
+) -> None:
+    outcome = train("run", dataset=validated, **VALIDATED)
+    scores = [(line["validation"]["ap"], line["step"]) for line in lines(tmp_path / "run") if "validation" in line]
+    best, step = max(scores)
+    assert (about(outcome)["steps"], about(outcome)["validation"]) == (
+        step,
+        {"split": "val", "images": 2, "real": True, "ap": best},
+    )
+    metrics = json.loads((tmp_path / "run/validation/metrics.json").read_text())
+    assert metrics["judged"]["model_id"] == about(outcome)["id"]
+    assert metrics["numbers"]["ap"]["value"] == pytest.approx(best, abs=1e-6)
+
+
+def test_a_run_ends_after_validations_without_a_higher_ap(
+    train: Callable[..., Outcome], validated: Path, tmp_path: Path
+) -> None:
+    settings = VALIDATED | {"steps": 50, "validate_every": 1, "patience": 2, "learning_rate": 1e-9}
+    outcome = train("run", dataset=validated, **settings)
+    assert (outcome.finished, outcome.steps < 50) == (True, True)
+    seen: list[int] = []
+    again = train("run", dataset=validated, progress=lambda now: seen.append(now.step), **settings)
+    assert (again.finished, again.steps, seen) == (True, outcome.steps, [])

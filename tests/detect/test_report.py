@@ -9,18 +9,17 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from nirgen.detect.arms import Arm, Run
-from nirgen.detect.coco_eval import Result
-from nirgen.detect.comparison import Judged, sum_up
+from nirgen.detect.arms import Arm
+from nirgen.detect.comparison import sum_up
 from nirgen.detect.config import BootstrapConfig, CompareConfig
-from nirgen.detect.report import as_dict, as_markdown, notes_on, sentence, write
+from nirgen.detect.report import FILES, as_dict, as_markdown, notes_on, sentence, write
 from nirgen.escapes import markdown
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nirgen.detect.comparison import Comparison
+    from nirgen.detect.comparison import Comparison, Judged
     from nirgen.detect.data import Split
 
 
@@ -42,8 +41,24 @@ def test_without_resamples_nothing_is_claimed(compare: Callable[..., Comparison]
     assert found.arms[1].numbers["ap"].low is None
 
 
-def test_where_no_arm_found_anything_nothing_is_claimed(compare: Callable[..., Comparison]) -> None:
-    found = compare([set()], [set()], [set()])
+def test_where_nothing_was_learnt_nothing_is_claimed_and_the_remedy_is_told(
+    compare: Callable[..., Comparison],
+) -> None:
+    found = compare([set()], [set(), set()], [set(), first(1)], images=200)  # 1 of 200 objects in one of two runs
+    assert found.highest == pytest.approx(1 / 202)
+    assert {each["verdict"] for each in as_dict(found)["differences"]} == {"unknown"}
+    assert as_dict(found)["learnt"] is False
+    told = (
+        "nothing was learnt, for mAP is under 0.01 in every arm, 0.0050 at most (200 test images, 2 seeds). "
+        "Train for more --steps, or from pretrained weights (--model)."
+    )
+    assert sentence(found) == f"Whether 1 generated images beside 1 real ones help can't be said: {told}"
+    assert markdown(told) in as_markdown(found)
+
+
+def test_arms_that_found_nothing_beside_a_pretrained_one_are_not_compared(compare: Callable[..., Comparison]) -> None:
+    found = compare([first(30)], [set()], [set()])
+    assert found.learnt
     assert found.difference("real+1x", "real").verdict == "unknown"
     assert "can't be said: neither arm found anything (60 test images, 1 seed" in sentence(found)
 
@@ -84,17 +99,9 @@ ARMS = {
 
 
 @pytest.fixture
-def compared(make_split: Callable[..., Split]) -> Comparison:
+def compared(make_split: Callable[..., Split], judge: Callable[..., Judged]) -> Comparison:
     """Ten images with a car each, of which the runs find some."""
-    judged = [
-        Judged(
-            Run(arm, seed if arm.images else None),
-            "a" * 64,
-            tuple(Result(image, 3, (100, 100, 100, 50), 0.5) for image in range(1, found + 1)),
-        )
-        for arm, counts in ARMS.items()
-        for seed, found in enumerate(counts)
-    ]
+    judged = [judge(arm, seed, first(found)) for arm, counts in ARMS.items() for seed, found in enumerate(counts)]
     config = CompareConfig(seeds=(0, 1), bootstrap=BootstrapConfig(resamples=100))
     return sum_up(judged, make_split(*[[("car", (100, 100, 100, 50))]] * 10), config)
 
@@ -126,7 +133,7 @@ def test_the_sentence_the_counts_and_the_caveat_are_told(compared: Comparison) -
 def test_all_files_are_written_and_are_the_same_each_time(compared: Comparison, tmp_path: Path) -> None:
     for name in ("a", "b"):
         write(compared, tmp_path / name)
-    for name in ("comparison.json", "table7.md", "curve.png"):
+    for name in FILES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
     assert json.loads((tmp_path / "a" / "comparison.json").read_text())["sentence"] == sentence(compared)
 

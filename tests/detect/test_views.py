@@ -12,7 +12,7 @@ from PIL import Image
 from transformers import RTDetrImageProcessor
 
 from nirgen.detect.config import AugmentConfig, DetectConfig
-from nirgen.detect.views import Batches, Example, clip, draw_view, mask_out
+from nirgen.detect.views import Batches, Example, RepeatedOrder, clip, draw_view, mask_out
 from nirgen.errors import ImageError
 
 if TYPE_CHECKING:
@@ -183,3 +183,15 @@ def test_an_image_that_is_gone_stops_the_batch_with_its_name(split: Split) -> No
             Batches(split, config(batch=5, workers=workers)) as batches,
         ):
             batches.next()
+
+
+def test_images_are_drawn_in_proportion_to_their_factors_and_each_at_least_once_an_epoch() -> None:
+    order = RepeatedOrder([1, 1, 2.5], seed=3)
+    assert order.count == 5
+    epochs = [[order[draw] for draw in range(start, start + 5)] for start in range(0, 5 * 400, 5)]
+    assert all(set(epoch) == {0, 1, 2} for epoch in epochs)
+    drawn = np.bincount(np.concatenate(epochs)) / len(epochs)
+    assert drawn == pytest.approx([5 / 4.5, 5 / 4.5, 12.5 / 4.5], abs=0.1)
+    again = RepeatedOrder([1, 1, 2.5], seed=3)
+    assert [again[draw] for draw in (1234, 7)] == [epochs[246][4], epochs[1][2]]
+    assert RepeatedOrder([1, 1, 1], seed=0).count == 3
