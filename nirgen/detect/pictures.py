@@ -284,7 +284,7 @@ def _draw_cell(axes: Axes, cell: Cell, colours: dict[str, Any]) -> None:
         upwards = y - top > 0.08 * (bottom - top)
         axes.text(
             min(x + width, right) if right_end else max(x, left),
-            min(y + height, bottom) if outline.below else max(y, top),
+            min(y + height, bottom) if outline.below else y if upwards else max(y, top) + 0.012 * (bottom - top),
             mathtext(outline.text),
             ha="right" if right_end else "left",
             va="bottom" if upwards and not outline.below else "top",

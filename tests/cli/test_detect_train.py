@@ -180,6 +180,22 @@ def test_a_training_that_is_asked_to_stop_saves_and_says_how_to_go_on(running, d
     assert json.loads((tmp_path / "R/model/nirgen.json").read_text())["steps"] == last
 
 
+def test_a_killed_training_ends_with_the_best_weights_of_an_undisturbed_one(
+    nirgen, running, made_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    data = made_dataset(tmp_path / "V", real=2, generated=0, test=0, val=1)
+    settings = (*TINY, "--steps", 14, "--validate-every", 4, "--learning-rate", 0.002, "--set", "checkpoint_steps=3")
+    killed, straight = tmp_path / "killed", tmp_path / "straight"
+    with running(sys.executable, "-m", "nirgen", "detect", "train", data, killed, *settings) as process:
+        process.until(lambda: list(killed.glob("checkpoints/*.pt")))
+        process.kill()
+    printed = [nirgen("detect", "train", data, run, *settings)[1].splitlines()[0] for run in (killed, straight)]
+    assert printed[0] == printed[1]
+    names = ("model/model.safetensors", "model/nirgen.json", "validation/detections.json", "validation/metrics.json")
+    for name in names:
+        assert (killed / name).read_bytes() == (straight / name).read_bytes()
+
+
 def test_a_run_folder_that_goes_away_in_mid_run_is_no_success_and_the_same_command_mends_it(
     nirgen, running, dataset: Path, tmp_path: Path
 ) -> None:
