@@ -126,8 +126,8 @@ def _stage(
         raise ConfigError(f"{where}: '{missing[0]}' is missing; 'nirgen {config.run}' needs it")
     inputs: dict[str, Path] = {}
     for option in (option for option in given if option in roles.inputs):
-        texts = given[option] if isinstance(given[option], list) else [given[option]]
-        for part in (part for text in texts for part in _parts(text, labelled=option in roles.labelled)):
+        listed = given[option] if isinstance(given[option], list) else [given[option]]
+        for part in (part for text in listed for part in _parts(text, labelled=option in roles.labelled)):
             inputs |= _input(part, _resolved(part, paths, where), hub=option in roles.hubs)
     needs = {reference.partition(".")[0] for reference in _REFERENCE.findall(str(given))} - {"data"}
     return Stage(
