@@ -87,9 +87,9 @@ def contact_sheet(
             _write(draw, (_MARGIN + column * (width + _GAP), top + 2), caption, room)
         top += caption_height
     for entries in lines:
-        for left, name, colour in entries:
-            draw.rectangle((_MARGIN + left, top + 6, _MARGIN + left + 12, top + 18), fill=colour)
-            _write(draw, (_MARGIN + left + _SWATCH, top + 2), name, across)
+        for indent, name, colour in entries:
+            draw.rectangle((_MARGIN + indent, top + 6, _MARGIN + indent + 12, top + 18), fill=colour)
+            _write(draw, (_MARGIN + indent + _SWATCH, top + 2), name, across)
         top += _LINE
     return np.asarray(picture)
 

@@ -213,7 +213,7 @@ def test_a_preview_may_lie_beside_a_new_output_folder(tmp_path, source):
     assert (tmp_path / "new/look.png").exists()
 
 
-def test_a_preview_shows_this_runs_images_that_can_be_read(tmp_path, source):
+def test_a_preview_shows_the_images_of_out_that_are_there(tmp_path, source):
     run(source, tmp_path / "out", "--quiet")
     (tmp_path / "out/0.png").unlink()
     code, output, errors = run(
@@ -222,7 +222,7 @@ def test_a_preview_shows_this_runs_images_that_can_be_read(tmp_path, source):
     assert (code, errors) == (0, "")
     assert "1 rows dropped because the output is missing or altered" in output
     assert output.splitlines()[-1] == f"side by side: {tmp_path}/look.png"
-    assert images.read(tmp_path / "look.png").shape[0] == 12 + 24 + 320 + 24 + 6
+    assert images.read(tmp_path / "look.png").shape[0] == 12 + 24 + 2 * (320 + 24) + 6
 
 
 def test_a_preview_with_nothing_to_show_leaves_the_summary_and_the_exit_code(tmp_path, source):
