@@ -24,6 +24,7 @@ from nirgen.cli import (
     evaluate,
     explain,
     labels,
+    make,
     models,
     options,
     pairs,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 
 app = options.Group(name="nirgen", pretty_exceptions_enable=False)
+app.command("make")(make.make)
 app.command("translate")(translate.translate)
 app.add_typer(translate.manifest_app, name="manifest")
 app.add_typer(models.app, name="models")
