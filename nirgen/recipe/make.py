@@ -173,11 +173,11 @@ class ShortPath:
 
     def _build(self) -> Step:
         nir, labels = self.out / "nir", self.out / "labels.json"
-        words = ["build-dataset", "--generated", str(nir), "--labels", str(labels), "-o", str(self.dataset)]
+        words = ["build-dataset", str(nir), str(labels), str(self.dataset)]
         reads = {str(path): _digest(path) for path in (nir / NAME, labels)}
         if self.real is not None:
             images, real = self.real[0], self.out / "real.json"
-            words += ["--real", f"real={images}", "--real-labels", str(real), "--split", self.shares]
+            words += ["--real", f"real={images}:{real}", "--split", self.shares]
             words += ["--split-by", "frame"] if self.unit() == "frame" else []
             reads |= {str(images): _digest_of_images(images), str(real): _digest(real)}
         decisions = self.dataset / CURATION
