@@ -135,7 +135,7 @@ class Bench:
         self.stages = {"translate": Stage(f"translate {photos} OUT --model compact --device cpu {_SMALL}", hashes, {})}
         if set(stages) & {"build", "detect", "browse"}:
             self.right("translate")
-            build = f"build-dataset --generated made={nir} --labels {labels} -o OUT --yes"
+            build = f"build-dataset made={nir} {labels} OUT --yes"
             self.stages["build"] = Stage(build, hashes, {})
         if set(stages) & {"detect", "browse"}:
             self.right("build")

@@ -65,7 +65,7 @@ def test_an_adopted_folder_is_built_into_a_dataset_and_explained(nirgen, adopt, 
     boxes = [{"id": n + 1, "image_id": n, "category_id": 1, "bbox": [2, 3, 9, 8], "area": 72} for n in range(3)]
     document = {"images": entries, "annotations": boxes, "categories": [{"id": 1, "name": "car"}]}
     labels.write_text(json.dumps(document))
-    words = ("--generated", f"p2p={tmp_path / 'nir'}", "--labels", labels, "--out", tmp_path / "d", "--yes")
+    words = (tmp_path / "d", "--generated", f"p2p={tmp_path / 'nir'}:{labels}", "--yes")
     assert nirgen("build-dataset", *words)[0] == 0
     validated = nirgen("validate", tmp_path / "d")
     assert "error" not in validated[1].replace("0 errors", "").replace("no errors", "")
