@@ -252,7 +252,7 @@ class Faults:
         return started.end()[0]
 
     def _delete(self, stage: Stage, out: Path, moment: float) -> int | None:
-        """Remove a file or folder; None also where the command wrote nothing after that, since it had ended its work."""
+        """Remove a file or folder; None also where the command wrote nothing after that: it had ended."""
         started, struck = self.bench.start(stage, out), 0
         if self._at(moment, started.process):
             started.process.send_signal(signal.SIGSTOP)
