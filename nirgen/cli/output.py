@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -49,6 +50,34 @@ def announce(doing: str, *, quiet: bool = False) -> None:
     """Print on standard error what is being done; call it before heavy libraries are imported."""
     if not quiet:
         echo(f"{doing} ...", err=True)
+
+
+def conclude(verdict: str, *, wrote: Iterable[object] = (), then: Sequence[object] = ()) -> None:
+    """End a command: its verdict, a line of the files written, and the next command on standard error.
+
+    A command with `--json` or `--quiet` doesn't call it.
+
+    Args:
+        verdict: Result in one line; empty if it has been printed.
+        wrote: Files and folders written, unless the verdict names them.
+        then: Words after `nirgen` of the command that most users run next, placeholders in capitals; or empty.
+    """
+    if verdict:
+        echo(verdict)
+    if files := ", ".join(map(str, wrote)):
+        echo(f"wrote: {files}")
+    if then:
+        echo(f"next: {command_line(then)}", err=True)
+
+
+def command_line(words: Iterable[object]) -> str:
+    """Return a nirgen command as a line for a shell.
+
+    Example:
+        >>> command_line(["validate", "my data"])
+        "nirgen validate 'my data'"
+    """
+    return shlex.join(["nirgen", *map(str, words)])
 
 
 @contextmanager

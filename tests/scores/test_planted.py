@@ -141,8 +141,8 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Image, Measur
     names = ("det_list_form", "00091078-875c1f73", "b1c66a42-6f7d68ca", "ins_seg")
     labels = [bdd / "labels" / f"{name}.json" for name in names]
     run("labels", *labels, "--policy", "bdd100k", "--images", bdd / "images", "-o", root / "labels.json")
-    inputs = ("--generated", f"bdd={root / 'nir'}", "--labels", root / "labels.json", "--include-unlabelled")
-    run("build-dataset", *inputs, "--no-near-duplicates", "--yes", "-o", root / "dataset")
+    inputs = (f"bdd={root / 'nir'}", root / "labels.json", root / "dataset", "--include-unlabelled")
+    run("build-dataset", *inputs, "--no-near-duplicates", "--yes")
     return [(item, measure(item)) for item in open_collection(root / "dataset").items()]
 
 
