@@ -123,8 +123,8 @@ IMAGE_ORDINARY: Mapping[str, Ordinary] = {
     "noise": Ordinary(centre=-0.67, scale=0.3, worst_centre=0.9, least_scale=0.15),
     "banding": Ordinary(centre=-1.2, scale=0.26, worst_centre=0.0, least_scale=0.15),
     "blots": Ordinary(centre=-0.69, scale=0.23, worst_centre=-0.1, least_scale=0.15),
-    "blocks": Ordinary(centre=-1.6, scale=0.3, worst_centre=-0.36, least_scale=0.3),
-    "lift": Ordinary(centre=19.0, scale=11.0, worst_centre=50.0, least_scale=5.0),  # scale of translated frames
+    "blocks": Ordinary(centre=-1.2, scale=0.3, worst_centre=-0.22, least_scale=0.3),
+    "lift": Ordinary(centre=19.0, scale=8.0, worst_centre=50.0, least_scale=5.0),  # scale of translated frames
     "realism": Ordinary(centre=0.4, scale=0.4, worst_centre=1.5, least_scale=0.4),
 }
 
