@@ -126,6 +126,7 @@ ROLES: dict[str, Roles] = {
     "detect train": Roles(("dataset", "config", "model"), {"run": "detector"}, "same", hubs=("model",)),
     "detect evaluate": Roles(("model", "dataset", "detections"), {"out": "judged"},
                              before=("model", "dataset"), instead="detections", hubs=("model",)),
+    "detect predict": Roles(("model", "images"), {"out": "predictions"}, "same", hubs=("model",)),
     "detect compare": Roles(("dataset", "config", "model"), {"out": "comparison"}, "same", hubs=("model",)),
     "browse": Roles(("dataset", "sources")),
     "report": Roles(("folder", "sources"), {"out": "report.html"}),
