@@ -84,7 +84,7 @@ def test_a_run_with_images_to_validate_on_ends_with_its_ap_and_pictures(
         "detect", "train", data, run, *TINY, "--steps", 4, "--validate-every", 2, "--balance-classes", 0.8
     )
     assert code == 0, error
-    assert "images of rare classes are repeated: person 1.10 x" in error.splitlines()
+    assert "images of rare classes are repeated: person 1.55 x" in error.splitlines()
     assert "validating on 2 real images of 'val' every 2 steps; the best weights are kept" in error.splitlines()
     reached, wrote = out.splitlines()
     step = json.loads((run / "model/nirgen.json").read_text())["steps"]
