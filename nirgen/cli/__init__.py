@@ -27,6 +27,7 @@ from nirgen.cli import (
     models,
     options,
     pairs,
+    rebuild,
     report,
     run,
     streams,
@@ -51,6 +52,7 @@ app.command("adapt")(adapt.adapt)
 app.command("evaluate")(evaluate.evaluate)
 app.command("labels")(labels.labels)
 app.command("build-dataset")(build_dataset.build_dataset)
+app.command("rebuild")(rebuild.rebuild)
 app.command("validate")(validate.validate)
 app.command("explain")(explain.explain)
 app.command("browse")(browse.browse)
