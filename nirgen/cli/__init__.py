@@ -16,6 +16,7 @@ import typer
 from nirgen._version import __version__
 from nirgen.cli import (
     adapt,
+    adopt,
     browse,
     build_dataset,
     curation,
@@ -24,6 +25,7 @@ from nirgen.cli import (
     evaluate,
     explain,
     labels,
+    make,
     models,
     options,
     pairs,
@@ -43,7 +45,9 @@ if TYPE_CHECKING:
 
 
 app = options.Group(name="nirgen", pretty_exceptions_enable=False)
+app.command("make")(make.make)
 app.command("translate")(translate.translate)
+app.command("adopt")(adopt.adopt)
 app.add_typer(translate.manifest_app, name="manifest")
 app.add_typer(models.app, name="models")
 app.add_typer(pairs.app, name="pairs")
