@@ -86,11 +86,12 @@ def build_dataset(
     files: Literal["hardlink", "symlink", "copy"] | None = option(
         "Method of placing images in OUT.", of=_CONFIG, panel="Files"
     ),
-    codec: Literal["png", "jpg"] | None = option(
-        "Format to encode all images in.  [default: as they are]", panel="Files"
+    codec: Literal["png", "jpg", "keep"] | None = option(
+        "Format to encode all images in.  [default: keep, or that of most real images if the generated ones differ]",
+        panel="Files",
     ),
-    channels: Literal["1", "3"] | None = option(
-        "Channels to encode all images with; 3 are equal copies.  [default: as they are]", panel="Files"
+    channels: Literal["1", "3", "keep"] | None = option(
+        "Channels to encode all images with; 3 are equal copies.  [default: as for --codec]", panel="Files"
     ),
     formats: str | None = option("Further formats besides COCO: yolo,hf,rfdetr.", "LIST", panel="Files"),
     licence: str | None = option("Licence of the dataset, for its card.", panel="Files"),
@@ -134,7 +135,7 @@ def build_dataset(
             plan = make_plan(DatasetConfig.read(settings, where="the command line"), report)
     summary = summarise(plan)
     if not as_json:
-        encoded = plan.config.codec is not None or plan.config.channels is not None
+        encoded = any(plan.config.encoding)
         print_plan(summary, how=_WAYS["encoded" if encoded else plan.config.files])
     elif stop or (plan.leaks and not plan.config.allow_leak) or (plan.coloured and not plan.config.allow_colour):
         echo_text(json.dumps({"plan": summary}))
@@ -174,7 +175,7 @@ def _settings(given: Mapping[str, Any], positional: list[dict[str, Any]]) -> dic
     return {
         **{name: given[name] for name in DatasetConfig.model_fields if given.get(name) is not None},
         "formats": [each.strip() for each in given["formats"].split(",")] if given["formats"] else [],
-        "channels": None if given["channels"] is None else int(given["channels"]),
+        "channels": int(given["channels"]) if given["channels"] in {"1", "3"} else given["channels"],
         "splits": parse_shares(given["split"]) if given["split"] else None,
         "generated": with_paths(positional + generated, "generated", "sources", given["sources"] or []),
         "real": with_paths(real, "real", "pairs", given["real_pairs"] or []),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections import Counter
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
@@ -38,6 +37,7 @@ def export_decisions(
     a newer one contradicts them.
     """
     from nirgen.browse.decisions import export_decisions as export
+    from nirgen.cli.rebuild import login_name
 
     with progress(f"{out} was not written") as report:
         done = export(
@@ -57,14 +57,6 @@ def export_decisions(
     echo(f"{out}: {len(done.decisions)} decisions ({counted(actions)}), {done.new} of them new")
     if done.only_there:
         echo(f"{done.only_there} of them FiftyOne doesn't have: made elsewhere, or withdrawn; --replace drops them")
-
-
-def login_name() -> str:
-    """Return the user's name on this system; empty if it has none."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a user without a name, as in some containers
-        return ""
 
 
 @app.command("apply")

@@ -125,6 +125,8 @@ def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"{collisions['count']} paths are in several inputs, such as {example}; each input has its own folder"
     for note in summary["notes"]:
         yield f"note: {note}"
+    for caution in summary["cautions"]:
+        yield f"caution: {caution}"
 
 
 def print_leaks(summary: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -106,6 +107,14 @@ def preview(dataset: Path, file: Path, *, as_json: bool) -> None:
     _exit_for(plan)
 
 
+def login_name() -> str:
+    """Return the user's name on this system; empty if it has none."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in some containers
+        return ""
+
+
 def _plan(info: DatasetInfo, decisions: Decisions | None, report: Report, moved: Sequence[str]) -> Plan:
     from nirgen.dataset.rebuild import plan_again
 
@@ -124,7 +133,6 @@ def _decisions(
     """Return the decisions to build with, and True if they are those of FiftyOne; say which they are."""
     from importlib.util import find_spec
 
-    from nirgen.cli.curation import login_name
     from nirgen.curation import read_decisions
     from nirgen.dataset.folder import CURATION
 

@@ -173,6 +173,8 @@ def curate(
 def _notes(inputs: Inputs, images: Sequence[PlannedImage], rgb: Collection[str]) -> Iterator[str]:
     """Yield remarks on a plan, one line each, without absolute paths; `rgb` has the keys of images with an RGB file."""
     judging = [image for image in images if image.split != "train"]
+    if inputs.note is not None:
+        yield inputs.note
     if not inputs.config.real:
         yield "there are no real images: everything is in train, and nothing judges a detector"
     elif not judging:

@@ -64,7 +64,8 @@ def plan_again(
             f"{info.folder}: {printable(', '.join(missing))} can't be found; restore what is missing, or say where it "
             "is now: --moved OLD=NEW, which holds for all paths below OLD"
         )
-    settings = info.values["config"] | inputs | {"policy": policy, "curation": decisions and decisions.path}
+    kept = {name: "keep" for name in ("codec", "channels") if not info.values["config"].get(name)}  # before the choice
+    settings = info.values["config"] | kept | inputs | {"policy": policy, "curation": decisions and decisions.path}
     config = DatasetConfig.read(settings, where=str(info.folder / DATASET_JSON))
     return make_plan(config, report, decisions=decisions)
 
