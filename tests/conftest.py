@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -369,6 +370,24 @@ def dataset_inputs(
         }
 
     return make
+
+
+@pytest.fixture
+def age_manifest() -> Callable[[Path], None]:
+    """Write a manifest as older versions did: with the list of training pairs in it, and without a checksum."""
+
+    def age(folder: Path) -> None:
+        path, listed = folder / "manifest.parquet", folder / "training_pairs.json"
+        table = pq.read_table(path)
+        metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+        model = json.loads(metadata["nirgen.model"])
+        del model["training"]["pairs_sha256"], metadata["nirgen.seal"]
+        model["training"]["pairs"] = json.loads(listed.read_text())
+        metadata["nirgen.model"] = json.dumps(model, sort_keys=True)
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+        listed.unlink()
+
+    return age
 
 
 @pytest.fixture

@@ -396,7 +396,7 @@ def dataset_targets(folder: Path) -> dict[str, Target]:
         "scores": Target(built / "scores.parquet", scores, sealed=True),
         "decisions": Target(decisions, lambda: read_decisions(decisions).all),
         "plan": Target(folder / "plan.json", lambda: apply_plan(folder / "plan.json").digest),
-        "manifest": Target(folder / "nir/manifest.parquet", lambda: read_manifest(folder / "nir")),
+        "manifest": Target(folder / "nir/manifest.parquet", lambda: read_manifest(folder / "nir"), sealed=True),
         "manifest/rows": Target(folder / "nir/manifest.parquet", lambda: list(iter_rows(folder / "nir"))),
         "manifest/build": Target(folder / "nir/manifest.parquet", lambda: make_plan(settings).digest),
         "collection": Target(folder / "nir/manifest.parquet", lambda: list(open_collection(folder / "nir").items())),

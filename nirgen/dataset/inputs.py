@@ -7,7 +7,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from nirgen.config import SPLITS
 from nirgen.dataset.encoding import choose_encoding, name_encoded
@@ -24,10 +24,10 @@ from nirgen.labels.policy import BUILT_IN
 from nirgen.pairs.listing import file_of, list_images, read_rows
 from nirgen.progress import in_threads, or_error
 from nirgen.translate.journal import FOLDER, journal_path
-from nirgen.translate.manifest import NAME, is_manifest, is_named, read_manifest
+from nirgen.translate.manifest import NAME, is_manifest, is_named, read_manifest, read_pairs
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from nirgen.dataset.config import DatasetConfig, GeneratedInput, RealInput
     from nirgen.dataset.plan import Tally
@@ -50,6 +50,7 @@ class Translation:
     given: GeneratedInput
     manifest: Manifest
     sources: Path | None  # folder of the RGB sources; None if unknown or missing
+    pairs: Sequence[Mapping[str, Any]] | None  # that trained its generator; None without a list
 
     @classmethod
     def read(cls, given: GeneratedInput) -> Self:
@@ -67,7 +68,8 @@ class Translation:
         if given.sources is not None and not given.sources.is_dir():
             raise NirgenError(f"{given.sources}: no folder; name that of the RGB sources of '{given.origin}'")
         sources = given.sources or translated_from(folder)
-        read = cls(given, manifest, sources if sources is not None and sources.is_dir() else None)
+        found = sources if sources is not None and sources.is_dir() else None
+        read = cls(given, manifest, found, read_pairs(folder, manifest))
         try:
             _ = read.generator, read.training
         except (AttributeError, TypeError):
@@ -79,7 +81,6 @@ class Translation:
         """Return the translator of its images."""
         header, first = self.manifest.model, self.manifest.rows[0]
         training = header.get("training") or {}
-        pairs = training.get("pairs")
         return Generator(
             origin=self.given.origin,
             model_id=first.model_id,
@@ -87,15 +88,15 @@ class Translation:
             options=self.manifest.options,
             licence=header.get("licence") or "unknown",
             architecture=header.get("architecture") or {},
-            training={key: value for key, value in training.items() if key != "pairs"},
-            training_pairs=None if pairs is None else len(pairs),
+            training={key: value for key, value in training.items() if key != "pairs_sha256"},
+            training_pairs=None if self.pairs is None else len(self.pairs),
             nirgen_version=self.manifest.nirgen_version,
         )
 
     @property
     def training(self) -> tuple[TrainingPair, ...]:
         """Return the pairs that its generator was trained on; empty if the model's header has no list."""
-        return pairs_of(self.manifest.model, self.manifest.rows[0].model_id)
+        return pairs_of({"training": {"pairs": self.pairs}}, self.manifest.rows[0].model_id)
 
 
 @dataclass(frozen=True, slots=True)
