@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,7 +12,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import echo, stoppable
+from nirgen.cli.output import announce, conclude, echo, stoppable
 from nirgen.escapes import printable
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ def run(
       nirgen run pipelines/smoke.yaml --dry-run
       nirgen run pipelines/table2.yaml --data ranus=data/RANUS --from evaluate
     """
+    announce("reading the recipe")
     from nirgen.recipe.commands import commands_of
     from nirgen.recipe.plan import RecipeRun
     from nirgen.recipe.recipe import Recipe, changed
@@ -60,7 +62,9 @@ def run(
         outcome = run_recipe(job, watch)
     if outcome.problem:
         echo(f"error: {outcome.problem}", err=True)
-    echo(f"{folder / SUMMARY}")
+    phases = Counter(one.phase for one in outcome.progress)
+    counts = ", ".join(f"{count} {phase}" for phase, count in phases.items())
+    conclude(f"{read.name}: stages: {counts}", wrote=[folder / SUMMARY])
     raise typer.Exit(outcome.exit_code)
 
 
@@ -113,7 +117,13 @@ def sample_data(
     Writes RGB-NIR pairs, labelled RGB frames and labelled NIR frames to try commands and recipes on; the same every
     time. They are too simple to train a useful network.
     """
+    announce("drawing images")
     from nirgen.recipe.sample import write_sample
 
     write_sample(out, **options.given(frames=frames, seed=seed))
-    echo(f"{out}")
+    conclude(f"{out}: pairs, labelled frames and labelled NIR images of three recordings", then=_tried(out))
+
+
+def _tried(sample: Path) -> list[object]:
+    real = ["--real", sample / "pairs/nir", sample / "real.json"]
+    return ["make", sample / "frames", sample / "frames.json", "out", *real, "--yes"]

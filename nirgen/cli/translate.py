@@ -13,7 +13,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, bars, echo, echo_text, progress, show, stoppable
+from nirgen.cli.output import announce, bars, conclude, echo, echo_text, progress, show, stoppable
 from nirgen.errors import ImageError, OutputError
 from nirgen.files import write_whole
 
@@ -99,6 +99,8 @@ def translate(
       nirgen translate photos nir --format jpg --device cuda:0,cuda:1
       nirgen translate s3://bucket/photos s3://bucket/nir --shard 1/4
     """
+    silent = quiet or as_json
+    announce("reading sources", quiet=silent)
     sources, out = _sources_and_out(paths, listing)
     target = _target(sources, out, listing)
     if target is not None:
@@ -122,8 +124,6 @@ def translate(
     on_cluster = options.given(ray_address=ray_address, ray_workers=ray_workers)
     if on_cluster and engine != "ray":
         raise typer.BadParameter(f"--{next(iter(on_cluster)).replace('_', '-')} goes with --engine ray")
-    silent = quiet or as_json
-    announce("reading sources", quiet=silent)
     from nirgen.devices import keep_freed_memory
     from nirgen.translate.engines import choose_engine
     from nirgen.translate.options import RunOptions, Shard, TranslateOptions
@@ -384,5 +384,6 @@ def merge(
         echo_text(json.dumps({**asdict(merged), "exit_code": merged.exit_code}))
     else:
         failed = f", {merged.failed} of them failed" if merged.failed else ""
-        echo(f"{merged.shards} shards cover {merged.sources} sources once{failed}; images and manifest: {out}")
+        verdict = f"{merged.shards} shards cover {merged.sources} sources once{failed}; images and manifest: {out}"
+        conclude(verdict, then=["build-dataset", out, "LABELS", "dataset"])
     raise typer.Exit(merged.exit_code)
