@@ -16,6 +16,7 @@ import typer
 from nirgen._version import __version__
 from nirgen.cli import (
     adapt,
+    adopt,
     browse,
     build_dataset,
     curation,
@@ -47,6 +48,7 @@ app = options.Group(name="nirgen", cls=options.ByTask, pretty_exceptions_enable=
 _PATH = "From photos to a dataset"
 app.command("make", rich_help_panel=_PATH)(make.make)
 app.command("translate", rich_help_panel=_PATH)(translate.translate)
+app.command("adopt", rich_help_panel=_PATH)(adopt.adopt)
 app.command("labels", rich_help_panel=_PATH)(labels.labels)
 app.command("build-dataset", rich_help_panel=_PATH)(build_dataset.build_dataset)
 app.command("validate", rich_help_panel=_PATH)(validate.validate)

@@ -164,6 +164,15 @@ def note_unchecked(listing: Path) -> None:
         )
 
 
+def note_outdated_scores(folder: Path, *, quiet: bool = False) -> None:
+    """Print a line if the scores of a folder are of another version of nirgen."""
+    from nirgen.dataset.folder import SCORES
+    from nirgen.scores import is_outdated
+
+    if not quiet and is_outdated(folder):
+        echo(f"{folder / SCORES}: of another version of nirgen; all images are measured again", err=True)
+
+
 @contextmanager
 def progress(kept: str) -> Generator[Report]:
     """Report work that a signal stops at once; see `stoppable` and `bars`."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from collections import Counter
 from contextlib import contextmanager
@@ -11,8 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, conclude, echo, stoppable
+from nirgen.cli.options import argument, flag, option, refuse
+from nirgen.cli.output import announce, conclude, echo, show, stoppable
 from nirgen.escapes import printable
 
 if TYPE_CHECKING:
@@ -23,7 +24,10 @@ if TYPE_CHECKING:
 
 def run(
     ctx: typer.Context,
-    recipe: Path = argument("RECIPE.yaml", "Recipe file; docs/recipes.md has the format."),
+    recipe: str | None = argument(
+        "RECIPE", "Recipe of the package by its name, or a file; docs/recipes.md has the format.", default=None
+    ),
+    listing: bool = flag("List the recipes of the package.", "--list"),
     data: list[str] | None = option("Path of one of the recipe's data; repeatable.", "NAME=PATH"),
     out: Path | None = option("Run folder.  [default: runs/NAME]", "--out DIR"),
     changes: list[str] | None = option("Option to change; repeatable.", "--set STAGE.OPTION=VALUE"),
@@ -39,16 +43,22 @@ def run(
 
     \b
     Examples:
-      nirgen run pipelines/smoke.yaml --dry-run
-      nirgen run pipelines/table2.yaml --data ranus=data/RANUS --from evaluate
+      nirgen run smoke --dry-run
+      nirgen run table2 --data ranus=data/RANUS --from evaluate
     """
-    announce("reading the recipe")
+    refuse(recipe is None and not listing, "name a recipe, or see those of the package with --list")
+    announce("reading the recipe", quiet=listing)
     from nirgen.recipe.commands import commands_of
     from nirgen.recipe.plan import RecipeRun
-    from nirgen.recipe.recipe import Recipe, changed
+    from nirgen.recipe.recipe import Recipe, built_in, changed, find_recipe
     from nirgen.recipe.run import SUMMARY, command_line, plan_recipe, run_recipe
 
-    read = changed(Recipe.load(recipe), changes or [])
+    if recipe is None:
+        rows = [(name, re.split(r"[.,;](?: |$)", Recipe.load(path).about)[0]) for name, path in built_in().items()]
+        show(("", ""), rows)
+        conclude("", then=["run", "smoke"])
+        return
+    read = changed(Recipe.load(find_recipe(recipe)), changes or [])
     folder = (out or Path("runs") / read.name).absolute()
     roots = {name: path.absolute() for name, path in options.parse_all_named(data, "--data").items()}
     job = RecipeRun(read, commands_of(ctx.find_root().command), folder, roots, start, only, any_code)
