@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,6 +19,7 @@ from nirgen.recipe.sample import write_sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import Running
 
@@ -36,7 +36,7 @@ def command(*words: object) -> list[str]:
 
 def nirgen_run(*words: object) -> tuple[int, str, str]:
     done = subprocess.run(command(*words), capture_output=True, text=True, check=False, timeout=600)
-    return done.returncode, done.stdout, done.stderr
+    return done.returncode, done.stdout, done.stderr.removeprefix("reading the recipe ...\n")
 
 
 def states(text: str) -> dict[str, str]:
