@@ -170,6 +170,12 @@ def _judge(model: Path, pairs: PairList, device: str | None) -> None:
             raise OutputError(f"{model}: went away meanwhile; run the same command again") from error
         echo(f"warning: the model's header has no scores: {error}", err=True)
         return
-    echo(f"{'method':<8}{'images':<18}{'count':>6}{'PSNR dB':>9}{'SSIM':>8}")
-    for score in scores:
-        echo(f"{score.method:<8}{score.subset:<18}{score.images:>6}{score.psnr:>9.2f}{score.ssim:>8.4f}")
+    from nirgen.evaluate import table
+
+    whole, *parts = scores
+    for line in (*table.verdicts(whole), *table.brief_table(whole)):
+        echo(line)
+    for part in parts if len(parts) > 1 else ():
+        echo(f"{part.name}, {part.images} images:")
+        for line in table.brief_table(part)[:-1]:
+            echo(line)
