@@ -123,7 +123,7 @@ def as_brief(report: Report, width: int = SCREEN[1]) -> str:
 
 
 def brief_table(subset: Subset, width: int = SCREEN[1]) -> list[str]:
-    """Return the lines of a table of at most `MOST_METHODS` methods and the columns that fit, without intervals, and its legend."""
+    """Return the lines of a table without intervals, of the columns that fit and the first methods, and its legend."""
     names = [name for name in BRIEF if any(row.estimates.get(name) for row in subset.rows)]
     full = _grid(subset, ())
     places = [list(MEASURES).index(name) for name in names]
