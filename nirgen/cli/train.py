@@ -161,7 +161,7 @@ def _describe(settings: TrainConfig | LinearFitConfig | TreesFitConfig, pairs: P
 
 
 def _judge(model: Path, pairs: PairList, device: str | None) -> str:
-    """Print the scores of a model, and return those on all images as one line."""
+    """Print the scores of a model, and return the verdict on it."""
     from nirgen.errors import NirgenError, OutputError
     from nirgen.train import judge
 
@@ -173,8 +173,14 @@ def _judge(model: Path, pairs: PairList, device: str | None) -> str:
             raise OutputError(f"{model}: went away meanwhile; run the same command again") from error
         echo(f"warning: the model's header has no scores: {error}", err=True)
         return "trained, and not evaluated"
-    echo(f"{'method':<8}{'images':<18}{'count':>6}{'PSNR dB':>9}{'SSIM':>8}")
-    for score in scores:
-        echo(f"{score.method:<8}{score.subset:<18}{score.images:>6}{score.psnr:>9.2f}{score.ssim:>8.4f}")
-    whole = max(scores, key=lambda score: (score.method == "model", score.images))
-    return f"{whole.images} images of 'val': {whole.psnr:.2f} dB PSNR, {whole.ssim:.4f} SSIM"
+    from nirgen.evaluate import table
+
+    whole, *parts = scores
+    verdict, *others = table.verdicts(whole)
+    for line in (*others, *table.brief_table(whole)):
+        echo(line)
+    for part in parts if len(parts) > 1 else ():
+        echo(f"{part.name}, {part.images} images:")
+        for line in table.brief_table(part)[:-1]:
+            echo(line)
+    return verdict
