@@ -8,7 +8,7 @@ from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import echo, echo_text, show
+from nirgen.cli.output import announce, echo, echo_text, show
 
 
 def explain(
@@ -27,6 +27,7 @@ def explain(
       nirgen explain dataset 17
       nirgen explain dataset bdd/0001.jpg --picture box.png
     """
+    announce("reading the dataset", quiet=as_json)
     from nirgen.explain import explain as find
     from nirgen.explain import lines, write_picture
 

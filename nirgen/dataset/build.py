@@ -79,12 +79,12 @@ def build(
         plan: The plan.
         out: The folder.
         replace: Replace another dataset of nirgen there.
-        allow_loss: Replace it even if the plan lacks something that it has (`losses.find_losses`).
+        allow_loss: Replace it even if the plan lacks images, splits, formats or decisions that it has.
         progress: Progress callback.
 
     Raises:
         NirgenError: The plan must not be built (`check_plan`), an image changed since it was made, `out` is
-            something else or can't be written, or something of it would be lost. What was in `out` stays.
+            something else or can't be written, or would lose something. What was in `out` stays.
     """
     started = time.monotonic()
     check_plan(plan)
@@ -170,8 +170,8 @@ def refuse_colour(plan: Plan) -> None:
 
 
 def refuse_losses(out: Path, losses: Losses) -> None:
-    """Raise a NirgenError that names what would be lost, if anything."""
-    if losses:
+    """Raise a NirgenError that names what would be lost, if images, splits, formats or decisions would be."""
+    if losses.grave:
         raise NirgenError(
             f"{out}: would lose {losses}; give the inputs and options that it was built with, as 'nirgen rebuild "
             f"{out}' does, or --allow-loss"
