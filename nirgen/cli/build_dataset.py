@@ -146,8 +146,8 @@ def build_dataset(
         if not as_json:
             echo(f"{plan_file}: the plan; carry it out with --apply {plan_file} -o D")
     asks = not (stop or yes or apply)
-    losses = losses_of(out, plan) if out is not None and replace and (stop or asks or allow_loss) else None
-    if losses and not as_json and not asks:
+    losses = losses_of(out, plan) if out is not None and replace else None
+    if losses and not (as_json or asks) and (stop or allow_loss or not losses.grave):
         echo(f"{out} {'would lose' if stop else 'loses'} {losses}")
     if stop or out is None:
         return

@@ -17,9 +17,10 @@ import msgspec
 from nirgen._version import __version__
 from nirgen.dataset import folder, writers
 from nirgen.dataset.annotations import label_images
-from nirgen.dataset.card import Examples, write_card
+from nirgen.dataset.card import write_card
 from nirgen.dataset.config import PLACES
 from nirgen.dataset.contents import Contents, check_licence, describe_colour, parts_of
+from nirgen.dataset.examples import Examples
 from nirgen.dataset.losses import find_losses
 from nirgen.dataset.provenance import provenance_file, write_pairs
 from nirgen.dataset.store import Store, place_all, site_for
@@ -78,12 +79,12 @@ def build(
         plan: The plan.
         out: The folder.
         replace: Replace another dataset of nirgen there.
-        allow_loss: Replace it even if the plan lacks something that it has (`losses.find_losses`).
+        allow_loss: Replace it even if the plan lacks images, splits, formats or decisions that it has.
         progress: Progress callback.
 
     Raises:
         NirgenError: The plan must not be built (`check_plan`), an image changed since it was made, `out` is
-            something else or can't be written, or something of it would be lost. What was in `out` stays.
+            something else or can't be written, or would lose something. What was in `out` stays.
     """
     started = time.monotonic()
     check_plan(plan)
@@ -169,8 +170,8 @@ def refuse_colour(plan: Plan) -> None:
 
 
 def refuse_losses(out: Path, losses: Losses) -> None:
-    """Raise a NirgenError that names what would be lost, if anything."""
-    if losses:
+    """Raise a NirgenError that names what would be lost, if images, splits, formats or decisions would be."""
+    if losses.grave:
         raise NirgenError(
             f"{out}: would lose {losses}; give the inputs and options that it was built with, as 'nirgen rebuild "
             f"{out}' does, or --allow-loss"

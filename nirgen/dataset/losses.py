@@ -40,6 +40,11 @@ class Losses:
         """Return True if anything would be lost."""
         return bool(str(self))
 
+    @property
+    def grave(self) -> bool:
+        """Return True unless only classes, boxes or the licence are lost, which edited labels and options may want."""
+        return bool(self.images or self.splits or self.formats or self.decisions or self.unreadable)
+
     def __str__(self) -> str:
         """Return the losses in words; empty without any.
 

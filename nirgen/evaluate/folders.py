@@ -40,7 +40,7 @@ def images_by_key(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if not images.is_listed(relative) or not path.is_file():
+        if not images.is_listed(relative) or not path.is_file() or images.is_preview(path):
             continue
         key = relative.with_suffix("").as_posix()
         if key in found:

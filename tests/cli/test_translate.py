@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -45,7 +46,7 @@ def start(*arguments, seconds_per_image=0.0):
 def run(*arguments):
     process = start(*arguments)
     output, errors = process.communicate(timeout=300)
-    return process.returncode, output, errors.removeprefix("reading sources ...\n")
+    return process.returncode, output, re.sub(r"(?m)^(reading sources \.\.\.|next: .*)\n", "", errors)
 
 
 @pytest.fixture
@@ -59,8 +60,8 @@ def test_a_folder_is_translated_and_what_was_done_is_printed(tmp_path, source):
     code, output, errors = run(source, tmp_path / "out")
     assert code == 0
     assert output.startswith("3 translated, 0 done already; ")
-    assert output.endswith(f"images and manifest.parquet are in {tmp_path}/out\n")
-    assert "translate: 3/3, " in errors
+    assert output.endswith(f"wrote: {tmp_path}/out (images, manifest.parquet, preview.png)\n")
+    assert "translate: 3/3" in errors
     assert "\r" not in errors
 
 
@@ -140,7 +141,7 @@ def test_a_dry_run_tells_which_sources_will_fail_and_why(tmp_path, source):
 def test_a_listing_needs_no_source(tmp_path, source):
     (source / "list.txt").write_text("2.png\n")
     assert run("--list", source / "list.txt", tmp_path / "out", "--quiet") == (0, "", "")
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["2.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["2.png", "preview.png"]
 
 
 def test_options_reach_the_pixels(tmp_path, source):
@@ -151,12 +152,31 @@ def test_options_reach_the_pixels(tmp_path, source):
 def test_a_preview_shows_sources_beside_outputs(tmp_path, source, photo):
     code, output, _ = run(source, tmp_path / "out", "--preview", tmp_path / "look.png")
     assert code == 0
-    assert output.endswith(f"side by side: {tmp_path}/look.png\n")
+    assert output.endswith(f", {tmp_path}/look.png\n")
+    assert not (tmp_path / "out/preview.png").exists()
     picture = images.read(tmp_path / "look.png")
-    red = images.resize(photo(20, 30, seed=0), (270, 405))[..., 0]
-    assert picture.shape == (3 * 274 + 4, 2 * 484 + 4, 3)
-    assert np.array_equal(picture[4:274, 4:409, 0], red)
-    assert np.array_equal(picture[4:274, 488:893, 2], red)
+    rgb = images.resize(photo(20, 30, seed=0), (320, 480))
+    assert picture.shape[1] == 12 + 480 + 6 + 480 + 12
+    assert np.array_equal(picture[36:356, 12:492], rgb)
+    assert np.abs(picture[36:356, 498:978, 0].astype(int) - rgb[..., 0]).max() <= 1
+
+
+@pytest.mark.parametrize("arguments", [["--no-preview"], ["--shard", "1/1"], ["--dry-run"]])
+def test_shards_and_who_wants_none_get_no_preview(tmp_path, source, arguments):
+    code, output, _ = run(source, tmp_path / "out", *arguments)
+    assert (code, "preview.png" in output) == (0, False)
+    assert not (tmp_path / "out/preview.png").exists()
+
+
+def test_a_preview_that_another_file_is_in_the_place_of_is_told(tmp_path, source):
+    run(source, tmp_path / "out", "--quiet", "--no-preview")
+    (tmp_path / "out/preview.png").write_bytes(b"mine")
+    code, output, errors = run(source, tmp_path / "out", "--quiet")
+    assert (code, output) == (0, "")
+    assert errors == (
+        f"note: '{tmp_path}/out/preview.png' is no preview, so that none was written; --preview names another place\n"
+    )
+    assert (tmp_path / "out/preview.png").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +212,7 @@ def test_a_preview_may_lie_beside_a_new_output_folder(tmp_path, source):
     assert (tmp_path / "new/look.png").exists()
 
 
-def test_a_preview_shows_this_runs_images_that_can_be_read(tmp_path, source):
+def test_a_preview_shows_the_images_of_out_that_are_there(tmp_path, source):
     run(source, tmp_path / "out", "--quiet")
     (tmp_path / "out/0.png").unlink()
     code, output, errors = run(
@@ -200,8 +220,8 @@ def test_a_preview_shows_this_runs_images_that_can_be_read(tmp_path, source):
     )
     assert (code, errors) == (0, "")
     assert "1 rows dropped because the output is missing or altered" in output
-    assert output.splitlines()[-1] == f"side by side: {tmp_path}/look.png"
-    assert images.read(tmp_path / "look.png").shape[0] == 278
+    assert output.splitlines()[-1].endswith(f"(images, manifest.parquet), {tmp_path}/look.png")
+    assert images.read(tmp_path / "look.png").shape[0] == 12 + 24 + 2 * (320 + 24) + 6
 
 
 def test_a_preview_with_nothing_to_show_leaves_the_summary_and_the_exit_code(tmp_path, source):
@@ -311,6 +331,6 @@ def test_paths_that_do_not_go_together_are_refused(tmp_path, source, monkeypatch
 def test_several_images_and_quoted_patterns_are_sources(tmp_path, source):
     code, output, _ = run(source / "0.png", source / "2.png", tmp_path / "out")
     assert (code, output[:25]) == (0, "2 translated, 0 done alre")
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["0.png", "2.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["0.png", "2.png", "preview.png"]
     code, output, _ = run(f"{source}/[01].png", tmp_path / "out")
     assert (code, output[:29]) == (0, "1 translated, 1 done already;")
