@@ -98,7 +98,7 @@ def write_rows(out: Path, rows: Iterable[Row], header: Manifest) -> None:
     }
     if header.shard is not None:
         metadata["nirgen.shard"] = json.dumps(header.shard, sort_keys=True)
-    columns = _columns().with_metadata(metadata)
+    columns = _columns()
     current = read_header(out)
     same = current is not None and all(
         json.dumps(getattr(current, part), sort_keys=True) == json.dumps(getattr(header, part), sort_keys=True)
@@ -106,7 +106,9 @@ def write_rows(out: Path, rows: Iterable[Row], header: Manifest) -> None:
     )
     old = iter_rows(out) if same else iter(())
     with suppress(_Unchanged), replacing(out / NAME) as temporary:
-        with pq.ParquetWriter(temporary, columns, compression="zstd", write_page_checksum=True) as writer:
+        settings: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True, "store_schema": False}
+        with pq.ParquetWriter(temporary, columns, **settings) as writer:
+            writer.add_key_value_metadata(metadata)  # once: a schema that is stored repeats it in base64
             for group in _groups(rows):
                 same = same and group == list(islice(old, len(group)))
                 values = {name: [getattr(row, name) for row in group] for name in _COLUMNS}
