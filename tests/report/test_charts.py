@@ -95,7 +95,7 @@ def test_a_kind_with_few_images_is_drawn_as_a_dot_for_each(
     (noise,) = score_charts(survey(items, scores, sampled=0))
     assert len(re.findall(r"<use [^>]*var\(--real\)", noise.svg)) == 7
     assert not re.findall(r"<use [^>]*var\(--generated\)", noise.svg)
-    assert noise.caption == "Median: generated 2, real 3. Each dot is one of 7 real."
+    assert noise.caption == "Median: generated 2, real 1. Each dot is one of 7 real."
 
 
 def test_what_both_kinds_share_is_said_in_percent() -> None:
