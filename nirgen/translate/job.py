@@ -105,13 +105,13 @@ class ModelLoader:
         """Return the model's description, read from its file without torch; errors as for loading."""
         from nirgen.devices import resolve
         from nirgen.models.catalog import architecture_of, find_model, verify
-        from nirgen.models.config import GeneratorConfig
+        from nirgen.models.config import NetworkConfig
 
         path = find_model(self.name)
         header, _ = verify(path)
         config = architecture_of(header, path)
         chosen, precision = resolve(device, self.precision)
-        if not isinstance(config, GeneratorConfig):  # as `nirgen.model.BaselineModel`
+        if not isinstance(config, NetworkConfig):  # as `nirgen.model.BaselineModel`
             return Description(header["model_id"], 1, header, None, "cpu", whole_only=config.whole_only)
         return Description(header["model_id"], math.lcm(config.stride, 32), header, precision, chosen)
 
