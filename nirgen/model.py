@@ -170,7 +170,7 @@ class GeneratorModel(NirModel):
         compiled: bool = False,
     ) -> None:
         super().__init__(header, device, precision)
-        self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.generator: Generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         eager = device.type != "cpu" or precision != "fp32"
         network = self.generator if eager else speed_up(self.generator)
         self._layout = torch.channels_last if eager else layout_of(network)

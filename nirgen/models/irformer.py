@@ -222,4 +222,5 @@ class AxialBlock(nn.Module):
         """(N, width, H, W) -> the same shape, in [0, 1]."""
         attended = self.rows(self.norm(x)).transpose(2, 3)
         x = x + self.columns(attended).transpose(2, 3)
-        return (x + self.feed_forward(self.norm_after(x))).sigmoid()
+        x = x + self.feed_forward(self.norm_after(x))
+        return x.sigmoid()

@@ -35,9 +35,9 @@ class ResNet(Generator):
             kind = DeformableBlock if config.block == "internimage" else ResidualBlock
             layers += [kind(config, width, number)]
         for _ in range(config.levels):
-            sizes = {"stride": 2, "padding": 1, "output_padding": 1}
-            layers += [nn.ConvTranspose2d(width, width // 2, 3, bias=bias, **sizes), *_after(config, width // 2)]
             width //= 2
+            up = nn.ConvTranspose2d(2 * width, width, 3, stride=2, padding=1, output_padding=1, bias=bias)
+            layers += [up, *_after(config, width)]
         layers += [nn.ReflectionPad2d(3), nn.Conv2d(width, config.output_channels, 7), nn.Tanh()]
         self.layers = nn.Sequential(*layers)
 

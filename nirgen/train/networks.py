@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from nirgen.errors import ConfigError, ModelError, one_line
 from nirgen.models.catalog import find_model
 from nirgen.models.checkpoint import build, load
+from nirgen.models.config import GeneratorConfig
 from nirgen.models.discriminator import MultiScaleDiscriminator
 from nirgen.models.extractors import build_extractor
 from nirgen.models.weights import read_foreign
@@ -83,11 +84,12 @@ class FeatureLoss(nn.Module):
 
     def __init__(self, config: AnyGeneratorConfig) -> None:
         super().__init__()
-        wanted = getattr(config, "extractor", None)
-        if getattr(wanted, "features", "last") != "pyramid" or getattr(config, "extractor_input", "") != "image":
+        pix2next = config if isinstance(config, GeneratorConfig) else GeneratorConfig()
+        wanted = pix2next.extractor
+        if getattr(wanted, "features", "last") != "pyramid" or pix2next.extractor_input != "image":
             raise ConfigError("losses.features needs a timm extractor that reads the image, with features: pyramid")
         bare = wanted.model_copy(update={"widths": None})
-        extractor = build_extractor(config.model_copy(update={"extractor": bare}), load_weights=True)
+        extractor = build_extractor(pix2next.model_copy(update={"extractor": bare}), load_weights=True)
         assert extractor is not None
         self.extractor = extractor.requires_grad_(False)
 

@@ -18,7 +18,7 @@ from nirgen.errors import ImageError
 from nirgen.train.state import NotFiniteError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from types import EllipsisType
 
     from torch import Tensor
@@ -143,9 +143,10 @@ def _backward(
 def _pixel_terms(weights: LossConfig, generated: Tensor, nir: Tensor) -> dict[str, Tensor]:
     terms = {}
     if weights.pixel:
+        kinds: dict[str, Callable[[Tensor, Tensor], Tensor]]
         kinds = {"rmse": losses.rmse_loss, "l1": F.l1_loss, "smooth_l1": losses.smooth_l1_loss}
         scales = zip(*(losses.pyramid(image, weights.pixel_scales) for image in (generated, nir)), strict=True)
-        terms["pixel"] = weights.pixel * sum(kinds[weights.pixel_kind](*scale) for scale in scales)
+        terms["pixel"] = weights.pixel * torch.stack([kinds[weights.pixel_kind](*scale) for scale in scales]).sum()
     if weights.structure:
         terms["structure"] = weights.structure * losses.structure_loss(generated, nir)
     if weights.gradients:
