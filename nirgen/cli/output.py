@@ -11,6 +11,7 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import typer
@@ -52,6 +53,19 @@ def announce(doing: str, *, quiet: bool = False) -> None:
         echo(f"{doing} ...", err=True)
 
 
+_chained = ContextVar("chained", default=False)
+
+
+@contextmanager
+def chained() -> Generator[None]:
+    """Leave out the next commands at the ends of commands that another one runs."""
+    token = _chained.set(True)
+    try:
+        yield
+    finally:
+        _chained.reset(token)
+
+
 def conclude(verdict: str, *, wrote: Iterable[object] = (), then: Sequence[object] = ()) -> None:
     """End a command: its verdict, a line of the files written, and the next command on standard error.
 
@@ -66,7 +80,7 @@ def conclude(verdict: str, *, wrote: Iterable[object] = (), then: Sequence[objec
         echo(verdict)
     if files := ", ".join(map(str, wrote)):
         echo(f"wrote: {files}")
-    if then:
+    if then and not _chained.get():
         echo(f"next: {command_line(then)}", err=True)
 
 
@@ -148,6 +162,15 @@ def note_unchecked(listing: Path) -> None:
             f"note: {listing} has no report of 'nirgen pairs check {listing}', which finds misaligned and copied pairs",
             err=True,
         )
+
+
+def note_outdated_scores(folder: Path, *, quiet: bool = False) -> None:
+    """Print a line if the scores of a folder are of another version of nirgen."""
+    from nirgen.dataset.folder import SCORES
+    from nirgen.scores import is_outdated
+
+    if not quiet and is_outdated(folder):
+        echo(f"{folder / SCORES}: of another version of nirgen; all images are measured again", err=True)
 
 
 @contextmanager

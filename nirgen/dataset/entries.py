@@ -56,13 +56,18 @@ def labelled_images(folder: Path, entries: Collection[str], where: Path) -> list
     Raises:
         NirgenError: The folder has no images, no entry fits any of them, or one fits several.
     """
-    images = [item.source for item in Plan(folder, Disk(folder, None), ".png", None) if not item.problem]
+    images = image_names(folder)
     if not images:
         raise NirgenError(f"{folder}: no folder with images; name that of the labelled images")
     matches = match_names(images, sorted(entries), str(where))
     if not matches:
         raise NirgenError(_no_match(where, entries, images, str(folder)))
     return sorted(matches)
+
+
+def image_names(folder: Path) -> list[str]:
+    """Return the images that 'nirgen translate' finds in a folder, as sorted POSIX paths relative to it."""
+    return [item.source for item in Plan(folder, Disk(folder, None), ".png", None) if not item.problem]
 
 
 def _no_match(labels: Path, entries: Collection[str], images: Collection[str], folder: str) -> str:
