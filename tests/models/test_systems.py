@@ -167,7 +167,7 @@ def test_a_preset_has_the_published_number_of_parameters(
 
 
 SMALL: dict[str, AnyGeneratorConfig] = {
-    "unet": UNetConfig(filters=4, levels=5),
+    "unet": UNetConfig(filters=4, levels=6),
     "batch": ResNetConfig(filters=4, levels=2, blocks=2, norm="batch", dropout=0.5),
     "internimage": ResNetConfig(filters=4, levels=2, blocks=1, block="internimage"),
     "irformer": IRFormerConfig(width=8, blocks=1),

@@ -8,15 +8,20 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from nirgen.errors import ConfigError
 from nirgen.model import load_model
 from nirgen.models.catalog import read_header
+from nirgen.models.checkpoint import build, save
+from nirgen.models.config import IRFormerConfig
 from nirgen.train import train
 from nirgen.train.checkpoints import Checkpoints
 from nirgen.train.config import PRESETS, TrainConfig
 from nirgen.train.loop import learning_rate_factor
 from nirgen.train.systems import SYSTEMS
+from nirgen.translate.manifest import read_manifest
+from nirgen.translate.run import translate_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +30,7 @@ if TYPE_CHECKING:
 
 NARROW = {
     "irformer": {"width": 8, "blocks": 1},
-    "pix2pix": {"filters": 4, "levels": 5},
+    "pix2pix": {"filters": 4, "levels": 6},
     "pix2pixhd": {"filters": 2, "levels": 3, "blocks": 2},
     "pix2pixhd-internimage": {"filters": 4, "levels": 2, "blocks": 1},
     "bci": {"filters": 4, "blocks": 2},
@@ -113,6 +118,34 @@ def test_rates_follow_the_published_schedules() -> None:
     assert found[:2] == [1, 1]
     assert found[2] == pytest.approx(0.5025)
     assert found[3] == pytest.approx(0.005, abs=1e-4)
+
+
+def test_a_small_image_is_padded_and_the_manifest_says_so(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = IRFormerConfig(width=8, blocks=1)
+    save(tmp_path / "m.safetensors", build(config).state_dict(), config)
+    for name, size in (("small", (40, 150)), ("large", (130, 140))):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        noise = np.random.default_rng(0).integers(256, size=(*size, 3), dtype=np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"photos/{name}.png")
+    model = load_model(tmp_path / "m.safetensors", device="cpu")
+    translate_folder(tmp_path / "photos", tmp_path / "out", model=model)
+    rows = {row.source: row for row in read_manifest(tmp_path / "out").rows}
+    assert rows["small.png"].note == "padded to 128 pixels a side, the least that the model takes"
+    assert rows["large.png"].note is None
+    for name in ("small", "large"):
+        with Image.open(tmp_path / f"photos/{name}.png") as photo, Image.open(tmp_path / f"out/{name}.png") as nir:
+            assert np.array_equal(np.asarray(nir), np.asarray(model(photo)))
+
+
+def test_adapt_refuses_a_generator_of_another_kind(nirgen, pairs: PairList, tmp_path: Path) -> None:
+    config = IRFormerConfig(width=8, blocks=1)
+    save(tmp_path / "m.safetensors", build(config).state_dict(), config)
+    pairs.write(tmp_path / "pairs.csv")
+    words = ("adapt", tmp_path / "m.safetensors", tmp_path / "pairs.csv", tmp_path / "out")
+    code, _, error = nirgen(*words, "--root", pairs.root, "--device", "cpu")
+    assert (code, error.count("\n")) == (1, 1)
+    assert "m.safetensors: a generator of the kind 'irformer'; this needs one of Pix2Next" in error
 
 
 def test_a_crop_smaller_than_a_network_takes_is_refused() -> None:
