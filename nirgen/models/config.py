@@ -314,8 +314,8 @@ class IRFormerConfig(NetworkConfig):
 
     @property
     def values_per_pixel(self) -> float:
-        """Values alive at once in a translation, for each pixel of the image: queries, keys and values, twice."""
-        return 3 + self.width * (1 + 2 * max(3, 2 * self.expansion))
+        """Values alive at once in a translation, for each pixel of the image: those of a feed-forward layer."""
+        return 3 + self.width * (2 + 8 * self.expansion)
 
     @property
     def least_side(self) -> int:

@@ -186,7 +186,8 @@ class RowAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, width, H, W) -> the same shape."""
-        q, k, v = self.to_qkv(x).permute(0, 2, 3, 1).chunk(3, dim=-1)  # (N, H, W, width): rows as heads
+        # (N, H, W, width) each, rows as heads; only contiguous ones are attended without a W x W matrix a row
+        q, k, v = (part.contiguous() for part in self.to_qkv(x).permute(0, 2, 3, 1).chunk(3, dim=-1))
         q, k = F.normalize(q, dim=-1) * self.factor, F.normalize(k, dim=-1)
         mixed = F.scaled_dot_product_attention(q.to(v.dtype), k.to(v.dtype), v, scale=1.0)
         return self.out(mixed.permute(0, 3, 1, 2))  # type: ignore[no-any-return]
