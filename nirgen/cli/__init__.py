@@ -29,6 +29,7 @@ from nirgen.cli import (
     models,
     options,
     pairs,
+    rebuild,
     report,
     run,
     streams,
@@ -57,6 +58,7 @@ app.add_typer(translate.manifest_app, name="manifest", rich_help_panel=_PATH)
 _CURATION = "Look at it and curate it"
 app.command("browse", rich_help_panel=_CURATION)(browse.browse)
 app.command("report", rich_help_panel=_CURATION)(report.report)
+app.command("rebuild", rich_help_panel=_CURATION)(rebuild.rebuild)
 app.command("explain", rich_help_panel=_CURATION)(explain.explain)
 app.add_typer(curation.app, name="curation", rich_help_panel=_CURATION)
 
