@@ -29,7 +29,8 @@ ROOT = Path(__file__).parents[2]
 FRAMES = {"det_list_form.json": 1, "00091078-875c1f73.json": 1, "b1c66a42-6f7d68ca.json": 1}
 _SECONDS = 300
 NAMING_THE_NEXT = {
-    "make", "translate", "models", "doctor", "pairs", "train", "labels", "build-dataset", "validate", "report", "rebuild",
+    "make", "translate", "models", "doctor", "pairs", "train", "labels", "build-dataset", "validate", "report",
+    "rebuild",
 }  # fmt: skip
 # The values of options that a reader has hours, a GPU and a model from the hub for.
 _SMALLER = {"--max-minutes": "0.2", "--steps": "2", "--seeds": "0"}
