@@ -204,8 +204,10 @@ def belongings(tmp_path: Path) -> Path:
         boxes.append({"id": number + 1, "image_id": number + 1, "category_id": 3, "bbox": [8, 8, 20, 16], "area": 320})
     for split, count in (("train", 3), ("val", 2)):
         for number in range(count):
-            save(tmp_path / "pairs" / split / "rgb" / f"{number}.png")
-            save(tmp_path / "pairs" / split / "nir" / f"{number}.png", channels=1)
+            rgb, nir = (tmp_path / "pairs" / split / kind / f"{number}.png" for kind in ("rgb", "nir"))
+            save(rgb, 256, 256)
+            nir.parent.mkdir(parents=True, exist_ok=True)
+            Image.open(rgb).convert("L").save(nir)
     images = [{"id": n + 1, "file_name": f"{n}.png", "width": 64, "height": 64, "sequence": f"s{n}"} for n in range(4)]
     names = ("person", "bicycle", "car")
     coco = {
