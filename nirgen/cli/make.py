@@ -72,6 +72,7 @@ def make(
     given = options.given(shares=split)
     job = ShortPath(photos, labels, out, real, model=model, policy=policy, device=device, **given)
     job.check()
+    options.check_models([model] if model else [])
     if dry_run:
         _print_plan(job, as_json=as_json)
         return
