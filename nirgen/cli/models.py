@@ -12,7 +12,7 @@ from nirgen.cli.output import announce, conclude, echo, echo_text
 
 if TYPE_CHECKING:
     from nirgen.models.baselines import LinearConfig, TreesConfig
-    from nirgen.models.config import GeneratorConfig
+    from nirgen.models.config import AnyGeneratorConfig
 
 app = options.Group(help="List, inspect, import and export models.")
 
@@ -76,11 +76,19 @@ def info(
     conclude("", then=["translate", "PHOTOS", "nir", "--model", model])
 
 
-def _architecture_rows(architecture: GeneratorConfig | LinearConfig | TreesConfig) -> dict[str, str]:
-    from nirgen.models.config import GeneratorConfig
+def _architecture_rows(architecture: AnyGeneratorConfig | LinearConfig | TreesConfig) -> dict[str, str]:
+    from nirgen.models.config import GeneratorConfig, NetworkConfig
 
-    if not isinstance(architecture, GeneratorConfig):
+    if not isinstance(architecture, NetworkConfig):
         return {"baseline": architecture.about}
+    if not isinstance(architecture, GeneratorConfig):
+        least, stride = architecture.least_side, architecture.stride
+        sides = f"padded to multiples of {stride}" if stride > 1 else f"padded to {least}" if least > 1 else "any"
+        return {
+            "generator": architecture.about,
+            "output": f"{architecture.output_channels} channel(s)",
+            "sides of images": f"{sides} pixels",
+        }
     extractor = architecture.extractor
     return {
         "extractor": getattr(extractor, "name", extractor.kind),
