@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, echo, echo_text, progress, show
+from nirgen.cli.output import announce, conclude, echo, echo_text, progress, show
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -101,7 +101,8 @@ def labels(
     for note in document.counts["notes"]:
         echo(f"note: {note}", err=True)
     written.check()
-    echo(f"{out}: {_summary(document.counts)}; policy {document.policy}")
+    verdict = f"{out}: {_summary(document.counts)}; policy {document.policy}"
+    conclude(verdict, then=["build-dataset", "NIR", out, "DATASET"])
 
 
 def _write_list(listing: Path, images: Path, document: Document, labels: Path) -> None:

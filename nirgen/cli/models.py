@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Literal
 
@@ -82,8 +83,9 @@ def _architecture_rows(architecture: AnyGeneratorConfig | LinearConfig | TreesCo
     if not isinstance(architecture, NetworkConfig):
         return {"baseline": architecture.about}
     if not isinstance(architecture, GeneratorConfig):
-        least, stride = architecture.least_side, architecture.stride
-        sides = f"padded to multiples of {stride}" if stride > 1 else f"padded to {least}" if least > 1 else "any"
+        stride = math.lcm(architecture.stride, 32)  # as `nirgen.model.GeneratorModel`
+        sides = f"padded to multiples of {stride}"
+        sides += f", at least {architecture.least_side}" if architecture.least_side > stride else ""
         return {
             "generator": architecture.about,
             "output": f"{architecture.output_channels} channel(s)",

@@ -14,7 +14,7 @@ from nirgen.errors import ConfigError
 from nirgen.model import load_model
 from nirgen.models.catalog import read_header
 from nirgen.models.checkpoint import build, save
-from nirgen.models.config import IRFormerConfig
+from nirgen.models.config import IRFormerConfig, UNetConfig
 from nirgen.train import train
 from nirgen.train.checkpoints import Checkpoints
 from nirgen.train.config import PRESETS, TrainConfig
@@ -26,6 +26,7 @@ from nirgen.translate.run import translate_folder
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nirgen.models.config import AnyGeneratorConfig
     from nirgen.pairs import PairList
 
 NARROW = {
@@ -146,6 +147,25 @@ def test_adapt_refuses_a_generator_of_another_kind(nirgen, pairs: PairList, tmp_
     code, _, error = nirgen(*words, "--root", pairs.root, "--device", "cpu")
     assert (code, error.count("\n")) == (1, 1)
     assert "m.safetensors: a generator of the kind 'irformer'; this needs one of Pix2Next" in error
+
+
+@pytest.mark.parametrize(
+    ("config", "about", "sides"),
+    [
+        (IRFormerConfig(width=8, blocks=1), "IRFormer (Chen et al., 2024)", "multiples of 32, at least 128 pixels"),
+        (UNetConfig(filters=2, levels=6), "U-Net of Pix2pix (Isola et al., CVPR 2017)", "multiples of 64 pixels"),
+    ],
+    ids=["irformer", "unet"],
+)
+def test_models_info_names_the_system_and_the_sides_of_its_images(
+    nirgen, tmp_path: Path, config: AnyGeneratorConfig, about: str, sides: str
+) -> None:
+    save(tmp_path / "m.safetensors", build(config).state_dict(), config)
+    code, out, _ = nirgen("models", "info", tmp_path / "m.safetensors")
+    rows = dict(line.split("  ", 1) for line in out.splitlines() if "  " in line)
+    assert code == 0
+    assert rows["generator"].strip() == about
+    assert rows["sides of images"].strip() == f"padded to {sides}"
 
 
 def test_a_crop_smaller_than_a_network_takes_is_refused() -> None:
