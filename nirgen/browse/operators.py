@@ -1,4 +1,4 @@
-"""Operators of the App: reject, keep, needs fix, clear, change class, next worst, export, explain.
+"""Operators of the App: reject, keep, needs fix, clear, change class, next worst, export, explain; their keys.
 
 Each takes FiftyOne's execution context: dataset, view, selection, opened sample and form values.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nirgen.browse.fields import BOXES, INFO
+from nirgen.browse.fields import BOXES, GROUP, INFO, NIR, REAL_NIR
 from nirgen.browse.selection import (
     Boxes,
     Images,
@@ -18,12 +18,15 @@ from nirgen.browse.selection import (
     classes,
     clear,
     decide,
+    default_author,
     documents_beside,
     find_boxes,
     find_images,
+    flat,
     next_undecided,
     update_patches,
 )
+from nirgen.browse.views import SHOWN
 from nirgen.errors import NirgenError, one_line
 
 if TYPE_CHECKING:
@@ -33,6 +36,10 @@ if TYPE_CHECKING:
     from nirgen.explain import Explanation
 
 _REASONS = ("vanished object", "smeared", "wrong class", "box off", "unreal texture", "artefacts")
+
+
+PLUGIN = "@nirgen/curation"  # as in fiftyone.yml
+_SHOWN_AT_ONCE = 500  # samples whose new state is sent to the App; it keeps as many tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +53,15 @@ class Command:
     form: Callable[[Any], Any] | None = None  # builds the form to fill in first
     shows: bool = False  # `run` returns a Markdown `text` to show
     icon: str | None = None  # Material icon of its button; None for no button
+    key: str | None = None  # pressed alone runs it, and with Shift opens its form
+    asks: bool = False  # key and button open the form, as there is no default
+    of_boxes: bool = False  # its button is there only while boxes are selected
+    as_boxes: tuple[str, str] | None = None  # label and icon of its button while boxes are selected
+
+    @property
+    def operator(self) -> str:
+        """Return the name by which FiftyOne runs it."""
+        return f"{PLUGIN}/{self.name}"
 
 
 def pointed_at(context: Any) -> Images | Boxes:
@@ -65,13 +81,13 @@ def pointed_at(context: Any) -> Images | Boxes:
 
 
 def _author(given: str | None = None) -> str:
-    """Return the author of the last form, after storing the given one."""
+    """Return the author of the last form, after storing the given one; without any, the user."""
     from fiftyone.operators.store import ExecutionStore
 
     store = ExecutionStore.create("nirgen")
     if given is not None:
         store.set("author", given)
-    return str(store.get("author") or "")
+    return str(store.get("author") or "") or default_author()
 
 
 def _count(targets: Images | Boxes) -> str:
@@ -96,29 +112,30 @@ def _ask_why(context: Any) -> Any:
     reasons = types.AutocompleteView(allow_user_input=True)
     for reason in _REASONS:
         reasons.add_choice(reason, label=reason)
-    form.str("reason", label="Reason", description="Why; one of these, or your own words", view=reasons)
+    form.str("reason", label="Reason", description="Optional: one of these, or your own words", view=reasons)
     form.str("author", label="Author", description="Who decides", default=_author())
     return form
 
 
 def _answers(context: Any) -> dict[str, str]:
-    """Return reason and author from the form, and store the author for the next form."""
-    answers = {name: str(context.params.get(name) or "").strip() for name in ("reason", "author")}
-    _author(answers["author"])
-    return answers
+    """Return reason and author from the form, and store the author for later; without a form, the last author."""
+    author = context.params.get("author")
+    given = None if author is None else str(author).strip()
+    return {"reason": str(context.params.get("reason") or "").strip(), "author": _author(given)}
 
 
 def _finish(context: Any, targets: Images | Boxes, message: str) -> None:
-    """Clear the selection, refresh the App and notify the user."""
+    """Show the new state of the samples, clear the selection, refresh the App and notify the user."""
     from fiftyone.core.patches import PatchesView
 
-    context.ops.clear_selected_labels()
-    context.ops.clear_selected_samples()
     if isinstance(context.view, PatchesView) and isinstance(targets, Boxes):
         update_patches(context.view, context.dataset, targets)
-    elif context.current_sample:
-        samples = documents_beside(context.dataset, context.current_sample)
-        context.trigger("@nirgen/curation/show_samples", {"samples": samples})  # plugin/index.js
+    else:
+        changed = {sample for sample, _ in targets.labels} if isinstance(targets, Boxes) else {*targets.samples}
+        samples = documents_beside(context.dataset, sorted(changed)[:_SHOWN_AT_ONCE])
+        context.trigger(f"{PLUGIN}/show_samples", {"samples": samples})  # plugin/index.js
+    context.ops.clear_selected_labels()
+    context.ops.clear_selected_samples()
     context.ops.reload_samples()
     context.ops.notify(message, variant="success")
 
@@ -231,21 +248,54 @@ def _folder(context: Any) -> Path:
 
 COMMANDS = (
     Command("reject", "Reject", "Remove the selected images, or boxes, from the dataset",
-            _deciding("reject", "Rejected"), _ask_why, icon="block"),
+            _deciding("reject", "Rejected"), _ask_why, icon="block", key="d", as_boxes=("Delete box", "delete")),
     Command("keep", "Keep", "Confirm that the selected images, or boxes, are good",
-            _deciding("keep", "Kept"), _ask_why, icon="check"),
+            _deciding("keep", "Kept"), _ask_why, icon="check", key="a"),
     Command("needs_fix", "Needs fix", "Mark the selected images, or boxes, for repair",
-            _deciding("flag", "Marked for repair"), _ask_why, icon="build"),
-    Command("clear_decision", "Clear decision", "Take back the decisions on the selected images or boxes", _clear),
-    Command("change_class", "Change class", "Give the selected boxes another class", _change_class, _ask_class),
+            _deciding("flag", "Marked for repair"), _ask_why, icon="build", key="e"),
+    Command("clear_decision", "Clear decision", "Take back the decisions on the selected images or boxes", _clear,
+            key="u"),
+    Command("change_class", "Change class", "Give the selected boxes another class", _change_class, _ask_class,
+            icon="category", key="l", asks=True, of_boxes=True),
     Command("next_worst", "Next worst", "Open the image with the highest issue score that has no decision",
-            _next_worst, icon="skip_next"),
+            _next_worst, icon="skip_next", key="w"),
     Command("export_decisions", "Export decisions", "Write the decisions to a file, as 'nirgen curation export' does",
             _export, _ask_file),
     Command("why", "Why is this box here", "Trace the selected box, or image, to its source, as 'nirgen explain' does",
             _why, shows=True),
 )  # fmt: skip
 """The operators, as the App lists them."""
+
+
+def opened(context: Any) -> None:
+    """Give the App keys and shown fields, and tell the user what is shown; no keys for other datasets."""
+    ours = context.dataset is not None and INFO in (context.dataset.info or {})
+    settings = {"keys": _keys(context.dataset), "fields": list(SHOWN)} if ours else {"keys": {}}
+    context.trigger(f"{PLUGIN}/begin", settings)  # plugin/index.js
+    if ours:
+        context.ops.notify(_greeting(context.dataset), variant="info")
+
+
+def _keys(dataset: Any) -> dict[str, dict[str, Any]]:
+    """Return what each key does: the operator, its parameters, and if it opens a form alone or with Shift."""
+    keys: dict[str, dict[str, Any]] = {
+        each.key: {"operator": each.operator, "params": {}, "asks": each.asks, "form": each.form is not None}
+        for each in COMMANDS
+        if each.key
+    }
+    for number, name in enumerate(classes(dataset)[:9], start=1):
+        keys[str(number)] = {"operator": f"{PLUGIN}/change_class", "params": {"category": name}}
+    return keys
+
+
+def _greeting(dataset: Any) -> str:
+    counts = {name: flat(dataset).match({f"{GROUP}.name": name}).count() for name in dataset.group_slices}
+    shown = counts.get(NIR, 0)
+    parts = [f"{shown} generated images"] if shown else []
+    if real := counts.get(REAL_NIR, 0):
+        parts.append(f"{real} real images" + (f", in the slice {REAL_NIR} and the view 'real'" if shown else ""))
+    keys = ", ".join(f"{each.key.upper()} {each.label.lower()}" for each in COMMANDS if each.key)
+    return f"{'; '.join(parts)}. Keys: {keys}; with Shift they ask for a reason"
 
 
 def _as_markdown(found: Explanation) -> str:

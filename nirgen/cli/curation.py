@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections import Counter
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
@@ -33,7 +32,7 @@ def export_decisions(
     out: Path = option("Decision file to write or add to.", "--out -o FILE", default=...),
     name: str | None = options.DATASET_NAME,
     database_uri: str | None = options.DATABASE_URI,
-    author: str | None = option("Author of decisions without one.  [default: your login name]"),
+    author: str | None = option("Author of decisions without one.  [default: git's user name, else your login name]"),
     replace: bool = flag("Drop decisions in FILE that neither D nor FiftyOne has.", "--replace"),
     as_json: bool = options.AS_JSON,
 ) -> None:
@@ -43,6 +42,7 @@ def export_decisions(
     a newer one contradicts them.
     """
     from nirgen.browse.decisions import export_decisions as export
+    from nirgen.browse.selection import default_author
 
     with progress(f"{out} was not written") as report:
         done = export(
@@ -50,7 +50,7 @@ def export_decisions(
             out,
             name=name,
             database=database_uri,
-            author=_login_name() if author is None else author,
+            author=default_author() if author is None else author,
             replace=replace,
             report=report,
         )
@@ -62,13 +62,6 @@ def export_decisions(
     echo(f"{out}: {len(done.decisions)} decisions ({counted(actions)}), {done.new} of them new")
     if done.only_there:
         echo(f"{done.only_there} of them FiftyOne doesn't have: made elsewhere, or withdrawn; --replace drops them")
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a user without a name, as in some containers
-        return ""
 
 
 @app.command("apply")
