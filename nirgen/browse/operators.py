@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from nirgen.browse.selection import Verdict
     from nirgen.explain import Explanation
 
+_NO_BOX = "no box is selected: open an image and click on a box"
 _REASONS = ("vanished object", "smeared", "wrong class", "box off", "unreal texture", "artefacts")
 
 
@@ -55,8 +56,7 @@ class Command:
     icon: str | None = None  # Material icon of its button; None for no button
     key: str | None = None  # pressed alone runs it, and with Shift opens its form
     asks: bool = False  # key and button open the form, as there is no default
-    of_boxes: bool = False  # its button is there only while boxes are selected
-    as_boxes: tuple[str, str] | None = None  # label and icon of its button while boxes are selected
+    of_boxes: bool = False  # its button is beside an opened image only, where boxes can be selected
 
     @property
     def operator(self) -> str:
@@ -98,13 +98,16 @@ def _count(targets: Images | Boxes) -> str:
     return f"{len(targets.keys)} {'box' if len(targets.keys) == 1 else 'boxes'} of {where}"
 
 
-def _ask_why(context: Any) -> Any:
-    """Build a form that names the selection and asks for reason and author."""
+def _ask_why(context: Any, *, of_boxes: bool = False) -> Any:
+    """Build a form that names the selection and asks for reason and author, or says what to select."""
     from fiftyone.operators import types
 
     form = types.Object()
     try:
-        form.view("about", types.Notice(label=_count(pointed_at(context))))
+        targets = pointed_at(context)
+        if of_boxes and isinstance(targets, Images):
+            raise NirgenError(_NO_BOX)
+        form.view("about", types.Notice(label=_count(targets)))
     except NirgenError as error:
         text = str(error)
         form.view("about", types.Warning(label=text[:1].upper() + text[1:])).invalid = True
@@ -150,6 +153,12 @@ def _deciding(verdict: Verdict, done: str) -> Callable[[Any], None]:
     return run
 
 
+def _delete_box(context: Any) -> None:
+    if isinstance(pointed_at(context), Images):
+        raise NirgenError(_NO_BOX)
+    _deciding("reject", "Deleted")(context)
+
+
 def _clear(context: Any) -> None:
     targets = pointed_at(context)
     keys = {key for key in targets.keys if key is not None} if isinstance(targets, Boxes) else set()
@@ -177,11 +186,15 @@ def _categories(folder: Path, keys: set[str]) -> dict[str, str]:
 def _ask_class(context: Any) -> Any:
     from fiftyone.operators import types
 
-    form = _ask_why(context)
-    choices = types.Dropdown()
-    for name in classes(context.dataset):
+    form = _ask_why(context, of_boxes=True)
+    if "reason" not in form.properties:
+        return form
+    choices, names = types.Dropdown(), classes(context.dataset)
+    for name in names:
         choices.add_choice(name, label=name)
-    form.enum("category", choices.values(), label="Class", required=True, view=choices)
+    numbers = ", ".join(f"{number} {name}" for number, name in enumerate(names[:9], start=1))
+    hint = f"Without this form, press its number: {numbers}"
+    form.enum("category", choices.values(), label="Class", description=hint, required=True, view=choices)
     form.properties = dict(sorted(form.properties.items(), key=lambda each: each[0] in {"reason", "author"}))
     return form
 
@@ -189,7 +202,7 @@ def _ask_class(context: Any) -> Any:
 def _change_class(context: Any) -> None:
     targets = pointed_at(context)
     if isinstance(targets, Images):
-        raise NirgenError("no box is selected: open an image and click on the boxes whose class is to change")
+        raise NirgenError(_NO_BOX)
     category = str(context.params.get("category") or "")
     change_class(context.dataset, targets, category, **_answers(context))
     _finish(context, targets, f"Now {category}: {_count(targets)}")
@@ -248,13 +261,15 @@ def _folder(context: Any) -> Path:
 
 COMMANDS = (
     Command("reject", "Reject", "Remove the selected images, or boxes, from the dataset",
-            _deciding("reject", "Rejected"), _ask_why, icon="block", key="d", as_boxes=("Delete box", "delete")),
+            _deciding("reject", "Rejected"), _ask_why, icon="block", key="d"),
     Command("keep", "Keep", "Confirm that the selected images, or boxes, are good",
             _deciding("keep", "Kept"), _ask_why, icon="check", key="a"),
     Command("needs_fix", "Needs fix", "Mark the selected images, or boxes, for repair",
             _deciding("flag", "Marked for repair"), _ask_why, icon="build", key="e"),
     Command("clear_decision", "Clear decision", "Take back the decisions on the selected images or boxes", _clear,
             key="u"),
+    Command("delete_box", "Delete box", "Remove the selected boxes from the dataset", _delete_box, icon="delete",
+            of_boxes=True),
     Command("change_class", "Change class", "Give the selected boxes another class", _change_class, _ask_class,
             icon="category", key="l", asks=True, of_boxes=True),
     Command("next_worst", "Next worst", "Open the image with the highest issue score that has no decision",

@@ -44,14 +44,13 @@ def operator_of(command: Command) -> type[Any]:
     def resolve_placement(_: Any, ctx: Any) -> Any:
         if command.icon is None or ctx.dataset is None or INFO not in ctx.dataset.info:
             return None
-        if command.of_boxes and not ctx.selected_labels:
+        if command.of_boxes and not ctx.current_sample:
             return None
-        label, icon = (command.as_boxes if ctx.selected_labels else None) or (command.label, command.icon)
-        label += f" ({command.key.upper()})" if command.key else ""
+        label = f"{command.label} ({command.key.upper()})" if command.key else command.label
         place = (
             types.Places.SAMPLES_VIEWER_ACTIONS if ctx.current_sample else types.Places.SAMPLES_GRID_SECONDARY_ACTIONS
         )
-        return types.Placement(place, types.Button(label=label, icon=icon, prompt=command.asks))
+        return types.Placement(place, types.Button(label=label, icon=command.icon, prompt=command.asks))
 
     config = foo.OperatorConfig(
         name=command.name, label=command.label, description=command.about, icon=command.icon, view_target=False
