@@ -29,9 +29,9 @@ demo: $(READY) ## Translate two sample photographs, or those of IMAGES=FOLDER, a
 	else \
 	  images=$$($(BIN)/python -c 'import importlib.util as u; print(u.find_spec("sklearn").submodule_search_locations[0])')/datasets/images; \
 	fi; \
-	code=0; $(BIN)/nirgen translate "$$images" "demo/nir$$name" --preview "demo/side_by_side$$name.png" || code=$$?; \
+	code=0; $(BIN)/nirgen translate "$$images" "demo/nir$$name" || code=$$?; \
 	if [ $$code = 0 ] || [ $$code = 3 ]; then \
-	  printf '\nNIR images:    %s\nSide by side:  %s\n' "demo/nir$$name" "demo/side_by_side$$name.png"; \
+	  printf '\nNIR images:    %s\nSide by side:  %s\n' "demo/nir$$name" "demo/nir$$name/preview.png"; \
 	fi; \
 	exit $$code
 

@@ -75,8 +75,8 @@ def main() -> None:
             convert = [sys.executable, "-m", "nirgen", "labels", source, "-o", labels, "--policy", "bdd100k"]
             subprocess.run(convert, check=True)
         shutil.rmtree(out, ignore_errors=True)
-        command = [sys.executable, "-m", "nirgen", "build-dataset", "--yes", "--out", str(out)]
-        command += ["--generated", f"bdd100k={translation}", "--labels", str(labels)]
+        command = [sys.executable, "-m", "nirgen", "build-dataset", "--yes"]
+        command += [f"bdd100k={translation}", str(labels), str(out)]
         command += ["--formats", arguments.formats] if arguments.formats else []
         seconds, busy, memory = measure(command)
         written = (out / "annotations/train.json").stat().st_size / 1e6

@@ -25,6 +25,7 @@ from nirgen.dataset.read import MARKS, recorded_inputs, rgb_roots
 from nirgen.errors import NirgenError
 from nirgen.files import find_below, open_regular, safe_path, sha256_of
 from nirgen.models.catalog import embedded_models
+from nirgen.translate.items import ELSEWHERE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -77,7 +78,7 @@ class Model:
     """The generator that translated an image."""
 
     id: str  # sha256 of the model
-    name: str | None  # of an embedded model
+    name: str | None  # of an embedded model, or of another program
     licence: str  # of its weights
     options_id: str | None  # sha256 of the options
     options: Mapping[str, Any]
@@ -293,6 +294,9 @@ def _model(info: DatasetInfo, row: Mapping[str, Any]) -> Model | None:
                 break
     generators = info.values.get("generators", ())
     known: Mapping[str, Any] = next((each for each in generators if each["model_id"] == row["model_id"]), {})
+    architecture = known.get("architecture") or {}
+    if architecture.get("kind") == ELSEWHERE:
+        name = f"{architecture['name']} (made elsewhere)"
     return Model(row["model_id"], name, known.get("licence", "unknown"), row["options_id"], known.get("options", {}))
 
 

@@ -135,7 +135,7 @@ class Bench:
         self.stages = {"translate": Stage(f"translate {photos} OUT --model compact --device cpu {_SMALL}", hashes, {})}
         if set(stages) & {"build", "detect", "browse"}:
             self.right("translate")
-            build = f"build-dataset --generated made={nir} --labels {labels} -o OUT --yes"
+            build = f"build-dataset made={nir} {labels} OUT --yes"
             self.stages["build"] = Stage(build, hashes, {})
         if set(stages) & {"detect", "browse"}:
             self.right("build")
@@ -252,16 +252,19 @@ class Faults:
         return started.end()[0]
 
     def _delete(self, stage: Stage, out: Path, moment: float) -> int | None:
-        started = self.bench.start(stage, out)
+        """Remove a file or folder; None also where the command wrote nothing after that: it had ended."""
+        started, struck = self.bench.start(stage, out), 0
         if self._at(moment, started.process):
             started.process.send_signal(signal.SIGSTOP)
             places = [out, *sorted(out.rglob("*"))] if out.exists() else []
             if places:
-                victim = self.chance.choice(places)
+                victim, struck = self.chance.choice(places), time.time_ns()
                 shutil.rmtree(victim, ignore_errors=True) if victim.is_dir() else victim.unlink(missing_ok=True)
                 self.note = f"{victim.relative_to(out.parent)} removed"
             started.process.send_signal(signal.SIGCONT)
-        return started.end()[0]
+        code = started.end()[0]
+        written = max((path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()), default=struck)
+        return code if written >= struck else None
 
     def _flip(self, stage: Stage, out: Path, moment: float) -> int | None:
         code = self._kill(stage, out, moment)
@@ -328,6 +331,14 @@ def differences(found: dict[str, str], right: dict[str, str]) -> list[str]:
     return [name for name in sorted(found.keys() | right.keys()) if found.get(name) != right.get(name)][:5]
 
 
+def remove(folder: Path) -> None:
+    """Remove a folder, once FiftyOne's MongoDB, which outlives `browse` by seconds, has left it."""
+    deadline = time.monotonic() + 60
+    while folder.exists():
+        shutil.rmtree(folder, ignore_errors=time.monotonic() < deadline)
+        time.sleep(0.1)
+
+
 def main() -> None:
     """Run rounds until the time is over; exit with 1 if any has failed."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -363,7 +374,7 @@ def main() -> None:
             counts[verdict] += 1
             print(f"{number}: {name}, {fault} ({faulty.note or '-'}, exit code {code}): {verdict} {text}", flush=True)
             if verdict in {"mended", "named"}:
-                shutil.rmtree(out.parent)
+                remove(out.parent)
     print(json.dumps(dict(sorted(counts.items()))))
     sys.exit(1 if counts["silent"] or counts["broken"] else 0)
 

@@ -197,14 +197,15 @@ def describe() -> Callable[..., None]:
 
 @pytest.fixture
 def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
-    """Run a command; its exit code, standard output, and standard error without the lines that announce work."""
+    """Run a command; its exit code, output, and errors without lines that announce work or name the next command."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["nirgen", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             execute()
         captured = capsys.readouterr()
-        errors = "".join(line for line in captured.err.splitlines(keepends=True) if not line.endswith(" ...\n"))
+        said = (line for line in captured.err.splitlines(keepends=True) if not line.startswith("next: "))
+        errors = "".join(line for line in said if not line.endswith(" ...\n"))
         return int(end.value.code or 0), captured.out, errors
 
     return run

@@ -80,7 +80,7 @@ def dataset(tmp_path_factory) -> Path:
         ]
     categories = [{"id": number, "name": name} for number, name in enumerate(NAMES, start=1)]
     (root / "coco.json").write_text(json.dumps({"images": entries, "annotations": boxes, "categories": categories}))
-    given = ("--real", root / "nir", "--real-labels", root / "coco.json", "--policy", "identity")
+    given = ("--real", f"{root / 'nir'}:{root / 'coco.json'}", "--policy", "identity")
     ended = nirgen("build-dataset", *given, "-o", root / "d", "--yes", "--formats", "yolo,hf,rfdetr")
     assert (ended.returncode, re.findall("Warning", ended.stderr)) == (0, [])
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u202e]", ended.stdout + ended.stderr)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -41,7 +42,7 @@ def test_the_demo_says_where_to_look_even_if_an_image_failed(tmp_path, demo):
     (tmp_path / "a b").mkdir()
     result = demo("a b", exit_code=3)
     assert "\nNIR images:    demo/nir_a b_" in result.stdout
-    assert "\nSide by side:  demo/side_by_side_a b_" in result.stdout
+    assert re.search(r"\nSide by side:  demo/nir_a b_\d+/preview.png\n", result.stdout)
     assert result.returncode != 0
     assert "Error 3" in result.stderr
 

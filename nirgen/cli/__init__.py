@@ -16,6 +16,7 @@ import typer
 from nirgen._version import __version__
 from nirgen.cli import (
     adapt,
+    adopt,
     browse,
     build_dataset,
     curation,
@@ -24,6 +25,7 @@ from nirgen.cli import (
     evaluate,
     explain,
     labels,
+    make,
     models,
     options,
     pairs,
@@ -42,7 +44,9 @@ if TYPE_CHECKING:
 
 
 app = options.Group(name="nirgen", pretty_exceptions_enable=False)
+app.command("make")(make.make)
 app.command("translate")(translate.translate)
+app.command("adopt")(adopt.adopt)
 app.add_typer(translate.manifest_app, name="manifest")
 app.add_typer(models.app, name="models")
 app.add_typer(pairs.app, name="pairs")
@@ -79,7 +83,7 @@ def _nirgen(
     Typical order of commands:
       nirgen translate photos nir
       nirgen labels labels.json -o coco.json
-      nirgen build-dataset --generated nir --labels coco.json -o dataset
+      nirgen build-dataset nir coco.json dataset
       nirgen validate dataset
       nirgen detect train dataset runs/detector
 
@@ -150,8 +154,9 @@ TAKES_URLS = frozenset({("translate", "paths")})
 """Command and parameter that accept URLs."""
 _STORES = ("s3", "s3a", "gs", "gcs", "az", "abfs", "abfss")
 _OTHERS = ("http", "https", "ftp", "sftp", "file", "hdfs")
-# In a text, also after a name (`bdd=s3://bucket/bdd`). Web addresses are allowed there, such as a licence's.
-_IN_TEXT = re.compile(rf"(?:[^=/\s]*=)?((?:{'|'.join(_STORES)})://.*)", re.DOTALL)
+# In a text, also after a name or a folder (`bdd=s3://bucket/bdd`, `nir:s3://bucket/labels.json`). Web addresses are
+# allowed there, such as a licence's.
+_IN_TEXT = re.compile(rf"(?:\S*[=:])?((?:{'|'.join(_STORES)})://.*)", re.DOTALL)
 # pathlib merges the two slashes.
 _AS_PATH = re.compile(rf"({'|'.join((*_STORES, *_OTHERS))}):/+(.*)", re.DOTALL)
 

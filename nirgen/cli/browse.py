@@ -11,7 +11,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, echo, progress
+from nirgen.cli.output import announce, echo, note_outdated_scores, progress
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -44,6 +44,7 @@ def browse(
     if launch:
         check_port(address, port)
     moved = _sources(sources or [], folder)
+    note_outdated_scores(folder, quiet=not scores)
     with progress("what is done stays; run the same command again to go on") as report:
         loaded = load_folder(
             folder,

@@ -8,66 +8,89 @@ import json
 import sys
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.options import flag, option, refuse
+from nirgen.cli.inputs import read_inputs, read_positions, with_paths
+from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, echo, echo_text, progress
 from nirgen.cli.plans import print_plan
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from nirgen.dataset.build import Built
 
 
 _CONFIG = "dataset.config:DatasetConfig"
 _WAYS = {"hardlink": "hard links", "symlink": "symbolic links", "copy": "copies", "encoded": "encoded anew"}
-_WITH_APPLY = {"out", "apply", "replace", "yes", "as_json", "dry_run"}
+_WITH_APPLY = {"paths", "out", "apply", "replace", "yes", "as_json", "dry_run"}
 
 
 def build_dataset(
     ctx: typer.Context,
-    generated: list[str] | None = option("Folder of 'nirgen translate'; repeatable.", "[NAME=]DIR"),
-    labels: list[Path] | None = option("Labels of its RGB images, one per --generated, in order.", "FILE"),
-    sources: list[str] | None = options.SOURCES,
-    real: list[str] | None = option("Folder of real NIR images; repeatable.", "[NAME=]DIR"),
-    real_labels: list[Path] | None = option("Labels of real images, one per --real, in order.", "FILE"),
+    paths: list[str] | None = argument(
+        "NIR LABELS OUT",
+        "Folder of 'nirgen translate' (or NAME=DIR) with the labels of its photos, then the dataset folder to write; "
+        "one path alone is OUT.",
+        default=None,
+    ),
+    generated: list[str] | None = option(
+        "Folder of 'nirgen translate', and the labels of its photos; repeatable.", "[NAME=]DIR:LABELS", panel="Inputs"
+    ),
+    real: list[str] | None = option(
+        "Folder of real NIR images, and their labels; repeatable.", "[NAME=]DIR:LABELS", panel="Inputs"
+    ),
     real_pairs: list[str] | None = option(
-        "Pair list of real images: their splits, sequences and RGB images; repeatable.", "[NAME=]FILE"
+        "Pair list of real images: their splits, sequences and RGB images; repeatable.", "[NAME=]FILE", panel="Inputs"
     ),
-    out: Path | None = option("Dataset folder to write.", "--out -o D"),
-    policy: str | None = option("Class policy for labels not converted by 'nirgen labels'.", "NAME|FILE", of=_CONFIG),
-    split: str | None = option("Split shares for real images without a split: train=0.8,val=0.1,test=0.1.", "SHARES"),
-    split_by: Literal["sequence", "frame"] | None = option("Unit that --split keeps whole.", of=_CONFIG),
-    limit: int | None = option("Maximum number of generated images.  [default: all]", min=0),
-    generated_per_real: float | None = option("Maximum number of generated images per real training image.", min=0),
-    balance: Literal["class", "weather", "timeofday", "scene"] | None = option(
-        "Attribute to balance when sampling generated images."
-    ),
-    seed: int | None = option("Random seed of splits and sampling.", min=0, of=_CONFIG),
-    files: Literal["hardlink", "symlink", "copy"] | None = option("Method of placing images in D.", of=_CONFIG),
-    codec: Literal["png", "jpg"] | None = option("Format to encode all images in.  [default: as they are]"),
-    channels: Literal["1", "3"] | None = option(
-        "Channels to encode all images with; 3 are equal copies.  [default: as they are]"
-    ),
-    damaged: Literal["fail", "keep"] | None = options.DAMAGED,
-    alpha: Literal["blend", "ignore"] | None = options.ALPHA,
-    white_level: int | None = options.WHITE_LEVEL,
-    formats: str | None = option("Further formats besides COCO: yolo,hf,rfdetr.", "LIST"),
-    licence: str | None = option("Licence of the dataset, for its card."),
-    curation: Path | None = option("Decisions of 'nirgen curation export' to apply.", "FILE"),
+    sources: list[str] | None = options.within("Inputs", options.SOURCES),
+    labels: list[Path] | None = option("Labels of a --generated that has none, in order.", "FILE", panel="Inputs"),
+    real_labels: list[Path] | None = option("Labels of a --real that has none, in order.", "FILE", panel="Inputs"),
     include_unlabelled: bool = flag(
-        "Include images without a label entry, as images without objects.", "--include-unlabelled"
+        "Include images without a label entry, as images without objects.", "--include-unlabelled", panel="Inputs"
     ),
-    near_duplicates: bool = flag("Search near-duplicates across splits.", default=True),
+    damaged: Literal["fail", "keep"] | None = options.within("Inputs", options.DAMAGED),
+    alpha: Literal["blend", "ignore"] | None = options.within("Inputs", options.ALPHA),
+    white_level: int | None = options.within("Inputs", options.WHITE_LEVEL),
+    allow_colour: bool = flag(
+        "Build although real images are in colour; the card states it.", "--allow-colour", panel="Inputs"
+    ),
+    policy: str | None = option(
+        "Class policy for labels not converted by 'nirgen labels'.", "NAME|FILE", of=_CONFIG, panel="Classes"
+    ),
+    split: str | None = option(
+        "Split shares for real images without a split: train=0.8,val=0.1,test=0.1.", "SHARES", panel="Splits"
+    ),
+    split_by: Literal["sequence", "frame"] | None = option(
+        "Unit that --split keeps whole.", of=_CONFIG, panel="Splits"
+    ),
+    near_duplicates: bool = flag("Search near-duplicates across splits.", default=True, panel="Splits"),
     allow_leak: bool = flag(
-        "Build despite leaks from training into val or test; the card states them.", "--allow-leak"
+        "Build despite leaks from training into val or test; the card states them.", "--allow-leak", panel="Splits"
     ),
-    allow_colour: bool = flag("Build although real images are in colour; the card states it.", "--allow-colour"),
-    replace: bool = flag("Replace the dataset in D.", "--replace"),
+    limit: int | None = option("Maximum number of generated images.  [default: all]", min=0, panel="Amount"),
+    generated_per_real: float | None = option(
+        "Maximum number of generated images per real training image.", min=0, panel="Amount"
+    ),
+    balance: Literal["class", "weather", "timeofday", "scene"] | None = option(
+        "Attribute to balance when sampling generated images.", panel="Amount"
+    ),
+    seed: int | None = option("Random seed of splits and sampling.", min=0, of=_CONFIG, panel="Amount"),
+    out: Path | None = option("Dataset folder to write, instead of OUT.", "--out -o D", panel="Files"),
+    replace: bool = flag("Replace the dataset in OUT.", "--replace", panel="Files"),
+    files: Literal["hardlink", "symlink", "copy"] | None = option(
+        "Method of placing images in OUT.", of=_CONFIG, panel="Files"
+    ),
+    codec: Literal["png", "jpg"] | None = option(
+        "Format to encode all images in.  [default: as they are]", panel="Files"
+    ),
+    channels: Literal["1", "3"] | None = option(
+        "Channels to encode all images with; 3 are equal copies.  [default: as they are]", panel="Files"
+    ),
+    formats: str | None = option("Further formats besides COCO: yolo,hf,rfdetr.", "LIST", panel="Files"),
+    licence: str | None = option("Licence of the dataset, for its card.", panel="Files"),
+    curation: Path | None = option("Decisions of 'nirgen curation export' to apply.", "FILE", panel="Decisions"),
     plan_file: Path | None = option("Plan file to write, without building.", "--plan FILE"),
     apply: Path | None = option("Plan file to build from; its inputs must be unchanged.", "FILE"),
     dry_run: bool = options.DRY_RUN,
@@ -76,18 +99,21 @@ def build_dataset(
 ) -> None:
     """Build a detection dataset from NIR images and labels.
 
-    Reads translated folders, real NIR images and their labels; writes D with images, COCO files per split,
+    Reads translated folders, real NIR images and their labels; writes OUT with images, COCO files per split,
     provenance and a card. Prints the plan first and asks before writing, unless --yes or --apply is given. Generated
-    images go into train only; images that a generator was trained on stay out of val and test. docs/formats.md has
-    the rules.
+    images go into train only; images that a generator was trained on stay out of val and test. DIR and LABELS meet
+    at the colon for which both exist; a DIR with = in its name is written ./DIR. docs/formats.md has the rules.
 
     \b
     Examples:
-      nirgen build-dataset --generated nir --labels bdd.json -o dataset
-      nirgen build-dataset --generated bdd=nir --labels bdd.json --real ranus=nir-real \\
-          --real-labels ranus.json --split train=0.8,val=0.1,test=0.1 -o dataset --yes
+      nirgen build-dataset nir labels.json dataset
+      nirgen build-dataset nir labels.json dataset --real ranus=real:ranus.json
+      nirgen build-dataset dataset --generated day=nir/day:day.json \\
+          --generated night=nir/night:night.json
     """
     stop = dry_run or plan_file is not None
+    positional, out = read_positions(paths or [], out)
+    refuse(apply is not None and positional, "--apply takes its inputs from its plan; give OUT alone")
     _check_usage(ctx, out=out, stop=stop, asks=not (stop or yes or apply), as_json=as_json)
     announce("reading inputs", quiet=as_json)
     from nirgen.dataset.build import build, refuse_colour, refuse_leaks
@@ -99,8 +125,14 @@ def build_dataset(
     settings = {name: ctx.params[name] for name in DatasetConfig.model_fields if ctx.params.get(name) is not None}
     settings["formats"] = [each.strip() for each in formats.split(",")] if formats else []
     settings["channels"] = None if channels is None else int(channels)
-    settings |= _inputs("generated", generated or [], labels or [], "sources", sources or [])
-    settings |= _inputs("real", real or [], real_labels or [], "pairs", real_pairs or [])
+    made, newer = read_inputs("generated", generated or [], labels or [])
+    taken, newer_real = read_inputs("real", real or [], real_labels or [])
+    settings |= {
+        "generated": with_paths(positional + made, "generated", "sources", sources or []),
+        "real": with_paths(taken, "real", "pairs", real_pairs or []),
+    }
+    if newer or newer_real:
+        echo(f"note: an input takes its labels with it: {' '.join(filter(None, (newer, newer_real)))}", err=True)
     with progress("nothing was written") as report:
         if apply is not None:
             plan = apply_plan(apply, report)
@@ -140,33 +172,13 @@ def _check_usage(ctx: typer.Context, *, out: Path | None, stop: bool, asks: bool
             raise typer.BadParameter(
                 f"--apply takes everything else from its plan; leave out --{strange[0].replace('_', '-')}"
             )
-    refuse(out is None and not stop, "name the dataset to write with --out")
+    refuse(out is None and not stop, "name the dataset to write: NIR LABELS OUT")
     refuse(asks and as_json, "--json asks nothing: say --yes to build, --dry-run to see the plan")
     if asks and not sys.stdin.isatty():
         raise typer.BadParameter(
             "there is no terminal to ask on: say --yes to build, --dry-run to see the plan, --plan FILE to write it, "
             "or --apply FILE to carry one out"
         )
-
-
-def _inputs(
-    kind: str, folders: Sequence[str], labels: Sequence[Path], extra: str, extras: Sequence[str]
-) -> dict[str, Any]:
-    """Return the inputs of a kind; labels match by position, `extras` by name or position."""
-    if len(labels) != len(folders):
-        option = "--labels" if kind == "generated" else "--real-labels"
-        raise typer.BadParameter(f"each --{kind} has its {option}: {len(folders)} and {len(labels)} were given")
-    inputs: list[dict[str, Any]] = []
-    for text, file in zip(folders, labels, strict=True):
-        name, folder = options.parse_named(text)
-        inputs.append({"origin": name or folder.resolve().name, "folder": folder, "labels": file})
-    for text in extras:
-        name, path = options.parse_named(text)
-        wanted = [each for each in inputs if extra not in each and name in {None, each["origin"]}]
-        if not wanted:
-            raise typer.BadParameter(f"{text}: no --{kind} that it could belong to")
-        wanted[0][extra] = path
-    return {kind: inputs}
 
 
 def _print_built(built: Built) -> None:

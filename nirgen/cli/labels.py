@@ -7,12 +7,14 @@ from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Any, Literal
 
 from nirgen.cli import options
-from nirgen.cli.options import argument, flag, option
+from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, echo, echo_text, progress, show
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+    from nirgen.labels.file import Document
 
 _LISTED = 10  # largest number of classes that the last line counts one by one
 
@@ -32,6 +34,9 @@ def labels(
     ),
     bdd_inclusive: bool = flag("Compute BDD100K widths as x2 - x1 + 1, as its own converter does.", "--bdd-inclusive"),
     images: Path | None = option("Folder of the images, for labels without sizes or file suffixes.", "DIR"),
+    listing: Path | None = option(
+        "List of the labelled images in --images to write, for 'nirgen translate --list'.", "--list FILE"
+    ),
     size: str | None = option("Height and width of images whose size nothing states, in pixels.", "HxW"),
     boxes: Literal["xywh", "xyxy"] | None = option(
         "Meaning of COCO boxes: x, y, width, height, or x1, y1, x2, y2.", of="labels.convert:convert"
@@ -52,8 +57,10 @@ def labels(
     Examples:
       nirgen labels bdd100k/det_train.json -o bdd.json
       nirgen labels train=voc/train val=voc/val -o voc.json --policy identity
+      nirgen labels bdd.json -o labels.json --images photos --list labelled.txt
     """
     pixels = options.parse_size(size)
+    refuse(listing is not None and images is None, "--list goes with --images, whose labelled images it lists")
     announce("reading labels", quiet=as_json)
     from nirgen.labels import Policy, Source, convert
 
@@ -74,6 +81,8 @@ def labels(
             size=pixels,
             progress=report,
         )
+        if listing is not None and images is not None:
+            _write_list(listing, images, document, sources[0].path)
         written = document.write(out)
     if as_json:
         written.check()
@@ -85,6 +94,16 @@ def labels(
         echo(f"note: {note}", err=True)
     written.check()
     echo(f"{out}: {_summary(document.counts)}; policy {document.policy}")
+
+
+def _write_list(listing: Path, images: Path, document: Document, labels: Path) -> None:
+    """Write the labelled images, one a line; `labels` is named in errors."""
+    from nirgen.dataset.entries import labelled_images
+    from nirgen.files import write_output
+
+    entries = [entry.file_name for entry in document.entries if entry.annotations is not None]
+    names = labelled_images(images, entries, labels)
+    write_output(listing, (f"{name}\n".encode(errors="surrogateescape") for name in names))
 
 
 def _print_names(names: Sequence[Mapping[str, Any]]) -> None:

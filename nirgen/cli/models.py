@@ -157,6 +157,6 @@ def export(
         raise ConfigError(f"{output}: the file's name must end in .{export_format}")
     check_packages()
     loaded = GeneratorModel(*load(find_model(model)), torch.device("cpu"))
-    difference = export_onnx(loaded.generator, loaded.header, loaded.stride, output)
+    stride, difference = export_onnx(loaded.generator, loaded.header, loaded.stride, output)
     echo(f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB")
-    echo(f"sides are multiples of {loaded.stride}; the largest difference from torch is {difference:.1e}")
+    echo(f"sides are multiples of {stride}; the largest difference from torch is {difference:.1e}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
+from copy import copy
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 _Function = TypeVar("_Function", bound="Callable[..., Any]")
 
 
-def option(text: str, form: str = "", *, default: Any = None, of: str = "", **settings: Any) -> Any:
+def option(
+    text: str, form: str = "", *, default: Any = None, of: str = "", panel: str | None = None, **settings: Any
+) -> Any:
     """Declare an option.
 
     Args:
@@ -28,17 +31,25 @@ def option(text: str, form: str = "", *, default: Any = None, of: str = "", **se
         default: Default; `...` if the option is required.
         of: Configuration's default to add to the help: `detect.config:BootstrapConfig.draw`, or the class or function
             alone if the field or parameter has the option's name.
+        panel: Section of the help; "Options" by default.
         settings: Further arguments of `typer.Option`.
     """
     flags = [word for word in form.split() if word.startswith("-")]
     metavar = next((word for word in form.split() if word not in flags), None)
     shown = f"{text}  [default: {{{of}}}]" if of else text
-    return typer.Option(default, *flags, metavar=metavar, help=shown, **settings)
+    return typer.Option(default, *flags, metavar=metavar, help=shown, rich_help_panel=panel, **settings)
 
 
-def flag(text: str, names: str = "", *, default: bool = False, **settings: Any) -> Any:
+def flag(text: str, names: str = "", *, default: bool = False, panel: str | None = None, **settings: Any) -> Any:
     """Declare an option without a value, `--name/--no-name` unless named otherwise; see `option`."""
-    return typer.Option(default, *names.split(), help=text, **settings)
+    return typer.Option(default, *names.split(), help=text, rich_help_panel=panel, **settings)
+
+
+def within(panel: str, shared: Any) -> Any:
+    """Return a shared option in a section of the help."""
+    moved = copy(shared)
+    moved.rich_help_panel = panel
+    return moved
 
 
 def argument(metavar: str, text: str, *, default: Any = ...) -> Any:
@@ -98,9 +109,9 @@ def parse_white_levels(text: str | None) -> tuple[int | None, int | None]:
 
 
 def parse_named(text: str) -> tuple[str | None, Path]:
-    """Split `NAME=PATH`; a text without a name, or with a slash before its `=`, is a path."""
+    """Split `NAME=PATH`; a text without a name, or with a slash or a colon before its `=`, is a path."""
     name, equals, path = text.partition("=")
-    return (name, Path(path)) if equals and name and "/" not in name else (None, Path(text))
+    return (name, Path(path)) if equals and name and not {"/", ":"} & {*name} else (None, Path(text))
 
 
 def parse_all_named(texts: Sequence[str] | None, flag: str) -> dict[str, Path]:
@@ -155,6 +166,22 @@ class _Command(TyperCommand):
             elif parameter.metavar is None and hasattr(parameter, "type_descriptor"):
                 parameter.metavar = _METAVARS.get(parameter.type_descriptor.annotation)
         super().format_help(ctx, formatter)
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:
+        """Write arguments, then the options by their panels; those without one come last."""
+        sections: dict[str, list[tuple[str, str]]] = {"Arguments": []}
+        rest: list[tuple[str, str]] = []
+        parameter: Any
+        for parameter in self.get_params(ctx):
+            panel = getattr(parameter, "rich_help_panel", None)
+            title = "Arguments" if parameter.param_type_name == "argument" else panel
+            record = parameter.get_help_record(ctx)
+            if record is not None:
+                (rest if title is None else sections.setdefault(title, [])).append(record)
+        for title, records in {**sections, "Options": rest}.items():
+            if records:
+                with formatter.section(title):
+                    formatter.write_dl(records)
 
 
 def default_of(module: str, path: str, name: str = "") -> str:

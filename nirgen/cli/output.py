@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 import shutil
 import signal
 import sys
@@ -10,6 +11,7 @@ import threading
 import time
 import warnings
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import typer
@@ -49,6 +51,47 @@ def announce(doing: str, *, quiet: bool = False) -> None:
     """Print on standard error what is being done; call it before heavy libraries are imported."""
     if not quiet:
         echo(f"{doing} ...", err=True)
+
+
+_chained = ContextVar("chained", default=False)
+
+
+@contextmanager
+def chained() -> Generator[None]:
+    """Leave out the next commands at the ends of commands that another one runs."""
+    token = _chained.set(True)
+    try:
+        yield
+    finally:
+        _chained.reset(token)
+
+
+def conclude(verdict: str, *, wrote: Iterable[object] = (), then: Sequence[object] = ()) -> None:
+    """End a command: its verdict, a line of the files written, and the next command on standard error.
+
+    A command with `--json` or `--quiet` doesn't call it.
+
+    Args:
+        verdict: Result in one line; empty if it has been printed.
+        wrote: Files and folders written, unless the verdict names them.
+        then: Words after `nirgen` of the command that most users run next, placeholders in capitals; or empty.
+    """
+    if verdict:
+        echo(verdict)
+    if files := ", ".join(map(str, wrote)):
+        echo(f"wrote: {files}")
+    if then and not _chained.get():
+        echo(f"next: {command_line(then)}", err=True)
+
+
+def command_line(words: Iterable[object]) -> str:
+    """Return a nirgen command as a line for a shell.
+
+    Example:
+        >>> command_line(["validate", "my data"])
+        "nirgen validate 'my data'"
+    """
+    return shlex.join(["nirgen", *map(str, words)])
 
 
 @contextmanager
@@ -119,6 +162,15 @@ def note_unchecked(listing: Path) -> None:
             f"note: {listing} has no report of 'nirgen pairs check {listing}', which finds misaligned and copied pairs",
             err=True,
         )
+
+
+def note_outdated_scores(folder: Path, *, quiet: bool = False) -> None:
+    """Print a line if the scores of a folder are of another version of nirgen."""
+    from nirgen.dataset.folder import SCORES
+    from nirgen.scores import is_outdated
+
+    if not quiet and is_outdated(folder):
+        echo(f"{folder / SCORES}: of another version of nirgen; all images are measured again", err=True)
 
 
 @contextmanager

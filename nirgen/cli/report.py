@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, option
-from nirgen.cli.output import announce, echo, echo_text, progress
+from nirgen.cli.output import announce, echo, echo_text, note_outdated_scores, progress
 
 _OPTIONS = "report.gallery:ReportOptions"
 
@@ -35,6 +35,7 @@ def report(
 
     chosen = ReportOptions(**options.given(title=title, images=images, boxes=boxes, frames=frames, sampled=sampled))
     named = options.parse_all_named(sources, "--sources")
+    note_outdated_scores(folder, quiet=as_json)
     with progress("no page was written; scores that are done are kept") as bar:
         written = write_report(folder, out, chosen, sources=named, report=bar)
     if as_json:

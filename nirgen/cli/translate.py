@@ -14,8 +14,7 @@ import typer
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import announce, bars, echo, echo_text, progress, show, stoppable
-from nirgen.errors import ImageError, OutputError
-from nirgen.files import write_whole
+from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
     from nirgen.translate.run import Request
@@ -26,7 +25,6 @@ if TYPE_CHECKING:
 manifest_app = options.Group(help="Merge translation folders.")
 
 _PIXELS = "translate.options:TranslateOptions"
-_PREVIEW_ROWS = 4
 _FORMATS: dict[str, Literal["png", "jpg", "tif"]] = {
     ".png": "png", ".jpg": "jpg", ".jpeg": "jpg", ".tif": "tif", ".tiff": "tif",
 }  # fmt: skip
@@ -80,16 +78,20 @@ def translate(
     max_pixels: int | None = option("Largest accepted image.", min=1, of="images.decoder:PIXEL_LIMIT"),
     redo: bool = flag("Translate images again that are done already.", "--redo"),
     dry_run: bool = options.DRY_RUN,
-    preview: Path | None = option("Contact sheet of the first inputs and outputs to write.", "FILE.png"),
+    preview: Path | None = option(
+        "Contact sheet of some inputs and outputs to write.  [default: OUT/preview.png, but not of shards and URLs]",
+        "FILE.png",
+    ),
+    no_preview: bool = flag("Write no contact sheet.", "--no-preview"),
     profile: bool = flag("Print time per stage and the bottleneck.", "--profile"),
     quiet: bool = flag("Print errors only.", "--quiet"),
     as_json: bool = options.AS_JSON,
 ) -> None:
     """Translate RGB images to NIR images.
 
-    Reads SRC and writes one image per input at the same relative path in OUT, and OUT/manifest.parquet with a row per
-    input: status, error, hashes and provenance. Running the command again translates only what is missing or changed.
-    Ctrl-C finishes the images in flight; a second Ctrl-C stops at once.
+    Reads SRC and writes one image per input at the same relative path in OUT, OUT/manifest.parquet with a row per
+    input (status, error, hashes, provenance), and OUT/preview.png with a few of them side by side. Running the command
+    again translates only what is missing or changed. Ctrl-C finishes the images in flight; a second one stops at once.
 
     \b
     Examples:
@@ -143,6 +145,7 @@ def translate(
         _translate_one(request, target, dry_run=dry_run, quiet=silent, as_json=as_json)
         return
     if preview is not None:
+        options.refuse(no_preview, "--preview and --no-preview contradict each other; leave out one of them")
         _check_preview(preview, request)
     if dry_run:
         _print_plan(request, as_json=as_json)
@@ -157,8 +160,9 @@ def translate(
     ):
         summary = execute(request, progress=report, stopped=stopped)
     _print_results(summary, quiet=quiet, as_json=as_json, profile=profile)
-    if preview is not None:
-        _write_preview(preview, request, quiet=silent)
+    local = isinstance(request.plan.root, Path) and isinstance(out, Path) and shard is None
+    if preview is not None or (local and not no_preview):
+        _write_preview(preview, request, model, quiet=silent)
     raise typer.Exit(summary.exit_code)
 
 
@@ -301,33 +305,32 @@ def _check_preview(preview: Path, request: Request) -> None:
         raise OutputError(f"the preview's folder {str(preview.parent)!r} can't be written; use another")
 
 
-def _write_preview(preview: Path, request: Request, *, quiet: bool) -> None:
-    """Write the first sources that were translated beside their outputs; unreadable ones are skipped."""
-    from nirgen import images
-    from nirgen.translate.journal import outer_join
-    from nirgen.translate.manifest import iter_rows
+def _write_preview(file: Path | None, request: Request, model: str, *, quiet: bool) -> None:
+    """Write the preview to a file, or to OUT if it is None; a preview in OUT that can't be written is a warning."""
+    from nirgen.images import PREVIEW, Reading
+    from nirgen.translate.preview import write_preview
 
-    root, out, limit = Path(str(request.plan.root)), Path(str(request.out)), request.run.pixel_limit
-    pairs = []
-    for item, row in outer_join(request.plan, iter_rows(out)):
-        if item is None or row is None or row.output != item.output:
-            continue
-        try:
-            source = images.read(root / item.source, pixel_limit=limit)
-            pairs.append((source, images.read(out / item.output, pixel_limit=max(limit, images.PIXEL_LIMIT))))
-        except (ImageError, MemoryError):
-            continue
-        if len(pairs) == _PREVIEW_ROWS:
-            break
-    if not pairs:
-        echo(f"warning: there is nothing to show side by side; {str(preview)!r} was not written", err=True)
-        return
+    options, run = request.options, request.run
     try:
-        write_whole(preview, images.encode(images.side_by_side(pairs), "png"))
-    except OSError as error:
-        raise OutputError(f"the preview {str(preview)!r} can't be written: {error.strerror}; use another") from error
-    if not quiet:
-        echo(f"side by side: {preview}")
+        written = write_preview(
+            Path(str(request.out)),
+            Path(str(request.plan.root)),
+            model=Path(model).name.removesuffix(".safetensors"),
+            file=file,
+            reading=Reading(damaged=run.damaged, alpha=options.alpha, white_level=options.white_level),
+            pixel_limit=run.pixel_limit,
+        )
+    except OutputError as error:
+        if file is not None:
+            raise
+        echo(f"warning: {error}", err=True)
+        return
+    if written is None and file is not None:
+        echo(f"warning: there is nothing to show side by side; {str(file)!r} was not written", err=True)
+    elif written is None and (place := Path(str(request.out)) / PREVIEW).exists():
+        echo(f"note: {str(place)!r} is no preview, so that none was written; --preview names another place", err=True)
+    elif written is not None and not quiet:
+        echo(f"side by side: {written}")
 
 
 def _print_plan(request: Request, *, as_json: bool) -> None:

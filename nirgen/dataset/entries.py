@@ -17,9 +17,12 @@ from nirgen.errors import NirgenError
 from nirgen.files import name_outputs
 from nirgen.images import SUFFIXES
 from nirgen.labels.frames import plain_name
+from nirgen.translate.plan import Plan
+from nirgen.translate.sources import Disk
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+    from pathlib import Path
 
     from nirgen.dataset.plan import Tally
     from nirgen.labels.file import LabelFile, LabelledImage
@@ -35,14 +38,45 @@ def find_entries(
     entries = {entry.file_name: entry for entry in labels.images}
     matches = match_names(images, list(entries), str(labels.path))
     if images and entries and not matches:
-        raise NirgenError(
-            f"{labels.path}: none of its {len(entries)} entries, such as '{min(entries)}', fits any of the "
-            f"{len(images)} images of '{origin}', such as '{min(images)}'; name the labels of these images"
-        )
+        raise NirgenError(_no_match(labels.path, entries, images, origin))
     tally.add(origin, "without-image", entries.keys() - {entry for entry, _ in matches.values()})
     hows = Counter(how for _, how in matches.values())
     matched = Matched(origin, len(images), len(entries), **{how: hows[how] for how in get_args(How)})
     return {image: entries[entry] for image, (entry, _) in matches.items()}, matched
+
+
+def labelled_images(folder: Path, entries: Collection[str], where: Path) -> list[str]:
+    """Return the images that 'nirgen translate' finds in a folder and that have a label entry, sorted.
+
+    Args:
+        folder: It and its subfolders are searched; names are POSIX paths relative to it.
+        entries: File names of the label entries.
+        where: Label file, for errors.
+
+    Raises:
+        NirgenError: The folder has no images, no entry fits any of them, or one fits several.
+    """
+    images = image_names(folder)
+    if not images:
+        raise NirgenError(f"{folder}: no folder with images; name that of the labelled images")
+    matches = match_names(images, sorted(entries), str(where))
+    if not matches:
+        raise NirgenError(_no_match(where, entries, images, str(folder)))
+    return sorted(matches)
+
+
+def image_names(folder: Path) -> list[str]:
+    """Return the images that 'nirgen translate' finds in a folder, as sorted POSIX paths relative to it."""
+    return [item.source for item in Plan(folder, Disk(folder, None), ".png", None) if not item.problem]
+
+
+def _no_match(labels: Path, entries: Collection[str], images: Collection[str], folder: str) -> str:
+    if not entries:
+        return f"{labels}: no image has a label entry; name the labels of the images in '{folder}'"
+    return (
+        f"{labels}: none of its {len(entries)} entries, such as '{min(entries)}', fits any of the {len(images)} images "
+        f"of '{folder}', such as '{min(images)}'; name the labels of these images"
+    )
 
 
 def misfit(entry: LabelledImage, width: int, height: int) -> str | None:

@@ -40,7 +40,7 @@ def images_by_key(folder: Path) -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in sorted(folder.rglob("*")):
         relative = path.relative_to(folder)
-        if not images.is_listed(relative) or not path.is_file():
+        if not images.is_listed(relative) or not path.is_file() or images.is_preview(path):
             continue
         key = relative.with_suffix("").as_posix()
         if key in found:
@@ -105,7 +105,12 @@ def _instead(folder: Path, there: Mapping[str, Path], wanted: Sequence[str]) -> 
 def unclaimed(folder: Path, taken: Mapping[str, str]) -> int:
     """Return the number of images in a folder that belong to no real one, neither themselves nor by their ending."""
     used = set(taken.values())
-    return sum(key not in used and _OF_RESULTS.sub("", key) not in taken for key in images_by_key(folder))
+    return sum(key not in used and scene_of(key) not in taken for key in images_by_key(folder))
+
+
+def scene_of(key: str) -> str:
+    """Return a key without what other systems add to it."""
+    return _OF_RESULTS.sub("", key)
 
 
 def read_grey(

@@ -35,11 +35,23 @@ from nirgen.images.decoder import (
 from nirgen.images.encoder import JPEG_QUALITY, Format, Pixels, check_encodable, encode
 from nirgen.images.metadata import Capture, Metadata
 from nirgen.images.reading import DARK_NOTE, DARK_SHARE, Decoded, Reading, Readings, Remarks
+from nirgen.images.sheet import (
+    PREVIEW,
+    SHEET_WIDTH,
+    SheetRow,
+    contact_sheet,
+    encode_preview,
+    fit,
+    is_preview,
+    preview_mark,
+)
 
 __all__ = [
-    "BACKGROUND", "DARK_NOTE", "DARK_SHARE", "JPEG_QUALITY", "PASSED_FOLDERS", "PIXEL_LIMIT", "SIDE_LIMIT", "SUFFIXES",
-    "Capture", "Decoded", "Format", "Header", "Metadata", "Pixels", "Reading", "Readings", "Remarks",
-    "balance_white", "check_encodable", "decode", "decode_noted", "decode_small", "encode", "header_of", "is_listed",
-    "metadata_in", "pad_to_stride", "read", "read_noted", "resize", "side_by_side", "size_of",
-    "to_channels", "to_grey", "to_pixels", "to_rgb",
+    "BACKGROUND", "DARK_NOTE", "DARK_SHARE", "JPEG_QUALITY", "PASSED_FOLDERS", "PIXEL_LIMIT", "PREVIEW",
+    "SHEET_WIDTH", "SIDE_LIMIT", "SUFFIXES",
+    "Capture", "Decoded", "Format", "Header", "Metadata", "Pixels", "Reading", "Readings", "Remarks", "SheetRow",
+    "balance_white", "check_encodable", "contact_sheet", "decode", "decode_noted", "decode_small", "encode",
+    "encode_preview", "fit", "header_of", "is_listed", "is_preview", "metadata_in", "pad_to_stride",
+    "preview_mark", "read", "read_noted", "resize", "side_by_side", "size_of", "to_channels", "to_grey",
+    "to_pixels", "to_rgb",
 ]  # fmt: skip

@@ -57,8 +57,14 @@ _GREY, _COLOUR, _UP = 0, 2, 2
 _LEVEL, _MEMORY = 2, igzip_lib.MEM_LEVEL_SMALL  # of the fast settings, these give the smallest files
 
 
-def encode_png(pixels: Pixels, exif: bytes = b"") -> bytes:
-    """Encode (H, W) uint8 or uint16, or (H, W, 3) uint8, as PNG with EXIF data; neither H nor W is 0."""
+def encode_png(pixels: Pixels, exif: bytes = b"", *, text: tuple[bytes, bytes] | None = None) -> bytes:
+    """Encode (H, W) uint8 or uint16, or (H, W, 3) uint8, as PNG; neither H nor W is 0.
+
+    Args:
+        pixels: The image.
+        exif: EXIF data; empty for none.
+        text: Keyword and text of a chunk `tEXt`, in Latin-1, right after the header; None for none.
+    """
     height, width = pixels.shape[:2]
     rows = np.ascontiguousarray(pixels, pixels.dtype.newbyteorder(">")).view(np.uint8).reshape(height, -1)
     filtered = np.empty((height, 1 + rows.shape[1]), np.uint8)
@@ -68,7 +74,8 @@ def encode_png(pixels: Pixels, exif: bytes = b"") -> bytes:
     kind = _GREY if pixels.ndim == 2 else _COLOUR
     header = struct.pack(">IIBBBBB", width, height, 8 * pixels.itemsize, kind, 0, 0, 0)
     stream = igzip_lib.compress(filtered, _LEVEL, igzip_lib.COMP_ZLIB, _MEMORY)
-    tags = _chunk(b"eXIf", exif) if exif else b""
+    tags = _chunk(b"tEXt", b"\0".join(text)) if text else b""
+    tags += _chunk(b"eXIf", exif) if exif else b""
     return _SIGNATURE + _chunk(b"IHDR", header) + tags + _chunk(b"IDAT", stream) + _chunk(b"IEND", b"")
 
 

@@ -6,17 +6,21 @@ that are multiples of the stride; its metadata states this and identifies the mo
 
 from __future__ import annotations
 
+import copy
 import json
 import logging
+import math
 import warnings
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from nirgen.errors import ConfigError, ModelError, first_line
 from nirgen.files import output_file
+from nirgen.models.extractors import TimmExtractor
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,21 +46,48 @@ class ForDeployment(nn.Module):
         return (self.generator(rgb * 2 - 1) / 2 + 0.5).clamp(0, 1)  # type: ignore[no-any-return]
 
 
-def export_onnx(generator: Pix2Next, header: Mapping[str, Any], stride: int, target: Path) -> float:
-    """Write a generator, in float32 on the CPU, as an ONNX file; return the largest difference from torch, in [0, 1].
+class _FixedPadding(nn.Module):
+    """A convolution with TensorFlow's "same" padding, for sides that are multiples of its stride.
+
+    timm computes the padding from the input's size, which makes the symbolic sizes of `torch.export` grow without end.
+    """
+
+    def __init__(self, same: nn.Conv2d) -> None:
+        super().__init__()
+        self.same = same
+        self.padding: list[int] = []
+        for kernel, stride, dilation in zip(same.kernel_size, same.stride, same.dilation, strict=True):
+            total = max((kernel - 1) * dilation + 1 - stride, 0)
+            self.padding = [total // 2, total - total // 2, *self.padding]  # of the last dimension first
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, D, H / stride, W / stride)."""
+        same = self.same
+        x = F.pad(x, self.padding)
+        return F.conv2d(x, same.weight, same.bias, same.stride, dilation=same.dilation, groups=same.groups)
+
+
+def export_onnx(generator: Pix2Next, header: Mapping[str, Any], stride: int, target: Path) -> tuple[int, float]:
+    """Write a generator, in float32 on the CPU, as an ONNX file.
+
+    Returns:
+        The number whose multiples the sides of its inputs are, which is `stride` unless a backbone needs a larger one;
+        and the largest difference from torch's result, in [0, 1].
 
     Raises:
         ModelError: It can't be written as ONNX, or the outputs differ at some size. Nothing is written.
     """
     check_packages()
     network = ForDeployment(generator).eval()
-    model = _translate(network, stride)
+    fixed = copy.deepcopy(network)
+    stride = math.lcm(stride, _fix_padding(fixed))
+    model = _translate(fixed, stride)
     _describe(model, header, stride)
     data = model.SerializeToString()
     difference = check_same(network, data, stride, target)
     with output_file(target) as temporary:
         temporary.write_bytes(data)
-    return difference
+    return stride, difference
 
 
 def check_packages() -> None:
@@ -67,6 +98,20 @@ def check_packages() -> None:
         import onnxscript  # noqa: F401
     except ImportError as error:
         raise ConfigError(f"'nirgen export' needs {error.name}: pip install 'nirgen[onnx]'") from None
+
+
+def _fix_padding(network: ForDeployment) -> int:
+    """Fix the padding of a timm backbone that depends on the input's size; return the stride that this needs."""
+    from timm.layers.conv2d_same import Conv2dSame
+
+    stride = 1
+    for extractor in [module for module in network.modules() if isinstance(module, TimmExtractor)]:
+        padded = [name for name, module in extractor.named_modules() if isinstance(module, Conv2dSame)]
+        for name in padded:
+            extractor.set_submodule(name, _FixedPadding(cast("nn.Conv2d", extractor.get_submodule(name))))
+        if padded:
+            stride = extractor.backbone.feature_info.reduction()[-1]  # type: ignore[operator, union-attr]
+    return stride
 
 
 def _translate(network: ForDeployment, stride: int) -> Any:

@@ -144,7 +144,7 @@ def file_of(image: str) -> str:
 def list_images(folder: Path) -> list[Path]:
     """Return the images of a folder and its subfolders, sorted, without hidden ones."""
     found = (path for path in folder.rglob("*") if images.is_listed(path.relative_to(folder)) and path.is_file())
-    return sorted(found) if folder.is_dir() else []
+    return sorted(path for path in found if not images.is_preview(path)) if folder.is_dir() else []
 
 
 def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:

@@ -103,6 +103,7 @@ class Roles:
     fixed: dict[str, Any] = field(default_factory=dict)  # given always, such as answers to questions
     before: tuple[str, ...] = ()  # arguments that the command takes as one variadic argument, in their order
     instead: str = ""  # the option with which the first of `before` may be left out
+    labelled: tuple[str, ...] = ()  # those of `inputs` that may name a folder and its labels, `NAME=DIR:LABELS`
     hubs: tuple[str, ...] = ()  # those of `inputs` that may also name a model of a hub, which looks like a path
 
 
@@ -119,8 +120,8 @@ ROLES: dict[str, Roles] = {
     "manifest merge": Roles(("parts", "source"), {"out": "nir"}),
     "labels": Roles(("inputs", "policy", "images"), {"out": "labels.json"}),
     "build-dataset": Roles(
-        ("generated", "labels", "sources", "real", "real-labels", "real-pairs", "policy", "curation"),
-        {"out": "dataset"}, fixed={"yes": True}),
+        ("paths", "generated", "labels", "sources", "real", "real-labels", "real-pairs", "policy", "curation"),
+        {"out": "dataset"}, labelled=("generated", "real"), fixed={"yes": True}),
     "validate": Roles(("paths", "images", "model")),
     "detect train": Roles(("dataset", "config", "model"), {"run": "detector"}, "same", hubs=("model",)),
     "detect evaluate": Roles(("model", "dataset", "detections"), {"out": "judged"},

@@ -126,7 +126,9 @@ def _stage(
         raise ConfigError(f"{where}: '{missing[0]}' is missing; 'nirgen {config.run}' needs it")
     inputs: dict[str, Path] = {}
     for option in (option for option in given if option in roles.inputs):
-        inputs |= _inputs(given[option], values[option], hub=option in roles.hubs)
+        listed = given[option] if isinstance(given[option], list) else [given[option]]
+        for part in (part for text in listed for part in _parts(text, labelled=option in roles.labelled)):
+            inputs |= _input(part, _resolved(part, paths, where), hub=option in roles.hubs)
     needs = {reference.partition(".")[0] for reference in _REFERENCE.findall(str(given))} - {"data"}
     return Stage(
         name=name,
@@ -155,19 +157,21 @@ def _resolved(value: Any, paths: Mapping[str, Path], where: str) -> Any:
     return _REFERENCE.sub(lambda match: str(paths[match[1]]), value)
 
 
-def _inputs(value: Any, resolved: Any, *, hub: bool) -> dict[str, Path]:
-    """Return the paths that an option names and no stage writes, by their text in the recipe.
+def _parts(text: Any, *, labelled: bool) -> list[Any]:
+    """Return a value of an option, or both parts of a folder with its labels."""
+    folder, colon, labels = text.rpartition(":") if labelled and isinstance(text, str) else ("", "", "")
+    return [folder, labels] if colon and not labels.startswith("//") else [text]
+
+
+def _input(text: Any, full: Any, *, hub: bool) -> dict[str, Path]:
+    """Return the path that an option names and no stage writes, by its text in the recipe; empty if it names none.
 
     With `hub`, a path that does not exist may be the name of a model of a hub.
     """
-    found = {}
-    texts = value if isinstance(value, list) else [value]
-    paths = resolved if isinstance(resolved, list) else [resolved]
-    for text, full in zip(texts, paths, strict=True):
-        if isinstance(full, str) and all(name.startswith("data.") for name in _REFERENCE.findall(text)):
-            before, equals, behind = full.partition("=")
-            path = Path(behind if equals and "/" not in before else full)
-            like_a_path = not hub and ("/" in text or path.suffix)
-            if "${data." in text or like_a_path or path.exists():  # else a name, such as a preset's
-                found[text] = path
-    return found
+    if not isinstance(full, str) or not all(name.startswith("data.") for name in _REFERENCE.findall(text)):
+        return {}
+    before, equals, behind = full.partition("=")
+    path = Path(behind if equals and "/" not in before else full)
+    like_a_path = not hub and ("/" in text or path.suffix)
+    # else a name, such as a preset's
+    return {text: path} if "${data." in text or like_a_path or path.exists() else {}

@@ -12,6 +12,7 @@ import numpy as np
 from nirgen import images
 from nirgen.errors import ImageError
 from nirgen.files import read_bytes
+from nirgen.scores.artefacts import blocks, blots, lift
 from nirgen.scores.planes import BLACK, SMALLEST_SIDE, WHITE, Planes, tile_means
 
 if TYPE_CHECKING:
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     from nirgen.scores.planes import Map, Plane
 
 
-VERSION = 1  # of the measures; another version measures known images again
+VERSION = 2  # of the measures; another version measures known images again
 
 TILE = 16  # side in pixels of the maps (32 of the image) of the squares that are averaged
 LEVEL_FLOOR = 3.0  # standard deviation in levels that is noise
@@ -48,6 +49,9 @@ class ImageMeasures:
     clipping: float  # 0 to 1
     noise: float  # levels
     banding: float  # levels
+    blots: float  # natural logarithm
+    blocks: float  # levels
+    lift: float  # levels
     statistics: tuple[float, ...]  # in the order of `STATISTICS`
 
 
@@ -89,6 +93,9 @@ def measure_image(planes: Planes) -> ImageMeasures:
         clipping=_clipping(nir.levels, None if rgb is None else rgb.levels),
         noise=nir.noise if rgb is None else max(0.0, nir.noise - gain * rgb.noise),
         banding=_banding(nir.levels) if rgb is None else max(0.0, _banding(nir.levels) - gain * _banding(rgb.levels)),
+        blots=blots(nir, rgb),
+        blocks=blocks(nir.levels, None if rgb is None else rgb.levels, gain),
+        lift=lift(nir.levels, None if rgb is None else rgb.levels),
         statistics=_statistics(nir),
     )
 

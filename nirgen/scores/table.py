@@ -42,8 +42,18 @@ if TYPE_CHECKING:
     from nirgen.scores.measures import Measured
 
 
-SCHEMA = 1
-MEASURED = ("structure", "sharpness", "contrast", "clipping", "noise", "banding")  # of an image's own files alone
+SCHEMA = 2
+MEASURED = (
+    "structure",
+    "sharpness",
+    "contrast",
+    "clipping",
+    "noise",
+    "banding",
+    "blots",
+    "blocks",
+    "lift",
+)  # of an image's own files alone
 SAVE_EVERY = 2000  # images measured
 
 _PLAIN = ("key", "basis", "generated", "beside_rgb", "note")
@@ -122,6 +132,15 @@ def read_table(folder: Path) -> pa.Table | None:
     except (pa.ArrowException, OSError, KeyError, ValueError, AttributeError):
         return None
     return table.combine_chunks()
+
+
+def is_outdated(folder: Path) -> bool:
+    """Return True if the scores of a folder are of another schema, so that all its images are measured again."""
+    try:
+        metadata = pq.read_schema(io.BytesIO(read_bytes(folder / SCORES))).metadata or {}
+    except (pa.ArrowException, OSError):
+        return False
+    return metadata.get(b"nirgen.schema") != str(SCHEMA).encode()
 
 
 _SEAL = b"nirgen sha256 "

@@ -28,6 +28,9 @@ IMAGE_SCORES: Mapping[str, str] = {
     "clipping": "0..1, high is bad: share of black and white pixels that RGB lacks",
     "noise": "levels, high is bad: noise in flat areas that RGB lacks",
     "banding": "0 and more, high is bad: steps across whole rows or columns that RGB lacks",
+    "blots": "0 and more, high is bad: black blots and dark halos that RGB lacks",
+    "blocks": "levels, high is bad: steps at the borders of a regular grid that RGB lacks",
+    "lift": "levels, high is bad: grey in place of black, relative to RGB",
     "realism": "0 and more, high is bad: distance of the statistics to the real NIR of this dataset",
 }
 
@@ -119,6 +122,9 @@ IMAGE_ORDINARY: Mapping[str, Ordinary] = {
     "clipping": Ordinary(centre=-5.3, scale=0.3, worst_centre=-3.5, least_scale=0.3),
     "noise": Ordinary(centre=-0.67, scale=0.3, worst_centre=0.9, least_scale=0.15),
     "banding": Ordinary(centre=-1.2, scale=0.26, worst_centre=0.0, least_scale=0.15),
+    "blots": Ordinary(centre=-0.69, scale=0.23, worst_centre=-0.1, least_scale=0.15),
+    "blocks": Ordinary(centre=-1.2, scale=0.3, worst_centre=-0.22, least_scale=0.3),
+    "lift": Ordinary(centre=19.0, scale=8.0, worst_centre=50.0, least_scale=5.0),  # scale of translated frames
     "realism": Ordinary(centre=0.4, scale=0.4, worst_centre=1.5, least_scale=0.4),
 }
 
@@ -162,7 +168,16 @@ def _scaled(name: str, values: Column) -> Column:
         return -np.arctanh(np.clip(values, -0.995, 0.995))
     if name in {"sharpness", "contrast"}:
         return -np.log(np.maximum(values, 0.01))
-    offsets = {"clipping": 0.005, "noise": 0.5, "banding": 0.3, "realism": 0.5}  # of scores that may be 0
+    if name == "lift":
+        return values
+    offsets = {
+        "clipping": 0.005,
+        "noise": 0.5,
+        "banding": 0.3,
+        "blots": 0.2,
+        "blocks": 0.2,
+        "realism": 0.5,
+    }  # of scores that may be 0
     scaled: Column = np.log(values + offsets[name])
     return scaled
 

@@ -11,6 +11,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
+ELSEWHERE = "elsewhere"  # kind of an architecture in a header, of which only the `name` is known
+
+
 class Translator(Protocol):
     """Turns RGB images into NIR images; any generator can stand behind it.
 

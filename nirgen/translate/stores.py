@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 from nirgen import runlog
 from nirgen.errors import FullError, ImageError, OutputError
 from nirgen.files import FULL, may_pass, read_bytes, retrying
+from nirgen.images import PREVIEW, is_preview
 from nirgen.translate.folder import OpenFolder, replaced
 from nirgen.translate.manifest import NAME
 from nirgen.translate.url import Place, Url, exists, reading, reason, sha256_of, unreachable, writing
@@ -159,7 +160,7 @@ class Sink(ABC):
 
     @abstractmethod
     def count(self) -> int:
-        """Count the files in OUT, without hidden ones, the manifest and `run.json`."""
+        """Count the files in OUT, without hidden ones, the manifest, `run.json` and the preview."""
 
 
 class FolderSink(Sink):
@@ -217,6 +218,7 @@ class FolderSink(Sink):
         for folder, folders, names in os.walk(self.out):
             folders[:] = [name for name in folders if not name.startswith(".")]
             count += sum(_is_output(name, top=Path(folder) == self.out) for name in names)
+        count -= is_preview(self.out / PREVIEW)
         return count
 
 

@@ -349,8 +349,8 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
     boxes = {"a.jpg": {"boxes": [car]}, "b.jpg": {"boxes": [car, bicycle]}, "night/c.jpg": {"boxes": [car]}}
     write_labels(generated["labels"], boxes)
     inputs = [
-        *("--generated", f"bdd={generated['folder']}", "--labels", generated["labels"]),
-        *("--real", real["folder"], "--real-labels", real["labels"], "--yes"),
+        *("--generated", f"bdd={generated['folder']}:{generated['labels']}"),
+        *("--real", f"{real['folder']}:{real['labels']}", "--yes"),
     ]
     assert nirgen("build-dataset", *inputs, "--out", tmp_path / "D")[0] == 0
     port = _free_port()

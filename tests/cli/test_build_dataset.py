@@ -19,8 +19,8 @@ def command(dataset_inputs: Callable[..., dict[str, Any]], tmp_path: Path) -> li
     (generated,), (real,) = dataset_inputs().values()
     return [
         "build-dataset",
-        *("--generated", f"bdd={generated['folder']}", "--labels", generated["labels"]),
-        *("--real", real["folder"], "--real-labels", real["labels"], "--out", tmp_path / "D"),
+        *(f"bdd={generated['folder']}", generated["labels"], tmp_path / "D"),
+        *("--real", f"{real['folder']}:{real['labels']}"),
     ]
 
 
@@ -159,10 +159,13 @@ def test_lists_of_pairs_and_sources_find_their_inputs(command, nirgen, tmp_path:
     [
         ([], "there is no terminal to ask on: say --yes to build"),
         (["--json"], "--json asks nothing: say --yes to build, --dry-run to see the plan"),
-        (["--yes", "--labels", "more.json"], "each --generated has its --labels: 1 and 2 were given"),
-        (["--yes", "--real", "other"], "each --real has its --real-labels: 2 and 1 were given"),
+        (["--yes", "--labels", "more.json"], "0 --generated without labels and 1 --labels were given"),
+        (["--yes", "--real", "other"], "1 --real without labels and 0 --real-labels were given; give labels with"),
+        (["--yes", "--real", "other:"], "--real other:: give NAME=DIR:LABELS, such as bdd=nir:labels.json"),
+        (["--yes", "--out", "E"], "two datasets to write: "),
+        (["--yes", "more"], "there are 4 paths; give NIR LABELS OUT, and further inputs with --real"),
         (["--yes", "--real-pairs", "nobody=l.csv"], "nobody=l.csv: no --real that it could belong to"),
-        (["--apply", "plan.json", "--seed", "3"], "--apply takes everything else from its plan; leave out --"),
+        (["--apply", "plan.json"], "--apply takes its inputs from its plan; give OUT alone"),
     ],
 )
 def test_wrong_usage_is_told_at_once(command, nirgen, arguments: list[str], message: str) -> None:
@@ -171,10 +174,45 @@ def test_wrong_usage_is_told_at_once(command, nirgen, arguments: list[str], mess
     assert message in " ".join(err.replace("│", " ").split())
 
 
-def test_a_dataset_needs_a_place(command, nirgen) -> None:
-    code, _, err = nirgen(*command[:-2], "--yes")
+def test_a_plan_is_carried_out_with_its_own_settings(nirgen) -> None:
+    code, _, err = nirgen("build-dataset", "D", "--apply", "plan.json", "--seed", "3")
     assert code == 2
-    assert "name the dataset to write with --out" in err
+    assert "--apply takes everything else from its plan; leave out --seed" in " ".join(err.split())
+
+
+def test_a_dataset_needs_a_place(command, nirgen) -> None:
+    code, _, err = nirgen(*command[:3], *command[4:], "--yes")
+    assert code == 2
+    assert "name the dataset to write: NIR LABELS OUT" in err
+
+
+def test_labels_apart_from_their_folders_still_work_and_the_new_form_is_told(
+    dataset_inputs, nirgen, tmp_path: Path
+) -> None:
+    (generated,), (real,) = dataset_inputs().values()
+    inputs = ["--generated", f"bdd={generated['folder']}", "--real", real["folder"]]
+    code, _, err = nirgen(
+        "build-dataset", *inputs, "--labels", generated["labels"], "--real-labels", real["labels"], "-o",
+        tmp_path / "old", "--yes",
+    )  # fmt: skip
+    newer = f"--generated bdd={generated['folder']}:{generated['labels']} --real {real['folder']}:{real['labels']}"
+    assert (code, err) == (0, f"note: an input takes its labels with it: {newer}\n")
+    code, _, err = nirgen("build-dataset", *newer.split(), tmp_path / "new", "--yes")
+    assert (code, err) == (0, "")
+    assert (tmp_path / "new/dataset.json").read_bytes() == (tmp_path / "old/dataset.json").read_bytes()
+
+
+def test_the_order_of_folders_pairs_nothing(dataset_inputs, nirgen, tmp_path: Path) -> None:
+    (generated,), (real,) = dataset_inputs().values()
+    (tmp_path / "run 10:30").symlink_to(real["folder"])
+    code, out, _ = nirgen(
+        "build-dataset", "--real", f"a={tmp_path / 'run 10:30'}:{real['labels']}", "--real-labels", real["labels"],
+        "--generated", f"bdd={generated['folder']}:{generated['labels']}", "--real", f"b={real['folder']}",
+        tmp_path / "D", "--dry-run", "--json", "--allow-leak",
+    )  # fmt: skip
+    assert code == 0
+    matched = {each["origin"]: each["images"] for each in json.loads(out)["plan"]["matched"]}
+    assert matched == {"bdd": 3, "a": 3, "b": 3}
 
 
 @pytest.mark.parametrize(

@@ -28,8 +28,8 @@ def command(dataset_inputs: Callable[..., dict[str, Any]], tmp_path: Path) -> li
     (generated,), (real,) = dataset_inputs().values()
     return [
         "build-dataset",
-        *("--generated", f"bdd={generated['folder']}", "--labels", generated["labels"]),
-        *("--real", real["folder"], "--real-labels", real["labels"], "--out", tmp_path / "D", "--yes"),
+        *("--generated", f"bdd={generated['folder']}:{generated['labels']}"),
+        *("--real", f"{real['folder']}:{real['labels']}", "--out", tmp_path / "D", "--yes"),
     ]
 
 

@@ -164,7 +164,7 @@ def test_a_detector_learns_from_real_photographs_turned_to_nir(nirgen, shared_da
     for command in (
         ("translate", *source, "--model", "compact", "--device", "cpu", "--size", "96x128"),
         ("labels", shared_data / "coco/instances_train2017.json", "-o", labels),
-        ("build-dataset", "-o", dataset, "--yes", "--generated", f"coco={nir}", "--labels", labels),
+        ("build-dataset", f"coco={nir}", labels, dataset, "--yes"),
         ("detect", "train", dataset, run, *TINY, "--steps", 24, "--set", "log_steps=1", "--learning-rate", 0.002),
     ):
         code, _, error = nirgen(*command)

@@ -102,3 +102,26 @@ def test_a_size_is_height_by_width(nirgen, source: Path) -> None:
     code, _, error = nirgen("labels", source, "-o", "o.json", "--size", "720")
     assert code == 2
     assert "--size is HEIGHTxWIDTH in pixels, such as 720x1280, not '720'" in error
+
+
+def test_the_labelled_images_of_a_folder_are_listed(nirgen, source: Path, save, tmp_path: Path) -> None:
+    for name in ("day/a.jpg", "day/b.jpg", "night/c.jpg"):
+        save(tmp_path / "photos" / name)
+
+    listing = tmp_path / "labelled.txt"
+    code, *_ = nirgen("labels", source, "-o", tmp_path / "o.json", "--images", tmp_path / "photos", "--list", listing)
+
+    assert code == 0
+    assert listing.read_text() == "day/a.jpg\n"  # b.jpg has no label entry, c.jpg isn't among the labels
+
+
+def test_labels_of_other_images_are_refused_before_anything_is_written(nirgen, source, save, tmp_path: Path) -> None:
+    save(tmp_path / "photos" / "other.jpg")
+
+    out, listing = tmp_path / "o.json", tmp_path / "labelled.txt"
+    code, _, error = nirgen("labels", source, "-o", out, "--images", tmp_path / "photos", "--list", listing)
+
+    assert code == 1
+    assert "none of its 1 entries, such as 'a.jpg', fits any of the 1 images" in error
+    assert not out.exists()
+    assert not listing.exists()

@@ -247,7 +247,7 @@ def test_urls_of_every_store_are_known(protocol: str) -> None:
     assert text.startswith(f"--out '{protocol}://bucket/labels.json' is a URL")
 
 
-@pytest.mark.parametrize("value", ["bdd=s3://bucket/nir", "s3://bucket/nir"])
+@pytest.mark.parametrize("value", ["bdd=s3://bucket/nir", "s3://bucket/nir", "bdd=nir/day:s3://bucket/nir"])
 def test_a_url_behind_a_name_is_refused(value: str) -> None:
     generated = next(one for command, one in ALL if (command, one.name) == ("build-dataset", "generated"))
     assert refusal("build-dataset", generated, value).startswith("--generated 's3://bucket/nir' is a URL")

@@ -84,8 +84,8 @@ def test_a_dataset_that_is_not_whole_is_not_put_in_place(
     (generated,), (real,) = dataset_inputs().values()
     command = [
         *("build-dataset", "--yes", "--files", "copy"),
-        *("--generated", f"bdd={generated['folder']}", "--labels", generated["labels"]),
-        *("--real", real["folder"], "--real-labels", real["labels"], "--out"),
+        *("--generated", f"bdd={generated['folder']}:{generated['labels']}"),
+        *("--real", f"{real['folder']}:{real['labels']}", "--out"),
     ]
     out = tmp_path / "one/D"
     code, _, error = paused(f"nirgen.dataset.{where}", lambda: damage(out.parent / name), *command, out)

@@ -4,6 +4,7 @@ import json
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -33,6 +34,20 @@ def test_a_page_is_written_where_one_says(nirgen: Callable[..., tuple], translat
     assert out.splitlines()[0] == "2 translated images, without labels."
     assert out.splitlines()[-1].startswith(f"{page}: ")
     assert "<title>Ours: report by nirgen</title>" in page.read_text(encoding="utf-8")
+
+
+def test_scores_of_an_older_version_are_measured_again_with_one_line(
+    nirgen: Callable[..., tuple], translated: Path, tmp_path: Path
+) -> None:
+    nirgen("report", translated, "-o", tmp_path / "report.html")
+    scores = translated / "scores.parquet"
+    now = scores.read_bytes()
+    pq.write_table(pq.read_table(scores).replace_schema_metadata({"nirgen.schema": "1"}).drop(["lift"]), scores)
+    code, _, errors = nirgen("report", translated, "-o", tmp_path / "report.html")
+    assert code == 0
+    assert f"{scores}: of another version of nirgen; all images are measured again" in errors
+    assert scores.read_bytes() == now
+    assert "another version" not in nirgen("report", translated, "-o", tmp_path / "report.html")[2]
 
 
 def test_without_a_name_it_is_report_html_here(

@@ -59,7 +59,9 @@ def test_a_folder_is_translated_and_what_was_done_is_printed(tmp_path, source):
     code, output, errors = run(source, tmp_path / "out")
     assert code == 0
     assert output.startswith("3 translated, 0 done already; ")
-    assert output.endswith(f"images and manifest.parquet are in {tmp_path}/out\n")
+    assert output.endswith(
+        f"images and manifest.parquet are in {tmp_path}/out\nside by side: {tmp_path}/out/preview.png\n"
+    )
     assert "translate: 3/3, " in errors
     assert "\r" not in errors
 
@@ -140,7 +142,7 @@ def test_a_dry_run_tells_which_sources_will_fail_and_why(tmp_path, source):
 def test_a_listing_needs_no_source(tmp_path, source):
     (source / "list.txt").write_text("2.png\n")
     assert run("--list", source / "list.txt", tmp_path / "out", "--quiet") == (0, "", "")
-    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["2.png"]
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.png")) == ["2.png", "preview.png"]
 
 
 def test_options_reach_the_pixels(tmp_path, source):
@@ -152,11 +154,30 @@ def test_a_preview_shows_sources_beside_outputs(tmp_path, source, photo):
     code, output, _ = run(source, tmp_path / "out", "--preview", tmp_path / "look.png")
     assert code == 0
     assert output.endswith(f"side by side: {tmp_path}/look.png\n")
+    assert not (tmp_path / "out/preview.png").exists()
     picture = images.read(tmp_path / "look.png")
-    red = images.resize(photo(20, 30, seed=0), (270, 405))[..., 0]
-    assert picture.shape == (3 * 274 + 4, 2 * 484 + 4, 3)
-    assert np.array_equal(picture[4:274, 4:409, 0], red)
-    assert np.array_equal(picture[4:274, 488:893, 2], red)
+    rgb = images.resize(photo(20, 30, seed=0), (320, 480))
+    assert picture.shape[1] == 12 + 480 + 6 + 480 + 12
+    assert np.array_equal(picture[36:356, 12:492], rgb)
+    assert np.abs(picture[36:356, 498:978, 0].astype(int) - rgb[..., 0]).max() <= 1
+
+
+@pytest.mark.parametrize("arguments", [["--no-preview"], ["--shard", "1/1"], ["--dry-run"]])
+def test_shards_and_who_wants_none_get_no_preview(tmp_path, source, arguments):
+    code, output, _ = run(source, tmp_path / "out", *arguments)
+    assert (code, "side by side" in output) == (0, False)
+    assert not (tmp_path / "out/preview.png").exists()
+
+
+def test_a_preview_that_another_file_is_in_the_place_of_is_told(tmp_path, source):
+    run(source, tmp_path / "out", "--quiet", "--no-preview")
+    (tmp_path / "out/preview.png").write_bytes(b"mine")
+    code, output, errors = run(source, tmp_path / "out", "--quiet")
+    assert (code, output) == (0, "")
+    assert errors == (
+        f"note: '{tmp_path}/out/preview.png' is no preview, so that none was written; --preview names another place\n"
+    )
+    assert (tmp_path / "out/preview.png").read_bytes() == b"mine"
 
 
 @pytest.mark.parametrize(
@@ -192,7 +213,7 @@ def test_a_preview_may_lie_beside_a_new_output_folder(tmp_path, source):
     assert (tmp_path / "new/look.png").exists()
 
 
-def test_a_preview_shows_this_runs_images_that_can_be_read(tmp_path, source):
+def test_a_preview_shows_the_images_of_out_that_are_there(tmp_path, source):
     run(source, tmp_path / "out", "--quiet")
     (tmp_path / "out/0.png").unlink()
     code, output, errors = run(
@@ -201,7 +222,7 @@ def test_a_preview_shows_this_runs_images_that_can_be_read(tmp_path, source):
     assert (code, errors) == (0, "")
     assert "1 rows dropped because the output is missing or altered" in output
     assert output.splitlines()[-1] == f"side by side: {tmp_path}/look.png"
-    assert images.read(tmp_path / "look.png").shape[0] == 278
+    assert images.read(tmp_path / "look.png").shape[0] == 12 + 24 + 2 * (320 + 24) + 6
 
 
 def test_a_preview_with_nothing_to_show_leaves_the_summary_and_the_exit_code(tmp_path, source):

@@ -70,9 +70,9 @@ def test_training_learns_judging_is_pycocotools_and_three_arms_come_out(
     dataset = tmp_path / "D"
     real = _as_a_cameras_own(tmp_path / "street-nir", tmp_path / "camera", tmp_path / "street-labels.json")
     run(
-        *("build-dataset", "--real", real, "--real-labels", tmp_path / "street-labels.json"),
-        *("--generated", tmp_path / "web-nir", "--labels", tmp_path / "web-labels.json"),
-        *("--split", "train=0.5,test=0.5", "--split-by", "frame", "-o", dataset, "--yes"),
+        *("build-dataset", tmp_path / "web-nir", tmp_path / "web-labels.json", dataset),
+        *("--real", f"{real}:{tmp_path / 'street-labels.json'}"),
+        *("--split", "train=0.5,test=0.5", "--split-by", "frame", "--yes"),
     )
 
     tiny = ("--model", "fresh-tiny", "--size", 96, "--batch", 4, "--device", "cpu", "--set", "log_steps=1")

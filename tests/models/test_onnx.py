@@ -69,6 +69,45 @@ def test_onnx_runtime_gives_what_the_model_gives_at_any_size(exported: Path, pat
     assert np.abs(found - expected.numpy()).max() < 1e-4
 
 
+def test_a_backbone_with_tensorflows_padding_is_exported(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = GeneratorConfig(
+        stem_channels=8,
+        encoder=((8,), (8,)),
+        bottleneck=((8,), (8,), (8,)),
+        decoder=((8,), (8,)),
+        attention_heads=2,
+        norm_groups=4,
+        extractor={"kind": "timm", "name": "tf_mobilenetv3_small_minimal_100"},
+    )
+    path, target = tmp_path / "model.safetensors", tmp_path / "model.onnx"
+    generator = build(config)
+    save(path, generator.state_dict(), config, training={}, licence="CC0-1.0", provenance="made for a test")
+    stride, difference = onnx_files.export_onnx(generator, read_header(path), generator.stride, target)
+    assert stride == 32
+    assert difference < 1e-4
+    rgb = np.random.default_rng(0).random((1, 3, 64, 96), dtype=np.float32)
+    found = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"]).run(None, {"rgb": rgb})[0]
+    expected = load_model(path, device="cpu").translate(
+        torch.from_numpy((rgb * 255).round().astype(np.uint8)), [(64, 96)]
+    )
+    assert np.abs(found - expected.numpy()).max() < 0.02  # of rounding to 8 bits
+    facts = {entry.key: entry.value for entry in onnx.load(target).metadata_props}
+    assert facts["stride"] == "32"
+
+
+def test_the_embedded_model_is_exported(tmp_path: Path) -> None:
+    target = tmp_path / "compact.onnx"
+    command = [sys.executable, "-m", "nirgen", "export", "compact", "-o", str(target)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600)
+    assert done.stdout.startswith(f"{target}: model 03d581ae")
+    rgb = np.random.default_rng(0).integers(0, 256, (1, 3, 64, 96), dtype=np.uint8)
+    session = onnxruntime.InferenceSession(target, providers=["CPUExecutionProvider"])
+    found = session.run(["nir"], {"rgb": rgb.astype(np.float32) / 255})[0]
+    expected = load_model("compact", device="cpu").translate(torch.from_numpy(rgb), [(64, 96)])
+    assert np.abs(found - expected.numpy()).max() < 1e-4
+
+
 def test_the_file_says_what_it_is(exported: Path, path: Path) -> None:
     model = onnx.load(exported)
     onnx.checker.check_model(model)

@@ -44,6 +44,20 @@ def test_a_name_in_front_is_no_part_of_the_input(
     assert "--yes" in stage.words
 
 
+def test_a_folder_and_its_labels_are_two_inputs(
+    recipe: Callable[..., Recipe], commands: Commands, tmp_path: Path
+) -> None:
+    (tmp_path / "nir").mkdir()
+    (tmp_path / "ranus.json").touch()
+    options = {"real": "ranus=${data.nir}:${data.labels}", "generated": "${t.out}:${data.labels}"}
+    about = {name: {"about": name} for name in ("nir", "labels")}
+    translate = {"run": "translate", "with": {"source": "${data.nir}"}}
+    made = recipe({"t": translate, "d": {"run": "build-dataset", "with": options}}, data=about)
+    stage = resolve(made, commands, OUT, {"nir": tmp_path / "nir", "labels": tmp_path / "ranus.json"})[1]
+    assert stage.inputs == {"ranus=${data.nir}": tmp_path / "nir", "${data.labels}": tmp_path / "ranus.json"}
+    assert f"ranus={tmp_path / 'nir'}:{tmp_path / 'ranus.json'}" in stage.words
+
+
 @pytest.mark.parametrize(
     ("stages", "text"),
     [

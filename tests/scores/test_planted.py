@@ -94,6 +94,38 @@ def shifted(image: Pixels, rng: np.random.Generator) -> Pixels:
     return np.roll(image, 8, axis=1)
 
 
+def haloed(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Dark rings around the four brightest spots, which are lamps by night."""
+    smooth = ndimage.gaussian_filter(image.astype(float), 2)
+    spots = np.flatnonzero(smooth == ndimage.maximum_filter(smooth, 41))
+    lamps = spots[np.argsort(-smooth.ravel()[spots], kind="stable")][:4]
+    rows, columns = np.indices(image.shape)
+    changed = image.astype(float)
+    for row, column in zip(*np.unravel_index(lamps, image.shape), strict=True):
+        changed[abs(np.hypot(rows - row, columns - column) - 9.5) < 4.5] *= 0.15
+    return changed.round().astype(np.uint8)
+
+
+def blotted(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Three black ellipses."""
+    rows, columns = np.indices(image.shape)
+    changed = image.copy()
+    for row, column in rng.uniform(0.1, 0.7, (3, 2)) * image.shape:
+        changed[np.hypot((rows - row) / 8, (columns - column) / 12) < 1] = 2
+    return changed
+
+
+def blocky(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Squares of 8 pixels that are brighter or darker by some 2 levels."""
+    squares = rng.normal(0, 2, [side // 8 for side in image.shape])
+    return np.clip(image + np.kron(squares, np.ones((8, 8))), 0, 255).round().astype(np.uint8)
+
+
+def lifted(image: Pixels, rng: np.random.Generator) -> Pixels:
+    """Black becomes 45."""
+    return (45 + image * (210 / 255)).round().astype(np.uint8)
+
+
 @pytest.fixture(scope="module")
 def frames(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Image, Measured]]:
     """Dashcam frames with their labels, translated by the embedded model at 0.4 of their height and width."""
@@ -109,8 +141,8 @@ def frames(tmp_path_factory: pytest.TempPathFactory) -> list[tuple[Image, Measur
     names = ("det_list_form", "00091078-875c1f73", "b1c66a42-6f7d68ca", "ins_seg")
     labels = [bdd / "labels" / f"{name}.json" for name in names]
     run("labels", *labels, "--policy", "bdd100k", "--images", bdd / "images", "-o", root / "labels.json")
-    inputs = ("--generated", f"bdd={root / 'nir'}", "--labels", root / "labels.json", "--include-unlabelled")
-    run("build-dataset", *inputs, "--no-near-duplicates", "--yes", "-o", root / "dataset")
+    inputs = (f"bdd={root / 'nir'}", root / "labels.json", root / "dataset", "--include-unlabelled")
+    run("build-dataset", *inputs, "--no-near-duplicates", "--yes")
     return [(item, measure(item)) for item in open_collection(root / "dataset").items()]
 
 
@@ -171,3 +203,15 @@ def test_an_image_with_a_planted_fault_is_among_the_worst(
         shares[item.key] = share_as_bad(frames, with_pixels(item, faulty, tmp_path / "faulty.png"), None)
     assert len(shares) == 6
     assert {key: share for key, share in shares.items() if share >= WORST} == {}
+
+
+@pytest.mark.parametrize("fault", [haloed, blotted, blocky, lifted])
+def test_an_image_with_a_fault_that_a_person_sees_at_once_comes_first(
+    fault: Callable[..., Pixels], frames: list[tuple[Image, Measured]], tmp_path: Path
+) -> None:
+    shares = {}
+    for item, _ in frames[::3]:
+        faulty = fault(images.read(item.path)[..., 0], np.random.default_rng(5))
+        shares[item.key] = share_as_bad(frames, with_pixels(item, faulty, tmp_path / "faulty.png"), None)
+    assert len(shares) == 8
+    assert {key: share for key, share in shares.items() if share > 0} == {}

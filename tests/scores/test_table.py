@@ -15,7 +15,7 @@ from nirgen.collection import open_collection
 from nirgen.errors import NirgenError
 from nirgen.scores import BOX_SCORES, Scores, score
 from nirgen.scores.measures import measure
-from nirgen.scores.table import finish, measured_rows, read_table, to_rows, write_scores
+from nirgen.scores.table import finish, is_outdated, measured_rows, read_table, to_rows, write_scores
 from nirgen.scores.trouble import IMAGE_SCORES
 from nirgen.translate.run import translate_folder
 
@@ -81,8 +81,12 @@ def test_a_file_that_is_damaged_or_of_another_schema_is_as_if_it_were_not_there(
     assert read_table(tmp_path) is None
     (tmp_path / "scores.parquet").write_bytes(b"PAR1 no")
     assert read_table(tmp_path) is None
+    assert not is_outdated(tmp_path)
     pq.write_table(finish(rows).replace_schema_metadata({"nirgen.schema": "99"}), tmp_path / "scores.parquet")
     assert read_table(tmp_path) is None
+    assert is_outdated(tmp_path)
+    write_scores(tmp_path, finish(rows))
+    assert not is_outdated(tmp_path)
 
 
 @pytest.fixture
@@ -193,6 +197,32 @@ def test_the_worst_come_first(translation, tmp_path, red) -> None:
     worst = score(open_collection(translation)).worst_images()
     assert worst[0][0] == "nir/5.png"
     assert worst == sorted(worst, key=lambda pair: (-pair[1], pair[0]))
+
+
+def black_blot(pixels: np.ndarray) -> np.ndarray:
+    pixels[100:124, 150:174] = 2
+    return pixels
+
+
+def blocks_of_8(pixels: np.ndarray) -> np.ndarray:
+    return pixels + np.kron(np.random.default_rng(0).normal(0, 2, (32, 40)), np.ones((8, 8)))
+
+
+def grey_for_black(pixels: np.ndarray) -> np.ndarray:
+    return 50 + pixels * (205 / 255)
+
+
+@pytest.mark.parametrize(("fault", "name"), [(black_blot, "blots"), (blocks_of_8, "blocks"), (grey_for_black, "lift")])
+def test_a_planted_artefact_comes_first_by_its_own_score(translation, fault, name) -> None:
+    spoiled = translation / "5.png"
+    with Image.open(spoiled) as image:
+        pixels = fault(np.asarray(image).astype(float))
+    Image.fromarray(np.clip(pixels, 0, 255).round().astype(np.uint8)).save(spoiled)
+    collection = open_collection(translation)
+    scores = score(collection)
+    assert scores.worst_images()[0][0] == "nir/5.png"
+    values = {item.key: scores.of(item).image[name] for item in collection.items()}
+    assert max(values, key=values.get) == "nir/5.png"
 
 
 def test_images_that_were_never_scored_have_none(translation) -> None:

@@ -56,6 +56,7 @@ def test_trouble_grows_from_0_to_1() -> None:
 
 
 SOUND_IMAGE = {"structure": 0.9, "sharpness": 0.95, "contrast": 0.65, "clipping": 0.0, "noise": 0.1, "banding": 0.0}
+SOUND_IMAGE |= {"blots": 0.2, "blocks": 0.0, "lift": 20.0}
 
 
 def image_columns(**faulty: float) -> dict[str, np.ndarray]:
@@ -74,6 +75,9 @@ def image_columns(**faulty: float) -> dict[str, np.ndarray]:
         {"clipping": 0.1},
         {"noise": 4.0},
         {"banding": 0.6},
+        {"blots": 0.8},
+        {"blocks": 1.0},
+        {"lift": 50.0},
     ],
 )
 def test_each_score_makes_trouble_alone(faulty) -> None:
