@@ -100,7 +100,7 @@ def _page_of(dataset: Any) -> str:
     from fiftyone.core.utils import to_slug
 
     place = f"/datasets/{quote(dataset.name, safe='')}"
-    if dataset.has_saved_view(WORST_IMAGES) and len(dataset.load_saved_view(WORST_IMAGES)):
+    if dataset.has_saved_view(WORST_IMAGES) and len(dataset.exists("trouble")):
         place += f"?view={to_slug(WORST_IMAGES)}"
     return place
 

@@ -82,13 +82,9 @@ def _views(dataset: Any, collection: Collection, layout: Layout) -> Iterator[tup
     from fiftyone import ViewField as F
 
     decided = F("tags").contains(list(IMAGE_ACTIONS))
-    yield (
-        WORST_IMAGES,
-        dataset.match(F("trouble") != None).sort_by("trouble", reverse=True),  # noqa: E711 - FiftyOne's own language
-        "by trouble, the worst first",
-    )
+    yield WORST_IMAGES, dataset.sort_by("trouble", reverse=True), "by trouble, the worst first"
     if collection.categories:
-        worst = dataset.filter_labels(BOXES, F("trouble") >= _trouble_of_worst_boxes(dataset))
+        worst = dataset.filter_labels(BOXES, F("trouble") >= trouble_of_worst_boxes(dataset))
         yield (
             "worst boxes",
             worst.sort_by(WORST_BOX, reverse=True),
@@ -108,7 +104,7 @@ def _views(dataset: Any, collection: Collection, layout: Layout) -> Iterator[tup
         yield f"class {category.name}", boxes, f"images with a {category.name}, and no other boxes"
 
 
-def _trouble_of_worst_boxes(dataset: Any) -> float:
+def trouble_of_worst_boxes(dataset: Any) -> float:
     """Return the issue score that `SHOWN_BOXES` boxes of the dataset's own images reach, 0 if there are fewer."""
     steps: list[dict[str, Any]] = [
         {"$match": {f"{GROUP}.name": {"$in": list(MAIN_SLICES)}}},

@@ -57,7 +57,7 @@ class App:
     Attributes:
         hosts: Every host that the page has asked for something.
         media: The names of the images that it has asked for.
-        executed: The operators of nirgen's that it has run, in order.
+        executed: The operators of nirgen's that the user has run, in order.
     """
 
     def __init__(self, page: Any, pictures: Path, too_late: type[Exception]) -> None:
@@ -83,7 +83,7 @@ class App:
             self.media.add(parse_qs(parts.query)["filepath"][0])
         if parts.path.endswith("/operators/execute"):
             operator = str(request.post_data_json["operator_uri"])
-            if operator.startswith(_PLUGIN):
+            if operator.startswith(_PLUGIN) and operator != f"{_PLUGIN}opened":
                 self.executed.append(operator.removeprefix(_PLUGIN))
 
     def open(self, url: str) -> None:
@@ -344,10 +344,10 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
     nirgen: Callable[..., tuple[int, str, str]],
     tmp_path: Path,
 ) -> None:
-    car, bicycle = (3, [2, 3, 10, 12]), (2, [17, 5, 9, 11])
-    (generated,), (real,) = dataset_inputs().values()
-    boxes = {"a.jpg": {"boxes": [car]}, "b.jpg": {"boxes": [car, bicycle]}, "night/c.jpg": {"boxes": [car]}}
-    write_labels(generated["labels"], boxes)
+    car, bicycle, size = (3, [10, 15, 50, 60]), (2, [85, 25, 45, 55]), {"width": 150, "height": 100}
+    (generated,), (real,) = dataset_inputs(scale=5).values()
+    boxes = {"a.jpg": [car], "b.jpg": [car, bicycle], "night/c.jpg": [car]}
+    write_labels(generated["labels"], {name: size | {"boxes": each} for name, each in boxes.items()})
     inputs = [
         *("--generated", f"bdd={generated['folder']}:{generated['labels']}"),
         *("--real", f"{real['folder']}:{real['labels']}", "--yes"),
@@ -386,7 +386,7 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
         app.says("Rejected bdd/a.jpg: seen twice")
         app.until(lambda: app.badges(a) == ["rejected", issue, "generated"], "the badge of a rejected image")
 
-        app.until(lambda: app.form_of_box(b, bicycle[1], (30, 20), "1 box of bdd/b.jpg"), "a form about the box")
+        app.until(lambda: app.form_of_box(b, bicycle[1], (150, 100), "1 box of bdd/b.jpg"), "a form about the box")
         app.answer("Change class", "1 box of bdd/b.jpg", category="person", reason="wrong class")
         app.says("Now person: 1 box of bdd/b.jpg")
         assert app.executed == ["keep", "reject", "change_class"]
@@ -398,7 +398,7 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
         app.decide("u", "clear_decision", "Undecided again: bdd/b.jpg", "")
         app.decide("d", "reject", "Rejected bdd/b.jpg", "rejected")
         app.decide("u", "clear_decision", "Undecided again: bdd/b.jpg", "")
-        app.click_box(car[1], (30, 20))
+        app.click_box(car[1], (150, 100))
         app.button_of_image("delete").click()
         app.says("Deleted 1 box of bdd/b.jpg")
         app.until(lambda: "boxes: rejected: 1" in app.badges(app.modal), "the badge of a deleted box")
@@ -415,13 +415,13 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
         for line in decisions.read_text().splitlines()
     ] == [
         {"key": "bdd/a.jpg", "action": "reject", "reason": "seen twice", "author": "anna"},
-        {"key": "bdd/b.jpg#0", "action": "delete", "width": 30, "height": 20, "author": "anna"},
+        {"key": "bdd/b.jpg#0", "action": "delete", "width": 150, "height": 100, "author": "anna"},
         {
             "key": "bdd/b.jpg#1",
             "action": "relabel",
             "category": "person",
-            "width": 30,
-            "height": 20,
+            "width": 150,
+            "height": 100,
             "reason": "wrong class",
             "author": "anna",
         },
