@@ -72,7 +72,10 @@ def arrange(dataset: Any, collection: Collection, layout: Layout, before: tuple[
     for name, (view, about) in views.items():
         with suppress(ValueError):  # a class whose name can't be a view's, or whose view name is taken
             dataset.save_view(name, view, description=about, overwrite=True)
-    _set_appearance(dataset, layout, [category.name for category in collection.categories])
+    classes = [category.name for category in collection.categories]
+    _set_appearance(dataset, layout, classes)
+    if classes:
+        _allow_edits(dataset, classes)
     dataset.save()
     return tuple(name for name in views if dataset.has_saved_view(name))
 
@@ -155,6 +158,24 @@ def _set_appearance(dataset: Any, layout: Layout, classes: list[str]) -> None:
         ],
         label_tags={"fieldColor": POOL[-1], "valueColors": _values(DECISION_COLOURS | _SUGGESTION_COLOURS)},
     )
+
+
+def _allow_edits(dataset: Any, classes: list[str]) -> None:
+    """Let the App's own tab 'Annotate' edit boxes, with the classes of the dataset; other fields are the user's."""
+    schema = {
+        "type": "detections",
+        "component": "radio" if len(classes) <= 5 else "dropdown",
+        "classes": classes,
+        "attributes": [
+            {"name": "id", "type": "id", "component": "text", "read_only": True},
+            {"name": "key", "type": "str", "component": "text", "read_only": True},
+            {"name": "reason", "type": "str", "component": "text"},
+            {"name": "author", "type": "str", "component": "text"},
+        ],
+    }
+    dataset.set_label_schemas({**dataset.label_schemas, BOXES: schema})
+    if BOXES not in dataset.active_label_schemas:
+        dataset.activate_label_schemas(BOXES)
 
 
 def _values(colours: dict[str, str]) -> list[dict[str, str]]:

@@ -401,7 +401,7 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
         app.click_box(car[1], (150, 100))
         app.button_of_image("delete").click()
         app.says("Deleted 1 box of bdd/b.jpg")
-        app.until(lambda: "boxes: rejected: 1" in app.badges(app.modal), "the badge of a deleted box")
+        app.until(lambda: "rejected: 1" in app.badges(app.modal), "the badge of a deleted box")
         app.page.keyboard.press("w")
         app.until(lambda: app.executed[-1] == "next_worst", "the next image")
         app.close_image()
