@@ -23,7 +23,7 @@ from nirgen.dataset.folder import CURATION, PROVENANCE, annotations_name, check_
 from nirgen.dataset.provenance import COLUMNS, open_provenance
 from nirgen.dataset.read import MARKS, recorded_inputs, rgb_roots
 from nirgen.errors import NirgenError
-from nirgen.files import find_below, open_regular, safe_path, sha256_of
+from nirgen.files import find_below, open_regular, output_file, safe_path, sha256_of
 from nirgen.models.catalog import embedded_models
 from nirgen.translate.items import ELSEWHERE
 
@@ -298,6 +298,38 @@ def _model(info: DatasetInfo, row: Mapping[str, Any]) -> Model | None:
     if architecture.get("kind") == ELSEWHERE:
         name = f"{architecture['name']} (made elsewhere)"
     return Model(row["model_id"], name, known.get("licence", "unknown"), row["options_id"], known.get("options", {}))
+
+
+def write_picture(found: Explanation, path: Path) -> None:
+    """Write the surroundings of a box, or a whole image, as PNG: RGB, where it is found, beside NIR.
+
+    Raises:
+        NirgenError: The NIR image is missing, or the picture can't be written.
+    """
+    from nirgen import images
+    from nirgen.dataset.drawing import COLOURS, IGNORED, crop, draw_boxes, window_around
+
+    if path.suffix.lower() != ".png":
+        raise NirgenError(f"{path}: the picture is written as PNG; give it a name that ends in .png")
+    image, box = found.image, found.box
+    nir = images.read(Path(image.file.path or ""))
+    size = image.height or nir.shape[0], image.width or nir.shape[1]
+    shown = {f"{'generated' if image.generated else 'real'} NIR": nir}
+    if found.source is not None and found.source.path and found.source.state != "missing":
+        shown = {"RGB": images.read(Path(found.source.path)), **shown}
+    caption = f"{image.key} ({image.split})"
+    if box is not None and box.bbox is not None:
+        window = window_around(box.bbox, size)
+        colour = IGNORED if box.flags[:1] == ("region to ignore",) else COLOURS[0]
+        left, top, right, bottom = window
+        full = (max(1.0, (bottom - top) * size[0]), max(1.0, (right - left) * size[1]))
+        place = (box.bbox[0] - left * size[1], box.bbox[1] - top * size[0], *box.bbox[2:])
+        for name, pixels in shown.items():
+            shown[name] = draw_boxes(images.fit(crop(pixels, window)), full, [(place, colour)])
+        caption = f"{box.category} {box.id}: {box.key} ({image.split}), {box.bbox[2]:g} x {box.bbox[3]:g} px"
+    sheet = images.contact_sheet([images.SheetRow([*shown.values()], [caption])], headings=[*shown])
+    with output_file(path) as temporary:
+        temporary.write_bytes(images.encode(sheet, "png"))
 
 
 _STATES = {"same": "", "changed": ", changed since the dataset was built", "missing": ", missing now", None: ""}

@@ -24,7 +24,10 @@ def evaluate(
         "Folders of generated images, then the folder of real ones, matched by name; or one results folder of pix2pix.",
         default=None,
     ),
-    model: list[str] | None = option("Embedded model, model file or run folder; repeatable.", "MODEL"),
+    model: list[str] | None = option(
+        "Embedded model, model file, run folder, ONNX or TorchScript file, or MODULE:FUNCTION; repeatable.", "MODEL"
+    ),
+    value_range: Literal["0,1", "-1,1", "0,255"] | None = options.VALUE_RANGE,
     pairs: Path | None = option("Pair list of 'nirgen pairs', in place of GT.", "FILE"),
     root: Path | None = options.ROOT,
     split: str = option("Split of the pair list to evaluate on.", default="val"),
@@ -102,6 +105,7 @@ def evaluate(
             readings=Readings.of(**options.given(damaged=damaged, alpha=alpha), white_levels=white_levels),
             out=out,
             device=device,
+            value_range=value_range,
             progress=report,
             **options.given(lpips=lpips),
         )

@@ -71,6 +71,7 @@ WHITE_LEVELS = option(
     "largest]",
     "N",
 )
+VALUE_RANGE = option("Range of the values of an ONNX or TorchScript model that doesn't state it.", "--range LOW,HIGH")
 CHANGES = option("Setting to change, by its dotted name; repeatable.", "--set NAME=VALUE")
 SOURCES = option("Folder of an input's RGB images, if they have moved; repeatable.", "[NAME=]DIR")
 ROOT = option("Folder of the images.  [default: the list's own]", "DIR")

@@ -37,7 +37,12 @@ def translate(
         "Input folder or images, then the output folder, or for one image the file to write; paths or URLs (s3://). "
         "--list makes SRC optional.",
     ),
-    model: str = option("Embedded model, model file or run folder.", "MODEL", default="compact"),
+    model: str = option(
+        "Embedded model, model file, run folder, ONNX or TorchScript file, or MODULE:FUNCTION.",
+        "MODEL",
+        default="compact",
+    ),
+    value_range: Literal["0,1", "-1,1", "0,255"] | None = options.VALUE_RANGE,
     listing: Path | None = option(
         "Text file of images, one per line, relative to SRC or to FILE's folder.", "--list FILE"
     ),
@@ -134,7 +139,15 @@ def translate(
     request = Request(
         sources[0] if len(sources) == 1 else None,
         out,
-        choose_engine(engine, model, device, precision, in_processes=image_timeout is not None, **on_cluster),
+        choose_engine(
+            engine,
+            model,
+            device,
+            precision,
+            in_processes=image_timeout is not None,
+            value_range=value_range,
+            **on_cluster,
+        ),
         options=TranslateOptions.read(pixels, where="the command line"),
         run=RunOptions.read({**course, "redo": redo, "no_tiles": tile == 0}, where="the command line"),
         listing=listing,

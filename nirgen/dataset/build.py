@@ -17,9 +17,10 @@ import msgspec
 from nirgen._version import __version__
 from nirgen.dataset import folder, writers
 from nirgen.dataset.annotations import label_images
-from nirgen.dataset.card import Examples, write_card
+from nirgen.dataset.card import write_card
 from nirgen.dataset.config import PLACES
 from nirgen.dataset.contents import Contents, check_licence, describe_colour, parts_of
+from nirgen.dataset.examples import Examples
 from nirgen.dataset.provenance import provenance_file, write_pairs
 from nirgen.dataset.store import Store, place_all, site_for
 from nirgen.errors import ConfigError, NirgenError, OutputError

@@ -45,6 +45,7 @@ class Row:
     shift: float | None = None  # length of both
     correlation: float | None = None  # of the edges at that shift, in [-1, 1]
     significance: float | None = None  # standard deviations above the correlation at other shifts
+    parts: int | None = None  # of 16 parts that agree, if no shift fits the whole; then `shift` is their median
     mutual_information: float | None = None  # of luma and NIR, in bits
     normalised_mutual_information: float | None = None  # in [0, 1]
     rgb_black: float | None = None  # share of samples that are 0
@@ -134,5 +135,7 @@ def _caption(row: Row) -> str:
         return f"{row.split}/{row.name}: {what}"
     where = f"{row.shift:.1f} px off (x {row.shift_x:+.1f}, y {row.shift_y:+.1f})"
     found = f"fits at no shift, best {where}" if "unrelated" in row.suspect else f"NIR lies {where}"
+    if row.parts and "unrelated" not in row.suspect:
+        found += f" at the median of {row.parts} of 16 parts"
     numbers = f"correlation {row.correlation:.2f}, significance {row.significance:.1f}"
     return f"{row.split}/{row.name}: {found}, {numbers}; {what}"

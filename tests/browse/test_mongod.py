@@ -131,9 +131,9 @@ def test_a_mongod_without_openssl_is_one_line_that_names_the_command_to_run(
     program.write_text("#!/bin/sh\necho $0: error while loading shared libraries: libcrypto.so.1.1 >&2; exit 127\n")
     program.chmod(0o755)
     monkeypatch.setattr(mongod, "mongod_of_fiftyone", lambda: program)
-    with pytest.raises(NirgenError, match=r"libcrypto\.so\.1\.1\); run 'nirgen doctor --fix', which gets OpenSSL 1\.1"):
-        with mongod.own_mongod(tmp_path / "database", print):
-            pass
+    said = r"libcrypto\.so\.1\.1\); run 'nirgen doctor --fix', which gets OpenSSL 1\.1"
+    with pytest.raises(NirgenError, match=said), mongod.own_mongod(tmp_path / "database", print):
+        pass
 
 
 _REPORTED = """
