@@ -167,7 +167,6 @@ def _allow_edits(dataset: Any, classes: list[str]) -> None:
         "component": "radio" if len(classes) <= 5 else "dropdown",
         "classes": classes,
         "attributes": [
-            {"name": "id", "type": "id", "component": "text", "read_only": True},
             {"name": "key", "type": "str", "component": "text", "read_only": True},
             {"name": "reason", "type": "str", "component": "text"},
             {"name": "author", "type": "str", "component": "text"},
