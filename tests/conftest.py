@@ -195,6 +195,12 @@ def describe() -> Callable[..., None]:
     return write
 
 
+def without_notices(errors: str) -> str:
+    """Return standard error without the lines that announce work or name the next command."""
+    lines = errors.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.endswith(" ...\n") and not line.startswith("next: "))
+
+
 @pytest.fixture
 def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """Run a command; its exit code, output, and errors without lines that announce work or name the next command."""
@@ -204,9 +210,7 @@ def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) 
         with pytest.raises(SystemExit) as end:
             execute()
         captured = capsys.readouterr()
-        said = (line for line in captured.err.splitlines(keepends=True) if not line.startswith("next: "))
-        errors = "".join(line for line in said if not line.endswith(" ...\n"))
-        return int(end.value.code or 0), captured.out, errors
+        return int(end.value.code or 0), captured.out, without_notices(captured.err)
 
     return run
 
@@ -301,7 +305,7 @@ def paused(tmp_path: Path, running: Callable[..., Running]) -> Callable[..., tup
         out, error = process.communicate()
         go.unlink()
         go.with_name("go.waiting").unlink()
-        return process.returncode, out, "".join(line for line in error.splitlines(True) if not line.endswith(" ...\n"))
+        return process.returncode, out, without_notices(error)
 
     return run
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, option, refuse
-from nirgen.cli.output import announce, echo, echo_text, progress, show
+from nirgen.cli.output import announce, conclude, echo, echo_text, progress, show
 
 if TYPE_CHECKING:
     from nirgen.adapt.config import AdaptConfig
@@ -71,7 +71,8 @@ def adapt(
         echo_text(json.dumps(verdict.plain()))
         return
     _print(verdict)
-    echo(f"{out}/model.safetensors")
+    then = ["translate", photos or "PHOTOS", "nir", "--model", out]
+    conclude("", wrote=[out / "model.safetensors"], then=then)
 
 
 def _read_pairs(path: Path, root: Path | None) -> PairList:

@@ -5,18 +5,13 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Any
 
 import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import echo, echo_text, progress, show
-from nirgen.cli.plans import counted, print_curation
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
+from nirgen.cli.output import echo, echo_text, progress
+from nirgen.cli.plans import counted
 
 app = options.Group(help="Export, preview and import curation decisions.")
 
@@ -68,40 +63,11 @@ def export_decisions(
 def apply_decisions(dataset: Path = _DATASET, file: Path = _FILE, as_json: bool = options.AS_JSON) -> None:
     """Preview a rebuild of D with decisions.
 
-    Prints images and boxes per split before and after, planned from D's own inputs; writes nothing. To rebuild, run
-    'nirgen build-dataset --curation FILE' with these inputs.
+    The same as 'nirgen rebuild D --curation FILE --dry-run'.
     """
-    from nirgen.dataset.contents import Contents
-    from nirgen.dataset.folder import read_dataset
-    from nirgen.dataset.planner import plan_again
+    from nirgen.cli.rebuild import preview
 
-    info = read_dataset(dataset)
-    with progress("nothing was written") as report:
-        plan = plan_again(info, file, report)
-    curation = plan.curation.described() if plan.curation else {}
-    after = Contents.of(plan).described(plan)["splits"]
-    if as_json:
-        echo_text(json.dumps({**curation, "before": info.splits, "after": after}, ensure_ascii=False))
-    else:
-        columns = ["", *info.splits]
-        show(columns, list(_compared(info.splits, after)), right=range(1, len(columns)), ruled=True)
-        print_curation(curation)
-    if curation["gone"]:
-        raise typer.Exit(_IN_PART)
-
-
-def _compared(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
-    """Yield a row each of images, classes and regions to ignore, by split."""
-    pairs = [(held, after.get(split, {})) for split, held in before.items()]
-    yield ["images", *(_change(one["images"], other.get("images", 0)) for one, other in pairs)]
-    for name in pairs[0][0]["boxes"] if pairs else ():
-        cells = (_change(one["boxes"][name], other.get("boxes", {}).get(name, 0)) for one, other in pairs)
-        yield [f"boxes: {name}", *cells]
-    yield ["regions to ignore", *(_change(one["ignored"], other.get("ignored", 0)) for one, other in pairs)]
-
-
-def _change(before: int, after: int) -> str:
-    return str(before) if before == after else f"{before} -> {after}"
+    preview(dataset, file, as_json=as_json)
 
 
 @app.command("import")

@@ -9,8 +9,9 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import flag, option
-from nirgen.cli.output import announce, echo, echo_text, show
+from nirgen.cli.output import announce, conclude, echo, echo_text, show
 
+_FIRST = ("make", "PHOTOS", "LABELS", "OUT")
 _STYLES = {"ok": "green", "warn": "yellow", "missing": "yellow", "broken": "red"}
 
 
@@ -37,5 +38,8 @@ def doctor(
         states = ([(check.state, "bold red" if check.stops else _STYLES[check.state])] for check in checks)
         cells = [(check.name, next(states), check.detail, check.remedy) for check in checks]
         show(("check", "state", "detail", "remedy"), cells)
+        missing = ", ".join(check.name for check in checks if check.stops)
+        ready = "nirgen works here; parts that are missing or warn have a remedy beside them"
+        conclude(f"required, and not usable: {missing}" if missing else ready, then=[] if missing else _FIRST)
     if any(check.stops for check in checks):
         raise typer.Exit(1)

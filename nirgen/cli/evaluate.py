@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, echo, echo_text, note_unchecked, progress
+from nirgen.cli.output import announce, conclude, echo, echo_text, note_unchecked, progress
 
 if TYPE_CHECKING:
     from nirgen.evaluate.methods import Size
@@ -51,7 +51,7 @@ def evaluate(
     ),
     shifts: bool = flag("Judge models on photos with a cast, haze, clipped, dark and as JPEG as well.", "--shifts"),
     published: list[str] | None = option("Table of the paper to show beside; repeatable.", "ranus|idd-aw|flir"),
-    explain: bool = flag("Print the definitions of the measures as well.", "--explain"),
+    explain: bool = flag("Print all measures, intervals, comparisons, notes and definitions.", "--explain"),
     out: Path | None = option("Folder for per_image.parquet, summary.json, table.md and report.html.", "DIR"),
     damaged: Literal["fail", "keep"] | None = options.DAMAGED,
     alpha: Literal["blend", "ignore"] | None = options.ALPHA,
@@ -61,9 +61,9 @@ def evaluate(
 ) -> None:
     """Evaluate models and generated images against real NIR.
 
-    The first line says if a method is better or worse than the grey photo. Then come PSNR, SSIM, LPIPS, DISTS, FID and
-    KID with 95 % intervals, for each method and for baselines without a model. Takes PRED... GT, or --model with
-    --pairs, or --model with GT and --rgb. docs/metrics.md defines the metrics.
+    The first line says if a method is better or worse than the grey photo. A table of the main measures follows; all of
+    them (PSNR, SSIM, LPIPS, DISTS, FID, KID), with 95 % intervals, are in the files of --out. Takes PRED... GT, or
+    --model with --pairs, or --model with GT and --rgb. docs/metrics.md defines the metrics.
 
     \b
     Examples:
@@ -113,12 +113,14 @@ def evaluate(
         echo_text(json.dumps(reports.as_dict(found), indent=2, ensure_ascii=False))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    echo_text(table.as_text(found, width, explain=explain))
+    echo_text(table.as_text(found, width, explain=True) if explain else table.as_brief(found, width or table.SCREEN[1]))
     if pairs is not None:
         note_unchecked(pairs)
     if out is not None:
-        echo()
-        echo(f"{', '.join(reports.FILES)} are in {out}")
+        first, *others = reversed(reports.FILES)
+        conclude("", wrote=[out / first, *others])
+    elif not explain:
+        echo("all measures, intervals and notes: --explain prints them, --out DIR writes them")
 
 
 def _has_all(folder: Path) -> bool:

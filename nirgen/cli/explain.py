@@ -8,7 +8,7 @@ from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import echo, echo_text, show
+from nirgen.cli.output import announce, echo, echo_text, show
 
 
 def explain(
@@ -20,17 +20,23 @@ def explain(
 ) -> None:
     """Show the provenance of a box or an image.
 
-    Prints source label, source image, model, and every step between.
+    Prints source label, source image, model, and every step between. Of what a curator removed, or the build left out,
+    it says who did and why.
 
     \b
     Examples:
       nirgen explain dataset 17
       nirgen explain dataset bdd/0001.jpg --picture box.png
     """
+    announce("reading the dataset", quiet=as_json)
+    from nirgen.explain import AbsentError, lines, write_picture
     from nirgen.explain import explain as find
-    from nirgen.explain import lines, write_picture
 
-    found = find(dataset, wanted, image=image)
+    try:
+        found = find(dataset, wanted, image=image)
+    except AbsentError as absent:
+        echo_text(json.dumps({"kind": "absent", "why": str(absent)}, ensure_ascii=False) if as_json else str(absent))
+        return
     if picture is not None:
         write_picture(found, picture)
     if as_json:

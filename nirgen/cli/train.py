@@ -12,7 +12,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, bars, echo, echo_text, note_unchecked, progress, step_text, stoppable
+from nirgen.cli.output import announce, bars, conclude, echo, echo_text, note_unchecked, progress, step_text, stoppable
 
 if TYPE_CHECKING:
     from nirgen.pairs import PairList
@@ -52,6 +52,7 @@ def train(
       nirgen train trees runs/t --pairs pairs.csv
       torchrun --nproc-per-node=4 -m nirgen train paper runs/c --pairs pairs.csv
     """
+    announce("reading pairs", quiet=os.environ.get("RANK", "0") != "0")
     from nirgen.errors import ConfigError
     from nirgen.pairs import PairList
     from nirgen.train.baseline import load_settings
@@ -130,10 +131,11 @@ def _fit(
 
 def _end(model: Path, pairs: PairList, device: str | None) -> None:
     """Evaluate a finished model, if there are pairs for it, and print its path."""
+    verdict = "trained; no pairs of the split 'val' judge it"
     if any(pair.split == "val" for pair in pairs.pairs):
         with stoppable(f"{model} is complete, but its card has no scores"):
-            _judge(model, pairs, device)
-    echo(f"{model}")
+            verdict = _judge(model, pairs, device)
+    conclude(verdict, wrote=[model], then=["translate", "PHOTOS", "nir", "--model", model.parent])
 
 
 def _describe(settings: TrainConfig | LinearFitConfig | TreesFitConfig, pairs: PairList) -> None:
@@ -158,7 +160,8 @@ def _describe(settings: TrainConfig | LinearFitConfig | TreesFitConfig, pairs: P
     echo(f"# {about.parameters:,} parameters, {about.steps:,} steps{budget}", err=True)
 
 
-def _judge(model: Path, pairs: PairList, device: str | None) -> None:
+def _judge(model: Path, pairs: PairList, device: str | None) -> str:
+    """Print the scores of a model, and return the verdict on it."""
     from nirgen.errors import NirgenError, OutputError
     from nirgen.train import judge
 
@@ -169,7 +172,15 @@ def _judge(model: Path, pairs: PairList, device: str | None) -> None:
         if not model.exists():
             raise OutputError(f"{model}: went away meanwhile; run the same command again") from error
         echo(f"warning: the model's header has no scores: {error}", err=True)
-        return
-    echo(f"{'method':<8}{'images':<18}{'count':>6}{'PSNR dB':>9}{'SSIM':>8}")
-    for score in scores:
-        echo(f"{score.method:<8}{score.subset:<18}{score.images:>6}{score.psnr:>9.2f}{score.ssim:>8.4f}")
+        return "trained, and not evaluated"
+    from nirgen.evaluate import table
+
+    whole, *parts = scores
+    verdict, *others = table.verdicts(whole)
+    for line in (*others, *table.brief_table(whole)):
+        echo(line)
+    for part in parts if len(parts) > 1 else ():
+        echo(f"{part.name}, {part.images} images:")
+        for line in table.brief_table(part)[:-1]:
+            echo(line)
+    return verdict

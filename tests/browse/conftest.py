@@ -180,7 +180,7 @@ def dataset_folder(
     def make(name: str, **settings: Any) -> Path:
         if not inputs:
             inputs.update(dataset_inputs())
-        build(plan_dataset(inputs, **settings), tmp_path / name, replace=True)
+        build(plan_dataset(inputs, **settings), tmp_path / name, replace=True, allow_loss=True)
         return tmp_path / name
 
     return make

@@ -223,7 +223,6 @@ def test_the_readmes_commands_run_one_after_the_other(
     belongings: Path, run: Callable[[list[str]], tuple[int, str]]
 ) -> None:
     ran = []
-    shutil.copytree(ROOT / "pipelines", belongings / "pipelines")
     for words in commands("README.md"):
         if words[0] == "run" and "--dry-run" not in words:  # tests/cli/test_run.py has it
             continue

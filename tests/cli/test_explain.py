@@ -75,6 +75,17 @@ def test_what_is_not_there_is_one_line(nirgen, dataset: Path) -> None:
     assert error == f"error: {dataset}: no image or annotation 'ranus/b.png'; the nearest keys are 'ranus/a.png'\n"
 
 
+def test_what_was_rejected_is_an_answer_and_no_error(nirgen, dataset: Path, tmp_path: Path) -> None:
+    (tmp_path / "c.jsonl").write_text('{"key": "ranus/a.png#40", "action": "delete", "author": "anna"}\n')
+    inputs = json.loads((dataset / "run.json").read_text())["inputs"]["ranus"]
+    real = ("--real", f"ranus={inputs['folder']}:{inputs['labels']}", "--curation", tmp_path / "c.jsonl")
+    assert nirgen("build-dataset", tmp_path / "D", *real, "--yes")[0] == 0
+    said = f"{tmp_path / 'D'}: 'ranus/a.png#40' was removed by a decision: delete (anna); see curation.jsonl"
+    assert nirgen("explain", tmp_path / "D", "ranus/a.png#40")[:2] == (0, f"{said}\n")
+    code, out, _ = nirgen("explain", tmp_path / "D", "ranus/a.png#40", "--json")
+    assert (code, json.loads(out)) == (0, {"kind": "absent", "why": said})
+
+
 def test_a_picture_shows_the_box_with_its_surroundings_and_the_rgb_image_beside_it(
     nirgen, made_dataset, tmp_path
 ) -> None:

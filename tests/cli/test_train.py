@@ -52,8 +52,19 @@ def test_from_two_folders_to_numbers(nirgen, pairs: PairList, settings: Path, tm
 
     options = ("--pairs", listing, "--root", pairs.root, "--seed", 7)
     code, out, _ = nirgen("train", settings, run, *options, "--licence", "MIT")
-    assert (code, out.splitlines()[-1]) == (0, f"{run}/model.safetensors")
-    judged = [line for line in out.splitlines() if line.startswith("model")]
+    assert (code, out.splitlines()[-1]) == (0, f"wrote: {run}/model.safetensors")
+    headings, *judged, verdict, _ = out.splitlines()[-8:]
+    assert verdict.startswith("model is ")
+    assert verdict.partition(" on ")[0].endswith("grey")
+    assert headings.split("  ")[0] == "method"
+    assert [name in headings for name in ("PSNR ↑", "SSIM ↑", "PSNR affine ↑", "SSIM affine ↑")] == [True] * 4
+    assert [line.split()[0] for line in judged] == [
+        "model",
+        "grey",
+        "red",
+        "linear",
+        "marks",
+    ]
     header = read_header(run / "model.safetensors")
     assert [(metric["name"], metric["on"]) for metric in header["metrics"]] == [
         (name, f"val, {subset}: 2 images at 256x256")
@@ -361,7 +372,7 @@ def test_a_baseline_is_a_model_like_any_other(
 ) -> None:
     run = tmp_path / "run"
     code, out, error = nirgen("train", preset, run, *listing, "--licence", "MIT")
-    assert (code, out.splitlines()[-1]) == (0, f"{run}/model.safetensors"), error
+    assert (code, out.splitlines()[-1]) == (0, f"wrote: {run}/model.safetensors"), error
     header = read_header(run / "model.safetensors")
     assert header["architecture"]["kind"] == preset
     assert [pair["name"] for pair in header["training"]["pairs"]] == ["a", "b", "c", "d"]
