@@ -14,7 +14,7 @@ from nirgen.devices import choose_device, choose_precision, computing_in
 from nirgen.errors import ShapeError
 from nirgen.models.catalog import architecture_of, find_model, read_header
 from nirgen.models.checkpoint import load, load_baseline
-from nirgen.models.config import GeneratorConfig
+from nirgen.models.config import GeneratorConfig, NetworkConfig
 from nirgen.models.fast import layout_of, speed_up
 from nirgen.models.foreign import is_foreign, open_network
 
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from nirgen.devices import Precision, Wanted
     from nirgen.models.baselines import Linear, Trees
     from nirgen.models.foreign import ForeignNetwork
-    from nirgen.models.generator import Pix2Next
+    from nirgen.models.network import Generator
 
 
 class NirModel(ABC):
@@ -148,7 +148,7 @@ class NirModel(ABC):
 
 
 class GeneratorModel(NirModel):
-    """A Pix2Next generator.
+    """A generator of any kind.
 
     On a CPU in `fp32`, a faster copy of the network computes: after a change of the weights, make the model anew.
 
@@ -164,7 +164,7 @@ class GeneratorModel(NirModel):
 
     def __init__(
         self,
-        generator: Pix2Next,
+        generator: Generator,
         header: Mapping[str, Any],
         device: torch.device,
         precision: Precision = "fp32",
@@ -172,7 +172,7 @@ class GeneratorModel(NirModel):
         compiled: bool = False,
     ) -> None:
         super().__init__(header, device, precision)
-        self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.generator: Generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         eager = device.type != "cpu" or precision != "fp32"
         network = self.generator if eager else speed_up(self.generator)
         self._layout = torch.channels_last if eager else layout_of(network)
@@ -187,15 +187,34 @@ class GeneratorModel(NirModel):
     def bytes_per_pixel(self) -> int:
         """Upper bound of the memory of a translation, in bytes for each padded pixel of an image."""
         size = 4 if self.precision == "fp32" else 2
-        return bytes_per_pixel(self.generator.config, pyramid=self.generator.pyramid, bytes_per_value=size)
+        config = self.generator.config
+        if not isinstance(config, GeneratorConfig):
+            return int(_MARGIN * size * config.values_per_pixel)
+        return bytes_per_pixel(config, pyramid=self.generator.pyramid, bytes_per_value=size)
+
+    @property
+    def least_side(self) -> int:
+        """Least height and width that the network takes, in pixels; smaller images are padded to it by reflection."""
+        return self.generator.config.least_side
 
     def _translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:  # noqa: ARG002 - padding is an image too
         outputs = []
+        height, width = rgb.shape[-2:]
+        rgb = _reflected(rgb, self.least_side)
         with computing_in(self.precision, self.device):
             for part in rgb.split(1) if self.device.type == "cpu" else (rgb,):
                 nir = self._network(part.float().div_(127.5).sub_(1).contiguous(memory_format=self._layout))
                 outputs.append(nir.float().add_(1).div_(2).clamp_(0, 1))
-            return torch.cat(outputs)
+            return torch.cat(outputs)[..., :height, :width]
+
+
+def _reflected(rgb: Tensor, least: int) -> Tensor:
+    """Pad images, (N, 3, H, W), by reflection to at least so many pixels a side."""
+    for axis, side in ((-2, rgb.shape[-2]), (-1, rgb.shape[-1])):
+        if side < least:
+            positions = np.pad(np.arange(side), (0, least - side), mode="reflect" if side > 1 else "edge")
+            rgb = rgb.index_select(axis, torch.from_numpy(positions).to(rgb.device))
+    return rgb
 
 
 class BaselineModel(NirModel):
@@ -292,7 +311,7 @@ def load_model(
         return ForeignModel(open_network(name, value_range=value_range, device=str(chosen)), chosen)
     path = find_model(name)
     computed = choose_precision(precision, chosen)
-    if isinstance(architecture_of(read_header(path), path), GeneratorConfig):
+    if isinstance(architecture_of(read_header(path), path), NetworkConfig):
         return GeneratorModel(*load(path), chosen, computed, compiled=compiled)
     return BaselineModel(*load_baseline(path))
 

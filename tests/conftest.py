@@ -202,15 +202,28 @@ def without_notices(errors: str) -> str:
 
 
 @pytest.fixture
-def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def nirgen(run_nirgen: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
     """Run a command; its exit code, output, and errors without lines that announce work or name the next command."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code, output, errors = run_nirgen(*arguments)
+        return code, output, without_notices(errors)
+
+    return run
+
+
+@pytest.fixture
+def run_nirgen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command; its exit code, standard output and standard error."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["nirgen", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             execute()
         captured = capsys.readouterr()
-        return int(end.value.code or 0), captured.out, without_notices(captured.err)
+        return int(end.value.code or 0), captured.out, captured.err
 
     return run
 

@@ -54,6 +54,7 @@ def adapt(
     """
     refuse(masks and (photos is None or len(masks) != 2), "--masks goes with --photos, and is given twice")
     announce("loading torch", quiet=as_json)
+    options.check_models([model])
     from nirgen.adapt.config import AdaptConfig
 
     given = options.given(what=what, steps=steps, folds=folds, seed=seed)

@@ -14,7 +14,7 @@ import typer
 from nirgen.cli import options
 from nirgen.cli.inputs import read_inputs, read_positions, with_paths
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, echo, echo_text, progress
+from nirgen.cli.output import announce, conclude, echo, echo_text, progress
 from nirgen.cli.plans import check_asking, print_plan
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ def build_dataset(
         values = {**asdict(built), "out": str(built.out)}
         echo_text(json.dumps({"plan": summary, "built": values}))
     else:
-        _print_built(built)
+        _print_built(built, out)
 
 
 def _settings(given: Mapping[str, Any], positional: list[dict[str, Any]]) -> dict[str, Any]:
@@ -194,10 +194,12 @@ def _check_usage(ctx: typer.Context, *, out: Path | None, stop: bool, asks: bool
     check_asking(asks=asks, as_json=as_json)
 
 
-def _print_built(built: Built) -> None:
+def _print_built(built: Built, out: Path) -> None:
+    then = ("validate", out)
     if built.already:
-        echo(f"{built.out}: is this dataset already, and intact; nothing was written")
+        conclude(f"{built.out}: is this dataset already, and intact; nothing was written", then=then)
         return
     how = ", ".join(f"{count} {_WAYS[way]}" for way, count in built.placed.items())
     dropped = f", {built.dropped} too small after scaling left out" if built.dropped else ""
-    echo(f"{built.out}: {built.images} images ({how}), {built.annotations} annotations{dropped}; {built.seconds:.1f} s")
+    counts = f"{built.images} images ({how}), {built.annotations} annotations{dropped}"
+    conclude(f"{built.out}: {counts}; {built.seconds:.1f} s", then=then)

@@ -10,7 +10,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import echo, echo_text, progress
+from nirgen.cli.output import announce, conclude, echo, echo_text, progress
 from nirgen.cli.plans import counted
 
 app = options.Group(help="Export, preview and import curation decisions.")
@@ -36,6 +36,7 @@ def export_decisions(
     Writes the decisions made in FiftyOne on top of those that D was built with. Decisions already in FILE stay unless
     a newer one contradicts them.
     """
+    announce("opening FiftyOne", quiet=as_json)
     from nirgen.browse.decisions import export_decisions as export
     from nirgen.browse.selection import default_author
 
@@ -54,9 +55,10 @@ def export_decisions(
         values = {"file": str(out), "decisions": len(done.decisions), "new": done.new, "only_in_file": done.only_there}
         echo_text(json.dumps({**values, "actions": actions}))
         return
-    echo(f"{out}: {len(done.decisions)} decisions ({counted(actions)}), {done.new} of them new")
     if done.only_there:
         echo(f"{done.only_there} of them FiftyOne doesn't have: made elsewhere, or withdrawn; --replace drops them")
+    verdict = f"{out}: {len(done.decisions)} decisions ({counted(actions)}), {done.new} of them new"
+    conclude(verdict, then=["rebuild", dataset, "--curation", out])
 
 
 @app.command("apply")
@@ -82,6 +84,7 @@ def import_into_fiftyone(
 
     D must have been loaded by 'nirgen browse'.
     """
+    announce("opening FiftyOne", quiet=as_json)
     from nirgen.browse.decisions import import_decisions
     from nirgen.curation import read_decisions
 
@@ -91,8 +94,8 @@ def import_into_fiftyone(
     if as_json:
         echo_text(json.dumps({"applied": done.applied, "gone": list(done.gone)}, ensure_ascii=False))
     else:
-        echo(f"{file}: {done.applied} of {len(decisions.all)} decisions are in FiftyOne")
         for key in done.gone:
             echo(f"gone: {key}")
+        conclude(f"{file}: {done.applied} of {len(decisions.all)} decisions are in FiftyOne", then=["browse", dataset])
     if done.gone:
         raise typer.Exit(_IN_PART)

@@ -81,6 +81,7 @@ def evaluate(
 
     white_levels = options.parse_white_levels(white_level)
     announce("loading models and images", quiet=as_json)
+    options.check_models(model or ())
     from nirgen.evaluate import evaluate_methods, table
     from nirgen.evaluate import report as reports
     from nirgen.evaluate.summary import Settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Literal
 
@@ -12,7 +13,7 @@ from nirgen.cli.output import announce, conclude, echo, echo_text
 
 if TYPE_CHECKING:
     from nirgen.models.baselines import LinearConfig, TreesConfig
-    from nirgen.models.config import GeneratorConfig
+    from nirgen.models.config import AnyGeneratorConfig
 
 app = options.Group(help="List, inspect, import and export models.")
 
@@ -76,11 +77,20 @@ def info(
     conclude("", then=["translate", "PHOTOS", "nir", "--model", model])
 
 
-def _architecture_rows(architecture: GeneratorConfig | LinearConfig | TreesConfig) -> dict[str, str]:
-    from nirgen.models.config import GeneratorConfig
+def _architecture_rows(architecture: AnyGeneratorConfig | LinearConfig | TreesConfig) -> dict[str, str]:
+    from nirgen.models.config import GeneratorConfig, NetworkConfig
 
-    if not isinstance(architecture, GeneratorConfig):
+    if not isinstance(architecture, NetworkConfig):
         return {"baseline": architecture.about}
+    if not isinstance(architecture, GeneratorConfig):
+        stride = math.lcm(architecture.stride, 32)  # as `nirgen.model.GeneratorModel`
+        sides = f"padded to multiples of {stride}"
+        sides += f", at least {architecture.least_side}" if architecture.least_side > stride else ""
+        return {
+            "generator": architecture.about,
+            "output": f"{architecture.output_channels} channel(s)",
+            "sides of images": f"{sides} pixels",
+        }
     extractor = architecture.extractor
     return {
         "extractor": getattr(extractor, "name", extractor.kind),

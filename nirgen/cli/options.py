@@ -128,6 +128,16 @@ def parse_all_named(texts: Sequence[str] | None, flag: str) -> dict[str, Path]:
     return found
 
 
+def check_models(names: Sequence[str]) -> None:
+    """Raise a ModelError for a name that no model has, before torch is imported."""
+    from nirgen.models.catalog import find_model
+    from nirgen.models.foreign import is_foreign
+
+    for name in names:
+        if not is_foreign(name):
+            find_model(name)
+
+
 def refuse(wrong: object, message: str) -> None:
     """Raise a usage error, exit code 2, if something is `wrong`."""
     if wrong:

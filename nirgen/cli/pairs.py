@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, echo, progress
+from nirgen.cli.output import announce, conclude, echo, progress
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def list_pairs(
         echo(f"note: {LAYOUTS[layout].note}", err=True)
     if folders is not None and root is None:
         echo(f"note: paths are relative to {found.root}; give that folder with --root", err=True)
+    conclude("", then=["pairs", "check", out])
 
 
 @app.command("check")
@@ -160,6 +161,7 @@ def check(
     clean = clean_pairs(pairs, rows, tolerance)
     if clean.pairs or asked:
         _write_clean(clean, clean_list, len(rows))
+        conclude("", then=["train", "compact", "RUN", "--pairs", clean_list])
     else:
         echo(f"{clean_list} was not written: no pair would be left of {len(rows)}", err=True)
     raise typer.Exit(3 if any(row.error for row in rows) else 0)

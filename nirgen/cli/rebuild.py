@@ -86,7 +86,8 @@ def rebuild(
     if as_json:
         echo_text(json.dumps({**compared, "built": {**asdict(built), "out": str(built.out)}}, ensure_ascii=False))
     elif built.already:
-        conclude(f"{dataset}: is as its inputs and decisions want it; nothing was written")
+        verdict = f"{dataset}: is as its inputs and decisions want it; nothing was written"
+        conclude(verdict, then=["validate", dataset])
     else:
         verdict = f"{dataset}: rebuilt with {built.images} images and {built.annotations} annotations"
         conclude(f"{verdict}; {built.seconds:.1f} s", then=["validate", dataset])

@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from nirgen.train.config import TrainConfig
 
 
+_CONFIG = (
+    "YAML file, or a preset: paper, released, compact; of another system: irformer, pix2pix, pix2pixhd, "
+    "pix2pixhd-internimage, bci; or a baseline: linear, trees."
+)
+
+
 def train(
-    config: str = argument("CONFIG", "YAML file, or a preset: paper, released, compact; or a baseline: linear, trees."),
+    config: str = argument("CONFIG", _CONFIG),
     out: Path = argument("OUT", "Run folder to write or resume."),
     pairs: Path | None = option("Pair list of 'nirgen pairs'.  [default: data.pairs of CONFIG]", "FILE"),
     root: Path | None = options.ROOT,
@@ -42,6 +48,9 @@ def train(
     folder's name. The finished model is evaluated on the split 'val'. The same command resumes a stopped run. Ctrl-C
     finishes the step and saves; a second Ctrl-C stops at once.
 
+    The other systems are those that the paper compares Pix2Next with, as far as they are here, each with its own
+    published settings; --set changes them like any other.
+
     The baselines are fitted in one go, on the CPU: linear is the best linear map of R, G and B; trees are
     gradient-boosted trees of a pixel, the mean around it, and its row. Their model files translate like any other.
 
@@ -49,6 +58,7 @@ def train(
     Examples:
       nirgen train compact runs/a --pairs pairs.csv
       nirgen train paper runs/b --pairs pairs.csv --set losses.ssim=5
+      nirgen train pix2pix runs/p --pairs pairs.csv --set epochs=50
       nirgen train trees runs/t --pairs pairs.csv
       torchrun --nproc-per-node=4 -m nirgen train paper runs/c --pairs pairs.csv
     """

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from nirgen import images
 from nirgen.config import SPLITS
-from nirgen.errors import ImageError, NirgenError
+from nirgen.errors import ImageError, NirgenError, nearest
 from nirgen.files import path_fault, read_bytes, safe_path, sha256_of, unwritable
 
 if TYPE_CHECKING:
@@ -89,6 +89,13 @@ class ReadOptions:
     note: Callable[[str], None] = lambda _text: None  # receives assumptions
 
 
+def missing(path: Path) -> NirgenError:
+    """Return the error of labels that don't exist, with the nearest name in their folder."""
+    known = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = nearest(path.name, known)
+    return NirgenError(f"{path}: doesn't exist{near or '; give a file or folder of labels (or SPLIT=PATH)'}")
+
+
 @dataclass(frozen=True)
 class Source:
     """File or folder of labels."""
@@ -108,7 +115,7 @@ class Source:
         stated = equals and split in SPLITS and not Path(text).exists()
         source = cls(Path(path), split) if stated else cls(Path(text))
         if not source.path.exists():
-            raise NirgenError(f"{source.path}: doesn't exist; give a file or folder of labels (or SPLIT=PATH)")
+            raise missing(source.path)
         return source
 
     def files(self, *suffixes: str) -> list[Path]:

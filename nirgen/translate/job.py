@@ -106,7 +106,7 @@ class ModelLoader:
         """Return the model's description, read from its file without torch; errors as for loading."""
         from nirgen.devices import resolve
         from nirgen.models.catalog import architecture_of, find_model, verify
-        from nirgen.models.config import GeneratorConfig
+        from nirgen.models.config import NetworkConfig
         from nirgen.models.foreign import is_foreign, open_network
 
         if is_foreign(self.name):
@@ -116,7 +116,7 @@ class ModelLoader:
         header, _ = verify(path)
         config = architecture_of(header, path)
         chosen, precision = resolve(device, self.precision)
-        if not isinstance(config, GeneratorConfig):  # as `nirgen.model.BaselineModel`
+        if not isinstance(config, NetworkConfig):  # as `nirgen.model.BaselineModel`
             return Description(header["model_id"], 1, header, None, "cpu", whole_only=config.whole_only)
         return Description(header["model_id"], math.lcm(config.stride, 32), header, precision, chosen)
 

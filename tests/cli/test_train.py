@@ -125,7 +125,7 @@ def test_one_key_of_an_extractor_or_of_the_weights_can_be_changed(
     assert values["data"]["category_weights"] == {"urban": 7, "street": 4, "oldbuilding": 4}
 
 
-@pytest.mark.parametrize("preset", ["paper", "released", "compact"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_is_named_like_a_file(nirgen, listing: tuple[object, ...], tmp_path: Path, preset: str) -> None:
     smaller = ("--set", "generator=compact", "--set", "discriminator.in_channels=4")
     code, out, _ = nirgen("train", preset, tmp_path / "run", *listing, *smaller, "--dry-run")
@@ -314,7 +314,7 @@ def test_what_lies_where_a_file_should_go_is_one_line(
         ("steps: 0", "run.yaml: 'steps': Input should be greater than or equal to 1 (it is 0)"),
         ("- 1", "run.yaml: holds a list; write settings as 'name: value'"),
         ("a: [", "run.yaml: can't be read as YAML"),
-        (None, "run.yaml: no such file, and no preset (there are paper, released, compact, linear, trees)"),
+        (None, "run.yaml: no such file, and no preset (there are paper, released, compact, irformer, pix2pix, "),
         (
             "generator: {output_channels: 3}",
             "run.yaml: discriminator.in_channels is 4, but RGB and the generator's output have 6\n",
