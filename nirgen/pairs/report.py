@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
-BOX = (270, 400)  # (height, width) in pixels that each image of a sheet is fitted into
+WIDTH = 400  # pixels of an image of a sheet
 WHITE_QUANTILE = 0.97  # quantile of the gradients that is drawn white
-GAP = 22  # pixels between the images, for the captions
 
 
 @dataclass(frozen=True)
@@ -88,30 +87,25 @@ def write_sheet(path: Path, pairs: PairList, rows: Iterable[Row], *, count: int 
 
     The number drawn, without unreadable pairs, is returned; if it is 0, no file is written.
     """
-    from PIL import Image, ImageDraw
-
     kinds: dict[str, images.Format] = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg"}
     if path.suffix.lower() not in kinds:
         raise OutputError(f"{path}: the sheet is an image; give it a name that ends in .png or .jpg")
     by_name = {(pair.split, pair.name): pair for pair in pairs.pairs}
-    shown: list[tuple[str, list[NDArray[np.uint8]]]] = []
+    shown: list[images.SheetRow] = []
     for row in worst_first(rows):
         try:
             rgb, nir = read_pair(pairs, by_name[row.split, row.name])
         except ImageError:
             continue
-        grey = np.repeat(nir[..., np.newaxis], 3, axis=2)
-        shown.append((_caption(row), [rgb, grey, overlay(rgb, nir)] if rgb.shape == grey.shape else [rgb, grey]))
+        edges = images.fit(overlay(rgb, nir), WIDTH) if rgb.shape[:2] == nir.shape else None
+        shown.append(images.SheetRow((images.fit(rgb, WIDTH), images.fit(nir, WIDTH), edges), (_caption(row),)))
         if len(shown) == count:
             break
     if not shown:
         return 0
-    picture = Image.fromarray(images.side_by_side([pictures for _, pictures in shown], box=BOX, gap=GAP))
-    draw = ImageDraw.Draw(picture)
-    for number, (caption, _) in enumerate(shown):
-        draw.text((GAP, number * (BOX[0] + GAP) + 5), caption, fill=(0, 0, 0))
+    picture = images.contact_sheet(shown, headings=("RGB", "NIR", "edges: RGB red, NIR cyan, both white"), width=WIDTH)
     with output_file(path) as temporary:
-        temporary.write_bytes(images.encode(np.asarray(picture), kinds[path.suffix.lower()]))
+        temporary.write_bytes(images.encode(picture, kinds[path.suffix.lower()]))
     return len(shown)
 
 
