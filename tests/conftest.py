@@ -362,10 +362,13 @@ def dataset_inputs(
     """Make inputs of a dataset in a folder, and what `DatasetConfig` says of them.
 
     `bdd/nir` holds three translated photographs, whose sources are `bdd/rgb`; `ranus` three real images, each a
-    recording and a split of its own. Nothing is empty: there is a car on each image, and a bicycle on one.
+    recording and a split of its own. Nothing is empty: there is a car on each image, and a bicycle on one. `scale`
+    enlarges the photographs: from 4 on they have scores.
     """
 
-    def make(root: Path = tmp_path, *, training_pairs: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    def make(
+        root: Path = tmp_path, *, training_pairs: list[dict[str, str]] | None = None, scale: int = 1
+    ) -> dict[str, Any]:
         car = (3, [1, 2, 10, 5])
         rgb = {"a.jpg": {"boxes": [car]}, "b.jpg": {"boxes": [car, (2, [3, 3, 4, 4])]}, "night/c.jpg": {"boxes": [car]}}
         nir = {
@@ -374,7 +377,7 @@ def dataset_inputs(
             "03/z.png": {"boxes": [car], "sequence": "s03", "split": "test"},
         }
         for seed, name in enumerate(rgb):
-            save(root / "bdd/rgb" / name, seed=seed)
+            save(root / "bdd/rgb" / name, 20 * scale, 30 * scale, seed)
         for seed, name in enumerate(nir, start=10):
             save(root / "ranus" / name, seed=seed, grey=True)
         if training_pairs is not None:

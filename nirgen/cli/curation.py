@@ -27,7 +27,7 @@ def export_decisions(
     out: Path = option("Decision file to write or add to.", "--out -o FILE", default=...),
     name: str | None = options.DATASET_NAME,
     database_uri: str | None = options.DATABASE_URI,
-    author: str | None = option("Author of decisions without one.  [default: your login name]"),
+    author: str | None = option("Author of decisions without one.  [default: git's user name, else your login name]"),
     replace: bool = flag("Drop decisions in FILE that neither D nor FiftyOne has.", "--replace"),
     as_json: bool = options.AS_JSON,
 ) -> None:
@@ -38,7 +38,7 @@ def export_decisions(
     """
     announce("opening FiftyOne", quiet=as_json)
     from nirgen.browse.decisions import export_decisions as export
-    from nirgen.cli.rebuild import login_name
+    from nirgen.browse.selection import default_author
 
     with progress(f"{out} was not written") as report:
         done = export(
@@ -46,7 +46,7 @@ def export_decisions(
             out,
             name=name,
             database=database_uri,
-            author=login_name() if author is None else author,
+            author=default_author() if author is None else author,
             replace=replace,
             report=report,
         )

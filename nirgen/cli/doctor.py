@@ -8,8 +8,8 @@ from dataclasses import asdict
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.options import option
-from nirgen.cli.output import announce, conclude, echo_text, show
+from nirgen.cli.options import flag, option
+from nirgen.cli.output import announce, conclude, echo, echo_text, show
 
 _FIRST = ("make", "PHOTOS", "LABELS", "OUT")
 _STYLES = {"ok": "green", "warn": "yellow", "missing": "yellow", "broken": "red"}
@@ -18,14 +18,18 @@ _STYLES = {"ok": "green", "warn": "yellow", "missing": "yellow", "broken": "red"
 def doctor(
     as_json: bool = options.AS_JSON,
     database_uri: str | None = option("Address of FiftyOne's MongoDB.", "URI", envvar="FIFTYONE_DATABASE_URI"),
+    fix: bool = flag("Download the libraries that FiftyOne's mongod lacks, then check.", "--fix"),
 ) -> None:
     """Check this installation.
 
     Prints Python, packages, devices, models and optional parts, each with its state and the remedy.
     """
     announce("checking packages and devices", quiet=as_json)
-    from nirgen.doctor import examine
+    from nirgen.doctor import examine, fix_database
 
+    done = fix_database() if fix else None
+    if done is not None:
+        echo(done, err=as_json)
     checks = list(examine(database_uri))
     if as_json:
         rows = [asdict(check) for check in checks]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -108,14 +107,6 @@ def preview(dataset: Path, file: Path, *, as_json: bool) -> None:
     _exit_for(plan)
 
 
-def login_name() -> str:
-    """Return the user's name on this system; empty if it has none."""
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a user without a name, as in some containers
-        return ""
-
-
 def _plan(info: DatasetInfo, decisions: Decisions | None, report: Report, moved: Sequence[str]) -> Plan:
     from nirgen.dataset.rebuild import plan_again
 
@@ -144,9 +135,10 @@ def _decisions(
         why = "FiftyOne isn't installed"
         if find_spec("fiftyone") is not None:
             from nirgen.browse.decisions import current_decisions
+            from nirgen.browse.selection import default_author
 
             why = f"FiftyOne has no dataset of {info.folder}"
-            found = current_decisions(info.folder, name=name, database=database, author=login_name(), report=report)
+            found = current_decisions(info.folder, name=name, database=database, author=default_author(), report=report)
             if found is not None:
                 echo(f"decisions: {len(found.all)}, of FiftyOne and of {info.folder / CURATION}", err=True)
                 return (found if found.all else None), True
