@@ -379,7 +379,7 @@ def test_a_baseline_is_a_model_like_any_other(
     assert f"| PSNR dB | {header['metrics'][0]['value']:g} |" in (run / "card.md").read_text()
 
     code, out, error = nirgen("translate", pairs.root / "val" / "rgb", tmp_path / "nir", "--model", run)
-    assert (code, len(list((tmp_path / "nir").rglob("*.png")))) == (0, 2), error
+    assert (code, len(list((tmp_path / "nir").rglob("?.png")))) == (0, 2), error
     code, out, _ = nirgen("models", "info", run)
     assert code == 0
     assert ("4 pairs\n" in out, "MIT" in out, "baseline" in out) == (True, True, True)
