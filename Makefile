@@ -70,7 +70,7 @@ docs-cli: $(READY) ## Write docs/cli.md anew from the commands' --help
 architecture: $(READY) ## Redraw docs/architecture.svg from the imports
 	$(BIN)/python docs/generate_architecture.py
 
-recipes: $(READY) ## Write pipelines/README.md anew from the recipes
+recipes: $(READY) ## Write the table of the recipes anew
 	$(BIN)/python docs/generate_recipes.py
 
 docs: $(READY) ## Build the documentation as a site

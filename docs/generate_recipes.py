@@ -1,4 +1,4 @@
-"""Write `pipelines/README.md` from the recipes; a test checks that it is current."""
+"""Write `nirgen/recipe/recipes/README.md` from the recipes; a test checks that it is current."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from nirgen.templates import markdown_table
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-PIPELINES = Path(__file__).parents[1] / "pipelines"
-PAGE = PIPELINES / "README.md"
+RECIPES = Path(__file__).parents[1] / "nirgen" / "recipe" / "recipes"
+PAGE = RECIPES / "README.md"
 
 _INTRODUCTION = """\
 # Recipes
 
 A recipe is a list of nirgen commands that leads from your data to a result. Run it with
-`nirgen run pipelines/NAME.yaml`, and `--data NAME=PATH` for each of its data; [docs/recipes.md](../docs/recipes.md)
+`nirgen run NAME`, and `--data NAME=PATH` for each of its data; [docs/recipes.md](../../../docs/recipes.md)
 explains how to write one. This page is generated from the recipes by `make recipes`.
 """
 
@@ -53,7 +53,7 @@ def render_table(recipes: Sequence[Recipe]) -> str:
 
 def every_recipe() -> list[Recipe]:
     """Return the recipes by name."""
-    return [Recipe.load(path) for path in sorted(PIPELINES.glob("*.yaml"))]
+    return [Recipe.load(path) for path in sorted(RECIPES.glob("*.yaml"))]
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 DOCS = Path(__file__).parent
 ROOT = DOCS.parent
 OUTSIDE = {
-    "project/recipes.md": "pipelines/README.md",
+    "project/recipes.md": "nirgen/recipe/recipes/README.md",
     "project/benchmarks.md": "benchmarks/README.md",
     "project/changelog.md": "CHANGELOG.md",
     "project/contributing.md": "CONTRIBUTING.md",

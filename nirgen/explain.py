@@ -20,10 +20,12 @@ from safetensors import SafetensorError, safe_open
 from nirgen.curation import read_decisions
 from nirgen.dataset.decisions import by, image_keys
 from nirgen.dataset.folder import CURATION, PROVENANCE, annotations_name, check_file, read_dataset
+from nirgen.dataset.plan import REASONS
 from nirgen.dataset.provenance import COLUMNS, open_provenance
 from nirgen.dataset.read import MARKS, recorded_inputs, rgb_roots
 from nirgen.errors import NirgenError
-from nirgen.files import find_below, open_regular, safe_path, sha256_of
+from nirgen.files import find_below, open_regular, output_file, safe_path, sha256_of
+from nirgen.labels.content import read_content
 from nirgen.models.catalog import embedded_models
 from nirgen.translate.items import ELSEWHERE
 
@@ -84,6 +86,10 @@ class Model:
     options: Mapping[str, Any]
 
 
+class AbsentError(NirgenError):
+    """An image or annotation that isn't in the dataset on purpose; the message says who left it out, and why."""
+
+
 @dataclass(frozen=True)
 class Explanation:
     """Origin of an image or an annotation."""
@@ -93,6 +99,7 @@ class Explanation:
     box: Box | None  # None for an image
     boxes: Mapping[str, int]  # boxes of an image by class
     labels: File | None  # source labels; None without a label entry
+    originals: tuple[File, ...]  # what `nirgen labels` made that file from; empty if it is the original or is missing
     source: File | None  # the RGB source of a generated image, the RGB partner of a real one
     model: Model | None  # None for a real image
     steps: tuple[str, ...]  # since the sources, in order
@@ -108,6 +115,7 @@ def explain(folder: Path, wanted: str, *, image: bool = False) -> Explanation:
         image: Take a number for an image's id; else it is an annotation's, or an image's if no annotation has it.
 
     Raises:
+        AbsentError: A decision removed it, or the build left it out.
         NirgenError: Nothing has that name, and the nearest keys are listed; or the dataset can't be read.
     """
     info = read_dataset(folder)
@@ -126,6 +134,7 @@ def explain(folder: Path, wanted: str, *, image: bool = False) -> Explanation:
         box=box,
         boxes=dict(boxes.most_common()),
         labels=File(row["label_file"], row["label_sha256"], label_path) if row["label_file"] else None,
+        originals=_originals(label_path) if row["label_file"] and label_path else (),
         source=_source(folder, image_row),
         model=_model(info, image_row),
         steps=(
@@ -156,7 +165,10 @@ def _find_rows(info: DatasetInfo, wanted: str, *, image: bool) -> list[dict[str,
         return found[:1]
     decided = _removed_by(info, wanted)
     if decided is not None:
-        raise NirgenError(f"{folder}: {decided}; see {CURATION}")
+        raise AbsentError(f"{folder}: {decided}; see {CURATION}")
+    reason = _left_out(info, wanted)
+    if reason is not None:
+        raise AbsentError(f"{folder}: {wanted!r} was left out by 'nirgen build-dataset': {reason}")
     keys = ", ".join(map(repr, _nearest(folder, wanted)))
     remedy = f"the nearest keys are {keys}" if keys else "name an id, a key or an image file"
     raise NirgenError(f"{folder}: no image or annotation {wanted!r}; {remedy}")
@@ -206,6 +218,45 @@ def _removed_by(info: DatasetInfo, wanted: str) -> str | None:
         if image in decisions and decisions[image].action == "reject":
             return f"{wanted!r} was removed with its image by a decision: reject{by(decisions[image])}"
     return None
+
+
+def _left_out(info: DatasetInfo, wanted: str) -> str | None:
+    """Describe why the build left out an image; None if it didn't."""
+    for image in (wanted, *image_keys(wanted)):
+        origin, _, name = image.partition("/")
+        groups = [each for each in info.values.get("left_out", ()) if each["origin"] == origin]
+        for each in groups:
+            # some examples are followed by a remark on the image
+            if name in each["examples"] or any(one.startswith(f"{name} is ") for one in each["examples"]):
+                return f"it is one of {each['count']} {REASONS[each['what']]}"
+        inputs = recorded_inputs(info.folder).get(origin, {})
+        places = [Path(place) / name for place in (inputs.get("folder"), inputs.get("sources")) if place]
+        unlisted = [each for each in groups if each["count"] > len(each["examples"])]
+        if name and unlisted and any(place.is_file() for place in places):
+            return "it is one of " + " or ".join(f"{each['count']} {REASONS[each['what']]}" for each in unlisted)
+    return None
+
+
+def _originals(labels: str) -> tuple[File, ...]:
+    """Return the files that a file of `nirgen labels` was made from."""
+    try:
+        data = read_content(Path(labels))
+        inputs = msgspec.json.decode(data, type=_Labels).info.nirgen.inputs
+    except (OSError, NirgenError, ValueError):  # msgspec's errors are ValueErrors
+        return ()
+    return tuple(File(str(each.get("file")), each.get("sha256")) for each in inputs)
+
+
+class _Made(msgspec.Struct):
+    inputs: list[dict[str, Any]]
+
+
+class _Head(msgspec.Struct):
+    nirgen: _Made
+
+
+class _Labels(msgspec.Struct):
+    info: _Head
 
 
 def _image(folder: Path, row: Mapping[str, Any]) -> Image:
@@ -300,6 +351,38 @@ def _model(info: DatasetInfo, row: Mapping[str, Any]) -> Model | None:
     return Model(row["model_id"], name, known.get("licence", "unknown"), row["options_id"], known.get("options", {}))
 
 
+def write_picture(found: Explanation, path: Path) -> None:
+    """Write the surroundings of a box, or a whole image, as PNG: RGB, where it is found, beside NIR.
+
+    Raises:
+        NirgenError: The NIR image is missing, or the picture can't be written.
+    """
+    from nirgen import images
+    from nirgen.dataset.drawing import COLOURS, IGNORED, crop, draw_boxes, window_around
+
+    if path.suffix.lower() != ".png":
+        raise NirgenError(f"{path}: the picture is written as PNG; give it a name that ends in .png")
+    image, box = found.image, found.box
+    nir = images.read(Path(image.file.path or ""))
+    size = image.height or nir.shape[0], image.width or nir.shape[1]
+    shown = {f"{'generated' if image.generated else 'real'} NIR": nir}
+    if found.source is not None and found.source.path and found.source.state != "missing":
+        shown = {"RGB": images.read(Path(found.source.path)), **shown}
+    caption = f"{image.key} ({image.split})"
+    if box is not None and box.bbox is not None:
+        window = window_around(box.bbox, size)
+        colour = IGNORED if box.flags[:1] == ("region to ignore",) else COLOURS[0]
+        left, top, right, bottom = window
+        full = (max(1.0, (bottom - top) * size[0]), max(1.0, (right - left) * size[1]))
+        place = (box.bbox[0] - left * size[1], box.bbox[1] - top * size[0], *box.bbox[2:])
+        for name, pixels in shown.items():
+            shown[name] = draw_boxes(images.fit(crop(pixels, window)), full, [(place, colour)])
+        caption = f"{box.category} {box.id}: {box.key} ({image.split}), {box.bbox[2]:g} x {box.bbox[3]:g} px"
+    sheet = images.contact_sheet([images.SheetRow([*shown.values()], [caption])], headings=[*shown])
+    with output_file(path) as temporary:
+        temporary.write_bytes(images.encode(sheet, "png"))
+
+
 _STATES = {"same": "", "changed": ", changed since the dataset was built", "missing": ", missing now", None: ""}
 
 
@@ -318,12 +401,7 @@ def lines(found: Explanation) -> Iterator[tuple[str, str]]:
     yield from _file_lines("file", image.file)
     if found.box is None:
         yield "boxes", ", ".join(f"{count} {name}" for name, count in found.boxes.items()) or "none"
-    if found.labels is not None:
-        yield from _file_lines("labels", found.labels)
-    elif found.box is not None:
-        yield "labels", "none: a curator added it"
-    else:
-        yield "labels", "no entry: taken as an image without objects (--include-unlabelled)"
+    yield from _label_lines(found)
     if found.source is not None:
         yield from _file_lines("RGB source" if image.generated else "RGB partner", found.source)
     if found.model is not None:
@@ -334,6 +412,27 @@ def lines(found: Explanation) -> Iterator[tuple[str, str]]:
         yield "steps" if position == 1 else "", f"{position}. {step}"
     if not found.steps:
         yield "steps", "none: as in the source"
+
+
+def _label_lines(found: Explanation) -> Iterator[tuple[str, str]]:
+    if found.labels is not None:
+        yield from _file_lines("labels", found.labels)
+        for number, original in enumerate(found.originals):
+            yield from _file_lines("" if number else "made from", original)
+        if found.box is not None:
+            entry = f"{_position(found.box.source_key)} of {found.image.key.partition('/')[2]}"
+            yield "its entry", f"{entry}, class {found.box.source_category or found.box.category}"
+    elif found.box is not None:
+        yield "labels", "none: a curator added it"
+    else:
+        yield "labels", "no entry: taken as an image without objects (--include-unlabelled)"
+
+
+def _position(source_key: str) -> str:
+    """Return the name of a label in its source: an id, or a position from 0 after `@`."""
+    if source_key[:1] == "@" and source_key[1:].isdecimal():
+        return f"number {int(source_key[1:]) + 1} (in the order of the file)"
+    return f"id {source_key}"
 
 
 def _box_lines(box: Box) -> Iterator[tuple[str, str]]:

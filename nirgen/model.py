@@ -14,8 +14,9 @@ from nirgen.devices import choose_device, choose_precision, computing_in
 from nirgen.errors import ShapeError
 from nirgen.models.catalog import architecture_of, find_model, read_header
 from nirgen.models.checkpoint import load, load_baseline
-from nirgen.models.config import GeneratorConfig
+from nirgen.models.config import GeneratorConfig, NetworkConfig
 from nirgen.models.fast import layout_of, speed_up
+from nirgen.models.foreign import is_foreign, open_network
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 
     from nirgen.devices import Precision, Wanted
     from nirgen.models.baselines import Linear, Trees
-    from nirgen.models.generator import Pix2Next
+    from nirgen.models.foreign import ForeignNetwork
+    from nirgen.models.network import Generator
 
 
 class NirModel(ABC):
@@ -146,7 +148,7 @@ class NirModel(ABC):
 
 
 class GeneratorModel(NirModel):
-    """A Pix2Next generator.
+    """A generator of any kind.
 
     On a CPU in `fp32`, a faster copy of the network computes: after a change of the weights, make the model anew.
 
@@ -162,7 +164,7 @@ class GeneratorModel(NirModel):
 
     def __init__(
         self,
-        generator: Pix2Next,
+        generator: Generator,
         header: Mapping[str, Any],
         device: torch.device,
         precision: Precision = "fp32",
@@ -170,7 +172,7 @@ class GeneratorModel(NirModel):
         compiled: bool = False,
     ) -> None:
         super().__init__(header, device, precision)
-        self.generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
+        self.generator: Generator = generator.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
         eager = device.type != "cpu" or precision != "fp32"
         network = self.generator if eager else speed_up(self.generator)
         self._layout = torch.channels_last if eager else layout_of(network)
@@ -185,15 +187,34 @@ class GeneratorModel(NirModel):
     def bytes_per_pixel(self) -> int:
         """Upper bound of the memory of a translation, in bytes for each padded pixel of an image."""
         size = 4 if self.precision == "fp32" else 2
-        return bytes_per_pixel(self.generator.config, pyramid=self.generator.pyramid, bytes_per_value=size)
+        config = self.generator.config
+        if not isinstance(config, GeneratorConfig):
+            return int(_MARGIN * size * config.values_per_pixel)
+        return bytes_per_pixel(config, pyramid=self.generator.pyramid, bytes_per_value=size)
+
+    @property
+    def least_side(self) -> int:
+        """Least height and width that the network takes, in pixels; smaller images are padded to it by reflection."""
+        return self.generator.config.least_side
 
     def _translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:  # noqa: ARG002 - padding is an image too
         outputs = []
+        height, width = rgb.shape[-2:]
+        rgb = _reflected(rgb, self.least_side)
         with computing_in(self.precision, self.device):
             for part in rgb.split(1) if self.device.type == "cpu" else (rgb,):
                 nir = self._network(part.float().div_(127.5).sub_(1).contiguous(memory_format=self._layout))
                 outputs.append(nir.float().add_(1).div_(2).clamp_(0, 1))
-            return torch.cat(outputs)
+            return torch.cat(outputs)[..., :height, :width]
+
+
+def _reflected(rgb: Tensor, least: int) -> Tensor:
+    """Pad images, (N, 3, H, W), by reflection to at least so many pixels a side."""
+    for axis, side in ((-2, rgb.shape[-2]), (-1, rgb.shape[-1])):
+        if side < least:
+            positions = np.pad(np.arange(side), (0, least - side), mode="reflect" if side > 1 else "edge")
+            rgb = rgb.index_select(axis, torch.from_numpy(positions).to(rgb.device))
+    return rgb
 
 
 class BaselineModel(NirModel):
@@ -231,28 +252,71 @@ class BaselineModel(NirModel):
         return nir
 
 
-def load_model(
-    name: str | Path = "compact", *, device: str | None = None, precision: Wanted = "auto", compiled: bool = False
-) -> NirModel:
-    """Load a model: a generator, or a baseline, which computes on the CPU whatever the device.
+class ForeignModel(NirModel):
+    """A network of another program, or a function; images one by one, whole.
 
     Args:
-        name: An embedded name, a `.safetensors` file, or a run folder.
+        network: The network that computes.
+        device: Device that it was opened on.
+    """
+
+    whole_only = True
+
+    def __init__(self, network: ForeignNetwork, device: torch.device) -> None:
+        super().__init__(network.header, torch.device("cpu"), None)
+        self.network, self.computes_on = network, device
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths of inputs are multiples of this."""
+        return self.network.stride
+
+    @property
+    def bytes_per_pixel(self) -> int:
+        """Guess of the memory of a translation, in bytes for each padded pixel of an image."""
+        return _BYTES_OF_A_FOREIGN
+
+    def _translate(self, rgb: Tensor, sizes: Sequence[tuple[int, int]]) -> Tensor:
+        nir = torch.zeros((len(rgb), 1, *rgb.shape[2:]))
+        for photo, (height, width), made in zip(rgb.permute(0, 2, 3, 1).numpy(), sizes, nir, strict=True):
+            below, right = height + -height % self.stride, width + -width % self.stride
+            levels = self.network.intensities(np.ascontiguousarray(photo[:below, :right]))
+            made[0, :below, :right] = torch.from_numpy(levels)
+        return nir
+
+
+def load_model(
+    name: str | Path = "compact",
+    *,
+    device: str | None = None,
+    precision: Wanted = "auto",
+    compiled: bool = False,
+    value_range: str | None = None,
+) -> NirModel:
+    """Load a model: a generator, a network of another program, or a baseline, which computes on the CPU.
+
+    Args:
+        name: An embedded name, a `.safetensors` file, a run folder, an ONNX or TorchScript file, or `MODULE:FUNCTION`.
         device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best available one by default.
         precision: `fp32`, `bf16`, `fp16`; or `auto`: `bf16` on GPUs with hardware for it, else `fp32`.
         compiled: Compile the network for each batch size, which takes minutes once; for GPUs.
+        value_range: Of ONNX and TorchScript files that don't state it: `0,1`, `-1,1` or `0,255`.
 
     Raises:
         ModelError: There is no such model, or its file is damaged or of another architecture.
         ConfigError: There is no such device or precision.
     """
-    path, chosen = find_model(name), choose_device(device)
+    chosen = choose_device(device)
+    if is_foreign(name):
+        return ForeignModel(open_network(name, value_range=value_range, device=str(chosen)), chosen)
+    path = find_model(name)
     computed = choose_precision(precision, chosen)
-    if isinstance(architecture_of(read_header(path), path), GeneratorConfig):
+    if isinstance(architecture_of(read_header(path), path), NetworkConfig):
         return GeneratorModel(*load(path), chosen, computed, compiled=compiled)
     return BaselineModel(*load_baseline(path))
 
 
+_BYTES_OF_A_FOREIGN = 2_000  # as `compact` takes about
 _BYTES_OF_A_BASELINE = 100  # 57 were measured for trees, 32 for a linear map, without the result
 _MARGIN = 1.75  # the measured memory of `compact`, which scatters by a third, and of the released generator lies below
 

@@ -153,7 +153,7 @@ class Bench:
             )
             self.stages["detect"] = Stage(detect, detector, {})
         if "browse" in stages:
-            openssl = Path(sys.prefix) / "openssl-1.1"  # of tests/browse/prepare.py
+            openssl = Path(sys.prefix) / "openssl-1.1"  # of nirgen doctor --fix
             environment = {"LD_LIBRARY_PATH": str(openssl), "FIFTYONE_DO_NOT_TRACK": "1"}
             self.stages["browse"] = Stage(f"browse {dataset} --no-launch --no-scores", self._loaded, environment)
         for name in stages:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -195,18 +196,35 @@ def describe() -> Callable[..., None]:
     return write
 
 
+def without_notices(errors: str) -> str:
+    """Return standard error without the lines that announce work or name the next command."""
+    lines = errors.splitlines(keepends=True)
+    return "".join(line for line in lines if not line.endswith(" ...\n") and not line.startswith("next: "))
+
+
 @pytest.fixture
-def nirgen(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+def nirgen(run_nirgen: Callable[..., tuple[int, str, str]]) -> Callable[..., tuple[int, str, str]]:
     """Run a command; its exit code, output, and errors without lines that announce work or name the next command."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        code, output, errors = run_nirgen(*arguments)
+        return code, output, without_notices(errors)
+
+    return run
+
+
+@pytest.fixture
+def run_nirgen(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str, str]]:
+    """Run a command; its exit code, standard output and standard error."""
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["nirgen", *map(str, arguments)])
         with pytest.raises(SystemExit) as end:
             execute()
         captured = capsys.readouterr()
-        said = (line for line in captured.err.splitlines(keepends=True) if not line.startswith("next: "))
-        errors = "".join(line for line in said if not line.endswith(" ...\n"))
-        return int(end.value.code or 0), captured.out, errors
+        return int(end.value.code or 0), captured.out, captured.err
 
     return run
 
@@ -301,7 +319,7 @@ def paused(tmp_path: Path, running: Callable[..., Running]) -> Callable[..., tup
         out, error = process.communicate()
         go.unlink()
         go.with_name("go.waiting").unlink()
-        return process.returncode, out, "".join(line for line in error.splitlines(True) if not line.endswith(" ...\n"))
+        return process.returncode, out, without_notices(error)
 
     return run
 
@@ -344,10 +362,13 @@ def dataset_inputs(
     """Make inputs of a dataset in a folder, and what `DatasetConfig` says of them.
 
     `bdd/nir` holds three translated photographs, whose sources are `bdd/rgb`; `ranus` three real images, each a
-    recording and a split of its own. Nothing is empty: there is a car on each image, and a bicycle on one.
+    recording and a split of its own. Nothing is empty: there is a car on each image, and a bicycle on one. `scale`
+    enlarges the photographs: from 4 on they have scores.
     """
 
-    def make(root: Path = tmp_path, *, training_pairs: list[dict[str, str]] | None = None) -> dict[str, Any]:
+    def make(
+        root: Path = tmp_path, *, training_pairs: list[dict[str, str]] | None = None, scale: int = 1
+    ) -> dict[str, Any]:
         car = (3, [1, 2, 10, 5])
         rgb = {"a.jpg": {"boxes": [car]}, "b.jpg": {"boxes": [car, (2, [3, 3, 4, 4])]}, "night/c.jpg": {"boxes": [car]}}
         nir = {
@@ -356,7 +377,7 @@ def dataset_inputs(
             "03/z.png": {"boxes": [car], "sequence": "s03", "split": "test"},
         }
         for seed, name in enumerate(rgb):
-            save(root / "bdd/rgb" / name, seed=seed)
+            save(root / "bdd/rgb" / name, 20 * scale, 30 * scale, seed)
         for seed, name in enumerate(nir, start=10):
             save(root / "ranus" / name, seed=seed, grey=True)
         if training_pairs is not None:
@@ -369,6 +390,24 @@ def dataset_inputs(
         }
 
     return make
+
+
+@pytest.fixture
+def age_manifest() -> Callable[[Path], None]:
+    """Write a manifest as older versions did: with the list of training pairs in it, and without a checksum."""
+
+    def age(folder: Path) -> None:
+        path, listed = folder / "manifest.parquet", folder / "training_pairs.json"
+        table = pq.read_table(path)
+        metadata = {key.decode(): value.decode() for key, value in table.schema.metadata.items()}
+        model = json.loads(metadata["nirgen.model"])
+        del model["training"]["pairs_sha256"], metadata["nirgen.seal"]
+        model["training"]["pairs"] = json.loads(listed.read_text())
+        metadata["nirgen.model"] = json.dumps(model, sort_keys=True)
+        pq.write_table(table.replace_schema_metadata(metadata), path)
+        listed.unlink()
+
+    return age
 
 
 @pytest.fixture

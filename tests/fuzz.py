@@ -339,8 +339,9 @@ def dataset_targets(folder: Path) -> dict[str, Target]:
     from nirgen.dataset.build import build
     from nirgen.dataset.config import DatasetConfig
     from nirgen.dataset.folder import read_dataset
-    from nirgen.dataset.planner import apply_plan, make_plan, plan_again, write_plan
+    from nirgen.dataset.planner import apply_plan, make_plan, write_plan
     from nirgen.dataset.read import read
+    from nirgen.dataset.rebuild import plan_again
     from nirgen.explain import explain
     from nirgen.scores.table import read_table, score
     from nirgen.translate.items import Row
@@ -389,11 +390,13 @@ def dataset_targets(folder: Path) -> dict[str, Target]:
         "annotations": Target(built / "annotations/train.json", described),
         "validate": Target(built / "annotations/train.json", lambda: validated(built)),
         "validate/dataset.json": Target(built / "dataset.json", lambda: validated(built)),
-        "run.json": Target(built / "run.json", lambda: plan_again(read_dataset(built), decisions).digest),
+        "run.json": Target(
+            built / "run.json", lambda: plan_again(read_dataset(built), read_decisions(decisions)).digest
+        ),
         "scores": Target(built / "scores.parquet", scores, sealed=True),
         "decisions": Target(decisions, lambda: read_decisions(decisions).all),
         "plan": Target(folder / "plan.json", lambda: apply_plan(folder / "plan.json").digest),
-        "manifest": Target(folder / "nir/manifest.parquet", lambda: read_manifest(folder / "nir")),
+        "manifest": Target(folder / "nir/manifest.parquet", lambda: read_manifest(folder / "nir"), sealed=True),
         "manifest/rows": Target(folder / "nir/manifest.parquet", lambda: list(iter_rows(folder / "nir"))),
         "manifest/build": Target(folder / "nir/manifest.parquet", lambda: make_plan(settings).digest),
         "collection": Target(folder / "nir/manifest.parquet", lambda: list(open_collection(folder / "nir").items())),

@@ -114,6 +114,8 @@ SCENARIO = f"""
 0 explain D images/real/03/0001.png
 0 curation apply D decisions.jsonl
 3 curation apply D others.jsonl --json
+0 rebuild D2 --no-app --dry-run
+1 rebuild D2 --curation others.jsonl --yes
 0 report D -o report.html --images 2 --boxes 3 --frames 2
 0 report all -o translated.html --title Photos --images 2 --frames 2 --json
 
@@ -175,7 +177,7 @@ REOPEN = f"""
 0 build-dataset --apply plan.json -o planned --json
 0 build-dataset {FULL} -o D --yes
 0 build-dataset {FULL} -o D2 --yes --curation D2/curation.jsonl
-0 build-dataset {FULL} -o D2 --yes --curation others.jsonl --replace
+0 build-dataset {FULL} -o D2 --yes --curation others.jsonl --replace --allow-loss
 0 validate D --json
 0 validate sampled
 0 validate unsplit --no-decode

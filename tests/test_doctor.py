@@ -96,6 +96,7 @@ def test_the_database_is_the_mongod_that_fiftyone_starts(
     monkeypatch.setattr(doctor.shutil, "which", lambda program: str(tmp_path / "system") if system else None)
     check = doctor.check_database(None)
     assert (check.state, check.detail.replace(f"{tmp_path}/", "")) == (state, detail)
+    assert (check.remedy == "nirgen doctor --fix") == (state == "broken")
 
 
 def test_every_check_runs_in_order() -> None:

@@ -72,6 +72,7 @@ def test_the_wheel_holds_the_package_its_data_and_its_licence(wheel: Path) -> No
     assert "nirgen/models/embedded/compact.safetensors" in names
     assert "nirgen/models/embedded/compact.md" in names
     assert "nirgen/evaluate/page.html.j2" in names
+    assert "nirgen/recipe/recipes/smoke.yaml" in names
     assert "nirgen/dataset/templates/README.md.j2" in names
     assert any(name.endswith("dist-info/licenses/LICENSE") for name in names)
     assert [name for name in names if not name.startswith(("nirgen/", "nirgen-"))] == []

@@ -17,7 +17,7 @@ from nirgen.adapt.verdict import Point, Verdict, curve_csv
 from nirgen.devices import choose_device, choose_training_precision
 from nirgen.errors import NirgenError
 from nirgen.models.catalog import find_model
-from nirgen.models.checkpoint import load
+from nirgen.models.checkpoint import load_pix2next
 from nirgen.pairs import PairList, check_pairs
 from nirgen.pairs.check import TOLERANCE
 
@@ -102,7 +102,7 @@ def adapt(
         OutputError: The folder can't be written, or holds something else.
     """
     path, where = find_model(model), choose_device(device)
-    start, header = load(path)
+    start, header = load_pix2next(path)
     config.check_stride(start.stride)
     listed = [(pair.split, pair.name, pair.sequence, pair.rgb_sha256, pair.nir_sha256) for pair in pairs.pairs]
     fingerprint = fingerprint_of(header["model_id"], config, listed)

@@ -23,7 +23,7 @@ from nirgen.devices import choose_device, choose_training_precision
 from nirgen.errors import ImageError, NirgenError
 from nirgen.files import make_folder, sha256_of, write_whole
 from nirgen.models.catalog import find_model
-from nirgen.models.checkpoint import load
+from nirgen.models.checkpoint import load_pix2next
 from nirgen.pairs.listing import GREY_TOLERANCE, Pair, PairList, colour_difference, list_images
 
 if TYPE_CHECKING:
@@ -83,7 +83,7 @@ def adapt_tones(
         OutputError: The folder can't be written, or holds something else.
     """
     path, where = find_model(model), choose_device(device)
-    start, header = load(path)
+    start, header = load_pix2next(path)
     config.check_stride(start.stride)
     roots = (photos, nir, *(masks or ()))
     listed = [[str(file.relative_to(root)), sha256_of(file)] for root in roots for file in list_images(root)]

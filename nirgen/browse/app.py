@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 from nirgen.browse.guard import is_loopback
+from nirgen.browse.views import WORST_IMAGES
 from nirgen.errors import NirgenError, OutputError
 
 if TYPE_CHECKING:
@@ -71,6 +72,7 @@ def serving(name: str, *, address: str, port: int, remote: bool) -> Generator[st
     import fiftyone
 
     config = fiftyone.config
+    home = _page_of(fiftyone.load_dataset(name))
     values = {
         "FIFTYONE_DATABASE_URI": config.database_uri,
         "FIFTYONE_DATABASE_NAME": config.database_name,
@@ -78,13 +80,14 @@ def serving(name: str, *, address: str, port: int, remote: bool) -> Generator[st
         "FIFTYONE_DO_NOT_TRACK": "true" if config.do_not_track else "false",
     }
     os.environ.update({key: str(value) for key, value in values.items() if value is not None})  # for the server
-    fiftyone.load_dataset(name)
     token = None if is_loopback(address) else secrets.token_urlsafe(24)
-    service = _launch(config, address, port, token)
+    service = _launch(config, address, port, token, home)
     try:
         host = _local_address(address)
         host = f"[{host}]" if ":" in host else host
-        url = f"http://{host}:{port}/datasets/{quote(name, safe='')}" + (f"?token={token}" if token else "")
+        url = f"http://{host}:{port}{home}"
+        if token:
+            url += ("&" if "?" in home else "?") + f"token={token}"
         if not remote:
             webbrowser.open(url)
         yield url
@@ -92,7 +95,17 @@ def serving(name: str, *, address: str, port: int, remote: bool) -> Generator[st
         service.stop()
 
 
-def _launch(config: Any, address: str, port: int, token: str | None) -> Any:
+def _page_of(dataset: Any) -> str:
+    """Return the path of a dataset's page, on the view of its worst images if any have an issue score."""
+    from fiftyone.core.utils import to_slug
+
+    place = f"/datasets/{quote(dataset.name, safe='')}"
+    if dataset.has_saved_view(WORST_IMAGES) and len(dataset.exists("trouble")):
+        place += f"?view={to_slug(WORST_IMAGES)}"
+    return place
+
+
+def _launch(config: Any, address: str, port: int, token: str | None, home: str) -> Any:
     """Start the App's server without a FiftyOne session, and with a guard before it.
 
     A session replaces the App's state whenever it connects again, which happens on a return to the first slice: the
@@ -111,7 +124,7 @@ def _launch(config: Any, address: str, port: int, token: str | None) -> Any:
         command = [sys.executable, "-c", code]  # noqa: RUF012
         env = {  # noqa: RUF012
             "FIFTYONE_DO_NOT_TRACK": "1" if config.do_not_track else "0",
-            SETTINGS: json.dumps({"address": address, "port": port, "token": token}),
+            SETTINGS: json.dumps({"address": address, "port": port, "token": token, "home": home}),
         }
 
         def start(self) -> None:

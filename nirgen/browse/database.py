@@ -252,6 +252,16 @@ def loaded_as(folder: str) -> str | None:
     return next((str(each["name"]) for each in found), None)
 
 
+def is_loaded(fiftyone: Any, collection: Collection) -> bool:
+    """Return True if FiftyOne has a dataset of a folder, in whatever state, or of the place where it was before."""
+    if loaded_as(str(collection.folder.resolve())) is not None:
+        return True
+    try:
+        return target_for(fiftyone, collection).origin is not None
+    except NirgenError:  # of that name it has another folder's dataset
+        return False
+
+
 def find_loaded(fiftyone: Any, collection: Collection, name: str | None = None) -> Any:
     """Return the FiftyOne dataset that shows a folder as it is now; `name` chooses if several show it."""
     target = target_for(fiftyone, collection, name)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from nirgen.browse.database import database_errors, find_loaded, open_fiftyone
+from nirgen.browse.database import database_errors, find_loaded, is_loaded, open_fiftyone
 from nirgen.browse.documents import LOADED, detections_of, object_id
 from nirgen.browse.fields import (
     BOX_ACTIONS,
@@ -24,7 +24,7 @@ from nirgen.browse.fields import (
     to_shares,
 )
 from nirgen.collection import open_collection
-from nirgen.curation import Decision, Seen, added_key, merge, read_decisions, unite, write_decisions
+from nirgen.curation import Decision, Decisions, Seen, added_key, merge, read_decisions, unite, write_decisions
 from nirgen.dataset.decisions import SMALLEST, Subject, SubjectBox, apply_decisions, assign, decide, possible_images
 from nirgen.dataset.folder import CURATION, is_dataset, read_dataset
 from nirgen.errors import NirgenError, nearest
@@ -79,6 +79,25 @@ def export_decisions(
     decisions, without = merge(base, new), merge(own, new)
     write_decisions(out, decisions)
     return Written(decisions, len({*decisions} - {*base}), len({*decisions} - {*without}))
+
+
+def current_decisions(
+    folder: Path,
+    *,
+    name: str | None = None,
+    database: str | None = None,
+    author: str = "",
+    report: Progress | None = None,
+) -> Decisions | None:
+    """Return the decisions about a dataset, FiftyOne's on top of those that it was built with, as its own file.
+
+    The arguments are those of `export_decisions`. None if FiftyOne has no dataset of the folder; errors as
+    `collect_decisions`.
+    """
+    if name is None and not is_loaded(open_fiftyone(database), open_collection(folder.resolve())):
+        return None
+    new = collect_decisions(folder, name=name, database=database, author=author, report=report)
+    return Decisions(folder / CURATION, merge(_own_decisions(folder), new))
 
 
 def _own_decisions(folder: Path) -> tuple[Decision, ...]:

@@ -24,14 +24,17 @@ from nirgen.browse.fields import (
     BOXES,
     DECIDED,
     GROUP,
+    ISSUE,
     NIR,
     OF_BOXES,
+    PHOTO,
     REAL_NIR,
     RGB,
     WORST_BOX,
     LoadedBox,
     decode_loaded,
     encode_loaded,
+    issue_text,
     same_place,
     to_shares,
 )
@@ -89,9 +92,11 @@ def documents(item: Image, scores: ItemScores | None, layout: Layout, dataset_id
     if scores is not None:
         troubles = [box.trouble for box in scores.boxes if box.trouble is not None]
         own |= {**scores.image, WORST_BOX: max(troubles, default=None), "note": scores.note or None}
+        trouble = scores.image.get("trouble")
+        own[ISSUE] = None if trouble is None else issue_text(trouble)
     yield _sample(main_slice(item), item.path, item, scores, facts | own)
     if item.rgb is not None and item.key not in layout.covered:
-        yield _sample(RGB, item.rgb, item, scores, facts)
+        yield _sample(RGB, item.rgb, item, scores, facts | {"kind": PHOTO})
 
 
 def _sample(slice_: str, path: Path, item: Image, scores: ItemScores | None, values: Document) -> Document:

@@ -25,6 +25,7 @@ MAIN_SLICES = (NIR, REAL_NIR)  # images of the dataset; classes and boxes are ed
 BOXES = "boxes"
 DETECTIONS = f"{BOXES}.detections"
 WORST_BOX = "worst_box"
+ISSUE = "issue"  # `trouble` with its name, as the badge of a tile
 
 REJECTED, KEPT, NEEDS_FIX = "rejected", "kept", "needs-fix"
 
@@ -34,6 +35,7 @@ BOX_ACTIONS: dict[str, Action] = {REJECTED: "delete", NEEDS_FIX: "flag", KEPT: "
 TAG_OF: dict[Action, str] = {action: tag for each in (IMAGE_ACTIONS, BOX_ACTIONS) for tag, action in each.items()}
 
 DECIDED = ("decision", "reason", "author")  # filled in by the operators; a box has the last two
+PHOTO = "photo"  # `kind` of an RGB image; that of others is generated or real
 IDENTITY = ("key", "split", "origin", "kind", "model", "sequence")
 OF_BOXES = ("key", "source_category", "flags", "iscrowd", "fidelity", "trouble")  # custom attributes of a box
 
@@ -117,6 +119,16 @@ def same_place(one: Sequence[float], other: Sequence[float], size: tuple[int, in
         True
     """
     return all(abs(a - b) * pixels < _TOLERANCE for a, b, pixels in zip(one, other, size * 2, strict=True))
+
+
+def issue_text(trouble: float) -> str:
+    """Return the badge of an issue score, with two decimals so that each text can have a colour.
+
+    Example:
+        >>> issue_text(0.0873)
+        'trouble 0.09'
+    """
+    return f"trouble {trouble:.2f}"
 
 
 def encode_loaded(detections: Iterable[Mapping[str, Any]]) -> str:

@@ -75,6 +75,7 @@ class Guard:
         port: Where it listens.
         folders: Folders that `/media` may serve.
         token: Secret that a request must know, in the URL, a cookie or a bearer header; None on the loopback.
+        home: Path and query of the page that the bare address leads to.
     """
 
     app: App
@@ -82,6 +83,7 @@ class Guard:
     port: int
     folders: Folders
     token: str | None = None
+    home: str = "/"
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -99,6 +101,8 @@ class Guard:
             cookie = f"{self._cookie}={self.token}; Path=/; HttpOnly; SameSite=Lax"
             # `//host` would lead to another server
             await _answer(scope, send, 303, "", location="/" + place.lstrip("/"), set_cookie=cookie)
+        elif scope["path"] == "/" and self.home != "/" and scope["type"] == "http":
+            await _answer(scope, send, 303, "", location=self.home, cache_control="no-store")
         else:
             await self.app(scope, receive, send)
 

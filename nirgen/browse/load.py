@@ -1,9 +1,8 @@
-"""Load a dataset or a translation folder into FiftyOne, for the first time or again; set views, sidebar and colours."""
+"""Load a dataset or a translation folder into FiftyOne, for the first time or again."""
 
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
@@ -12,31 +11,19 @@ from typing import TYPE_CHECKING, Any
 from nirgen.browse.database import Origin, Target, database_errors, gone, open_fiftyone, target_for
 from nirgen.browse.decisions import import_own
 from nirgen.browse.documents import Edits, check, documents, has_decisions, merged
-from nirgen.browse.fields import (
-    BOXES,
-    DECIDED,
-    GROUP,
-    IDENTITY,
-    IMAGE_ACTIONS,
-    KEPT,
-    NEEDS_FIX,
-    NIR,
-    REAL_NIR,
-    REJECTED,
-    RGB,
-    WORST_BOX,
-)
+from nirgen.browse.fields import GROUP, RGB
 from nirgen.browse.mongod import in_turn
 from nirgen.browse.schema import TAKEN, Layout, declare, index, plan_layout
 from nirgen.browse.server import record
+from nirgen.browse.views import arrange
 from nirgen.collection import open_collection
 from nirgen.dataset.folder import SCORES
 from nirgen.errors import NirgenError, one_line
 from nirgen.files import sha256_of
-from nirgen.scores import IMAGE_SCORES, TAGS, score
+from nirgen.scores import score
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Mapping
 
     from bson import ObjectId
 
@@ -148,7 +135,7 @@ def _load(
         kept = _write(dataset, collection, scores, layout, ours=ours, done=done, report=report)
         _remove_others(dataset, kept, done)
         index(dataset)
-        views = _arrange(dataset, collection, layout, before=old.views)
+        views = arrange(dataset, collection, layout, before=old.views)
         replace(origin, complete=True, views=views).write(dataset)
     return done
 
@@ -207,92 +194,3 @@ def _remove_others(dataset: Any, kept: set[ObjectId], done: Loaded) -> None:
         done.decided += sum(map(has_decisions, mains))
         dataset.delete_samples([str(number) for number in batch])
     done.changed["removed"] += len(others)
-
-
-# Distinguishable by the colour-blind (Okabe and Ito), the strongest first.
-_POOL = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999")
-_OF_TAGS = {
-    REJECTED: "#d62728",
-    NEEDS_FIX: "#ff7f0e",
-    KEPT: "#2ca02c",
-    "vanished": "#cc79a7",
-    "smeared": "#f0e442",
-    "low-contrast": "#56b4e9",
-}
-
-
-def _arrange(dataset: Any, collection: Collection, layout: Layout, before: tuple[str, ...]) -> tuple[str, ...]:
-    """Set saved views, sidebar and colours, delete obsolete views of an earlier load, and return the views' names."""
-    views = {name: (view, about) for name, view, about in _views(dataset, collection, layout)}
-    for name in before:
-        if name not in views and dataset.has_saved_view(name):
-            dataset.delete_saved_view(name)
-    for name, (view, about) in views.items():
-        with suppress(ValueError):  # a class whose name can't be a view's, or whose view name is taken
-            dataset.save_view(name, view, description=about, overwrite=True)
-    _set_appearance(dataset, layout, [category.name for category in collection.categories])
-    dataset.save()
-    return tuple(name for name in views if dataset.has_saved_view(name))
-
-
-def _views(dataset: Any, collection: Collection, layout: Layout) -> Iterator[tuple[str, Any, str]]:
-    """Yield name, view and description; all views but `real` show the App's current slice."""
-    from fiftyone import ViewField as F
-
-    decided = F("tags").contains(list(IMAGE_ACTIONS))
-    yield (
-        "worst images",
-        dataset.match(F("trouble") != None).sort_by("trouble", reverse=True),  # noqa: E711 - FiftyOne's own language
-        "by trouble, the worst first",
-    )
-    if collection.categories:
-        suspected = dataset.match(F(WORST_BOX) != None).filter_labels(BOXES, F("tags").contains(list(TAGS)))  # noqa: E711
-        yield (
-            "worst boxes",
-            suspected.sort_by(WORST_BOX, reverse=True),
-            "boxes with a suggestion, the image with the worst first",
-        )
-    yield "rejected", dataset.match_tags(REJECTED), "images tagged rejected"
-    yield "needs fix", dataset.match_tags(NEEDS_FIX), "images tagged needs-fix"
-    yield "undecided", dataset.match(~decided).sort_by("trouble", reverse=True), "without a decision, the worst first"
-    if NIR in layout.slices:
-        yield "generated", dataset.match(F("kind") == "generated"), "translated from RGB"
-    if REAL_NIR in layout.slices:
-        yield "real", dataset.select_group_slices(REAL_NIR), "real NIR, whichever slice is shown"
-    if "timeofday" in layout.attributes:
-        yield "night", dataset.match(F(layout.attributes["timeofday"]) == "night"), "taken at night"
-    for category in collection.categories:
-        boxes = dataset.filter_labels(BOXES, F("label") == category.name)
-        yield f"class {category.name}", boxes, f"images with a {category.name}, and no other boxes"
-
-
-def _set_appearance(dataset: Any, layout: Layout, classes: list[str]) -> None:
-    """Set the App's sidebar and colours."""
-    import fiftyone as fo
-
-    groups = {
-        "tags": ["tags", "_label_tags"],
-        "boxes": [BOXES],
-        "decision": list(DECIDED),
-        "scores": [*IMAGE_SCORES, WORST_BOX, "note"],
-        "what": [name for name in IDENTITY if name != "key"],
-        "attributes": list(layout.attributes.values()),
-        "counts": ["objects", *layout.counts.values()],
-    }
-    named = {path for paths in groups.values() for path in paths}
-    groups["other"] = [name for name in dataset.get_field_schema() if name not in named]
-    dataset.app_config.sidebar_groups = [
-        fo.SidebarGroupDocument(name=name, paths=paths, expanded=name in {"tags", "boxes", "decision", "scores"})
-        for name, paths in groups.items()
-        if paths
-    ]
-    shown = [BOXES, "trouble", "decision", "kind"]
-    dataset.app_config.active_fields = fo.ActiveFields(exclude=False, paths=shown)
-    of_classes = [{"value": name, "color": colour} for name, colour in zip(classes, _POOL, strict=False)]
-    tags = [{"value": name, "color": colour} for name, colour in _OF_TAGS.items()]
-    dataset.app_config.color_scheme = fo.ColorScheme(
-        color_by="value",
-        color_pool=list(_POOL),
-        fields=[{"path": BOXES, "colorByAttribute": "label", "valueColors": of_classes}],
-        label_tags={"fieldColor": "#ffffff", "valueColors": tags},
-    )

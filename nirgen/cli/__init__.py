@@ -29,6 +29,7 @@ from nirgen.cli import (
     models,
     options,
     pairs,
+    rebuild,
     report,
     run,
     streams,
@@ -43,28 +44,37 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-app = options.Group(name="nirgen", pretty_exceptions_enable=False)
-app.command("make")(make.make)
-app.command("translate")(translate.translate)
-app.command("adopt")(adopt.adopt)
-app.add_typer(translate.manifest_app, name="manifest")
-app.add_typer(models.app, name="models")
-app.add_typer(pairs.app, name="pairs")
-app.command("train")(train.train)
-app.command("adapt")(adapt.adapt)
-app.command("evaluate")(evaluate.evaluate)
-app.command("labels")(labels.labels)
-app.command("build-dataset")(build_dataset.build_dataset)
-app.command("validate")(validate.validate)
-app.command("explain")(explain.explain)
-app.command("browse")(browse.browse)
-app.command("report")(report.report)
-app.add_typer(curation.app, name="curation")
-app.add_typer(detect.app, name="detect")
-app.command("run")(run.run)
-app.command("sample-data")(run.sample_data)
-app.command("export")(models.export)
-app.command("doctor")(doctor.doctor)
+app = options.Group(name="nirgen", cls=options.ByTask, pretty_exceptions_enable=False)
+
+_PATH = "From photos to a dataset"
+app.command("make", rich_help_panel=_PATH)(make.make)
+app.command("translate", rich_help_panel=_PATH)(translate.translate)
+app.command("adopt", rich_help_panel=_PATH)(adopt.adopt)
+app.command("labels", rich_help_panel=_PATH)(labels.labels)
+app.command("build-dataset", rich_help_panel=_PATH)(build_dataset.build_dataset)
+app.command("validate", rich_help_panel=_PATH)(validate.validate)
+app.add_typer(translate.manifest_app, name="manifest", rich_help_panel=_PATH)
+
+_CURATION = "Look at it and curate it"
+app.command("browse", rich_help_panel=_CURATION)(browse.browse)
+app.command("report", rich_help_panel=_CURATION)(report.report)
+app.command("rebuild", rich_help_panel=_CURATION)(rebuild.rebuild)
+app.command("explain", rich_help_panel=_CURATION)(explain.explain)
+app.add_typer(curation.app, name="curation", rich_help_panel=_CURATION)
+
+_TRAINING = "Train and judge generators and detectors"
+app.add_typer(pairs.app, name="pairs", rich_help_panel=_TRAINING)
+app.command("train", rich_help_panel=_TRAINING)(train.train)
+app.command("adapt", rich_help_panel=_TRAINING)(adapt.adapt)
+app.command("evaluate", rich_help_panel=_TRAINING)(evaluate.evaluate)
+app.add_typer(models.app, name="models", rich_help_panel=_TRAINING)
+app.command("export", rich_help_panel=_TRAINING)(models.export)
+app.add_typer(detect.app, name="detect", rich_help_panel=_TRAINING)
+
+_REST = "Run experiments, check the machine"
+app.command("run", rich_help_panel=_REST)(run.run)
+app.command("sample-data", rich_help_panel=_REST)(run.sample_data)
+app.command("doctor", rich_help_panel=_REST)(doctor.doctor)
 
 
 def _print_version(wanted: bool) -> None:
@@ -80,12 +90,9 @@ def _nirgen(
     """Generate near-infrared (NIR) training images from RGB images and their labels.
 
     \b
-    Typical order of commands:
-      nirgen translate photos nir
-      nirgen labels labels.json -o coco.json
-      nirgen build-dataset nir coco.json dataset
-      nirgen validate dataset
-      nirgen detect train dataset runs/detector
+    Examples:
+      nirgen make photos labels.json out --yes
+      nirgen browse out/dataset
 
     \b
     Exit codes:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, option, refuse
-from nirgen.cli.output import announce, echo, echo_text, progress, show
+from nirgen.cli.output import announce, conclude, echo, echo_text, progress, show
 
 if TYPE_CHECKING:
     from nirgen.adapt.config import AdaptConfig
@@ -54,6 +54,7 @@ def adapt(
     """
     refuse(masks and (photos is None or len(masks) != 2), "--masks goes with --photos, and is given twice")
     announce("loading torch", quiet=as_json)
+    options.check_models([model])
     from nirgen.adapt.config import AdaptConfig
 
     given = options.given(what=what, steps=steps, folds=folds, seed=seed)
@@ -71,7 +72,8 @@ def adapt(
         echo_text(json.dumps(verdict.plain()))
         return
     _print(verdict)
-    echo(f"{out}/model.safetensors")
+    then = ["translate", photos or "PHOTOS", "nir", "--model", out]
+    conclude("", wrote=[out / "model.safetensors"], then=then)
 
 
 def _read_pairs(path: Path, root: Path | None) -> PairList:

@@ -131,7 +131,7 @@ def _show(name: str, *, address: str, port: int, remote: bool) -> None:
         with serving(name, address=address, port=port, remote=remote) as url:
             echo(f"FiftyOne's App: {url}")
             if remote:
-                local = f"http://127.0.0.1:{port}/datasets/{url.rpartition('/')[2]}"
+                local = f"http://127.0.0.1:{port}/{url.split('/', 3)[3]}"
                 echo(f"from another machine: ssh -N -L {port}:127.0.0.1:{port} HOST, then {local}")
             if not is_loopback(address):
                 echo(

@@ -5,26 +5,27 @@
 from __future__ import annotations
 
 import json
-import sys
 from dataclasses import asdict
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import typer
 
 from nirgen.cli import options
 from nirgen.cli.inputs import read_inputs, read_positions, with_paths
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, echo, echo_text, progress
-from nirgen.cli.plans import print_plan
+from nirgen.cli.output import announce, conclude, echo, echo_text, progress
+from nirgen.cli.plans import check_asking, print_plan
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nirgen.dataset.build import Built
 
 
 _CONFIG = "dataset.config:DatasetConfig"
 _WAYS = {"hardlink": "hard links", "symlink": "symbolic links", "copy": "copies", "encoded": "encoded anew"}
-_WITH_APPLY = {"paths", "out", "apply", "replace", "yes", "as_json", "dry_run"}
+_WITH_APPLY = {"paths", "out", "apply", "replace", "allow_loss", "yes", "as_json", "dry_run"}
 
 
 def build_dataset(
@@ -79,14 +80,18 @@ def build_dataset(
     seed: int | None = option("Random seed of splits and sampling.", min=0, of=_CONFIG, panel="Amount"),
     out: Path | None = option("Dataset folder to write, instead of OUT.", "--out -o D", panel="Files"),
     replace: bool = flag("Replace the dataset in OUT.", "--replace", panel="Files"),
+    allow_loss: bool = flag(
+        "With --replace: although OUT loses images, splits, formats or decisions.", "--allow-loss", panel="Files"
+    ),
     files: Literal["hardlink", "symlink", "copy"] | None = option(
         "Method of placing images in OUT.", of=_CONFIG, panel="Files"
     ),
-    codec: Literal["png", "jpg"] | None = option(
-        "Format to encode all images in.  [default: as they are]", panel="Files"
+    codec: Literal["png", "jpg", "keep"] | None = option(
+        "Format to encode all images in.  [default: keep, or that of most real images if the generated ones differ]",
+        panel="Files",
     ),
-    channels: Literal["1", "3"] | None = option(
-        "Channels to encode all images with; 3 are equal copies.  [default: as they are]", panel="Files"
+    channels: Literal["1", "3", "keep"] | None = option(
+        "Channels to encode all images with; 3 are equal copies.  [default: as for --codec]", panel="Files"
     ),
     formats: str | None = option("Further formats besides COCO: yolo,hf,rfdetr.", "LIST", panel="Files"),
     licence: str | None = option("Licence of the dataset, for its card.", panel="Files"),
@@ -119,29 +124,18 @@ def build_dataset(
     from nirgen.dataset.build import build, refuse_colour, refuse_leaks
     from nirgen.dataset.config import DatasetConfig
     from nirgen.dataset.contents import summarise
+    from nirgen.dataset.losses import losses_of
     from nirgen.dataset.planner import apply_plan, make_plan, write_plan
-    from nirgen.pairs.find import parse_shares
 
-    settings = {name: ctx.params[name] for name in DatasetConfig.model_fields if ctx.params.get(name) is not None}
-    settings["formats"] = [each.strip() for each in formats.split(",")] if formats else []
-    settings["channels"] = None if channels is None else int(channels)
-    made, newer = read_inputs("generated", generated or [], labels or [])
-    taken, newer_real = read_inputs("real", real or [], real_labels or [])
-    settings |= {
-        "generated": with_paths(positional + made, "generated", "sources", sources or []),
-        "real": with_paths(taken, "real", "pairs", real_pairs or []),
-    }
-    if newer or newer_real:
-        echo(f"note: an input takes its labels with it: {' '.join(filter(None, (newer, newer_real)))}", err=True)
+    settings = _settings(ctx.params, positional)
     with progress("nothing was written") as report:
         if apply is not None:
             plan = apply_plan(apply, report)
         else:
-            settings["splits"] = parse_shares(split) if split else None
             plan = make_plan(DatasetConfig.read(settings, where="the command line"), report)
     summary = summarise(plan)
     if not as_json:
-        encoded = plan.config.codec is not None or plan.config.channels is not None
+        encoded = any(plan.config.encoding)
         print_plan(summary, how=_WAYS["encoded" if encoded else plan.config.files])
     elif stop or (plan.leaks and not plan.config.allow_leak) or (plan.coloured and not plan.config.allow_colour):
         echo_text(json.dumps({"plan": summary}))
@@ -151,17 +145,41 @@ def build_dataset(
         write_plan(plan_file, plan)
         if not as_json:
             echo(f"{plan_file}: the plan; carry it out with --apply {plan_file} -o D")
+    asks = not (stop or yes or apply)
+    losses = losses_of(out, plan) if out is not None and replace else None
+    if losses and not (as_json or asks) and (stop or allow_loss or not losses.grave):
+        echo(f"{out} {'would lose' if stop else 'loses'} {losses}")
     if stop or out is None:
         return
-    if not (yes or apply):
-        typer.confirm(f"write it to {out}?", abort=True)
+    if asks:
+        typer.confirm(f"replace {out}, which loses {losses}?" if losses else f"write it to {out}?", abort=True)
+    allow_loss = allow_loss or asks
     with progress(f"{out} is as it was; run the same command again") as report:
-        built = build(plan, out, replace=replace, progress=report)
+        built = build(plan, out, replace=replace, allow_loss=allow_loss, progress=report)
     if as_json:
         values = {**asdict(built), "out": str(built.out)}
         echo_text(json.dumps({"plan": summary, "built": values}))
     else:
-        _print_built(built)
+        _print_built(built, out)
+
+
+def _settings(given: Mapping[str, Any], positional: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the settings of a dataset by the command's parameters; `positional` are inputs that stand first."""
+    from nirgen.dataset.config import DatasetConfig
+    from nirgen.pairs.find import parse_shares
+
+    generated, newer = read_inputs("generated", given["generated"] or [], given["labels"] or [])
+    real, newer_real = read_inputs("real", given["real"] or [], given["real_labels"] or [])
+    if newer or newer_real:
+        echo(f"note: an input takes its labels with it: {' '.join(filter(None, (newer, newer_real)))}", err=True)
+    return {
+        **{name: given[name] for name in DatasetConfig.model_fields if given.get(name) is not None},
+        "formats": [each.strip() for each in given["formats"].split(",")] if given["formats"] else [],
+        "channels": int(given["channels"]) if given["channels"] in {"1", "3"} else given["channels"],
+        "splits": parse_shares(given["split"]) if given["split"] else None,
+        "generated": with_paths(positional + generated, "generated", "sources", given["sources"] or []),
+        "real": with_paths(real, "real", "pairs", given["real_pairs"] or []),
+    }
 
 
 def _check_usage(ctx: typer.Context, *, out: Path | None, stop: bool, asks: bool, as_json: bool) -> None:
@@ -173,18 +191,15 @@ def _check_usage(ctx: typer.Context, *, out: Path | None, stop: bool, asks: bool
                 f"--apply takes everything else from its plan; leave out --{strange[0].replace('_', '-')}"
             )
     refuse(out is None and not stop, "name the dataset to write: NIR LABELS OUT")
-    refuse(asks and as_json, "--json asks nothing: say --yes to build, --dry-run to see the plan")
-    if asks and not sys.stdin.isatty():
-        raise typer.BadParameter(
-            "there is no terminal to ask on: say --yes to build, --dry-run to see the plan, --plan FILE to write it, "
-            "or --apply FILE to carry one out"
-        )
+    check_asking(asks=asks, as_json=as_json)
 
 
-def _print_built(built: Built) -> None:
+def _print_built(built: Built, out: Path) -> None:
+    then = ("validate", out)
     if built.already:
-        echo(f"{built.out}: is this dataset already, and intact; nothing was written")
+        conclude(f"{built.out}: is this dataset already, and intact; nothing was written", then=then)
         return
     how = ", ".join(f"{count} {_WAYS[way]}" for way, count in built.placed.items())
     dropped = f", {built.dropped} too small after scaling left out" if built.dropped else ""
-    echo(f"{built.out}: {built.images} images ({how}), {built.annotations} annotations{dropped}; {built.seconds:.1f} s")
+    counts = f"{built.images} images ({how}), {built.annotations} annotations{dropped}"
+    conclude(f"{built.out}: {counts}; {built.seconds:.1f} s", then=then)

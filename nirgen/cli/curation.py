@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import getpass
 import json
 from collections import Counter
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
-from typing import TYPE_CHECKING, Any
 
 import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import echo, echo_text, progress, show
-from nirgen.cli.plans import counted, print_curation
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
+from nirgen.cli.output import announce, conclude, echo, echo_text, progress
+from nirgen.cli.plans import counted
 
 app = options.Group(help="Export, preview and import curation decisions.")
 
@@ -33,7 +27,7 @@ def export_decisions(
     out: Path = option("Decision file to write or add to.", "--out -o FILE", default=...),
     name: str | None = options.DATASET_NAME,
     database_uri: str | None = options.DATABASE_URI,
-    author: str | None = option("Author of decisions without one.  [default: your login name]"),
+    author: str | None = option("Author of decisions without one.  [default: git's user name, else your login name]"),
     replace: bool = flag("Drop decisions in FILE that neither D nor FiftyOne has.", "--replace"),
     as_json: bool = options.AS_JSON,
 ) -> None:
@@ -42,7 +36,9 @@ def export_decisions(
     Writes the decisions made in FiftyOne on top of those that D was built with. Decisions already in FILE stay unless
     a newer one contradicts them.
     """
+    announce("opening FiftyOne", quiet=as_json)
     from nirgen.browse.decisions import export_decisions as export
+    from nirgen.browse.selection import default_author
 
     with progress(f"{out} was not written") as report:
         done = export(
@@ -50,7 +46,7 @@ def export_decisions(
             out,
             name=name,
             database=database_uri,
-            author=_login_name() if author is None else author,
+            author=default_author() if author is None else author,
             replace=replace,
             report=report,
         )
@@ -59,56 +55,21 @@ def export_decisions(
         values = {"file": str(out), "decisions": len(done.decisions), "new": done.new, "only_in_file": done.only_there}
         echo_text(json.dumps({**values, "actions": actions}))
         return
-    echo(f"{out}: {len(done.decisions)} decisions ({counted(actions)}), {done.new} of them new")
     if done.only_there:
         echo(f"{done.only_there} of them FiftyOne doesn't have: made elsewhere, or withdrawn; --replace drops them")
-
-
-def _login_name() -> str:
-    try:
-        return getpass.getuser()
-    except (OSError, KeyError):  # a user without a name, as in some containers
-        return ""
+    verdict = f"{out}: {len(done.decisions)} decisions ({counted(actions)}), {done.new} of them new"
+    conclude(verdict, then=["rebuild", dataset, "--curation", out])
 
 
 @app.command("apply")
 def apply_decisions(dataset: Path = _DATASET, file: Path = _FILE, as_json: bool = options.AS_JSON) -> None:
     """Preview a rebuild of D with decisions.
 
-    Prints images and boxes per split before and after, planned from D's own inputs; writes nothing. To rebuild, run
-    'nirgen build-dataset --curation FILE' with these inputs.
+    The same as 'nirgen rebuild D --curation FILE --dry-run'.
     """
-    from nirgen.dataset.contents import Contents
-    from nirgen.dataset.folder import read_dataset
-    from nirgen.dataset.planner import plan_again
+    from nirgen.cli.rebuild import preview
 
-    info = read_dataset(dataset)
-    with progress("nothing was written") as report:
-        plan = plan_again(info, file, report)
-    curation = plan.curation.described() if plan.curation else {}
-    after = Contents.of(plan).described(plan)["splits"]
-    if as_json:
-        echo_text(json.dumps({**curation, "before": info.splits, "after": after}, ensure_ascii=False))
-    else:
-        columns = ["", *info.splits]
-        show(columns, list(_compared(info.splits, after)), right=range(1, len(columns)), ruled=True)
-        print_curation(curation)
-    if curation["gone"]:
-        raise typer.Exit(_IN_PART)
-
-
-def _compared(before: Mapping[str, Mapping[str, Any]], after: Mapping[str, Mapping[str, Any]]) -> Iterator[list[str]]:
-    """Yield a row each of images, classes and regions to ignore, by split."""
-    pairs = [(held, after.get(split, {})) for split, held in before.items()]
-    yield ["images", *(_change(one["images"], other.get("images", 0)) for one, other in pairs)]
-    for name in pairs[0][0]["boxes"] if pairs else ():
-        cells = (_change(one["boxes"][name], other.get("boxes", {}).get(name, 0)) for one, other in pairs)
-        yield [f"boxes: {name}", *cells]
-    yield ["regions to ignore", *(_change(one["ignored"], other.get("ignored", 0)) for one, other in pairs)]
-
-
-def _change(before: int, after: int) -> str:
-    return str(before) if before == after else f"{before} -> {after}"
+    preview(dataset, file, as_json=as_json)
 
 
 @app.command("import")
@@ -123,6 +84,7 @@ def import_into_fiftyone(
 
     D must have been loaded by 'nirgen browse'.
     """
+    announce("opening FiftyOne", quiet=as_json)
     from nirgen.browse.decisions import import_decisions
     from nirgen.curation import read_decisions
 
@@ -132,8 +94,8 @@ def import_into_fiftyone(
     if as_json:
         echo_text(json.dumps({"applied": done.applied, "gone": list(done.gone)}, ensure_ascii=False))
     else:
-        echo(f"{file}: {done.applied} of {len(decisions.all)} decisions are in FiftyOne")
         for key in done.gone:
             echo(f"gone: {key}")
+        conclude(f"{file}: {done.applied} of {len(decisions.all)} decisions are in FiftyOne", then=["browse", dataset])
     if done.gone:
         raise typer.Exit(_IN_PART)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Literal
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, echo, echo_text, note_unchecked, progress
+from nirgen.cli.output import announce, conclude, echo, echo_text, note_unchecked, progress
 
 if TYPE_CHECKING:
     from nirgen.evaluate.methods import Size
@@ -24,7 +24,10 @@ def evaluate(
         "Folders of generated images, then the folder of real ones, matched by name; or one results folder of pix2pix.",
         default=None,
     ),
-    model: list[str] | None = option("Embedded model, model file or run folder; repeatable.", "MODEL"),
+    model: list[str] | None = option(
+        "Embedded model, model file, run folder, ONNX or TorchScript file, or MODULE:FUNCTION; repeatable.", "MODEL"
+    ),
+    value_range: Literal["0,1", "-1,1", "0,255"] | None = options.VALUE_RANGE,
     pairs: Path | None = option("Pair list of 'nirgen pairs', in place of GT.", "FILE"),
     root: Path | None = options.ROOT,
     split: str = option("Split of the pair list to evaluate on.", default="val"),
@@ -48,7 +51,7 @@ def evaluate(
     ),
     shifts: bool = flag("Judge models on photos with a cast, haze, clipped, dark and as JPEG as well.", "--shifts"),
     published: list[str] | None = option("Table of the paper to show beside; repeatable.", "ranus|idd-aw|flir"),
-    explain: bool = flag("Print the definitions of the measures as well.", "--explain"),
+    explain: bool = flag("Print all measures, intervals, comparisons, notes and definitions.", "--explain"),
     out: Path | None = option("Folder for per_image.parquet, summary.json, table.md and report.html.", "DIR"),
     damaged: Literal["fail", "keep"] | None = options.DAMAGED,
     alpha: Literal["blend", "ignore"] | None = options.ALPHA,
@@ -58,9 +61,9 @@ def evaluate(
 ) -> None:
     """Evaluate models and generated images against real NIR.
 
-    The first line says if a method is better or worse than the grey photo. Then come PSNR, SSIM, LPIPS, DISTS, FID and
-    KID with 95 % intervals, for each method and for baselines without a model. Takes PRED... GT, or --model with
-    --pairs, or --model with GT and --rgb. docs/metrics.md defines the metrics.
+    The first line says if a method is better or worse than the grey photo. A table of the main measures follows; all of
+    them (PSNR, SSIM, LPIPS, DISTS, FID, KID), with 95 % intervals, are in the files of --out. Takes PRED... GT, or
+    --model with --pairs, or --model with GT and --rgb. docs/metrics.md defines the metrics.
 
     \b
     Examples:
@@ -78,6 +81,7 @@ def evaluate(
 
     white_levels = options.parse_white_levels(white_level)
     announce("loading models and images", quiet=as_json)
+    options.check_models(model or ())
     from nirgen.evaluate import evaluate_methods, table
     from nirgen.evaluate import report as reports
     from nirgen.evaluate.summary import Settings
@@ -102,6 +106,7 @@ def evaluate(
             readings=Readings.of(**options.given(damaged=damaged, alpha=alpha), white_levels=white_levels),
             out=out,
             device=device,
+            value_range=value_range,
             progress=report,
             **options.given(lpips=lpips),
         )
@@ -109,12 +114,14 @@ def evaluate(
         echo_text(json.dumps(reports.as_dict(found), indent=2, ensure_ascii=False))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
-    echo_text(table.as_text(found, width, explain=explain))
+    echo_text(table.as_text(found, width, explain=True) if explain else table.as_brief(found, width or table.SCREEN[1]))
     if pairs is not None:
         note_unchecked(pairs)
     if out is not None:
-        echo()
-        echo(f"{', '.join(reports.FILES)} are in {out}")
+        first, *others = reversed(reports.FILES)
+        conclude("", wrote=[out / first, *others])
+    elif not explain:
+        echo("all measures, intervals and notes: --explain prints them, --out DIR writes them")
 
 
 def _has_all(folder: Path) -> bool:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, echo, echo_text, progress, show
+from nirgen.cli.output import announce, conclude, echo, echo_text, progress, show
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
     from nirgen.labels.file import Document
 
 _LISTED = 10  # largest number of classes that the last line counts one by one
+_FORMS = {
+    "box": "boxes",
+    "polygon": "polygons",
+    "rle": "run lengths (RLE)",
+    "mask": "masks",
+    "rotated box": "rotated boxes",
+}
 
 
 def labels(
@@ -90,10 +97,12 @@ def labels(
         return
     _print_names(document.counts["names"])
     _print_events(document.counts)
+    _print_forms(document.counts)
     for note in document.counts["notes"]:
         echo(f"note: {note}", err=True)
     written.check()
-    echo(f"{out}: {_summary(document.counts)}; policy {document.policy}")
+    verdict = f"{out}: {_summary(document.counts)}; policy {document.policy}"
+    conclude(verdict, then=["build-dataset", "NIR", out, "DATASET"])
 
 
 def _write_list(listing: Path, images: Path, document: Document, labels: Path) -> None:
@@ -124,7 +133,10 @@ def _print_events(counts: Mapping[str, Any]) -> None:
         "duplicates": (counts["duplicates"], "pairs of boxes of one class with an IoU over 0.9"),
         "removed": (counts["duplicates_removed"], "boxes left out for that"),
         "repeated": (counts["repeated_keys"], "labels whose id another one has, which go by their position"),
-        **{kind: (count, f"boxes derived from a {kind}") for kind, count in counts["derived"].items()},
+        **{
+            kind: (count, f"boxes drawn around {_FORMS.get(kind, kind + 's')}")
+            for kind, count in counts["derived"].items()
+        },
         "crowds": (counts["crowds"], "crowds in the source, to be ignored"),
         **{key: (counts[key], text) for key, text in REPAIRS.items()},
     }
@@ -132,6 +144,19 @@ def _print_events(counts: Mapping[str, Any]) -> None:
         if count:
             example = next(iter(counts["examples"].get(key, [])), None)
             echo(f"{count:7} {text}" + (f", such as {example}" if example else ""))
+
+
+def _form(kind: str) -> str:
+    return _FORMS.get(kind, f"{kind}s")
+
+
+def _print_forms(counts: Mapping[str, Any]) -> None:
+    """Print a line if the labels come in several forms."""
+    derived = {kind: count for kind, count in counts["derived"].items() if count}
+    forms = {"box": max(0, counts["annotations"] - sum(derived.values())), **derived}
+    mixed = [f"{count} {_form(kind)}" for kind, count in forms.items() if count]
+    if len(mixed) > 1:
+        echo(f"the labels mix {', '.join(mixed[:-1])} and {mixed[-1]}; all became upright boxes")
 
 
 def _summary(counts: Mapping[str, Any]) -> str:

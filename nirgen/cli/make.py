@@ -15,6 +15,7 @@ import typer
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, chained, command_line, conclude, echo, echo_text, stoppable
+from nirgen.cli.plans import check_asking
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,6 +41,7 @@ def make(
         "Split shares of real images whose labels state no split.", "SHARES", of="recipe.make:SHARES"
     ),
     device: str | None = options.DEVICE,
+    allow_loss: bool = flag("Replace the dataset although it loses images, splits or decisions.", "--allow-loss"),
     dry_run: bool = options.DRY_RUN,
     yes: bool = flag("Build without asking.", "--yes -y"),
     as_json: bool = options.AS_JSON,
@@ -62,8 +64,7 @@ def make(
     photos, labels, out = _parse(paths)
     asks = labels is not None and not (yes or dry_run)
     refuse(labels is None and real is not None, "--real goes with LABELS: without them, no dataset is built")
-    refuse(asks and as_json, "--json asks nothing: say --yes to build, --dry-run to see the commands")
-    refuse(asks and not sys.stdin.isatty(), "there is no terminal to ask on: say --yes to build, --dry-run to see more")
+    check_asking(asks=asks, as_json=as_json)
     announce("looking at the inputs", quiet=as_json)
     from nirgen.files import locked, make_folder
     from nirgen.recipe.make import ShortPath
@@ -71,6 +72,7 @@ def make(
     given = options.given(shares=split)
     job = ShortPath(photos, labels, out, real, model=model, policy=policy, device=device, **given)
     job.check()
+    options.check_models([model] if model else [])
     if dry_run:
         _print_plan(job, as_json=as_json)
         return
@@ -81,7 +83,9 @@ def make(
         locked(job.records / "lock", busy=busy),
         chained(),
     ):
-        ran, codes, results = _run(ctx.find_root().command, job, yes=yes, as_json=as_json)
+        loss = ["--allow-loss"] if allow_loss and job.dataset.exists() else []
+        answers = [*(["--yes"] if yes else []), *loss]
+        ran, codes, results = _run(ctx.find_root().command, job, answers, as_json=as_json)
     code = codes.get("validate") or max(codes.values(), default=0)
     if as_json:
         echo_text(json.dumps({"ran": ran, "results": results, "exit_code": code}, ensure_ascii=False))
@@ -97,9 +101,9 @@ def _parse(paths: Sequence[str]) -> tuple[Path, Path | None, Path]:
 
 
 def _run(
-    tree: Any, job: ShortPath, *, yes: bool, as_json: bool
+    tree: Any, job: ShortPath, answers: Sequence[str], *, as_json: bool
 ) -> tuple[dict[str, str], dict[str, int], dict[str, Any]]:
-    """Run the steps that are not up to date; return their commands, exit codes and JSON results by name.
+    """Run the steps that are not up to date, the build with `answers`; return commands, exit codes and JSON results.
 
     Faults of single photos and errors that validation finds don't stop it.
     """
@@ -112,7 +116,7 @@ def _run(
         why = step.why(job.records)
         if not why:
             continue
-        words = [*step.words, *step.answers, *(["--yes"] if yes and step.name == "dataset" else [])]
+        words = [*step.words, *step.answers, *(answers if step.name == "dataset" else [])]
         ran[step.name] = command_line(words)
         if not as_json:
             echo()

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 from typing import TYPE_CHECKING, Literal
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, option
-from nirgen.cli.output import announce, echo, echo_text
+from nirgen.cli.output import announce, conclude, echo, echo_text
 
 if TYPE_CHECKING:
     from nirgen.models.baselines import LinearConfig, TreesConfig
-    from nirgen.models.config import GeneratorConfig
+    from nirgen.models.config import AnyGeneratorConfig
 
 app = options.Group(help="List, inspect, import and export models.")
 
@@ -28,7 +29,8 @@ def list_models(as_json: bool = options.AS_JSON) -> None:
         return
     for name, header in headers.items():
         echo(f"{name}  {header['model_id'][:12]}  {header['licence']}")
-    echo("The path of a .safetensors file that nirgen wrote, or of a run folder, names a model too.")
+    about = "The path of a .safetensors file that nirgen wrote, or of a run folder, names a model too."
+    conclude(about, then=["models", "info", *list(headers)[:1]])
 
 
 @app.command("info")
@@ -72,13 +74,23 @@ def info(
     }
     rows |= {f"{metric['name']} ({metric['on']})": f"{metric['value']:g}" for metric in header["metrics"]}
     _print_rows(rows)
+    conclude("", then=["translate", "PHOTOS", "nir", "--model", model])
 
 
-def _architecture_rows(architecture: GeneratorConfig | LinearConfig | TreesConfig) -> dict[str, str]:
-    from nirgen.models.config import GeneratorConfig
+def _architecture_rows(architecture: AnyGeneratorConfig | LinearConfig | TreesConfig) -> dict[str, str]:
+    from nirgen.models.config import GeneratorConfig, NetworkConfig
 
-    if not isinstance(architecture, GeneratorConfig):
+    if not isinstance(architecture, NetworkConfig):
         return {"baseline": architecture.about}
+    if not isinstance(architecture, GeneratorConfig):
+        stride = math.lcm(architecture.stride, 32)  # as `nirgen.model.GeneratorModel`
+        sides = f"padded to multiples of {stride}"
+        sides += f", at least {architecture.least_side}" if architecture.least_side > stride else ""
+        return {
+            "generator": architecture.about,
+            "output": f"{architecture.output_channels} channel(s)",
+            "sides of images": f"{sides} pixels",
+        }
     extractor = architecture.extractor
     return {
         "extractor": getattr(extractor, "name", extractor.kind),
@@ -118,7 +130,7 @@ def import_model(
     what = (
         f"model {header['model_id'][:12]}" if "model_id" in header else f"an extractor of {header['tensors']} tensors"
     )
-    echo(f"{target}: {what}")
+    conclude(f"{target}: {what}", then=["models", "info", target])
 
 
 @app.command("export")
@@ -131,7 +143,7 @@ def export_model(
     from nirgen.models.catalog import find_model
     from nirgen.models.importing import export_weights
 
-    echo(f"{target}: {export_weights(find_model(model), target):,} values")
+    conclude(f"{target}: {export_weights(find_model(model), target):,} values")
 
 
 def export(
@@ -145,18 +157,20 @@ def export(
     (N, C, H, W) float32 in [0, 1]. The file is kept only if ONNX Runtime reproduces torch's output.
     """
     announce(f"loading the model {model}")
-    import torch
-
     from nirgen.errors import ConfigError
-    from nirgen.model import GeneratorModel
     from nirgen.models.catalog import find_model
-    from nirgen.models.checkpoint import load
-    from nirgen.models.onnx import check_packages, export_onnx
 
     if output.suffix.lower() != f".{export_format}":
         raise ConfigError(f"{output}: the file's name must end in .{export_format}")
+    path = find_model(model)
+    import torch
+
+    from nirgen.model import GeneratorModel
+    from nirgen.models.checkpoint import load
+    from nirgen.models.onnx import check_packages, export_onnx
+
     check_packages()
-    loaded = GeneratorModel(*load(find_model(model)), torch.device("cpu"))
+    loaded = GeneratorModel(*load(path), torch.device("cpu"))
     stride, difference = export_onnx(loaded.generator, loaded.header, loaded.stride, output)
-    echo(f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB")
     echo(f"sides are multiples of {stride}; the largest difference from torch is {difference:.1e}")
+    conclude(f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB")

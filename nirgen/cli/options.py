@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import typer
-from typer.core import TyperCommand
+from typer.core import TyperCommand, TyperGroup
 
 import nirgen
 
@@ -71,6 +71,7 @@ WHITE_LEVELS = option(
     "largest]",
     "N",
 )
+VALUE_RANGE = option("Range of the values of an ONNX or TorchScript model that doesn't state it.", "--range LOW,HIGH")
 CHANGES = option("Setting to change, by its dotted name; repeatable.", "--set NAME=VALUE")
 SOURCES = option("Folder of an input's RGB images, if they have moved; repeatable.", "[NAME=]DIR")
 ROOT = option("Folder of the images.  [default: the list's own]", "DIR")
@@ -127,6 +128,16 @@ def parse_all_named(texts: Sequence[str] | None, flag: str) -> dict[str, Path]:
     return found
 
 
+def check_models(names: Sequence[str]) -> None:
+    """Raise a ModelError for a name that no model has, before torch is imported."""
+    from nirgen.models.catalog import find_model
+    from nirgen.models.foreign import is_foreign
+
+    for name in names:
+        if not is_foreign(name):
+            find_model(name)
+
+
 def refuse(wrong: object, message: str) -> None:
     """Raise a usage error, exit code 2, if something is `wrong`."""
     if wrong:
@@ -148,6 +159,25 @@ class Group(typer.Typer):
     def command(self, name: str | None = None, **settings: Any) -> Callable[[_Function], _Function]:
         """Add a command whose help shows the defaults that `{module:Class.field}` names."""
         return super().command(name, **{"cls": _Command} | settings)
+
+
+class ByTask(TyperGroup):
+    """A group whose help lists its commands by their panels, in the order of their registration."""
+
+    def format_commands(self, ctx: Any, formatter: Any) -> None:
+        """Write a section for each panel, with names in one column."""
+        commands = {name: self.get_command(ctx, name) for name in self.list_commands(ctx)}
+        shown: dict[str, Any] = {name: command for name, command in commands.items() if command and not command.hidden}
+        width = max(map(len, shown))
+        sections: dict[str, list[tuple[str, str]]] = {}
+        for name, command in shown.items():
+            text = command.get_short_help_str(formatter.width - 6 - width)
+            sections.setdefault(getattr(command, "rich_help_panel", None) or "Commands", []).append(
+                (name.ljust(width), text)
+            )
+        for title, rows in sections.items():
+            with formatter.section(title):
+                formatter.write_dl(rows)
 
 
 _DEFAULT = re.compile(r"\{([\w.]+):([\w.]+)\}")

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 _SECONDS_BETWEEN_LINES = 15
 _WIDTH_OF_FILES = 120
+_WIDTH_OF_BARS = 20
+_SECONDS_BETWEEN_DRAWINGS = 0.1
+_bar_is_drawn = threading.Event()
 
 
 class Report(Protocol):
@@ -39,11 +42,13 @@ class Report(Protocol):
 
 def echo(text: str = "", *, err: bool = False) -> None:
     """Print a line; line ends and other control characters in it, which names from data may have, become visible."""
+    _clear_bar()
     typer.echo(printable(text), err=err)  # noqa: TID251 - the place where texts are escaped
 
 
 def echo_text(text: str) -> None:
     """Print a text of several lines whose names are quoted, such as JSON; see `echo`."""
+    _clear_bar()
     typer.echo(printable_lines(text))  # noqa: TID251
 
 
@@ -117,7 +122,7 @@ def stoppable(
     asked = threading.Event()
 
     def end() -> None:
-        os.write(2, f"interrupted: {printable(kept)}\n".encode())
+        _write_line(f"interrupted: {printable(kept)}")
         os._exit(130)
 
     ended = threading.Event()
@@ -137,7 +142,7 @@ def stoppable(
             end()
         asked.set()
         if not quiet:
-            os.write(2, b"stopping: finishing what is in flight; press Ctrl-C again to stop at once\n")
+            _write_line("stopping: finishing what is in flight; press Ctrl-C again to stop at once")
 
     numbers = (signal.SIGTERM,) if second is None else (signal.SIGINT, signal.SIGTERM)
     before = {number: signal.signal(number, stop) for number in numbers}
@@ -151,6 +156,18 @@ def stoppable(
         asked.set()
         for number, handler in before.items():
             signal.signal(number, handler)
+
+
+def _write_line(text: str) -> None:
+    """Write a line at once, in a signal's handler too, in place of a bar that is on its line of the terminal."""
+    _clear_bar()
+    os.write(2, f"{text}\n".encode())
+
+
+def _clear_bar() -> None:
+    """Clear the line of the terminal that a bar is on; the bar is drawn again on the line that the cursor is on."""
+    if _bar_is_drawn.is_set():
+        os.write(2, b"\r\x1b[2K")
 
 
 def note_unchecked(listing: Path) -> None:
@@ -194,42 +211,105 @@ def bars(*, final: str = "", hidden: bool = False) -> Generator[Report]:
         yield (lambda *_: None) if hidden else _lines(final)
         return
     from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, TextColumn
     from rich.progress import Progress as Bars
 
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Bars(
-        *columns, TextColumn("{task.fields[text]}", markup=False), console=Console(stderr=True), transient=True
-    ) as shown:
+    console = Console(stderr=True)
+    stage_name, numbers = (TextColumn(f"{{task.{name}}}", markup=False) for name in ("description", "fields[text]"))
+    # Drawn by `report` alone: no other thread draws a bar while a line is printed.
+    quiet: dict[str, Any] = {"auto_refresh": False, "redirect_stdout": False, "redirect_stderr": False}
+    columns = stage_name, BarColumn(_WIDTH_OF_BARS), numbers
+    with Bars(*columns, console=console, transient=True, **quiet) as shown, _drawing():
         tasks: dict[str, Any] = {}
+        drawn = 0.0
 
         def report(stage: str, done: int, total: int | None, text: str = "", /) -> None:
+            nonlocal drawn
+            if stage in tasks and done != total and time.monotonic() - drawn < _SECONDS_BETWEEN_DRAWINGS:
+                return
+            drawn = time.monotonic()
+            for each in shown.tasks:  # one line: what others print would tear several apart
+                if each.visible and each.id != tasks.get(stage):
+                    shown.update(each.id, visible=False)
             if stage not in tasks:
                 tasks[stage] = shown.add_task(printable(stage), text="")
-            rate = shown.tasks[tasks[stage]].speed
-            shown.update(tasks[stage], completed=done, total=total, text=text or (f"{rate:.2f}/s" if rate else ""))
+            task = shown.tasks[tasks[stage]]
+            shown.update(task.id, completed=done, total=total, visible=True)
+            rest = text or _pace(task.speed, task.time_remaining)
+            room = console.width - len(task.description) - _WIDTH_OF_BARS - 3
+            shown.update(task.id, text=fitted(f"{_count(done, total)}{', ' if rest else ''}{rest}", room))
+            shown.refresh()
 
         yield report
 
 
+@contextmanager
+def _drawing() -> Generator[None]:
+    _bar_is_drawn.set()
+    try:
+        yield
+    finally:
+        _bar_is_drawn.clear()
+
+
 def _lines(final: str) -> Report:
-    began: dict[str, float] = {}
+    began: dict[str, tuple[float, int]] = {}
     printed = time.monotonic()
 
     def report(stage: str, done: int, total: int | None, text: str = "", /) -> None:
         nonlocal printed
         now = time.monotonic()
         ends = stage == final and (done == total or (bool(text) and stage not in began))
-        began.setdefault(stage, now)
+        since, first = began.setdefault(stage, (now, done))
         if not ends and now - printed < _SECONDS_BETWEEN_LINES:
             return
         printed = now
-        rate = done / max(now - began[stage], 1e-3)
-        left = f", {(total - done) / rate:.0f} s to go" if total is not None and rate else ""
-        count = f"{done}" if total is None else f"{done}/{total}"
-        echo(f"{stage}: {count}, {text or f'{rate:.2f}/s{left}'}", err=True)
+        rate = (done - first) / (now - since) if now - since > 1 else None
+        left = (total - done) / rate if total is not None and rate else None
+        rest = text or _pace(rate, left)
+        echo(f"{stage}: {_count(done, total)}{', ' if rest else ''}{rest}", err=True)
 
     return report
+
+
+def _count(done: int, total: int | None) -> str:
+    return f"{done}" if total is None else f"{done}/{total}"
+
+
+def _pace(rate: float | None, left: float | None) -> str:
+    """Return a rate in steps per second, and the seconds left, as text; what is unknown or over is left out.
+
+    Example:
+        >>> _pace(85134.33, 200), _pace(0.4, None), _pace(2.5, 0)
+        ('85,000/s, 3 min to go', '2.5 s each', '2.5/s')
+    """
+    rates = f"{float(f'{rate:.2g}'):,.{1 if rate < 10 else 0}f}/s" if rate and rate >= 1 else ""
+    rates = f"{1 / rate:.1f} s each" if rate and rate < 1 else rates
+    return ", ".join(filter(None, (rates, f"{duration(left)} to go" if left else "")))
+
+
+def duration(seconds: float) -> str:
+    """Return a time in a fitting unit.
+
+    Example:
+        >>> duration(41.7), duration(1000), duration(9000)
+        ('42 s', '17 min', '2.5 h')
+    """
+    if seconds < 100:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
+
+
+def fitted(text: str, width: int) -> str:
+    """Return a text without its last parts, which commas end, if it is wider than `width` characters.
+
+    Example:
+        >>> fitted("3/9, 2.1 steps/s, 4 min to go: l1 0.123, ssim 0.456", 42)
+        '3/9, 2.1 steps/s, 4 min to go: l1 0.123'
+    """
+    while len(text) > width and ", " in text:
+        text = text.rpartition(", ")[0]
+    return text
 
 
 def step_text(at: StepReport) -> str:
@@ -265,4 +345,5 @@ def show(
     console = Console(width=width, highlight=False, markup=False, emoji=False)
     with console.capture() as captured:
         console.print(table)
+    _clear_bar()
     typer.echo("\n".join(line.rstrip() for line in captured.get().splitlines()))  # noqa: TID251 - has styles

@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, echo, progress
+from nirgen.cli.output import announce, conclude, echo, progress
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def list_pairs(
         echo(f"note: {LAYOUTS[layout].note}", err=True)
     if folders is not None and root is None:
         echo(f"note: paths are relative to {found.root}; give that folder with --root", err=True)
+    conclude("", then=["pairs", "check", out])
 
 
 @app.command("check")
@@ -115,9 +116,12 @@ def check(
     out: Path | None = option("Parquet file to write.  [default: LIST.check.parquet]", "--out -o FILE"),
     sheet: Path | None = option("Contact sheet of the worst pairs to write.", "FILE.png"),
     drop_worse_than: float | None = option(
-        "Largest misalignment kept in the clean list, which drops damaged pairs, too.", "PX", min=0
+        "Largest misalignment in pixels of the clean list.  [default: 3]", "PX", min=0
     ),
-    clean_list: Path | None = option("Clean list of --drop-worse-than.  [default: LIST.clean.csv]", "FILE"),
+    clean_list: Path | None = option(
+        "List to write of the pairs without damaged, unrelated, misaligned and copied ones.  [default: LIST.clean.csv]",
+        "FILE",
+    ),
     damaged: Literal["fail", "keep"] | None = options.DAMAGED,
     alpha: Literal["blend", "ignore"] | None = options.ALPHA,
     white_level: str | None = options.WHITE_LEVELS,
@@ -126,7 +130,7 @@ def check(
     """Check RGB-NIR pairs for misalignment and other faults.
 
     Measures misalignment, swapped partners, mutual information, clipping and copies across splits; writes a row per
-    pair and prints the suspect ones.
+    pair, and the list without the unusable ones; prints the suspect ones.
     """
     announce("measuring pairs")
     from nirgen.images import Readings
@@ -135,8 +139,8 @@ def check(
     from nirgen.pairs.listing import check_report_of, clean_list_of
     from nirgen.pairs.report import write_report, write_sheet
 
-    refuse(clean_list is not None and drop_worse_than is None, "--clean-list goes with --drop-worse-than")
     out = out or check_report_of(listing)
+    asked = clean_list is not None or drop_worse_than is not None
     clean_list = clean_list or clean_list_of(listing)
     for target in (out, clean_list, sheet):
         if target is not None and target.resolve() == listing.resolve():
@@ -154,8 +158,12 @@ def check(
     if sheet is not None:
         shown = write_sheet(sheet, pairs, rows)
         echo(f"the {shown} worst: {sheet}" if shown else f"no pair can be shown; {sheet} was not written")
-    if drop_worse_than is not None:
-        _write_clean(clean_pairs(pairs, rows, drop_worse_than), clean_list, len(rows))
+    clean = clean_pairs(pairs, rows, tolerance)
+    if clean.pairs or asked:
+        _write_clean(clean, clean_list, len(rows))
+        conclude("", then=["train", "compact", "RUN", "--pairs", clean_list])
+    else:
+        echo(f"{clean_list} was not written: no pair would be left of {len(rows)}", err=True)
     raise typer.Exit(3 if any(row.error for row in rows) else 0)
 
 
@@ -169,6 +177,7 @@ def _print_suspects(rows: list[Row]) -> None:
     suspects = worst_first(row for row in rows if row.suspect)
     for row in suspects[:_SHOWN]:
         shift = "" if row.shift is None or "unrelated" in row.suspect else f", {row.shift:.1f} px"
+        shift += f" (median of {row.parts} of 16 parts, which shift differently)" if shift and row.parts else ""
         others = {"fits the NIR of": row.fits_nir_of, "copy of": row.leak_of or row.duplicate_of}
         more = "".join(f", {what} {name}" for what, name in others.items() if name)
         echo(f"{row.split}/{row.name}: {', '.join(row.suspect)}{shift}{more}")

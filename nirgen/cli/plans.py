@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
+from nirgen.cli.options import refuse
 from nirgen.cli.output import echo, show
 
 if TYPE_CHECKING:
@@ -11,6 +13,12 @@ if TYPE_CHECKING:
 
 
 _LEAKS, _NAMES, _NOTED = 20, 12, 20  # leaks, names of a label file, and decisions that are listed one by one
+
+
+def check_asking(*, asks: bool, as_json: bool) -> None:
+    """Refuse a command that would ask before it writes where nobody can answer."""
+    refuse(asks and as_json, "--json asks nothing: say --yes to build, --dry-run to see the plan")
+    refuse(asks and not sys.stdin.isatty(), "there is no terminal to ask on: say --yes to build, --dry-run to see it")
 
 
 def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
@@ -35,7 +43,7 @@ def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
         echo(line)
     if summary["curation"] is not None:
         print_curation(summary["curation"])
-    _print_leaks(summary)
+    print_leaks(summary)
 
 
 def print_curation(curation: Mapping[str, Any]) -> None:
@@ -117,9 +125,12 @@ def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
         yield f"{collisions['count']} paths are in several inputs, such as {example}; each input has its own folder"
     for note in summary["notes"]:
         yield f"note: {note}"
+    for caution in summary["cautions"]:
+        yield f"caution: {caution}"
 
 
-def _print_leaks(summary: Mapping[str, Any]) -> None:
+def print_leaks(summary: Mapping[str, Any]) -> None:
+    """Show the leaks of a plan as `nirgen.dataset.contents.summarise` gives it."""
     leaks: Sequence[Mapping[str, Any]] = summary["leaks"]
     if not leaks and set(summary["splits"]) - {"train"}:
         echo("no leaks: nothing in val or test is known to be in training")

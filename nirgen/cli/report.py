@@ -7,7 +7,7 @@ from pathlib import Path
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, option
-from nirgen.cli.output import announce, echo, echo_text, note_outdated_scores, progress
+from nirgen.cli.output import announce, conclude, echo, echo_text, note_outdated_scores, progress
 
 _OPTIONS = "report.gallery:ReportOptions"
 
@@ -46,4 +46,4 @@ def report(
     for sentence in written.short:
         echo(sentence)
     written.file.check()
-    echo(f"{out}: {written.size_bytes / 1e6:.1f} MB; open it in a browser")
+    conclude(f"{out}: {written.size_bytes / 1e6:.1f} MB; open it in a browser", then=["browse", folder])

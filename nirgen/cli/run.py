@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections import Counter
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,8 +12,8 @@ from typing import TYPE_CHECKING
 import typer
 
 from nirgen.cli import options
-from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import echo, stoppable
+from nirgen.cli.options import argument, flag, option, refuse
+from nirgen.cli.output import announce, conclude, echo, show, stoppable
 from nirgen.escapes import printable
 
 if TYPE_CHECKING:
@@ -22,7 +24,10 @@ if TYPE_CHECKING:
 
 def run(
     ctx: typer.Context,
-    recipe: Path = argument("RECIPE.yaml", "Recipe file; docs/recipes.md has the format."),
+    recipe: str | None = argument(
+        "RECIPE", "Recipe of the package by its name, or a file; docs/recipes.md has the format.", default=None
+    ),
+    listing: bool = flag("List the recipes of the package.", "--list"),
     data: list[str] | None = option("Path of one of the recipe's data; repeatable.", "NAME=PATH"),
     out: Path | None = option("Run folder.  [default: runs/NAME]", "--out DIR"),
     changes: list[str] | None = option("Option to change; repeatable.", "--set STAGE.OPTION=VALUE"),
@@ -38,15 +43,22 @@ def run(
 
     \b
     Examples:
-      nirgen run pipelines/smoke.yaml --dry-run
-      nirgen run pipelines/table2.yaml --data ranus=data/RANUS --from evaluate
+      nirgen run smoke --dry-run
+      nirgen run table2 --data ranus=data/RANUS --from evaluate
     """
+    refuse(recipe is None and not listing, "name a recipe, or see those of the package with --list")
+    announce("reading the recipe", quiet=listing)
     from nirgen.recipe.commands import commands_of
     from nirgen.recipe.plan import RecipeRun
-    from nirgen.recipe.recipe import Recipe, changed
+    from nirgen.recipe.recipe import Recipe, built_in, changed, find_recipe
     from nirgen.recipe.run import SUMMARY, command_line, plan_recipe, run_recipe
 
-    read = changed(Recipe.load(recipe), changes or [])
+    if recipe is None:
+        rows = [(name, re.split(r"[.,;](?: |$)", Recipe.load(path).about)[0]) for name, path in built_in().items()]
+        show(("", ""), rows)
+        conclude("", then=["run", "smoke"])
+        return
+    read = changed(Recipe.load(find_recipe(recipe)), changes or [])
     folder = (out or Path("runs") / read.name).absolute()
     roots = {name: path.absolute() for name, path in options.parse_all_named(data, "--data").items()}
     job = RecipeRun(read, commands_of(ctx.find_root().command), folder, roots, start, only, any_code)
@@ -60,7 +72,9 @@ def run(
         outcome = run_recipe(job, watch)
     if outcome.problem:
         echo(f"error: {outcome.problem}", err=True)
-    echo(f"{folder / SUMMARY}")
+    phases = Counter(one.phase for one in outcome.progress)
+    counts = ", ".join(f"{count} {phase}" for phase, count in phases.items())
+    conclude(f"{read.name}: stages: {counts}", wrote=[folder / SUMMARY])
     raise typer.Exit(outcome.exit_code)
 
 
@@ -113,7 +127,13 @@ def sample_data(
     Writes RGB-NIR pairs, labelled RGB frames and labelled NIR frames to try commands and recipes on; the same every
     time. They are too simple to train a useful network.
     """
+    announce("drawing images")
     from nirgen.recipe.sample import write_sample
 
     write_sample(out, **options.given(frames=frames, seed=seed))
-    echo(f"{out}")
+    conclude(f"{out}: pairs, labelled frames and labelled NIR images of three recordings", then=_tried(out))
+
+
+def _tried(sample: Path) -> list[object]:
+    real = ["--real", sample / "pairs/nir", sample / "real.json"]
+    return ["make", sample / "frames", sample / "frames.json", "out", *real, "--yes"]

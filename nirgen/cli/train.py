@@ -12,7 +12,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, bars, echo, echo_text, note_unchecked, progress, step_text, stoppable
+from nirgen.cli.output import announce, bars, conclude, echo, echo_text, note_unchecked, progress, step_text, stoppable
 
 if TYPE_CHECKING:
     from nirgen.pairs import PairList
@@ -20,8 +20,14 @@ if TYPE_CHECKING:
     from nirgen.train.config import TrainConfig
 
 
+_CONFIG = (
+    "YAML file, or a preset: paper, released, compact; of another system: irformer, pix2pix, pix2pixhd, "
+    "pix2pixhd-internimage, bci; or a baseline: linear, trees."
+)
+
+
 def train(
-    config: str = argument("CONFIG", "YAML file, or a preset: paper, released, compact; or a baseline: linear, trees."),
+    config: str = argument("CONFIG", _CONFIG),
     out: Path = argument("OUT", "Run folder to write or resume."),
     pairs: Path | None = option("Pair list of 'nirgen pairs'.  [default: data.pairs of CONFIG]", "FILE"),
     root: Path | None = options.ROOT,
@@ -42,6 +48,9 @@ def train(
     folder's name. The finished model is evaluated on the split 'val'. The same command resumes a stopped run. Ctrl-C
     finishes the step and saves; a second Ctrl-C stops at once.
 
+    The other systems are those that the paper compares Pix2Next with, as far as they are here, each with its own
+    published settings; --set changes them like any other.
+
     The baselines are fitted in one go, on the CPU: linear is the best linear map of R, G and B; trees are
     gradient-boosted trees of a pixel, the mean around it, and its row. Their model files translate like any other.
 
@@ -49,9 +58,11 @@ def train(
     Examples:
       nirgen train compact runs/a --pairs pairs.csv
       nirgen train paper runs/b --pairs pairs.csv --set losses.ssim=5
+      nirgen train pix2pix runs/p --pairs pairs.csv --set epochs=50
       nirgen train trees runs/t --pairs pairs.csv
       torchrun --nproc-per-node=4 -m nirgen train paper runs/c --pairs pairs.csv
     """
+    announce("reading pairs", quiet=os.environ.get("RANK", "0") != "0")
     from nirgen.errors import ConfigError
     from nirgen.pairs import PairList
     from nirgen.train.baseline import load_settings
@@ -130,10 +141,11 @@ def _fit(
 
 def _end(model: Path, pairs: PairList, device: str | None) -> None:
     """Evaluate a finished model, if there are pairs for it, and print its path."""
+    verdict = "trained; no pairs of the split 'val' judge it"
     if any(pair.split == "val" for pair in pairs.pairs):
         with stoppable(f"{model} is complete, but its card has no scores"):
-            _judge(model, pairs, device)
-    echo(f"{model}")
+            verdict = _judge(model, pairs, device)
+    conclude(verdict, wrote=[model], then=["translate", "PHOTOS", "nir", "--model", model.parent])
 
 
 def _describe(settings: TrainConfig | LinearFitConfig | TreesFitConfig, pairs: PairList) -> None:
@@ -158,7 +170,8 @@ def _describe(settings: TrainConfig | LinearFitConfig | TreesFitConfig, pairs: P
     echo(f"# {about.parameters:,} parameters, {about.steps:,} steps{budget}", err=True)
 
 
-def _judge(model: Path, pairs: PairList, device: str | None) -> None:
+def _judge(model: Path, pairs: PairList, device: str | None) -> str:
+    """Print the scores of a model, and return the verdict on it."""
     from nirgen.errors import NirgenError, OutputError
     from nirgen.train import judge
 
@@ -169,7 +182,15 @@ def _judge(model: Path, pairs: PairList, device: str | None) -> None:
         if not model.exists():
             raise OutputError(f"{model}: went away meanwhile; run the same command again") from error
         echo(f"warning: the model's header has no scores: {error}", err=True)
-        return
-    echo(f"{'method':<8}{'images':<18}{'count':>6}{'PSNR dB':>9}{'SSIM':>8}")
-    for score in scores:
-        echo(f"{score.method:<8}{score.subset:<18}{score.images:>6}{score.psnr:>9.2f}{score.ssim:>8.4f}")
+        return "trained, and not evaluated"
+    from nirgen.evaluate import table
+
+    whole, *parts = scores
+    verdict, *others = table.verdicts(whole)
+    for line in (*others, *table.brief_table(whole)):
+        echo(line)
+    for part in parts if len(parts) > 1 else ():
+        echo(f"{part.name}, {part.images} images:")
+        for line in table.brief_table(part)[:-1]:
+            echo(line)
+    return verdict

@@ -13,7 +13,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, bars, echo, echo_text, progress, show, stoppable
+from nirgen.cli.output import announce, bars, conclude, echo, echo_text, progress, show, stoppable
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
@@ -37,7 +37,12 @@ def translate(
         "Input folder or images, then the output folder, or for one image the file to write; paths or URLs (s3://). "
         "--list makes SRC optional.",
     ),
-    model: str = option("Embedded model, model file or run folder.", "MODEL", default="compact"),
+    model: str = option(
+        "Embedded model, model file, run folder, ONNX or TorchScript file, or MODULE:FUNCTION.",
+        "MODEL",
+        default="compact",
+    ),
+    value_range: Literal["0,1", "-1,1", "0,255"] | None = options.VALUE_RANGE,
     listing: Path | None = option(
         "Text file of images, one per line, relative to SRC or to FILE's folder.", "--list FILE"
     ),
@@ -101,6 +106,8 @@ def translate(
       nirgen translate photos nir --format jpg --device cuda:0,cuda:1
       nirgen translate s3://bucket/photos s3://bucket/nir --shard 1/4
     """
+    silent = quiet or as_json
+    announce("reading sources", quiet=silent)
     sources, out = _sources_and_out(paths, listing)
     target = _target(sources, out, listing)
     if target is not None:
@@ -124,8 +131,6 @@ def translate(
     on_cluster = options.given(ray_address=ray_address, ray_workers=ray_workers)
     if on_cluster and engine != "ray":
         raise typer.BadParameter(f"--{next(iter(on_cluster)).replace('_', '-')} goes with --engine ray")
-    silent = quiet or as_json
-    announce("reading sources", quiet=silent)
     from nirgen.devices import keep_freed_memory
     from nirgen.translate.engines import choose_engine
     from nirgen.translate.options import RunOptions, Shard, TranslateOptions
@@ -134,7 +139,15 @@ def translate(
     request = Request(
         sources[0] if len(sources) == 1 else None,
         out,
-        choose_engine(engine, model, device, precision, in_processes=image_timeout is not None, **on_cluster),
+        choose_engine(
+            engine,
+            model,
+            device,
+            precision,
+            in_processes=image_timeout is not None,
+            value_range=value_range,
+            **on_cluster,
+        ),
         options=TranslateOptions.read(pixels, where="the command line"),
         run=RunOptions.read({**course, "redo": redo, "no_tiles": tile == 0}, where="the command line"),
         listing=listing,
@@ -161,8 +174,11 @@ def translate(
         summary = execute(request, progress=report, stopped=stopped)
     _print_results(summary, quiet=quiet, as_json=as_json, profile=profile)
     local = isinstance(request.plan.root, Path) and isinstance(out, Path) and shard is None
+    written = None
     if preview is not None or (local and not no_preview):
-        _write_preview(preview, request, model, quiet=silent)
+        written = _write_preview(preview, request, model)
+    if not silent:
+        _conclude(summary, written)
     raise typer.Exit(summary.exit_code)
 
 
@@ -264,7 +280,13 @@ def _print_summary(summary: Summary) -> None:
         echo(f"note: {count} {'image' if count == 1 else 'images'}: {note}")
     for loop in summary.loops:
         echo(f"warning: {loop!r} is a link to a folder above it, and was not followed", err=True)
-    echo(f"images and manifest.parquet are in {summary.out}")
+
+
+def _conclude(summary: Summary, preview: Path | None) -> None:
+    parts = ["images", "manifest.parquet", *([preview.name] if preview and preview.parent == Path(summary.out) else [])]
+    other = [preview] if preview and preview.name not in parts else []
+    then = ["labels", "LABELS", "-o", "labels.json", "--images", summary.root]
+    conclude("", wrote=[f"{summary.out} ({', '.join(parts)})", *other], then=then)
 
 
 def _print_profile(profile: Profile) -> None:
@@ -305,8 +327,11 @@ def _check_preview(preview: Path, request: Request) -> None:
         raise OutputError(f"the preview's folder {str(preview.parent)!r} can't be written; use another")
 
 
-def _write_preview(file: Path | None, request: Request, model: str, *, quiet: bool) -> None:
-    """Write the preview to a file, or to OUT if it is None; a preview in OUT that can't be written is a warning."""
+def _write_preview(file: Path | None, request: Request, model: str) -> Path | None:
+    """Write the preview to a file, or to OUT if it is None, and return its path, or None if none was written.
+
+    A preview in OUT that can't be written is a warning.
+    """
     from nirgen.images import PREVIEW, Reading
     from nirgen.translate.preview import write_preview
 
@@ -324,13 +349,12 @@ def _write_preview(file: Path | None, request: Request, model: str, *, quiet: bo
         if file is not None:
             raise
         echo(f"warning: {error}", err=True)
-        return
+        return None
     if written is None and file is not None:
         echo(f"warning: there is nothing to show side by side; {str(file)!r} was not written", err=True)
     elif written is None and (place := Path(str(request.out)) / PREVIEW).exists():
         echo(f"note: {str(place)!r} is no preview, so that none was written; --preview names another place", err=True)
-    elif written is not None and not quiet:
-        echo(f"side by side: {written}")
+    return written
 
 
 def _print_plan(request: Request, *, as_json: bool) -> None:
@@ -387,5 +411,6 @@ def merge(
         echo_text(json.dumps({**asdict(merged), "exit_code": merged.exit_code}))
     else:
         failed = f", {merged.failed} of them failed" if merged.failed else ""
-        echo(f"{merged.shards} shards cover {merged.sources} sources once{failed}; images and manifest: {out}")
+        verdict = f"{merged.shards} shards cover {merged.sources} sources once{failed}; images and manifest: {out}"
+        conclude(verdict, then=["build-dataset", out, "LABELS", "dataset"])
     raise typer.Exit(merged.exit_code)

@@ -10,7 +10,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
-from nirgen.cli.output import announce, echo, echo_text, progress, show
+from nirgen.cli.output import announce, conclude, echo, echo_text, progress, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -54,6 +54,7 @@ def validate(
         echo_text(json.dumps(report.as_dict(), indent=2, ensure_ascii=False))
     else:
         _print(report)
+        conclude("", then=["browse", *paths] if report.exit_code == 0 and paths[0].is_dir() else [])
     raise typer.Exit(report.exit_code)
 
 

@@ -17,9 +17,11 @@ import msgspec
 from nirgen._version import __version__
 from nirgen.dataset import folder, writers
 from nirgen.dataset.annotations import label_images
-from nirgen.dataset.card import Examples, write_card
+from nirgen.dataset.card import write_card
 from nirgen.dataset.config import PLACES
 from nirgen.dataset.contents import Contents, check_licence, describe_colour, parts_of
+from nirgen.dataset.examples import Examples
+from nirgen.dataset.losses import find_losses
 from nirgen.dataset.provenance import provenance_file, write_pairs
 from nirgen.dataset.store import Store, place_all, site_for
 from nirgen.errors import ConfigError, NirgenError, OutputError
@@ -31,6 +33,7 @@ if TYPE_CHECKING:
     from contextlib import AbstractContextManager
 
     from nirgen.dataset.annotations import Labelled
+    from nirgen.dataset.losses import Losses
     from nirgen.dataset.plan import Plan
     from nirgen.dataset.store import Placed
     from nirgen.progress import Progress
@@ -59,15 +62,29 @@ class Built:
     seconds: float
 
 
-def build(plan: Plan, out: Path, *, replace: bool = False, progress: Progress | None = None) -> Built:
-    """Write the dataset of a plan to a folder, replacing another dataset of nirgen there if `replace`.
+def build(
+    plan: Plan,
+    out: Path,
+    *,
+    replace: bool = False,
+    allow_loss: bool = False,
+    progress: Progress | None = None,
+) -> Built:
+    """Write the dataset of a plan to a folder.
 
     It is written beside `out` and takes its place when it is complete. The same plan gives the same bytes, except for
     `run.json`.
 
+    Args:
+        plan: The plan.
+        out: The folder.
+        replace: Replace another dataset of nirgen there.
+        allow_loss: Replace it even if the plan lacks images, splits, formats or decisions that it has.
+        progress: Progress callback.
+
     Raises:
-        NirgenError: The plan must not be built (`check_plan`), an image changed since it was made, or `out` is
-            something else or can't be written. What was in `out` stays.
+        NirgenError: The plan must not be built (`check_plan`), an image changed since it was made, `out` is
+            something else or can't be written, or would lose something. What was in `out` stays.
     """
     started = time.monotonic()
     check_plan(plan)
@@ -77,7 +94,7 @@ def build(plan: Plan, out: Path, *, replace: bool = False, progress: Progress | 
     values: Mapping[str, Any]
     placed: list[Placed] = []
     with site_for(out) as site:
-        found = _existing(site.out, plan, replace=replace, progress=progress)
+        found = _existing(site.out, plan, replace=replace, allow_loss=allow_loss, progress=progress)
         if found is not None:
             values = found.values
         else:
@@ -152,7 +169,18 @@ def refuse_colour(plan: Plan) -> None:
         )
 
 
-def _existing(out: Path, plan: Plan, *, replace: bool, progress: Progress | None) -> folder.DatasetInfo | None:
+def refuse_losses(out: Path, losses: Losses) -> None:
+    """Raise a NirgenError that names what would be lost, if images, splits, formats or decisions would be."""
+    if losses.grave:
+        raise NirgenError(
+            f"{out}: would lose {losses}; give the inputs and options that it was built with, as 'nirgen rebuild "
+            f"{out}' does, or --allow-loss"
+        )
+
+
+def _existing(
+    out: Path, plan: Plan, *, replace: bool, allow_loss: bool, progress: Progress | None
+) -> folder.DatasetInfo | None:
     """Return the dataset in `out` if it is the plan's own and intact; None if `out` is free or may be replaced."""
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return None
@@ -177,11 +205,8 @@ def _existing(out: Path, plan: Plan, *, replace: bool, progress: Progress | None
             f"{out}: {len(strangers)} of its files aren't of the dataset, such as {strangers[0]!r}, and would be lost; "
             "move them away, or name another folder"
         )
-    if folder.CURATION in info.files and plan.curation is None and (out / folder.CURATION).exists():
-        raise OutputError(
-            f"{out}: was built with decisions, which would be lost; give --curation {out / folder.CURATION}, or move "
-            "that file away"
-        )
+    if not allow_loss:
+        refuse_losses(out, find_losses(info, plan))
     return None
 
 

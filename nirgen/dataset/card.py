@@ -5,29 +5,23 @@ from __future__ import annotations
 import io
 import warnings
 from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PIL import Image, ImageDraw
 
-from nirgen import images
 from nirgen.config import SPLITS
 from nirgen.dataset.contents import UNKNOWN, parts_of, splits_in
 from nirgen.dataset.folder import CARD
 from nirgen.dataset.plan import REASONS
 from nirgen.dataset.writers import render_text
-from nirgen.escapes import drawn, mathtext, printable
+from nirgen.escapes import mathtext
 from nirgen.templates import cell
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
-    from pathlib import Path
 
-    from numpy.typing import NDArray
-
-    from nirgen.dataset.annotations import Labelled
     from nirgen.dataset.contents import Contents
+    from nirgen.dataset.examples import Examples
     from nirgen.dataset.plan import Plan
     from nirgen.dataset.store import Store
     from nirgen.labels.file import Category
@@ -36,20 +30,13 @@ if TYPE_CHECKING:
 LEAKS_SHOWN = 20
 NAMES_SHOWN = 15
 
-BOX = (211, 375)  # (height, width) of an example, in pixels
-COLUMNS = 4
-EACH = 4  # examples of each kind
-GAP = 20  # white pixels between the examples, with the captions
-COLOURS = ((230, 60, 60), (255, 190, 0), (40, 130, 255), (60, 190, 90), (200, 80, 220), (0, 190, 190))
-IGNORED = (150, 150, 150)
-
 
 def write_card(store: Store, plan: Plan, contents: Contents, examples: Examples) -> None:
     """Write the card and its pictures; the images are in the store already."""
     described = contents.described(plan)
     splits = splits_in(plan)
     if examples.chosen:
-        store.write("card/examples.png", examples.draw(store.root, plan.categories))
+        store.write("card/examples.png", examples.draw(store.root, plan))
     store.write("card/classes.png", draw_classes(contents, plan.categories))
     text = render_text(
         "README.md.j2",
@@ -112,56 +99,6 @@ def _counts(items: Iterable[tuple[str, int]]) -> str:
     return f"{shown}, {len(others)} others ({sum(count for _, count in others):,})" if others else shown
 
 
-@dataclass
-class Examples:
-    """Example images, spread evenly over those with annotations."""
-
-    wanted: frozenset[str]  # keys
-    chosen: list[Labelled] = field(default_factory=list)
-
-    @classmethod
-    def of(cls, plan: Plan) -> Examples:
-        """Choose up to `EACH` generated and as many real images of a plan."""
-        wanted: list[str] = []
-        for kind in ("generated", "real"):
-            keys = [
-                image.key for image in plan.images if image.kind == kind and image.labels and image.labels.annotations
-            ]
-            positions = np.linspace(0, len(keys) - 1, min(EACH, len(keys))).round().astype(int)
-            wanted += [keys[position] for position in positions]
-        return cls(frozenset(wanted))
-
-    def add(self, labelled: Labelled) -> None:
-        """Keep an image if it was chosen."""
-        if labelled.image.key in self.wanted:
-            self.chosen.append(labelled)
-
-    def draw(self, folder: Path, categories: Sequence[Category]) -> bytes:
-        """Return a PNG of the chosen images in rows, generated ones first."""
-        colours = {category.id: COLOURS[category.id % len(COLOURS)] for category in categories}
-        rows = [
-            chosen[start : start + COLUMNS]
-            for chosen in ([each for each in self.chosen if each.image.kind == kind] for kind in ("generated", "real"))
-            for start in range(0, len(chosen), COLUMNS)
-        ]
-        shown = [[_draw_boxes(folder, each, colours) for each in row] for row in rows]
-        picture = Image.fromarray(images.side_by_side(shown, box=BOX, gap=GAP))
-        draw = ImageDraw.Draw(picture)
-        for number, row in enumerate(rows):
-            for column, each in enumerate(row):
-                where = (GAP + column * (BOX[1] + GAP), GAP // 4 + number * (BOX[0] + GAP))
-                key = printable(each.image.key)
-                key = key if len(key) <= 52 else f"...{key[-52:]}"
-                draw.text(where, f"{each.image.kind}: {key}", fill=(0, 0, 0))
-        left, top = float(GAP), picture.height - GAP + 5
-        legend = [(drawn(category.name), colours[category.id]) for category in categories]
-        for name, colour in [*legend, ("region to ignore", IGNORED)]:
-            draw.rectangle((left, top, left + 10, top + 10), fill=colour)
-            draw.text((left + 15, top - 1), name, fill=(0, 0, 0))
-            left += 35 + draw.textlength(name)
-        return images.encode(np.asarray(picture), "png")
-
-
 def draw_classes(contents: Contents, categories: Sequence[Category]) -> bytes:
     """Return a PNG of the boxes by class and split, generated and real."""
     from matplotlib.figure import Figure
@@ -188,17 +125,3 @@ def draw_classes(contents: Contents, categories: Sequence[Category]) -> bytes:
         warnings.filterwarnings("ignore", message="Glyph ")  # letters that matplotlib's font lacks become boxes
         figure.savefig(picture, format="png", dpi=100, metadata={"Software": None})
     return picture.getvalue()
-
-
-def _draw_boxes(folder: Path, labelled: Labelled, colours: dict[int, tuple[int, int, int]]) -> NDArray[np.uint8]:
-    """Return an image with its boxes at the size of an example: (H, W, 3) uint8."""
-    rgb = images.read(folder / labelled.image.target)
-    scale = min(BOX[0] / rgb.shape[0], BOX[1] / rgb.shape[1])
-    rgb = images.resize(rgb, (max(1, round(rgb.shape[0] * scale)), max(1, round(rgb.shape[1] * scale))))
-    picture = Image.fromarray(rgb)
-    draw = ImageDraw.Draw(picture)
-    for box in labelled.boxes:
-        x, y, width, height = (value * scale for value in box.coco["bbox"])
-        colour = IGNORED if box.coco["iscrowd"] else colours[box.coco["category_id"]]
-        draw.rectangle((x, y, x + width, y + height), outline=colour, width=1 if box.coco["iscrowd"] else 2)
-    return np.asarray(picture)

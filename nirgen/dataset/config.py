@@ -69,8 +69,10 @@ class DatasetConfig(FrozenConfig):
     alpha: Literal["blend", "ignore"] = "blend"  # fourth channels of images that are encoded anew
     white_level: int | None = Field(default=None, ge=1, le=65535)  # white of real images of over 8 bits, encoded anew
     files: Literal["hardlink", "symlink", "copy"] = "hardlink"  # hardlink copies across file systems
-    codec: Literal["png", "jpg"] | None = None  # re-encode all images; None keeps the files
-    channels: Literal[1, 3] | None = None  # re-encode with this number of (equal) channels
+    # Re-encode all images in a format, with a number of (equal) channels, or keep them. None keeps them, too, unless
+    # real and generated images differ: then those of most real images are taken, if PNG or JPEG.
+    codec: Literal["png", "jpg", "keep"] | None = None
+    channels: Literal[1, 3, "keep"] | None = None
     formats: tuple[Literal["yolo", "hf", "rfdetr"], ...] = ()  # besides COCO
     licence: str | None = None  # of the dataset; None leaves it to the parts
     curation: Path | None = None  # file of a curator's decisions
@@ -79,6 +81,11 @@ class DatasetConfig(FrozenConfig):
     def reading(self) -> Reading:
         """Return the choices of how real images are read."""
         return Reading(damaged=self.damaged, alpha=self.alpha, white_level=self.white_level)
+
+    @property
+    def encoding(self) -> tuple[Literal["png", "jpg"] | None, Literal[1, 3] | None]:
+        """Return format and number of channels that all images are encoded in; None where they are kept."""
+        return None if self.codec == "keep" else self.codec, None if self.channels == "keep" else self.channels
 
     @property
     def inputs(self) -> tuple[GeneratedInput | RealInput, ...]:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 from nirgen.config import SPLITS
 from nirgen.dataset.annotations import Scaling, count_boxes, label_images
 from nirgen.dataset.plan import EXAMPLES
+from nirgen.dataset.splits import recording_of
 from nirgen.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Self
 
     from nirgen.dataset.annotations import Labelled
@@ -111,14 +112,37 @@ class Contents:
         }
 
 
+FEW = 20  # boxes of a class; its average precision jumps by 0.05 with each of fewer
+
+
+def find_cautions(plan: Plan, splits: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
+    """Yield what makes results unsure, and the remedy, one line each; `splits` are those of `summarise`."""
+    if lacking := [name for name, count in splits.get("train", {}).get("boxes", {}).items() if not count]:
+        yield f"train: no {', '.join(lacking)}, which can't be learnt; add images that show them"
+    for split in (split for split in splits if split != "train"):
+        few = {name: count for name, count in splits[split]["boxes"].items() if count < FEW}
+        if few:
+            listed = ", ".join(f"{name} {count}" for name, count in few.items())
+            remedy = "add real images that show them, or give it a larger share by --split"
+            yield f"{split}: too few boxes to judge a class by: {listed} (under {FEW}); {remedy}"
+    reals = [image for image in plan.images if image.kind == "real"]
+    stray = [image for image in reals if recording_of(image) is None]
+    if stray and len({image.split for image in reals}) > 1:
+        yield (
+            f"{len(stray)} of {len(reals)} real images are of no known recording, so splits may share one: give each "
+            "recording a folder or a 'sequence' in the labels, or name the list of pairs with --real-pairs"
+        )
+
+
 def summarise(plan: Plan) -> dict[str, Any]:
     """Return a plan in numbers as plain values (docs/formats.md)."""
     ids = {category.name: category.id for category in plan.categories}
     by_split = {split: [image for image in plan.images if image.split == split] for split in SPLITS}
+    splits = {split: _split(images, ids) for split, images in by_split.items() if images}
     return {
         "digest": plan.digest,
         "images": len(plan.images),
-        "splits": {split: _split(images, ids) for split, images in by_split.items() if images},
+        "splits": splits,
         "classes": [
             {
                 "origin": labels.origin,
@@ -137,6 +161,7 @@ def summarise(plan: Plan) -> dict[str, Any]:
         "leaks": [asdict(leak) for leak in plan.leaks],
         "coloured": describe_colour(plan),
         "notes": list(plan.notes),
+        "cautions": list(find_cautions(plan, splits)),
         "curation": plan.curation and plan.curation.described(),
     }
 

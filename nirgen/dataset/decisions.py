@@ -6,6 +6,7 @@ Planning applies them to label entries, `nirgen.browse` to samples in FiftyOne.
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Self
@@ -260,6 +261,11 @@ class Curated:
             gone=tuple(gone),
             changed=tuple(changed),
         )
+
+    @property
+    def keys(self) -> set[str]:
+        """Return the keys of the images and boxes that decisions are about."""
+        return {json.loads(line)["key"] for line in self.data.splitlines()}
 
     def described(self) -> dict[str, Any]:
         """Return plain values, as in `dataset.json`."""

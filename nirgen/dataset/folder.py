@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -125,17 +126,21 @@ class Looked:
     size_bytes: int
     size: tuple[int, int] | None = None  # (height, width) in pixels, upright; None if not asked for
     in_colour: bool = False  # False if it was not decoded
+    form: tuple[str, int] | None = None  # codec and channels as stored; None if the header can't be read
 
 
 def look_at(path: Path, *, with_size: bool = True, reading: images.Reading | None = None) -> Looked:
-    """Hash an image, read its size in pixels from its header if `with_size`, and decode it if `reading` is given.
+    """Hash an image, read its header (which must be sound if `with_size`), and decode it if `reading` is given.
 
     ImageError if it can't be read, or is damaged.
     """
-    data = read_image(path)
-    size = images.size_of(data, str(path)) if with_size else None
+    data, header = read_image(path), None
+    with nullcontext() if with_size else suppress(ImageError):
+        header = images.header_of(data, str(path))
+    size = header.size if header is not None and with_size else None
+    form = (header.codec, header.channels) if header is not None else None
     in_colour = reading is not None and is_in_colour(images.decode(data, str(path), reading))
-    return Looked(hashlib.sha256(data).hexdigest(), len(data), size, in_colour)
+    return Looked(hashlib.sha256(data).hexdigest(), len(data), size, in_colour, form)
 
 
 def read_image(path: Path) -> bytes:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from nirgen.config import SPLITS
+from nirgen.dataset.encoding import choose_encoding, name_encoded
 from nirgen.dataset.entries import find_entries, misfit, name_targets
 from nirgen.dataset.folder import Looked, look_at
 from nirgen.dataset.plan import Generator, LabelInput, Matched, PlannedImage, TrainingPair
@@ -22,9 +24,11 @@ from nirgen.labels.policy import BUILT_IN
 from nirgen.pairs.listing import file_of, list_images, read_rows
 from nirgen.progress import in_threads, or_error
 from nirgen.translate.journal import FOLDER, journal_path
-from nirgen.translate.manifest import NAME, is_manifest, is_named, read_manifest
+from nirgen.translate.manifest import NAME, is_manifest, is_named, read_manifest, read_pairs
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from nirgen.dataset.config import DatasetConfig, GeneratedInput, RealInput
     from nirgen.dataset.plan import Tally
     from nirgen.images import Reading
@@ -46,6 +50,7 @@ class Translation:
     given: GeneratedInput
     manifest: Manifest
     sources: Path | None  # folder of the RGB sources; None if unknown or missing
+    pairs: Sequence[Mapping[str, Any]] | None  # that trained its generator; None without a list
 
     @classmethod
     def read(cls, given: GeneratedInput) -> Self:
@@ -63,7 +68,8 @@ class Translation:
         if given.sources is not None and not given.sources.is_dir():
             raise NirgenError(f"{given.sources}: no folder; name that of the RGB sources of '{given.origin}'")
         sources = given.sources or translated_from(folder)
-        read = cls(given, manifest, sources if sources is not None and sources.is_dir() else None)
+        found = sources if sources is not None and sources.is_dir() else None
+        read = cls(given, manifest, found, read_pairs(folder, manifest))
         try:
             _ = read.generator, read.training
         except (AttributeError, TypeError):
@@ -75,7 +81,6 @@ class Translation:
         """Return the translator of its images."""
         header, first = self.manifest.model, self.manifest.rows[0]
         training = header.get("training") or {}
-        pairs = training.get("pairs")
         return Generator(
             origin=self.given.origin,
             model_id=first.model_id,
@@ -83,15 +88,15 @@ class Translation:
             options=self.manifest.options,
             licence=header.get("licence") or "unknown",
             architecture=header.get("architecture") or {},
-            training={key: value for key, value in training.items() if key != "pairs"},
-            training_pairs=None if pairs is None else len(pairs),
+            training={key: value for key, value in training.items() if key != "pairs_sha256"},
+            training_pairs=None if self.pairs is None else len(self.pairs),
             nirgen_version=self.manifest.nirgen_version,
         )
 
     @property
     def training(self) -> tuple[TrainingPair, ...]:
         """Return the pairs that its generator was trained on; empty if the model's header has no list."""
-        return pairs_of(self.manifest.model, self.manifest.rows[0].model_id)
+        return pairs_of({"training": {"pairs": self.pairs}}, self.manifest.rows[0].model_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,12 +156,13 @@ class RealImage:
 class Inputs:
     """All inputs of a dataset."""
 
-    config: DatasetConfig  # with the RGB source folders that were found
+    config: DatasetConfig  # with the RGB source folders that were found, and the encoding that was chosen
     translations: tuple[Translation, ...]  # one for each of `config.generated`
     labels: tuple[LabelFile, ...]  # one for each input, generated ones first
     generated: tuple[PlannedImage, ...]  # usable images of all translation folders
     reals: tuple[RealImage, ...]  # usable real images, sorted by key
     matched: tuple[Matched, ...]  # one for each input
+    note: str | None  # on the encoding, if it was chosen
 
     @classmethod
     def read(cls, config: DatasetConfig, tally: Tally, report: Progress | None = None) -> Self:
@@ -178,18 +184,26 @@ class Inputs:
                     f"{file.path}: the labels of '{given.origin}' have the classes {others}, and {labels[0].path.name} "
                     f"has {ours}; convert both with one policy: nirgen labels FILE -o OUT.json --policy NAME"
                 )
-        reader = _Reader(config.codec, config.reading, config.include_unlabelled, tally, report)
+        reader = _Reader(config.reading, config.include_unlabelled, tally, report)
         generated = [reader.generated(each, labels[number], number) for number, each in enumerate(translations)]
         numbered = enumerate(config.real, start=len(translations))
         reals = [reader.real(each, labels[number], number) for number, each in numbered]
         found = tuple(each.given.model_copy(update={"sources": each.sources}) for each in translations)
+        config, note = choose_encoding(config.model_copy(update={"generated": found}), reader.forms)
+        codec, _ = config.encoding
         return cls(
-            config=config.model_copy(update={"generated": found}),
+            config=config,
             translations=translations,
             labels=labels,
-            generated=tuple(image for images, _ in generated for image in images),
-            reals=tuple(sorted((image for images, _ in reals for image in images), key=lambda image: image.key)),
+            generated=tuple(image for images, _ in generated for image in name_encoded(images, codec)),
+            reals=tuple(
+                sorted(
+                    (image for images, _ in reals for image in name_encoded(images, codec)),
+                    key=lambda image: image.key,
+                )
+            ),
             matched=tuple(matched for _, matched in (*generated, *reals)),
+            note=note,
         )
 
     @property
@@ -239,11 +253,13 @@ class _Reader:
     also of its labels and its generator in the plan.
     """
 
-    codec: str | None
     reading: Reading
     include_unlabelled: bool
     tally: Tally  # takes what is left out
     report: Progress | None
+    forms: Mapping[str, Counter[tuple[str, int]]] = field(
+        default_factory=lambda: {"generated": Counter(), "real": Counter()}
+    )  # codecs and channels of images, by kind
 
     def generated(self, translation: Translation, labels: LabelFile, number: int) -> tuple[list[PlannedImage], Matched]:
         origin = translation.given.origin
@@ -257,7 +273,7 @@ class _Reader:
         looked = in_threads(
             or_error(partial(look_at, with_size=False), ImageError), paths, f"hash {origin}", self.report
         )
-        targets = name_targets(origin, [str(row.output) for row in usable], self.codec)
+        targets = name_targets(origin, [str(row.output) for row in usable], None)
         found = []
         for row, path, file, target in zip(usable, paths, looked, targets, strict=True):
             if isinstance(file, ImageError):
@@ -266,6 +282,7 @@ class _Reader:
             if file.sha256 != row.output_sha256:
                 self.tally.add(origin, "changed", [row.source])
                 continue
+            self.forms["generated"].update(filter(None, (file.form,)))
             entry = entries.get(row.source)
             image = PlannedImage(
                 key=f"{origin}/{row.source}",
@@ -316,7 +333,7 @@ class _Reader:
             or_error(partial(look_at, reading=self.reading), ImageError), paths, f"hash {given.origin}", self.report
         )
         found = []
-        for name, file, target in zip(names, looked, name_targets(given.origin, names, self.codec), strict=True):
+        for name, file, target in zip(names, looked, name_targets(given.origin, names, None), strict=True):
             if isinstance(file, ImageError):
                 self.tally.add(given.origin, "damaged", [name])
                 continue
@@ -328,6 +345,7 @@ class _Reader:
             elif remark is not None:
                 self.tally.add(given.origin, "size", [f"{name} {remark}"])
             else:
+                self.forms["real"].update(filter(None, (file.form,)))
                 rgb = partners.rgb(pair) if pair else None
                 found.append(RealImage(given.origin, name, files[name], file, target, entry, number, pair, rgb))
         return found, matched

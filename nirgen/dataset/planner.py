@@ -9,42 +9,42 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nirgen import runlog
 from nirgen._version import __version__
 from nirgen.curation import read_decisions
 from nirgen.dataset.annotations import subject_of
 from nirgen.dataset.config import PLACES, DatasetConfig
 from nirgen.dataset.contents import summarise
 from nirgen.dataset.decisions import Curated, apply_decisions, assign, check_categories, explain_unknown
-from nirgen.dataset.folder import DATASET_JSON
 from nirgen.dataset.inputs import Inputs
 from nirgen.dataset.plan import REASONS, Plan, PlannedImage, Tally
-from nirgen.dataset.read import recorded_inputs
 from nirgen.dataset.splits import Lineage, assign_splits, find_leaks, find_near_duplicates, most_generated, sample
 from nirgen.errors import NirgenError
-from nirgen.escapes import printable
 from nirgen.files import check_schema, output_file, read_json
 from nirgen.labels.annotations import REPAIRS
-from nirgen.labels.policy import BUILT_IN
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from nirgen.curation import Decisions
-    from nirgen.dataset.folder import DatasetInfo
     from nirgen.dataset.plan import Leak
     from nirgen.labels.file import Category
     from nirgen.progress import Progress
 
 
-def make_plan(config: DatasetConfig, report: Progress | None = None) -> Plan:
+def make_plan(config: DatasetConfig, report: Progress | None = None, *, decisions: Decisions | None = None) -> Plan:
     """Plan a dataset. Its leaks are listed and not refused: `build` refuses them.
+
+    Args:
+        config: Settings.
+        report: Progress callback.
+        decisions: Decisions; by default those of the file that `config.curation` names.
 
     Raises:
         NirgenError: An input or the file of decisions can't be used, inputs don't fit together, or no image is left.
     """
     tally = Tally()
-    decisions = None if config.curation is None else read_decisions(config.curation)
+    if decisions is None and config.curation is not None:
+        decisions = read_decisions(config.curation)
     inputs = Inputs.read(config, tally, report)
     images, curation = _choose(inputs, tally), None
     rejected: tuple[PlannedImage, ...] = ()
@@ -173,6 +173,8 @@ def curate(
 def _notes(inputs: Inputs, images: Sequence[PlannedImage], rgb: Collection[str]) -> Iterator[str]:
     """Yield remarks on a plan, one line each, without absolute paths; `rgb` has the keys of images with an RGB file."""
     judging = [image for image in images if image.split != "train"]
+    if inputs.note is not None:
+        yield inputs.note
     if not inputs.config.real:
         yield "there are no real images: everything is in train, and nothing judges a detector"
     elif not judging:
@@ -269,38 +271,3 @@ def _changes(recorded: Mapping[str, Any], plan: Plan) -> list[str]:
     if differing:
         return sorted({f"{each['origin']}: what is left out" for each in differing})
     return [note for note in now["notes"] if note not in before["notes"]]
-
-
-def _is_there(place: str) -> bool:
-    try:
-        return Path(place).exists()
-    except (OSError, ValueError):  # a name that no path can have
-        return False
-
-
-def plan_again(info: DatasetInfo, curation: Path, report: Progress | None = None) -> Plan:
-    """Plan a dataset again from its own inputs with another file of decisions. Near duplicates are not sought.
-
-    Raises:
-        NirgenError: An input that the dataset was built from is missing, or can't be used; or as `make_plan`.
-    """
-    remedy = "restore it, or name all inputs: nirgen build-dataset ... --curation FILE --dry-run"
-    recorded = recorded_inputs(info.folder)
-    if not recorded:
-        raise NirgenError(f"{info.folder / runlog.NAME}: lacks the paths of the dataset's inputs; {remedy}")
-    inputs: dict[str, list[dict[str, str | None]]] = {"generated": [], "real": []}
-    generated = {each["origin"] for each in info.values["generators"]}
-    for origin, given in recorded.items():
-        if given.get("sources") and not Path(str(given["sources"])).is_dir():
-            given["sources"] = None  # only near duplicates need them
-        for name, place in given.items():
-            if place is not None and not _is_there(place):
-                raise NirgenError(
-                    f"{printable(place)}: missing, the {name} of the input '{origin}' of {info.folder}; {remedy}"
-                )
-        inputs["generated" if origin in generated else "real"].append({"origin": origin, **given})
-    policies = (each["policy"] for each in info.values["labels"])
-    run = runlog.read_run(info.folder)
-    policy = run.get("policy") or next((name for name in policies if name in BUILT_IN), "default")
-    settings = info.values["config"] | inputs | {"policy": policy, "curation": curation, "near_duplicates": False}
-    return make_plan(DatasetConfig.read(settings, where=str(info.folder / DATASET_JSON)), report)

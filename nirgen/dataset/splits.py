@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Self
 
 from nirgen import images
 from nirgen.dataset.folder import read_image
-from nirgen.dataset.plan import Leak
+from nirgen.dataset.plan import Leak, PlannedImage
 from nirgen.errors import ConfigError, ImageError, NirgenError
 from nirgen.labels.file import box_counts
 from nirgen.pairs.duplicates import Fingerprint, find_near_copies, fingerprint
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from nirgen.dataset.inputs import RealImage
-    from nirgen.dataset.plan import PlannedImage, TrainingPair
+    from nirgen.dataset.plan import TrainingPair
     from nirgen.progress import Progress
 
 
@@ -40,10 +40,18 @@ def assign_splits(
     """
     splits = [image.split for image in reals]
     lone = [image for image in reals if image.split is None]
+    stray = [image for image in lone if recording_of(image) is None] if split_by == "sequence" else []
     if lone and shares is None:
+        where = " --split-by frame, as they are of no known recording" if stray else ""
         raise NirgenError(
             f"{len(lone)} of {len(reals)} real images, such as '{min(image.key for image in lone)}', have no split; "
-            "divide them with --split train=0.8,val=0.1,test=0.1, or name their list of pairs with --real-pairs"
+            f"divide them with --split train=0.8,val=0.1,test=0.1{where}, or name their list of pairs with --real-pairs"
+        )
+    if stray:
+        raise NirgenError(
+            f"{len(stray)} of {len(reals)} real images, such as '{stray[0].key}', are of no known recording, and "
+            "splits don't cut recordings; give each recording a folder or a 'sequence' in the labels, name the list of "
+            "pairs with --real-pairs, or, if no two images show the same place, split them with --split-by frame"
         )
     if not lone or shares is None:
         return [split or "train" for split in splits]
@@ -54,14 +62,15 @@ def assign_splits(
     return [split or settled[unit] for unit, split in zip(units, splits, strict=True)]
 
 
+def recording_of(image: RealImage | PlannedImage) -> str | None:
+    """Return the recording of a real image: by its labels or pair, or else by its folder; None if it is unknown."""
+    folder = image.key.removeprefix(f"{image.origin}/").rpartition("/")[0]
+    sequence = image.sequence if isinstance(image, PlannedImage) else next(iter(image.sequences), None)
+    return sequence or folder or None
+
+
 def _recording(image: RealImage) -> str:
-    sequence = next(iter(image.sequences), "") or image.name.rpartition("/")[0]
-    if not sequence and image.split is None:
-        raise NirgenError(
-            f"{image.path}: of no known recording, and splits don't cut recordings; name its list of pairs with "
-            "--real-pairs, or ask for a frame-wise split with --split-by frame"
-        )
-    return f"{image.origin}/{sequence or image.name}"
+    return f"{image.origin}/{recording_of(image) or image.name}"
 
 
 def _deal(units: Sequence[str], settled: Mapping[str, str], shares: Mapping[str, float], seed: int) -> dict[str, str]:

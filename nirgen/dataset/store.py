@@ -137,7 +137,7 @@ def place(image: PlannedImage, store: Store, config: DatasetConfig) -> Placed:
 
     It is re-encoded if `config` asks for a codec or a number of channels, or states the white level of its samples; if
     its data are corrupt and kept; or if it isn't stored upright: some readers ignore EXIF, and boxes refer to the
-    upright image.
+    upright image. A JPEG that is to be one isn't compressed a second time.
     """
     path = store.claim(image.target)
     data = read_image(image.path)
@@ -152,8 +152,10 @@ def place(image: PlannedImage, store: Store, config: DatasetConfig) -> Placed:
     anew = reading.white_level is not None and header.bits > 8
     if reading.damaged == "keep":  # readers of the dataset get a sound file
         anew = anew or images.decode_noted(data, str(image.path), reading).damage is not None
-    if config.codec or config.channels or anew or not header.upright:
-        data, encoded = _encode(data, header, image, config.channels, reading)
+    codec, channels = config.encoding
+    twice = header.codec == "JPEG" and codec == "jpg" and header.channels == (channels or header.channels)
+    if ((codec or channels) and not twice) or anew or not header.upright:
+        data, encoded = _encode(data, header, image, channels, reading)
         sha256, how = hashlib.sha256(data).hexdigest(), "encoded"
         path.write_bytes(data)
     elif config.files == "symlink":

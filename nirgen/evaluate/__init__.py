@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nirgen.evaluate.run import evaluate_methods
-    from nirgen.evaluate.summary import Score, Settings, as_metrics, evaluate
+    from nirgen.evaluate.summary import Settings, as_metrics, evaluate
 
-__all__ = ["Score", "Settings", "as_metrics", "evaluate", "evaluate_methods"]
+__all__ = ["Settings", "as_metrics", "evaluate", "evaluate_methods"]
 
 
 def __getattr__(name: str) -> Any:

@@ -50,6 +50,7 @@ def evaluate_methods(
     readings: images.Readings = images.Readings(),  # noqa: B008 - frozen
     out: Path | None = None,
     device: str | None = None,
+    value_range: str | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> Report:
     """Evaluate folders of generated NIR and models on real NIR, beside the baselines.
@@ -72,6 +73,7 @@ def evaluate_methods(
         readings: How real images and photos are read.
         out: A folder to write the report's files to.
         device: `cpu`, `cuda`...; the best available one by default.
+        value_range: Of models of other programs, as `nirgen.load_model` takes it.
         progress: Progress callback.
 
     Raises:
@@ -85,7 +87,9 @@ def evaluate_methods(
     on, cases, training = _cases(ground_truth, pairs, root, split, rgb, readings=readings, remarks=remarks)
     if settings.size == "pred":
         cases = _sized_by(predictions, cases)
-    methods, notes = _methods(predictions, models, names, cases, size=settings.size, readings=readings, device=device)
+    methods, notes = _methods(
+        predictions, models, names, cases, size=settings.size, readings=readings, device=device, value_range=value_range
+    )
     if cases[0].rgb is None:
         notes["floors"] = "none, not even grey: they need the photos; name their folder with --rgb"
     else:
@@ -171,6 +175,7 @@ def _methods(
     size: Size,
     readings: images.Readings,
     device: str | None,
+    value_range: str | None,
 ) -> tuple[list[Method], dict[str, str]]:
     """Return the folders and models as methods of unique names, and notes on them."""
     paths = [*predictions, *map(Path, models)]
@@ -189,7 +194,7 @@ def _methods(
         if others:
             notes[name] = f"{others} of its images have no real one and were left aside"
     for path, name in zip(models, shown[len(predictions) :], strict=True):
-        model = load_model(path, device=device)
+        model = load_model(path, device=device, value_range=value_range)
         methods.append(by.from_model(model, name, f"model {model.id[:12]}"))
     by.refuse_trained_on(methods, cases)
     return methods, notes

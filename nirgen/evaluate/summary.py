@@ -12,7 +12,7 @@ from nirgen.evaluate import methods as by
 from nirgen.evaluate.measures import MEASURES, PIXEL_MEASURES, PSNRS
 from nirgen.evaluate.methods import Size
 from nirgen.evaluate.plausibility import View
-from nirgen.metrics import PSNR_CEILING, mean_psnr
+from nirgen.metrics import PSNR_CEILING
 from nirgen.stats import Estimate, differences, estimate_means, note_on_groups
 
 if TYPE_CHECKING:
@@ -273,17 +273,6 @@ def _of_sets(scores: Scores, method: str) -> dict[str, Estimate]:
     return {name: Estimate(function(ours, real)) for name, function in functions.items()}
 
 
-@dataclass(frozen=True)
-class Score:
-    """A model's or baseline's means over the images of a subset."""
-
-    method: str  # `model`, or a baseline: `grey`, `red`, `linear`
-    subset: str  # `all`, `urban-like` or `not urban-like`
-    images: int
-    psnr: float  # `metrics.mean_psnr`, in dB
-    ssim: float  # in [-1, 1]
-
-
 def evaluate(
     model: NirModel,
     pairs: PairList,
@@ -291,8 +280,8 @@ def evaluate(
     *,
     size: int = 256,
     progress: Callable[[int, int], None] | None = None,
-) -> list[Score]:
-    """Evaluate a model on a split at the paper's size, beside the baselines: a score for each method and subset.
+) -> tuple[Subset, ...]:
+    """Evaluate a model on a split at the paper's size, beside the baselines: all images, urban-like ones, and others.
 
     RGB and NIR are resized to size x size (bilinear, as in Pillow); outputs are rounded to 8 bits first. It is a
     NirgenError if the split is empty, or holds a pair that the model was trained on.
@@ -302,21 +291,17 @@ def evaluate(
     by.refuse_trained_on(methods, cases)
     if any(pair.split == "train" for pair in pairs.pairs):
         methods.append(by.linear(by.from_pairs(pairs, "train"), size))
-    found = score(cases, methods, size=size, measures=("psnr", "ssim"), progress=progress)
-    scores = []
-    for method in methods:
-        values = found.values[method.name]
-        for subset, mask in subsets_of(cases, "urban").items():
-            psnr = mean_psnr(values["psnr"][mask].tolist())
-            scores.append(Score(method.name, subset, int(mask.sum()), psnr, float(np.mean(values["ssim"][mask]))))
-    return scores
+    measures = ("psnr", "ssim", "psnr_affine", "ssim_affine")
+    found = score(cases, methods, size=size, measures=measures, progress=progress)
+    return summarise(found, Settings(size=size, bootstrap="sequences", by="urban"))
 
 
-def as_metrics(scores: list[Score], split: str, size: int = 256) -> list[dict[str, Any]]:
+def as_metrics(subsets: Sequence[Subset], split: str, size: int = 256) -> list[dict[str, Any]]:
     """Return a model's own scores as its file's header has them: `name`, `value`, `on` of each number."""
     found = []
-    for each in (score for score in scores if score.method == "model"):
-        on = f"{split}, {each.subset}: {each.images} images at {size}x{size}"
-        numbers = {"PSNR dB": each.psnr, "SSIM": each.ssim}
-        found += [{"name": name, "value": round(value, 4), "on": on} for name, value in numbers.items()]
+    for subset in subsets:
+        on = f"{split}, {subset.name}: {subset.images} images at {size}x{size}"
+        own = next(row.estimates for row in subset.rows if row.kind == "model")
+        numbers = {"PSNR dB": own["psnr"].value, "SSIM": own["ssim"].value}
+        found += [{"name": name, "value": round(value or 0.0, 4), "on": on} for name, value in numbers.items()]
     return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from textwrap import wrap
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -23,7 +24,11 @@ if TYPE_CHECKING:
 
 MARKS = {"better": "+", "worse": "-", "undecided": "="}
 LEGEND = "against the best floor: + better, - worse, = not told apart (the paired difference's 95 % interval holds 0)"
+SHORT_LEGEND = "marks against the best baseline: + better, - worse, = not told apart"
 NOTHING = "–"
+BRIEF = ("psnr_affine", "ssim_affine", "psnr", "ssim", "lpips", "fid", "features_distance")  # columns on a terminal
+MOST_METHODS = 7  # rows of a brief table
+SCREEN = (24, 80)  # lines, columns
 
 
 class Cell(NamedTuple):
@@ -63,11 +68,12 @@ def verdicts(subset: Subset) -> list[str]:
     where = "these images" if subset.name == "all" else f"the images '{subset.name}'"
     for each in subset.verdicts:
         said = "undecided against" if each.verdict == "undecided" else f"{each.verdict} than"
-        decimals, estimate = MEASURES[VERDICT_BY].decimals, each.difference
-        value, low, high = (_number(number, decimals, "+") for number in (estimate.value, estimate.low, estimate.high))
-        interval = "no interval" if estimate.low is None else f"95 % interval {low} to {high}"
-        measured = "PSNR after the best gain and offset of each image"
-        sentences.append(f"{each.method} is {said} {each.other} on {where} ({value} dB, {interval}; {measured})")
+        measure, estimate = MEASURES[VERDICT_BY], each.difference
+        value, low, high = (
+            _number(number, measure.decimals, "+") for number in (estimate.value, estimate.low, estimate.high)
+        )
+        interval = ", no interval" if estimate.low is None else f" [{low}, {high}]"
+        sentences.append(f"{each.method} is {said} {each.other} on {where} ({measure.title} {value} dB{interval})")
     return sentences or [f"no verdict: the baseline {BASELINE} needs the photos; name their folder with --rgb"]
 
 
@@ -91,8 +97,56 @@ def definitions(report: Report) -> list[tuple[str, str, str, str, str]]:
     return found
 
 
+def as_brief(report: Report, width: int = SCREEN[1]) -> str:
+    """Return the main numbers and the first notes for a terminal of `width` characters, two lines less than a screen.
+
+    It begins with the verdicts. What has no room is counted.
+    """
+    whole = report.subsets[0]
+    lines = _few([line for each in verdicts(whole) for line in wrap(each, width)], 4, "lines of verdicts")
+    lines += ["", *_few(wrap(report.about, width), 3, "lines"), "", *brief_table(whole, width)]
+    more = [*(grid.title for grid in grids(report)[1:]), *(f"published {name}" for name in report.published)]
+    lines += [f"more tables: {', '.join(more)}"] if more else []
+    missing = [each.title for each in MEASURES.values() if each.name not in whole.rows[0].estimates]
+    lines += [f"not measured: {', '.join(missing)}; --explain says why"] if missing else []
+    own = {method.name for method in report.scores.methods}
+    said = [(name, note) for name, note in report.notes if name not in missing]
+    notes = [wrap(f"{name}: {note}", width) for name, note in sorted(said, key=lambda each: each[0] not in own)]
+    room = SCREEN[0] - 4 - len(lines)
+    shown = 0
+    while shown < len(notes) and len(notes[shown]) <= room:
+        lines += notes[shown]
+        room -= len(notes[shown])
+        shown += 1
+    lines += [f"... and {len(notes) - shown} more notes"] if shown < len(notes) else []
+    return "\n".join(line for each in lines for line in ([each] if len(each) <= width else wrap(each, width)))
+
+
+def brief_table(subset: Subset, width: int = SCREEN[1]) -> list[str]:
+    """Return the lines of a table without intervals, of the columns that fit and the first methods, and its legend."""
+    names = [name for name in BRIEF if any(row.estimates.get(name) for row in subset.rows)]
+    full = _grid(subset, ())
+    places = [list(MEASURES).index(name) for name in names]
+    rows = [
+        Line(line.name, line.kind, tuple(line.cells[at]._replace(interval="") for at in places)) for line in full.lines
+    ]
+    while True:
+        grid = Grid(full.title, tuple(full.headings[at] for at in places[: len(names)]), tuple(rows[:MOST_METHODS]))
+        lines = _aligned(grid, None)
+        if len(names) == 1 or max(map(len, lines)) <= width:
+            break
+        names.pop()
+        rows = [row._replace(cells=row.cells[: len(names)]) for row in rows]
+    lines += [f"... and {len(rows) - MOST_METHODS} more methods"] if len(rows) > MOST_METHODS else []
+    return [*lines, SHORT_LEGEND] if any(cell.mark for row in rows for cell in row.cells) else lines
+
+
+def _few(lines: list[str], most: int, what: str) -> list[str]:
+    return lines if len(lines) <= most else [*lines[: most - 1], f"... and {len(lines) - most + 1} more {what}"]
+
+
 def as_text(report: Report, width: int | None = None, *, explain: bool = False) -> str:
-    """Return the report for a terminal of `width` characters; wider tables are cut into blocks of columns.
+    """Return the whole report for a terminal of `width` characters; wider tables are cut into blocks of columns.
 
     It begins with the verdicts. With `explain`, it ends with the definitions of the measures.
     """
@@ -110,7 +164,7 @@ def as_text(report: Report, width: int | None = None, *, explain: bool = False) 
     lines += ["", f"marks: {LEGEND}"] if any(subset.comparisons for subset in report.subsets) else [""]
     lines += [f"{name}: {note}" for name, note in report.notes]
     if not explain:
-        return "\n".join([*lines, "definitions of the measures: --explain"])
+        return "\n".join(lines)
     lines += ["measures:"]
     for title, arrow, *words in definitions(report):
         lines.append(f"  {title} {arrow}".rstrip() + f"  {'; '.join(filter(None, words))}")

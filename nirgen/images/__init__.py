@@ -13,7 +13,7 @@ Decoding always gives (H, W, 3) uint8, sRGB in [0, 255], upright. The rules:
 
 from __future__ import annotations
 
-from nirgen.images.arrays import balance_white, pad_to_stride, resize, side_by_side, to_channels, to_grey, to_pixels
+from nirgen.images.arrays import balance_white, pad_to_stride, resize, to_channels, to_grey, to_pixels
 from nirgen.images.decoder import (
     BACKGROUND,
     PASSED_FOLDERS,
@@ -52,6 +52,6 @@ __all__ = [
     "Capture", "Decoded", "Format", "Header", "Metadata", "Pixels", "Reading", "Readings", "Remarks", "SheetRow",
     "balance_white", "check_encodable", "contact_sheet", "decode", "decode_noted", "decode_small", "encode",
     "encode_preview", "fit", "header_of", "is_listed", "is_preview", "metadata_in", "pad_to_stride",
-    "preview_mark", "read", "read_noted", "resize", "side_by_side", "size_of", "to_channels", "to_grey",
+    "preview_mark", "read", "read_noted", "resize", "size_of", "to_channels", "to_grey",
     "to_pixels", "to_rgb",
 ]  # fmt: skip

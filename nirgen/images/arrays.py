@@ -1,4 +1,4 @@
-"""Pixels as arrays: levels, channels, sizes, and several images as one picture."""
+"""Pixels as arrays: levels, channels, sizes."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
     from numpy.typing import NDArray
 
     from nirgen.images.encoder import Pixels
@@ -110,22 +108,3 @@ def balance_white(rgb: NDArray[np.uint8]) -> NDArray[np.uint8]:
     gains = np.clip(means.mean() / np.maximum(means, 1), *_GAINS)
     levels = np.rint(np.clip(np.arange(256)[:, None] * gains, 0, 255)).astype(np.uint8)  # (256, 3)
     return np.stack([levels[rgb[..., channel], channel] for channel in range(3)], axis=2)
-
-
-def side_by_side(
-    rows: Sequence[Sequence[NDArray[np.uint8]]], *, box: tuple[int, int] = (270, 480), gap: int = 4
-) -> NDArray[np.uint8]:
-    """Lay out rows of (H, W, 3) uint8 images, at least one in all, as one picture.
-
-    Each is fitted into `box` (height, width), keeping its proportions, with `gap` pixels of white between and around.
-    """
-    height, width = box
-    columns = max(len(row) for row in rows)
-    picture = np.full((gap + len(rows) * (height + gap), gap + columns * (width + gap), 3), 255, np.uint8)
-    for row_number, row in enumerate(rows):
-        for column, image in enumerate(row):
-            scale = min(height / image.shape[0], width / image.shape[1])
-            fitted = resize(image, (max(1, round(image.shape[0] * scale)), max(1, round(image.shape[1] * scale))))
-            top, left = gap + row_number * (height + gap), gap + column * (width + gap)
-            picture[top : top + fitted.shape[0], left : left + fitted.shape[1]] = fitted
-    return picture

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nirgen.errors import NirgenError
+from nirgen.labels.content import plainly
 from nirgen.labels.frames import (
     OWN_KEYS,
     TURNED,
@@ -97,7 +98,7 @@ def read(path: Path, options: ReadOptions, document: Mapping[str, msgspec.Raw]) 
         try:
             return msgspec.json.decode(document[key], type=kind | None) if key in document else None
         except msgspec.ValidationError as error:
-            raise NirgenError(f"{path}: '{key}' violates COCO's format ({error}); correct it") from None
+            raise NirgenError(f"{path}: '{key}' violates COCO's format ({plainly(error)}); correct it") from None
 
     raw_categories: list[dict[str, Any]] = part("categories", list[dict[str, Any]]) or []
     licences: list[dict[str, Any]] = part("licenses", list[dict[str, Any]]) or []
@@ -114,7 +115,7 @@ def read(path: Path, options: ReadOptions, document: Mapping[str, msgspec.Raw]) 
         annotations = _by_image(raw_annotations or [], images, path)
         categories = _without_unused_copies(categories, raw_annotations or [], options)
     except msgspec.ValidationError as error:
-        raise NirgenError(f"{path}: an entry violates COCO's format ({error}); correct it") from None
+        raise NirgenError(f"{path}: an entry violates COCO's format ({plainly(error)}); correct it") from None
     labelled = raw_annotations is not None and bool(raw_annotations or categories)
     corners = _Corners(options)
     builder = _FrameBuilder(path, names, ImageLookup(options), "nirgen" in info, labelled, corners)
@@ -248,7 +249,9 @@ class _FrameBuilder:
         try:
             return self._frame(raw, _UNLABELLED.decode(raw), None)
         except msgspec.ValidationError as error:
-            raise NirgenError(f"{self.path}: an entry of 'unlabelled' is no image ({error}); correct it") from None
+            raise NirgenError(
+                f"{self.path}: an entry of 'unlabelled' is no image ({plainly(error)}); correct it"
+            ) from None
 
     def _frame(self, raw: msgspec.Raw, entry: _Unlabelled, number: Id | None) -> Frame:
         keys = msgspec.json.decode(raw)
@@ -275,7 +278,7 @@ class _FrameBuilder:
         try:
             entry = _ANNOTATION.decode(raw)
         except msgspec.ValidationError as error:
-            raise NirgenError(f"{where}: {error}; correct it") from None
+            raise NirgenError(f"{where}: {plainly(error)}; correct it") from None
         category = _same(entry.category_id)
         if category not in self.names:
             missing = f"the missing category {category!r}"

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import math
+import re
 import zlib
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -40,6 +41,37 @@ def read_json(path: Path) -> Json:
             raise NirgenError(f"{path}: neither a JSON object nor a list; give a file of labels") from None
 
 
+_MISMATCH = re.compile(r"Expected `(?P<wanted>[^`]+)`, got `(?P<got>[^`]+)`(?: - at `\$\.?(?P<place>[^`]*)`)?")
+_MISSING = re.compile(r"Object missing required field `(?P<key>[^`]+)`(?: - at `\$\.?(?P<place>[^`]*)`)?")
+_IN_WORDS = {
+    "int": "a whole number",
+    "float": "a number",
+    "str": "a text",
+    "bool": "true or false",
+    "array": "a list",
+    "object": "a group in braces",
+    "null": "empty",
+}
+
+
+def plainly(error: Exception) -> str:
+    """Return what an error of decoding says, without the words of a parser.
+
+    Example:
+        >>> plainly(ValueError("Expected `array | null`, got `str` - at `$.bbox`"))
+        'bbox is a text, not a list'
+        >>> plainly(ValueError("Object missing required field `id`"))
+        'id is missing'
+    """
+    text = one_line(error)
+    if found := _MISMATCH.fullmatch(text):
+        wanted = [_IN_WORDS.get(name, name) for name in found["wanted"].split(" | ") if name != "null"]
+        return f"{found['place'] or 'it'} is {_IN_WORDS.get(found['got'], found['got'])}, not {' or '.join(wanted)}"
+    if found := _MISSING.fullmatch(text):
+        return f"{found['key']} is missing" + (f" in {found['place']}" if found["place"] else "")
+    return text
+
+
 @contextmanager
 def explained(path: Path, data: bytes | None = None) -> Generator[None]:
     """Raise errors of decoding as NirgenError; entries of a file stay undecoded, and unchecked, until they are used."""
@@ -61,9 +93,12 @@ def _fault(data: bytes, error: Exception) -> str:
         return f"no UTF-8 (byte 0x{data[wrong.start]:02x} at position {wrong.start}); save it as UTF-8"
     except _ConstantError as constant:
         return f"holds {constant}, which is no JSON; write a number or null instead"
-    except (ValueError, RecursionError):
-        return f"damaged, or no JSON ({one_line(error)}); copy it again"
-    return f"a value can't be used ({one_line(error)}); correct it"
+    except (ValueError, RecursionError) as wrong:
+        place = one_line(error)
+        if isinstance(wrong, json.JSONDecodeError):
+            place = f"at line {wrong.lineno}, column {wrong.colno}"
+        return f"damaged, or no JSON ({place}); copy it again"
+    return f"a value can't be used ({plainly(error)}); correct it"
 
 
 class _ConstantError(Exception):
@@ -110,7 +145,9 @@ def read_xml(path: Path) -> ET.Element:
         guard.Parse(data, True)
         return ET.fromstring(data)  # noqa: S314 - without a document type there are no entities to expand
     except (expat.ExpatError, ET.ParseError, ValueError, LookupError) as error:
-        raise NirgenError(f"{path}: damaged, or no XML ({error}); copy it again") from None
+        line, column = getattr(error, "position", (getattr(error, "lineno", 0), getattr(error, "offset", 0)))
+        place = f"at line {line}, column {column + 1}" if line else one_line(error)
+        raise NirgenError(f"{path}: damaged, or no XML ({place}); copy it again") from None
 
 
 def text_of(path: Path) -> str:

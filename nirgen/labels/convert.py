@@ -11,7 +11,7 @@ from nirgen.labels import coco, cvat, labelme, labelstudio, lines, masks, openim
 from nirgen.labels.annotations import AnnotationWriter, Tally
 from nirgen.labels.content import explained, read_content, read_json, read_xml
 from nirgen.labels.file import Document, LabelFile, Licences, is_label_file
-from nirgen.labels.frames import ImageLookup, Reading, ReadOptions, Source
+from nirgen.labels.frames import ImageLookup, Reading, ReadOptions, Source, missing
 from nirgen.labels.policy import Policy, source_categories
 
 if TYPE_CHECKING:
@@ -215,15 +215,17 @@ def _files(source: Source) -> list[Path]:
     }
     there = [kind for kind, found in kinds.items() if found]
     if len(there) > 1:
-        examples = " and ".join(f"{kind} ('{source.name_of(kinds[kind][0])}')" for kind in there)
-        raise NirgenError(f"{source.path}: holds {examples}; give the folder of one of them")
+        examples = " and ".join(
+            f"{kind} ({len(kinds[kind])}, such as '{source.name_of(kinds[kind][0])}')" for kind in there
+        )
+        raise NirgenError(f"{source.path}: mixes {examples}; give a folder of one kind, or the files one by one")
     return kinds[there[0]] if there else source.files(".txt")
 
 
 def open_labels(path: Path, policy: str | Path = "default", *, images: Path | None = None) -> LabelFile:
     """Open a labels file as it is, or convert labels of any other known format in memory by the policy."""
     if not path.exists():
-        raise NirgenError(f"{path}: doesn't exist; give a file or folder of labels")
+        raise missing(path)
     if path.is_file() and is_label_file(data := read_content(path)):
         return LabelFile.parse(data, path, sha256_of(path))
     document = convert([Source(path)], Policy.load(policy), images=images)

@@ -15,7 +15,7 @@ import msgspec
 from nirgen._version import __version__
 from nirgen.errors import NirgenError
 from nirgen.files import check_schema, sha256_of, unwritable, write_output
-from nirgen.labels.content import FAULTS, read_content
+from nirgen.labels.content import FAULTS, plainly, read_content
 from nirgen.labels.frames import LARGEST_SIDE, image_name
 
 if TYPE_CHECKING:
@@ -82,7 +82,7 @@ class LabelFile:
                 f"{path}: not written by 'nirgen labels'; convert it first: nirgen labels {path} -o OUT.json"
             ) from None
         except FAULTS as error:
-            raise NirgenError(f"{path}: damaged ({error}); write it again with 'nirgen labels'") from None
+            raise NirgenError(f"{path}: damaged ({plainly(error)}); write it again with 'nirgen labels'") from None
         head = document.info.nirgen
         return cls(
             path=path,
@@ -103,7 +103,9 @@ def annotation(raw: msgspec.Raw) -> dict[str, Any]:
         return cast("dict[str, Any]", msgspec.json.decode(raw))
     except FAULTS as error:
         start = bytes(raw)[:60].decode(errors="replace")
-        raise NirgenError(f"the annotation {start!r}... of the labels is damaged ({error}); correct it") from None
+        raise NirgenError(
+            f"the annotation {start!r}... of the labels is damaged ({plainly(error)}); correct it"
+        ) from None
 
 
 def box_counts(image: LabelledImage) -> Counter[int]:

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 
 from nirgen import images
 from nirgen.config import SPLITS
-from nirgen.errors import NirgenError
+from nirgen.errors import ImageError, NirgenError, nearest
 from nirgen.files import path_fault, read_bytes, safe_path, sha256_of, unwritable
 
 if TYPE_CHECKING:
@@ -89,6 +89,13 @@ class ReadOptions:
     note: Callable[[str], None] = lambda _text: None  # receives assumptions
 
 
+def missing(path: Path) -> NirgenError:
+    """Return the error of labels that don't exist, with the nearest name in their folder."""
+    known = [each.name for each in path.parent.iterdir()] if path.parent.is_dir() else []
+    near = nearest(path.name, known)
+    return NirgenError(f"{path}: doesn't exist{near or '; give a file or folder of labels (or SPLIT=PATH)'}")
+
+
 @dataclass(frozen=True)
 class Source:
     """File or folder of labels."""
@@ -108,7 +115,7 @@ class Source:
         stated = equals and split in SPLITS and not Path(text).exists()
         source = cls(Path(path), split) if stated else cls(Path(text))
         if not source.path.exists():
-            raise NirgenError(f"{source.path}: doesn't exist; give a file or folder of labels (or SPLIT=PATH)")
+            raise missing(source.path)
         return source
 
     def files(self, *suffixes: str) -> list[Path]:
@@ -275,10 +282,8 @@ class ImageLookup:
 
         A lower right corner of a box in `corners` that lies over 2 pixels outside refutes the assumed size.
         """
-        found = self.find(name)
-        if self._root is not None and found is not None:
-            path = self._root / found
-            size = images.size_of(read_labels(path), str(path))
+        size = self._stored_size(name)
+        if size is not None:
             if self._assumed is None or not self._is_reduced(size, self._assumed):
                 return size
             height, width = self._assumed
@@ -301,6 +306,22 @@ class ImageLookup:
                 )
         self._options.note(f"images state no size: BDD100K's {width}x{height} is assumed")
         return self._assumed
+
+    def _stored_size(self, name: str) -> tuple[int, int] | None:
+        """Return the (height, width) of an image in the folder; None if it has none, or a damaged one may be guessed.
+
+        A translation of a damaged image fails by itself, and must not keep the labels of all others from being read.
+        """
+        found = self.find(name)
+        if self._root is None or found is None:
+            return None
+        path = self._root / found
+        try:
+            return images.size_of(read_labels(path), str(path))
+        except ImageError:
+            if self._options.size is None and self._assumed is None:
+                raise
+            return None
 
     def _is_reduced(self, size: tuple[int, int], whole: tuple[int, int]) -> bool:
         """Return True if an image of that (height, width) is a smaller copy of a whole one that boxes were drawn on."""

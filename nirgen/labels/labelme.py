@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from nirgen.errors import NirgenError
-from nirgen.labels.content import explained, read_content
+from nirgen.labels.content import explained, plainly, read_content
 from nirgen.labels.frames import Frame, Label, box_of, image_name, to_ignore
 from nirgen.labels.masks import polygons_box
 
@@ -55,7 +55,9 @@ def frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
         try:
             file = _FILE.decode(data)
         except msgspec.ValidationError as error:
-            raise NirgenError(f"{path}: not labelme's JSON ({error}); correct it, or remove the file") from None
+            raise NirgenError(
+                f"{path}: not labelme's JSON ({plainly(error)}); correct it, or remove the file"
+            ) from None
     name = PurePosixPath(relative).parent / PurePosixPath(file.path.replace("\\", "/")).name
     found = lookup.complete(image_name(name.as_posix(), str(path)))
     height, width = file.height, file.width

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import msgspec
 
 from nirgen.errors import NirgenError
+from nirgen.labels.content import plainly
 from nirgen.labels.frames import TURNED, Frame, ImageLookup, Label, Reading, image_name
 from nirgen.labels.masks import polygons_box
 
@@ -66,7 +67,9 @@ def read(path: Path, options: ReadOptions, document: list[msgspec.Raw]) -> Readi
             try:
                 yield _frame(keys, where, lookup, options)
             except (msgspec.ValidationError, AttributeError, KeyError, TypeError) as error:
-                raise NirgenError(f"{where}: not a task of Label Studio ({error}); export it as JSON") from None
+                raise NirgenError(
+                    f"{where}: not a task of Label Studio ({plainly(error)}); export it as JSON"
+                ) from None
 
     return Reading(frames(), len(document))
 

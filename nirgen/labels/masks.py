@@ -13,7 +13,7 @@ from pycocotools import mask as rle_tools
 from nirgen import images
 from nirgen.config import SPLITS
 from nirgen.errors import NirgenError
-from nirgen.labels.content import explained, read_content
+from nirgen.labels.content import explained, plainly, read_content
 from nirgen.labels.frames import Frame, Label, image_name, other_keys
 from nirgen.labels.rle import check_rle
 
@@ -170,7 +170,9 @@ def polygon_frame(path: Path, relative: str, lookup: ImageLookup) -> Frame:
             file = _FILE.decode(data)
             labels = [_polygon_label(raw) for raw in file.objects]
         except msgspec.ValidationError as error:
-            raise NirgenError(f"{path}: no Cityscapes-like polygons ({error}); correct it, or remove it") from None
+            raise NirgenError(
+                f"{path}: no Cityscapes-like polygons ({plainly(error)}); correct it, or remove it"
+            ) from None
     folders = [part for part in PurePosixPath(relative).parent.parts if part not in FOLDERS]
     bare = image_name(bare_name(relative), str(path))
     found = lookup.complete(bare)

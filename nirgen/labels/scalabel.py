@@ -12,7 +12,7 @@ import msgspec
 
 from nirgen import images
 from nirgen.errors import NirgenError
-from nirgen.labels.content import explained, read_json
+from nirgen.labels.content import explained, plainly, read_json
 from nirgen.labels.frames import OWN_KEYS, Frame, ImageLookup, Label, Reading, box_of, image_name, other_keys, to_ignore
 from nirgen.labels.masks import flatten, polygons_box
 from nirgen.labels.rle import rle_box
@@ -185,7 +185,9 @@ def _raw_frames(path: Path, document: Json | None) -> tuple[list[msgspec.Raw], _
         config = msgspec.json.decode(document.get("config", b"null"), type=_Config | None)
         frames = msgspec.json.decode(document.get("frames", b"null"), type=list[msgspec.Raw])
     except msgspec.ValidationError as error:
-        raise NirgenError(f"{path}: no BDD100K labels ({error}); give a file or folder of these only") from None
+        raise NirgenError(
+            f"{path}: no BDD100K labels ({plainly(error)}); give a file or folder of these only"
+        ) from None
     return frames, config.size if config else None
 
 
@@ -202,7 +204,7 @@ def _frame(
         frame = _FRAME.decode(raw)
     except msgspec.ValidationError as error:
         start = bytes(raw)[:40].decode(errors="replace")
-        raise NirgenError(f"{path}: the frame {start!r}...: {error}; correct it, or remove it") from None
+        raise NirgenError(f"{path}: the frame {start!r}...: {plainly(error)}; correct it, or remove it") from None
     where = f"{path}: frame '{frame.name}'"
     keys = msgspec.json.decode(raw)  # with the keys that `_Frame` lacks
     if len(frame.frames or ()) > 1:

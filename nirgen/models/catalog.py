@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
     from nirgen.models.baselines import LinearConfig, TreesConfig
-    from nirgen.models.config import GeneratorConfig, InternImageConfig
+    from nirgen.models.config import AnyGeneratorConfig, InternImageConfig
 
 
 EMBEDDED = Path(__file__).parent / "embedded"
@@ -56,7 +56,6 @@ def find_model(name: str | Path) -> Path:
 
 SCHEMA = 1
 HEADER_KEY = "nirgen"
-PIX2NEXT = "pix2next"
 _ENTRIES: dict[str, type] = {"architecture": dict, "training": dict, "metrics": list}
 _ENTRIES |= dict.fromkeys(("model_id", "licence", "provenance", "nirgen"), str)
 
@@ -70,7 +69,7 @@ def read_header(path: Path) -> dict[str, Any]:
     return _header(_read_table(path)[0], path)
 
 
-def architecture_of(header: Mapping[str, Any], path: Path) -> GeneratorConfig | LinearConfig | TreesConfig:
+def architecture_of(header: Mapping[str, Any], path: Path) -> AnyGeneratorConfig | LinearConfig | TreesConfig:
     """Return the architecture that a header names by its `kind`; that of a Pix2Next generator where it has none.
 
     Raises:
@@ -78,25 +77,23 @@ def architecture_of(header: Mapping[str, Any], path: Path) -> GeneratorConfig | 
         ModelError: The kind is unknown.
     """
     from nirgen.models.baselines import LinearConfig, TreesConfig
-    from nirgen.models.config import GeneratorConfig
+    from nirgen.models.config import GENERATORS, GeneratorConfig
 
     values = dict(header["architecture"])
-    kind = str(values.get("kind", PIX2NEXT))
-    kinds: dict[str, type[GeneratorConfig | LinearConfig | TreesConfig]]
-    kinds = {PIX2NEXT: GeneratorConfig, "linear": LinearConfig, "trees": TreesConfig}
+    kind = str(values.get("kind", GeneratorConfig.kind))
+    kinds: dict[str, type[AnyGeneratorConfig | LinearConfig | TreesConfig]]
+    kinds = {**GENERATORS, "linear": LinearConfig, "trees": TreesConfig}
     if kind not in kinds:
         raise ModelError(f"{path}: an architecture of the kind '{kind}' (there are {', '.join(kinds)}); update nirgen")
-    if kind == PIX2NEXT:
-        values.pop("kind", None)
     return kinds[kind].read(values, where=f"{path} (architecture)")
 
 
-def generator_of(header: Mapping[str, Any], path: Path) -> GeneratorConfig:
+def generator_of(header: Mapping[str, Any], path: Path) -> AnyGeneratorConfig:
     """Return the architecture of a generator; as `architecture_of`, and a ModelError for a baseline."""
-    from nirgen.models.config import GeneratorConfig
+    from nirgen.models.config import NetworkConfig
 
     architecture = architecture_of(header, path)
-    if not isinstance(architecture, GeneratorConfig):
+    if not isinstance(architecture, NetworkConfig):
         raise ModelError(f"{path}: the baseline '{architecture.kind}', which has no network; name a generator")
     return architecture
 

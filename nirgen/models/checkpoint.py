@@ -14,18 +14,23 @@ from nirgen.errors import ModelError, first_line, one_line
 from nirgen.files import seal
 from nirgen.models.baselines import Linear, LinearConfig, Trees, TreesConfig
 from nirgen.models.catalog import HEADER_KEY, SCHEMA, architecture_of, check_id, generator_of, hash_model, read_header
+from nirgen.models.config import GeneratorConfig
 from nirgen.models.extractors import build_extractor
 from nirgen.models.generator import Pix2Next
+from nirgen.models.irformer import IRFormer
+from nirgen.models.resnet import ResNet
+from nirgen.models.unet import UNet
 from nirgen.models.weights import write_tensors
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from torch import Tensor
 
     from nirgen.config import FrozenConfig
-    from nirgen.models.config import GeneratorConfig
+    from nirgen.models.config import AnyGeneratorConfig
+    from nirgen.models.network import Generator
 
 
 def model_id(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> str:
@@ -38,12 +43,21 @@ def model_id(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> st
     return hash_model(architecture, parts)
 
 
-def build(config: GeneratorConfig, *, load_weights: bool = False) -> Pix2Next:
-    """Build a generator with random weights, except for those of `build_extractor`.
+_NETWORKS: dict[str, Callable[[Any], Generator]] = {  # by kind, beside Pix2Next, which has an extractor
+    "irformer": IRFormer,
+    "resnet": ResNet,
+    "unet": UNet,
+}
+
+
+def build(config: AnyGeneratorConfig, *, load_weights: bool = False) -> Generator:
+    """Build a generator of any kind with random weights, except for those of `build_extractor`.
 
     Raises:
         ModelError: The extractor can't be built, or its maps don't fit the generator's widths.
     """
+    if not isinstance(config, GeneratorConfig):
+        return _NETWORKS[config.kind](config)
     extractor = build_extractor(config, load_weights=load_weights)
     try:
         return Pix2Next(config, extractor)
@@ -66,7 +80,7 @@ def save(
     Args:
         path: The file.
         state: The tensors.
-        config: The architecture: a `GeneratorConfig`, `LinearConfig` or `TreesConfig`.
+        config: The architecture: that of a generator of any kind, a `LinearConfig` or a `TreesConfig`.
         training: Record of its training.
         metrics: Scores, as mappings of `name`, `value` and `on`.
         licence: Licence of the weights.
@@ -108,7 +122,7 @@ def _read_tensors(path: Path) -> dict[str, Tensor]:
         raise ModelError(f"{path}: damaged ({one_line(error, 200)}); fetch or export it again") from None
 
 
-def load(path: Path) -> tuple[Pix2Next, dict[str, Any]]:
+def load(path: Path) -> tuple[Generator, dict[str, Any]]:
     """Build the generator of a model file, in float32 and evaluation mode, and return it with the header.
 
     Raises:
@@ -149,6 +163,14 @@ def load_baseline(path: Path) -> tuple[Linear | Trees, dict[str, Any]]:
         return Trees.from_arrays(config, arrays), header
     except (TypeError, ValueError) as error:  # TypeError: a type that NumPy lacks
         raise ModelError(f"{path}: no '{config.kind}' ({first_line(error)}); fetch or fit it again") from None
+
+
+def load_pix2next(path: Path) -> tuple[Pix2Next, dict[str, Any]]:
+    """Build the Pix2Next generator of a model file; as `load`, and a ModelError for another kind of generator."""
+    generator, header = load(path)
+    if not isinstance(generator, Pix2Next):
+        raise ModelError(f"{path}: a generator of the kind '{generator.config.kind}'; this needs one of Pix2Next")
+    return generator, header
 
 
 def check_fits(state: Mapping[str, Tensor], network: torch.nn.Module, path: Path) -> None:

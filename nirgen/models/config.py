@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from nirgen.config import FrozenConfig
 from nirgen.errors import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
 
 
 Count = Annotated[int, Field(ge=1)]
@@ -103,7 +103,35 @@ NAMED_INTERNIMAGES = {
 ExtractorConfig = Annotated[InternImageConfig | TimmConfig | NoExtractorConfig, Field(discriminator="kind")]
 
 
-class GeneratorConfig(FrozenConfig):
+class NetworkConfig(FrozenConfig):
+    """Base of the configurations of generators, whatever their kind."""
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths of inputs are multiples of this."""
+        return 1
+
+    @property
+    def least_side(self) -> int:
+        """Least height and width of inputs, in pixels."""
+        return self.stride
+
+    @property
+    def about(self) -> str:
+        """One line for cards and listings."""
+        raise NotImplementedError
+
+    @property
+    def values_per_pixel(self) -> float:
+        """Values alive at once in a translation, for each pixel of the image."""
+        raise NotImplementedError
+
+    def without_initial_weights(self) -> Self:
+        """Return the architecture alone, without the place of initial weights."""
+        return self
+
+
+class GeneratorConfig(NetworkConfig):
     """Sizes of a Pix2Next generator; the defaults are Table 1 of the paper.
 
     Level 0, the encoder's first and the decoder's last, has the image's resolution and each further level half of it.
@@ -112,6 +140,8 @@ class GeneratorConfig(FrozenConfig):
     `features` are a `pyramid`, the first block of each encoder level also takes the map of the level's stride; a level
     without blocks is that map.
     """
+
+    kind: ClassVar[str] = "pix2next"  # in no file: files without a kind are of this one
 
     stem_channels: int = Field(128, ge=1)
     encoder: tuple[Widths, ...] = Field(((128, 256, 256), (256, 512, 512), (512, 512, 512), (512,)), min_length=1)
@@ -132,6 +162,8 @@ class GeneratorConfig(FrozenConfig):
         """Expand `compact` or `{preset: compact, attention: B}` to that generator with changes."""
         if isinstance(values, str):
             values = {"preset": values}
+        if isinstance(values, dict) and values.get("kind") == cls.kind:
+            values = {name: value for name, value in values.items() if name != "kind"}
         if not isinstance(values, dict) or "preset" not in values:
             return values
         changes = {name: value for name, value in values.items() if name != "preset"}
@@ -199,6 +231,11 @@ class GeneratorConfig(FrozenConfig):
                     skips.append(channels)
 
     @property
+    def about(self) -> str:
+        """One line for cards and listings."""
+        return "Pix2Next (Jin et al., *Technologies* 13(4):154, 2025)"
+
+    @property
     def stride(self) -> int:
         """Heights and widths of inputs are multiples of this."""
         levels: int = 2 ** (len(self.encoder) - 1)
@@ -248,7 +285,7 @@ class GeneratorConfig(FrozenConfig):
         return cls(**(values | changes))
 
 
-def _named(what: str, name: str, known: Mapping[str, Callable[[], FrozenConfig]]) -> Callable[[], FrozenConfig]:
+def _named(what: str, name: str, known: Mapping[str, Any]) -> Any:
     if name not in known:
         raise ValueError(f"no {what} '{name}'{nearest(name, known)} (there are {', '.join(known)})")
     return known[name]
@@ -259,6 +296,121 @@ NAMED_GENERATORS = {
     "released": GeneratorConfig.released,
     "compact": GeneratorConfig.compact,
 }
+
+
+class IRFormerConfig(NetworkConfig):
+    """Sizes of an IRFormer; the defaults, with 39,611 parameters, are the published ones."""
+
+    kind: Literal["irformer"] = "irformer"
+    width: int = Field(16, ge=8, multiple_of=8)
+    blocks: int = Field(3, ge=1)  # of attention along rows and columns
+    expansion: float = Field(2.66, ge=1)  # of the feed-forward layers
+    output_channels: Literal[1, 3] = 3
+
+    @property
+    def about(self) -> str:
+        """One line for cards and listings."""
+        return "IRFormer (Chen et al., 2024)"
+
+    @property
+    def values_per_pixel(self) -> float:
+        """Values alive at once in a translation, for each pixel of the image: those of a feed-forward layer."""
+        return 3 + self.width * (2 + 8 * self.expansion)
+
+    @property
+    def least_side(self) -> int:
+        """Least height and width of inputs, in pixels: those of the largest pooled window."""
+        return 128
+
+
+class UNetConfig(NetworkConfig):
+    """Sizes of Pix2pix' U-Net; the defaults, with 54,413,955 parameters, are the published ones for 256 pixels."""
+
+    kind: Literal["unet"] = "unet"
+    filters: int = Field(64, ge=1)  # of the first level; doubled at each further one, up to eight times
+    levels: int = Field(8, ge=3, le=10)  # each halves the resolution
+    dropout: float = Field(0.5, ge=0, lt=1)  # at the levels of full width on the way up, but the innermost
+    evaluation: Literal["as_training", "running"] = "as_training"
+    """`as_training`, as published: each image's own statistics, and dropout at fixed places; `running`: the running
+    statistics, and no dropout."""
+    output_channels: Literal[1, 3] = 3
+
+    @property
+    def about(self) -> str:
+        """One line for cards and listings."""
+        return "U-Net of Pix2pix (Isola et al., CVPR 2017)"
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths of inputs are multiples of this."""
+        return int(2**self.levels)
+
+    @property
+    def values_per_pixel(self) -> float:
+        """Values alive at once in a translation, for each pixel of the image."""
+        return 6 + 2 * self.filters
+
+
+class ResNetConfig(NetworkConfig):
+    """Sizes of a residual generator; the defaults, with 182,443,267 parameters, are Pix2pixHD's global generator."""
+
+    kind: Literal["resnet"] = "resnet"
+    filters: int = Field(64, ge=1)  # at full resolution; doubled at each further level
+    levels: int = Field(4, ge=1, le=6)  # each halves the resolution
+    blocks: int = Field(9, ge=1)  # at the lowest resolution
+    block: Literal["residual", "internimage"] = "residual"
+    norm: Literal["instance", "batch"] = "instance"
+    dropout: float = Field(0.0, ge=0, lt=1)  # within the residual blocks
+    evaluation: Literal["as_training", "running"] = "as_training"  # of batch norm and dropout; see `UNetConfig`
+    output_channels: Literal[1, 3] = 3
+
+    @model_validator(mode="after")
+    def _groups_divide(self) -> Self:
+        width = self.filters * 2**self.levels
+        if self.block == "internimage" and width % 16:
+            raise ValueError(f"blocks of InternImage need multiples of 16 channels, but theirs are {width}")
+        return self
+
+    @property
+    def about(self) -> str:
+        """One line for cards and listings."""
+        blocks = "InternImage" if self.block == "internimage" else "residual"
+        return f"generator of {self.blocks} {blocks} blocks, as of CycleGAN and Pix2pixHD (Wang et al., CVPR 2018)"
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths of inputs are multiples of this."""
+        return int(2**self.levels)
+
+    @property
+    def least_side(self) -> int:
+        """Least height and width of inputs, in pixels: two at the lowest resolution, whose border is mirrored."""
+        return 2 * self.stride
+
+    @property
+    def values_per_pixel(self) -> float:
+        """Values alive at once in a translation, for each pixel of the image."""
+        return 6 + 3 * self.filters
+
+
+AnyGeneratorConfig = GeneratorConfig | IRFormerConfig | UNetConfig | ResNetConfig
+GENERATORS: dict[str, type[AnyGeneratorConfig]] = {
+    "pix2next": GeneratorConfig,
+    "irformer": IRFormerConfig,
+    "unet": UNetConfig,
+    "resnet": ResNetConfig,
+}
+
+
+def _of_its_kind(value: Any) -> Any:
+    """Build the configuration that the `kind` of plain values names; Pix2Next's where they have none."""
+    if not isinstance(value, str | dict):
+        return value
+    kind = str(value.get("kind", GeneratorConfig.kind)) if isinstance(value, dict) else GeneratorConfig.kind
+    return _named("kind of generator", kind, GENERATORS).model_validate(value)
+
+
+GeneratorOfAnyKind = Annotated[AnyGeneratorConfig, BeforeValidator(_of_its_kind)]
 
 
 GanKind = Literal["vanilla", "lsgan", "hinge"]
@@ -272,3 +424,5 @@ class DiscriminatorConfig(FrozenConfig):
     layers: int = Field(3, ge=1)  # convolutions of stride 2
     scales: int = Field(3, ge=1)
     norm: Literal["instance", "batch"] = "instance"  # the paper's, or the released code's
+    form: Literal["pix2pixhd", "pix2pix"] = "pix2pixhd"
+    """`pix2pix`: borders padded by 1 instead of 2, and no bias before batch norm."""

@@ -17,14 +17,16 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         norm = nn.InstanceNorm2d if config.norm == "instance" else nn.BatchNorm2d
-        width = config.filters
-        first = nn.Sequential(nn.Conv2d(config.in_channels, width, 4, stride=2, padding=2), nn.LeakyReLU(0.2))
+        width, padding = config.filters, 1 if config.form == "pix2pix" else 2
+        bias = config.form == "pix2pixhd" or config.norm == "instance"
+        first = nn.Sequential(nn.Conv2d(config.in_channels, width, 4, stride=2, padding=padding), nn.LeakyReLU(0.2))
         layers: list[nn.Module] = [first]
         for layer in range(1, config.layers + 1):
             narrower, width = width, min(2 * width, 512)
-            conv = nn.Conv2d(narrower, width, 4, stride=2 if layer < config.layers else 1, padding=2)
+            stride = 2 if layer < config.layers else 1
+            conv = nn.Conv2d(narrower, width, 4, stride=stride, padding=padding, bias=bias)
             layers += [nn.Sequential(conv, norm(width), nn.LeakyReLU(0.2))]
-        self.layers = nn.ModuleList([*layers, nn.Conv2d(width, 1, 4, stride=1, padding=2)])
+        self.layers = nn.ModuleList([*layers, nn.Conv2d(width, 1, 4, stride=1, padding=padding)])
 
     def forward(self, pair: Tensor) -> list[Tensor]:
         """(N, in_channels, H, W) -> the feature map of each layer; the last is the raw scores (N, 1, h, w)."""

@@ -23,7 +23,7 @@ from nirgen.models.blocks import OutputBlock, ResidualBlock, StandardizedConv, U
 from nirgen.models.extractors import Normalized
 
 if TYPE_CHECKING:
-    from nirgen.models.generator import Pix2Next
+    from nirgen.models.network import Generator
 
 
 # Below, the transforms cost what the products save; measured on AVX-512, see docs/performance.md.
@@ -59,7 +59,7 @@ _OUTPUT = (
 _CONSTANT = 7
 
 
-def speed_up(generator: Pix2Next) -> nn.Module:
+def speed_up(generator: Generator) -> nn.Module:
     """Return a faster module for inference on a CPU in float32, to be called under `torch.inference_mode`.
 
     It shares the generator's parameters and holds filters derived from them: after a training step, make it anew.
@@ -68,7 +68,7 @@ def speed_up(generator: Pix2Next) -> nn.Module:
         generator: In evaluation mode. It is not modified.
     """
     shared = {id(tensor): tensor for tensor in (*generator.parameters(), *generator.buffers())}
-    double: Pix2Next = copy.deepcopy(generator, memo=shared)
+    double: Generator = copy.deepcopy(generator, memo=shared)
     _fold_norms(double)
     _exchange(double)
     double = double.to(memory_format=layout_of(double)).eval()

@@ -12,8 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from nirgen.errors import ShapeError
 from nirgen.models.blocks import AttentionBlock, Downsample, OutputBlock, ResidualBlock, Upsample
+from nirgen.models.network import Generator
 
 if TYPE_CHECKING:
     from nirgen.models.config import GeneratorConfig, Widths
@@ -36,7 +36,7 @@ class Stage(nn.ModuleList):
         return x
 
 
-class Pix2Next(nn.Module):
+class Pix2Next(Generator):
     """Generator of near-infrared images.
 
     Args:
@@ -45,14 +45,12 @@ class Pix2Next(nn.Module):
             condition. None: no condition.
     """
 
+    config: GeneratorConfig
+
     def __init__(self, config: GeneratorConfig, extractor: Extractor | None) -> None:
-        super().__init__()
-        self.config = config
-        self.extractor = extractor
         last = len(config.encoder) - 1
-        self.stride = max(2**last, extractor.stride if extractor is not None else 1)  # of H and W
+        super().__init__(config, max(2**last, extractor.stride if extractor is not None else 1), extractor)
         self.condition_channels = extractor.condition_channels if extractor is not None else None
-        self.pyramid = dict(extractor.pyramid) if extractor is not None else {}
         self.stem = nn.Conv2d(3, config.stem_channels, 1)
         channels = config.stem_channels
 
@@ -114,7 +112,7 @@ class Pix2Next(nn.Module):
         Raises:
             ShapeError: H or W is not divisible; the message gives the next size up.
         """
-        self._check(rgb)
+        self.check(rgb)
         x = stem = self.stem(rgb)  # (N, stem_channels, H, W)
         condition, features = None, dict[int, Tensor]()
         if self.extractor is not None:
@@ -144,12 +142,3 @@ class Pix2Next(nn.Module):
         if self.output_block is not None:
             x = self.output_block(torch.cat((x, stem), dim=1))
         return self.output(x)  # type: ignore[no-any-return]
-
-    def _check(self, rgb: Tensor) -> None:
-        height, width = rgb.shape[-2:]
-        if height % self.stride or width % self.stride:
-            up = tuple(-(-size // self.stride) * self.stride for size in (height, width))
-            raise ShapeError(
-                f"an image of {height}x{width} (height x width) can't be translated: both must be divisible by "
-                f"{self.stride}; pad it to {up[0]}x{up[1]}"
-            )

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
-    from nirgen.models.generator import Pix2Next
+    from nirgen.models.network import Generator
 
 
 OPSET = 20
@@ -37,7 +37,7 @@ _CHECKED = ((1, 1, 1), (1, 4, 3), (2, 2, 3), (3, 3, 1))  # images, and rows and 
 class ForDeployment(nn.Module):
     """A generator, in evaluation mode, with intensities in [0, 1] on both sides."""
 
-    def __init__(self, generator: Pix2Next) -> None:
+    def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
 
@@ -67,12 +67,12 @@ class _FixedPadding(nn.Module):
         return F.conv2d(x, same.weight, same.bias, same.stride, dilation=same.dilation, groups=same.groups)
 
 
-def export_onnx(generator: Pix2Next, header: Mapping[str, Any], stride: int, target: Path) -> tuple[int, float]:
+def export_onnx(generator: Generator, header: Mapping[str, Any], stride: int, target: Path) -> tuple[int, float]:
     """Write a generator, in float32 on the CPU, as an ONNX file.
 
     Returns:
-        The number whose multiples the sides of its inputs are, which is `stride` unless a backbone needs a larger one;
-        and the largest difference from torch's result, in [0, 1].
+        The number whose multiples the sides of its inputs are, which is `stride` unless the network or a
+        backbone needs a larger one; and the largest difference from torch's result, in [0, 1].
 
     Raises:
         ModelError: It can't be written as ONNX, or the outputs differ at some size. Nothing is written.
@@ -80,7 +80,7 @@ def export_onnx(generator: Pix2Next, header: Mapping[str, Any], stride: int, tar
     check_packages()
     network = ForDeployment(generator).eval()
     fixed = copy.deepcopy(network)
-    stride = math.lcm(stride, _fix_padding(fixed))
+    stride = math.lcm(stride, generator.config.least_side, _fix_padding(fixed))
     model = _translate(fixed, stride)
     _describe(model, header, stride)
     data = model.SerializeToString()

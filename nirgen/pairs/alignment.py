@@ -4,12 +4,14 @@ Foliage is dark in RGB and bright in NIR, so intensities say little; the positio
 image becomes a field of edges: a complex number a pixel, whose angle is twice that of the gradient (which makes dark to
 bright equal bright to dark) and whose magnitude is the gradient relative to its surroundings. Both fields are
 correlated over all shifts within a range by Fourier transform, each shift normalised by the edges that overlap. A
-parabola through the maximum and its neighbours gives fractions of a pixel.
+parabola through the maximum and its neighbours gives fractions of a pixel. If no shift fits the whole image, as between
+a rotated camera and a straight one, or where near and far objects shift differently, its parts are aligned one by one.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -40,6 +42,10 @@ PEAK_RADIUS = 6  # pixels around the best shift that belong to its peak
 SIGNIFICANCE = 6.0
 CORRELATION = 0.25
 
+PARTS = 4  # parts along each side that are aligned alone if no shift fits the whole
+SMALLEST_PART = 48  # pixels, shorter side
+AGREEING = 4  # parts of all whose edges agree that show one scene; of other scenes it is seldom one
+
 PARTNER_SIDE = 192  # pixels that images are reduced to in the search for swapped partners
 MOST_UNRELATED = 300  # pairs that are compared with each other; the first ones of more
 
@@ -52,11 +58,13 @@ class Alignment:
     shift_y: float  # pixels of the image by which NIR lies below RGB
     correlation: float  # of the edges at that shift, in [-1, 1]
     significance: float  # standard deviations above the correlation at other shifts
+    parts: int | None = None  # of `PARTS**2` parts, those that agree, each at its shift; None if one shift fits all
 
     @property
     def shows_one_scene(self) -> bool:
-        """True if the edges agree by more than chance."""
-        return self.significance >= SIGNIFICANCE or self.correlation >= CORRELATION
+        """True if the edges agree by more than chance, as a whole or in parts."""
+        whole = self.significance >= SIGNIFICANCE or self.correlation >= CORRELATION
+        return whole or (self.parts or 0) >= AGREEING
 
     @property
     def shift(self) -> float:
@@ -67,6 +75,7 @@ class Alignment:
 def measure_alignment(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> Alignment | None:
     """Find the shift at which the edges of (H, W, 3) RGB and (H, W) NIR agree best.
 
+    If that is no better than chance, it is the median shift, by its length, of the parts that agree; see `align_parts`.
     Images without edges, or smaller than `SMALLEST_SIDE`, give None.
     """
     height, width = nir.shape
@@ -74,7 +83,10 @@ def measure_alignment(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> Alignme
         return None
     scale = -(-max(height, width) // LONGEST_SIDE)
     size = (height // scale, width // scale)
-    found = align_fields(*_edge_fields(rgb, nir, size))
+    fields = _edge_fields(rgb, nir, size)
+    found = align_fields(*fields)
+    if found is not None and not found.shows_one_scene:
+        found = align_parts(*fields, found)
     return found and replace(found, shift_x=found.shift_x * width / size[1], shift_y=found.shift_y * height / size[0])
 
 
@@ -93,6 +105,27 @@ def align_fields(first: Field, second: Field) -> Alignment | None:
         correlation=float(surface[row, column]),
         significance=float((surface[row, column] - others.mean()) / max(float(others.std()), 1e-6)),
     )
+
+
+def align_parts(first: Field, second: Field, whole: Alignment) -> Alignment:
+    """Align parts of two (H, W) fields one by one, and count in `whole` those that agree.
+
+    From `AGREEING` parts on, the result has the shift, correlation and significance of the part of median shift.
+    """
+    height, width = first.shape
+    if min(height, width) < PARTS * SMALLEST_PART:
+        return whole
+    rows, columns = ([side * i // PARTS for i in range(PARTS + 1)] for side in (height, width))
+    agreeing = []
+    for top, bottom in pairwise(rows):
+        for left, right in pairwise(columns):
+            found = align_fields(first[top:bottom, left:right], second[top:bottom, left:right])
+            if found is not None and found.significance >= SIGNIFICANCE:
+                agreeing.append(found)
+    if len(agreeing) < AGREEING:
+        return replace(whole, parts=len(agreeing))
+    agreeing.sort(key=lambda part: part.shift)
+    return replace(agreeing[(len(agreeing) - 1) // 2], parts=len(agreeing))
 
 
 def edge_field(image: NDArray[np.uint8]) -> Field:

@@ -104,16 +104,27 @@ def measure_pair(
 
 
 def clean_pairs(pairs: PairList, rows: Iterable[Row], worse_than: float) -> PairList:
-    """Return the list without damaged and unrelated pairs, and without those shifted by more than `worse_than` pixels.
+    """Return the list without damaged, unrelated and copied pairs, and without those shifted by more than `worse_than`.
 
-    Copies and leaks stay: which of them to remove is for the user to decide.
+    Of exact copies in a split the first stays. Of copies in several splits, near ones too, those in test stay, else
+    those in val. Unmeasured and clipped pairs stay.
     """
     bad = {
         (row.split, row.name)
         for row in rows
-        if {"damaged", "unrelated"} & set(row.suspect) or (row.shift is not None and row.shift > worse_than)
+        if {"damaged", "unrelated"} & set(row.suspect)
+        or (row.shift is not None and row.shift > worse_than)
+        or _is_spare(row)
     }
     return pairs.of(pair for pair in pairs.pairs if (pair.split, pair.name) not in bad)
+
+
+def _is_spare(row: Row) -> bool:
+    """Return True for a copy of a pair that a clean list has."""
+    if row.leak_of is not None:
+        other = row.leak_of.partition("/")[0]
+        return row.split == "train" or (row.split, other) == ("val", "test")
+    return row.duplicate_of is not None and row.duplicate_of.partition("/")[0] == row.split
 
 
 def _reasons(row: Row, found: Alignment | None, tolerance: float) -> tuple[str, ...]:

@@ -24,9 +24,8 @@ if TYPE_CHECKING:
 
 
 SCHEMA = 1
-BOX = (270, 400)  # (height, width) in pixels that each image of a sheet is fitted into
+WIDTH = 400  # pixels of an image of a sheet
 WHITE_QUANTILE = 0.97  # quantile of the gradients that is drawn white
-GAP = 22  # pixels between the images, for the captions
 
 
 @dataclass(frozen=True)
@@ -45,6 +44,7 @@ class Row:
     shift: float | None = None  # length of both
     correlation: float | None = None  # of the edges at that shift, in [-1, 1]
     significance: float | None = None  # standard deviations above the correlation at other shifts
+    parts: int | None = None  # of 16 parts that agree, if no shift fits the whole; then `shift` is their median
     mutual_information: float | None = None  # of luma and NIR, in bits
     normalised_mutual_information: float | None = None  # in [0, 1]
     rgb_black: float | None = None  # share of samples that are 0
@@ -87,30 +87,25 @@ def write_sheet(path: Path, pairs: PairList, rows: Iterable[Row], *, count: int 
 
     The number drawn, without unreadable pairs, is returned; if it is 0, no file is written.
     """
-    from PIL import Image, ImageDraw
-
     kinds: dict[str, images.Format] = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg"}
     if path.suffix.lower() not in kinds:
         raise OutputError(f"{path}: the sheet is an image; give it a name that ends in .png or .jpg")
     by_name = {(pair.split, pair.name): pair for pair in pairs.pairs}
-    shown: list[tuple[str, list[NDArray[np.uint8]]]] = []
+    shown: list[images.SheetRow] = []
     for row in worst_first(rows):
         try:
             rgb, nir = read_pair(pairs, by_name[row.split, row.name])
         except ImageError:
             continue
-        grey = np.repeat(nir[..., np.newaxis], 3, axis=2)
-        shown.append((_caption(row), [rgb, grey, overlay(rgb, nir)] if rgb.shape == grey.shape else [rgb, grey]))
+        edges = images.fit(overlay(rgb, nir), WIDTH) if rgb.shape[:2] == nir.shape else None
+        shown.append(images.SheetRow((images.fit(rgb, WIDTH), images.fit(nir, WIDTH), edges), (_caption(row),)))
         if len(shown) == count:
             break
     if not shown:
         return 0
-    picture = Image.fromarray(images.side_by_side([pictures for _, pictures in shown], box=BOX, gap=GAP))
-    draw = ImageDraw.Draw(picture)
-    for number, (caption, _) in enumerate(shown):
-        draw.text((GAP, number * (BOX[0] + GAP) + 5), caption, fill=(0, 0, 0))
+    picture = images.contact_sheet(shown, headings=("RGB", "NIR", "edges: RGB red, NIR cyan, both white"), width=WIDTH)
     with output_file(path) as temporary:
-        temporary.write_bytes(images.encode(np.asarray(picture), kinds[path.suffix.lower()]))
+        temporary.write_bytes(images.encode(picture, kinds[path.suffix.lower()]))
     return len(shown)
 
 
@@ -134,5 +129,7 @@ def _caption(row: Row) -> str:
         return f"{row.split}/{row.name}: {what}"
     where = f"{row.shift:.1f} px off (x {row.shift_x:+.1f}, y {row.shift_y:+.1f})"
     found = f"fits at no shift, best {where}" if "unrelated" in row.suspect else f"NIR lies {where}"
+    if row.parts and "unrelated" not in row.suspect:
+        found += f" at the median of {row.parts} of 16 parts"
     numbers = f"correlation {row.correlation:.2f}, significance {row.significance:.1f}"
     return f"{row.split}/{row.name}: {found}, {numbers}; {what}"

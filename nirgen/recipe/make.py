@@ -100,13 +100,11 @@ class ShortPath:
         return self.out / "report.html"
 
     def check(self) -> None:
-        """Refuse inputs that aren't there, a model of no known name, and an OUT that holds anything else.
+        """Refuse inputs that aren't there, and an OUT that holds anything else.
 
         Raises:
             NirgenError: The message has the remedy.
         """
-        from nirgen.models.catalog import find_model
-
         folders = [self.photos, *(self.real or ())[:1]]
         for path in filter(None, (self.photos, self.labels, *(self.real or ()))):
             if not path.exists():
@@ -121,7 +119,6 @@ class ShortPath:
                 raise OutputError(f"{self.out}: OUT and {path} lie in each other; name a folder of its own")
         if self.out.exists() and not self.records.is_dir() and (not self.out.is_dir() or any(self.out.iterdir())):
             raise OutputError(f"{self.out}: exists, and 'nirgen make' did not write it; name a new folder")
-        find_model(self.model or "compact")
 
     def labelled(self) -> tuple[int, int]:
         """Return the numbers of photos to translate, and of all.

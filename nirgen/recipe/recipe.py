@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal, Self
+from pathlib import Path
+from typing import Any, Literal, Self
 
 from pydantic import Field
 
 from nirgen.config import FrozenConfig, read_yaml, split_assignment
-from nirgen.errors import ConfigError
-
-if TYPE_CHECKING:
-    from pathlib import Path
+from nirgen.errors import ConfigError, nearest
 
 NOT_MEASURED = "not measured"
 
@@ -66,6 +64,26 @@ class Recipe(FrozenConfig):
         if bad is not None or "data" in recipe.stages:
             raise ConfigError(f"{path}: no stage or root can be called {bad or 'data'!r}; use letters, digits and '-'")
         return recipe
+
+
+def built_in() -> dict[str, Path]:
+    """Return the files of the package's recipes by name, sorted."""
+    return {path.stem: path for path in sorted((Path(__file__).parent / "recipes").glob("*.yaml"))}
+
+
+def find_recipe(name: str) -> Path:
+    """Return the file of a recipe, given by its path, or by its name if it is one of the package.
+
+    Raises:
+        ConfigError: There is neither.
+    """
+    path, known = Path(name), built_in()
+    if path.is_file() or (name not in known and path.exists()):
+        return path
+    if name not in known:
+        there = f"{nearest(path.stem, known)} (there are {', '.join(known)})"
+        raise ConfigError(f"{name}: no such file, and no recipe of the package{there}")
+    return known[name]
 
 
 def changed(recipe: Recipe, changes: list[str]) -> Recipe:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import html
 import io
 import re
+import textwrap
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -13,7 +14,7 @@ from nirgen.report.survey import LEVELS, SLOPES, overlap
 from nirgen.scores import IMAGE_SCORES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterator, Mapping, Sequence
 
     from matplotlib.figure import Figure
     from numpy.typing import NDArray
@@ -28,6 +29,8 @@ _KINDS = {"generated": True, "real": False}
 _SIDES = np.geomspace(4, 1024, 33)
 _MOST_BOXES = 40
 _BINS = 30
+_FEW = 20  # values of a kind that are drawn as dots, at most
+_LABEL = 44  # characters of a line below an axis
 
 
 class Chart(NamedTuple):
@@ -49,24 +52,35 @@ def histogram(
     ticks: Sequence[float] = (),
     logarithmic: bool = False,
     marks: Sequence[float] = (),
+    few: Collection[str] = (),
 ) -> Chart:
     """Draw the shares of `generated`, as an area, and of `real`, as a line, in the bins between `edges`.
 
+    The shares of a kind in `few` are counts of values instead, which are drawn as dots, as high as their shares.
     `title` and `caption` are also the text for screen readers. `label`, `ticks` (automatic if empty), `logarithmic` and
     `marks` (values with a thin vertical line) are those of the horizontal axis; the vertical one has shares of `of`.
     """
     from matplotlib.figure import Figure
-    from matplotlib.ticker import FuncFormatter, NullFormatter, NullLocator
+    from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter, NullLocator
 
     figure = Figure(figsize=(3.6, 2.25), layout="constrained")
     axes = figure.subplots()
+    highest = 0.0
     for kind, shown in series.items():
+        colour = _GENERATED if kind == "generated" else _REAL
+        if kind in few:
+            axes.plot(
+                *_dots(shown, edges, kind, both=len(series) > 1), "o", color=colour, markersize=3.5, clip_on=False
+            )
+            highest = max(highest, float(shown.max()) / shown.sum())
+            continue
         if kind == "generated":
-            axes.stairs(shown, edges, fill=True, color=_GENERATED, alpha=0.28, linewidth=0)
-        axes.stairs(shown, edges, color=_GENERATED if kind == "generated" else _REAL, linewidth=1.5)
+            axes.stairs(shown, edges, fill=True, color=colour, alpha=0.28, linewidth=0)
+        axes.stairs(shown, edges, color=colour, linewidth=1.5)
+        highest = max(highest, float(shown.max()))
     for mark in marks:
         axes.axvline(mark, color=_INK, linewidth=0.7, linestyle=(0, (2, 3)), zorder=0)
-    axes.set_xlabel(label, color=_INK, fontsize=9)
+    axes.set_xlabel("\n".join(textwrap.wrap(label, _LABEL)), color=_INK, fontsize=9)
     axes.set_ylabel(f"share of {of}", color=_INK, fontsize=9)
     axes.tick_params(colors=_INK, labelcolor=_INK, labelsize=9, length=3, width=0.7)
     axes.yaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{100 * value:.3g} %"))
@@ -80,12 +94,27 @@ def histogram(
     if logarithmic:
         axes.set_xscale("log")
     axes.set_xlim(edges[0], edges[-1])
-    axes.set_ylim(0, 1.06 * max(1e-9, *(float(shown.max()) for shown in series.values())))
+    axes.set_ylim(0, 1.06 * max(1e-9, highest))
     if ticks:
         axes.set_xticks(ticks, [f"{tick:g}" for tick in ticks])
         axes.xaxis.set_minor_locator(NullLocator())
+    elif not logarithmic:
+        axes.xaxis.set_major_locator(MaxNLocator(4))
     axes.xaxis.set_minor_formatter(NullFormatter())
     return Chart(title, _svg(figure, title, caption), caption)
+
+
+def _dots(
+    counts: NDArray[np.float64], edges: NDArray[np.float64], kind: str, *, both: bool
+) -> tuple[list[float], list[float]]:
+    """Return x and y of a dot for each value: stacked in its bin, beside those of the other kind if there are both."""
+    side = (0.3 if kind == "generated" else 0.7) if both else 0.5
+    places = edges[:-1] + side * np.diff(edges)
+    x, y = [], []
+    for place, count in zip(places, counts.astype(int), strict=True):
+        x += [float(place)] * count
+        y += [(number + 0.5) / counts.sum() for number in range(count)]
+    return x, y
 
 
 def _svg(figure: Figure, title: str, caption: str) -> str:
@@ -123,7 +152,7 @@ def content_charts(survey: Survey) -> list[Chart]:
         unit=" px",
         label="√(width × height), pixels",
         of="boxes",
-        ticks=(4, 8, 16, 32, 64, 128, 256, 512, 1024),
+        ticks=(4, 16, 64, 256, 1024),
         logarithmic=True,
         marks=(32, 96),
     )
@@ -141,13 +170,14 @@ def score_charts(survey: Survey) -> list[Chart]:
         if name != "trouble":
             values = survey.scores[name]
             bounds, _, meaning = about.partition(": ")
-            note = f"{meaning[:1].upper()}{meaning[1:]} ({bounds})." if meaning else f"{about}."
+            bad = bounds.rpartition(", ")[2]  # `low is bad`
             edges = _edges(values)
-            charts += _compared(name.capitalize(), values, survey.generated, edges, note=note, label=name, of="images")
-    note = "1: the object is as visible in NIR as in RGB; low is bad."
+            title = f"{name.capitalize()}, {bad}"
+            charts += _compared(title, values, survey.generated, edges, label=meaning, of="images")
     values, generated = survey.boxes.fidelity, survey.generated[survey.boxes.frame]
     edges = np.linspace(0, 1, 26)
-    charts += _compared("Fidelity of boxes", values, generated, edges, note=note, label="fidelity", of="boxes")
+    label = "1: the object is as visible in NIR as in RGB"
+    charts += _compared("Fidelity of boxes, low is bad", values, generated, edges, label=label, of="boxes")
     return charts
 
 
@@ -166,7 +196,7 @@ def statistics_charts(statistics: Mapping[bool, Statistics]) -> list[Chart]:
     grey: dict[str, Any] = {"label": "grey level", "ticks": (0, 64, 128, 192, 256)}
     steep: dict[str, Any] = {
         "label": "grey levels a pixel",
-        "ticks": (1, 2, 4, 8, 16, 32, 64, 128),
+        "ticks": (1, 4, 16, 64),
         "logarithmic": True,
     }
     return [
@@ -190,11 +220,15 @@ def _compared(
     known = {kind: each for kind, each in known.items() if len(each)}
     if known:
         medians = ", ".join(f"{kind} {np.median(each):.3g}{unit}" for kind, each in known.items())
+        few = [kind for kind, each in known.items() if len(each) <= _FEW]
         series = {
-            kind: np.histogram(each.astype(np.float64).clip(edges[0], edges[-1]), edges)[0] / len(each)
+            kind: np.histogram(each.astype(np.float64).clip(edges[0], edges[-1]), edges)[0]
+            / (1 if kind in few else len(each))
             for kind, each in known.items()
         }
-        yield histogram(title, f"Median: {medians}. {note}".strip(), edges, series, **style)
+        dots = f"Each dot is one of {' or of '.join(f'{len(known[kind])} {kind}' for kind in few)}." if few else ""
+        caption = " ".join(filter(None, (f"Median: {medians}.", dots, note)))
+        yield histogram(title, caption, edges, series, few=few, **style)
 
 
 def _edges(values: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -11,6 +11,7 @@ import numpy as np
 
 from nirgen.report.pictures import MOSAIC_SIDE, SLIDER_SIDE
 from nirgen.report.survey import is_night
+from nirgen.scores.trouble import IMAGE_ORDINARY, image_excesses
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -25,9 +26,9 @@ if TYPE_CHECKING:
 
 
 BOXES_OF_AN_IMAGE = 3  # worst boxes shown of one image, at most
-STANDS_OUT = 0.1  # share of the dataset's worst that makes a score a reason
+STANDS_OUT = 0.2  # trouble from which an image is shown as bad, or a box
+ALIKE = 2.0  # excess from which a score is a reason
 REASONS = 3  # given for an image, at most
-LOW_IS_BAD = frozenset({"structure", "sharpness", "contrast"})  # scores of images; of the others, high values are bad
 _COMPARED = {"worst": "the worst", "median": "the median", "best": "the best", "night": "night"}
 
 
@@ -36,7 +37,7 @@ class ReportOptions:
     """Contents of a report; they determine the size of the page."""
 
     title: str | None = None  # None: the folder's name
-    images: int = 12  # worst images, and as many of the best
+    images: int = 12  # worst images, and as many of the best; half of them real if there are both kinds
     boxes: int = 24  # worst boxes
     frames: int = 8  # images beside their RGB image, under a slider
     sampled: int = 200  # images of each kind whose intensities and gradients are measured
@@ -46,8 +47,8 @@ class ReportOptions:
 class Choice:
     """Images and boxes to show, as indices in `Survey.frames` and `Survey.boxes`."""
 
-    worst: list[int]  # images, worst first
-    best: list[int]  # images, best first; none of `worst`
+    worst: Mapping[bool, list[int]]  # images that stand out, worst first, by `generated` for the kinds that there are
+    best: Mapping[bool, list[int]]  # images that don't, best first; none if there are no worst ones of their kind
     boxes: list[int]  # worst first
     compared: Mapping[int, tuple[str, ...]]  # images to show beside their RGB image, with the reasons
 
@@ -56,37 +57,38 @@ def choose(survey: Survey, options: ReportOptions, categories: Sequence[str]) ->
     """Choose images and boxes by their trouble, and an image of each class in `categories`."""
     order = np.argsort(-survey.trouble, kind="stable").tolist()
     ranked = [at for at in order if survey.frames[at].has_nir and not np.isnan(survey.trouble[at])]
-    worst = ranked[: min(options.images, (len(ranked) + 1) // 2)]
-    best = ranked[::-1][: min(options.images, len(ranked) - len(worst))]
+    kinds = [kind for kind in (True, False) if any(survey.frames[at].generated == kind for at in ranked)]
+    most = -(-options.images // max(1, len(kinds)))
+    worst: dict[bool, list[int]] = {}
+    best: dict[bool, list[int]] = {}
+    for kind in kinds:
+        bad = [at for at in ranked if survey.frames[at].generated == kind and survey.trouble[at] >= STANDS_OUT]
+        good = [at for at in ranked if survey.frames[at].generated == kind and survey.trouble[at] < STANDS_OUT]
+        worst[kind] = bad[:most]
+        best[kind] = good[::-1][:most] if bad else []
     return Choice(
         worst, best, _worst_boxes(survey, options.boxes), _compared(survey, ranked, categories, options.frames)
     )
 
 
-def badness_of(survey: Survey) -> Mapping[str, NDArray[np.float32]]:
-    """Return the share of images that do no worse than each, by score: 1 for the worst; NaN if unknown or all equal."""
-    found = {}
-    for name, column in survey.scores.items():
-        if name != "trouble":
-            values = -column if name in LOW_IS_BAD else column
-            known = np.sort(values[~np.isnan(values)])
-            shares = np.searchsorted(known, values, side="left") / max(1, len(known) - 1)
-            differ = len(known) > 1 and known[0] < known[-1]
-            found[name] = np.where(np.isnan(values) | (not differ), np.nan, shares).astype(np.float32)
-    return found
+def excesses_of(survey: Survey) -> Mapping[str, NDArray[np.float64]]:
+    """Return by how many scales each image is worse than is ordinary for its kind, by score."""
+    scores = {name: survey.scores[name].astype(np.float64) for name in IMAGE_ORDINARY}
+    beside_rgb = np.array([frame.has_rgb for frame in survey.frames], bool)
+    return image_excesses(scores, survey.generated * np.int64(2) + beside_rgb)
 
 
-def reasons(badness: Mapping[str, NDArray[np.float32]], number: int) -> list[str]:
+def reasons(excesses: Mapping[str, NDArray[np.float64]], number: int) -> list[str]:
     """Return the scores of an image that stand out, worst first."""
-    ranked = sorted((-float(values[number]), name) for name, values in badness.items() if values[number] >= 0)
-    return [name for negative, name in ranked if -negative >= 1 - STANDS_OUT][:REASONS]
+    ranked = sorted((-float(values[number]), name) for name, values in excesses.items())
+    return [name for negative, name in ranked if -negative >= ALIKE][:REASONS]
 
 
 def _worst_boxes(survey: Survey, most: int) -> list[int]:
     boxes, taken = survey.boxes, Counter[int]()
     chosen: list[int] = []
     for number in np.argsort(-boxes.trouble, kind="stable").tolist():
-        if len(chosen) >= most or np.isnan(boxes.trouble[number]):  # NaN sorts last
+        if len(chosen) >= most or not boxes.trouble[number] >= STANDS_OUT:  # NaN sorts last
             break
         frame = int(boxes.frame[number])
         if survey.frames[frame].has_nir and taken[frame] < BOXES_OF_AN_IMAGE:
@@ -99,12 +101,15 @@ def _compared(survey: Survey, ranked: list[int], categories: Sequence[str], most
     """Return the images to show beside their RGB image with the reasons; new ones and new recordings come first."""
     frames = survey.frames
     usable = [number for number in ranked if frames[number].has_rgb]
+    judged = [number for number in usable if frames[number].generated] or usable
+    bad = [number for number in judged if survey.trouble[number] >= STANDS_OUT]
+    good = [number for number in judged if survey.trouble[number] < STANDS_OUT]
     middle = [usable[at] for at in sorted(range(len(usable)), key=lambda at: (abs(2 * at - len(usable) + 1), at))]
     typical = sorted(middle, key=lambda number: not frames[number].generated)
     wanted: dict[str, Sequence[int]] = {
-        "worst": usable[:1],
-        "median": middle[:1],
-        "best": usable[-1:],
+        "worst": bad[:1],
+        "median": judged[len(judged) // 2 :][:1],
+        "best": good[-1:] if bad else [],
         "night": [number for number in typical if frames[number].night],
         **{name: [number for number in typical if name in frames[number].classes] for name in categories},
     }
@@ -132,30 +137,31 @@ def make_gallery(
     """Draw the chosen images and boxes; `items` are in the order of `survey.frames`.
 
     Returns:
-        Values for the template: cards of images (`worst`, `best`) and of `boxes`, and `comparisons`, with a picture
-        each in `rgb` and `nir`. A picture of a card is None if its file is missing or unreadable.
+        Values for the template: groups of images (`worst`, `best`), each with its `kind`, highest trouble and cards;
+        cards of `boxes`; and `comparisons`, with a picture each in `rgb` and `nir`. A picture of a card is None if its
+        file is missing or unreadable.
     """
     boxes_of: dict[int, list[int]] = {}
     for box in choice.boxes:
         boxes_of.setdefault(int(survey.boxes.frame[box]), []).append(box)
-    wanted = {*choice.worst, *choice.best, *choice.compared, *boxes_of}
+    listed = [at for group in (*choice.worst.values(), *choice.best.values()) for at in group]
+    wanted = {*listed, *choice.compared, *boxes_of}
     kept = {number: item for number, item in enumerate(items) if number in wanted}
-    total = len(choice.worst) + len(choice.best) + len(choice.compared) + len(boxes_of)
+    total = len(listed) + len(choice.compared) + len(boxes_of)
     numbers = count(1)
 
     def step() -> None:
         if report is not None:
             report("draw", next(numbers), total)
 
-    badness = badness_of(survey)
+    excesses = excesses_of(survey)
     cards: dict[int, dict[str, Any]] = {}
-    for number in (*choice.worst, *choice.best):
+    for number in listed:
         item = kept[number]
-        ranks = {name: float(badness[name][number]) for name in reasons(badness, number)}
         cards[number] = {
             "key": item.key,
             "trouble": f"{survey.trouble[number]:.2f}",
-            "because": [f"{name} {survey.scores[name][number]:.3g}, {_rank(bad)}" for name, bad in ranks.items()],
+            "because": [_because(survey, name, number, excesses) for name in reasons(excesses, number)],
             "about": describe(item),
             "picture": painter.nir(item, MOSAIC_SIDE, _notes(item, scores)),
         }
@@ -176,8 +182,8 @@ def make_gallery(
             )
         step()
     return {
-        "worst": [cards[number] for number in choice.worst],
-        "best": [cards[number] for number in choice.best],
+        "worst": [_group(survey, kind, [cards[at] for at in each]) for kind, each in choice.worst.items()],
+        "best": [_group(survey, kind, [cards[at] for at in each]) for kind, each in choice.best.items() if each],
         "boxes": [box_cards[box] for box in choice.boxes],
         "comparisons": comparisons,
     }
@@ -221,5 +227,14 @@ def describe(item: Image) -> str:
     return "; ".join(filter(None, (", ".join(filter(None, about)), ", ".join(on_it))))
 
 
-def _rank(badness: float) -> str:
-    return "the worst of all" if badness >= 1 else f"worse than {min(99, int(100 * badness))}\u00a0%"
+def _because(survey: Survey, name: str, number: int, excesses: Mapping[str, NDArray[np.float64]]) -> str:
+    """Return a score, by how many spreads it is bad, and its kind's median: `noise 3.7 (9.1 spreads, median 0.5)`."""
+    values = survey.scores[name]
+    known = values[(survey.generated == survey.frames[number].generated) & ~np.isnan(values)]
+    return f"{name} {values[number]:.3g} ({excesses[name][number]:.1f} spreads, median {np.median(known):.3g})"
+
+
+def _group(survey: Survey, kind: bool, cards: list[dict[str, Any]]) -> dict[str, Any]:
+    trouble = survey.trouble[(survey.generated == kind) & ~np.isnan(survey.trouble)]
+    highest = f"{trouble.max():.2f}" if len(trouble) else ""
+    return {"kind": "generated" if kind else "real", "count": len(trouble), "highest": highest, "cards": cards}

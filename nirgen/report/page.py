@@ -12,7 +12,7 @@ from nirgen.collection import open_collection
 from nirgen.errors import NirgenError
 from nirgen.files import write_output
 from nirgen.report.charts import content_charts, score_charts, statistics_charts
-from nirgen.report.gallery import BOXES_OF_AN_IMAGE, STANDS_OUT, ReportOptions, choose, make_gallery
+from nirgen.report.gallery import ALIKE, BOXES_OF_AN_IMAGE, STANDS_OUT, ReportOptions, choose, make_gallery
 from nirgen.report.pictures import Painter, class_colours
 from nirgen.report.summary import SCHEMA, facts_of, in_short, numbers
 from nirgen.report.survey import LONGEST_SIDE, measure_files, survey
@@ -106,6 +106,7 @@ def write_report(
         tags=TAGS,
         of_an_image=BOXES_OF_AN_IMAGE,
         stands_out=STANDS_OUT,
+        alike=ALIKE,
         measured_side=LONGEST_SIDE,
         style=read_text(_PACKAGE, "page.css"),
         script=script,

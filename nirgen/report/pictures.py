@@ -12,7 +12,7 @@ import numpy as np
 import PIL.Image
 
 from nirgen import images
-from nirgen.dataset.card import COLOURS, IGNORED
+from nirgen.dataset.drawing import COLOURS, IGNORED, crop, window_around
 from nirgen.errors import ImageError
 
 if TYPE_CHECKING:
@@ -29,8 +29,6 @@ JPEG_QUALITY = 80
 MOSAIC_SIDE = 640  # pixels of the longer side of an image in a mosaic
 SLIDER_SIDE = 960  # of one under a slider
 CROP_SIDE = 240  # of a crop around a box
-_MARGIN = 0.6  # surroundings on each side of a crop's box, as a share of the box's longer side
-_SMALLEST_CROP = 48  # pixels of the NIR image, so that a distant object is seen in its place
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +88,7 @@ class Painter:
     def _crop(self, pixels: NDArray[np.uint8] | None, item: Image, box: Box) -> Picture | None:
         if pixels is None:
             return None
-        left, top, right, bottom = window = window_around(box, item)
+        left, top, right, bottom = window = window_around(box.bbox, (item.height, item.width))
         full = ((bottom - top) * item.height, (right - left) * item.width)
         x, y, width, height = box.bbox
         place = x - left * item.width, y - top * item.height, width, height
@@ -106,23 +104,6 @@ class Painter:
             if path.exists():
                 self.unreadable.add(key)
             return None
-
-
-def window_around(box: Box, item: Image) -> tuple[float, float, float, float]:
-    """Return a box with its surroundings: left, top, right and bottom as shares of the image's sides, in [0, 1]."""
-    x, y, width, height = box.bbox
-    side = max(width, height) * (1 + 2 * _MARGIN)
-    half = max(side, min(_SMALLEST_CROP, item.width, item.height)) / 2
-    middle_x, middle_y = x + width / 2, y + height / 2
-    left, right = ((middle_x + step) / item.width for step in (-half, half))
-    top, bottom = ((middle_y + step) / item.height for step in (-half, half))
-    return _clip(left), _clip(top), _clip(right), _clip(bottom)
-
-
-def crop(pixels: NDArray[np.uint8], window: tuple[float, float, float, float]) -> NDArray[np.uint8]:
-    """Crop an image to a window from `window_around`; at least one pixel is left."""
-    left, top, right, bottom = window
-    return pixels[_span(top, bottom, pixels.shape[0]), _span(left, right, pixels.shape[1])]
 
 
 def class_colours(categories: Sequence[Category]) -> dict[str, str]:
@@ -142,15 +123,6 @@ def _picture(
     file = io.BytesIO()
     PIL.Image.fromarray(np.ascontiguousarray(images.resize(pixels, size))).save(file, "JPEG", quality=JPEG_QUALITY)
     return Picture(f"data:image/jpeg;base64,{base64.b64encode(file.getvalue()).decode()}", size, full, outlines)
-
-
-def _clip(share: float) -> float:
-    return min(1.0, max(0.0, share))
-
-
-def _span(start: float, end: float, length: int) -> slice:
-    first = min(int(start * length), length - 1)
-    return slice(first, max(first + 1, round(end * length)))
 
 
 def _css(colour: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ import numpy as np
 
 from nirgen.dataset.folder import read_dataset
 from nirgen.dataset.plan import REASONS
-from nirgen.report.gallery import badness_of, reasons
+from nirgen.report.gallery import excesses_of, reasons
 from nirgen.report.survey import overlap
 from nirgen.scores import TAGS
 from nirgen.translate.manifest import is_named, read_manifest
@@ -137,7 +137,7 @@ def _decisions(curation: Mapping[str, Any] | None) -> Fact:
 
 
 def totals(survey: Survey) -> dict[str, int]:
-    """Return the numbers of `images`, `generated`, `real`, `empty`, `boxes` and `ignored`."""
+    """Return the numbers of `images`, `generated`, `real`, `empty`, `unlabelled`, `boxes` and `ignored`."""
     tallies = survey.tallies.values()
     generated = sum(tally.images for place, tally in survey.tallies.items() if place.generated)
     return {
@@ -145,6 +145,7 @@ def totals(survey: Survey) -> dict[str, int]:
         "generated": generated,
         "real": len(survey.frames) - generated,
         "empty": sum(tally.empty for tally in tallies),
+        "unlabelled": sum(tally.unlabelled for tally in tallies),
         "boxes": sum(tally.boxes.total() for tally in tallies),
         "ignored": sum(tally.ignored for tally in tallies),
     }
@@ -156,9 +157,11 @@ def in_short(
     """Yield the first sentences of the report: sizes, suspect boxes, missing files, warnings."""
     total = totals(survey)
     if labelled:
+        none = total["empty"] - total["unlabelled"]
+        unlabelled = f"; unlabelled: {total['unlabelled']:,}" if total["unlabelled"] else ""
         yield (
-            f"{_count(total['boxes'], 'box', 'boxes')} on {_count(total['images'], 'image')}: "
-            f"{total['generated']:,} generated, {total['real']:,} real; without labels: {total['empty']:,}."
+            f"{_count(total['images'], 'image')} ({total['generated']:,} generated, {total['real']:,} real) with "
+            f"{_count(total['boxes'], 'box', 'boxes')}; no objects: {none:,}{unlabelled}."
         )
     else:
         yield f"{_count(total['images'], 'translated image')}, without labels."
@@ -191,12 +194,18 @@ def numbers(
     statistics: Mapping[bool, Statistics],
 ) -> dict[str, Any]:
     """Return counts, scores and choices as plain values, without clock, host or absolute path."""
-    badness = badness_of(survey)
+    excesses = excesses_of(survey)
 
-    def listed(shown: Sequence[int]) -> list[dict[str, Any]]:
+    def listed(shown: Mapping[bool, Sequence[int]]) -> list[dict[str, Any]]:
         return [
-            {"key": survey.frames[at].key, "trouble": _rounded(survey.trouble[at]), "because": reasons(badness, at)}
-            for at in shown
+            {
+                "key": survey.frames[at].key,
+                "kind": _kind(kind),
+                "trouble": _rounded(survey.trouble[at]),
+                "because": reasons(excesses, at),
+            }
+            for kind, each in shown.items()
+            for at in each
         ]
 
     return {
@@ -208,6 +217,7 @@ def numbers(
                 "kind": _kind(place.generated),
                 "images": tally.images,
                 "empty": tally.empty,
+                "unlabelled": tally.unlabelled,
                 "boxes": {category.name: tally.boxes[category.name] for category in collection.categories},
                 "ignored": tally.ignored,
             }

@@ -45,7 +45,8 @@ class Tally:
     """Counts of images and boxes in one place."""
 
     images: int = 0
-    empty: int = 0  # images without any annotation
+    empty: int = 0  # images without any annotation, unlabelled ones among them
+    unlabelled: int = 0  # of these, images without a label entry, which nobody has looked at
     boxes: Counter[str] = field(default_factory=Counter)  # by class, without regions to ignore
     ignored: int = 0  # regions to ignore
 
@@ -124,6 +125,7 @@ def survey(collection: Collection, scores: Scores, sampled: int, report: Progres
         tally = tallies.setdefault(Place(item.split or "", item.origin, item.generated), Tally())
         tally.images += 1
         tally.empty += not item.boxes
+        tally.unlabelled += not item.labelled and not item.boxes
         tally.boxes.update(classes)
         tally.ignored += len(item.boxes) - len(drawn)
         has_nir, has_rgb = item.path.is_file(), item.rgb is not None

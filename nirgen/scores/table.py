@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import io
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from nirgen import parquet
 from nirgen.dataset.folder import SCORES
 from nirgen.files import output_file, read_bytes
 from nirgen.scores.measures import BOX_MEASURES, basis_of, measure
@@ -116,14 +116,15 @@ def write_scores(folder: Path, table: pa.Table) -> None:
     with output_file(folder / SCORES) as temporary:
         file = io.BytesIO()
         pq.write_table(table.replace_schema_metadata({"nirgen.schema": str(SCHEMA)}), file, compression="zstd")
-        temporary.write_bytes(_sealed(file.getvalue()))
+        parquet.seal(file)
+        temporary.write_bytes(file.getvalue())
 
 
 def read_table(folder: Path) -> pa.Table | None:
     """Read the scores of a folder; None if they are missing, damaged or of another schema."""
     try:
         data = read_bytes(folder / SCORES)
-        if not _is_whole(data):
+        if not parquet.is_whole(io.BytesIO(data)):
             return None
         table = pq.read_table(io.BytesIO(data))
         if (table.schema.metadata or {}).get(b"nirgen.schema") != str(SCHEMA).encode():
@@ -141,26 +142,6 @@ def is_outdated(folder: Path) -> bool:
     except (pa.ArrowException, OSError):
         return False
     return metadata.get(b"nirgen.schema") != str(SCHEMA).encode()
-
-
-_SEAL = b"nirgen sha256 "
-
-
-def _sealed(parquet: bytes) -> bytes:
-    """Return a Parquet file with the sha256 of its bytes before its footer, which names all that readers look at."""
-    footer = len(parquet) - 8 - int.from_bytes(parquet[-8:-4], "little")
-    return parquet[:footer] + _SEAL + hashlib.sha256(parquet).digest() + parquet[footer:]
-
-
-def _is_whole(data: bytes) -> bool:
-    """Return False if a file is none of `_sealed`, or was changed."""
-    footer = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
-    seal = footer - len(_SEAL) - 32
-    return (
-        seal >= 0
-        and data[seal : seal + len(_SEAL)] == _SEAL
-        and hashlib.sha256(data[:seal] + data[footer:]).digest() == data[footer - 32 : footer]
-    )
 
 
 def _finish_boxes(rows: pa.Table, generated: NDArray[np.bool_]) -> pa.ListArray:

@@ -157,9 +157,13 @@ def image_trouble(scores: Mapping[str, Column], groups: NDArray[np.int64]) -> Co
 
     `scores` are (N,) of each of `IMAGE_ORDINARY`, NaN if missing.
     """
-    excesses = [excess(_scaled(name, scores[name]), groups, ordinary) for name, ordinary in IMAGE_ORDINARY.items()]
     none = np.all([~np.isfinite(scores[name]) for name in IMAGE_ORDINARY], axis=0)
-    return np.where(none, np.nan, to_trouble(excesses))
+    return np.where(none, np.nan, to_trouble(image_excesses(scores, groups).values()))
+
+
+def image_excesses(scores: Mapping[str, Column], groups: NDArray[np.int64]) -> dict[str, Column]:
+    """Return the `excess` of each of `IMAGE_ORDINARY`, (N,) each; arguments as `image_trouble`."""
+    return {name: excess(_scaled(name, scores[name]), groups, ordinary) for name, ordinary in IMAGE_ORDINARY.items()}
 
 
 def _scaled(name: str, values: Column) -> Column:

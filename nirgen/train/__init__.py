@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    from nirgen.evaluate import Score
+    from nirgen.evaluate.summary import Subset
     from nirgen.pairs import PairList
     from nirgen.train.config import TrainConfig
     from nirgen.train.loop import Outcome, StepReport
@@ -111,11 +111,11 @@ def train(
         return loop.train(*parts, processes=processes, allow_changes=allow_changes, **callbacks)
 
 
-def judge(model: Path, pairs: PairList, *, device: str | None = None) -> list[Score]:
+def judge(model: Path, pairs: PairList, *, device: str | None = None) -> tuple[Subset, ...]:
     """Evaluate a model file on the split `val`; record its scores in the file's header and in `card.md` beside it.
 
     Returns:
-        The scores of the model and of the baselines.
+        The scores of the model and of the baselines, on all images and on subsets.
 
     Raises:
         NirgenError: The model or a pair can't be read, or a file can't be written; the model stays as it was.

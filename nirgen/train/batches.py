@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
 _ORDER, _CROP = 1, 2  # random streams of a draw
 _MIXUP = 0.4  # alpha of the beta distribution of blends: most are close to one of the two crops
+_WINDOW = 256 / 286  # share of both sides that a crop of the kind `window` shows
 _AHEAD = 4  # crops that each thread prepares ahead of the training
 _REPLACEMENTS = 20  # undecodable pairs in a row that end a run
 
@@ -192,7 +193,9 @@ def _box(photo: Tensor, size: int, config: CropConfig, random: np.random.Generat
     height, width = photo.shape[-2:]
     if config.kind == "squash":
         return 0, 0, height, width
-    if config.kind == "native":
+    if config.kind == "window":
+        h, w = (min(side, max(16, round(side * _WINDOW))) for side in (height, width))
+    elif config.kind == "native":
         side = round(size / random.uniform(1 - config.scale_jitter, 1 + config.scale_jitter))
         h = w = min(side, height, width)  # a smaller photo is enlarged
     else:

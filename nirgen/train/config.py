@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
@@ -11,7 +12,8 @@ from pydantic import Field, model_validator
 from nirgen.config import OLD_PRECISIONS, FrozenConfig, read_yaml
 from nirgen.devices import Wanted
 from nirgen.errors import ConfigError, nearest
-from nirgen.models.config import DiscriminatorConfig, GanKind, GeneratorConfig
+from nirgen.models.config import DiscriminatorConfig, GanKind, GeneratorConfig, GeneratorOfAnyKind
+from nirgen.train.systems import SYSTEMS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -52,9 +54,10 @@ class DataConfig(PairsConfig):
 class CropConfig(FrozenConfig):
     """Augmentation: the geometry of both images, the photometry of RGB alone (except for `night`)."""
 
-    kind: Literal["squash", "native", "resized"] = "squash"
+    kind: Literal["squash", "native", "resized", "window"] = "squash"
     """`squash`: the whole photo, resized to the crop size (the paper); `native`: a window of that size at native
-    resolution; `resized`: a random part of the photo, resized."""
+    resolution; `resized`: a random part of the photo, resized; `window`: a window of 256/286 of both sides, resized
+    (Pix2pix)."""
     scale_jitter: float = Field(0.0, ge=0, lt=1)  # `native`: scale the window by a random factor in [1 - j, 1 + j]
     smallest: float = Field(0.2, gt=0, le=1)  # `resized`: smallest share of a photo's area in a crop
     whole: Share = 0.3  # `resized`: share of the crops that take the whole photo, as in validation
@@ -91,8 +94,14 @@ class LossConfig(FrozenConfig):
     ssim: Weight = 10.0  # Equation 4
     ssim_range: Literal["unit", "batch"] = "unit"
     """`unit`: SSIM of [0, 1]; `batch`, as released: of [-1, 1] with the batch's range, which misjudges brightness."""
+    ssim_border: Literal["inside", "reflect"] = (
+        "inside"  # windows inside the crop alone, or also over a mirrored border
+    )
     pixel: Weight = 0.0  # no part of the paper's loss
-    pixel_kind: Literal["rmse", "l1"] = "rmse"  # root mean squared error of each image, or mean absolute error
+    pixel_kind: Literal["rmse", "l1", "smooth_l1"] = "rmse"
+    """`rmse`: root mean squared error of each image; `l1`: mean absolute error; `smooth_l1`: half of the mean squared
+    error, of intensities in [0, 1]."""
+    pixel_scales: int = Field(1, ge=1, le=6)  # the pixel term is summed over so many scales, each half of the former
     structure: Weight = 0.0  # mean absolute error after each image's mean error is taken away
     gradients: Weight = 0.0  # mean absolute difference of the horizontal and vertical gradients
     features: Weight = 0.0  # mean squared difference of the pyramid of the extractor's initial, frozen weights
@@ -122,9 +131,12 @@ class OptimizerConfig(FrozenConfig):
     weight_decay: float = Field(0.0, ge=0)
     gradient_clip: float | None = Field(None, gt=0)  # largest norm of the generator's gradient
     accumulate: int = Field(1, ge=1)  # batches a step, whose gradients are averaged
-    schedule: Literal["cosine", "released"] = "cosine"
-    """`cosine`: linear warm-up, then half a cosine; `released`: updated once an epoch, so it rises for 1000 epochs."""
+    schedule: Literal["cosine", "released", "annealed", "linear"] = "cosine"
+    """`cosine`: linear warm-up, then half a cosine; `released`: updated once an epoch, so it rises for 1000 epochs;
+    `annealed`: half a cosine to 0.5 %, updated once an epoch; `linear`: constant for half of the run, then straight
+    to 0, updated once an epoch."""
     warmup: Share = 0.01  # `cosine`: share of the run that the warm-up takes
+    discriminator_first: bool = False  # update the discriminators before they judge the generator, as in Pix2pix
     ema_decay: float = Field(0.999, ge=0, lt=1)
     """Decay of the shipped moving average of the generator's weights; after n steps at most (1 + n) / (10 + n)."""
 
@@ -155,9 +167,11 @@ class TrainConfig(FrozenConfig):
     """All settings of a training run; the defaults are the paper's."""
 
     data: DataConfig = DataConfig()
-    generator: GeneratorConfig = GeneratorConfig()
+    generator: GeneratorOfAnyKind = GeneratorConfig()
     start_from: str | None = None  # a model of the same architecture: an embedded name, a file or a run folder
-    initialization: Literal["torch", "normal"] = "torch"  # or normal(0, 0.02) for convolutions, as in the released code
+    initialization: Literal["torch", "normal", "pix2pix"] = "torch"
+    """`normal`: normal(0, 0.02) for convolutions, as in the released code; `pix2pix`: and their biases 0, and the
+    weights of batch norm normal(1, 0.02)."""
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     discriminator_window: int | None = Field(None, ge=64)  # side of a random window of the crop, in pixels; else all
     losses: LossConfig = LossConfig()
@@ -201,6 +215,8 @@ class TrainConfig(FrozenConfig):
         for name, size in sizes.items():
             if size % self.generator.stride:
                 raise ValueError(f"{name} is {size}, but the generator takes multiples of {self.generator.stride}")
+            if size < self.generator.least_side:
+                raise ValueError(f"{name} is {size}, but the generator takes at least {self.generator.least_side}")
         total = sum(stage.share for stage in self.stages)
         if abs(total - 1) > 1e-6:
             raise ValueError(f"the stages' shares add up to {total:g}; they must add up to 1")
@@ -214,6 +230,12 @@ class TrainConfig(FrozenConfig):
             raise ValueError("the schedule 'released' counts epochs; give epochs, and set steps to null")
         if self.max_minutes is not None and self.optimizer.schedule == "released":
             raise ValueError("the schedule 'released' counts epochs and can't be fitted into max_minutes; use 'cosine'")
+        return self
+
+    @model_validator(mode="after")
+    def _one_batch_a_step(self) -> Self:
+        if self.optimizer.discriminator_first and self.optimizer.accumulate > 1:
+            raise ValueError("optimizer.discriminator_first updates them in each batch; set optimizer.accumulate to 1")
         return self
 
     @model_validator(mode="after")
@@ -324,12 +346,14 @@ class TrainConfig(FrozenConfig):
 
 
 PRESETS = {"paper": TrainConfig.paper, "released": TrainConfig.released, "compact": TrainConfig.compact}
+PRESETS |= {name: functools.partial(TrainConfig.read, values, where=name) for name, values in SYSTEMS.items()}
 
 
 def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """Return nested plain values with changes merged in.
 
-    Lists, mappings with a `preset` of their own, extractors and category weights are replaced as a whole.
+    Lists, mappings with a `preset` of their own, extractors, generators of another kind, and category weights are
+    replaced as a whole.
 
     Example:
         >>> merged({"a": {"b": 1, "c": 2}, "d": [1]}, {"a": {"b": 5}, "d": [2, 3]})
@@ -339,5 +363,7 @@ def merged(base: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     for key, value in changes.items():
         old = result.get(key)
         whole = key in {"category_weights", "extractor"} or (isinstance(value, dict) and "preset" in value)
+        if key == "generator" and isinstance(value, dict) and isinstance(old, dict):
+            whole = whole or value.get("kind", old.get("kind")) != old.get("kind")
         result[key] = merged(old, value) if isinstance(old, dict) and isinstance(value, dict) and not whole else value
     return result

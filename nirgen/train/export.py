@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from nirgen.files import output_file
 from nirgen.models.catalog import architecture_of, read_header
 from nirgen.models.checkpoint import save
-from nirgen.models.config import GeneratorConfig
+from nirgen.models.config import NetworkConfig
 from nirgen.templates import render
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def write_card(model: Path, card: Path) -> None:
     pairs = training.get("pairs", [])
     sequences = {pair.get("sequence") for pair in pairs}
     values = header | {"training": training, "pairs": len(pairs), "sequences": len(sequences)}
-    values["baseline"] = None if isinstance(architecture, GeneratorConfig) else architecture.about
+    values |= {"about": architecture.about, "baseline": not isinstance(architecture, NetworkConfig)}
     with output_file(card) as temporary:
         text = render("nirgen.train", "card.md.j2", name=model.parent.resolve().name, **values)
         temporary.write_text(text, encoding="utf-8")
@@ -75,7 +75,8 @@ def _initial_weights(config: TrainConfig) -> str | None:
     """Return where the extractor's initial weights came from: a file's name, `timm`, or None."""
     if config.start_from is not None:
         return None
-    file = getattr(config.generator.extractor, "weights", None)
+    extractor = getattr(config.generator, "extractor", None)
+    file = getattr(extractor, "weights", None)
     if file is not None:
         return PurePath(file).name
-    return "timm" if getattr(config.generator.extractor, "pretrained", False) else None
+    return "timm" if getattr(extractor, "pretrained", False) else None

@@ -233,7 +233,9 @@ class RunFolder(BaseFolder):
             log.write(state.step, {"skipped": line})
         if not np.isfinite(found.ssim):  # no pair could be read
             return
-        log.write(state.step, {"validation": {"psnr": round(found.psnr, 4), "ssim": round(found.ssim, 4)}})
+        scores = {"validation": (found.psnr, found.ssim), "grey": found.grey}
+        rounded = {name: {"psnr": round(psnr, 4), "ssim": round(ssim, 4)} for name, (psnr, ssim) in scores.items()}
+        log.write(state.step, {"validation": rounded["validation"], "baselines": {"grey": rounded["grey"]}})
         if found.picture is not None:
             (self.out / "samples").mkdir(exist_ok=True)
             write_whole(self.out / "samples" / f"step_{state.step:06d}.png", images.encode(found.picture, "png"))

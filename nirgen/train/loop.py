@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -155,8 +156,21 @@ def learning_rate_factor(config: TrainConfig, step: int, progress: float, total:
     """Return the factor on all learning rates after `step` of `total` steps, at a `progress` in [0, 1]."""
     if config.optimizer.schedule == "cosine":
         return losses.warmup_cosine(progress, config.optimizer.warmup)
+    if config.optimizer.schedule == "linear":
+        epochs = config.epochs or 200
+        constant = epochs // 2
+        epoch = round(_epochs_done(progress, epochs) * epochs)
+        return 1 - max(0, epoch + 1 - constant) / (epochs - constant + 1)
+    if config.optimizer.schedule == "annealed":
+        done = _epochs_done(progress, config.epochs or 300)
+        return 0.005 + 0.995 * losses.warmup_cosine(done, 0.0)
     epoch = step * (config.epochs or 1000) // total
     return min(epoch / 1000, 1.0)
+
+
+def _epochs_done(progress: float, epochs: int) -> float:
+    """Return the share of the run that whole epochs before a step are; `progress` is that after the step."""
+    return max(math.ceil(progress * epochs - 1e-9) - 1, 0) / epochs
 
 
 def _progress(state: State, total: int) -> float:

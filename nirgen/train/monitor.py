@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from nirgen.train.state import BaseState
 
 
-_BOX = 256  # side of an image in the picture, in pixels
+_WIDTH = 320  # of an image in the picture, in pixels
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Validation:
     ssim: float  # in [-1, 1]
     picture: NDArray[np.uint8] | None  # (H, W, 3): a row a pair, with RGB, generated and real NIR
     skipped: tuple[str, ...] = ()  # a line for each pair that could not be read
+    grey: tuple[float, float] = (math.nan, math.nan)  # PSNR and SSIM of the photos' luma, a baseline
 
 
 def chosen_pairs(pairs: PairList, config: SaveConfig) -> PairList:
@@ -64,7 +65,8 @@ def validate(
     generator.eval()
     size = (config.validation_size, config.validation_size)
     drawn = set(_spread(len(pairs.pairs), config.samples))
-    scores, rows, skipped = list[tuple[float, float]](), [], list[str]()
+    scores, greys = list[tuple[float, float]](), list[tuple[float, float]]()
+    rows, skipped = list[images.SheetRow](), list[str]()
     for position, pair in enumerate(pairs.pairs):
         try:
             rgb, nir = (images.resize(image, size, resample="bilinear") for image in read_pair(pairs, pair))
@@ -76,12 +78,24 @@ def validate(
         batch = torch.from_numpy(rgb).permute(2, 0, 1)[None].to(device).float().div(127.5).sub(1)
         values = generator(batch)[0].add(1).div(2).clamp(0, 1).float().cpu().numpy()
         generated = images.to_pixels(images.to_channels(values, 1)).astype(np.uint8)
-        scores.append((min(metrics.psnr(generated, nir), metrics.PSNR_CEILING), metrics.ssim(generated, nir)))
+        scores.append(_score(generated, nir))
+        greys.append(_score(images.to_grey(rgb), nir))
         if position in drawn:
-            rows.append([rgb, *(np.repeat(grey[..., None], 3, axis=2) for grey in (generated, nir))])
-    picture = images.side_by_side(rows, box=(_BOX, _BOX)) if rows else None
+            shown = f"PSNR {scores[-1][0]:.1f} dB, SSIM {scores[-1][1]:.3f}"
+            rows.append(images.SheetRow((rgb, generated, nir), (pair.name, shown, f"grey: {greys[-1][0]:.1f} dB")))
+    headings = ("RGB", "generated NIR", "real NIR")
+    picture = images.contact_sheet(rows, headings=headings, width=_WIDTH) if rows else None
+    (psnr, ssim), grey = (_mean(each) for each in (scores, greys))
+    return Validation(psnr, ssim, picture, tuple(skipped), grey)
+
+
+def _score(image: NDArray[np.uint8], nir: NDArray[np.uint8]) -> tuple[float, float]:
+    return min(metrics.psnr(image, nir), metrics.PSNR_CEILING), metrics.ssim(image, nir)
+
+
+def _mean(scores: list[tuple[float, float]]) -> tuple[float, float]:
     psnr, ssim = np.mean(scores or [(np.nan, np.nan)], axis=0)  # sums in the images' order
-    return Validation(float(psnr), float(ssim), picture, tuple(skipped))
+    return float(psnr), float(ssim)
 
 
 _NO_TERMS = {"step", "minutes", "progress", "learning_rate"}
@@ -156,30 +170,34 @@ def read_log(out: Path) -> list[dict[str, Any]]:
 
 
 def draw_curves(lines: list[dict[str, Any]]) -> bytes:
-    """Draw loss terms, learning rate and validation scores of a log over the steps, as a PNG."""
+    """Draw loss terms and validation scores of a log over the steps, as a PNG; the baseline is a dashed line."""
     from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
 
     steps = [line for line in lines if "progress" in line]
     judged = [line for line in lines if "validation" in line]
     terms = sorted({name for line in steps for name in line} - _NO_TERMS)
-    figure = Figure(figsize=(10, 3.2 * (3 if judged else 2)), layout="constrained")
-    losses, rate, *rest = figure.subplots(3 if judged else 2, 1, sharex=True)
+    figure = Figure(figsize=(10, 3.2 * (3 if judged else 1)), layout="constrained")
+    losses, *scores = figure.subplots(3 if judged else 1, 1, sharex=True, squeeze=False)[:, 0]
     for name in terms:
         points = [(line["step"], line[name]) for line in steps if line.get(name) is not None]
-        losses.plot(*np.transpose(points), label=name, linewidth=1)
+        losses.plot(*np.transpose(points), marker="o" if len(points) == 1 else "", label=name, linewidth=1)
     negative = any((line.get(name) or 0) < 0 for line in steps for name in terms)
     losses.set(yscale="symlog" if negative else "log", ylabel="loss terms")
     if terms:
         losses.legend(loc="best", fontsize="small", ncols=min(len(terms), 4))
-    rate.plot([line["step"] for line in steps], [line["learning_rate"] for line in steps])
-    rate.set(ylabel="learning rate", xlabel="" if judged else "step")
-    if judged:
-        rest[0].set_xlabel("step")
-        styles = (("psnr", "PSNR, dB", "o-", "C0"), ("ssim", "SSIM", "s-", "C1"))
-        for axes, (name, label, marks, color) in zip((rest[0], rest[0].twinx()), styles, strict=True):
-            points = [(line["step"], line["validation"][name]) for line in judged]
-            axes.plot(*np.transpose(points), marks, markersize=3, color=color)
-            axes.set_ylabel(f"validation {label}", color=color)
+    for axes, (name, label) in zip(scores, (("psnr", "PSNR, dB"), ("ssim", "SSIM")), strict=False):
+        points = [(line["step"], line["validation"][name]) for line in judged]
+        axes.plot(*np.transpose(points), "o-", markersize=4, label="generated")
+        grey = [line["baselines"]["grey"][name] for line in judged if "baselines" in line][-1:]
+        for value in grey:
+            axes.axhline(value, color="0.4", linestyle="--", linewidth=1, label=f"grey (luma of RGB), {value:.4g}")
+        axes.set_ylabel(f"validation {label}")
+        axes.legend(loc="best", fontsize="small")
+        axes.grid(axis="y", color="0.9")
+    last = scores[-1] if scores else losses
+    last.set_xlabel("step")
+    last.xaxis.set_major_locator(MaxNLocator(integer=True))
     picture = io.BytesIO()
     figure.savefig(picture, format="png", dpi=100, metadata={"Software": None})
     return picture.getvalue()

@@ -17,13 +17,14 @@ from torch import Tensor, nn
 from nirgen.errors import ConfigError, ModelError, one_line
 from nirgen.models.catalog import find_model
 from nirgen.models.checkpoint import build, load
+from nirgen.models.config import GeneratorConfig
 from nirgen.models.discriminator import MultiScaleDiscriminator
 from nirgen.models.extractors import build_extractor
 from nirgen.models.weights import read_foreign
 
 if TYPE_CHECKING:
-    from nirgen.models.config import GeneratorConfig
-    from nirgen.models.generator import Pix2Next
+    from nirgen.models.config import AnyGeneratorConfig
+    from nirgen.models.network import Generator
     from nirgen.train.config import PerceptualConfig, TrainConfig
 
 
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 class Networks:
     """Networks of a run, on the CPU until its `State` moves them."""
 
-    generator: Pix2Next
+    generator: Generator
     start_header: dict[str, Any]  # of the model that the generator starts from; empty if from none
     discriminator: MultiScaleDiscriminator | None
     perceptual: PerceptualLoss | None
@@ -59,11 +60,15 @@ def build_networks(config: TrainConfig) -> Networks:
     discriminator = MultiScaleDiscriminator(config.discriminator) if config.adversarial else None
     perceptual = PerceptualLoss(config.losses.perceptual) if config.losses.perceptual.weight else None
     features = FeatureLoss(config.generator) if config.losses.features else None
-    if config.initialization == "normal":  # all convolutions, as in the released code
+    if config.initialization != "torch":
         fresh = (generator if config.start_from is None else None, discriminator)
         for module in chain.from_iterable(network.modules() for network in fresh if network is not None):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
+                if config.initialization == "pix2pix" and module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.BatchNorm2d) and config.initialization == "pix2pix":
+                nn.init.normal_(module.weight, 1.0, 0.02)
     return Networks(generator, header, discriminator, perceptual, features)
 
 
@@ -77,13 +82,14 @@ class FeatureLoss(nn.Module):
         ConfigError: The extractor has no pyramid.
     """
 
-    def __init__(self, config: GeneratorConfig) -> None:
+    def __init__(self, config: AnyGeneratorConfig) -> None:
         super().__init__()
-        wanted = config.extractor
-        if getattr(wanted, "features", "last") != "pyramid" or config.extractor_input != "image":
+        pix2next = config if isinstance(config, GeneratorConfig) else GeneratorConfig()
+        wanted = pix2next.extractor
+        if getattr(wanted, "features", "last") != "pyramid" or pix2next.extractor_input != "image":
             raise ConfigError("losses.features needs a timm extractor that reads the image, with features: pyramid")
         bare = wanted.model_copy(update={"widths": None})
-        extractor = build_extractor(config.model_copy(update={"extractor": bare}), load_weights=True)
+        extractor = build_extractor(pix2next.model_copy(update={"extractor": bare}), load_weights=True)
         assert extractor is not None
         self.extractor = extractor.requires_grad_(False)
 

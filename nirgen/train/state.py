@@ -15,7 +15,7 @@ from nirgen.errors import ConfigError, first_line, one_line
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from nirgen.models.generator import Pix2Next
+    from nirgen.models.network import Generator
     from nirgen.train.config import OptimizerConfig, TrainConfig
     from nirgen.train.networks import Networks
 
@@ -122,7 +122,7 @@ class State(BaseState):
         """Run the networks once on small inputs, so that a mismatch fails before anything is written."""
         config = self.config
         try:
-            side = math.lcm(self.generator.stride, 32)
+            side = math.lcm(self.generator.config.least_side, 32)
             self.generator.eval()(torch.zeros(1, 3, side, side, device=self.device))
             if self.discriminator is not None:
                 side = min(stage.size for stage in config.stages if stage.adversarial)
@@ -151,7 +151,7 @@ def moving_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int],
     return update
 
 
-def _generator_optimizer(config: OptimizerConfig, generator: Pix2Next) -> torch.optim.Optimizer:
+def _generator_optimizer(config: OptimizerConfig, generator: Generator) -> torch.optim.Optimizer:
     """Return the optimizer, with the extractor's parameters in a group of their own and no frozen ones."""
     own, extractor = list[nn.Parameter](), list[nn.Parameter]()
     for name, parameter in generator.named_parameters():

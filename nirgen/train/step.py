@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 
 from nirgen import losses
 from nirgen.devices import autocast
@@ -17,7 +18,7 @@ from nirgen.errors import ImageError
 from nirgen.train.state import NotFiniteError
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterable, Sequence
+    from collections.abc import Callable, Generator, Iterable, Sequence
     from types import EllipsisType
 
     from torch import Tensor
@@ -40,7 +41,8 @@ def train_step(
         for each pair that was replaced.
 
     Raises:
-        NotFiniteError: A term or a gradient is not finite; no weight has changed.
+        NotFiniteError: A term or a gradient is not finite; no weight has changed, but with `discriminator_first`
+            perhaps the discriminators'.
         ImageError: As `Batches.next`.
     """
     config = state.config
@@ -55,7 +57,7 @@ def train_step(
     skipped: list[str] = []
     for part, (rgb, nir, lines) in enumerate(_batches(batches, stage, config.optimizer.accumulate, processes)):
         skipped += lines
-        for name, term in _backward(state, stage, rgb, nir, part).items():
+        for name, term in _backward(state, stage, (rgb, nir, part), factor, processes).items():
             sums[name] = sums.get(name, torch.zeros_like(term)) + term / config.optimizer.accumulate
     processes.mean(sums.values())
     terms = {name: float(value) for name, value in sums.items()}
@@ -63,7 +65,7 @@ def train_step(
 
     # update weights
     terms["gradient"] = _update_generator(state, factor, processes)
-    if "discriminator" in terms:
+    if "discriminator" in terms and not config.optimizer.discriminator_first:
         _update_discriminator(state, factor, processes)
     state.scaler.update()
 
@@ -88,9 +90,12 @@ def _batches(
     return found
 
 
-def _backward(state: State, stage: Stage, rgb: Tensor, nir: Tensor, part: int) -> dict[str, Tensor]:
+def _backward(
+    state: State, stage: Stage, batch: tuple[Tensor, Tensor, int], factor: float, processes: Processes
+) -> dict[str, Tensor]:
     """Accumulate the gradients of both networks over a batch; return its loss terms, detached."""
     weights = state.config.losses
+    rgb, nir, part = batch
     layout = torch.channels_last if state.config.compute.channels_last else torch.contiguous_format
     rgb, nir = (images.to(state.device, memory_format=layout) for images in (rgb, nir))
     cast = autocast(state.precision, state.device)
@@ -116,6 +121,10 @@ def _backward(state: State, stage: Stage, rgb: Tensor, nir: Tensor, part: int) -
         loss = losses.discriminator_loss(_scores(real_maps), _scores(fake_maps), weights.gan)
         _accumulate(state, loss)
         reported["discriminator"] = loss.detach()
+        if state.config.optimizer.discriminator_first:
+            processes.mean([mean := loss.detach().clone()])
+            _check_finite({"discriminator": float(mean)})
+            _update_discriminator(state, factor, processes)
 
         # judge the generator
         state.discriminator.requires_grad_(False)
@@ -134,15 +143,18 @@ def _backward(state: State, stage: Stage, rgb: Tensor, nir: Tensor, part: int) -
 def _pixel_terms(weights: LossConfig, generated: Tensor, nir: Tensor) -> dict[str, Tensor]:
     terms = {}
     if weights.pixel:
-        rmse = weights.pixel_kind == "rmse"
-        terms["pixel"] = weights.pixel * (losses.rmse_loss(generated, nir) if rmse else (generated - nir).abs().mean())
+        kinds: dict[str, Callable[[Tensor, Tensor], Tensor]]
+        kinds = {"rmse": losses.rmse_loss, "l1": F.l1_loss, "smooth_l1": losses.smooth_l1_loss}
+        scales = zip(*(losses.pyramid(image, weights.pixel_scales) for image in (generated, nir)), strict=True)
+        terms["pixel"] = weights.pixel * torch.stack([kinds[weights.pixel_kind](*scale) for scale in scales]).sum()
     if weights.structure:
         terms["structure"] = weights.structure * losses.structure_loss(generated, nir)
     if weights.gradients:
         terms["gradients"] = weights.gradients * losses.gradient_loss(generated, nir)
     if weights.ssim:
         if weights.ssim_range == "unit":  # SSIM compares intensities: in [-1, 1], mid-grey would count as dark
-            similarity = losses.ssim((generated + 1) / 2, (nir + 1) / 2, data_range=1.0)
+            mirrored = weights.ssim_border == "reflect"
+            similarity = losses.ssim((generated + 1) / 2, (nir + 1) / 2, data_range=1.0, mirrored=mirrored)
         else:
             spans = [image.detach().amax() - image.detach().amin() for image in (generated, nir)]
             similarity = losses.ssim(generated, nir, data_range=float(torch.stack(spans).amax()))

@@ -125,6 +125,7 @@ def _read(job: Job, stopwatch: Stopwatch, placed: tuple[Place, Item]) -> tuple[P
             rgb = rgb if job.options.size is None else images.resize(rgb, job.options.size)
             rgb = images.balance_white(rgb) if job.options.white_balance == "auto" else rgb
             size = (rgb.shape[0], rgb.shape[1])
+            row = _noted_padding(row, size, getattr(job.translator, "least_side", 1))
             rgb = images.pad_to_stride(rgb, job.translator.stride)
         place.hold(rgb.nbytes)
         return place, Picture(item, row, rgb, size, metadata=_metadata(item, data, job))
@@ -159,6 +160,13 @@ def _noted(row: Row, source: images.Decoded) -> Row:
         latitude=capture.latitude,
         longitude=capture.longitude,
     )
+
+
+def _noted_padding(row: Row, size: tuple[int, int], least: int) -> Row:
+    if min(size) >= least:
+        return row
+    note = f"padded to {least} pixels a side, the least that the model takes"
+    return replace(row, note=f"{row.note}; {note}" if row.note else note)
 
 
 def _check_padded(item: Item, job: Job, size: tuple[int, int]) -> int:

@@ -26,6 +26,8 @@ class Translator(Protocol):
     - `precision`: `fp32`, `bf16` or `fp16`, which `run.json` records.
     - `bytes_per_pixel`: Memory that one image takes while it is translated, for each of its padded pixels; by it,
       batches and tiles are chosen before memory runs out.
+    - `least_side`: Least height and width that the network computes, in pixels; the translator itself pads smaller
+      images to it, and the manifest notes this.
     - `whole_only`: True if it can't translate an image in tiles, since a pixel's place in the image counts.
     - `translate_on_device(rgb, sizes)`: As `translate`, but `rgb` is on `device` in any memory format, and so is the
       result, in any floating type. It doesn't wait for the device, so that copies and other batches go on meanwhile.

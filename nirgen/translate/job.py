@@ -92,26 +92,31 @@ class Loader(Protocol):
 class ModelLoader:
     """Loads a model by `nirgen.load_model`."""
 
-    name: str | Path  # an embedded name, a `.safetensors` file, or a run folder
+    name: str | Path  # as `nirgen.load_model` takes it
     precision: Wanted = "auto"
+    value_range: str | None = None  # of a network of another program
 
     def __call__(self, device: str | None) -> Translator:
         """Return the model, on a device; errors as `nirgen.load_model`."""
         from nirgen.model import load_model
 
-        return load_model(self.name, device=device, precision=self.precision)
+        return load_model(self.name, device=device, precision=self.precision, value_range=self.value_range)
 
     def describe(self, device: str | None) -> Description:
         """Return the model's description, read from its file without torch; errors as for loading."""
         from nirgen.devices import resolve
         from nirgen.models.catalog import architecture_of, find_model, verify
-        from nirgen.models.config import GeneratorConfig
+        from nirgen.models.config import NetworkConfig
+        from nirgen.models.foreign import is_foreign, open_network
 
+        if is_foreign(self.name):
+            network = open_network(self.name, value_range=self.value_range)
+            return Description(network.id, network.stride, network.header, None, device or "cpu", whole_only=True)
         path = find_model(self.name)
         header, _ = verify(path)
         config = architecture_of(header, path)
         chosen, precision = resolve(device, self.precision)
-        if not isinstance(config, GeneratorConfig):  # as `nirgen.model.BaselineModel`
+        if not isinstance(config, NetworkConfig):  # as `nirgen.model.BaselineModel`
             return Description(header["model_id"], 1, header, None, "cpu", whole_only=config.whole_only)
         return Description(header["model_id"], math.lcm(config.stride, 32), header, precision, chosen)
 

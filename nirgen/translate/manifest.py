@@ -1,10 +1,12 @@
 """`manifest.parquet`: the result of every source of a translation folder.
 
-The same sources, model and options give the same bytes, however often the run was interrupted; see docs/formats.md.
+The pairs that trained the model are listed beside it, in `training_pairs.json`, of which it has the sha256. The same
+sources, model and options give the same bytes, however often the run was interrupted; see docs/formats.md.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from contextlib import suppress
 from dataclasses import dataclass, fields, replace
@@ -12,8 +14,9 @@ from itertools import islice
 from operator import attrgetter
 from typing import IO, TYPE_CHECKING, Any
 
+from nirgen import parquet
 from nirgen.errors import OutputError
-from nirgen.files import check_regular, check_schema, is_safe_path, replacing
+from nirgen.files import check_regular, check_schema, is_safe_path, open_regular, read_bytes, replacing, write_whole
 from nirgen.translate.items import Row
 
 if TYPE_CHECKING:
@@ -24,6 +27,7 @@ if TYPE_CHECKING:
 
 SCHEMA = 1
 NAME = "manifest.parquet"
+PAIRS = "training_pairs.json"
 # Rows of a group of the file, and rows that are read at once: memory does not grow with the file.
 _ROWS_IN_GROUP, _ROWS_AT_ONCE = 8_192, 4_096
 _COLUMNS = {
@@ -46,9 +50,26 @@ class Manifest:
     rows: tuple[Row, ...]  # sorted by source
     nirgen_version: str  # that wrote it
     options: Mapping[str, Any]  # that change pixels
-    model: Mapping[str, Any]  # the translator's header
+    model: Mapping[str, Any]  # the translator's header; as read, `training` has `pairs_sha256` in place of `pairs`
     # None for a whole listing; else `index`, `count`, and of the whole listing `sources` and `listing_sha256`
     shard: Mapping[str, Any] | None = None
+    pairs: bytes | None = None  # list of training pairs of a manifest of an older version, which has it in itself
+
+    def with_hash(self) -> Manifest:
+        """Return it with the sha256 of the list of training pairs in place of the list."""
+        training = self.model.get("training")
+        if not isinstance(training, dict) or "pairs" not in training:
+            return self
+        pairs = json.dumps(training["pairs"], sort_keys=True).encode() + b"\n"
+        hashed = {name: value for name, value in training.items() if name != "pairs"}
+        hashed["pairs_sha256"] = hashlib.sha256(pairs).hexdigest()
+        return replace(self, model={**self.model, "training": hashed}, pairs=pairs)
+
+    @property
+    def pairs_sha256(self) -> str | None:
+        """Return the sha256 of the list of training pairs; None if the model has none."""
+        training = self.model.get("training")
+        return training.get("pairs_sha256") if isinstance(training, dict) else None
 
 
 def write_manifest(out: Path, manifest: Manifest) -> None:
@@ -59,20 +80,25 @@ def write_manifest(out: Path, manifest: Manifest) -> None:
 def write_rows(out: Path, rows: Iterable[Row], header: Manifest) -> None:
     """Write a manifest from a stream of rows, sorted by source; an equal existing one stays untouched.
 
-    Rows are taken one group at a time; those of `header` are ignored. OSError if the folder can't be written.
+    Rows are taken one group at a time; those of `header` are ignored. The list of training pairs is written first, if
+    `header` has it. OSError if the folder can't be written.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
+    header = header.with_hash()
+    if header.pairs is not None and _read_whole(out / PAIRS) != header.pairs:
+        write_whole(out / PAIRS, header.pairs)
     metadata = {
         "nirgen.schema": str(SCHEMA),
         "nirgen.version": header.nirgen_version,
+        "nirgen.seal": "sha256",
         "nirgen.options": json.dumps(header.options, sort_keys=True),
         "nirgen.model": json.dumps(header.model, sort_keys=True),
     }
     if header.shard is not None:
         metadata["nirgen.shard"] = json.dumps(header.shard, sort_keys=True)
-    columns = _columns().with_metadata(metadata)
+    columns = _columns()
     current = read_header(out)
     same = current is not None and all(
         json.dumps(getattr(current, part), sort_keys=True) == json.dumps(getattr(header, part), sort_keys=True)
@@ -80,13 +106,17 @@ def write_rows(out: Path, rows: Iterable[Row], header: Manifest) -> None:
     )
     old = iter_rows(out) if same else iter(())
     with suppress(_Unchanged), replacing(out / NAME) as temporary:
-        with pq.ParquetWriter(temporary, columns, compression="zstd", write_page_checksum=True) as writer:
+        settings: dict[str, Any] = {"compression": "zstd", "write_page_checksum": True, "store_schema": False}
+        with pq.ParquetWriter(temporary, columns, **settings) as writer:
+            writer.add_key_value_metadata(metadata)  # once: a schema that is stored repeats it in base64
             for group in _groups(rows):
                 same = same and group == list(islice(old, len(group)))
                 values = {name: [getattr(row, name) for row in group] for name in _COLUMNS}
                 writer.write_table(pa.Table.from_pydict(values, schema=columns))
         if same and next(old, None) is None:
             raise _Unchanged
+        with temporary.open("r+b") as file:
+            parquet.seal(file)
 
 
 def _columns() -> pa.Schema:
@@ -127,7 +157,36 @@ def read_header(out: Path) -> Manifest | None:
     whole = isinstance(options, dict) and isinstance(model, dict) and isinstance(shard, dict | None)
     if not whole or "nirgen.version" not in metadata:
         raise _damaged(path)
-    return Manifest((), metadata["nirgen.version"], options, model, shard)
+    return Manifest((), metadata["nirgen.version"], options, model, shard).with_hash()
+
+
+def read_pairs(out: Path, header: Manifest) -> list[Any] | None:
+    """Return the pairs that trained the model of a manifest, as its header had them; errors as `read_pairs_file`."""
+    data = read_pairs_file(out, header)
+    pairs: list[Any] | None = None if data is None else json.loads(data)
+    return pairs
+
+
+def read_pairs_file(out: Path, header: Manifest) -> bytes | None:
+    """Return the list of pairs that trained the model of a manifest as JSON; None if the model has no list.
+
+    Raises:
+        OutputError: `OUT/training_pairs.json` is missing, or isn't the one that the manifest names.
+    """
+    if header.pairs_sha256 is None:
+        return None
+    data = header.pairs or _read_whole(out / PAIRS)
+    if data is None or hashlib.sha256(data).hexdigest() != header.pairs_sha256:
+        what = "missing" if data is None else "changed since it was written"
+        raise OutputError(f"{str(out / PAIRS)!r} is {what}; restore it, or run the same 'nirgen translate' again")
+    return data
+
+
+def _read_whole(path: Path) -> bytes | None:
+    try:
+        return read_bytes(path)
+    except OSError:
+        return None
 
 
 def iter_rows(out: Path) -> Iterator[Row]:
@@ -184,6 +243,16 @@ def _metadata(path: Path) -> dict[str, str]:
         metadata = {key.decode(): value.decode() for key, value in stored.items() if key.startswith(b"nirgen.")}
     except UnicodeDecodeError:
         raise _damaged(path) from None
+    try:
+        with open_regular(path) as file:
+            whole = parquet.is_whole(file) or not ("nirgen.seal" in metadata or parquet.is_sealed(file))
+    except OSError:
+        whole = False
+    if not whole:
+        raise OutputError(
+            f"{str(path)!r} has changed since it was written (its checksum is wrong); restore it, or remove it and run "
+            "the same 'nirgen translate' again"
+        )
     if "nirgen.schema" not in metadata:
         raise OutputError(f"{str(path)!r} is no manifest of nirgen; use another OUT")
     check_schema(path, metadata["nirgen.schema"], SCHEMA, "use another OUT", error=OutputError)

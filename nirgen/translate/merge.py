@@ -14,7 +14,7 @@ from nirgen.errors import OutputError
 from nirgen.files import safe_path
 from nirgen.translate.folder import OpenFolder
 from nirgen.translate.journal import FOLDER, Journal, journal_path
-from nirgen.translate.manifest import NAME, Manifest, iter_rows, read_header, write_rows
+from nirgen.translate.manifest import NAME, Manifest, iter_rows, read_header, read_pairs_file, write_rows
 from nirgen.translate.plan import make_plan
 from nirgen.translate.records import Records
 from nirgen.translate.url import sha256_of
@@ -104,7 +104,7 @@ def _check_headers(parts: Sequence[Path]) -> tuple[Manifest, dict[str, Any]]:
         raise OutputError(f"shard {', '.join(missing)} is missing; translate it, and give its folder as well")
     if doubled:
         raise OutputError(f"shard {', '.join(doubled)} was given twice; give each folder once")
-    return replace(whole, shard=None), shards[0]
+    return replace(whole, shard=None, pairs=read_pairs_file(parts[0], whole)), shards[0]
 
 
 def _header(part: Path) -> Manifest:

@@ -119,6 +119,9 @@ class Network:
             with self._stopwatch.timing("model", len(part), [picture.item.source for picture in part]):
                 return launch(part)
         except ShapeError as error:
+            if len(part) > 1:  # which of them it is
+                self._fitting[shape] = 1
+                return None
             failed = [picture.failed(f"{picture.item.source!r}: {error}") for picture in part]
             return lambda: failed
         except (MemoryError, RuntimeError) as error:

@@ -21,7 +21,7 @@ from nirgen import runlog
 from nirgen.errors import NirgenError, OutputError
 from nirgen.files import check_schema, is_temporary, locked
 from nirgen.translate.journal import FOLDER, Journal, header_line, journal_path, merge_rows, read_journal, to_line
-from nirgen.translate.manifest import NAME, Manifest, count_rows, iter_rows, read_header, write_rows
+from nirgen.translate.manifest import NAME, PAIRS, Manifest, count_rows, iter_rows, read_header, write_rows
 from nirgen.translate.url import Place, Url, reading, reason, writing
 
 if TYPE_CHECKING:
@@ -92,6 +92,8 @@ class Records:
     def write_manifest(self, rows: Iterable[Row], header: Manifest) -> None:
         """Write the manifest, of rows sorted by source."""
         write_rows(self.folder, rows, header)
+        if (self.folder / PAIRS).exists():
+            self.publish(PAIRS)
         self.publish(NAME)
 
     def count(self) -> int | None:
@@ -124,7 +126,7 @@ class UrlRecords(Records):
         self._url = url
         with reading(url):
             for entry in url.entries():
-                if entry.name in {NAME, runlog.NAME}:
+                if entry.name in {NAME, PAIRS, runlog.NAME}:
                     (folder / entry.name).write_bytes((url / entry.name).read_bytes())
                 elif entry.name == FOLDER:
                     (folder / FOLDER).mkdir()

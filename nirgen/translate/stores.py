@@ -15,7 +15,7 @@ from nirgen.errors import FullError, ImageError, OutputError
 from nirgen.files import FULL, may_pass, read_bytes, retrying
 from nirgen.images import PREVIEW, is_preview
 from nirgen.translate.folder import OpenFolder, replaced
-from nirgen.translate.manifest import NAME
+from nirgen.translate.manifest import NAME, PAIRS
 from nirgen.translate.url import Place, Url, exists, reading, reason, sha256_of, unreachable, writing
 
 if TYPE_CHECKING:
@@ -160,7 +160,7 @@ class Sink(ABC):
 
     @abstractmethod
     def count(self) -> int:
-        """Count the files in OUT, without hidden ones, the manifest, `run.json` and the preview."""
+        """Count the files in OUT, without hidden ones, records (manifest, pairs, `run.json`) and preview."""
 
 
 class FolderSink(Sink):
@@ -256,7 +256,7 @@ class UrlSink(Sink):
 
 
 def _is_output(name: str, *, top: bool) -> bool:
-    return not name.startswith(".") and not (top and name in {NAME, runlog.NAME})
+    return not name.startswith(".") and not (top and name in {NAME, PAIRS, runlog.NAME})
 
 
 class Listing:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import socket
 import subprocess
 import sys
@@ -15,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nirgen.doctor import openssl
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 
-_OPENSSL = Path(sys.prefix) / "openssl-1.1"  # made by prepare.py
 _SECONDS_TO_START = 60
 
 
@@ -47,7 +47,7 @@ class Mongod:
 
 def environment_of_mongod() -> dict[str, str]:
     """The environment in which FiftyOne's mongod finds the libraries that it is linked against."""
-    return os.environ | {"LD_LIBRARY_PATH": f"{_OPENSSL}:{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(":")}
+    return openssl.environment()
 
 
 def _free_port() -> int:
@@ -101,12 +101,15 @@ def free_port() -> Callable[[], int]:
 
 @pytest.fixture(scope="session")
 def environment_with_mongod() -> dict[str, str]:
-    """What FiftyOne's own mongod needs in the environment; the test is skipped where it doesn't start."""
+    """What FiftyOne's own mongod needs in the environment, which is nothing: nirgen gives it its libraries.
+
+    The test is skipped where it doesn't start.
+    """
     mongod, environment = _path_of_mongod(), environment_of_mongod()
     done = subprocess.run([mongod, "--version"], env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
         pytest.skip(f"mongod doesn't start ({done.stderr.strip()}); 'make test' prepares what it needs")
-    return {"LD_LIBRARY_PATH": environment["LD_LIBRARY_PATH"]}
+    return {}
 
 
 @pytest.fixture(scope="session")
@@ -177,7 +180,7 @@ def dataset_folder(
     def make(name: str, **settings: Any) -> Path:
         if not inputs:
             inputs.update(dataset_inputs())
-        build(plan_dataset(inputs, **settings), tmp_path / name, replace=True)
+        build(plan_dataset(inputs, **settings), tmp_path / name, replace=True, allow_loss=True)
         return tmp_path / name
 
     return make

@@ -43,7 +43,7 @@ _TO_SHOW_A_FORM = 5_000
 # FiftyOne's page has style sheets that name these fonts; without a network it takes the system's.
 _FONTS = "fonts.googleapis.com"
 
-_GREEN, _ORANGE = (0x00, 0x9E, 0x73), (0xE6, 0x9F, 0x00)  # of the third and the first class
+_GREEN, _ORANGE = (0x00, 0x7D, 0x5C), (0xB8, 0x5C, 0x00)  # of the third and the first class
 
 
 class App:
@@ -57,7 +57,7 @@ class App:
     Attributes:
         hosts: Every host that the page has asked for something.
         media: The names of the images that it has asked for.
-        executed: The operators of nirgen's that it has run, in order.
+        executed: The operators of nirgen's that the user has run, in order.
     """
 
     def __init__(self, page: Any, pictures: Path, too_late: type[Exception]) -> None:
@@ -83,7 +83,7 @@ class App:
             self.media.add(parse_qs(parts.query)["filepath"][0])
         if parts.path.endswith("/operators/execute"):
             operator = str(request.post_data_json["operator_uri"])
-            if operator.startswith(_PLUGIN):
+            if operator.startswith(_PLUGIN) and operator != f"{_PLUGIN}opened":
                 self.executed.append(operator.removeprefix(_PLUGIN))
 
     def open(self, url: str) -> None:
@@ -97,6 +97,7 @@ class App:
 
         self.until(opened, "a dataset")
         self.button("reject").wait_for()
+        self.says("Keys: D reject, A keep")
         self.picture("opened")
 
     def picture(self, name: str) -> None:
@@ -104,6 +105,10 @@ class App:
 
     def button(self, operator: str) -> Any:
         return self.page.locator(f'[data-item-id="{_PLUGIN}{operator}"]')
+
+    def button_of_image(self, icon: str) -> Any:
+        """A button above the opened image, by its icon: FiftyOne gives it no other name."""
+        return self.modal.locator(".material-icons").get_by_text(icon, exact=True)
 
     def show_slice(self, name: str, image: Path) -> None:
         """Choose a slice in the App's own control, and wait until it asks for an image of it."""
@@ -115,14 +120,14 @@ class App:
         self.tiles.first.wait_for()
         self.picture(f"slice-{name}")
 
-    def select(self, tile: int) -> None:
-        self.tiles.nth(tile).hover()
-        self.tiles.nth(tile).locator('[data-cy="looker-checkbox-"]').click(position={"x": 5, "y": 5})
+    def select(self, tile: Any) -> None:
+        tile.hover()
+        tile.locator('[data-cy="looker-checkbox-"]').click(position={"x": 5, "y": 5})
         self.page.locator('[data-cy="action-manage-selected"]').wait_for()
 
-    def open_tile(self, tile: int) -> None:
+    def open_tile(self, tile: Any) -> None:
         """Open an image that has a car, and wait until its boxes are drawn."""
-        self.tiles.nth(tile).click()
+        tile.click()
         image = self.modal.locator('[data-cy="modal-looker-container"]').first
         self.until(lambda: _coloured(image.screenshot(), _GREEN) > 300, "the boxes of the opened image")
 
@@ -133,7 +138,7 @@ class App:
             bbox: COCO xywh in pixels.
             size: Width and height of the image in pixels.
         """
-        place = self.modal.locator('[data-cy="sample-canvas"]').first.bounding_box()
+        place = self.modal.locator('[data-cy="modal-looker-container"]').first.bounding_box()
         scale = min(place["width"] / size[0], place["height"] / size[1])
         left = place["x"] + (place["width"] - size[0] * scale) / 2
         top = place["y"] + (place["height"] - size[1] * scale) / 2
@@ -145,25 +150,29 @@ class App:
         self.until(lambda: selected.inner_text().strip() == "1", "a selected box")
         self.picture("box-selected")
 
-    def run(self, label: str) -> None:
-        """Run an operator from the App's list of all operators."""
-        self.page.keyboard.press("`")
-        search = self.page.get_by_placeholder("Search operations")
-        search.fill(label)
-        self.page.get_by_text(label, exact=True).first.wait_for()
-        self.picture("operators")
-        search.press("Enter")
+    def decide(self, key: str, operator: str, message: str, badge: str) -> None:
+        """Decide on the opened image by a key, and wait until its badge shows the decision; none if it is empty."""
+        before = len(self.executed)
+        self.page.keyboard.press(key)
+        self.until(lambda: self.executed[before:] == [operator], f"{operator} after {key}")
+        self.page.get_by_text(message).last.wait_for()
+        badges = {"kept", "needs-fix", "rejected"}
+        self.until(lambda: badges.intersection(self.badges(self.modal)) == {*filter(None, [badge])}, f"badge {badge!r}")
+        self.picture(f"after-{key}")
+
+    def badges(self, within: Any) -> list[str]:
+        return [str(each) for each in within.locator('[data-cy^="tag-"]').all_inner_texts()]
 
     def form_of_box(
-        self, tile: int, bbox: tuple[float, float, float, float], size: tuple[int, int], about: str
+        self, tile: Any, bbox: tuple[float, float, float, float], size: tuple[int, int], about: str
     ) -> bool:
-        """Open an image, click a box and ask for another class; whether the form is about that box.
+        """Open an image, click a box and its button for another class; whether the form is about that box.
 
         It isn't if the App has closed the image meanwhile, as it does when it takes away what covers the page.
         """
         self.open_tile(tile)
         self.click_box(bbox, size)
-        self.run("Change class")
+        self.button_of_image("category").click()
         self.form.wait_for()
         with suppress(self.too_late):
             self.form.get_by_text(about, exact=True).wait_for(timeout=_TO_SHOW_A_FORM)
@@ -178,6 +187,7 @@ class App:
 
         def closed() -> bool:
             if self.modal.is_visible():
+                self.modal.locator('[data-cy="modal-looker-container"]').first.hover()
                 self.page.keyboard.press("Escape")
             return not self.modal.is_visible()
 
@@ -300,6 +310,21 @@ def _coloured(picture: bytes, colour: tuple[int, int, int]) -> int:
     return int((alike & (strength > 30)).sum())
 
 
+def _least_contrast(tile: Any) -> float:
+    """The least contrast of text to background of a tile's badges, as WCAG defines it."""
+    script = "each => ['color', 'backgroundColor'].map(name => getComputedStyle(each)[name].match(/\\d+/g).map(Number))"
+    badges = tile.locator('[data-cy^="tag-"]').all()
+    return min(
+        (max(pair) + 0.05) / (min(pair) + 0.05)
+        for pair in ([_luminance(colour[:3]) for colour in badge.evaluate(script)] for badge in badges)
+    )
+
+
+def _luminance(colour: list[int]) -> float:
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in (each / 255 for each in colour)]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
 def _entries(folder: Path) -> set[tuple[str, str]]:
     """The entries of images and annotations, as text, with the names of their files."""
     return {
@@ -319,38 +344,68 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
     nirgen: Callable[..., tuple[int, str, str]],
     tmp_path: Path,
 ) -> None:
-    car, bicycle = (3, [2, 3, 10, 12]), (2, [17, 5, 9, 11])
-    (generated,), (real,) = dataset_inputs().values()
-    boxes = {"a.jpg": {"boxes": [car]}, "b.jpg": {"boxes": [car, bicycle]}, "night/c.jpg": {"boxes": [car]}}
-    write_labels(generated["labels"], boxes)
+    car, bicycle, size = (3, [10, 15, 50, 60]), (2, [85, 25, 45, 55]), {"width": 150, "height": 100}
+    (generated,), (real,) = dataset_inputs(scale=5).values()
+    boxes = {"a.jpg": [car], "b.jpg": [car, bicycle], "night/c.jpg": [car]}
+    write_labels(generated["labels"], {name: size | {"boxes": each} for name, each in boxes.items()})
     inputs = [
         *("--generated", f"bdd={generated['folder']}:{generated['labels']}"),
         *("--real", f"{real['folder']}:{real['labels']}", "--yes"),
     ]
     assert nirgen("build-dataset", *inputs, "--out", tmp_path / "D")[0] == 0
-    options = ("--remote", "--port", _free_port(), "--database-uri", mongodb)
+    port = _free_port()
+    options = ("--remote", "--port", port, "--database-uri", mongodb)
     with (
         _browsing(tmp_path / "D", *options, environment=fiftyone_environment) as url,
         _browser(tmp_path / "pictures") as app,
     ):
-        app.open(url)
-        assert app.tiles.count() == 3
+        assert url.endswith("/datasets/D?view=worst-images")
+        app.open(f"http://127.0.0.1:{port}/")
+        assert "/datasets/D?view=worst-images" in app.page.url
+        keys = fo.load_dataset("D").load_saved_view("worst images").values("key")
+        assert sorted(keys) == ["bdd/a.jpg", "bdd/b.jpg", "bdd/night/c.jpg"]
         app.until(lambda: all(_coloured(tile.screenshot(), _GREEN) > 300 for tile in app.tiles.all()), "boxes of cars")
+        a, b = (app.tiles.nth(keys.index(f"bdd/{name}.jpg")) for name in "ab")
+        (issue,) = (each for each in app.badges(a) if each.startswith("trouble 0."))
+        assert app.badges(a) == [issue, "generated"]
+        assert _least_contrast(a) >= 4.5
         app.show_slice("rgb", tmp_path / "bdd/rgb/a.jpg")
+        app.until(lambda: app.badges(app.tiles.first) == ["photo"], "the badge of a photo")
         app.show_slice("real_nir", tmp_path / "D/images/ranus/01/x.png")
+        app.until(lambda: app.badges(app.tiles.first)[-1] == "real", "the badge of a real image")
         app.show_slice("nir", tmp_path / "D/images/bdd/a.png")
 
-        app.select(0)
-        app.button("reject").click()
+        app.select(a)
+        app.button("keep").click()  # asks nothing
+        app.says("Kept bdd/a.jpg")
+        app.until(lambda: app.badges(a) == ["kept", issue, "generated"], "the badge of a kept image")
+        assert _least_contrast(a) >= 4.5
+        app.select(a)
+        app.page.keyboard.press("Shift+D")
         app.answer("Reject", "bdd/a.jpg", reason="seen twice", author="anna")
         app.says("Rejected bdd/a.jpg: seen twice")
+        app.until(lambda: app.badges(a) == ["rejected", issue, "generated"], "the badge of a rejected image")
 
-        app.until(lambda: app.form_of_box(1, bicycle[1], (30, 20), "1 box of bdd/b.jpg"), "a form about the box")
+        app.until(lambda: app.form_of_box(b, bicycle[1], (150, 100), "1 box of bdd/b.jpg"), "a form about the box")
         app.answer("Change class", "1 box of bdd/b.jpg", category="person", reason="wrong class")
         app.says("Now person: 1 box of bdd/b.jpg")
-        assert app.executed == ["reject", "change_class"]
+        assert app.executed == ["keep", "reject", "change_class"]
+        app.until(lambda: _coloured(app.modal.screenshot(), _ORANGE) > 50, "a box in the colour of persons")
+        decide = {"a": ("keep", "Kept", "kept"), "e": ("needs_fix", "Marked for repair", "needs-fix")}
+        for key in "aeaeaeae":
+            operator, said, badge = decide[key]
+            app.decide(key, operator, f"{said} bdd/b.jpg", badge)
+        app.decide("u", "clear_decision", "Undecided again: bdd/b.jpg", "")
+        app.decide("d", "reject", "Rejected bdd/b.jpg", "rejected")
+        app.decide("u", "clear_decision", "Undecided again: bdd/b.jpg", "")
+        app.click_box(car[1], (150, 100))
+        app.button_of_image("delete").click()
+        app.says("Deleted 1 box of bdd/b.jpg")
+        app.until(lambda: "rejected: 1" in app.badges(app.modal), "the badge of a deleted box")
+        app.page.keyboard.press("w")
+        app.until(lambda: app.executed[-1] == "next_worst", "the next image")
         app.close_image()
-        app.until(lambda: _coloured(app.tiles.nth(1).screenshot(), _ORANGE) > 50, "a box in the colour of persons")
+        app.until(lambda: _coloured(b.screenshot(), _ORANGE) > 50, "a box in the colour of persons")
         assert app.hosts <= {"127.0.0.1", _FONTS}
 
     decisions = tmp_path / "curation.jsonl"
@@ -360,12 +415,13 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
         for line in decisions.read_text().splitlines()
     ] == [
         {"key": "bdd/a.jpg", "action": "reject", "reason": "seen twice", "author": "anna"},
+        {"key": "bdd/b.jpg#0", "action": "delete", "width": 150, "height": 100, "author": "anna"},
         {
             "key": "bdd/b.jpg#1",
             "action": "relabel",
             "category": "person",
-            "width": 30,
-            "height": 20,
+            "width": 150,
+            "height": 100,
             "reason": "wrong class",
             "author": "anna",
         },
@@ -373,11 +429,11 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
     assert nirgen("build-dataset", *inputs, "--curation", decisions, "--out", tmp_path / "D2")[0] == 0
     before, after = _entries(tmp_path / "D"), _entries(tmp_path / "D2")
     gone = sorted((json.loads(text) for _, text in before - after), key=lambda entry: entry["key"])
-    assert [entry["key"] for entry in gone] == ["bdd/a.jpg", "bdd/a.jpg#0", "bdd/b.jpg#1"]
+    assert [entry["key"] for entry in gone] == ["bdd/a.jpg", "bdd/a.jpg#0", "bdd/b.jpg#0", "bdd/b.jpg#1"]
     ((_, text),) = after - before
-    assert json.loads(text) == gone[2] | {"category_id": 1}
+    assert json.loads(text) == gone[3] | {"category_id": 1}
     rows = {row["key"]: row for row in parquet.read_table(tmp_path / "D2/provenance.parquet").to_pylist()}
     assert rows["bdd/b.jpg#1"]["transforms"] == ["decision: relabel bicycle -> person (anna: wrong class)"]
-    code, _, said = nirgen("explain", tmp_path / "D2", "bdd/a.jpg")
-    assert code == 1
+    code, said, _ = nirgen("explain", tmp_path / "D2", "bdd/a.jpg")
+    assert code == 0
     assert "(anna: seen twice)" in said

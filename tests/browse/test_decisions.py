@@ -237,6 +237,34 @@ def test_images_that_fiftyone_lacks_are_no_decisions(dataset: Any, export: Calla
         export()
 
 
+def test_a_rebuild_takes_the_decisions_of_the_app_and_once_browsed_again_nothing_is_left_to_do(
+    nirgen: Callable[..., tuple[int, str, str]],
+    browse: Callable[..., Any],
+    dataset_folder: Callable[..., Path],
+    name: str,
+) -> None:
+    folder = dataset_folder("D")
+    browse(folder)
+    import_decisions(folder, [REJECT, RELABEL], name=name)
+    code, _, err = nirgen("rebuild", folder, "--yes")
+    assert (code, err) == (0, f"decisions: 2, of FiftyOne and of {folder / 'curation.jsonl'}\n")
+    found = [each.order for each in read_decisions(folder / "curation.jsonl").all]
+    assert found == [("bdd/a.jpg", "reject"), ("bdd/b.jpg#0", "relabel")]
+    code, _, err = nirgen("rebuild", folder, "--yes")
+    assert code == 1
+    assert f"was built anew since '{name}' was loaded; run 'nirgen browse --no-launch" in err
+    browse(folder)
+    assert nirgen("rebuild", folder, "--yes")[1].endswith("nothing was written\n")
+
+
+def test_a_rebuild_says_that_fiftyone_lacks_the_dataset(
+    nirgen: Callable[..., tuple[int, str, str]], dataset_folder: Callable[..., Path], fo: Any
+) -> None:
+    folder = dataset_folder("D")
+    code, _, err = nirgen("rebuild", folder, "--dry-run")
+    assert (code, err) == (0, f"decisions: none, as it was built (FiftyOne has no dataset of {folder})\n")
+
+
 def test_a_dataset_that_was_built_anew_is_browsed_before_it_is_exported(
     browse: Callable[..., Any], dataset_folder: Callable[..., Path], name: str
 ) -> None:

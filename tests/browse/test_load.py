@@ -37,11 +37,11 @@ def test_a_dataset_has_a_group_for_each_image_with_its_rgb_image(shared: Callabl
     rows = dataset.select_group_slices(dataset.group_slices).values(["key", "group.name", "kind", "split", "filepath"])
     assert sorted(zip(*rows, strict=True)) == [
         ("bdd/a.jpg", "nir", "generated", "train", f"{root}/D/images/bdd/a.png"),
-        ("bdd/a.jpg", "rgb", "generated", "train", f"{root}/bdd/rgb/a.jpg"),
+        ("bdd/a.jpg", "rgb", "photo", "train", f"{root}/bdd/rgb/a.jpg"),
         ("bdd/b.jpg", "nir", "generated", "train", f"{root}/D/images/bdd/b.png"),
-        ("bdd/b.jpg", "rgb", "generated", "train", f"{root}/bdd/rgb/b.jpg"),
+        ("bdd/b.jpg", "rgb", "photo", "train", f"{root}/bdd/rgb/b.jpg"),
         ("bdd/night/c.jpg", "nir", "generated", "train", f"{root}/D/images/bdd/night/c.png"),
-        ("bdd/night/c.jpg", "rgb", "generated", "train", f"{root}/bdd/rgb/night/c.jpg"),
+        ("bdd/night/c.jpg", "rgb", "photo", "train", f"{root}/bdd/rgb/night/c.jpg"),
         ("ranus/01/x.png", "real_nir", "real", "train", f"{root}/D/images/ranus/01/x.png"),
         ("ranus/02/y.png", "real_nir", "real", "val", f"{root}/D/images/ranus/02/y.png"),
         ("ranus/03/z.png", "real_nir", "real", "test", f"{root}/D/images/ranus/03/z.png"),

@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from nirgen.browse import mongod
+from nirgen.errors import NirgenError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from pathlib import Path
@@ -119,6 +122,18 @@ def test_a_mongod_that_another_program_runs_on_the_folder_is_named(
         "it, or name it with --database-uri\n"
     ), error
     mongod.process.send_signal(signal.SIGTERM)
+
+
+def test_a_mongod_without_openssl_is_one_line_that_names_the_command_to_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "mongod"
+    program.write_text("#!/bin/sh\necho $0: error while loading shared libraries: libcrypto.so.1.1 >&2; exit 127\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(mongod, "mongod_of_fiftyone", lambda: program)
+    said = r"libcrypto\.so\.1\.1\); run 'nirgen doctor --fix', which gets OpenSSL 1\.1"
+    with pytest.raises(NirgenError, match=said), mongod.own_mongod(tmp_path / "database", print):
+        pass
 
 
 _REPORTED = """

@@ -84,12 +84,53 @@ def test_all_operators_are_registered_and_listed(run: Run, fo: Any) -> None:
         "keep",
         "needs_fix",
         "clear_decision",
+        "delete_box",
         "change_class",
         "next_worst",
         "export_decisions",
         "why",
+        "opened",
     ]
-    assert not any(config.unlisted for config in listed.values())
+    assert [name for name, config in listed.items() if config.unlisted] == ["opened"]
+
+
+def test_the_app_gets_a_key_for_each_decision_and_is_told_of_the_slice_of_real_images(run: Run, fo: Any) -> None:
+    begin, notify = run("opened")
+    assert begin[0] == "@nirgen/curation/begin"
+    keys = begin[1]["keys"]
+    assert {key: each["operator"].removeprefix("@nirgen/curation/") for key, each in keys.items()} == {
+        "d": "reject",
+        "a": "keep",
+        "e": "needs_fix",
+        "u": "clear_decision",
+        "l": "change_class",
+        "w": "next_worst",
+        "1": "change_class",
+        "2": "change_class",
+        "3": "change_class",
+    }
+    assert [keys[number]["params"] for number in "123"] == [
+        {"category": "person"},
+        {"category": "bicycle"},
+        {"category": "car"},
+    ]
+    assert notify[1]["message"].startswith(
+        "3 generated images; 3 real images, in the slice real_nir and the view 'real'. Keys: D reject"
+    )
+    assert run("opened", dataset=fo.Dataset()) == [("@nirgen/curation/begin", {"keys": {}})]
+
+
+def test_without_a_form_the_author_is_gits_user(
+    run: Run, sample: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fiftyone.operators.store import ExecutionStore
+
+    ExecutionStore.create("nirgen").delete("author")
+    (tmp_path / "gitconfig").write_text("[user]\nname = Carla Field\n")
+    monkeypatch.setenv("GIT_CONFIG_GLOBAL", str(tmp_path / "gitconfig"))
+    monkeypatch.chdir(tmp_path)
+    run("reject", selected=[sample("bdd/a.jpg").id])
+    assert _decision(sample("bdd/a.jpg")) == (["rejected"], "reject", "", "Carla Field")
 
 
 def test_selected_images_are_rejected_with_reason_and_author(run: Run, sample: Callable[..., Any]) -> None:
@@ -211,11 +252,16 @@ def test_the_class_of_selected_boxes_is_changed_and_given_back(run: Run, sample:
 
 
 def test_images_have_no_class_to_change(run: Run, sample: Callable[..., Any]) -> None:
-    requests = run("change_class", {"category": "person"}, selected=[sample("bdd/a.jpg").id])
-    assert _said(requests) == (
-        "error",
-        "no box is selected: open an image and click on the boxes whose class is to change",
-    )
+    from fiftyone.operators.executor import ExecutionError
+
+    with pytest.raises(ExecutionError, match="Validation error"):
+        run("change_class", {"category": "person"}, selected=[sample("bdd/a.jpg").id])
+
+
+def test_without_a_selected_box_no_box_is_deleted_and_the_image_stays(run: Run, sample: Callable[..., Any]) -> None:
+    requests = run("delete_box", current_sample=sample("bdd/a.jpg").id)
+    assert _said(requests) == ("error", "no box is selected: open an image and click on a box")
+    assert sample("bdd/a.jpg").tags == []
 
 
 def test_the_worst_image_that_is_undecided_is_opened(run: Run, dataset: Any, sample: Callable[..., Any]) -> None:
@@ -297,6 +343,8 @@ def test_buttons_are_in_the_toolbar_of_what_is_shown(run: Run, fo: Any, dataset:
     for operator in ("reject", "keep", "needs_fix", "next_worst"):
         assert place(operator) == "samples-grid-secondary-actions"
         assert place(operator, current_sample="0" * 24) == "samples-viewer-actions"
+    assert place("change_class") is None
+    assert place("change_class", current_sample="0" * 24) == "samples-viewer-actions"
     assert place("why") is None
     other = fo.Dataset()
     assert place("reject", dataset_name=other.name) is None

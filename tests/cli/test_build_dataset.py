@@ -6,7 +6,9 @@ import shutil
 import sys
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pytest
+from PIL import Image
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -172,6 +174,54 @@ def test_wrong_usage_is_told_at_once(command, nirgen, arguments: list[str], mess
     code, out, err = nirgen(*command, *arguments)
     assert (code, out) == (2, "")
     assert message in " ".join(err.replace("│", " ").split())
+
+
+@pytest.fixture
+def mixed(dataset_inputs, write_labels, tmp_path: Path) -> list[object]:
+    """The command on translated grey PNG files and on real JPEG files of three equal channels, in one folder."""
+    (generated,), _ = dataset_inputs().values()
+    labelled = {}
+    for number, split in enumerate(("train", "train", "val", "test")):
+        pixels = np.random.default_rng(number).integers(0, 256, (20, 30, 1), dtype=np.uint8)
+        (tmp_path / "rig").mkdir(exist_ok=True)
+        Image.fromarray(pixels.repeat(3, axis=2)).save(tmp_path / f"rig/{number}.jpg")
+        labelled[f"{number}.jpg"] = {"boxes": [(3, [1, 2, 10, 5])], "split": split}
+    labels = write_labels(tmp_path / "rig.json", labelled)
+    return [
+        *("build-dataset", f"bdd={generated['folder']}", generated["labels"], tmp_path / "D"),
+        *("--real", f"{tmp_path / 'rig'}:{labels}", "--no-near-duplicates"),
+    ]
+
+
+def test_by_default_the_validator_has_no_warnings(mixed, nirgen, tmp_path: Path) -> None:
+    code, out, err = nirgen(*mixed, "--yes")
+    assert code == 0, err
+    assert "7 images (3 encoded anew, 4 hard links)" in out
+    assert "note: real and generated images differ, so all are encoded as most real ones are: jpg, 3 channels" in out
+    assert (tmp_path / "D/images/rig/0.jpg").samefile(tmp_path / "rig/0.jpg")
+    code, out, _ = nirgen("validate", tmp_path / "D", "--json")
+    assert (code, [each for each in json.loads(out)["findings"] if each["severity"] != "note"]) == (0, [])
+    nirgen(*mixed[:3], tmp_path / "E", *mixed[4:], "--yes", "--codec", "keep", "--channels", "keep")
+    found = json.loads(nirgen("validate", tmp_path / "E", "--json")[1])["findings"]
+    assert {"mixed-codecs", "mixed-channels"} <= {each["check"] for each in found}
+
+
+def test_what_makes_results_unsure_is_told_with_its_remedy(mixed, nirgen) -> None:
+    code, out, _ = nirgen(*mixed, "--dry-run")
+    assert code == 0
+    cautions = [line for line in out.splitlines() if line.startswith("caution: ")]
+    assert cautions == [
+        "caution: train: no person, which can't be learnt; add images that show them",
+        *(
+            f"caution: {split}: too few boxes to judge a class by: person 0, bicycle 0, car 1 (under 20); add real "
+            "images that show them, or give it a larger share by --split"
+            for split in ("val", "test")
+        ),
+        (
+            "caution: 4 of 4 real images are of no known recording, so splits may share one: give each recording a "
+            "folder or a 'sequence' in the labels, or name the list of pairs with --real-pairs"
+        ),
+    ]
 
 
 def test_a_plan_is_carried_out_with_its_own_settings(nirgen) -> None:

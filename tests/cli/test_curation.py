@@ -101,8 +101,8 @@ def test_an_input_that_is_missing_is_named_with_the_remedy(command, nirgen, tmp_
     code, out, err = nirgen("curation", "apply", tmp_path / "D", file)
     assert (code, out) == (1, "")
     assert err == (
-        f"error: {tmp_path / 'ranus.json'}: missing, the labels of the input 'ranus' of {tmp_path / 'D'}; restore it, "
-        "or name all inputs: nirgen build-dataset ... --curation FILE --dry-run\n"
+        f"error: {tmp_path / 'D'}: {tmp_path / 'ranus.json'} (labels of 'ranus') can't be found; restore what is "
+        "missing, or say where it is now: --moved OLD=NEW, which holds for all paths below OLD\n"
     )
     (tmp_path / "D/run.json").unlink()
     code, _, err = nirgen("curation", "apply", tmp_path / "D", file)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -51,11 +52,11 @@ def table_of(text: str) -> dict[str, list[str]]:
 
 def test_several_folders_stand_in_one_table_above_the_floors(nirgen, folders: Path) -> None:
     arguments = (folders / "close", folders / "far", folders / "gt", "--rgb", folders / "rgb", "--size", "native")
-    code, out, error = nirgen("evaluate", *arguments)
+    code, out, error = nirgen("evaluate", *arguments, "--explain")
     assert (code, error) == (0, "")
     first, second, _, about, *_ = out.splitlines()
-    assert first.startswith("close is better than grey on these images (+")
-    assert second.startswith("far is better than grey on these images (+")
+    assert first.startswith("close is better than grey on these images (PSNR affine +")
+    assert second.startswith("far is better than grey on these images (PSNR affine +")
     assert about.startswith("gt: 3 images, at their own sizes, as 8-bit grey; 95 % intervals by 2000 bootstrap samples")
     table = table_of(out.partition(about)[2])
     assert list(table) == ["close", "far", "grey", "red"]
@@ -65,9 +66,26 @@ def test_several_folders_stand_in_one_table_above_the_floors(nirgen, folders: Pa
     assert "RMSE +19.00 [+19.00, +19.00] worse" in out
     assert "features: by tf_efficientnet_lite" in out
     assert "FID: weights not found: put weights-inception-2015-12-05-6726825d.pth" in out
-    assert "root of the mean squared error" not in out
-    assert "root of the mean squared error" in nirgen("evaluate", *arguments, "--explain")[1]
+    assert "root of the mean squared error" in out
     assert "linear floor: none: it is fitted on pairs of the split 'train', which are not at hand" in out
+
+
+def test_the_terminal_gets_a_screen_and_the_files_the_rest(nirgen, folders: Path) -> None:
+    methods = [folders / "close", folders / "far"]
+    for number in range(9):
+        methods.append(folders / f"copy{number}")
+        shutil.copytree(folders / "far", methods[-1])
+    arguments = (*methods, folders / "gt", "--rgb", folders / "rgb", "--size", "native", "--published", "ranus")
+    code, out, error = nirgen("evaluate", *arguments)
+    assert code == 0
+    lines = [*out.splitlines(), *error.splitlines()]
+    assert lines[0].startswith("close is better than grey on these images (PSNR affine +")
+    assert len(lines) <= 24
+    assert max(map(len, lines)) <= 80
+    assert lines[-1] == "all measures, intervals and notes: --explain prints them, --out DIR writes them"
+    out = nirgen("evaluate", *arguments, "--out", folders / "out")[1]
+    assert out.splitlines()[-1] == f"wrote: {folders / 'out/report.html'}, table.md, summary.json, per_image.parquet"
+    assert "IRFormer (ranus, published)" in (folders / "out/table.md").read_text(encoding="utf-8")
 
 
 def test_a_model_is_judged_on_a_list(nirgen, pairs: PairList, tmp_path: Path) -> None:
@@ -75,11 +93,10 @@ def test_a_model_is_judged_on_a_list(nirgen, pairs: PairList, tmp_path: Path) ->
     arguments = ("--pairs", tmp_path / "pairs.csv", "--root", pairs.root, "--model", "compact", "--size", 64)
     code, out, _ = nirgen("evaluate", *arguments, "--device", "cpu", "--out", tmp_path / "out")
     assert code == 0
-    verdict, _, about, *_ = out.splitlines()
-    assert verdict.startswith("compact is ")
-    assert "grey on these images (" in verdict
-    assert about.startswith("split 'val' of pairs.csv: 2 images in 2 sequences, squashed to 64x64 (bilinear)")
-    assert list(table_of(out.partition(about)[2])) == ["compact", "grey", "red", "linear"]
+    assert out.startswith("compact is ")
+    assert "grey on these images (" in out.splitlines()[0]
+    assert "split 'val' of pairs.csv: 2 images in 2 sequences, squashed to 64x64 (bilinear)" in " ".join(out.split())
+    assert list(table_of(out.partition("\nmethod ")[2].partition("marks ")[0])) == ["compact", "grey", "red", "linear"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "per_image.parquet",
         "report.html",
@@ -115,8 +132,8 @@ def test_a_results_folder_of_pix2pix_is_enough_and_has_its_baseline(nirgen, fold
             path.rename(folders / "images" / f"{path.stem}_{ending}.png")
     code, out, _ = nirgen("evaluate", folders / "images", "--size", "native")
     assert code == 0
-    assert out.startswith("images is better than grey on these images (+")
-    assert list(table_of(out.partition("samples of images")[2])) == ["images", "grey", "red"]
+    assert out.startswith("images is better than grey on these images (PSNR affine +")
+    assert list(table_of(out.partition("\nmethod ")[2].partition("marks ")[0])) == ["images", "grey", "red"]
     assert "have no real one" not in out
     assert nirgen("evaluate", folders / "images", folders / "images", "--size", "native")[1] == out
 
@@ -142,7 +159,9 @@ def test_images_without_a_real_one_are_counted(nirgen, folders: Path) -> None:
 
 
 def test_published_rows_can_be_shown(nirgen, folders: Path) -> None:
-    code, out, _ = nirgen("evaluate", folders / "far", folders / "gt", "--published", "flir", "--published", "ranus")
+    code, out, _ = nirgen(
+        "evaluate", folders / "far", folders / "gt", "--published", "flir", "--published", "ranus", "--explain"
+    )
     assert code == 0
     assert "IRFormer (flir, published)" in out
     assert "Pix2Next (ranus, published)" in out
@@ -181,7 +200,7 @@ def test_regions_have_a_table_of_their_own(nirgen, folders: Path) -> None:
         mask[:20], mask[20:] = (0, 128, 0), (128, 64, 128)
         Image.fromarray(mask).save(folders / f"masks/{name}_gt.png")
     arguments = (folders / "far", folders / "gt", "--rgb", folders / "rgb", "--regions", folders / "masks")
-    code, out, _ = nirgen("evaluate", *arguments, "--size", "native", "--out", folders / "out")
+    code, out, _ = nirgen("evaluate", *arguments, "--size", "native", "--out", folders / "out", "--explain")
     assert code == 0
     title = "tones of regions (masks of 2 of 3 images)"
     table = table_of(out.split(f"{title}:")[1].partition("far - ")[0])

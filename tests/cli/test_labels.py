@@ -51,6 +51,25 @@ def test_a_table_says_what_became_of_each_name(nirgen, source: Path, tmp_path: P
     assert LabelFile.read(out).unlabelled == ("b.jpg",)
 
 
+def test_the_forms_that_labels_mix_are_counted(nirgen, tmp_path: Path) -> None:
+    triangle = [[1, 1, 9, 1, 9, 9]]
+    runs = {"size": [20, 20], "counts": [25, 5, 15, 5, 350]}
+    outlines = [{"bbox": [1, 1, 5, 5]}, {"bbox": [9, 9, 5, 5]}, {"segmentation": triangle}, {"segmentation": runs}]
+    document = {
+        "images": [{"id": 1, "file_name": "a.jpg", "width": 20, "height": 20}],
+        "annotations": [{"id": n, "image_id": 1, "category_id": 1, **each} for n, each in enumerate(outlines, 1)],
+        "categories": [{"id": 1, "name": "car"}],
+    }
+    (tmp_path / "coco.json").write_text(json.dumps(document))
+    code, printed, _ = nirgen("labels", tmp_path / "coco.json", "-o", tmp_path / "o.json")
+    assert code == 0
+    mixed = "the labels mix 2 boxes, 1 polygons and 1 run lengths (RLE); all became upright boxes"
+    assert mixed in printed.splitlines()
+    document["annotations"] = document["annotations"][:2]
+    (tmp_path / "coco.json").write_text(json.dumps(document))
+    assert "labels mix" not in nirgen("labels", tmp_path / "coco.json", "-o", tmp_path / "o.json")[1]
+
+
 def test_counts_are_printed_as_json(nirgen, source: Path, tmp_path: Path) -> None:
     code, printed, error = nirgen("labels", source, "-o", tmp_path / "o.json", "--json", "--size", "720x1280")
     assert (code, error) == (0, "")

@@ -151,6 +151,9 @@ SLOW = {"fiftyone", "matplotlib", "pandas", "ray", "scipy", "timm", "torch", "to
 @pytest.mark.parametrize(
     "line",
     [
+        "make photos labels.json out --yes",
+        "rebuild D --yes",
+        "sample-data out",
         "translate photos nir",
         "train compact run --pairs pairs.csv",
         "evaluate real generated",

@@ -199,8 +199,8 @@ def test_labels_of_other_photos_are_refused_before_anything_is_translated(fresh:
 @pytest.mark.parametrize(
     ("words", "remedy"),
     [
-        ("photo labels.json out --yes", "photo: does not exist ; did you mean 'photos'?"),
-        ("photos label.json out --yes", "label.json: does not exist ; did you mean 'labels.json'?"),
+        ("photo labels.json out --yes", "photo: does not exist; did you mean 'photos'?"),
+        ("photos label.json out --yes", "label.json: does not exist; did you mean 'labels.json'?"),
         ("photos labels.json out --yes --model compct", "compact"),
         ("photos labels.json real --yes", "real: exists, and 'nirgen make' did not write it; name a new folder"),
         ("photos labels.json photos/out --yes", "name a folder of its own"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,7 +82,6 @@ def test_two_folders_and_a_division(nirgen, pairs: PairList, tmp_path: Path) -> 
     [
         (("pairs", "-o", "l.csv"), "name ROOT, or two folders with --rgb and --nir"),
         (("pairs", "-o", "l.csv", "--rgb", "a"), "--rgb and --nir go together"),
-        (("pairs", "check", "l.csv", "--clean-list", "c.csv"), "--clean-list goes with --drop-worse-than"),
     ],
 )
 def test_options_that_do_not_go_together_are_wrong_usage(nirgen, words: tuple[str, ...], message: str) -> None:
@@ -102,6 +102,35 @@ def test_a_check_writes_report_sheet_and_clean_list(nirgen, listing: Path) -> No
     )
     assert PairList.read(listing.with_suffix(".clean.csv")) == PairList.read(listing)
     assert listing.with_suffix(".check.parquet").stat().st_size > 0
+
+
+def test_a_clean_list_lacks_copies_and_can_be_trained_on(nirgen, listing: Path) -> None:
+    from nirgen.pairs.duplicates import refuse_copies
+
+    for split, name in (("train", "a_twin"), ("val", "a_leak")):
+        for kind in ("rgb", "nir"):
+            shutil.copy(listing.parent / "train" / kind / "a.png", listing.parent / split / kind / f"{name}.png")
+    assert nirgen("pairs", listing.parent, "-o", listing)[0] == 0
+    code, out, _ = nirgen("pairs", "check", listing, "--workers", 1)
+    assert code == 0
+    assert out.splitlines()[-1] == f"{listing.with_suffix('.clean.csv')}: 3 train, 3 val; 2 left out"
+    clean = PairList.read(listing.with_suffix(".clean.csv"))
+    assert {pair.name for pair in clean.pairs} & {"a", "a_twin", "a_leak"} == {"a_leak"}
+    refuse_copies(clean.pairs)
+
+
+def test_a_list_of_which_nothing_would_be_left_gives_no_clean_list(nirgen, listing: Path) -> None:
+    for path in (listing.parent / "val/nir").iterdir():
+        path.write_bytes(b"")
+    for path in (listing.parent / "train/nir").iterdir():
+        path.unlink()
+    code, _, error = nirgen("pairs", "check", listing, "--workers", 1)
+    assert code == 3
+    assert f"{listing.with_suffix('.clean.csv')} was not written: no pair would be left of 6" in error
+    assert not listing.with_suffix(".clean.csv").exists()
+    code, _, error = nirgen("pairs", "check", listing, "--workers", 1, "--drop-worse-than", 3)
+    assert code == 1
+    assert "no pair would be left of 6" in error
 
 
 def test_a_pair_that_can_not_be_read_is_reported_and_left_out(nirgen, listing: Path) -> None:

@@ -8,21 +8,21 @@ import re
 import signal
 import subprocess
 import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
 
 from nirgen.recipe.plan import Hashes
+from nirgen.recipe.recipe import built_in
 from nirgen.recipe.sample import write_sample
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
     from tests.conftest import Running
 
-ROOT = Path(__file__).parents[2]
 STAGES: dict[str, Any] = {
     "pairs": {"run": "pairs list", "with": {"rgb": "${data.sample}/pairs/rgb", "nir": "${data.sample}/pairs/nir"}},
     "labels": {"run": "labels", "with": {"inputs": "${data.sample}/frames.json", "images": "${data.sample}/frames"}},
@@ -36,7 +36,7 @@ def command(*words: object) -> list[str]:
 
 def nirgen_run(*words: object) -> tuple[int, str, str]:
     done = subprocess.run(command(*words), capture_output=True, text=True, check=False, timeout=600)
-    return done.returncode, done.stdout, done.stderr
+    return done.returncode, done.stdout, done.stderr.removeprefix("reading the recipe ...\n")
 
 
 def states(text: str) -> dict[str, str]:
@@ -60,10 +60,10 @@ def tiny(tmp_path: Path) -> Any:
 
 
 def test_smoke_runs_whole_and_then_skips_all(tmp_path: Path) -> None:
-    words = [ROOT / "pipelines/smoke.yaml", "--out", tmp_path, "--any-code"]
+    words = ["smoke", "--out", tmp_path, "--any-code"]
     code, out, err = nirgen_run(*words)
-    assert (code, out) == (0, f"{tmp_path / 'summary.md'}\n"), err
-    names = yaml.safe_load((ROOT / "pipelines/smoke.yaml").read_text())["stages"]
+    assert (code, out.splitlines()[-1]) == (0, f"wrote: {tmp_path / 'summary.md'}"), err
+    names = yaml.safe_load(built_in()["smoke"].read_text())["stages"]
     assert states(err) == dict.fromkeys(names, "done")
     text = (tmp_path / "summary.md").read_text()
     assert "| 10 ± 0 | 10 | yes |" in text
@@ -180,3 +180,20 @@ def test_mistakes_are_found_before_anything_starts(tiny: Any, tmp_path: Path) ->
         "error: tiny: stage 'last': 'nirgen validate' has no option 'pahts'; did you mean 'paths'?\n",
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_recipes_of_the_package_are_found_by_name_in_any_folder(
+    nirgen: Callable[..., tuple[int, str, str]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    code, printed, _ = nirgen("run", "smoke", "--dry-run")
+    assert code == 0
+    assert printed.startswith("run sample: never run\n")
+
+    code, printed, _ = nirgen("run", "--list")
+    assert [line.split()[0] for line in printed.splitlines()] == list(built_in())
+
+    code, _, error = nirgen("run", "smok")
+    assert code == 1
+    assert "smok: no such file, and no recipe of the package; did you mean 'smoke'?" in error

@@ -52,8 +52,19 @@ def test_from_two_folders_to_numbers(nirgen, pairs: PairList, settings: Path, tm
 
     options = ("--pairs", listing, "--root", pairs.root, "--seed", 7)
     code, out, _ = nirgen("train", settings, run, *options, "--licence", "MIT")
-    assert (code, out.splitlines()[-1]) == (0, f"{run}/model.safetensors")
-    judged = [line for line in out.splitlines() if line.startswith("model")]
+    assert (code, out.splitlines()[-1]) == (0, f"wrote: {run}/model.safetensors")
+    headings, *judged, verdict, _ = out.splitlines()[-8:]
+    assert verdict.startswith("model is ")
+    assert verdict.partition(" on ")[0].endswith("grey")
+    assert headings.split("  ")[0] == "method"
+    assert [name in headings for name in ("PSNR ↑", "SSIM ↑", "PSNR affine ↑", "SSIM affine ↑")] == [True] * 4
+    assert [line.split()[0] for line in judged] == [
+        "model",
+        "grey",
+        "red",
+        "linear",
+        "marks",
+    ]
     header = read_header(run / "model.safetensors")
     assert [(metric["name"], metric["on"]) for metric in header["metrics"]] == [
         (name, f"val, {subset}: 2 images at 256x256")
@@ -114,7 +125,7 @@ def test_one_key_of_an_extractor_or_of_the_weights_can_be_changed(
     assert values["data"]["category_weights"] == {"urban": 7, "street": 4, "oldbuilding": 4}
 
 
-@pytest.mark.parametrize("preset", ["paper", "released", "compact"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_a_preset_is_named_like_a_file(nirgen, listing: tuple[object, ...], tmp_path: Path, preset: str) -> None:
     smaller = ("--set", "generator=compact", "--set", "discriminator.in_channels=4")
     code, out, _ = nirgen("train", preset, tmp_path / "run", *listing, *smaller, "--dry-run")
@@ -303,7 +314,7 @@ def test_what_lies_where_a_file_should_go_is_one_line(
         ("steps: 0", "run.yaml: 'steps': Input should be greater than or equal to 1 (it is 0)"),
         ("- 1", "run.yaml: holds a list; write settings as 'name: value'"),
         ("a: [", "run.yaml: can't be read as YAML"),
-        (None, "run.yaml: no such file, and no preset (there are paper, released, compact, linear, trees)"),
+        (None, "run.yaml: no such file, and no preset (there are paper, released, compact, irformer, pix2pix, "),
         (
             "generator: {output_channels: 3}",
             "run.yaml: discriminator.in_channels is 4, but RGB and the generator's output have 6\n",
@@ -361,14 +372,14 @@ def test_a_baseline_is_a_model_like_any_other(
 ) -> None:
     run = tmp_path / "run"
     code, out, error = nirgen("train", preset, run, *listing, "--licence", "MIT")
-    assert (code, out.splitlines()[-1]) == (0, f"{run}/model.safetensors"), error
+    assert (code, out.splitlines()[-1]) == (0, f"wrote: {run}/model.safetensors"), error
     header = read_header(run / "model.safetensors")
     assert header["architecture"]["kind"] == preset
     assert [pair["name"] for pair in header["training"]["pairs"]] == ["a", "b", "c", "d"]
     assert f"| PSNR dB | {header['metrics'][0]['value']:g} |" in (run / "card.md").read_text()
 
     code, out, error = nirgen("translate", pairs.root / "val" / "rgb", tmp_path / "nir", "--model", run)
-    assert (code, len(list((tmp_path / "nir").rglob("*.png")))) == (0, 2), error
+    assert (code, len(list((tmp_path / "nir").rglob("?.png")))) == (0, 2), error
     code, out, _ = nirgen("models", "info", run)
     assert code == 0
     assert ("4 pairs\n" in out, "MIT" in out, "baseline" in out) == (True, True, True)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import hashlib
 import io
 from dataclasses import replace
 
@@ -10,8 +11,10 @@ from PIL import Image
 
 from nirgen.dataset.annotations import label_images
 from nirgen.dataset.build import build
-from nirgen.dataset.card import COLOURS, Examples, draw_classes
+from nirgen.dataset.card import draw_classes
 from nirgen.dataset.contents import Contents
+from nirgen.dataset.drawing import COLOURS
+from nirgen.dataset.examples import Examples
 from nirgen.dataset.plan import Leak
 from nirgen.dataset.store import Placed
 
@@ -105,15 +108,38 @@ def test_examples_are_images_with_annotations_of_both_kinds(small_plan) -> None:
     }
 
 
+def test_there_are_six_examples_spread_over_all_images(small_plan) -> None:
+    generated, real = small_plan.images[0], small_plan.images[5]
+    many = [replace(generated, key=f"bdd/{number:02}") for number in range(20)]
+    few = [replace(real, key=f"ranus/{number:02}") for number in range(2)]
+    plan = replace(small_plan, images=(*many, *few))
+    assert Examples.of(plan).wanted == {"bdd/00", "bdd/06", "bdd/13", "bdd/19", "ranus/00", "ranus/01"}
+
+
 def test_boxes_are_drawn_where_they_are(small_plan, tmp_path) -> None:
     build(small_plan, tmp_path / "d")
     picture = np.asarray(Image.open(tmp_path / "d/card/examples.png"))
-    assert picture.shape == (20 + 2 * (211 + 20), 20 + 3 * (375 + 20), 3)
-    # bdd/n/d.jpg, the third of the first row, has a bicycle at [1, 1, 10, 5] of 30x20, shown 211/20 as large
-    left, top, scale = 20 + 2 * (375 + 20), 20, 211 / 20
+    assert picture.shape[1] == 12 + 4 * 320 + 3 * 6 + 12
+    # bdd/n/d.jpg, the third of the first row, has a bicycle at [1, 1, 10, 5] of 30x20, shown 320/30 as large
+    left, top, scale = 12 + 2 * (320 + 6), 12, 320 / 30
     y, x = round(top + 3.5 * scale), round(left + scale)
     assert tuple(picture[y, x]) == COLOURS[2]
     assert tuple(picture[y, x + 20]) != COLOURS[2]
+
+
+def test_an_example_is_beside_its_rgb_image_if_that_is_as_it_was(small_plan, with_image, tmp_path) -> None:
+    (tmp_path / "rgb/n").mkdir(parents=True)
+    given = small_plan.config.generated[0].model_copy(update={"sources": tmp_path / "rgb"})
+    plan = replace(small_plan, config=small_plan.config.model_copy(update={"generated": (given,)}))
+    for position, name in ((0, "a.jpg"), (3, "n/d.jpg")):
+        Image.fromarray(np.full((20, 30, 3), (200, 30, 30), np.uint8)).save(tmp_path / "rgb" / name)
+        digest = hashlib.sha256((tmp_path / "rgb" / name).read_bytes()).hexdigest()
+        plan = with_image(plan, position, source_sha256=digest if name == "a.jpg" else "6" * 64)
+    build(plan, tmp_path / "d")
+    picture = np.asarray(Image.open(tmp_path / "d/card/examples.png")).astype(int)
+    red = (picture[..., 0] - picture[..., 1] > 100).mean(axis=0)
+    assert red[12 + 20 : 12 + 300].min() > 0.2  # the first column, of bdd/a.jpg's photo
+    assert red[12 + 2 * 326 + 20 : 12 + 2 * 326 + 300].max() < 0.2  # n/d.jpg has changed
 
 
 def test_the_same_counts_give_the_same_histogram(small_plan) -> None:

@@ -107,8 +107,9 @@ def test_frame_wise_division_has_to_be_asked_for() -> None:
     with pytest.raises(NirgenError) as error:
         assign(images, splits=SHARES)
     assert str(error.value) == (
-        "/ranus/0.png: of no known recording, and splits don't cut recordings; name its list of pairs with "
-        "--real-pairs, or ask for a frame-wise split with --split-by frame"
+        "8 of 8 real images, such as 'ranus/0.png', are of no known recording, and splits don't cut recordings; give "
+        "each recording a folder or a 'sequence' in the labels, name the list of pairs with --real-pairs, or, if no "
+        "two images show the same place, split them with --split-by frame"
     )
     assert Counter(assign(images, splits=SHARES, split_by="frame").values()) == {"train": 4, "val": 2, "test": 2}
 

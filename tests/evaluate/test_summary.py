@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from nirgen.errors import ConfigError, ImageError, NirgenError
-from nirgen.evaluate import Score, evaluate, methods
+from nirgen.evaluate import as_metrics, evaluate, methods
 from nirgen.evaluate.measures import MEASURES, OF_SETS, PIXEL_MEASURES
 from nirgen.evaluate.methods import Case, Method, from_folders
 from nirgen.evaluate.summary import Scores, Settings, notes_on, score, summarise
@@ -19,6 +19,8 @@ from nirgen.pairs import PairList
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+    from nirgen.evaluate.summary import Subset
 
 
 def test_each_method_has_each_measure_of_each_image(folders) -> None:
@@ -142,10 +144,9 @@ def test_a_verdict_is_against_grey_even_where_another_baseline_is_better() -> No
         ("bad", "grey", "worse"),
         ("same", "grey", "undecided"),
     ]
-    measured = "PSNR after the best gain and offset of each image"
     assert verdicts(subset)[1:] == [
-        f"bad is worse than grey on these images (-1.25 dB, 95 % interval -1.75 to -1.00; {measured})",
-        f"same is undecided against grey on these images (+0.00 dB, 95 % interval -0.50 to +0.50; {measured})",
+        "bad is worse than grey on these images (PSNR affine -1.25 dB [-1.75, -1.00])",
+        "same is undecided against grey on these images (PSNR affine +0.00 dB [-0.50, +0.50])",
     ]
 
 
@@ -162,7 +163,7 @@ def test_a_verdict_draws_whole_sequences() -> None:
 def test_one_image_gets_a_verdict_without_an_interval_and_no_photo_gets_none() -> None:
     (subset,) = summarise(affine_scores({"model": [21.0], "grey": [20.0]}), Settings())
     assert verdicts(subset)[0].startswith(
-        "model is undecided against grey on these images (+1.00 dB, no interval; PSNR"
+        "model is undecided against grey on these images (PSNR affine +1.00 dB, no interval)"
     )
     (subset,) = summarise(affine_scores({"model": [21.0, 22.0]}), Settings())
     assert verdicts(subset) == ["no verdict: the baseline grey needs the photos; name their folder with --rgb"]
@@ -172,8 +173,10 @@ def test_a_subset_has_a_verdict_of_its_own() -> None:
     cases = [case("a", category="street"), case("b", category="street"), case("c"), case("d")]
     psnr = {"model": [25.0, 25.0, 10.0, 10.0], "grey": [20.0] * 4}
     _, urban, other = summarise(affine_scores(psnr, cases), Settings(by="urban"))
-    assert verdicts(urban)[0].startswith("model is better than grey on the images 'urban-like' (+5.00 dB")
-    assert verdicts(other)[0].startswith("model is worse than grey on the images 'not urban-like' (-10.00 dB")
+    assert verdicts(urban)[0].startswith("model is better than grey on the images 'urban-like' (PSNR affine +5.00 dB")
+    assert verdicts(other)[0].startswith(
+        "model is worse than grey on the images 'not urban-like' (PSNR affine -10.00 dB"
+    )
 
 
 def test_equal_images_count_100_db_in_a_mean_and_in_a_difference() -> None:
@@ -255,17 +258,19 @@ class Red:
         return rgb[..., 0]
 
 
-def by_method(scores: list[Score], subset: str = "all") -> dict[str, Score]:
-    return {score.method: score for score in scores if score.subset == subset}
+def by_method(subsets: tuple[Subset, ...], measure: str = "psnr", number: int = 0) -> dict[str, float | None]:
+    return {row.method: row.estimates[measure].value for row in subsets[number].rows}
 
 
 def test_a_perfect_model_is_above_the_floors(pairs: PairList) -> None:
-    scores = by_method(evaluate(Red(), pairs, size=32))
-    assert list(scores) == ["model", "grey", "red", "linear"]
-    assert scores["model"] == Score("model", "all", 2, PSNR_CEILING, pytest.approx(1))
-    assert scores["grey"].psnr < 25
-    assert scores["grey"].ssim < 0.9
-    assert scores["red"].psnr == scores["linear"].psnr == PSNR_CEILING  # the map found is R
+    subsets = evaluate(Red(), pairs, size=32)
+    psnr = by_method(subsets)
+    assert list(psnr) == ["model", "grey", "red", "linear"]
+    assert psnr["model"] == psnr["red"] == psnr["linear"] == PSNR_CEILING  # the map found is R
+    assert psnr["grey"] < 25
+    assert by_method(subsets, "ssim")["model"] == pytest.approx(1)
+    assert by_method(subsets, "ssim")["grey"] < 0.9
+    assert (subsets[0].name, subsets[0].images) == ("all", 2)
 
 
 def test_the_grey_floor_is_pillows(pairs: PairList) -> None:
@@ -275,7 +280,7 @@ def test_the_grey_floor_is_pillows(pairs: PairList) -> None:
             rgb = image.resize((32, 32), Image.Resampling.BILINEAR)
         difference = np.asarray(rgb.convert("L"), np.float64) - np.asarray(rgb.getchannel("R"))
         errors.append(20 * np.log10(255 / np.sqrt(np.mean(difference**2))))
-    assert by_method(evaluate(Red(), pairs, size=32))["grey"].psnr == pytest.approx(np.mean(errors), abs=0.02)
+    assert by_method(evaluate(Red(), pairs, size=32))["grey"] == pytest.approx(np.mean(errors), abs=0.02)
 
 
 def test_without_training_pairs_there_is_no_linear_floor(pairs: PairList) -> None:
@@ -284,14 +289,19 @@ def test_without_training_pairs_there_is_no_linear_floor(pairs: PairList) -> Non
 
 def test_urban_scenes_are_scored_by_themselves(pairs: PairList) -> None:
     changed = [replace(pair, category="street") if pair.name == "e" else pair for pair in pairs.pairs]
-    scores = evaluate(Red(), PairList(pairs.root, tuple(changed)), size=32)
-    assert [(score.subset, score.images) for score in scores if score.method == "grey"] == [
-        ("all", 2),
-        ("urban-like", 1),
-        ("not urban-like", 1),
-    ]
-    parts = [score.psnr for score in scores if score.method == "grey"]
+    subsets = evaluate(Red(), PairList(pairs.root, tuple(changed)), size=32)
+    assert [(each.name, each.images) for each in subsets] == [("all", 2), ("urban-like", 1), ("not urban-like", 1)]
+    parts = [by_method(subsets, number=number)["grey"] for number in range(3)]
     assert parts[0] == pytest.approx((parts[1] + parts[2]) / 2)
+
+
+def test_the_header_of_a_model_gets_its_own_means(pairs: PairList) -> None:
+    subsets = evaluate(Red(), pairs, size=32)
+    on = "val, all: 2 images at 32x32"
+    assert as_metrics(subsets, "val", 32)[:2] == [
+        {"name": "PSNR dB", "value": PSNR_CEILING, "on": on},
+        {"name": "SSIM", "value": 1.0, "on": on},
+    ]
 
 
 def test_pairs_that_the_model_was_trained_on_are_refused(pairs: PairList) -> None:

@@ -2,9 +2,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import subprocess
 import sys
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -14,11 +15,8 @@ from nirgen.dataset.build import build
 from nirgen.dataset.config import DatasetConfig
 from nirgen.dataset.planner import make_plan
 from nirgen.errors import NirgenError
-from nirgen.explain import explain, lines
+from nirgen.explain import AbsentError, explain, lines
 from nirgen.pairs.listing import Pair, PairList
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 @pytest.mark.parametrize(
@@ -119,6 +117,41 @@ def test_what_was_taken_out_says_who_did_it_and_why(curate) -> None:
         explain(folder, "2", image=True)
     with pytest.raises(NirgenError, match=r"no image or annotation 'bdd/seq/a\.jpg#77'; the nearest keys are"):
         explain(folder, "bdd/seq/a.jpg#77")
+
+
+def test_what_the_build_left_out_says_why(dataset: Path, tmp_path: Path) -> None:
+    inputs = json.loads((dataset / "run.json").read_text())["inputs"]
+    real = shutil.copytree(inputs["ranus"]["folder"], tmp_path / "real")
+    for number in range(7):
+        (real / f"unlabelled_{number}.png").write_bytes((real / "b.png").read_bytes())
+    settings = {"real": [{"origin": "ranus", "folder": real, "labels": inputs["ranus"]["labels"]}]}
+    folder = build(make_plan(DatasetConfig.read(settings, where="test")), tmp_path / "D").out
+    for number in (0, 6):  # one of the five examples, and one that is only counted
+        with pytest.raises(AbsentError) as error:
+            explain(folder, f"ranus/unlabelled_{number}.png")
+        assert str(error.value) == (
+            f"{folder}: 'ranus/unlabelled_{number}.png' was left out by 'nirgen build-dataset': "
+            "it is one of 7 images without a label entry"
+        )
+    with pytest.raises(NirgenError, match="no image or annotation") as missing:
+        explain(folder, "ranus/unlabelled_7.png")
+    assert not isinstance(missing.value, AbsentError)
+
+
+def test_the_original_of_a_converted_label_file_is_named(dataset: Path, tmp_path: Path) -> None:
+    inputs = json.loads((dataset / "run.json").read_text())["inputs"]
+    made = tmp_path / "labels.json"
+    command = ["labels", inputs["bdd"]["labels"], "-o", made]
+    subprocess.run([sys.executable, "-m", "nirgen", *command], check=True, capture_output=True, timeout=60)
+    settings = {"generated": [{"origin": "bdd", "folder": inputs["bdd"]["folder"], "labels": made}]}
+    folder = build(make_plan(DatasetConfig.read(settings, where="test")), tmp_path / "D").out
+    found = explain(folder, "bdd/seq/a.jpg#7")
+    assert [file.name for file in found.originals] == ["det.json"]
+    assert found.originals[0].sha256 == _sha256(Path(inputs["bdd"]["labels"]))
+    said = dict(lines(found))
+    assert said["its entry"] == "id 7 of seq/a.jpg, class truck"
+    assert said["made from"].startswith("det.json, sha256 ")
+    assert explain(dataset, "bdd/seq/a.jpg#7").originals == ()
 
 
 SOURCE = "seq/a.jpg"

@@ -42,11 +42,6 @@ def test_a_bilinear_filter_averages_and_never_overshoots_as_lanczos_does():
     assert images.resize(edge, (3, 16), resample="bilinear").max() == 200
 
 
-def test_a_long_strip_fits_into_the_side_by_side_picture(photo):
-    picture = images.side_by_side([[photo(3, 2000), photo(40, 30)]], box=(100, 200), gap=4)
-    assert picture.shape == (108, 412, 3)
-
-
 def test_equal_channels_become_one_unchanged_and_others_their_luma() -> None:
     levels = np.arange(256, dtype=np.uint8).reshape(1, 256)
     assert np.array_equal(images.to_grey(np.repeat(levels[..., np.newaxis], 3, axis=2)), levels)

@@ -144,12 +144,12 @@ def test_converting_again_with_identity_changes_nothing(save_json, converted, co
             {"annotations": [{"id": 4, "image_id": "x", "category_id": 1}]},
             "annotation 4 refers to the missing image 'x'",
         ),
-        ({"annotations": [{"id": 4, "category_id": 1}]}, "missing required field `image_id`"),
+        ({"annotations": [{"id": 4, "category_id": 1}]}, "image_id is missing"),
         (
             {"annotations": [{"id": 4, "image_id": 7, "category_id": 1, "bbox": [1, 2, 3]}]},
             "annotation 4 of 'a.jpg': its bbox has 3 numbers",
         ),
-        ({"annotations": [{"id": 4, "image_id": 7, "category_id": 1, "bbox": "x"}]}, "Expected `array"),
+        ({"annotations": [{"id": 4, "image_id": 7, "category_id": 1, "bbox": "x"}]}, "bbox is a text, not a list"),
         (
             {"annotations": [{"id": 4, "image_id": 7, "category_id": 1, "segmentation": [1, 2]}]},
             "has no bbox, and its segmentation is invalid",
@@ -206,9 +206,9 @@ def test_a_whole_number_in_another_type_is_that_number(save_json, converted, coc
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"bbox": [1, 2, None, 4]}, "Expected `float`, got `null` - at `$.bbox[2]`"),
-        ({"image_id": 7.5}, "at `$.image_id`"),
-        ({"bbox": [1, 2, "wide", 4]}, "Expected `float`, got `str` - at `$.bbox[2]`"),
+        ({"bbox": [1, 2, None, 4]}, "bbox[2] is empty, not a number"),
+        ({"image_id": 7.5}, "image_id is a number, not a whole number or a text"),
+        ({"bbox": [1, 2, "wide", 4]}, "bbox[2] is a text, not a number"),
     ],
 )
 def test_what_is_no_number_is_named_with_its_key(save_json, converted, coco, changes, message: str) -> None:

@@ -152,9 +152,7 @@ def test_a_folder_is_of_one_kind(save_json, converted, coco, tmp_path: Path) -> 
     with pytest.raises(NirgenError, match="a folder of COCO files; give the files, each with its split: train=FILE"):
         converted(tmp_path / "folder")
     (tmp_path / "folder" / "a.xml").touch()
-    with pytest.raises(
-        NirgenError, match=r"holds XML \('a.xml'\) and JSON \('a.json'\); give the folder of one of them"
-    ):
+    with pytest.raises(NirgenError, match=r"mixes XML \(1, such as 'a.xml'\) and JSON \(1, such as 'a.json'\); give"):
         converted(tmp_path / "folder")
 
 
@@ -205,3 +203,27 @@ def test_an_image_whose_name_ends_lines_is_left_out_and_named(save_json, coco, c
     assert ([each["file_name"] for each in file["images"]], len(file["annotations"])) == (["a.jpg"], 1)
     (note,) = file["info"]["nirgen"]["counts"]["notes"]
     assert note.startswith(f"1 image(s), such as {name!r}, are left out: their names have control characters")
+
+
+def test_a_mistyped_file_is_answered_with_the_nearest_name(tmp_path: Path) -> None:
+    (tmp_path / "annotations.json").write_text("[]")
+    for read in (open_labels, lambda path: Source.parse(str(path))):
+        with pytest.raises(NirgenError) as error:
+            read(tmp_path / "anotations.json")
+        assert str(error.value) == f"{tmp_path}/anotations.json: doesn't exist; did you mean 'annotations.json'?"
+        with pytest.raises(NirgenError, match="doesn't exist; give a file or folder of labels"):
+            read(tmp_path / "elsewhere" / "x")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.json", '{"images": [],\n "annotations": [}', "damaged, or no JSON (at line 2, column 18); copy it again"),
+        ("a.xml", "<annotations>\n<image>", "damaged, or no XML (at line 2, column 8); copy it again"),
+    ],
+)
+def test_a_damaged_file_names_the_line(tmp_path: Path, name: str, content: str, message: str) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(NirgenError) as error:
+        open_labels(tmp_path / name)
+    assert str(error.value) == f"{tmp_path / name}: {message}"

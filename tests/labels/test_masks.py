@@ -80,9 +80,9 @@ def test_an_outline_of_two_points_has_no_box(save_json, counts) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (polygons({"label": "car"}), "missing required field `polygon`"),
+        (polygons({"label": "car"}), "polygon is missing"),
         (polygons({"label": "car", "polygon": [[1]]}), "of length 2"),
-        ({"imgHeight": "x", "imgWidth": 4, "objects": []}, "Expected `int`"),
+        ({"imgHeight": "x", "imgWidth": 4, "objects": []}, "imgHeight is a text, not a whole number"),
     ],
 )
 def test_a_broken_file_is_named(save_json, converted, values, message: str) -> None:

@@ -185,7 +185,7 @@ def test_images_that_were_made_smaller_are_told_by_boxes_beyond_them(
 @pytest.mark.parametrize(
     ("frames", "message"),
     [
-        ([frame(label(box2d={**BOX, "x1": "left"}))], "Expected `float`, got `str` - at `$.labels[0].box2d.x1`"),
+        ([frame(label(box2d={**BOX, "x1": "left"}))], "labels[0].box2d.x1 is a text, not a number"),
         ([frame(label(), name="../a.jpg")], "has '..'"),
         ([{"name": "a", "frames": [{}, {}]}], "has 2 frames, but one name"),
         (

@@ -14,7 +14,7 @@ from nirgen.model import load_model
 from nirgen.models import onnx as onnx_files
 from nirgen.models.catalog import read_header
 from nirgen.models.checkpoint import build, load, save
-from nirgen.models.config import GeneratorConfig
+from nirgen.models.config import AnyGeneratorConfig, GeneratorConfig, IRFormerConfig, ResNetConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -106,6 +106,22 @@ def test_the_embedded_model_is_exported(tmp_path: Path) -> None:
     found = session.run(["nir"], {"rgb": rgb.astype(np.float32) / 255})[0]
     expected = load_model("compact", device="cpu").translate(torch.from_numpy(rgb), [(64, 96)])
     assert np.abs(found - expected.numpy()).max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    ("config", "sides"),
+    [
+        (IRFormerConfig(width=8, blocks=1), 128),
+        (ResNetConfig(filters=2, levels=2, blocks=1, norm="batch", dropout=0.5), 32),
+    ],
+    ids=lambda value: getattr(value, "kind", ""),
+)
+def test_a_generator_of_another_kind_is_exported(config: AnyGeneratorConfig, sides: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    header = save(tmp_path / "m.safetensors", build(config).state_dict(), config)
+    generator, _ = load(tmp_path / "m.safetensors")
+    stride, difference = onnx_files.export_onnx(generator, header, 32, tmp_path / "m.onnx")
+    assert (stride, difference < 1e-3) == (sides, True)
 
 
 def test_the_file_says_what_it_is(exported: Path, path: Path) -> None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 from scipy import ndimage, stats
+from sklearn.datasets import load_sample_images
 
 from nirgen import images
 from nirgen.pairs import PairList, find_pairs, read_pair
@@ -63,6 +64,35 @@ def test_a_large_image_is_measured_in_its_own_pixels(scene) -> None:
     assert (found.shift_x, found.shift_y) == (pytest.approx(20, abs=2), pytest.approx(-10, abs=2))
 
 
+def warped(nir: np.ndarray, degrees: float, stretch: float = 1.0) -> np.ndarray:
+    """Rotate and stretch an image around its centre, as a second camera beside the first would show it."""
+    angle, centre = np.deg2rad(degrees), np.array(nir.shape) / 2
+    matrix = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]) / stretch
+    moved = ndimage.affine_transform(nir.astype(float), matrix, centre - matrix @ centre, order=1, mode="nearest")
+    return np.rint(moved).astype(np.uint8)
+
+
+@pytest.mark.parametrize(("degrees", "stretch"), [(4, 1.0), (-3, 1.0), (0, 1.08), (2, 1.05)])
+def test_a_pair_that_no_shift_aligns_is_one_scene_by_its_parts(degrees: float, stretch: float) -> None:
+    china, flower = load_sample_images().images
+    nir = china[..., 0] // 2 + 60
+    found = measure_alignment(china, warped(nir, degrees, stretch))
+    assert found is not None
+    assert (found.parts or 0) >= 4
+    assert found.shows_one_scene
+    assert 3 < found.shift < 20
+    other = measure_alignment(china, warped(flower[..., 0], degrees, stretch))
+    assert other is not None
+    assert (other.parts or 0) < 4
+    assert not other.shows_one_scene
+
+
+def test_a_pair_that_one_shift_aligns_has_no_parts(scene) -> None:
+    found = measure_alignment(*scene(right=3))
+    assert found is not None
+    assert found.parts is None
+
+
 @pytest.mark.parametrize(("height", "width", "level"), [(64, 64, 0), (64, 64, 200), (15, 64, 0), (1, 1, 7)])
 def test_of_images_without_edges_and_of_tiny_ones_nothing_is_said(height: int, width: int, level: int) -> None:
     rgb = np.full((height, width, 3), level, np.uint8)
@@ -110,6 +140,24 @@ def test_planted_shifts_of_real_pairs_are_ranked(real: PairList) -> None:
             measured.append(found.shift)
     assert len(planted) == 80
     assert stats.spearmanr(planted, measured).statistic >= 0.95
+
+
+def test_real_pairs_of_one_scene_that_no_shift_aligns_are_told_from_swapped_ones(real: PairList) -> None:
+    names = {"murf_multi-_1000", "webapp_landscape", "vcip_train_field_0014"}
+    names |= {f"nirscene_yc_country_00{number}" for number in (15, 17, 18)}
+    everything = find_pairs(SHARED_PAIRS, SHARED_PAIRS / "index.csv")
+    pairs = [pair for pair in everything.pairs if pair.name in names]
+    found = [measure_alignment(*read_pair(everything, pair)) for pair in pairs]
+    assert [each.shows_one_scene for each in found if each] == [True] * 6
+    assert min(each.shift for each in found if each) > 3
+    large = [
+        (rgb[:400, :400], nir[:400, :400])
+        for rgb, nir in (read_pair(real, pair) for pair in real.pairs)
+        if min(nir.shape) >= 400
+    ]
+    swapped = [measure_alignment(rgb, large[number - 1][1]) for number, (rgb, _) in enumerate(large)]
+    assert len(swapped) >= 12
+    assert [each for each in swapped if each and each.shows_one_scene] == []
 
 
 def test_swapped_partners_of_real_pairs_are_told(real: PairList) -> None:

@@ -85,9 +85,11 @@ def test_a_clean_list_lacks_what_is_too_far_apart_or_can_not_be_compared(faulty:
         "broken",
         "elsewhere",
         "leak",
+        "leaking",
         "shifted",
         "swapped_1",
         "swapped_2",
+        "twin",
     }
     assert "shifted" in {pair.name for pair in clean_pairs(faulty, rows, 7).pairs}
 

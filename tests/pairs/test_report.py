@@ -53,8 +53,8 @@ def test_the_sheet_has_a_row_for_each_of_the_worst(pairs: PairList, tmp_path: Pa
     assert write_sheet(tmp_path / "worst.png", pairs, rows, count=2) == 2
     assert write_sheet(tmp_path / "all.jpg", pairs, rows) == 5
     with Image.open(tmp_path / "worst.png") as worst, Image.open(tmp_path / "all.jpg") as every:
-        assert worst.size == (3 * 400 + 4 * 22, 2 * 270 + 3 * 22)
-        assert (every.format, every.height) == ("JPEG", 5 * 270 + 6 * 22)
+        assert worst.size == (12 + 3 * 400 + 2 * 6 + 12, 12 + 24 + 2 * (300 + 24) + 6)  # headings, and captions below
+        assert (every.format, every.height) == ("JPEG", 12 + 24 + 5 * (300 + 24) + 6)
 
 
 def test_edges_of_rgb_are_red_and_those_of_nir_cyan() -> None:

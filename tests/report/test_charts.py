@@ -59,8 +59,10 @@ def test_boxes_are_told_by_their_median_of_each_kind(
         [item("a/1", [("car", 0, 0, 20, 20)]), item("b/1", [("car", 0, 0, 50, 50)] * 2, generated=False)]
     )
     sizes, counts = content_charts(survey(items, given_scores({}), sampled=0))
-    assert sizes.caption.startswith("Median: generated 20 px, real 50 px. Dotted: COCO's borders")
-    assert counts.caption == "Median: generated 1, real 2."
+    assert sizes.caption.startswith(
+        "Median: generated 20 px, real 50 px. Each dot is one of 1 generated or of 2 real. Dotted: COCO's borders"
+    )
+    assert counts.caption == "Median: generated 1, real 2. Each dot is one of 1 generated or of 1 real."
 
 
 def test_without_boxes_and_scores_there_is_nothing_to_draw(
@@ -78,9 +80,22 @@ def test_every_score_that_is_known_has_a_chart_that_says_what_it_means(
     items = given_items([item(f"a/{number}", [("car", 0, 0, 20, 20)]) for number in range(4)])
     scores = given_scores({"a/1": {"noise": 2.0}, "a/2": {"noise": 2.0}}, {"a/3#1": BoxScores(0.5, 0.5)})
     noise, fidelity = score_charts(survey(items, scores, sampled=0))
-    assert noise.title == "Noise"
-    assert noise.caption.startswith("Median: generated 2. Noise ")
-    assert fidelity.caption.startswith("Median: generated 0.5. 1: ")
+    assert noise.title == "Noise, high is bad"
+    assert "noise in flat areas that RGB lacks" in noise.svg
+    assert noise.caption == "Median: generated 2. Each dot is one of 2 generated."
+    assert "1: the object is as visible in NIR as in RGB" in fidelity.svg
+
+
+def test_a_kind_with_few_images_is_drawn_as_a_dot_for_each(
+    item: Callable[..., Image], given_items: type, given_scores: type
+) -> None:
+    keys = [f"a/{number}" for number in range(30)] + [f"b/{number}" for number in range(7)]
+    items = given_items([item(key, generated=key < "b") for key in keys])
+    scores = given_scores({key: {"noise": float(number % 5)} for number, key in enumerate(keys)}, {})
+    (noise,) = score_charts(survey(items, scores, sampled=0))
+    assert len(re.findall(r"<use [^>]*var\(--real\)", noise.svg)) == 7
+    assert not re.findall(r"<use [^>]*var\(--generated\)", noise.svg)
+    assert noise.caption == "Median: generated 2, real 1. Each dot is one of 7 real."
 
 
 def test_what_both_kinds_share_is_said_in_percent() -> None:

@@ -8,8 +8,9 @@ import numpy as np
 import PIL.Image
 import pytest
 
+from nirgen.dataset.drawing import crop, window_around
 from nirgen.labels.file import Category
-from nirgen.report.pictures import Painter, class_colours, crop, window_around
+from nirgen.report.pictures import Painter, class_colours
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -65,13 +66,13 @@ def test_a_crop_shows_the_box_and_what_is_around_it(at_hand: Image) -> None:
 
 
 def test_a_crop_is_as_large_as_a_distant_object_needs_to_be_seen_in_its_place(item: Callable[..., Image]) -> None:
-    window = window_around(item("a", [("car", 50, 30, 2, 2)]).boxes[0], item("a"))
+    window = window_around((50, 30, 2, 2), (64, 96))
     left, top, right, bottom = window
     assert ((right - left) * 96, (bottom - top) * 64) == (pytest.approx(48), pytest.approx(48))
 
 
 def test_a_window_at_the_border_still_has_a_pixel(item: Callable[..., Image]) -> None:
-    window = window_around(item("a", [("car", 500, 500, 2, 2)]).boxes[0], item("a"))
+    window = window_around((500, 500, 2, 2), (64, 96))
     assert crop(np.zeros((64, 96), np.uint8), window).size == 1
 
 

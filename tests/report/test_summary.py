@@ -100,16 +100,32 @@ def sentences(found: Survey, statistics: Any = None, facts: Sequence[Fact] = (),
 
 
 def test_totals_are_counted_over_all_places(found: Survey) -> None:
-    assert totals(found) == {"images": 2, "generated": 1, "real": 1, "empty": 1, "boxes": 2, "ignored": 1}
+    assert totals(found) == {
+        "images": 2,
+        "generated": 1,
+        "real": 1,
+        "empty": 1,
+        "unlabelled": 0,
+        "boxes": 2,
+        "ignored": 1,
+    }
 
 
 def test_the_first_sentences_say_how_much_there_is_what_to_look_at_and_what_is_missing(found: Survey) -> None:
     assert sentences(found) == [
-        "2 boxes on 2 images: 1 generated, 1 real; without labels: 1.",
+        "2 images (1 generated, 1 real) with 2 boxes; no objects: 1.",
         "1 box scored; suspect: 1 vanished.",
         "NIR files missing: 2 (a/1, b/1). These images have no scores and no pictures here.",
         "RGB files missing: 1 (b/1). Scores that need them are unknown, unless computed before.",
     ]
+
+
+def test_images_that_nobody_labelled_are_told_apart_from_those_without_objects(
+    item: Callable[..., Image], given_items: type, given_scores: type
+) -> None:
+    items = [item("a/1", [("car", 0, 0, 9, 9)]), item("a/2"), *(item(f"b/{n}", labelled=False) for n in range(3))]
+    found = survey(given_items(items), given_scores({}, {}), sampled=0)
+    assert sentences(found)[0] == "5 images (5 generated, 0 real) with 1 box; no objects: 1; unlabelled: 3."
 
 
 def test_what_both_kinds_share_and_what_to_beware_of_is_said(found: Survey) -> None:

@@ -63,7 +63,7 @@ def test_the_precision_of_older_files_is_read() -> None:
     [
         (
             {"preset": "papre"},
-            "run.yaml: no preset 'papre'; did you mean 'paper'? (there are paper, released, compact)",
+            "run.yaml: no preset 'papre'; did you mean 'paper'? (there are paper, released, compact, irformer, ",
         ),
         ({"optimizer": {"learning_rat": 1}}, "unknown key 'optimizer.learning_rat'; did you mean 'learning_rate'?"),
         ({"losses": {"gan": "wgan"}}, "'losses.gan': Input should be 'vanilla', 'lsgan' or 'hinge' (it is 'wgan')"),

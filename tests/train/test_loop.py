@@ -84,7 +84,7 @@ def test_a_run_folder_explains_itself(pairs: PairList, config: TrainConfig, tmp_
     assert about["threads"] == torch.get_num_threads()
     assert [path.name for path in (tmp_path / "run/samples").iterdir()] == ["step_000004.png"]
     with Image.open(tmp_path / "run/samples/step_000004.png") as picture:
-        assert picture.size == (3 * 256 + 4 * 4, 2 * 256 + 3 * 4)  # RGB, generated, real; two validation pairs
+        assert picture.size == (996, 730)  # RGB, generated, real of 320 pixels; two validation pairs, with their names
     assert next((tmp_path / "run/tensorboard").iterdir()).name.startswith("events.out.tfevents")
 
     training = read_header(outcome.model)["training"]

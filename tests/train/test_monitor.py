@@ -48,8 +48,8 @@ def test_a_translator_that_is_right_is_perfect_and_one_that_is_not_is_not(pairs:
 
 def test_the_picture_has_a_row_a_pair(pairs: PairList) -> None:
     chosen, device = chosen_pairs(pairs, SaveConfig()), torch.device("cpu")
-    assert validate(Red(0.0), chosen, SaveConfig(validation_size=32), device).picture.shape == (524, 784, 3)
-    assert validate(Red(0.0), chosen, SaveConfig(samples=1), device).picture.shape == (264, 784, 3)
+    assert validate(Red(0.0), chosen, SaveConfig(validation_size=32), device).picture.shape == (730, 996, 3)
+    assert validate(Red(0.0), chosen, SaveConfig(samples=1), device).picture.shape == (386, 996, 3)
     assert validate(Red(0.0), chosen, SaveConfig(samples=0), device).picture is None
 
 
@@ -80,6 +80,7 @@ def test_the_log_is_taken_up_at_a_step(tmp_path: Path) -> None:
 def test_curves_are_drawn_with_and_without_validation() -> None:
     steps = [{"step": step, "progress": step / 9, "learning_rate": 1e-4, "ssim": 10 - step} for step in range(1, 9)]
     judged = [{"step": 8, "validation": {"psnr": 20.0, "ssim": 0.7}}]
+    judged[0] |= {"baselines": {"grey": {"psnr": 14.0, "ssim": 0.6}}}
     plain, with_scores = (images.decode(draw_curves(lines), "curves") for lines in (steps, steps + judged))
     assert plain.shape[1] == with_scores.shape[1] == 1000
     assert with_scores.shape[0] > plain.shape[0]

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from nirgen.models.config import GeneratorConfig, InternImageConfig
+from nirgen.models.config import GeneratorConfig, InternImageConfig, ResNetConfig
 from nirgen.train.batches import Batches, Draws
 from nirgen.train.config import ComputeConfig, LossConfig, OptimizerConfig
 from nirgen.train.networks import build_networks
@@ -179,7 +179,14 @@ def logged(out: Path) -> list[dict[str, float]]:
     return [{name: line[name] for name in line if name != "minutes"} for line in lines if "progress" in line]
 
 
-def test_two_processes_train_as_one_with_twice_the_batch(config: TrainConfig, pairs: PairList, tmp_path: Path) -> None:
+@pytest.mark.parametrize("first", [False, True], ids=["together", "discriminator-first"])
+def test_two_processes_train_as_one_with_twice_the_batch(
+    config: TrainConfig, pairs: PairList, tmp_path: Path, *, first: bool
+) -> None:
+    if first:
+        optimizer = config.optimizer.model_copy(update={"discriminator_first": True})
+        generator = ResNetConfig(filters=4, levels=2, blocks=1, output_channels=1)
+        config = config.model_copy(update={"optimizer": optimizer, "generator": generator})
     doubled = tuple(stage.model_copy(update={"batch": 2 * stage.batch}) for stage in config.stages)
     two = logged(run(config, pairs, tmp_path / "two", 2))
     one = logged(run(config.model_copy(update={"stages": doubled}), pairs, tmp_path / "one", 1))

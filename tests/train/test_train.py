@@ -30,17 +30,17 @@ def test_a_description_has_the_size_of_the_run(pairs: PairList, config: TrainCon
 def test_a_judged_model_has_its_scores_in_header_and_card(pairs: PairList, config: TrainConfig, tmp_path: Path) -> None:
     model = train.train(pairs, config, tmp_path / "run").model
     before = read_header(model)["model_id"]
-    scores = train.judge(model, pairs, device="cpu")
-    assert {score.method for score in scores} == {"model", "grey", "red", "linear"}
-    own = next(score for score in scores if score.method == "model")
+    whole, *_ = train.judge(model, pairs, device="cpu")
+    assert [row.method for row in whole.rows] == ["model", "grey", "red", "linear"]
+    psnr = whole.rows[0].estimates["psnr"].value
     header = read_header(model)
     assert header["model_id"] == before
     assert header["metrics"][0] == {
         "name": "PSNR dB",
-        "value": round(own.psnr, 4),
+        "value": round(psnr, 4),
         "on": "val, all: 2 images at 256x256",
     }
-    assert f"| PSNR dB | {round(own.psnr, 4):g} | val, all" in (tmp_path / "run/card.md").read_text()
+    assert f"| PSNR dB | {round(psnr, 4):g} | val, all" in (tmp_path / "run/card.md").read_text()
 
 
 def test_the_settings_need_no_torch() -> None:

@@ -177,7 +177,7 @@ def test_the_command_begins_a_cluster_of_its_own_and_ends_it(tmp_path, save):
         cwd=tmp_path, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines()[-1] == "images and manifest.parquet are in out"
+    assert done.stdout.splitlines()[-1].startswith("wrote: out (images, manifest.parquet")
     threads = os.environ | {"OMP_NUM_THREADS": "1"}  # as many as each of two workers had
     subprocess.run([*command, "one", "--device", "cpu", "--quiet"], cwd=tmp_path, check=True, env=threads)
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "one")

@@ -22,6 +22,7 @@ def source(tmp_path, save):
 
 @pytest.fixture
 def parts(tmp_path, source, red):
+    red.header = {**red.header, "training": {"pairs": [{"name": "01", "rgb_sha256": "1" * 64}], "steps": 7}}
     folders = [tmp_path / f"part{index}" for index in (1, 2, 3)]
     for index, folder in enumerate(folders, start=1):
         translate_folder(source, folder, model=red, shard=Shard(index, 3))
@@ -42,6 +43,15 @@ def test_merged_shards_equal_a_run_of_the_whole_byte_for_byte(tmp_path, source, 
     assert (merged.sources, merged.failed, merged.exit_code) == (21, 1, 3)
     assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole")
     assert translate_folder(source, tmp_path / "out", model=red).unchanged == 20
+
+
+def test_shards_of_an_older_version_are_merged_with_newer_ones(tmp_path, source, parts, red, age_manifest):
+    translate_folder(source, tmp_path / "whole", model=red)
+    age_manifest(parts[0])
+    age_manifest(parts[2])
+    merge_shards(parts, tmp_path / "out")
+    assert snapshot(tmp_path / "out") == snapshot(tmp_path / "whole")
+    assert "training_pairs.json" in snapshot(tmp_path / "out")
 
 
 def test_a_shard_s_manifest_says_which_part_it_is_of_what(parts):

@@ -220,4 +220,4 @@ def test_the_profile_counts_what_went_through_a_store(tmp_path, bucket, frames, 
         words[0]: words[1] for line in done.stdout.splitlines() if len(words := line.replace("│", " ").split()) > 4
     }
     assert {name: stages[name] for name in ("read", "write")} == {"read": "12", "write": "12"}
-    assert f"images and manifest.parquet are in {bucket}/nir" in done.stdout
+    assert f"wrote: {bucket}/nir (images, manifest.parquet)" in done.stdout

@@ -8,15 +8,18 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from nirgen.browse.operators import Command
 
 
 def register(plugin: Any) -> None:
     """Register the operators with FiftyOne's plugin context."""
-    from nirgen.browse.operators import COMMANDS
+    from nirgen.browse.operators import COMMANDS, opened
 
     for command in COMMANDS:
         plugin.register(operator_of(command))
+    plugin.register(opening_operator(opened))
 
 
 def operator_of(command: Command) -> type[Any]:
@@ -41,10 +44,13 @@ def operator_of(command: Command) -> type[Any]:
     def resolve_placement(_: Any, ctx: Any) -> Any:
         if command.icon is None or ctx.dataset is None or INFO not in ctx.dataset.info:
             return None
+        if command.of_boxes and not ctx.current_sample:
+            return None
+        label = f"{command.label} ({command.key.upper()})" if command.key else command.label
         place = (
             types.Places.SAMPLES_VIEWER_ACTIONS if ctx.current_sample else types.Places.SAMPLES_GRID_SECONDARY_ACTIONS
         )
-        return types.Placement(place, types.Button(label=command.label, icon=command.icon, prompt=bool(command.form)))
+        return types.Placement(place, types.Button(label=label, icon=command.icon, prompt=command.asks))
 
     config = foo.OperatorConfig(
         name=command.name, label=command.label, description=command.about, icon=command.icon, view_target=False
@@ -62,3 +68,12 @@ def operator_of(command: Command) -> type[Any]:
         shown.str("text", view=types.MarkdownView())
         body["resolve_output"] = lambda *_: types.Property(shown, view=types.View(label=command.label))
     return type(command.name, (foo.Operator,), body)
+
+
+def opening_operator(run: Callable[[Any], None]) -> type[Any]:
+    """Build the operator that the App runs whenever it opens a dataset."""
+    from fiftyone import operators as foo
+
+    config = foo.OperatorConfig(name="opened", label="Dataset opened", unlisted=True, on_dataset_open=True)
+    body = {"config": property(lambda _: config), "execute": lambda _, ctx: run(ctx)}
+    return type("opened", (foo.Operator,), body)

@@ -1,4 +1,4 @@
-"""Checks of this machine and installation, each with a remedy. Nothing is changed or downloaded."""
+"""Checks of this machine and installation, each with a remedy; only `fix_database` changes something."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from nirgen._version import __version__
-from nirgen.errors import ModelError
+from nirgen.doctor import openssl
+from nirgen.errors import ModelError, NirgenError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Mapping
 
 
 EXTRAS = {"browse": "fiftyone", "ray": "ray", "detect": "transformers"}
-EMBEDDED = Path(__file__).parent / "models" / "embedded"
+EMBEDDED = Path(__file__).parents[1] / "models" / "embedded"
 
 
 @dataclass(frozen=True)
@@ -136,7 +137,7 @@ def check_database(uri: str | None) -> Check:
     if not _installed("fiftyone"):
         return Check("database", "missing", "only browsing needs one", "in the clone: pip install '.[browse]'")
     bundled = mongod_of_fiftyone()
-    problem = None if bundled is None else problem_of(bundled)
+    problem = None if bundled is None else problem_of(bundled, openssl.environment())
     if bundled is not None and problem is None:
         return Check("database", "ok", str(bundled))
     system = shutil.which("mongod")
@@ -145,6 +146,7 @@ def check_database(uri: str | None) -> Check:
         return Check("database", "warn", f"{system}, which FiftyOne doesn't start by itself", remedy)
     remedy = "install MongoDB 6 or later, start it, and set FIFTYONE_DATABASE_URI to its address"
     if bundled is not None:
+        remedy = "nirgen doctor --fix" if problem and openssl.is_missing(problem) else remedy
         return Check("database", "broken", f"{bundled} does not start: {problem}", remedy)
     return Check("database", "missing", "no mongod that starts was found", remedy)
 
@@ -156,15 +158,34 @@ def mongod_of_fiftyone() -> Path | None:
     return next((mongod for place in places if (mongod := Path(place, "db", "bin", "mongod")).is_file()), None)
 
 
-def problem_of(program: Path) -> str | None:
+def problem_of(program: Path, environment: Mapping[str, str] | None = None) -> str | None:
     """Run `program --version`; return its error as one line, None if it succeeds."""
     try:
-        done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=20, check=False)  # noqa: S603
+        done = subprocess.run(  # noqa: S603
+            [program, "--version"], capture_output=True, text=True, timeout=20, check=False, env=environment
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         return str(error)
     if done.returncode == 0:
         return None
     return (done.stderr.strip().splitlines() or [f"exit code {done.returncode}"])[0]
+
+
+def fix_database(folder: Path = openssl.FOLDER) -> str | None:
+    """Give FiftyOne's mongod the libraries that it lacks, and return a line on what was done; None if it needs none.
+
+    Raises:
+        NirgenError: The libraries can't be had, or mongod doesn't start with them either.
+    """
+    bundled = mongod_of_fiftyone()
+    problem = None if bundled is None else problem_of(bundled, openssl.environment(folder))
+    if problem is None or not openssl.is_missing(problem):
+        return None
+    openssl.get(folder)
+    problem = problem_of(bundled, openssl.environment(folder)) if bundled else None
+    if problem is not None:
+        raise NirgenError(f"{bundled}: doesn't start with OpenSSL 1.1 of {folder} either ({problem})")
+    return f"OpenSSL 1.1 for FiftyOne's mongod is in {folder}"
 
 
 def _installed(distribution: str) -> bool:

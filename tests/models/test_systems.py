@@ -1,0 +1,226 @@
+"""Networks of the comparison systems, against what the reference networks compute (tests/golden/README.md)."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from nirgen import losses
+from nirgen.errors import ConfigError, ShapeError
+from nirgen.models.checkpoint import build
+from nirgen.models.config import AnyGeneratorConfig, DiscriminatorConfig, IRFormerConfig, ResNetConfig, UNetConfig
+from nirgen.models.discriminator import MultiScaleDiscriminator, PatchDiscriminator
+from nirgen.models.network import Dropout
+from nirgen.train.config import PRESETS, TrainConfig
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TENSORS = json.loads((Path(__file__).parents[1] / "golden/systems.json").read_text())
+PATCHES = DiscriminatorConfig(in_channels=6, filters=8, scales=1, norm="batch", form="pix2pix")
+
+
+@pytest.fixture(autouse=True)
+def no_gradients() -> Iterator[None]:
+    with torch.no_grad():
+        yield
+
+
+def golden_weights(network: nn.Module, tag: str, starts: str = "") -> nn.Module:
+    """The network with the values that the rule gives for the reference's names, which are in the same order."""
+    rows = [row for row in TENSORS[tag] if row[0].startswith(starts)]
+    own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    assert [list(tensor.shape) for tensor in own.values()] == [shape for _, shape, _ in rows]
+    values = {}
+    for name, (theirs, shape, rule) in zip(own, rows, strict=True):
+        x = (
+            np.sin((np.arange(np.prod(shape)) + 1.0) * 12.9898 + zlib.crc32(theirs.encode()) % 1000 / 100)
+            * 43758.5453123
+        )
+        u = 2 * (x - np.floor(x)) - 1
+        scales = {"fan": (0.0, np.sqrt(3 / np.prod(shape[1:]))), "scale": (1, 0.1), "gate": (0.3, 0.1)}
+        offset, factor = (scales | {"prelu": (0.25, 0.1), "small": (0, 0.05)})[rule]
+        values[name] = torch.from_numpy((offset + factor * u).reshape(shape).astype(np.float32))
+    network.load_state_dict(values, strict=False)
+    return network.eval()
+
+
+def image(
+    batch: int, channels: int, height: int, width: int, phase: float = 0.0, *, unit: bool = False
+) -> torch.Tensor:
+    sizes = (np.arange(size, dtype=np.float64) for size in (batch, channels, height, width))
+    n, k, y, x = np.meshgrid(*sizes, indexing="ij")
+    values = np.sin(x * (0.11 + 0.03 * k) + phase + k + 0.7 * n) * np.cos(y * (0.07 + 0.02 * k) - k)
+    return torch.from_numpy(((values + 1) / 2 if unit else values).astype(np.float32))
+
+
+def off(found: torch.Tensor, expected: np.ndarray) -> float:
+    """The largest difference, relative to the largest value; of large maps, every second pixel is in the file."""
+    array = found.detach().numpy()
+    array = array if array.shape == expected.shape else array[:, :, ::2, ::2]
+    return float(np.abs(array - expected).max() / np.abs(expected).max())
+
+
+@pytest.mark.parametrize(
+    ("tag", "config"),
+    [
+        ("cyclegan_resnet9_small", ResNetConfig(filters=8, levels=2)),
+        ("pix2pixhd_global_small", ResNetConfig(filters=8)),
+    ],
+    ids=["cyclegan", "pix2pixhd"],
+)
+def test_a_residual_generator_gives_the_golden_output(golden, tag: str, config: ResNetConfig) -> None:
+    network = golden_weights(build(config), tag)
+    assert off(network(image(1, 3, 64, 96)), golden("systems.npz")[f"{tag}.out"]) < 1e-4
+
+
+def test_irformer_gives_the_golden_output(golden) -> None:
+    network = golden_weights(build(IRFormerConfig()), "irformer")
+    found = (network(image(1, 3, 128, 160, unit=True) * 2 - 1) + 1) / 2
+    assert off(found, golden("systems.npz")["irformer.out"]) < 1e-4
+
+
+def test_the_u_net_gives_the_golden_outputs(golden) -> None:
+    arrays, tag = golden("systems.npz"), "pix2pix_unet_small"
+    config = UNetConfig(filters=8, levels=5, dropout=0, evaluation="running")
+    network = golden_weights(build(config), tag)
+    assert off(network(image(2, 3, 64, 64)), arrays[f"{tag}.eval"]) < 1e-4
+    assert off(network.train()(image(2, 3, 64, 64)), arrays[f"{tag}.batch_statistics"]) < 1e-4
+
+
+def test_patch_discriminators_give_the_golden_scores(golden) -> None:
+    arrays, tag = golden("systems.npz"), "pix2pix_patchgan_small"
+    network = golden_weights(PatchDiscriminator(PATCHES), tag)
+    assert off(network(image(2, 6, 64, 96))[-1], arrays[f"{tag}.eval"]) < 1e-4
+    assert off(network.train()(image(2, 6, 64, 96))[-1], arrays[f"{tag}.batch_statistics"]) < 1e-4
+    one = DiscriminatorConfig(in_channels=3, scales=1, form="pix2pix")
+    network = golden_weights(PatchDiscriminator(one), "cyclegan_patchgan")
+    assert off(network(image(1, 3, 256, 256))[-1], arrays["cyclegan_patchgan.eval"]) < 1e-4
+
+
+def test_the_discriminators_of_pix2pixhd_give_the_golden_features_and_losses(golden) -> None:
+    tag, arrays = "pix2pixhd_discriminator_small", golden("systems.npz")
+    network = MultiScaleDiscriminator(DiscriminatorConfig(in_channels=6, filters=8, scales=2))
+    for scale, theirs in zip(network.scales, ("scale1", "scale0"), strict=True):  # theirs count from the coarsest
+        golden_weights(scale, tag, theirs)
+    real, fake = network(image(1, 6, 64, 96)), network(image(1, 6, 64, 96, 0.9))
+    for scale, maps in enumerate(real):
+        for layer, found in enumerate(maps):
+            assert off(found, arrays[f"{tag}.real_scale{scale}_layer{layer}"]) < 1e-4
+    scores = [[maps[-1] for maps in both] for both in (real, fake)]
+    inner = [[maps[:-1] for maps in both] for both in (real, fake)]
+    judged = 2 * losses.discriminator_loss(*scores, "lsgan")
+    matched = PRESETS["pix2pixhd"]().losses.feature_matching * losses.feature_matching_loss(*inner)
+    generator, matching, *halves = arrays[f"{tag}.losses"]
+    assert [float(losses.generator_loss(scores[1], "lsgan")), float(matched), float(judged)] == pytest.approx(
+        [generator, matching, sum(halves)], rel=1e-4
+    )
+
+
+def test_the_losses_of_pix2pix_are_those_of_the_reference() -> None:
+    rgb, nir = image(2, 3, 64, 64), image(2, 3, 64, 64, 0.9)
+    generated = golden_weights(build(UNetConfig(filters=8, levels=5, dropout=0)), "pix2pix_unet_small").train()(rgb)
+    judge = golden_weights(PatchDiscriminator(PATCHES), "pix2pix_patchgan_small").train()
+    fake, real = (judge(torch.cat((rgb, other), dim=1))[-1:] for other in (generated, nir))
+    assert float(losses.discriminator_loss(real, fake, "vanilla")) == pytest.approx(0.7509663105, rel=1e-4)
+    assert float(losses.generator_loss(fake, "vanilla")) == pytest.approx(1.1301331520, rel=1e-4)
+    assert 100 * float((generated - nir).abs().mean()) == pytest.approx(52.5848312378, rel=1e-4)
+
+
+def test_the_losses_of_irformer_and_bci_are_those_of_the_reference() -> None:
+    x, y = image(2, 3, 64, 64), image(2, 3, 64, 64, 0.9)
+    similarity = losses.ssim((x + 1) / 2, (y + 1) / 2, data_range=1.0, mirrored=True).mean()
+    assert float(losses.smooth_l1_loss(x, y)) == pytest.approx(0.0243394673, rel=1e-4)
+    assert float(similarity) == pytest.approx(0.5065771341, rel=1e-4)
+    levels = zip(losses.pyramid(x, 4), losses.pyramid(y, 4), strict=True)
+    found = [25 * float((a - b).abs().mean()) for a, b in levels]
+    assert found == pytest.approx([8.9910297394, 8.8071565628, 8.1061611176, 5.8722972870], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("preset", "generator", "discriminator"),
+    [
+        ("irformer", 39_611, None),
+        ("pix2pix", 54_413_955, 2_768_705),
+        ("pix2pixhd", 182_443_267, 5_535_618),
+        ("pix2pixhd-internimage", 123_098_563, 5_535_618),
+        ("bci", 11_383_427, 2_768_705),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_preset_has_the_published_number_of_parameters(
+    preset: str, generator: int, discriminator: int | None
+) -> None:
+    config = PRESETS[preset]()
+    with torch.device("meta"):
+        assert sum(p.numel() for p in build(config.generator).parameters()) == generator
+        if discriminator is not None:
+            judges = MultiScaleDiscriminator(config.discriminator)
+            assert sum(p.numel() for p in judges.parameters()) == discriminator
+
+
+SMALL: dict[str, AnyGeneratorConfig] = {
+    "unet": UNetConfig(filters=4, levels=6),
+    "batch": ResNetConfig(filters=4, levels=2, blocks=2, norm="batch", dropout=0.5),
+    "internimage": ResNetConfig(filters=4, levels=2, blocks=1, block="internimage"),
+    "irformer": IRFormerConfig(width=8, blocks=1),
+}
+
+
+@pytest.mark.parametrize("name", SMALL)
+def test_an_image_gives_the_same_in_every_batch_and_at_every_time(name: str) -> None:
+    torch.manual_seed(0)
+    network = build(SMALL[name]).eval()
+    with torch.inference_mode():
+        both = network(image(2, 3, 128, 128))
+        alone = network(image(2, 3, 128, 128)[1:])
+    torch.testing.assert_close(both[1:], alone, atol=1e-5, rtol=0)
+    assert both.shape == (2, 3, 128, 128)
+    assert both.abs().max() <= 1
+
+
+@pytest.mark.parametrize("name", ["unet", "batch"])
+def test_evaluation_goes_on_as_training_or_by_running_statistics_without_dropout(name: str) -> None:
+    torch.manual_seed(0)
+    network = build(SMALL[name]).eval()
+    plain = build(SMALL[name].model_copy(update={"evaluation": "running", "dropout": 0.0})).eval()
+    running = build(SMALL[name].model_copy(update={"evaluation": "running"})).eval()
+    for other in (plain, running):
+        other.load_state_dict(network.state_dict())
+    x = image(1, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(plain(x), running(x))
+        assert (network(x) - running(x)).abs().max() > 1e-3
+
+
+def test_fixed_dropout_drops_its_share_at_places_that_look_random() -> None:
+    ones = torch.ones(1, 64, 48, 40)
+    first, second = (Dropout(0.5, fixed=True, seed=seed).eval()(ones) for seed in (0, 1))
+    assert set(first.unique().tolist()) == {0.0, 2.0}
+    kept = (first[0] > 0).float()
+    assert float(kept.mean()) == pytest.approx(0.5, abs=0.01)
+    for axis in range(3):  # of neighbours along each axis, half are alike
+        alike = (kept.diff(dim=axis) == 0).float().mean()
+        assert float(alike) == pytest.approx(0.5, abs=0.03)
+        assert float(kept.mean(dim=axis).std()) < 0.12  # no row, column or channel stays whole
+    assert float((first == second).float().mean()) == pytest.approx(0.5, abs=0.02)
+    assert torch.equal(Dropout(0.5, fixed=False).eval()(ones), ones)
+
+
+def test_an_image_too_small_for_a_network_is_refused_in_one_line() -> None:
+    with pytest.raises(ShapeError, match=r"64x160 .* divisible by 1 and at least 128; pad it to 128x160"):
+        build(SMALL["irformer"])(torch.zeros(1, 3, 64, 160))
+
+
+def test_a_generator_of_no_known_kind_is_refused_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match=r"'generator': no kind of generator 'unett'; did you mean 'unet'\?"):
+        TrainConfig.read({"generator": {"kind": "unett"}}, where="run.yaml")
+    with pytest.raises(ConfigError, match=r"unknown key 'generator\.filtres'; did you mean 'filters'\?"):
+        TrainConfig.read({"generator": {"kind": "unet", "filtres": 3}}, where="run.yaml")
