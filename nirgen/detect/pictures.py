@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from nirgen import images
-from nirgen.dataset.card import COLOURS, IGNORED
+from nirgen.dataset.drawing import COLOURS, IGNORED
 from nirgen.detect.coco_eval import RECALLS
 from nirgen.detect.matching import confusion, match_images, operating_score
 from nirgen.errors import ImageError
