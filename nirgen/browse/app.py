@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from nirgen.browse.fields import WORST_IMAGES
 from nirgen.browse.guard import is_loopback
-from nirgen.browse.views import WORST_IMAGES
 from nirgen.errors import NirgenError, OutputError
 
 if TYPE_CHECKING:

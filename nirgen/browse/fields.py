@@ -27,6 +27,12 @@ DETECTIONS = f"{BOXES}.detections"
 WORST_BOX = "worst_box"
 ISSUE = "issue"  # `trouble` with its name, as the badge of a tile
 
+WORST_IMAGES = "worst images"
+"""Name of the view that the App opens with."""
+
+SHOWN = ("tags", "_label_tags", ISSUE, "kind", BOXES)
+"""Fields that a tile shows; FiftyOne's own setting leaves out tags, so the plugin shows them."""
+
 REJECTED, KEPT, NEEDS_FIX = "rejected", "kept", "needs-fix"
 
 # Action by tag, the gravest first.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from nirgen.browse.fields import BOXES, GROUP, INFO, NIR, REAL_NIR
+from nirgen.browse.fields import BOXES, GROUP, INFO, NIR, REAL_NIR, SHOWN
 from nirgen.browse.selection import (
     Boxes,
     Images,
@@ -26,7 +26,6 @@ from nirgen.browse.selection import (
     next_undecided,
     update_patches,
 )
-from nirgen.browse.views import SHOWN
 from nirgen.errors import NirgenError, one_line
 
 if TYPE_CHECKING:

@@ -23,7 +23,9 @@ from nirgen.browse.fields import (
     PHOTO,
     REAL_NIR,
     REJECTED,
+    SHOWN,
     WORST_BOX,
+    WORST_IMAGES,
     issue_text,
 )
 from nirgen.scores import IMAGE_SCORES
@@ -33,12 +35,6 @@ if TYPE_CHECKING:
 
     from nirgen.browse.schema import Layout
     from nirgen.collection import Collection
-
-WORST_IMAGES = "worst images"
-"""Name of the view that the App opens with."""
-
-SHOWN = ("tags", "_label_tags", ISSUE, "kind", BOXES)
-"""Fields that a tile shows; FiftyOne's own setting leaves out tags, so the plugin shows them."""
 
 SHOWN_BOXES = 50  # of the view `worst boxes`, at least
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 RANGES = {"0,1": (0.0, 1.0), "-1,1": (-1.0, 1.0), "0,255": (0.0, 255.0)}
-SUFFIXES = (".onnx", ".torchscript", ".pt")
+SUFFIXES = (".onnx", ".torchscript")
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _STRIDE = 32  # where a network doesn't state one
 _TOLERANCE = 0.1  # outputs may leave their range by this share of it

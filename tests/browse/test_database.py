@@ -44,7 +44,9 @@ def test_a_mongod_that_can_not_start_is_said_to_lack_its_library(
     broken.write_text("#!/bin/sh\necho mongod: error while loading shared libraries: libcrypto.so.1.1 >&2\nexit 127\n")
     broken.chmod(0o755)
     monkeypatch.setattr(mongod, "mongod_of_fiftyone", lambda: broken)
-    with pytest.raises(NirgenError, match=r"mongod: doesn't start \(.*libcrypto\.so\.1\.1\); install .*--database-uri"):
+    with pytest.raises(
+        NirgenError, match=r"mongod: doesn't start \(.*libcrypto\.so\.1\.1\); run 'nirgen doctor --fix'.*--database-uri"
+    ):
         database.open_fiftyone()
 
 

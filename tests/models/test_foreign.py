@@ -149,9 +149,9 @@ def test_a_torchscript_file_is_a_model(tmp_path: Path) -> None:
 
 
 def test_weights_without_a_network_are_no_torchscript(tmp_path: Path) -> None:
-    torch.save({"weight": torch.rand(3)}, tmp_path / "weights.pt")
-    with pytest.raises(ModelError, match=r"weights\.pt: no TorchScript file .*; weights alone are read by"):
-        open_network(tmp_path / "weights.pt", value_range="0,1")
+    torch.save({"weight": torch.rand(3)}, tmp_path / "weights.torchscript")
+    with pytest.raises(ModelError, match=r"weights\.torchscript: no TorchScript file .*; weights alone are read by"):
+        open_network(tmp_path / "weights.torchscript", value_range="0,1")
 
 
 FUNCTION = """
