@@ -45,7 +45,7 @@ def test_from_pairs_to_a_model_and_its_curve(nirgen, model: Path, pairs: PairLis
     ]  # fmt: skip
     assert lines[9].startswith("adapted (all, 8 steps); held-out pairs: ")
     assert lines[10].startswith("take the linear map (nirgen train linear) (mean of both PSNRs, dB: ")
-    assert lines[11:] == [f"{out}/model.safetensors"]
+    assert lines[11:] == [f"wrote: {out}/model.safetensors"]
     assert len(read_header(out / "model.safetensors")["training"]["pairs"]) == 6
 
     code, text, _ = nirgen(*arguments, "--json")
@@ -91,7 +91,7 @@ def test_nir_images_alone_give_their_tones(nirgen, model: Path, pairs: PairList,
     assert lines[0].startswith("adapted (tones alone, ")
     assert lines[1:] == [
         "no pair says whether the images are right: brightness and contrast were matched, not content",
-        f"{out}/model.safetensors",
+        f"wrote: {out}/model.safetensors",
     ]
     assert "pairs" not in read_header(out / "model.safetensors")["training"]["adaptation"]
 
