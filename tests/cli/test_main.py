@@ -191,13 +191,13 @@ def test_the_first_line_comes_before_anything_slow_is_imported(line: str, tmp_pa
     assert "nirgen.cli" in modules.split()
 
 
-def test_a_training_announces_torch_before_it_is_imported(pairs: PairList, tmp_path: Path) -> None:
+def test_a_training_says_what_it_does_before_torch_is_imported(pairs: PairList, tmp_path: Path) -> None:
     pairs.write(tmp_path / "pairs.csv")
     line = ("train", "compact", tmp_path / "run", "--pairs", tmp_path / "pairs.csv", "--root", pairs.root)
     command = [sys.executable, "-c", STOP_AT_THE_FIRST_LINE, *map(str, line)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     first, modules = done.stdout.splitlines()
-    assert first == "loading torch ..."
+    assert first == "reading pairs ..."
     assert SLOW & set(modules.split()) == set()
 
 
@@ -213,7 +213,8 @@ TEXTS = [
 
 def refusal(command: str, parameter: Any, value: str) -> str:
     """What is said to a command whose one parameter has a value."""
-    words = [parameter.opts[0], value] if parameter.param_type_name == "option" else ["--", value]
+    given = [value] * max(1, parameter.nargs)
+    words = [parameter.opts[0], *given] if parameter.param_type_name == "option" else ["--", value]
     child = without_urls(typer.main.get_command(app))
     for word in command.split():
         child = child.commands[word]
