@@ -90,6 +90,7 @@ def train(
     with ExitStack() as stack:
         if processes.first:
             make_folder(out)
+        processes.wait()  # the others need the folder
         held = stack.enter_context(alone(out)) if processes.first else None
         run = RunFolder(out, state, pairs, judged_pairs, processes=processes.count, held=held)
         for line in run.resume(allow_changes=allow_changes):
