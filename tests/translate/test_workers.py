@@ -67,7 +67,7 @@ import signal, sys
 sys.path.insert(0, sys.argv.pop(1))
 import stub
 from nirgen.translate import engines
-engines.ModelLoader = lambda name, precision: stub.Loader(".")
+engines.ModelLoader = lambda *_: stub.Loader(".")
 signal.signal(signal.SIGINT, signal.default_int_handler)
 from nirgen.cli import main
 main()
