@@ -88,7 +88,7 @@ def test_results_come_in_the_order_of_the_files_and_errors_are_results(save, tmp
     results = list(in_threads(or_error(look_at, ImageError), paths, "look", lambda *step: told.append(step)))
     assert [isinstance(result, ImageError) for result in results] == [number in {7, 9} for number in range(40)]
     data = paths[3].read_bytes()
-    assert results[3] == Looked(hashlib.sha256(data).hexdigest(), len(data), (20, 30))
+    assert results[3] == Looked(hashlib.sha256(data).hexdigest(), len(data), (20, 30), form=("PNG", 3))
     assert told == [("look", done, 40) for done in range(1, 41)]
 
 

@@ -83,7 +83,7 @@ def snapshot(out):
     return {
         path.relative_to(out).as_posix(): path.read_bytes()
         for path in out.rglob("*")
-        if path.is_file() and ".nirgen" not in path.parts and path.name != "run.json"
+        if path.is_file() and ".nirgen" not in path.parts and path.name not in {"run.json", "preview.png"}
     }
 
 
