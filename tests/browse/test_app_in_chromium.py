@@ -155,7 +155,7 @@ class App:
         before = len(self.executed)
         self.page.keyboard.press(key)
         self.until(lambda: self.executed[before:] == [operator], f"{operator} after {key}")
-        self.page.get_by_text(message).last.wait_for()
+        self.page.get_by_text(message).last.wait_for(state="attached")  # a slow machine sees it fade
         badges = {"kept", "needs-fix", "rejected"}
         self.until(lambda: badges.intersection(self.badges(self.modal)) == {*filter(None, [badge])}, f"badge {badge!r}")
         self.picture(f"after-{key}")
@@ -219,7 +219,7 @@ class App:
         self.until(submitted, "the form to go")
 
     def says(self, message: str) -> None:
-        self.page.get_by_text(message).first.wait_for()
+        self.page.get_by_text(message).first.wait_for(state="attached")
         self.picture("said")
 
     def until(self, holds: Callable[[], bool], what: str) -> None:

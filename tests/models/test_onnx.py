@@ -52,8 +52,8 @@ def exported(path: Path) -> Path:
     command = [sys.executable, "-m", "nirgen", "export", str(path), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stderr == f"loading the model {path} ...\n"
-    assert done.stdout.startswith(f"{target}: model ")
-    assert "\nsides are multiples of 32; the largest difference from torch is " in done.stdout
+    assert done.stdout.startswith("sides are multiples of 32; the largest difference from torch is ")
+    assert f"\n{target}: model " in done.stdout
     return target
 
 
