@@ -300,7 +300,7 @@ def load_model(
         device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best available one by default.
         precision: `fp32`, `bf16`, `fp16`; or `auto`: `bf16` on GPUs with hardware for it, else `fp32`.
         compiled: Compile the network for each batch size, which takes minutes once; for GPUs.
-        value_range: Of ONNX and TorchScript files that don't state it: `0,1`, `-1,1` or `0,255`.
+        value_range: Range of ONNX and TorchScript files that don't state it: `0,1`, `-1,1` or `0,255`.
 
     Raises:
         ModelError: There is no such model, or its file is damaged or of another architecture.

@@ -1,4 +1,4 @@
-"""What a dataset has and a plan that would take its place lacks, other than by a curator's decisions."""
+"""Losses of a dataset by a plan that would take its place, other than by a curator's decisions."""
 
 from __future__ import annotations
 

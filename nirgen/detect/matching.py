@@ -53,7 +53,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class OnImage:
-    """What a detector found on an image."""
+    """Detections on an image, matched with its objects."""
 
     image: Image
     pairs: tuple[Pair, ...]

@@ -73,7 +73,7 @@ def evaluate_methods(
         readings: How real images and photos are read.
         out: A folder to write the report's files to.
         device: `cpu`, `cuda`...; the best available one by default.
-        value_range: Of models of other programs, as `nirgen.load_model` takes it.
+        value_range: Range of models of other programs, as `nirgen.load_model` takes it.
         progress: Progress callback.
 
     Raises:
