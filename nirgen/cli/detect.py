@@ -277,8 +277,7 @@ def predict(
     """Detect objects on a folder of images.
 
     Writes OUT/detections.json (COCO results), OUT/images.json (the COCO file of the images), OUT/rows.jsonl and
-    pictures with boxes. The same command resumes. An image that can't be read gets a row with its error, and the exit
-    code is 3.
+    pictures with boxes. The same command resumes. An image that can't be read gets a row with its error.
 
     \b
     Examples:

@@ -19,12 +19,14 @@ if TYPE_CHECKING:
 
 _MESSAGE_BYTES, _MESSAGES = 200, 20  # longer ones are cut, more of one file are left out
 _heard = threading.local()
+_installing = threading.Lock()  # `cache` lets threads that come at once install two handlers, and frees the one in use
 
 
 @contextmanager
 def listening() -> Generator[list[str]]:
     """Collect the errors that libtiff reports in this thread during the block, such as `LZWDecode: corrupt data`."""
-    _install()
+    with _installing:
+        _install()
     messages: list[str] = []
     _heard.messages = messages
     try:
