@@ -104,9 +104,10 @@ def list_pairs(
         echo(f"warning: {describe_copies(copies)}; 'nirgen train' refuses such a list", err=True)
     if folders is None and LAYOUTS[layout].note:
         echo(f"note: {LAYOUTS[layout].note}", err=True)
-    if folders is not None and root is None:
+    given_root = _root_option(found, out)
+    if given_root:
         echo(f"note: paths are relative to {found.root}; give that folder with --root", err=True)
-    conclude("", then=["pairs", "check", out])
+    conclude("", then=["pairs", "check", out, *given_root])
 
 
 @app.command("check")
@@ -161,10 +162,15 @@ def check(
     clean = clean_pairs(pairs, rows, tolerance)
     if clean.pairs or asked:
         _write_clean(clean, clean_list, len(rows))
-        conclude("", then=["train", "compact", "RUN", "--pairs", clean_list])
+        conclude("", then=["train", "compact", "RUN", "--pairs", clean_list, *_root_option(clean, clean_list)])
     else:
         echo(f"{clean_list} was not written: no pair would be left of {len(rows)}", err=True)
     raise typer.Exit(3 if any(row.error for row in rows) else 0)
+
+
+def _root_option(pairs: PairList, listing: Path) -> list[str | Path]:
+    """Return the option that names the folder of the images, unless it is the list's own."""
+    return [] if pairs.root.resolve() == listing.parent.resolve() else ["--root", pairs.root]
 
 
 def _print_suspects(rows: list[Row]) -> None:

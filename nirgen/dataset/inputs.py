@@ -13,7 +13,7 @@ from nirgen.config import SPLITS
 from nirgen.dataset.encoding import choose_encoding, name_encoded
 from nirgen.dataset.entries import find_entries, misfit, name_targets
 from nirgen.dataset.folder import Looked, look_at
-from nirgen.dataset.plan import Generator, LabelInput, Matched, PlannedImage, TrainingPair
+from nirgen.dataset.plan import REASONS, Generator, LabelInput, Matched, PlannedImage, TrainingPair
 from nirgen.dataset.provenance import pairs_of
 from nirgen.dataset.read import translated_from
 from nirgen.errors import ImageError, NirgenError, one_line
@@ -169,7 +169,7 @@ class Inputs:
         """Read all inputs; what is left out goes to `tally`.
 
         Raises:
-            NirgenError: One can't be used, or their labels have different classes.
+            NirgenError: One can't be used or has no usable image, or their labels have different classes.
         """
         translations = tuple(Translation.read(given) for given in config.generated)
         folders = [*(each.sources for each in translations), *(given.folder for given in config.real)]
@@ -188,6 +188,9 @@ class Inputs:
         generated = [reader.generated(each, labels[number], number) for number, each in enumerate(translations)]
         numbered = enumerate(config.real, start=len(translations))
         reals = [reader.real(each, labels[number], number) for number, each in numbered]
+        for given, folder, (images, _) in zip(config.inputs, folders, [*generated, *reals], strict=True):
+            if not images:
+                raise NirgenError(_nothing_usable(given.origin, folder, tally))
         found = tuple(each.given.model_copy(update={"sources": each.sources}) for each in translations)
         config, note = choose_encoding(config.model_copy(update={"generated": found}), reader.forms)
         codec, _ = config.encoding
@@ -349,6 +352,17 @@ class _Reader:
                 rgb = partners.rgb(pair) if pair else None
                 found.append(RealImage(given.origin, name, files[name], file, target, entry, number, pair, rgb))
         return found, matched
+
+
+def _nothing_usable(origin: str, folder: Path, tally: Tally) -> str:
+    """Return the error of an input whose images are all left out."""
+    reasons = [each for each in tally.left_out() if each.origin == origin and each.what != "without-image"]
+    told = "; ".join(f"{each.count} {REASONS[each.what]}, such as {each.examples[0]}" for each in reasons)
+    if any(each.what == "size" for each in reasons):
+        remedy = f"take the images' sizes into the labels: nirgen labels FILE -o OUT.json --images {folder}"
+    else:
+        remedy = "mend it, or leave this input out"
+    return f"'{origin}' has no image that can be used ({told}); {remedy}"
 
 
 class Partners:

@@ -84,12 +84,8 @@ def _choose(inputs: Inputs, tally: Tally) -> tuple[PlannedImage, ...]:
             tally.add(image.origin, "not-sampled", [str(image.source)])
     real = [image.planned(split) for image, split in zip(inputs.reals, splits, strict=True)]
     if not chosen and not real:
-        left_out = "".join(
-            f"; {each.origin}: {each.count} {REASONS[each.what]}, such as {each.examples[0]}"
-            for each in tally.left_out()
-        )
         raise NirgenError(
-            f"no image is left for the dataset{left_out}; raise --limit, or check that labels and images fit"
+            f"no image is left for the dataset: none of {len(inputs.generated)} is sampled; raise --limit"
         )
     return tuple(sorted((*chosen, *real), key=lambda image: image.key))
 

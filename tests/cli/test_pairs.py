@@ -21,8 +21,18 @@ def listing(pairs: PairList) -> Path:
 def test_list_may_be_left_out(nirgen, pairs: PairList, tmp_path: Path) -> None:
     for words in (("pairs",), ("pairs", "list")):
         out = tmp_path / "list.csv"
-        assert nirgen(*words, pairs.root, "-o", out) == (0, f"{out}: 4 train, 2 val; layout splits\n", "")
+        note = f"note: paths are relative to {pairs.root}; give that folder with --root\n"
+        assert nirgen(*words, pairs.root, "-o", out) == (0, f"{out}: 4 train, 2 val; layout splits\n", note)
         assert nirgen(*words, "-o", out, pairs.root)[0] == 0
+
+
+def test_the_next_command_names_the_folder_of_the_images(run_nirgen, pairs: PairList, tmp_path: Path) -> None:
+    out = tmp_path / "list.csv"
+    for place, root in ((pairs.root / "list.csv", ""), (out, f" --root {pairs.root}")):
+        _, _, error = run_nirgen("pairs", pairs.root, "-o", place)
+        assert error.splitlines()[-1] == f"next: nirgen pairs check {place}{root}"
+    words = run_nirgen("pairs", "check", out, "--root", pairs.root, "--workers", 1)[2].splitlines()[-1]
+    assert words == f"next: nirgen train compact RUN --pairs {tmp_path}/list.clean.csv --root {pairs.root}"
 
 
 def test_bad_pairs_are_left_out_and_copies_across_splits_are_named(nirgen, pairs: PairList, tmp_path: Path) -> None:
@@ -37,7 +47,8 @@ def test_bad_pairs_are_left_out_and_copies_across_splits_are_named(nirgen, pairs
     assert (code, text) == (0, f"{out}: 3 train, 3 val; layout splits; 1 left out\n")
     lines = error.splitlines()
     assert lines[0].startswith("left out: ")
-    assert lines[1:] == ["warning: val/copy has the bytes of train/a; 'nirgen train' refuses such a list"]
+    assert lines[1] == "warning: val/copy has the bytes of train/a; 'nirgen train' refuses such a list"
+    assert lines[2:] == [f"note: paths are relative to {pairs.root}; give that folder with --root"]
     for words in ((), ("--dry-run",)):
         code, _, error = nirgen("train", "linear", tmp_path / "run", "--pairs", out, "--root", pairs.root, *words)
         assert (code, (tmp_path / "run").exists()) == (1, False)

@@ -167,16 +167,25 @@ def test_what_is_put_right_in_labels_and_matched_by_spelling_is_noted(plan_datas
     ]
 
 
-def test_a_plan_without_images_tells_why_they_are_left_out(plan_dataset, save, write_labels, tmp_path: Path) -> None:
+def test_an_input_without_a_usable_image_tells_why_and_what_to_do(
+    dataset_inputs, plan_dataset, save, write_labels, tmp_path: Path
+) -> None:
+    inputs = dataset_inputs()
     save(tmp_path / "ir/a.png", 30, 20, grey=True)
     labels = write_labels(tmp_path / "ir.json", {"a.png": {"split": "train"}})
-    real = [{"origin": "ir", "folder": tmp_path / "ir", "labels": labels}]
+    inputs["real"].append({"origin": "ir", "folder": tmp_path / "ir", "labels": labels})
     with pytest.raises(NirgenError) as error:
-        plan_dataset({"real": real})
-    assert (
-        "no image is left for the dataset; ir: 1 images whose size doesn't fit their label entry, such as a.png is "
-        "20x30, labelled as 30x20, turned by EXIF or not" in str(error.value)
+        plan_dataset(inputs)
+    assert str(error.value) == (
+        "'ir' has no image that can be used (1 images whose size doesn't fit their label entry, such as a.png is "
+        "20x30, labelled as 30x20, turned by EXIF or not); take the images' sizes into the labels: nirgen labels FILE "
+        f"-o OUT.json --images {tmp_path / 'ir'}"
     )
+
+
+def test_a_plan_that_samples_nothing_names_the_limit(dataset_inputs, plan_dataset) -> None:
+    with pytest.raises(NirgenError, match="is sampled; raise --limit"):
+        plan_dataset({"generated": dataset_inputs()["generated"]}, limit=0)
 
 
 def test_images_of_one_name_keep_the_folders_of_their_inputs(
