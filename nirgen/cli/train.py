@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CONFIG = (
     "YAML file, or a preset: paper, released, compact; of another system: irformer, pix2pix, pix2pixhd, "
-    "pix2pixhd-internimage, bci; or a baseline: linear, trees."
+    "pix2pixhd-internimage, bci, cyclegan; or a baseline: linear, trees."
 )
 
 

@@ -156,7 +156,16 @@ def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[n
     Raises:
         ImageError: A file can't be read or has changed since it was listed, or the NIR image is in colour.
     """
-    rgb = _read_unchanged(pairs, pair.rgb, pair.rgb_sha256, pairs.readings.rgb)
+    return read_rgb(pairs, pair), read_nir(pairs, pair)
+
+
+def read_rgb(pairs: PairList, pair: Pair) -> NDArray[np.uint8]:
+    """Decode the RGB image of a pair, (H, W, 3) uint8, as `read_pair`."""
+    return _read_unchanged(pairs, pair.rgb, pair.rgb_sha256, pairs.readings.rgb)
+
+
+def read_nir(pairs: PairList, pair: Pair) -> NDArray[np.uint8]:
+    """Decode the NIR image of a pair, (h, w) uint8, as `read_pair`."""
     nir = _read_unchanged(pairs, pair.nir, pair.nir_sha256, pairs.readings.nir)
     difference = colour_difference(nir, pair.nir)
     if difference > GREY_TOLERANCE:
@@ -165,7 +174,7 @@ def read_pair(pairs: PairList, pair: Pair) -> tuple[NDArray[np.uint8], NDArray[n
             "its intensity as a grey image, and check that 'rgb' and 'nir' aren't swapped"
         )
     # In a half, JPEG's luma is the only channel without colour from the other half.
-    return rgb, nir[..., 0] if file_of(pair.nir) == pair.nir else images.to_grey(nir)
+    return nir[..., 0] if file_of(pair.nir) == pair.nir else images.to_grey(nir)
 
 
 def size_problem(nir: object, nir_shape: Sequence[int], rgb_shape: Sequence[int]) -> str:

@@ -99,7 +99,7 @@ def train(
     from nirgen.train.baseline import refuse_fit
     from nirgen.train.monitor import chosen_pairs
     from nirgen.train.networks import build_networks
-    from nirgen.train.step import joined
+    from nirgen.train.processes import joined
 
     refuse_copies(pairs.pairs)
     refuse_fit(out)

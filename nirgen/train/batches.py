@@ -1,8 +1,9 @@
 """Batches of augmented crops, in an order that can be resumed anywhere.
 
 Draw number n of a run is always the same pair and the same crop: each draw has its own generator, seeded by the run's
-seed and the draw's number. With P processes of batches of B, batch number b of process p holds the draws
-(b P + p) B ... (b P + p + 1) B - 1, counted from where the stage began.
+seed and the draw's number; without pairs, RGB and NIR have an order and a generator each. With P processes of batches
+of B, batch number b of process p holds the draws (b P + p) B ... (b P + p + 1) B - 1, counted from where the stage
+began.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import torch
@@ -21,7 +22,7 @@ from torch import Tensor
 
 from nirgen.errors import ConfigError, ImageError
 from nirgen.images import conditions
-from nirgen.pairs import read_pair
+from nirgen.pairs.listing import read_nir, read_pair, read_rgb
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -31,7 +32,9 @@ if TYPE_CHECKING:
     from nirgen.train.config import CropConfig, DataConfig
 
 
-_ORDER, _CROP = 1, 2  # random streams of a draw
+Side = Literal["both", "rgb", "nir"]  # images of a pair that a draw takes
+
+_ORDER, _CROP, _NIR_ORDER, _NIR_CROP = 1, 2, 4, 5  # random streams of a draw; 3 and 6 are of `paired` and `cycle`
 _MIXUP = 0.4  # alpha of the beta distribution of blends: most are close to one of the two crops
 _WINDOW = 256 / 286  # share of both sides that a crop of the kind `window` shows
 _AHEAD = 4  # crops that each thread prepares ahead of the training
@@ -41,32 +44,40 @@ _REPLACEMENTS = 20  # undecodable pairs in a row that end a run
 class Order:
     """Positions of the pairs that draws take: by the pairs' relative weights, or each pair once an epoch."""
 
-    def __init__(self, weights: list[float] | None, count: int, seed: int) -> None:
-        self.count, self.seed = count, seed
+    def __init__(self, weights: list[float] | None, count: int, seed: int, stream: int = _ORDER) -> None:
+        self.count, self.seed, self.stream = count, seed, stream
         self.shares = None if weights is None else np.cumsum(weights) / np.sum(weights)
         self._latest = -1, np.empty(0, int)  # an epoch and its permutation, replaced as one: threads read it
 
     def __getitem__(self, draw: int) -> int:
         """Return the position of the pair that a draw takes."""
         if self.shares is not None:
-            return int(np.searchsorted(self.shares, np.random.default_rng((self.seed, _ORDER, draw)).random(), "right"))
+            random = np.random.default_rng((self.seed, self.stream, draw))
+            return int(np.searchsorted(self.shares, random.random(), "right"))
         epoch, position = divmod(draw, self.count)
         latest = self._latest
         if latest[0] != epoch:
-            self._latest = latest = epoch, np.random.default_rng((self.seed, _ORDER, epoch)).permutation(self.count)
+            random = np.random.default_rng((self.seed, self.stream, epoch))
+            self._latest = latest = epoch, random.permutation(self.count)
         return int(latest[1][position])
 
 
 class Draws:
-    """Crops of a run by the number of their draw; thread-safe."""
+    """Crops of a run by the number of their draw; thread-safe.
 
-    def __init__(self, pairs: PairList, data: DataConfig, crops: CropConfig, seed: int) -> None:
-        self.pairs, self.data, self.crops, self.seed = pairs, data, crops, seed
+    With `unpaired`, RGB and NIR of a draw are of two images, each drawn and cropped on its own.
+    """
+
+    def __init__(
+        self, pairs: PairList, data: DataConfig, crops: CropConfig, seed: int, *, unpaired: bool = False
+    ) -> None:
+        self.pairs, self.data, self.crops, self.seed, self.unpaired = pairs, data, crops, seed, unpaired
         weights = [data.category_weights.get(pair.category, 1.0) for pair in pairs.pairs]
         if sum(weights) == 0:
             raise ConfigError("category_weights of 0 leave no pair to train on; give one category more")
-        self.order = Order(weights if len(set(weights)) > 1 else None, len(pairs.pairs), seed)
-        self._cache: dict[int, Photo] = {}
+        shares = weights if len(set(weights)) > 1 else None
+        self.order, self.nir_order = (Order(shares, len(weights), seed, stream) for stream in (_ORDER, _NIR_ORDER))
+        self._cache: dict[tuple[int, Side], Photo] = {}
         self._room = data.cache_gigabytes * 1e9
         self._lock = threading.Lock()
 
@@ -76,21 +87,31 @@ class Draws:
         Raises:
             ImageError: A pair can't be decoded and `bad_images` is `stop`, or too many in a row can't be decoded.
         """
-        random = np.random.default_rng((self.seed, _CROP, number))
         skipped = list[str]()
-        rgb, nir = draw_crop(self._usable(self.order[number], skipped), size, self.crops, random)
+        random = np.random.default_rng((self.seed, _CROP, number))
+        if not self.unpaired:
+            return *self._crop(self.order[number], "both", size, random, skipped), skipped
+        rgb, _ = self._crop(self.order[number], "rgb", size, random, skipped)
+        random = np.random.default_rng((self.seed, _NIR_CROP, number))
+        _, nir = self._crop(self.nir_order[number], "nir", size, random, skipped)
+        return rgb, nir, skipped
+
+    def _crop(
+        self, position: int, side: Side, size: int, random: np.random.Generator, skipped: list[str]
+    ) -> tuple[Tensor, Tensor]:
+        rgb, nir = draw_crop(self._usable(position, side, skipped), size, self.crops, random)
         if random.random() < self.crops.mixup:
-            other = self._usable(int(random.integers(len(self.pairs.pairs))), skipped)
+            other = self._usable(int(random.integers(len(self.pairs.pairs))), side, skipped)
             share = float(random.beta(_MIXUP, _MIXUP))
             blended = draw_crop(other, size, self.crops, random)
             rgb, nir = (torch.lerp(b, a, share) for a, b in zip((rgb, nir), blended, strict=True))
-        return rgb, nir, skipped
+        return rgb, nir
 
-    def _usable(self, position: int, skipped: list[str]) -> Photo:
+    def _usable(self, position: int, side: Side, skipped: list[str]) -> Photo:
         """Return a decoded pair, or the next decodable one; errors of those before it are appended to `skipped`."""
         for _ in range(_REPLACEMENTS):
             try:
-                return self._photo(position)
+                return self._photo(position, side)
             except ImageError as error:
                 if self.data.bad_images == "stop":
                     raise
@@ -98,14 +119,14 @@ class Draws:
                 position = (position + 1) % len(self.pairs.pairs)
         raise ImageError(f"{_REPLACEMENTS} pairs in a row can't be used, the last because: {skipped[-1]}")
 
-    def _photo(self, position: int) -> Photo:
-        if position in self._cache:
-            return self._cache[position]
-        photo = read_photo(self.pairs, self.pairs.pairs[position])
+    def _photo(self, position: int, side: Side) -> Photo:
+        if (position, side) in self._cache:
+            return self._cache[position, side]
+        photo = read_photo(self.pairs, self.pairs.pairs[position], side)
         needed = photo.rgb.numel() + photo.nir.numel()
         with self._lock:
-            if needed <= self._room and position not in self._cache:
-                self._cache[position] = photo
+            if needed <= self._room and (position, side) not in self._cache:
+                self._cache[position, side] = photo
                 self._room -= needed
         return photo
 
@@ -163,9 +184,19 @@ class Photo:
     nir: Tensor  # (1, H, W) uint8
 
 
-def read_photo(pairs: PairList, pair: Pair) -> Photo:
-    """Decode a pair; it raises ImageError as `read_pair`, or if the two sizes differ."""
-    rgb, nir = read_pair(pairs, pair)
+def read_photo(pairs: PairList, pair: Pair, side: Side = "both") -> Photo:
+    """Decode a pair; it raises ImageError as `read_pair`, or if the two sizes differ.
+
+    Of one side alone, the other is a stand-in of the same size.
+    """
+    if side == "rgb":
+        rgb = read_rgb(pairs, pair)
+        nir = rgb[..., 0]
+    elif side == "nir":
+        nir = read_nir(pairs, pair)
+        rgb = np.repeat(nir[..., None], 3, axis=2)
+    else:
+        rgb, nir = read_pair(pairs, pair)
     if rgb.shape[:2] != nir.shape:
         raise ImageError(
             f"{pairs.root / pair.nir}: {nir.shape[1]}x{nir.shape[0]}, but its RGB partner is "

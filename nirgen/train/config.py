@@ -85,6 +85,14 @@ class PerceptualConfig(FrozenConfig):
     weights: str | None = None  # a file of torchvision's VGG19; by default from torch's cache or its hub
 
 
+class CycleConfig(FrozenConfig):
+    """The method `cycle` of CycleGAN (Zhu et al., ICCV 2017): there and back again, on images without partners."""
+
+    weight: Weight = 10.0  # mean absolute error of the images after both translations
+    identity: Weight = 5.0  # mean absolute change of an image that already is of the generator's kind
+    pool: int = Field(50, ge=0)  # earlier outputs that the discriminators see half of the time
+
+
 class LossConfig(FrozenConfig):
     """Weights of the generator's loss terms; a weight of 0 switches a term off."""
 
@@ -106,6 +114,7 @@ class LossConfig(FrozenConfig):
     gradients: Weight = 0.0  # mean absolute difference of the horizontal and vertical gradients
     features: Weight = 0.0  # mean squared difference of the pyramid of the extractor's initial, frozen weights
     perceptual: PerceptualConfig = PerceptualConfig()
+    cycle: CycleConfig = CycleConfig()  # of the method `cycle`
 
 
 class Stage(FrozenConfig):
@@ -163,9 +172,15 @@ class SaveConfig(FrozenConfig):
     log_steps: int = Field(20, ge=1)  # steps between lines of the log
 
 
+Method = Literal["paired", "cycle"]
+
+
 class TrainConfig(FrozenConfig):
     """All settings of a training run; the defaults are the paper's."""
 
+    method: Method = "paired"
+    """`paired`: compare with the real NIR image; `cycle`: RGB and NIR images are drawn independently, and two
+    generators learn to undo each other's work."""
     data: DataConfig = DataConfig()
     generator: GeneratorOfAnyKind = GeneratorConfig()
     start_from: str | None = None  # a model of the same architecture: an embedded name, a file or a run folder
@@ -199,11 +214,31 @@ class TrainConfig(FrozenConfig):
         return merged(PRESETS[name]().model_dump(mode="json"), changes)
 
     @model_validator(mode="after")
-    def _discriminator_takes_pairs(self) -> Self:
-        found, expected = self.discriminator.in_channels, 3 + self.generator.output_channels
+    def _discriminator_takes_its_images(self) -> Self:
+        found, made = self.discriminator.in_channels, self.generator.output_channels
+        expected, seen = (made, "the images") if self.unpaired else (3 + made, "RGB and the generator's output")
         if found != expected:
+            raise ValueError(f"discriminator.in_channels is {found}, but {seen} have {expected}")
+        return self
+
+    @model_validator(mode="after")
+    def _no_partners_are_needed(self) -> Self:
+        if not self.unpaired:
+            return self
+        if self.generator.output_channels != 3:
             raise ValueError(
-                f"discriminator.in_channels is {found}, but RGB and the generator's output have {expected}"
+                f"generator.output_channels is 1, but the method '{self.method}' needs 3 in both directions"
+            )
+        losses = self.losses
+        names = ("feature_matching", "ssim", "pixel", "structure", "gradients", "features")
+        paired = [f"losses.{name}" for name in names if getattr(losses, name)]
+        paired += ["losses.perceptual.weight"] if losses.perceptual.weight else []
+        if paired:
+            raise ValueError(f"{paired[0]} compares with the real NIR image, which '{self.method}' lacks; set it to 0")
+        if self.discriminator_window is not None or self.optimizer.discriminator_first:
+            raise ValueError(
+                f"discriminator_window and optimizer.discriminator_first are not of the method '{self.method}'; leave "
+                "them out"
             )
         return self
 
@@ -240,6 +275,8 @@ class TrainConfig(FrozenConfig):
 
     @model_validator(mode="after")
     def _something_teaches(self) -> Self:
+        if self.unpaired:
+            return self
         perceptual = self.losses.perceptual
         losses = self.losses
         always = losses.ssim + losses.pixel + losses.structure + losses.gradients + losses.features
@@ -260,6 +297,11 @@ class TrainConfig(FrozenConfig):
                 raise ConfigError(f"--set {text}: name the preset in CONFIG's place")
         values = {"preset": config} if config in PRESETS else read_yaml(Path(config))
         return cls.overlay(values, changes, given or {}, where=config)
+
+    @property
+    def unpaired(self) -> bool:
+        """True if RGB and NIR images are drawn independently."""
+        return self.method != "paired"
 
     @property
     def adversarial(self) -> bool:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from nirgen.train.config import TrainConfig
     from nirgen.train.monitor import Log
     from nirgen.train.networks import Networks
+    from nirgen.train.processes import Processes
     from nirgen.train.state import BaseState
-    from nirgen.train.step import Processes
 
     Report = Callable[["StepReport"], None]
     Stopped = Callable[[], bool]
@@ -99,7 +99,7 @@ def train(
         try:
             with run.errors_in_one_line(run.save), ExitStack() as inner:
                 log = inner.enter_context(run.begin(state.step)) if processes.first else None
-                draws = Draws(pairs, config.data, config.crops, config.seed)
+                draws = Draws(pairs, config.data, config.crops, config.seed, unpaired=config.unpaired)
                 batches = inner.enter_context(Batches(draws, state.position, (processes.rank, processes.count)))
                 finished = _loop(run, batches, processes, log=log, report=report, stopped=stopped)
         except NotFiniteError as error:

@@ -34,7 +34,8 @@ class Networks:
 
     generator: Generator
     start_header: dict[str, Any]  # of the model that the generator starts from; empty if from none
-    discriminator: MultiScaleDiscriminator | None
+    reverse: Generator | None  # from NIR to RGB, of methods without pairs
+    discriminator: nn.Module | None  # a `MultiScaleDiscriminator`, or without pairs one for `nir` and one for `rgb`
     perceptual: PerceptualLoss | None
     features: FeatureLoss | None
 
@@ -57,11 +58,12 @@ def build_networks(config: TrainConfig) -> Networks:
                 f"{path}: another architecture than 'generator' says; start from a model of the same one, or from none "
                 "(start_from: null)"
             )
-    discriminator = MultiScaleDiscriminator(config.discriminator) if config.adversarial else None
+    reverse = build(config.generator, load_weights=True) if config.unpaired else None
+    discriminator = _build_discriminator(config) if config.adversarial else None
     perceptual = PerceptualLoss(config.losses.perceptual) if config.losses.perceptual.weight else None
     features = FeatureLoss(config.generator) if config.losses.features else None
     if config.initialization != "torch":
-        fresh = (generator if config.start_from is None else None, discriminator)
+        fresh = (generator if config.start_from is None else None, reverse, discriminator)
         for module in chain.from_iterable(network.modules() for network in fresh if network is not None):
             if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
                 nn.init.normal_(module.weight, 0.0, 0.02)
@@ -69,7 +71,13 @@ def build_networks(config: TrainConfig) -> Networks:
                     nn.init.zeros_(module.bias)
             elif isinstance(module, nn.BatchNorm2d) and config.initialization == "pix2pix":
                 nn.init.normal_(module.weight, 1.0, 0.02)
-    return Networks(generator, header, discriminator, perceptual, features)
+    return Networks(generator, header, reverse, discriminator, perceptual, features)
+
+
+def _build_discriminator(config: TrainConfig) -> nn.Module:
+    if config.unpaired:
+        return nn.ModuleDict({kind: MultiScaleDiscriminator(config.discriminator) for kind in ("nir", "rgb")})
+    return MultiScaleDiscriminator(config.discriminator)
 
 
 class FeatureLoss(nn.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import chain
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
@@ -14,6 +15,8 @@ from nirgen.errors import ConfigError, first_line, one_line
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    import numpy as np
 
     from nirgen.models.network import Generator
     from nirgen.train.config import OptimizerConfig, TrainConfig
@@ -76,20 +79,24 @@ class State(BaseState):
     def __init__(self, config: TrainConfig, networks: Networks, device: torch.device) -> None:
         self.config = config
         self.generator, self.start_header = networks.generator, networks.start_header
+        self.reverse = networks.reverse
+        self.generators = [network for network in (networks.generator, networks.reverse) if network is not None]
         self.discriminator, self.perceptual = networks.discriminator, networks.perceptual
         self.features = networks.features
         if config.compute.gradient_checkpointing:
-            self.generator.checkpoint_gradients()
+            for generator in self.generators:
+                generator.checkpoint_gradients()
         layout = torch.channels_last if config.compute.channels_last else torch.contiguous_format
-        for network in (self.generator, self.discriminator, self.perceptual, self.features):
+        for network in (*self.generators, self.discriminator, self.perceptual, self.features):
             if network is not None:
                 network.to(device, memory_format=layout)  # type: ignore[call-overload]
-        if config.optimizer.freeze_extractor and self.generator.extractor is not None:
-            self.generator.extractor.requires_grad_(False)
+        for generator in self.generators:
+            if config.optimizer.freeze_extractor and generator.extractor is not None:
+                generator.extractor.requires_grad_(False)
         self.precision = choose_training_precision(config.compute.precision, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=self.precision == "fp16")
         self.average = AveragedModel(self.generator, multi_avg_fn=moving_average(config.optimizer.ema_decay))
-        self.generator_optimizer = _generator_optimizer(config.optimizer, self.generator)
+        self.generator_optimizer = _generator_optimizer(config.optimizer, self.generators)
         parts = ["generator", "average", "generator_optimizer", "scaler"]
         self.discriminator_optimizer = None
         if self.discriminator is not None:
@@ -99,6 +106,9 @@ class State(BaseState):
                 betas=config.optimizer.discriminator_betas,
             )
             parts += ["discriminator", "discriminator_optimizer"]
+        if self.reverse is not None:
+            parts += ["reverse", "nir_pool", "rgb_pool"]
+        self.nir_pool, self.rgb_pool = (ImagePool(config.losses.cycle.pool) for _ in range(2))
         super().__init__(device, {name: getattr(self, name) for name in parts})
         self.position = 0  # number of the first draw that was not taken yet
         self.best, self.best_step = -math.inf, 0  # highest PSNR of a validation, in dB, and its step
@@ -106,14 +116,15 @@ class State(BaseState):
 
     def train(self) -> None:
         """Put the networks into training mode, except for a frozen extractor or its frozen BatchNorm."""
-        self.generator.train()
-        if self.generator.extractor is not None:
-            if self.config.optimizer.freeze_extractor:
-                self.generator.extractor.eval()
-            elif self.config.optimizer.freeze_extractor_norm:
-                for module in self.generator.extractor.modules():
-                    if isinstance(module, nn.BatchNorm2d):
-                        module.eval()
+        for generator in self.generators:
+            generator.train()
+            if generator.extractor is not None:
+                if self.config.optimizer.freeze_extractor:
+                    generator.extractor.eval()
+                elif self.config.optimizer.freeze_extractor_norm:
+                    for module in generator.extractor.modules():
+                        if isinstance(module, nn.BatchNorm2d):
+                            module.eval()
         if self.discriminator is not None:
             self.discriminator.train()
 
@@ -128,13 +139,48 @@ class State(BaseState):
                 side = min(stage.size for stage in config.stages if stage.adversarial)
                 side = min(side, config.discriminator_window or side)
                 channels = config.discriminator.in_channels
-                self.discriminator.eval()(torch.zeros(1, channels, side, side, device=self.device))
+                judge = self.discriminator  # or one of two that are alike
+                judge = judge["nir"] if isinstance(judge, nn.ModuleDict) else judge
+                judge.eval()(torch.zeros(1, channels, side, side, device=self.device))
         except (RuntimeError, ValueError) as error:
             raise ConfigError(
                 f"the networks can't run as configured ({first_line(error)}); change 'generator', 'discriminator' or "
                 "'discriminator_window'"
             ) from error
         self.train()
+
+
+class ImagePool:
+    """Earlier outputs of a generator, at most `size` of them, for its discriminator (Shrivastava et al., CVPR 2017)."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        self.images: list[Tensor] = []  # (C, H, W) each
+
+    def exchange(self, images: Tensor, random: np.random.Generator) -> Tensor:
+        """Return (N, C, H, W), detached, with about half of the images exchanged for earlier ones, once it is full."""
+        chosen = []
+        for image in images.detach().contiguous():
+            if self.images and self.images[0].shape != image.shape:  # another stage began
+                self.images.clear()
+            if len(self.images) < self.size:
+                self.images.append(image.clone())
+                chosen.append(image)
+            elif not self.images or random.random() < 0.5:
+                chosen.append(image)
+            else:
+                place = int(random.integers(len(self.images)))
+                chosen.append(self.images[place].to(image.device))
+                self.images[place] = image.clone()
+        return torch.stack(chosen)
+
+    def state_dict(self) -> dict[str, list[Tensor]]:
+        """Return the images, as a checkpoint holds them."""
+        return {"images": list(self.images)}
+
+    def load_state_dict(self, values: dict[str, list[Tensor]]) -> None:
+        """Take the images of a checkpoint."""
+        self.images = list(values["images"])
 
 
 def moving_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int], None]:
@@ -151,10 +197,10 @@ def moving_average(decay: float) -> Callable[[_Tensors, _Tensors, Tensor | int],
     return update
 
 
-def _generator_optimizer(config: OptimizerConfig, generator: Generator) -> torch.optim.Optimizer:
-    """Return the optimizer, with the extractor's parameters in a group of their own and no frozen ones."""
+def _generator_optimizer(config: OptimizerConfig, generators: list[Generator]) -> torch.optim.Optimizer:
+    """Return the optimizer, with the extractors' parameters in a group of their own and no frozen ones."""
     own, extractor = list[nn.Parameter](), list[nn.Parameter]()
-    for name, parameter in generator.named_parameters():
+    for name, parameter in chain.from_iterable(generator.named_parameters() for generator in generators):
         if parameter.requires_grad:
             (extractor if name.startswith("extractor.") else own).append(parameter)
     rates = (config.learning_rate, config.extractor_learning_rate or config.learning_rate)

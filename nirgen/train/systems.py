@@ -37,6 +37,19 @@ _PIX2PIXHD: dict[str, Any] = {
     "epochs": 200,
 }
 
+_NO_PARTNER = {"feature_matching": 0.0, "ssim": 0.0}
+_CYCLEGAN: dict[str, Any] = {
+    "method": "cycle",
+    "generator": {"kind": "resnet", "levels": 2},
+    "initialization": "pix2pix",
+    "discriminator": {"in_channels": 3, "scales": 1, "form": "pix2pix"},
+    "losses": _NO_PARTNER | {"gan": "lsgan"},
+    "crops": {"kind": "window"},
+    "stages": [{"size": 256, "batch": 1}],
+    "optimizer": _ADAM,
+    "epochs": 200,
+}
+
 SYSTEMS: dict[str, dict[str, Any]] = {
     "irformer": {
         "generator": {"kind": "irformer"},
@@ -57,6 +70,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "pix2pix": _PIX2PIX,
     "pix2pixhd": _PIX2PIXHD,
     "pix2pixhd-internimage": _PIX2PIXHD | {"generator": {"kind": "resnet", "block": "internimage"}},
+    "cyclegan": _CYCLEGAN,
     "bci": _PIX2PIX
     | {
         "generator": {"kind": "resnet", "levels": 2, "norm": "batch", "dropout": 0.5},

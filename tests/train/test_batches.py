@@ -129,6 +129,17 @@ def test_16_bit_nir_is_scaled_and_not_clipped(pairs: PairList) -> None:
     torch.testing.assert_close(nir[0, 0], rgb[0, 0])
 
 
+def test_without_pairs_both_kinds_have_an_order_and_crops_of_their_own(pairs: PairList) -> None:
+    both = Draws(pairs.split("train"), DataConfig(), CropConfig(flip=False), seed=0)
+    apart = Draws(pairs.split("train"), DataConfig(), CropConfig(flip=False), seed=0, unpaired=True)
+    (rgb, nir, _), (same, other, _) = (Batches(each).next(16, 32) for each in (both, apart))
+    assert torch.equal(rgb, same)
+    assert not torch.equal(nir, other)
+    flat = [images.flatten(1).tolist() for images in (nir, other)]
+    assert {tuple(image) for image in flat[0]} == {tuple(image) for image in flat[1]}  # each image once an epoch
+    assert torch.equal(Batches(apart, position=8).next(8, 32)[1], other[8:])
+
+
 @pytest.fixture
 def decoded(pairs: PairList) -> Photo:
     """48x64 pixels; NIR is the red channel."""

@@ -34,8 +34,11 @@ NARROW = {
     "pix2pix": {"filters": 4, "levels": 6},
     "pix2pixhd": {"filters": 2, "levels": 3, "blocks": 2},
     "pix2pixhd-internimage": {"filters": 4, "levels": 2, "blocks": 1},
+    "cyclegan": {"filters": 4, "blocks": 2},
     "bci": {"filters": 4, "blocks": 2},
 }
+
+CYCLE = {f"{term}_{side}" for term in ("cycle", "identity", "adversarial", "discriminator") for side in ("rgb", "nir")}
 
 
 def narrow(preset: str, **changes: object) -> TrainConfig:
@@ -45,7 +48,7 @@ def narrow(preset: str, **changes: object) -> TrainConfig:
         "preset": preset,
         "generator": NARROW[preset],
         "discriminator": {"filters": 4},
-        "losses": {"perceptual": {"weight": 0.0}},
+        "losses": {"perceptual": {"weight": 0.0}, "cycle": {"pool": 3}},
         "stages": [{"size": side, "batch": 2, "adversarial": preset != "irformer"}],
         "compute": {"precision": "fp32"},
         "save": {"log_steps": 1, "validation_size": side},
@@ -76,8 +79,12 @@ def test_a_preset_trains_resumes_to_the_bit_and_translates(preset: str, pairs: P
     states = [Checkpoints(tmp_path / run / "checkpoints", 1) for run in ("straight", "resumed")]
     first, second = (state.read(state.newest()) for state in states)
     judged = ["discriminator"] if preset != "irformer" else []
+    judged += ["reverse"] if config.unpaired else []
     for part in ("generator", "average", *judged):
         assert [name for name, tensor in first[part].items() if not torch.equal(tensor, second[part][name])] == []
+    for pool in ("nir_pool", "rgb_pool") if config.method == "cycle" else ():
+        assert len(first[pool]["images"]) == 3
+        assert torch.equal(*(torch.stack(part[pool]["images"]) for part in (first, second)))
     assert headers[0]["architecture"]["kind"] == config.generator.kind
     assert (headers[0]["training"]["ema"], headers[0]["training"]["steps"]) == (False, 4)
     assert config.generator.about in (tmp_path / "straight/card.md").read_text()
@@ -85,7 +92,7 @@ def test_a_preset_trains_resumes_to_the_bit_and_translates(preset: str, pairs: P
     lines = [json.loads(line) for line in (tmp_path / "straight/log.jsonl").read_text().splitlines()]
     terms = {name for line in lines for name in line if "progress" in line}
     expected = {"irformer": {"pixel", "ssim"}, "bci": {"pixel", "adversarial", "discriminator"}}
-    expected |= {"pix2pix": expected["bci"]}
+    expected |= {"pix2pix": expected["bci"], "cyclegan": CYCLE}
     assert terms - {"step", "minutes", "progress", "learning_rate", "gradient"} == expected.get(
         preset, {"adversarial", "feature_matching", "discriminator"}
     )
@@ -107,6 +114,15 @@ def test_a_preset_learns_in_bf16_with_a_moving_average(preset: str, pairs: PairL
     config = narrow(preset, **ema, data={"workers": 1})
     assert train(pairs, config, tmp_path / "run").finished
     assert read_header(tmp_path / "run/model.safetensors")["training"]["ema"]
+
+
+def test_unpaired_methods_refuse_what_needs_partners() -> None:
+    with pytest.raises(ConfigError, match=r"losses\.ssim compares with the real NIR image, which 'cycle' lacks"):
+        narrow("cyclegan", losses={"ssim": 1.0})
+    with pytest.raises(ConfigError, match=r"output_channels is 1, but the method 'cycle' needs 3 in both directions"):
+        narrow("cyclegan", generator={"output_channels": 1}, discriminator={"in_channels": 1})
+    with pytest.raises(ConfigError, match=r"discriminator\.in_channels is 6, but the images have 3"):
+        narrow("cyclegan", discriminator={"in_channels": 6})
 
 
 def test_rates_follow_the_published_schedules() -> None:
