@@ -87,6 +87,14 @@ class OutputBlock(nn.Module):
         return torch.add(h, self.shortcut(x))
 
 
+def drop_path(branch: Tensor, share: float) -> Tensor:
+    """Zero a residual branch, (N, ...), for a random share of the images (stochastic depth), and scale up the rest."""
+    if share == 0:
+        return branch
+    kept = torch.rand(len(branch), *(1,) * (branch.dim() - 1), device=branch.device) >= share
+    return branch * kept / (1 - share)
+
+
 def split_heads(tokens: Tensor, heads: int) -> Tensor:
     """(N, L, D) -> (N, heads, L, D / heads)."""
     n, length, width = tokens.shape

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
@@ -10,7 +11,7 @@ from nirgen.config import FrozenConfig
 from nirgen.errors import nearest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 
 Count = Annotated[int, Field(ge=1)]
@@ -87,6 +88,57 @@ class TimmConfig(FrozenConfig):
     widths: Widths | None = None  # channels that 1x1 convolutions give the maps, finest first; None: as they are
 
 
+class SwinConfig(FrozenConfig):
+    """Sizes of a Swin Transformer V2 (Liu et al., CVPR 2022); the defaults are the Pix2Next authors' (Table 4)."""
+
+    kind: Literal["swinv2"] = "swinv2"
+    in_channels: int = Field(128, ge=1)
+    width: int = Field(128, ge=1)  # channels of the first level; each further level doubles them
+    depths: tuple[Count, Count, Count, Count] = (2, 2, 4, 2)
+    heads: tuple[Count, Count, Count, Count] = (4, 4, 4, 4)  # of each level
+    window: int = Field(8, ge=2, multiple_of=2)  # side, in pixels of a level; maps are padded to whole windows
+    mlp_ratio: float = Field(4.0, gt=0)
+    drop_path: float = Field(0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        for level, heads in enumerate(self.heads):
+            if self.width * 2**level % heads:
+                raise ValueError(f"level {level} has {self.width * 2**level} channels, not divisible by {heads} heads")
+        return self
+
+    @property
+    def condition_channels(self) -> int:
+        """Channels of the last feature map."""
+        return self.width * 8
+
+
+class ViTConfig(FrozenConfig):
+    """Sizes of a vision transformer; the defaults are the Pix2Next authors' (Table 4)."""
+
+    kind: Literal["vit"] = "vit"
+    in_channels: int = Field(128, ge=1)
+    image: int = Field(256, ge=1)  # side of its maps, to which others are resized, in pixels
+    patch: int = Field(16, ge=1)  # side of a token, in pixels
+    dim: int = Field(1024, ge=1)
+    depth: int = Field(6, ge=1)
+    heads: int = Field(8, ge=1)
+    head_channels: int = Field(64, ge=1)
+    hidden: int = Field(1024, ge=1)  # of the feed-forward layers
+    leftovers: bool = False  # two convolutions that nothing reads, kept so that the authors' files round-trip
+
+    @model_validator(mode="after")
+    def _patches_fill(self) -> Self:
+        if self.image % self.patch:
+            raise ValueError(f"an image of {self.image} pixels isn't divisible into patches of {self.patch}")
+        return self
+
+    @property
+    def tokens(self) -> int:
+        """Number of tokens."""
+        return (self.image // self.patch) ** 2
+
+
 class NoExtractorConfig(FrozenConfig):
     """No extractor (Table 4, first row): the attention blocks have no cross-attention."""
 
@@ -100,7 +152,13 @@ NAMED_INTERNIMAGES = {
     "large": InternImageConfig.large,
     "released": InternImageConfig.released,
 }
-ExtractorConfig = Annotated[InternImageConfig | TimmConfig | NoExtractorConfig, Field(discriminator="kind")]
+NAMED_TRANSFORMERS: dict[str, Callable[[], SwinConfig | ViTConfig]] = {  # of the authors
+    "pix2next-swinv2": SwinConfig,
+    "pix2next-vit": ViTConfig,
+}
+ExtractorConfig = Annotated[
+    InternImageConfig | TimmConfig | SwinConfig | ViTConfig | NoExtractorConfig, Field(discriminator="kind")
+]
 
 
 class NetworkConfig(FrozenConfig):
@@ -172,11 +230,13 @@ class GeneratorConfig(NetworkConfig):
     @field_validator("extractor", mode="before")
     @classmethod
     def _extractor_from_name(cls, value: Any) -> Any:
-        """Expand `none`, `internimage-tiny` and the like, or the name of a timm backbone."""
+        """Expand `none`, `internimage-tiny`, `pix2next-vit` and the like, or the name of a timm backbone."""
         if not isinstance(value, str):
             return value
         if value == "none":
             return NoExtractorConfig()
+        if value in NAMED_TRANSFORMERS:
+            return NAMED_TRANSFORMERS[value]()
         if value.startswith("internimage"):
             named = {f"internimage-{name}": make for name, make in NAMED_INTERNIMAGES.items()}
             return _named("extractor", value, named)()
@@ -239,7 +299,7 @@ class GeneratorConfig(NetworkConfig):
     def stride(self) -> int:
         """Heights and widths of inputs are multiples of this."""
         levels: int = 2 ** (len(self.encoder) - 1)
-        return max(levels, 32 if self.extractor.kind == "internimage" else 1)
+        return max(levels, 32 if self.extractor.kind in {"internimage", "swinv2"} else 1)
 
     def without_initial_weights(self) -> Self:
         """Return the architecture alone, without the place of the extractor's initial weights."""
@@ -291,9 +351,11 @@ def _named(what: str, name: str, known: Mapping[str, Any]) -> Any:
     return known[name]
 
 
-NAMED_GENERATORS = {
+NAMED_GENERATORS: dict[str, Callable[[], GeneratorConfig]] = {
     "paper": GeneratorConfig.paper,
     "released": GeneratorConfig.released,
+    "released-swinv2": partial(GeneratorConfig.released, extractor=SwinConfig()),
+    "released-vit": partial(GeneratorConfig.released, extractor=ViTConfig(leftovers=True), norm_groups=1),
     "compact": GeneratorConfig.compact,
 }
 

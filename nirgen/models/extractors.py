@@ -1,4 +1,4 @@
-"""Feature extractors: InternImage, any backbone of timm, or none (Pix2Next, Section 3.1.1 and Table 4)."""
+"""Feature extractors: InternImage, any backbone of timm, the authors' Swin or ViT, or none (Section 3.1.1, Table 4)."""
 
 from __future__ import annotations
 
@@ -12,8 +12,10 @@ from torch import Tensor, nn
 
 from nirgen.errors import ModelError, first_line, nearest
 from nirgen.models.catalog import read_extractor_config
-from nirgen.models.config import InternImageConfig, NoExtractorConfig, TimmConfig
+from nirgen.models.config import InternImageConfig, NoExtractorConfig, SwinConfig, TimmConfig, ViTConfig
 from nirgen.models.internimage import InternImage
+from nirgen.models.swin import SwinTransformer
+from nirgen.models.vit import VisionTransformer
 from nirgen.models.weights import read_foreign
 
 if TYPE_CHECKING:
@@ -171,6 +173,10 @@ def build_extractor(config: GeneratorConfig, *, load_weights: bool = False) -> E
     reads_rgb = config.extractor_input == "image"
     if isinstance(wanted, NoExtractorConfig):
         return None
+    if isinstance(wanted, SwinConfig):
+        return SwinTransformer(wanted)
+    if isinstance(wanted, ViTConfig):
+        return VisionTransformer(wanted)
     if isinstance(wanted, TimmConfig):
         backbone = TimmExtractor(wanted, load_weights=load_weights)
         if not reads_rgb:

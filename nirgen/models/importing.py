@@ -15,7 +15,7 @@ from nirgen.errors import ModelError
 from nirgen.files import output_file, sha256_of
 from nirgen.models import checkpoint
 from nirgen.models.catalog import EXTRACTOR_KEY, generator_of
-from nirgen.models.config import GeneratorConfig, InternImageConfig
+from nirgen.models.config import NAMED_GENERATORS, GeneratorConfig, InternImageConfig
 from nirgen.models.internimage import InternImage
 from nirgen.models.weights import read_foreign, write_tensors
 
@@ -50,7 +50,7 @@ def import_weights(source: Path, target: Path, layout: Layout, *, licence: str =
     state = read_foreign(source)
     provenance = f"{source.name} (sha256 {sha256_of(source)}), read by the '{layout}' layout"
     if layout == "released":
-        generator = GeneratorConfig.released()
+        generator = _released_config(state)
         renamed = {our_name(name): tensor for name, tensor in state.items()}
         with torch.device("meta"):
             checkpoint.check_fits(renamed, checkpoint.build(generator), source)
@@ -61,6 +61,12 @@ def import_weights(source: Path, target: Path, layout: Layout, *, licence: str =
     metadata = {EXTRACTOR_KEY: extractor.model_dump_json(), "licence": licence, "provenance": provenance}
     write_tensors(target, state, metadata)
     return {"architecture": extractor.model_dump(mode="json"), "tensors": len(state)}
+
+
+def _released_config(state: Mapping[str, Tensor]) -> GeneratorConfig:
+    """Return which of the authors' generators has these names, by their extractors; InternImage's for any others."""
+    found = (made for prefix, made in _EXTRACTORS.items() if any(name.startswith(prefix) for name in state))
+    return NAMED_GENERATORS[next(found, "released")]()
 
 
 def internimage_config(state: Mapping[str, Tensor], source: Path) -> InternImageConfig:
@@ -91,14 +97,14 @@ def internimage_config(state: Mapping[str, Tensor], source: Path) -> InternImage
 
 
 def export_weights(source: Path, target: Path) -> int:
-    """Write a model of the `released` architecture as the authors' `.pt` file in float32; return the number of values.
+    """Write a model of a `released` architecture as the authors' `.pt` file in float32; return the number of values.
 
     Raises:
         ModelError: The model is of another architecture.
     """
     state, header = checkpoint.load_state(source)
-    if generator_of(header, source) != GeneratorConfig.released():
-        raise ModelError(f"{source}: only the 'released' architecture can be exported to the authors' layout")
+    if generator_of(header, source) not in [NAMED_GENERATORS[name]() for name in _EXTRACTORS.values()]:
+        raise ModelError(f"{source}: only the 'released' architectures can be exported to the authors' layout")
     names = released_names(state)
     theirs = {names[name]: tensor.float() if tensor.is_floating_point() else tensor for name, tensor in state.items()}
     with output_file(target) as temporary:
@@ -106,10 +112,10 @@ def export_weights(source: Path, target: Path) -> int:
     return sum(tensor.numel() for tensor in theirs.values())
 
 
+_EXTRACTORS = {"unet.internimage.": "released", "unet.swin.": "released-swinv2", "unet.vit.": "released-vit"}
 # (released prefix, nirgen's prefix), tried in order on each part of a name; each pair is unambiguous both ways.
 _PREFIXES = [
     ("init_conv.", "stem."),
-    ("unet.internimage.", "extractor."),
     ("unet.output_res_block.block1.proj.", "output_block.conv1."),
     ("unet.output_res_block.block2.proj.", "output_block.conv2."),
     ("unet.output_res_block.residual_layer.", "output_block.shortcut."),
@@ -157,7 +163,7 @@ def our_name(name: str) -> str:
         return _swap(match["head"], _PREFIXES) + "conv." + match["tail"]
     if match := _BLOCK.fullmatch(name):
         return _swap(match["head"], _PREFIXES) + _swap(match["tail"], _ATTENTION + _RESIDUAL)
-    return _swap(name, _PREFIXES)
+    return _swap(name, [*_PREFIXES, *((prefix, "extractor.") for prefix in _EXTRACTORS)])
 
 
 def released_names(state: Mapping[str, Tensor]) -> dict[str, str]:
@@ -165,6 +171,8 @@ def released_names(state: Mapping[str, Tensor]) -> dict[str, str]:
     prefixes, attention, residual = (
         [(our, their) for their, our in table] for table in (_PREFIXES, _ATTENTION, _RESIDUAL)
     )
+    own = {"extractor.pos_embedding": "unet.vit.", "extractor.layers.0.blocks.0.attn.q_bias": "unet.swin."}
+    prefixes += [("extractor.", next((their for name, their in own.items() if name in state), "unet.internimage."))]
     names = {}
     for name in state:
         block = re.fullmatch(r"(?P<head>(?:encoder|bottleneck|decoder)\.\d+\.)(?P<tail>.*)", name)

@@ -11,6 +11,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from nirgen.models.blocks import drop_path
+
 if TYPE_CHECKING:
     from nirgen.models.config import InternImageConfig
 
@@ -69,10 +71,7 @@ class Block(nn.Module):
         h: Tensor = norm(layer(x)) if self.post_norm else layer(norm(x))
         if gamma is not None:
             h = gamma * h
-        if self.training and self.drop_path > 0:
-            kept = torch.rand(len(h), 1, 1, 1, device=h.device) >= self.drop_path
-            h = h * kept / (1 - self.drop_path)
-        return h
+        return drop_path(h, self.drop_path) if self.training else h
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, H, W, C) -> (N, H, W, C)."""

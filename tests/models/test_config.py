@@ -75,7 +75,10 @@ def test_names_stand_for_configurations(named: Any, config: GeneratorConfig) -> 
 @pytest.mark.parametrize(
     ("generator", "message"),
     [
-        ("compct", "'generator': no generator 'compct'; did you mean 'compact'? (there are paper, released, compact)"),
+        (
+            "compct",
+            "'generator': no generator 'compct'; did you mean 'compact'? (there are paper, released, released-swinv2, ",
+        ),
         ({"preset": "papr"}, "'generator': no generator 'papr'; did you mean 'paper'?"),
         ({"extractor": "internimage-tinny"}, "no extractor 'internimage-tinny'; did you mean 'internimage-tiny'?"),
         ({"extractor": {"kind": "tim", "name": "x"}}, "'generator.extractor': no kind 'tim'; did you mean 'timm'?"),

@@ -2,17 +2,20 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pytest
 import timm
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from nirgen.errors import ModelError
-from nirgen.models.config import GeneratorConfig, TimmConfig
+from nirgen.errors import ConfigError, ModelError
+from nirgen.models.config import GeneratorConfig, SwinConfig, TimmConfig, ViTConfig
 from nirgen.models.extractors import Normalized, TimmExtractor, build_extractor
 from nirgen.models.importing import import_weights
 from nirgen.models.internimage import InternImage
+from nirgen.models.swin import Block, SwinTransformer
+from nirgen.models.vit import VisionTransformer
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -191,3 +194,68 @@ def test_weights_that_were_trained_with_other_settings_are_refused_naming_them(
     assert code == 0
     assert "initial weights of an extractor" in out
     assert "offset_scale  1.0" in out
+
+
+SMALL_SWIN = SwinConfig(in_channels=8, width=16, depths=(2, 2, 2, 2), window=4)
+SMALL_VIT = ViTConfig(in_channels=8, image=64, dim=32, depth=2, heads=2, head_channels=8, hidden=48)
+
+
+@pytest.mark.parametrize(
+    ("key", "network", "side"),
+    [("swinv2", SwinTransformer(SMALL_SWIN), 128), ("vit", VisionTransformer(SMALL_VIT), 64)],
+    ids=["swinv2", "vit"],
+)
+def test_the_authors_transformers_give_the_golden_maps(
+    key: str, network: nn.Module, side: int, golden, golden_weight
+) -> None:
+    values = {
+        name: tensor if name.rpartition(".")[2].startswith("relative_") else golden_weight(name, tensor)
+        for name, tensor in network.state_dict().items()
+    }
+    network.load_state_dict(values)
+    y, x = np.mgrid[0:side, 0:side].astype(np.float64)
+    waves = [np.sin(x * (0.11 + 0.03 * k) + k) * np.cos(y * (0.07 + 0.02 * k) - k) for k in range(8)]
+    with torch.inference_mode():
+        found = network.eval()(torch.from_numpy(np.stack(waves)[None].astype(np.float32)))[-1].numpy()
+    expected = golden("pix2next_transformers.npz")[key]
+    assert np.abs(found - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_the_authors_transformers_take_any_size() -> None:
+    torch.manual_seed(0)
+    swin, vit = SwinTransformer(SMALL_SWIN).eval(), VisionTransformer(SMALL_VIT).eval()
+    with torch.inference_mode():
+        assert swin(torch.rand(2, 8, 96, 160))[0].shape == (2, 128, 3, 5)
+        assert vit(torch.rand(2, 8, 96, 160))[0].shape == (2, 32, 4, 4)
+
+
+@pytest.mark.parametrize("shifted", [False, True])
+def test_no_pixel_of_a_swins_map_sees_the_padding(shifted: bool) -> None:
+    torch.manual_seed(0)
+    block = Block(SMALL_SWIN, 16, 4, 0.0, shifted=shifted).eval()
+    mask = block._mask(3, 5, torch.device("cpu"))
+    assert mask is not None
+    place = torch.zeros(1, 4, 8, 1)
+    place[:, :3, :5] = 1
+    place = place.roll((-2, -2), dims=(1, 2)) if shifted else place
+    real = place.view(1, 4, 2, 4).transpose(1, 2).reshape(2, 16).bool()  # of the pixels of both windows
+    seen = mask == 0
+    assert not (seen & (real[:, :, None] != real[:, None, :])).any()
+    assert seen[real[:, :, None] & torch.eye(16).bool()].all()
+
+
+@pytest.mark.parametrize("name", ["pix2next-swinv2", "pix2next-vit"])
+def test_the_authors_transformers_read_the_stem(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"the extractor reads 128 channels, but its input, the image, has 3"):
+        GeneratorConfig.paper(extractor=name)
+    config = GeneratorConfig.paper(extractor=name, extractor_input="stem")
+    assert config.stride == (32 if name == "pix2next-swinv2" else 8)
+    with torch.device("meta"):
+        assert build_extractor(config).condition_channels == 1024
+
+
+def test_a_transformer_that_cannot_be_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"level 0 has 10 channels, not divisible by 4 heads"):
+        SwinConfig(width=10)
+    with pytest.raises(ConfigError, match=r"an image of 250 pixels isn't divisible into patches of 16"):
+        ViTConfig(image=250)

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
 
 RELEASED_KEYS = Path(__file__).parents[3] / "shared" / "paper" / "released_checkpoint_keys.json"
 # Of the lines "NAME SHAPE", sorted, of the 1110 tensors in the authors' checkpoints.
-RELEASED_KEYS_SHA256 = "2d2f56e1bbde75f5a1beb16c373418b02611d044035f7018b243cb6806c55ebc"
+RELEASED_KEYS_SHA256 = {
+    "released": "2d2f56e1bbde75f5a1beb16c373418b02611d044035f7018b243cb6806c55ebc",
+    "released-swinv2": "ef84ca6c3413ce525cb8bb4cb2a5d28e15cd87a727e9a00975aa481f93e5bf8a",
+    "released-vit": "f32a253d2ad9622f7d532c5977f340e72f762b7d10e2eb4e173676e424775aaf",
+}
 EXTRACTORS = {
     "none": NoExtractorConfig(),
     "pyramid": TimmConfig(name="tf_efficientnet_lite0", features="pyramid"),
@@ -46,8 +50,8 @@ def on_meta(config: GeneratorConfig) -> Pix2Next:
         return build(config)
 
 
-def released_names_and_shapes() -> dict[str, tuple[int, ...]]:
-    state = on_meta(GeneratorConfig.released()).state_dict()
+def released_names_and_shapes(which: str = "released") -> dict[str, tuple[int, ...]]:
+    state = on_meta(NAMED_GENERATORS[which]()).state_dict()
     names = released_names(state)
     return {names[name]: tuple(tensor.shape) for name, tensor in state.items()}
 
@@ -69,15 +73,26 @@ def test_compact_takes_at_most_16_mb_in_half_precision() -> None:
     assert sum(2 * tensor.numel() for tensor in state.values()) + header <= 16e6
 
 
-@pytest.mark.parametrize(("name", "values"), [("paper", 306_158_337), ("released", 316_120_492)])
+@pytest.mark.parametrize(
+    ("name", "values"),
+    [
+        ("paper", 306_158_337),
+        ("released", 316_120_492),
+        ("released-swinv2", 231_904_959),
+        ("released-vit", 249_474_691),
+    ],
+)
 def test_a_published_configuration_has_its_number_of_values(name: str, values: int) -> None:
     state = on_meta(NAMED_GENERATORS[name]()).state_dict()
     assert sum(tensor.numel() for tensor in state.values()) == values
 
 
-def test_released_has_the_names_and_shapes_of_the_authors_checkpoints() -> None:
-    lines = "\n".join(f"{name} {shape}" for name, shape in sorted(released_names_and_shapes().items()))
-    assert hashlib.sha256(lines.encode()).hexdigest() == RELEASED_KEYS_SHA256
+@pytest.mark.parametrize("which", RELEASED_KEYS_SHA256)
+def test_released_has_the_names_and_shapes_of_the_authors_checkpoints(which: str) -> None:
+    found = released_names_and_shapes(which)
+    lines = "\n".join(f"{name} {shape}" for name, shape in sorted(found.items()))
+    assert hashlib.sha256(lines.encode()).hexdigest() == RELEASED_KEYS_SHA256[which]
+    assert {our_name(name) for name in found} == on_meta(NAMED_GENERATORS[which]()).state_dict().keys()
 
 
 @pytest.mark.skipif(
@@ -90,7 +105,7 @@ def test_released_has_the_names_of_the_list() -> None:
 
 
 def test_every_named_configuration_is_walked() -> None:
-    assert NAMED_GENERATORS.keys() == {"paper", "released", "compact"}
+    assert NAMED_GENERATORS.keys() == {"paper", "released", "released-swinv2", "released-vit", "compact"}
     assert NAMED_INTERNIMAGES.keys() == {"tiny", "small", "base", "large", "released"}
 
 

@@ -170,7 +170,7 @@ def test_only_the_released_architecture_is_exported(
 ) -> None:
     save(tmp_path / "m.safetensors", build(small_config).state_dict(), small_config)
     error = one_line(nirgen("models", "export", tmp_path / "m.safetensors", tmp_path / "m.pt"))
-    assert "only the 'released' architecture can be exported" in error
+    assert "only the 'released' architectures can be exported" in error
     assert not (tmp_path / "m.pt").exists()
 
 
