@@ -328,6 +328,10 @@ def compare(
     ratios: str | None = option(
         "Generated images per real image, one training set each; or 'all'.  [default: 0,1,2 as available]", "LIST"
     ),
+    arms: str | None = option(
+        "Further training sets: grey, colour, nir-like, clean, faithful, zero-shot; or none.  [default: grey]", "LIST"
+    ),
+    gain: float | None = option("Smallest gain of AP that matters.", "AP", of=_COMPARE),
     split: Literal["test", "val"] | None = _SPLIT,
     config: Path | None = _SETTINGS,
     steps: int | None = _STEPS,
@@ -341,27 +345,29 @@ def compare(
     dry_run: bool = options.DRY_RUN,
     as_json: bool = options.AS_JSON,
 ) -> None:
-    """Measure what generated images add to a detector.
+    """Answer whether generated images help a detector, and how many.
 
-    Trains detectors on real images and on real plus generated ones, as in the paper's Table 7, with equally many steps
-    each; evaluates all on real images and states whether the gain exceeds the noise. The same command resumes.
-    docs/detect.md has the rule.
+    Trains detectors on real images, and on these with generated ones or with grey copies of their RGB images, with
+    equally many steps each; evaluates all on real images, and answers by class: use them, grey is as good, they hurt,
+    or undecided. What the test images could show is told first. The same command resumes. docs/detect.md has the rule.
 
     \b
     Examples:
       nirgen detect compare dataset comparison --dry-run
       nirgen detect compare dataset comparison --ratios 0,1,all --seeds 0,1,2,3,4
+      nirgen detect compare dataset comparison --arms grey,colour,nir-like,zero-shot
     """
     announce("reading the dataset", quiet=as_json)
     from nirgen import detect
-    from nirgen.detect.arms import parse_ratios, parse_seeds
+    from nirgen.detect.arms import USUAL, parse_extras, parse_ratios, parse_seeds
 
     given = options.given(model=model, steps=steps, batch=batch, learning_rate=learning_rate, size=size)
     training = detect.DetectConfig.load(config, changes or [], given)
     drawing = options.given(resamples=resamples, draw=bootstrap)
-    chosen = options.given(seeds=None if seeds is None else parse_seeds(seeds), split=split)
+    chosen = options.given(seeds=None if seeds is None else parse_seeds(seeds), split=split, gain=gain)
     settings = detect.CompareConfig.read({"train": training, "bootstrap": drawing, **chosen}, where="the command line")
-    plan = detect.plan_comparison(dataset, settings, None if ratios is None else parse_ratios(ratios))
+    extras = USUAL if arms is None else parse_extras(arms)
+    plan = detect.plan_comparison(dataset, settings, None if ratios is None else parse_ratios(ratios), extras)
     if dry_run:
         _print_plan(plan)
         return
@@ -384,28 +390,35 @@ def compare(
 
 
 def _print_plan(plan: ComparisonPlan) -> None:
+    from nirgen.detect.power import forewarn
+
     train = plan.config.train
     rows = []
     for arm in plan.arms:
         row: tuple[object, ...] = (0, "-", 1)
         if arm.images:
             row = (train.steps, f"{arm.epochs(train.steps, train.batch):.3g}", len(plan.config.seeds))
-        rows.append([arm.title, *map(str, (arm.real, arm.generated, len(arm.images), *row))])
-    show(("arm", "real", "generated", "images", "steps", "epochs", "runs"), rows, right=range(1, 7))
+        rows.append([arm.title, *map(str, (arm.real, arm.generated, arm.copies, *row))])
+    show(("arm", "real", "generated", "RGB", "steps", "epochs", "runs"), rows, right=range(1, 7))
     echo()
     echo(
         f"each judged on {len(plan.test.images)} real images of the split '{plan.test.name}'; "
         f"every trained arm makes {train.steps} steps of {train.batch} images, from {train.model}"
     )
+    for line in forewarn(plan):
+        echo(line)
 
 
 def _print_comparison(found: Comparison, out: Path) -> None:
-    from nirgen.detect.report import CAVEAT, FILES, notes_on, sentence, table
+    from nirgen.detect.report import CAVEAT, FILES, answers, notes_on, sentence, table
 
     headings, rows = table(found)
     show(headings, ([[(cell.replace(" (", "\n("), "")] for cell in row] for row in rows))
     echo()
     for note in (*notes_on(found), CAVEAT):
         echo(f"note: {note}")
-    last = out / "runs" / found.arms[-1].arm.name / f"seed{found.config.seeds[0]}"
-    conclude(sentence(found), wrote=[out / name for name in FILES], then=("detect", "predict", last, "IMAGES", "OUT"))
+    told, *others = answers(found)
+    for line in (sentence(found), *others):
+        echo(line)
+    last = out / "runs" / found.reference.arm.name / f"seed{found.config.seeds[0]}"
+    conclude(told, wrote=[out / name for name in FILES], then=("detect", "predict", last, "IMAGES", "OUT"))

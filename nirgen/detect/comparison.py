@@ -1,14 +1,13 @@
 """The effect of generated images on a detector: numbers of the training sets (arms), and their differences.
 
-The rule: test images are drawn anew and, for each arm, its seeds, both with replacement and many times; if 95 % of the
-differences of the mean AP lie on one side of 0, it is a gain or a loss, else it is within the noise. All arms share the
-images of a draw (a paired comparison); the seeds are each arm's own, since two runs of one seed on other images have
-little in common. Draws from S seeds have (S - 1) / S of their variance, so deviations from their mean are stretched to
-make up for it.
+The rule: a difference of mean AP has the noise of the choice of test images, by a bootstrap that draws the same images
+for all arms, and that of chance in training, by the spread over seeds; see `nirgen.detect.noise`. If its 95 % interval
+lies on one side of 0, it is a gain or a loss, else it is within the noise.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import groupby
@@ -16,10 +15,12 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
+from nirgen.detect.arms import GREY
 from nirgen.detect.coco_eval import match, official, precisions
 from nirgen.detect.config import NOTHING_LEARNT
-from nirgen.detect.evaluation import read_results
-from nirgen.stats import Estimate, draw_images, estimate
+from nirgen.detect.evaluation import TITLES, read_results
+from nirgen.detect.noise import Measured, measure
+from nirgen.stats import Estimate, draw_images
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
 
 
 Verdict = Literal["gain", "loss", "noise", "unknown"]
+SIZES = ("ap_small", "ap_medium", "ap_large")
+SMALL, LARGE = 32.0**2, 96.0**2  # square pixels: borders of COCO's sizes
 
 
 @dataclass(frozen=True)
@@ -56,14 +59,19 @@ class OfArm:
     arm: Arm
     runs: tuple[Judged, ...]  # one a seed
     values: dict[str, NDArray[np.float64]]  # (S,), of each run; NaN if undefined
-    draws: dict[str, NDArray[np.float64]]  # (R,), means over seeds in each draw
+    draws: dict[str, NDArray[np.float64]]  # (R,), means over seeds in each draw of images
+    groups: dict[str, int]  # images or recordings with objects of each number
     precision: NDArray[np.float64]  # (K, 101) of each class at the overlap 0.5, mean over seeds; NaN without objects
 
     @cached_property
     def numbers(self) -> dict[str, Estimate]:
         """The means over seeds, with intervals over images and seeds."""
-        draws = self.draws
-        return {key: estimate(float(each.mean()), np.clip(draws[key], 0, 1)) for key, each in self.values.items()}
+        found = {}
+        for key, values in self.values.items():
+            number = measure([values], self.draws[key], self.groups[key]).estimate()
+            low, high = (None if end is None else min(max(end, 0.0), 1.0) for end in (number.low, number.high))
+            found[key] = Estimate(number.value, low, high)
+        return found
 
     @property
     def spread(self) -> dict[str, float | None]:
@@ -73,13 +81,13 @@ class OfArm:
 
     def minus(self, other: OfArm, *, learnt: bool) -> Difference:
         """Return the differences of the means, with intervals of the paired comparison; see `Difference`."""
-        numbers = {}
+        found = {}
         for key, values in self.values.items():
             draws = self.draws[key] - other.draws[key]
             if not (values.any() or other.values[key].any()):
                 draws = np.empty(0)  # neither arm found anything: an interval would be 0 to 0
-            numbers[key] = estimate(float(values.mean() - other.values[key].mean()), draws)
-        return Difference(self.arm.name, other.arm.name, numbers, learnt)
+            found[key] = measure([values, other.values[key]], draws, self.groups[key])
+        return Difference(self.arm.name, other.arm.name, found, learnt)
 
 
 @dataclass(frozen=True)
@@ -88,8 +96,13 @@ class Difference:
 
     arm: str
     minus: str
-    numbers: dict[str, Estimate]  # differences of the means, with intervals of the paired comparison
+    measured: dict[str, Measured]  # differences of the means, with the noise of the paired comparison
     learnt: bool  # an arm of the comparison, not necessarily of these, has learnt something
+
+    @cached_property
+    def numbers(self) -> dict[str, Estimate]:
+        """The differences with their intervals."""
+        return {key: each.estimate() for key, each in self.measured.items()}
 
     @property
     def verdict(self) -> Verdict:
@@ -106,8 +119,8 @@ class Comparison:
 
     split: Split  # real test images
     config: CompareConfig
-    arms: tuple[OfArm, ...]  # pretrained first, then by growing share of generated images
-    differences: tuple[Difference, ...]  # of each arm from `pretrained`, and of those after `real` from it
+    arms: tuple[OfArm, ...]  # pretrained first, then by growing share of generated images, then others
+    differences: tuple[Difference, ...]  # of each arm from `pretrained`, and of those after `real` from it and grey
     library: str  # name and version
 
     @property
@@ -124,6 +137,12 @@ class Comparison:
         """Return the numbers of an arm."""
         return next(each for each in self.arms if each.arm.name == arm)
 
+    @property
+    def reference(self) -> OfArm:
+        """The arm with the most generated images beside real ones, which classes are judged by."""
+        mixes = [each for each in self.arms if each.arm.advisable and each.arm.order is None]
+        return max(mixes, key=lambda each: each.arm.generated)
+
     def difference(self, arm: str, minus: str) -> Difference:
         """Return the difference of two arms."""
         return next(each for each in self.differences if (each.arm, each.minus) == (arm, minus))
@@ -138,9 +157,10 @@ def sum_up(
     """Compute the numbers of all arms and their differences, from all runs, arm by arm; progress is in runs."""
     bootstrap = config.bootstrap
     drawn = draw_images(split.groups(bootstrap.draw), resamples=bootstrap.resamples, seed=bootstrap.seed)
+    groups = {key: len(each) for key, each in groups_with_objects(split, bootstrap.draw).items()}
     arms: list[OfArm] = []
     done, library = 0, ""
-    for place, (arm, of_arm) in enumerate(groupby(judged, key=lambda each: each.run.arm)):
+    for arm, of_arm in groupby(judged, key=lambda each: each.run.arm):
         runs, values, draws, curves = tuple(of_arm), [], [], []
         for each in runs:
             matches = match(split, each.read(split))
@@ -149,34 +169,31 @@ def sum_up(
             draws += [precisions(matches, drawn).numbers(split.names)]
             done, library = done + 1, matches.library
             progress(done, len(judged))
-        random = np.random.default_rng((bootstrap.seed, place))
-        chosen = random.integers(0, len(runs), (len(drawn), len(runs)))
         of_seeds = {key: np.concatenate([one[key] for one in values]) for key in values[0]}
-        of_draws = {key: over_seeds(np.stack([one[key] for one in draws]), chosen) for key in values[0]}
-        arms += [OfArm(arm, runs, of_seeds, of_draws, np.mean(curves, axis=0))]
+        of_draws = {key: np.mean([one[key] for one in draws], axis=0) for key in values[0]}
+        arms += [OfArm(arm, runs, of_seeds, of_draws, groups, np.mean(curves, axis=0))]
     learnt = Comparison(split, config, tuple(arms), (), library).learnt
-    differences = tuple(
-        other.minus(base, learnt=learnt) for position, base in enumerate(arms[:2]) for other in arms[position + 1 :]
-    )
+    pairs = [(other, base) for position, base in enumerate(arms[:2]) for other in arms[position + 1 :]]
+    pairs += [(other, grey) for grey in arms if grey.arm.name == GREY for other in arms if other.arm.generated]
+    differences = tuple(other.minus(base, learnt=learnt) for other, base in pairs)
     return Comparison(split, config, tuple(arms), differences, library)
 
 
-def over_seeds(draws: NDArray[np.float64], chosen: NDArray[np.integer]) -> NDArray[np.float64]:
-    """Return means over drawn seeds, (R,), their deviations stretched by sqrt(S / (S - 1)).
+def groups_with_objects(split: Split, by: str) -> dict[str, dict[str, int]]:
+    """Count the objects of each number by image or recording; groups without any are left out.
 
-    `draws` are (S, R), the number of each seed in each draw of images; `chosen` (R, S), the seeds of each draw.
-
-    Example:
-        >>> over_seeds(np.array([[0.0], [1.0]]), np.array([[1, 1]])).round(3).tolist()
-        [1.207]
+    Numbers are `ap` (all objects), `ap/CLASS` and `ap_small`, `ap_medium`, `ap_large`; others are as `ap`.
     """
-    seeds = len(draws)
-    mean: NDArray[np.float64] = draws.mean(axis=0)
-    if seeds == 1:
-        return mean
-    deviation = np.take_along_axis(draws, chosen.T, axis=0).mean(axis=0) - mean
-    stretched: NDArray[np.float64] = mean + deviation * np.sqrt(seeds / (seeds - 1))
-    return stretched
+    names = [*TITLES, *(f"ap/{name}" for name in split.names)]
+    found: dict[str, Counter[str]] = {name: Counter() for name in names}
+    for image, group in zip(split.images, split.groups(by), strict=True):
+        for box in image.boxes:
+            if not box.ignored:
+                size = "small" if box.area < SMALL else "medium" if box.area < LARGE else "large"
+                keys = [name for name in TITLES if name not in SIZES or name == f"ap_{size}"]
+                for key in (*keys, f"ap/{box.category}"):
+                    found[key][group] += 1
+    return {key: dict(each) for key, each in found.items()}
 
 
 def as_number(value: np.floating[Any]) -> float | None:

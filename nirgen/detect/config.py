@@ -90,6 +90,7 @@ class CompareConfig(FrozenConfig):
     seeds: tuple[int, ...] = Field((0, 1, 2), min_length=1)  # each training set is trained on once with each
     split: Literal["test", "val"] = "test"  # whose real images the runs are evaluated on
     bootstrap: BootstrapConfig = BootstrapConfig()
+    gain: float = Field(0.02, gt=0, lt=1)  # smallest gain of AP that matters: a smaller one is as good as none
 
     @field_validator("seeds")
     @classmethod

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -16,12 +16,13 @@ from nirgen.errors import NirgenError
 from nirgen.files import sha256_of
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Mapping
     from pathlib import Path
 
     from nirgen.dataset.folder import DatasetInfo
     from nirgen.dataset.read import Box, Image
     from nirgen.detect.config import DetectConfig
+    from nirgen.detect.looks import Look
     from nirgen.labels.file import Category
 
 
@@ -40,6 +41,7 @@ class Split:
     images: tuple[Image, ...]  # sorted by key
     left_out: frozenset[int] = frozenset()  # ids of the split's other images
     unlabelled: int = 0  # number of images left out because they have no labels
+    looks: Mapping[str, Look] = field(default_factory=dict)  # by key: of RGB images that stand in for generated ones
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -84,14 +86,24 @@ class Split:
         images = tuple(image for image in self.images if image.key in keys)
         return replace(self, images=images, left_out=self.left_out | others)
 
+    def standing_in(self, look: Look) -> Split:
+        """Return the split with the RGB images of its generated ones in their place; which must be there."""
+        images = [
+            replace(image, path=image.rgb, generated=False) if image.generated and image.rgb else image
+            for image in self.images
+        ]
+        return replace(self, images=tuple(images), looks={image.key: look for image in self.images if image.generated})
+
     def counts(self) -> dict[str, Any]:
         """Return the numbers of images by kind and origin, and of boxes by category, as plain values."""
         found = [learnable(image) for image in self.images]
         boxes = Counter(None if box.ignored else box.category for on_image in found for box in on_image)
+        copies = sum(image.key in self.looks for image in self.images)
         return {
             "images": len(self.images),
             "generated": self.generated,
-            "real": len(self.images) - self.generated,
+            "real": len(self.images) - self.generated - copies,
+            **({"rgb": copies} if copies else {}),
             "empty": sum(all(box.ignored for box in on_image) for on_image in found),
             "origins": dict(sorted(Counter(image.origin for image in self.images).items())),
             "boxes": {name: boxes[name] for name in self.names},
@@ -100,7 +112,9 @@ class Split:
 
     def about(self) -> dict[str, Any]:
         """Return what identifies the training set, as plain values."""
-        keys = hashlib.sha256("".join(f"{image.key}\n" for image in self.images).encode()).hexdigest()
+        looks = {key: f"{look}\n" for key, look in self.looks.items()}
+        names = (f"{image.key}\n{looks.get(image.key, '')}" for image in self.images)
+        keys = hashlib.sha256("".join(names).encode()).hexdigest()
         hashes = {"digest": self.digest, "sha256": self.sha256, "keys_sha256": keys}
         return {**hashes, "split": self.name, **self.counts()}
 
@@ -109,6 +123,7 @@ class Split:
         counts = self.counts()
         boxes = ", ".join(f"{count} {name}" for name, count in counts["boxes"].items())
         kinds = f"{counts['real']} real, {counts['generated']} generated, {counts['empty']} without boxes"
+        kinds += f", {counts['rgb']} from RGB" if "rgb" in counts else ""
         return f"{counts['images']} images of '{self.name}' ({kinds}); boxes: {boxes}; {counts['ignored']} to ignore"
 
 

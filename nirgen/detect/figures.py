@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 _COLOURS = ("#777777", "#1f5fa8", "#c05a1a", "#2e8b57", "#8a4fa8", "#b8860b", "#c0392b")  # of the arms, in their order
+_OTHERS = ["#2e8b57", "#8a4fa8", "#b8860b", "#c0392b", "#555555", "#0a7f8f"]  # of arms beside the ratios
 _COLUMNS = 3
 
 
@@ -30,23 +31,32 @@ def draw_curve(comparison: Comparison) -> Figure:
     """Draw mAP over the number of generated images: means with intervals, and a dot for each seed."""
     from matplotlib.figure import Figure
 
-    trained = [each for each in comparison.arms if each.arm.images and each.numbers["ap"].value is not None]
+    judged = [each for each in comparison.arms if each.arm.images and each.numbers["ap"].value is not None]
+    trained = [each for each in judged if each.arm.name == REAL or (each.arm.advisable and each.arm.order is None)]
+    others = [each for each in judged if each not in trained]
     figure = Figure(figsize=(6.4, 4.0), layout="constrained", dpi=120)
     axes = figure.subplots()
     places = [each.arm.generated for each in trained]
     means = [each.numbers["ap"].value or 0.0 for each in trained]
     axes.plot(places, means, color="#1f5fa8", linewidth=1.6, marker="o", markersize=6, label="mean over seeds")
-    for each, place in zip(trained, places, strict=True):
+    shift = max(places, default=0) / 40
+    beside = [each.arm.generated + each.arm.copies + shift * number for number, each in enumerate(others, start=1)]
+    colours = ["#1f5fa8"] * len(trained) + _OTHERS[: len(others)]
+    for each, place, colour in zip([*trained, *others], [*places, *beside], colours, strict=True):
         number = each.numbers["ap"]
         if number.low is not None and number.high is not None:
-            axes.vlines(place, number.low, number.high, color="#1f5fa8", linewidth=1.2, alpha=0.7)
+            axes.vlines(place, number.low, number.high, color=colour, linewidth=1.2, alpha=0.7)
+        if each in others:
+            axes.plot(place, number.value or 0.0, "s", color=colour, markersize=6, label=mathtext(each.arm.title))
         values = [as_number(value) or 0.0 for value in each.values["ap"]]
         axes.scatter([place] * len(values), values, s=14, color="#c05a1a", zorder=3, label="_seeds")
     axes.scatter([], [], s=14, color="#c05a1a", label="a seed")
     base = comparison.of(PRETRAINED).numbers["ap"].value
     if base is not None:
         axes.axhline(base, color="#777777", linewidth=1.0, linestyle="--", label="as pretrained")
-    axes.set_xlabel(f"generated images beside {trained[0].arm.real} real ones" if trained else "generated images")
+    axes.set_xlabel(
+        f"generated or RGB images beside {trained[0].arm.real} real ones" if trained else "generated images"
+    )
     axes.set_ylabel("mAP, with 95 % intervals")
     axes.set_xticks(places)
     axes.grid(axis="y", linewidth=0.5, alpha=0.5)
@@ -89,7 +99,7 @@ def draw_differences(comparison: Comparison) -> Figure:
     The arms are the one of real images alone and the one of most generated images, each by its first seed.
     """
     split = comparison.split
-    real, last = comparison.of(REAL), comparison.arms[-1]
+    real, last = comparison.of(REAL), comparison.reference
     found = [_found(arm, split) for arm in (real, last)]
     sections: list[Section] = []
     for title, places in _choose(*found):

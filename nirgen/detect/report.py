@@ -6,6 +6,7 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from nirgen._version import __version__
+from nirgen.detect.answer import answer
 from nirgen.detect.arms import REAL
 from nirgen.detect.comparison import as_number
 from nirgen.detect.config import NOTHING_LEARNT
@@ -17,6 +18,7 @@ from nirgen.templates import markdown_table
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from nirgen.detect.arms import Arm
     from nirgen.detect.comparison import Comparison
     from nirgen.stats import Estimate
 
@@ -55,7 +57,7 @@ def notes_on(comparison: Comparison) -> list[str]:
 
 def sentence(comparison: Comparison) -> str:
     """Return the verdict on the arm with the most generated images: whether their gain exceeds the noise."""
-    last, bootstrap = comparison.arms[-1], comparison.config.bootstrap
+    last, bootstrap = comparison.reference, comparison.config.bootstrap
     found = comparison.difference(last.arm.name, REAL)
     difference = found.numbers["ap"]
     images, seeds = len(comparison.split.images), len(comparison.config.seeds)
@@ -89,6 +91,7 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
         "schema": SCHEMA,
         "nirgen": __version__,
         "sentence": sentence(comparison),
+        "answer": answer(comparison).as_dict(),
         "dataset_sha256": split.sha256,
         "split": split.name,
         "images": len(split.images),
@@ -99,6 +102,9 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
                 "name": each.arm.name,
                 "real": each.arm.real,
                 "generated": each.arm.generated,
+                "rgb": each.arm.copies,
+                "look": each.arm.look,
+                "order": each.arm.order,
                 "steps": config.train.steps if each.arm.images else 0,
                 "epochs": round(each.arm.epochs(config.train.steps, config.train.batch), 3),
                 "numbers": {key: number.as_dict() for key, number in each.numbers.items()},
@@ -128,6 +134,18 @@ def as_dict(comparison: Comparison) -> dict[str, Any]:
     }
 
 
+def answers(comparison: Comparison) -> list[str]:
+    """Return the answer: what to do, the command that builds the mix, and a line for each class and size."""
+    found = answer(comparison)
+    build = [f"build it: {found.command}"] if found.command else []
+    return [found.sentence, *build, *(each.sentence for each in found.findings if each.key != "ap")]
+
+
+def _counts(arm: Arm) -> str:
+    rgb = f", {arm.copies} RGB images" if arm.copies else ""
+    return f"{arm.real} real and {arm.generated} generated images{rgb}"
+
+
 def table(comparison: Comparison) -> tuple[list[str], list[list[str]]]:
     """Return headings and rows: the arms, whose numbers have intervals, then the paper's."""
     columns = {"ap": "mAP"} | {f"ap/{name}": name for name in comparison.split.names}
@@ -154,9 +172,7 @@ def shown(number: Estimate) -> str:
 def as_markdown(comparison: Comparison) -> str:
     """Return the text of `table7.md`."""
     counts = [
-        f"- {markdown(each.arm.title)}: {each.arm.real} real and {each.arm.generated} generated images"
-        for each in comparison.arms
-        if each.arm.images
+        f"- {markdown(each.arm.title)}: {markdown(_counts(each.arm))}" for each in comparison.arms if each.arm.images
     ]
     about = (
         f"AP at overlaps of 0.50 to 0.95 on {len(comparison.split.images)} real images of the split "
@@ -167,7 +183,10 @@ def as_markdown(comparison: Comparison) -> str:
     title = "# Detection with and without generated images"
     headings, cells = table(comparison)
     rows = "\n".join(markdown_table([*map(markdown, headings)], ([markdown(row[0]), *row[1:]] for row in cells)))
-    return "\n\n".join([title, markdown(sentence(comparison)), rows, about, notes]) + "\n"
+    told, *others = answers(comparison)
+    by_class = "\n".join(f"- {markdown(line)}" for line in others)
+    parts = [title, markdown(told), markdown(sentence(comparison)), by_class, rows, about, notes]
+    return "\n\n".join(filter(None, parts)) + "\n"
 
 
 def write(comparison: Comparison, out: Path) -> None:

@@ -10,20 +10,21 @@ import yaml
 
 from nirgen.config import differences, read_yaml
 from nirgen.detect import report
-from nirgen.detect.arms import ComparisonPlan, plan_comparison
+from nirgen.detect.arms import USUAL, ComparisonPlan, plan_comparison
 from nirgen.detect.comparison import Judged, sum_up
 from nirgen.detect.config import PLAIN, CompareConfig, DetectConfig
 from nirgen.detect.detector import load_detector
 from nirgen.detect.evaluation import DETECTIONS, METRICS, detect, score, write
 from nirgen.detect.loop import train
+from nirgen.detect.power import forewarn
 from nirgen.errors import ConfigError, OutputError
 from nirgen.files import locked, make_folder, output_file, read_json, sha256_of, unseal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Collection, Sequence
     from pathlib import Path
 
-    from nirgen.detect.arms import Ratio, Run
+    from nirgen.detect.arms import Extra, Ratio, Run
     from nirgen.detect.comparison import Comparison
     from nirgen.detect.data import Split
     from nirgen.progress import Progress
@@ -39,6 +40,7 @@ def compare(
     config: CompareConfig | None = None,
     *,
     ratios: Sequence[Ratio] | None = None,
+    extras: Collection[Extra] = USUAL,
     device: str | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -48,14 +50,15 @@ def compare(
 
     Args:
         dataset: Output of `nirgen build-dataset`, with real and generated images to train on, and real test images; or
-            what `plan_comparison` made of it, `config` and `ratios`.
+            what `plan_comparison` made of it, `config`, `ratios` and `extras`.
         out: The folder to write, new or of the same comparison (docs/detect.md describes its files).
         config: Training, seeds, test split and bootstrap.
         ratios: Generated images for each real one, a training set each; see `nirgen.detect.plan_comparison`.
+        extras: Further training sets, likewise.
         device: `cpu`, `cuda`...; the best available one by default.
         progress: Progress callback.
         stopped: Called now and then; True ends the comparison by KeyboardInterrupt.
-        say: Called with a line about each finished run.
+        say: Called with lines on what the test images could show, and on each finished run.
 
     Raises:
         KeyboardInterrupt: It was stopped; finished runs are kept.
@@ -64,9 +67,11 @@ def compare(
     """
     plan = dataset
     if not isinstance(plan, ComparisonPlan):
-        plan = plan_comparison(plan, config or CompareConfig(), ratios)
+        plan = plan_comparison(plan, config or CompareConfig(), ratios, extras)
     make_folder(out)
     with locked(out / ".lock", busy=f"{out}: another process compares here; wait for it, or name another folder"):
+        for line in forewarn(plan):
+            say(line)
         bench = Bench(plan, out, device, progress, stopped, say)
         comparison = sum_up(bench.carry_out(), plan.test, plan.config, bench.watch("comparing"))
         report.write(comparison, out)
@@ -124,10 +129,9 @@ class Bench:
         every = train_config.validate_every or 0  # by default all arms are judged at their last step
         settings = train_config.model_copy(update={"seed": seed, "validate_every": every})
         outcome = train(
-            self.plan.train,
+            self.plan.training_set(run.arm),
             self.out / run.name,
             settings,
-            images=run.arm.images,
             device=self.device,
             progress=lambda now: self.progress(f"training {where}", now.step, settings.steps),
             stopped=self.stopped,

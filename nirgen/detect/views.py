@@ -16,6 +16,7 @@ import torch
 
 from nirgen import images
 from nirgen.detect.data import image_factors, learnable
+from nirgen.detect.looks import show
 from nirgen.errors import ImageError
 from nirgen.train.batches import Order
 
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from nirgen.dataset.read import Image
     from nirgen.detect.config import AugmentConfig, DetectConfig
     from nirgen.detect.data import Split
+    from nirgen.detect.looks import Look
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +43,14 @@ class Example:
     boxes: NDArray[np.float64]  # (n, 4) COCO xywh in pixels
     categories: NDArray[np.int64]  # (n,) positions in the names of the categories
     ignored: NDArray[np.float64]  # (m, 4) regions to ignore, as `boxes`
+    key: str = ""
+    look: Look | None = None  # of an RGB image, which may have another size than its annotations
 
     def read(self) -> NDArray[np.uint8]:
         """Decode the image: (H, W, 3) uint8, three equal channels if it is grey."""
         pixels = images.read(self.path)
+        if self.look is not None:
+            return show(images.resize(pixels, self.size), self.look, self.key)
         if pixels.shape[:2] != self.size:
             (height, width), (rows, columns) = self.size, pixels.shape[:2]
             found = f"{columns}x{rows}, but its annotations are of {width}x{height}"
@@ -52,7 +58,7 @@ class Example:
         return pixels
 
 
-def to_example(image: Image, names: Sequence[str]) -> Example:
+def to_example(image: Image, names: Sequence[str], look: Look | None = None) -> Example:
     """Return an image with its boxes as arrays; `names` are the categories."""
     boxes = learnable(image)
     objects = [box for box in boxes if not box.ignored]
@@ -61,7 +67,7 @@ def to_example(image: Image, names: Sequence[str]) -> Example:
         for some in (objects, [box for box in boxes if box.ignored])
     )
     categories = np.array([names.index(box.category) for box in objects], np.int64)
-    return Example(image.path, (image.height, image.width), kept, categories, ignored)
+    return Example(image.path, (image.height, image.width), kept, categories, ignored, image.key, look)
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +178,7 @@ class Batches:
     """
 
     def __init__(self, split: Split, config: DetectConfig, step: int = 0) -> None:
-        self._examples = [to_example(image, split.names) for image in split.images]
+        self._examples = [to_example(image, split.names, split.looks.get(image.key)) for image in split.images]
         self._config = config
         self._order: Order | RepeatedOrder = Order(None, len(self._examples), config.seed)
         if config.balance_classes:

@@ -32,7 +32,7 @@ def dataset(made_dataset: Callable[..., Path], tmp_path: Path) -> Path:
 def test_three_arms_come_out_as_a_table_with_intervals_and_a_sentence(
     nirgen: Nirgen, dataset: Path, tmp_path: Path
 ) -> None:
-    options = (*TINY, "--seeds", "0", "--ratios", "all", "--resamples", 100)
+    options = (*TINY, "--seeds", "0", "--ratios", "all", "--arms", "none", "--resamples", 100)
     code, out, err = nirgen("detect", "compare", dataset, tmp_path / "out", *options)
     assert code == 0
     assert [line for line in err.splitlines() if "done" in line] == [
@@ -68,15 +68,19 @@ def test_three_arms_come_out_as_a_table_with_intervals_and_a_sentence(
     assert "holds another comparison (learning_rate: 0.0001 -> 0.5); name another folder" in err
 
 
-def test_a_dry_run_shows_the_arms_and_writes_nothing(nirgen: Nirgen, dataset: Path, tmp_path: Path) -> None:
+def test_a_dry_run_shows_the_arms_and_what_the_test_could_show_and_writes_nothing(
+    nirgen: Nirgen, dataset: Path, tmp_path: Path
+) -> None:
     code, out, err = nirgen("detect", "compare", dataset, tmp_path / "out", "--dry-run", "--steps", 10, "--batch", 4)
     assert (code, err) == (0, "")
-    assert [line.split() for line in out.splitlines()[1:5]] == [
+    assert [line.split() for line in out.splitlines()[1:6]] == [
         ["as", "pretrained", "0", "0", "0", "0", "-", "1"],
-        ["+", "real", "2", "0", "2", "10", "20", "3"],
-        ["+", "real", "+", "1", "x", "generated", "2", "2", "4", "10", "10", "3"],
-        ["+", "real", "+", "all", "generated", "2", "3", "5", "10", "8", "3"],
+        ["+", "real", "2", "0", "0", "10", "20", "3"],
+        ["+", "real", "+", "1", "x", "generated", "2", "2", "0", "10", "10", "3"],
+        ["+", "real", "+", "all", "generated", "2", "3", "0", "10", "8", "3"],
+        ["+", "real", "+", "1.5", "x", "RGB", "in", "grey", "2", "0", "3", "10", "8", "3"],
     ]
+    assert "smallest gain of AP that these test images could show, about: mAP 0." in out
     assert "each judged on 6 real images of the split 'test'; every trained arm makes 10 steps of 4 images" in out
     assert not (tmp_path / "out").exists()
 
@@ -85,6 +89,7 @@ def test_ctrl_c_ends_with_130_and_keeps_what_is_done(
     running: Callable[..., Running], dataset: Path, tmp_path: Path
 ) -> None:
     options = [*map(str, TINY), "--seeds", "0", "--ratios", "1", "--resamples", "0", "--steps", "4000"]
+    options += ["--arms", "none"]
     code = (
         "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); from nirgen.cli import main; main()"
     )
@@ -110,6 +115,8 @@ def test_mistakes_end_with_1_and_one_line(
     for words, said in (
         ((dataset, "--ratios", "1,x"), "ratio 'x': no number from 0 on, nor 'all'"),
         ((dataset, "--ratios", "5"), "ratio 5 needs 10 generated images for 2 real ones, and 'train' has 3"),
+        ((dataset, "--arms", "gray"), "arm 'gray': unknown; the arms are grey, colour, nir-like"),
+        ((dataset, "--gain", "0"), "gain"),
         ((dataset, "--seeds", "0,a"), "seed 'a': no whole number from 0 on"),
         ((dataset, "--seeds", "1,1"), "seeds are whole numbers from 0 on, each once"),
         ((dataset, "--set", "validate_every=5", "--split", "val"), "weights would be chosen on the split 'val'"),

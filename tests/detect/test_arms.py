@@ -6,14 +6,28 @@ from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import pyarrow as pa
 import pytest
 
-from nirgen.detect.arms import Arm, ComparisonPlan, make_arms, parse_ratios, parse_seeds
+from nirgen.collection import open_collection
+from nirgen.detect.arms import (
+    Arm,
+    ComparisonPlan,
+    add_arms,
+    make_arms,
+    parse_extras,
+    parse_ratios,
+    parse_seeds,
+    plan_comparison,
+)
 from nirgen.detect.config import CompareConfig
 from nirgen.errors import ConfigError, NirgenError
+from nirgen.scores import score
+from nirgen.scores.table import read_table, write_scores
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
+    from pathlib import Path
 
     from nirgen.dataset.read import Image
     from nirgen.detect.data import Split
@@ -134,3 +148,63 @@ def test_plans_and_evaluations_of_files_need_no_torch() -> None:
     modules = "nirgen.detect.arms, nirgen.detect.config, nirgen.detect.evaluation, nirgen.evaluate.summary"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_further_arms_have_as_many_images_as_the_largest_mix(made_dataset: Callable[..., Path], tmp_path: Path) -> None:
+    dataset = made_dataset(tmp_path / "D", real=2, generated=4, test=2)
+    plan = plan_comparison(dataset, CompareConfig(), [1, 2], ("zero-shot", "nir-like", "colour", "grey"))
+    found = {arm.name: (arm.real, arm.generated, arm.copies) for arm in plan.arms[3:]}
+    assert found == {
+        "real+2x": (2, 4, 0),
+        "real+grey": (2, 0, 4),
+        "real+colour": (2, 0, 4),
+        "real+nir-like": (2, 0, 4),
+        "zero-shot": (0, 4, 0),
+    }
+    grey = plan.training_set(plan.arms[4])
+    assert [image.path.parent.name for image in grey.images if image.key in grey.looks] == ["photos"] * 4
+    assert [arm.advisable for arm in plan.arms] == [False, False, True, True, False, False, False, False]
+
+
+def test_an_arm_whose_rgb_images_are_gone_or_changed_is_skipped_with_the_reason(
+    made_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    dataset = made_dataset(tmp_path / "D", real=2, generated=2, test=2)
+    (tmp_path / "photos/00.png").write_bytes((tmp_path / "photos/01.png").read_bytes())
+    plan = plan_comparison(dataset, CompareConfig(), [1])
+    assert [arm.name for arm in plan.arms] == ["pretrained", "real", "real+1x"]
+    assert plan.skipped == (f"no arm 'grey': 1 of 2 RGB images have changed since, such as {tmp_path}/photos/00.png",)
+    (tmp_path / "photos/00.png").unlink()
+    (skipped,) = plan_comparison(dataset, CompareConfig(), [1]).skipped
+    assert skipped == "no arm 'grey': 1 of 2 RGB images aren't where they were, such as 00.png; put them back"
+
+
+def test_generated_images_are_filtered_by_scores_once_there_are_any(
+    made_dataset: Callable[..., Path], tmp_path: Path
+) -> None:
+    dataset = made_dataset(tmp_path / "D", real=2, generated=4, test=2)
+    plan = plan_comparison(dataset, CompareConfig(), [1, 2], ("clean", "faithful"))
+    assert len(plan.arms) == 4
+    assert plan.skipped[0].endswith("D has no scores of all its images; 'nirgen report' computes them")
+
+    score(open_collection(dataset))
+    table = read_table(dataset)
+    assert table is not None
+    trouble = {"bdd/00.png": 0.9, "bdd/01.png": 0.1, "bdd/02.png": 0.5, "bdd/03.png": 0.2}
+    column = pa.array([trouble.get(key, 0.0) for key in table["key"].to_pylist()], pa.float32())
+    write_scores(dataset, table.set_column(table.column_names.index("trouble"), "trouble", column))
+    clean, faithful = plan_comparison(dataset, CompareConfig(), [1, 2], ("clean", "faithful")).arms[4:]
+    assert (clean.name, clean.generated, clean.order) == ("real+clean", 2, "clean")
+    assert [key for key in clean.images if key in trouble] == ["bdd/01.png", "bdd/03.png"]
+    assert (faithful.name, faithful.generated, faithful.advisable) == ("real+faithful", 2, True)
+
+
+def test_generated_images_alone_are_those_of_the_largest_mix(split: Callable[[int, int], Split]) -> None:
+    given = split(2, 6)
+    arms, skipped = add_arms(given, make_arms(given, ["all"]), ("zero-shot",))
+    assert (arms[-1].name, arms[-1].generated, skipped) == ("zero-shot", 6, ())
+
+
+def test_an_unknown_arm_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(ConfigError, match="arm 'gray': unknown; the arms are grey, colour, nir-like, clean, faithful"):
+        parse_extras("colour,gray")

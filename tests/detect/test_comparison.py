@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from nirgen.detect.comparison import over_seeds
 from nirgen.detect.config import CompareConfig
 from nirgen.detect.report import sentence
 from nirgen.errors import ConfigError
@@ -66,13 +65,6 @@ def test_draws_of_images_are_the_same_for_all_arms(compare: Callable[..., Compar
     ap = found.difference("real+1x", "real").numbers["ap"]
     alone = found.arms[2].numbers["ap"]
     assert ap.high - ap.low < 0.5 * (alone.high - alone.low)  # type: ignore[operator]
-
-
-def test_the_mean_of_few_seeds_varies_as_the_standard_error_says() -> None:
-    values = np.array([1.0, 2.0, 4.0])
-    chosen = np.random.default_rng(0).integers(0, 3, (40_000, 3))
-    means = over_seeds(np.repeat(values[:, np.newaxis], 40_000, axis=1), chosen)
-    assert means.std() == pytest.approx(values.std(ddof=1) / np.sqrt(3), rel=0.02)
 
 
 @pytest.mark.parametrize("seeds", [(0, 0), (-1,), ()])

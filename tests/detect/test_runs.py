@@ -25,9 +25,15 @@ def bench(made_dataset: Callable[..., Path], tmp_path: Path) -> Callable[..., Be
     """A bench for a dataset of two real, two generated and four test images, in a new folder."""
     dataset = made_dataset(tmp_path / "D", real=2, generated=2, test=4)
 
-    def make(name: str, config: CompareConfig = CONFIG, arms: slice = slice(None), **others: Any) -> Bench:
+    def make(
+        name: str,
+        config: CompareConfig = CONFIG,
+        arms: slice = slice(None),
+        extras: tuple[Any, ...] = (),
+        **others: Any,
+    ) -> Bench:
         (tmp_path / name).mkdir(exist_ok=True)
-        plan = plan_comparison(dataset, config, [1])
+        plan = plan_comparison(dataset, config, [1], extras)
         return Bench(replace(plan, arms=plan.arms[arms]), tmp_path / name, device="cpu", **others)
 
     return make
@@ -75,6 +81,13 @@ def test_each_run_is_trained_on_the_images_of_its_arm(bench: Callable[..., Bench
     assert (about["dataset"]["real"], about["dataset"]["generated"]) == (2, 2)
     assert about["seed"] == 0
     assert about["dataset"]["sha256"] == here.plan.test.sha256
+
+
+def test_grey_copies_are_trained_on_in_place_of_generated_images(bench: Callable[..., Bench]) -> None:
+    here = bench("out", CONFIG.model_copy(update={"seeds": (0,)}), slice(3, 4), ("grey",))
+    here.carry_out()
+    about = json.loads((here.out / "runs/real+grey/seed0/model/nirgen.json").read_text())["dataset"]
+    assert (about["images"], about["real"], about["generated"], about["rgb"]) == (4, 2, 0, 2)
 
 
 def test_a_folder_of_another_comparison_is_refused(bench: Callable[..., Bench]) -> None:
