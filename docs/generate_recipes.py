@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -38,16 +39,22 @@ def render_table(recipes: Sequence[Recipe]) -> str:
         if one.data:
             roots = [(name, root.about, root.get, root.licence) for name, root in one.data.items()]
             lines += ["", *markdown_table(("data", "what", "where to get it", "licence"), roots)]
-        if one.expect:
+        if one.demo is not None:
+            lines += ["", f"`nirgen run {one.name} --demo` runs it small, on images that it makes itself."]
+        known = [item for item in one.expect if item.measured != NOT_MEASURED]
+        if known:
             numbers = [
                 (
                     f"{item.what}{f' ({item.source})' if item.source else ''}",
                     "nothing known" if item.value is None else f"{item.value:g}",
                     item.measured,
                 )
-                for item in one.expect
+                for item in known
             ]
             lines += ["", *markdown_table(("number", "expected", "measured"), numbers)]
+        unknown = Counter(item.source or item.what for item in one.expect if item not in known)
+        lines += ["" for _ in range(bool(unknown))]
+        lines += [f"- not measured: {count} of {source}" for source, count in unknown.items()]
     return "\n".join([*lines, ""])
 
 

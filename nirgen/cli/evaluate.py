@@ -50,7 +50,9 @@ def evaluate(
         "RANUS masks or labels of the images: judge the tones of vegetation, sky, road, vehicles, people.", "PATH"
     ),
     shifts: bool = flag("Judge models on photos with a cast, haze, clipped, dark and as JPEG as well.", "--shifts"),
-    published: list[str] | None = option("Table of the paper to show beside; repeatable.", "ranus|idd-aw|flir"),
+    published: list[str] | None = option(
+        "Table of the paper to show beside: ranus, idd-aw, flir, ranus-extractors...; repeatable.", "TABLE"
+    ),
     explain: bool = flag("Print all measures, intervals, comparisons, notes and definitions.", "--explain"),
     out: Path | None = option("Folder for per_image.parquet, summary.json, table.md and report.html.", "DIR"),
     damaged: Literal["fail", "keep"] | None = options.DAMAGED,

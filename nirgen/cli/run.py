@@ -34,6 +34,7 @@ def run(
     start: str | None = option("Stage to run again, with all that depend on it.", "--from STAGE"),
     only: str | None = option("Only stage to run.", "STAGE"),
     any_code: bool = flag("Reuse results of another version of nirgen.", "--any-code"),
+    demo: bool = flag("Run it small, on images that it makes itself; its numbers mean nothing.", "--demo"),
     dry_run: bool = options.DRY_RUN,
 ) -> None:
     """Run the stages of a recipe that are not up to date.
@@ -44,13 +45,14 @@ def run(
     \b
     Examples:
       nirgen run smoke --dry-run
+      nirgen run table2 --demo
       nirgen run table2 --data ranus=data/RANUS --from evaluate
     """
     refuse(recipe is None and not listing, "name a recipe, or see those of the package with --list")
     announce("reading the recipe", quiet=listing)
     from nirgen.recipe.commands import commands_of
     from nirgen.recipe.plan import RecipeRun
-    from nirgen.recipe.recipe import Recipe, built_in, changed, find_recipe
+    from nirgen.recipe.recipe import Recipe, built_in, changed, demo_of, find_recipe
     from nirgen.recipe.run import SUMMARY, command_line, plan_recipe, run_recipe
 
     if recipe is None:
@@ -58,7 +60,8 @@ def run(
         show(("", ""), rows)
         conclude("", then=["run", "smoke"])
         return
-    read = changed(Recipe.load(find_recipe(recipe)), changes or [])
+    loaded = Recipe.load(find_recipe(recipe))
+    read = changed(demo_of(loaded) if demo else loaded, changes or [])
     folder = (out or Path("runs") / read.name).absolute()
     roots = {name: path.absolute() for name, path in options.parse_all_named(data, "--data").items()}
     job = RecipeRun(read, commands_of(ctx.find_root().command), folder, roots, start, only, any_code)

@@ -166,17 +166,21 @@ def translate(
     keep_freed_memory()
     if silent:
         logging.getLogger("nirgen").setLevel(logging.ERROR)
+    local = isinstance(request.plan.root, Path) and isinstance(out, Path) and shard is None
+    written: Path | None = None
+
+    def show_some() -> None:
+        nonlocal written
+        if preview is not None or (local and not no_preview):
+            written = _write_preview(preview, request, model)
+
     kept = "what is done stays; run the same command again to go on"
     with (
         stoppable(kept, second="exit", within=_SECONDS_TO_STOP, quiet=silent) as stopped,
         bars(final="translate", hidden=silent) as report,
     ):
-        summary = execute(request, progress=report, stopped=stopped)
+        summary = execute(request, progress=report, stopped=stopped, last=show_some)
     _print_results(summary, quiet=quiet, as_json=as_json, profile=profile)
-    local = isinstance(request.plan.root, Path) and isinstance(out, Path) and shard is None
-    written = None
-    if preview is not None or (local and not no_preview):
-        written = _write_preview(preview, request, model)
     if not silent:
         _conclude(summary, written)
     raise typer.Exit(summary.exit_code)

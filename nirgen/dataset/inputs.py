@@ -354,12 +354,12 @@ class _Reader:
         return found, matched
 
 
-def _nothing_usable(origin: str, folder: Path, tally: Tally) -> str:
+def _nothing_usable(origin: str, folder: Path | None, tally: Tally) -> str:
     """Return the error of an input whose images are all left out."""
     reasons = [each for each in tally.left_out() if each.origin == origin and each.what != "without-image"]
     told = "; ".join(f"{each.count} {REASONS[each.what]}, such as {each.examples[0]}" for each in reasons)
     if any(each.what == "size" for each in reasons):
-        remedy = f"take the images' sizes into the labels: nirgen labels FILE -o OUT.json --images {folder}"
+        remedy = f"take the images' sizes into the labels: nirgen labels FILE -o OUT.json --images {folder or 'FOLDER'}"
     else:
         remedy = "mend it, or leave this input out"
     return f"'{origin}' has no image that can be used ({told}); {remedy}"

@@ -117,6 +117,34 @@ TABLES: dict[str, PublishedTable] = {
             ("Pix2Next", 20.83, 0.8031, 28.01, 8.24, 0.1070, 0.1252, 20.37),
         ),
     ),
+    "ranus-extractors": PublishedTable(
+        "RANUS test set, by extractor (the paper's Table 4)",
+        {
+            name: dict(zip(("fid", "lpips", "dists"), values, strict=True))
+            for name, *values in (
+                ("without extractor", 31.26, 0.1116, 0.1320),
+                ("ResNet", 35.92, 0.1269, 0.1524),
+                ("ViT", 29.05, 0.1185, 0.1338),
+                ("SwinV2", 30.24, 0.1117, 0.1299),
+                ("InternImage", 28.01, 0.1070, 0.1252),
+            )
+        },
+    ),
+    "ranus-attention": PublishedTable(
+        "RANUS test set, by place of attention, with SwinV2 (the paper's Table 5)",
+        {
+            "B-attention": {"ssim_uniform7": 0.7903, "fid": 37.02, "lpips": 0.1131, "dists": 0.1353},
+            "EBD-attention": {"ssim_uniform7": 0.8063, "fid": 30.24, "lpips": 0.1117, "dists": 0.1299},
+        },
+    ),
+    "ranus-generators": PublishedTable(
+        "RANUS test set, by generator (the paper's Table 6)",
+        _rows(
+            ("Pix2pixHD", 20.474, 0.7409, 53.38, 8.53),
+            ("Pix2pixHD + InternImage", 20.87, 0.7327, 45.14, 8.35),
+            ("Pix2Next", 20.83, 0.8031, 28.01, 8.21),
+        ),
+    ),
     "idd-aw": PublishedTable(
         "IDD-AW test set, 475 images (the paper's Table 3)",
         _rows(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import TYPE_CHECKING, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from nirgen.config import FrozenConfig, read_yaml, split_assignment
 from nirgen.errors import ConfigError, nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 NOT_MEASURED = "not measured"
 
@@ -41,6 +44,41 @@ class Expectation(FrozenConfig):
     measured: str = NOT_MEASURED  # by the project, on which machine and when
 
 
+class PublishedRows(FrozenConfig):
+    """Expected numbers: the rows of a table of the paper, for methods of an evaluation."""
+
+    published: str  # key of `nirgen.evaluate.measures.TABLES`
+    methods: tuple[str, ...]  # rows of the table, whose names the evaluation's methods have
+    file: str  # summary of the evaluation
+
+    def expectations(self) -> Iterator[dict[str, Any]]:
+        """Yield the values of an `Expectation` for each number; ValueError for an unknown table or row."""
+        from nirgen.evaluate.measures import MEASURES, TABLES
+
+        if self.published not in TABLES:
+            raise ValueError(f"no table '{self.published}'{nearest(self.published, TABLES)}")
+        table = TABLES[self.published]
+        for method in self.methods:
+            if method not in table.rows:
+                raise ValueError(f"no row '{method}' in '{self.published}'{nearest(method, table.rows)}")
+            for measure, value in table.rows[method].items():
+                yield {
+                    "what": f"{MEASURES[measure].title} of {method}",
+                    "value": value,
+                    "source": table.title,
+                    "file": self.file,
+                    "at": f"subsets.name=all.methods.method={method}.estimates.{measure}.value",
+                }
+
+
+class Demo(FrozenConfig):
+    """Changes that let a recipe run on made images, in minutes of two processor cores; its numbers mean nothing."""
+
+    data: dict[str, str]  # the part of the folder of `nirgen sample-data` that stands for each of the recipe's data
+    options: dict[str, dict[str, Any]] = Field(default_factory=dict, alias="with")  # options by stage
+    train: tuple[str, ...] = ()  # settings of all stages that train, before a stage's own
+
+
 class Recipe(FrozenConfig):
     """Stages from data that the user has to a result."""
 
@@ -51,6 +89,17 @@ class Recipe(FrozenConfig):
     data: dict[str, DataRoot] = Field(default_factory=dict)
     stages: dict[str, StageConfig] = Field(min_length=1)
     expect: tuple[Expectation, ...] = ()
+    demo: Demo | None = None
+
+    @field_validator("expect", mode="before")
+    @classmethod
+    def _with_published(cls, values: Any) -> Any:
+        """Replace each of `PublishedRows` by its numbers."""
+        found: list[Any] = []
+        for each in values if isinstance(values, list) else ():
+            is_table = isinstance(each, dict) and "published" in each
+            found += PublishedRows.model_validate(each).expectations() if is_table else [each]
+        return found if isinstance(values, list) else values
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -84,6 +133,42 @@ def find_recipe(name: str) -> Path:
         there = f"{nearest(path.stem, known)} (there are {', '.join(known)})"
         raise ConfigError(f"{name}: no such file, and no recipe of the package{there}")
     return known[name]
+
+
+_SAMPLE = "sample"  # the stage that makes a demo's data
+
+
+def demo_of(recipe: Recipe) -> Recipe:
+    """Return the recipe at its demo size, which makes its own data.
+
+    Raises:
+        ConfigError: The recipe has no such size.
+    """
+    demo = recipe.demo
+    if demo is None:
+        raise ConfigError(
+            f"{recipe.name}: has no demo size" + ("" if recipe.data else "; it makes its own data as it is")
+        )
+    stages = {_SAMPLE: StageConfig.model_validate({"run": "sample-data", "with": {"frames": 4}})}
+    for name, stage in recipe.stages.items():
+        changes = dict(demo.options.get(name, {}))
+        if stage.run == "train":
+            settings = [*stage.options.get("set", ()), *demo.train, *changes.get("set", ())]
+            changes |= {"set": settings, "device": "cpu"}
+        options = {key: _made(value, demo.data) for key, value in (stage.options | changes).items()}
+        stages[name] = stage.model_copy(
+            update={"options": {key: value for key, value in options.items() if value is not None}}
+        )
+    return recipe.model_copy(update={"name": f"{recipe.name}-demo", "data": {}, "stages": stages, "expect": ()})
+
+
+def _made(value: Any, parts: dict[str, str]) -> Any:
+    """Return an option's value with the made data in the place of the user's."""
+    if isinstance(value, list):
+        return [_made(each, parts) for each in value]
+    for name, part in parts.items() if isinstance(value, str) else ():
+        value = value.replace(f"${{data.{name}}}", f"${{{_SAMPLE}.out}}/{part}")
+    return value
 
 
 def changed(recipe: Recipe, changes: list[str]) -> Recipe:

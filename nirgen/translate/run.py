@@ -123,9 +123,13 @@ def look_ahead(request: Request) -> list[tuple[Item, State]]:
 
 
 def execute(
-    request: Request, *, progress: Progress | None = None, stopped: Callable[[], bool] | None = None
+    request: Request,
+    *,
+    progress: Progress | None = None,
+    stopped: Callable[[], bool] | None = None,
+    last: Callable[[], None] = lambda: None,
 ) -> Summary:
-    """Run a translation; see `translate_folder`."""
+    """Run a translation; see `translate_folder`. `last` is called with the manifest in place, before the last check."""
     started = time.monotonic()
     with open_records(request.out, writes=True) as records:
         job = _prepare(request, records)
@@ -134,7 +138,7 @@ def execute(
         with records.open_journal() as journal:
             others = _settle(request, records, job)
             report, stopped = progress or (lambda *_: None), stopped or (lambda: False)
-            return _Run(request, records, job, others, started, report, stopped).execute(journal)
+            return _Run(request, records, job, others, started, report, stopped, last).execute(journal)
 
 
 def _prepare(request: Request, records: Records) -> Job:
@@ -182,6 +186,7 @@ class _Run:
     started: float  # seconds of the monotonic clock
     report: Progress
     stopped: Callable[[], bool]
+    last: Callable[[], None]
     count: Count = field(default_factory=Count)
 
     def execute(self, journal: Journal) -> Summary:
@@ -200,10 +205,11 @@ class _Run:
             if not isinstance(self.request.engine, LocalEngine):  # its processes may have been killed while they wrote
                 records.remove_temporary()
             outputs = self._write_manifest()
+            self.last()
             journal.check()
-            self._check_manifest()
+            strays = self._check_manifest(outputs)
             journal.clear()
-            summary = self._summarise(outputs, profile)
+            summary = self._summarise(strays, profile)
             journal.check()
             self._write_run("ended", summary)
         return summary
@@ -301,14 +307,23 @@ class _Run:
                 "came or went meanwhile; run again to translate what has no row"
             )
 
-    def _check_manifest(self) -> None:
+    def _check_manifest(self, outputs: int) -> int:
+        """Return the number of files in OUT that the manifest doesn't name."""
         known = self.count.unchanged + self.count.tried + len(self.others.kept)
         if self.records.count() != known:
             raise OutputError(
                 f"the manifest of OUT {str(self.request.out)!r} was changed while the run was writing it; run again"
             )
 
-    def _summarise(self, outputs: int, profile: Profile) -> Summary:
+        files = self.job.sink.count()
+        if files < outputs:
+            raise OutputError(
+                f"images of OUT {str(self.request.out)!r} were removed while the run was at work: {files} of {outputs} "
+                "are there; run again"
+            )
+        return files - outputs
+
+    def _summarise(self, strays: int, profile: Profile) -> Summary:
         count, plan, tally = self.count, self.request.plan, self.request.plan.survey().tally
         return Summary(
             root=str(plan.root),
@@ -321,7 +336,7 @@ class _Run:
             failures=tuple(count.failures),
             dropped=0 if self.job.run.redo else len(self.others.gone),
             lost=len(self.others.lost),
-            stray=max(0, self.job.sink.count() - outputs),
+            stray=strays,
             other_files=tally.other_files,
             hidden=tally.hidden,
             loops=tuple(tally.loops),

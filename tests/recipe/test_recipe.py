@@ -8,10 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+import torch
 
 from nirgen.errors import ConfigError
+from nirgen.models.checkpoint import build
 from nirgen.recipe.plan import Hashes, RecipeRun, make_plan
-from nirgen.recipe.recipe import Recipe, built_in, changed
+from nirgen.recipe.recipe import Recipe, built_in, changed, demo_of
 from nirgen.recipe.resolve import resolve
 from nirgen.train.config import TrainConfig
 
@@ -49,16 +51,10 @@ ROOT = Path(__file__).parents[2]
 PAGE = runpy.run_path(str(ROOT / "docs" / "generate_recipes.py"))
 RECIPES = list(built_in().values())
 NAMES = [
-    "bdd100k-zeroshot",
-    "flir-lwir",
-    "idd-aw",
-    "ranus",
-    "smoke",
-    "table2",
-    "table4-extractors",
-    "table5-attention",
-    "table7-detection",
+    *("bdd100k-zeroshot", "idd-aw", "ranus", "smoke"),
+    *("table2", "table3", "table4", "table5", "table6", "table7", "table8"),
 ]
+WITH_DEMO = [path for path in RECIPES if Recipe.load(path).demo is not None]
 
 
 def test_the_table_has_every_recipe_and_is_current() -> None:
@@ -89,3 +85,49 @@ def test_settings_of_training_exist(path: Path) -> None:
     for stage in Recipe.load(path).stages.values():
         if stage.run == "train":
             assert TrainConfig.load(stage.options["config"], stage.options.get("set", [])).stages
+
+
+@pytest.mark.parametrize("path", WITH_DEMO, ids=lambda path: path.stem)
+def test_a_demo_plans_without_data_and_trains_for_a_few_small_steps(
+    path: Path, commands: Commands, tmp_path: Path
+) -> None:
+    demo = demo_of(Recipe.load(path))
+    stages = resolve(demo, commands, tmp_path / "out", {})
+    assert [stage.name for stage in stages] == ["sample", *Recipe.load(path).stages]
+    trained = [stage for stage in demo.stages.values() if stage.run == "train"]
+    for stage in trained:
+        config = TrainConfig.load(stage.options["config"], stage.options["set"])
+        assert config.steps == 3
+        with torch.device("meta"):
+            values = sum(each.numel() for each in build(config.generator).parameters())
+        assert values < 13_000_000, stage  # the smallest ResNet of timm and its attention have 12 million
+    assert len(trained) == sum(stage.run == "train" for stage in Recipe.load(path).stages.values())
+
+
+def test_tables_of_several_systems_have_demos() -> None:
+    assert {"table2", "table3", "table4", "table5", "table6", "table8"} <= {path.stem for path in WITH_DEMO}
+
+
+def test_a_recipe_without_a_demo_says_so(recipe: Callable[..., Recipe]) -> None:
+    with pytest.raises(ConfigError, match="made: has no demo size; it makes its own data as it is"):
+        demo_of(recipe({"a": {"run": "sample-data"}}))
+
+
+def test_published_rows_are_expected_numbers(recipe: Callable[..., Recipe]) -> None:
+    rows = {"published": "ranus", "methods": ["C2SAL", "Pix2Next"], "file": "${a.out}/summary.json"}
+    found = recipe({"a": {"run": "evaluate"}}, expect=[rows, {"what": "images", "value": 2}]).expect
+    assert [each.what for each in found[:4]] == [
+        "PSNR of C2SAL",
+        "SSIM 7x7 of C2SAL",
+        "FID of C2SAL",
+        "PSNR of Pix2Next",
+    ]
+    assert found[3].value == 20.83
+    assert found[3].at == "subsets.name=all.methods.method=Pix2Next.estimates.psnr.value"
+    assert found[-1].what == "images"
+    for key, value, text in (
+        ("published", "ranuss", "no table 'ranuss'; did you mean 'ranus'"),
+        ("methods", ["Pix2Nxt"], "no row 'Pix2Nxt' in 'ranus'; did you mean 'Pix2Next'"),
+    ):
+        with pytest.raises(ConfigError, match=text):
+            recipe({"a": {"run": "evaluate"}}, expect=[rows | {key: value}])

@@ -11,11 +11,13 @@ import subprocess
 
 import pytest
 
-from nirgen.errors import ImageError
+from nirgen.errors import ImageError, OutputError
+from nirgen.translate.engines import LocalEngine
 from nirgen.translate.items import Item
 from nirgen.translate.journal import read_journal
 from nirgen.translate.manifest import read_manifest
-from nirgen.translate.run import translate_folder
+from nirgen.translate.options import RunOptions, TranslateOptions
+from nirgen.translate.run import Request, execute, translate_folder
 from nirgen.translate.stores import FolderSource
 
 
@@ -286,3 +288,14 @@ def test_ctrl_c_ends_a_run_that_does_not_finish(tmp_path, start):
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
     assert errors.splitlines()[-1] == "interrupted: what is done stays; run the same command again to go on"
+
+
+def test_an_output_that_goes_while_the_preview_is_drawn_is_missed(tmp_path, source, undisturbed, red):
+    request = Request(
+        source, tmp_path / "out", LocalEngine(None, None), red, TranslateOptions(), RunOptions(), None, None
+    )
+    victim = next(iter(sorted(name for name in undisturbed if name.endswith(".png"))))
+    with pytest.raises(OutputError, match="removed while the run was at work: 29 of 30 are there; run again"):
+        execute(request, last=(tmp_path / "out" / victim).unlink)
+    assert execute(request).translated == 1
+    assert snapshot(tmp_path / "out") == undisturbed
