@@ -183,6 +183,7 @@ class Origin:
     complete: bool = False  # loaded to its end
     state: str = ""  # digest of the samples
     scores: str = ""  # digest of the scores file; empty if loaded without scores
+    embeddings: str = ""  # state of those that are shown; empty without any
     fields: tuple[str, ...] = ()  # loaded fields of attributes and counts, of earlier loads too
     views: tuple[str, ...] = ()  # names of saved views
 

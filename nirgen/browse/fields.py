@@ -45,6 +45,10 @@ PHOTO = "photo"  # `kind` of an RGB image; that of others is generated or real
 IDENTITY = ("key", "split", "origin", "kind", "model", "sequence")
 OF_BOXES = ("key", "source_category", "flags", "iscrowd", "fidelity", "trouble")  # custom attributes of a box
 
+NEAREST, NEAREST_DISTANCE, DUPLICATE_OF = "nearest", "nearest_distance", "duplicate_of"
+OUTLIER, COVERED = "outlier", "covered"
+EMBEDDED = (NEAREST, NEAREST_DISTANCE, DUPLICATE_OF, OUTLIER, COVERED)  # of images, filled in from their features
+
 _RESERVED = {"id", "filepath", "tags", "metadata", "created_at", "last_modified_at", "group", "groups", "frames"}
 
 

@@ -13,7 +13,7 @@ from nirgen.browse.decisions import import_own
 from nirgen.browse.documents import Edits, check, documents, has_decisions, merged
 from nirgen.browse.fields import GROUP, RGB
 from nirgen.browse.mongod import in_turn
-from nirgen.browse.schema import TAKEN, Layout, declare, index, plan_layout
+from nirgen.browse.schema import LOADED_FIELDS, Layout, declare, index, plan_layout
 from nirgen.browse.server import record
 from nirgen.browse.views import arrange
 from nirgen.collection import open_collection
@@ -27,12 +27,15 @@ if TYPE_CHECKING:
 
     from bson import ObjectId
 
+    from nirgen.browse.embeddings import Embeddings, Findings
     from nirgen.collection import Collection
     from nirgen.progress import Progress
     from nirgen.scores import Scores
 
 _BATCH = 250  # images; some thousand boxes
-_OURS = frozenset({"_id", "_rand", "_dataset_id", "_media_type", "filepath", "metadata", "last_modified_at", *TAKEN})
+_OURS = frozenset(
+    {"_id", "_rand", "_dataset_id", "_media_type", "filepath", "metadata", "last_modified_at", *LOADED_FIELDS}
+)
 
 
 @dataclass(slots=True)
@@ -49,6 +52,8 @@ class Loaded:
     moved_from: str | None = None  # the folder's path at the last load, if it differs
     misnamed: int = 0  # images left out, as their names can't be used
     not_shown: int = 0  # images in a format that browsers don't show
+    findings: Findings | None = None  # of embeddings
+    outdated: bool = False  # embeddings are shown of an earlier state of the folder
 
 
 def load_folder(
@@ -57,6 +62,7 @@ def load_folder(
     name: str | None = None,
     sources: Mapping[str, Path] | None = None,
     scores: bool = True,
+    embeddings: bool = False,
     database: str | None = None,
     track: bool = False,
     report: Progress | None = None,
@@ -73,6 +79,7 @@ def load_folder(
         name: Name of the FiftyOne dataset; by default the one that was loaded from the folder, else the folder's name.
         sources: Folders of RGB images that have moved, by origin.
         scores: Compute missing scores and load them.
+        embeddings: Compute missing features of images and show them.
         database: As `open_fiftyone` takes it, like `track`.
         track: Let FiftyOne send usage statistics to its makers.
         report: Progress callback.
@@ -83,8 +90,14 @@ def load_folder(
     from fiftyone.core.odm import get_db_conn
 
     with in_turn(Path(fiftyone.config.database_dir).absolute(), "load", say):
-        target = target_for(fiftyone, collection, name)
-        done = _load(fiftyone, target, collection, score(collection, report) if scores else None, report)
+        target, layout = target_for(fiftyone, collection, name), plan_layout(collection)
+        scored = score(collection, report) if scores else None
+        features = None
+        if embeddings:
+            from nirgen.browse.embeddings import embed  # it needs torch
+
+            features = embed(collection, layout, report)
+        done = _load(fiftyone, target, collection, layout, scores=scored, embeddings=features, report=report)
         with database_errors(done.name):
             record(get_db_conn(), fiftyone.load_dataset(done.name))
         if target.origin is None:
@@ -94,9 +107,15 @@ def load_folder(
 
 
 def _load(
-    fiftyone: Any, target: Target, collection: Collection, scores: Scores | None, report: Progress | None
+    fiftyone: Any,
+    target: Target,
+    collection: Collection,
+    layout: Layout,
+    *,
+    scores: Scores | None,
+    embeddings: Embeddings | None,
+    report: Progress | None,
 ) -> Loaded:
-    layout = plan_layout(collection)
     old, path = target.origin or Origin("", "", ""), collection.folder / SCORES
     digest = sha256_of(path) if path.is_file() else "not kept"
     origin = Origin(
@@ -106,6 +125,7 @@ def _load(
         state=layout.state,
         scores=digest if scores is not None else "",
         fields=tuple(sorted({*layout.attributes.values(), *layout.counts.values(), *old.fields})),
+        embeddings=old.embeddings if embeddings is None else embeddings.state,
     )
     done = Loaded(
         target.name,
@@ -114,6 +134,7 @@ def _load(
         moved_from=target.moved_from,
         misnamed=collection.misnamed,
         not_shown=layout.not_shown,
+        outdated=bool(origin.embeddings) and not origin.embeddings.startswith(layout.state),
     )
     with database_errors(target.name):
         if target.origin:
@@ -127,16 +148,20 @@ def _load(
                 ) from None
         scored = not origin.scores or (old.scores == origin.scores and origin.scores != "not kept")
         ours_there = dataset._sample_collection.count_documents({"key": {"$type": "string"}})
-        if old.complete and old.state == origin.state and scored and ours_there == layout.samples:
-            return done
-        origin.write(dataset)
-        declare(dataset, layout, [category.name for category in collection.categories])
-        ours = _OURS.union(origin.fields)
-        kept = _write(dataset, collection, scores, layout, ours=ours, done=done, report=report)
-        _remove_others(dataset, kept, done)
-        index(dataset)
-        views = arrange(dataset, collection, layout, before=old.views)
-        replace(origin, complete=True, views=views).write(dataset)
+        same = old.state == origin.state and old.embeddings == origin.embeddings
+        if not (old.complete and same and scored and ours_there == layout.samples):
+            replace(origin, embeddings=old.embeddings).write(dataset)
+            declare(dataset, layout, [category.name for category in collection.categories])
+            ours = _OURS.union(origin.fields)
+            kept = _write(dataset, collection, scores, layout, ours=ours, done=done, report=report)
+            _remove_others(dataset, kept, done)
+            index(dataset)
+            if embeddings is not None:
+                embeddings.show(dataset)
+            views = arrange(dataset, collection, layout, before=old.views)
+            replace(origin, complete=True, views=views).write(dataset)
+        if embeddings is not None:
+            done.findings = embeddings.findings(dataset)
     return done
 
 

@@ -11,6 +11,7 @@ from nirgen.browse.fields import (
     BOXES,
     DECIDED,
     DETECTIONS,
+    EMBEDDED,
     GROUP,
     IDENTITY,
     ISSUE,
@@ -29,7 +30,8 @@ if TYPE_CHECKING:
 
     from nirgen.collection import Collection
 
-TAKEN = frozenset({*IDENTITY, *DECIDED, *IMAGE_SCORES, BOXES, GROUP, WORST_BOX, ISSUE, "objects", "note"})
+LOADED_FIELDS = frozenset({*IDENTITY, *DECIDED, *IMAGE_SCORES, BOXES, GROUP, WORST_BOX, ISSUE, "objects", "note"})
+TAKEN = LOADED_FIELDS.union(EMBEDDED)  # no attribute of images can have these names
 _REVISION = 2  # of the samples; a later one loads samples of the same folder again
 
 

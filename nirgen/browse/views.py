@@ -10,16 +10,21 @@ from typing import TYPE_CHECKING, Any
 
 from nirgen.browse.fields import (
     BOXES,
+    COVERED,
     DECIDED,
     DETECTIONS,
+    DUPLICATE_OF,
+    EMBEDDED,
     GROUP,
     IDENTITY,
     IMAGE_ACTIONS,
     ISSUE,
     KEPT,
     MAIN_SLICES,
+    NEAREST_DISTANCE,
     NEEDS_FIX,
     NIR,
+    OUTLIER,
     PHOTO,
     REAL_NIR,
     REJECTED,
@@ -98,6 +103,14 @@ def _views(dataset: Any, collection: Collection, layout: Layout) -> Iterator[tup
         yield "real", dataset.select_group_slices(REAL_NIR), "real NIR, whichever slice is shown"
     if "timeofday" in layout.attributes:
         yield "night", dataset.match(F(layout.attributes["timeofday"]) == "night"), "taken at night"
+    if dataset.has_field(NEAREST_DISTANCE):
+        repeated = dataset.match(F(DUPLICATE_OF) != None).sort_by(DUPLICATE_OF)  # noqa: E711 - FiftyOne's expression
+        yield "near-duplicates", repeated, "images that an earlier one nearly repeats, by that image"
+        far = dataset.match(F(OUTLIER)).sort_by(NEAREST_DISTANCE, reverse=True)
+        yield "outliers", far, "unlike any other image of their kind, the farthest first"
+        if REAL_NIR in layout.slices and NIR in layout.slices:
+            lacking = dataset.select_group_slices(REAL_NIR).match(F(COVERED) == False)  # noqa: E712 - FiftyOne's expression
+            yield "not covered", lacking, "real NIR that no generated image resembles, whichever slice is shown"
     for category in collection.categories:
         boxes = dataset.filter_labels(BOXES, F("label") == category.name)
         yield f"class {category.name}", boxes, f"images with a {category.name}, and no other boxes"
@@ -127,6 +140,7 @@ def _set_appearance(dataset: Any, layout: Layout, classes: list[str]) -> None:
         "scores": [ISSUE, *IMAGE_SCORES, WORST_BOX, "note"],
         "what": [name for name in IDENTITY if name != "key"],
         "attributes": list(layout.attributes.values()),
+        "embeddings": [name for name in EMBEDDED if dataset.has_field(name)],
         "counts": ["objects", *layout.counts.values()],
     }
     named = {path for paths in groups.values() for path in paths}

@@ -16,6 +16,7 @@ from nirgen.cli.output import announce, echo, note_outdated_scores, progress
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from nirgen.browse.embeddings import Findings
     from nirgen.browse.load import Loaded
 
 
@@ -24,6 +25,9 @@ def browse(
     name: str | None = options.DATASET_NAME,
     sources: list[str] | None = options.SOURCES,
     scores: bool = flag("Compute missing image and box scores.", default=True),
+    embeddings: bool = flag(
+        "Find near-duplicates and outliers, and fill the panels Embeddings and Similarity.", "--embeddings"
+    ),
     launch: bool = flag("Open the App, or only load the dataset.", default=True),
     remote: bool = flag("Serve the App without opening a browser.", "--remote"),
     port: int = option("Port of the App.", min=1, max=65535, default=5151),
@@ -51,6 +55,7 @@ def browse(
             name=name,
             sources=moved,
             scores=scores,
+            embeddings=embeddings,
             database=database_uri,
             track=_tracking_is_wanted(),
             report=report,
@@ -116,8 +121,21 @@ def _print(loaded: Loaded) -> None:
         echo(f"warning: {loaded.misnamed} images are left out: their names can't be used", err=True)
     if loaded.not_shown:
         echo(f"warning: {loaded.not_shown} images are TIFF, which browsers don't show", err=True)
+    if loaded.outdated:
+        echo("its embeddings are of an earlier state; --embeddings updates them")
+    if loaded.findings is not None:
+        _print_findings(loaded.findings)
     if loaded.own:
         echo(f"{loaded.own} of the dataset's own decisions (keep, flag) are shown")
+
+
+def _print_findings(found: Findings) -> None:
+    if found.unread:
+        echo(f"warning: {len(found.unread)} images can't be read, such as {found.unread[0]}", err=True)
+    parts = [f"{found.duplicates} near-duplicates", f"{found.outliers} outliers"]
+    if found.real:
+        parts.append(f"{found.covered} of {found.real} real images covered by generated ones")
+    echo(f"{', '.join(parts)}; see the saved views and the App's panel Embeddings")
 
 
 def _show(name: str, *, address: str, port: int, remote: bool) -> None:

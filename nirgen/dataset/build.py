@@ -101,8 +101,9 @@ def build(
             site.new.mkdir()
             store = Store(site.new)
             values, placed = _write(plan, store, progress)
-            if (site.out / folder.SCORES).is_file():  # their reader knows which of them still hold
-                shutil.copyfile(site.out / folder.SCORES, site.new / folder.SCORES)
+            for name in sorted(folder.ADDED):  # their readers know what of them still holds
+                if (site.out / name).is_file():
+                    shutil.copyfile(site.out / name, site.new / name)
             _write_run_json(site.new, plan, started)
             site.change_places(lambda: _check(store, plan, site.out))
     splits = list(values["splits"].values())

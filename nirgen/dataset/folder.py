@@ -29,8 +29,10 @@ LINEAGE = "lineage.parquet"
 CARD = "README.md"
 IMAGES = "images"
 CURATION = "curation.jsonl"  # decisions that the dataset was built with, if any
-SCORES = "scores.parquet"  # computed after the build
-UNHASHED = frozenset({DATASET_JSON, runlog.NAME, SCORES})  # `dataset.json` lacks their hashes
+SCORES = "scores.parquet"
+EMBEDDINGS = "embeddings.parquet"
+ADDED = frozenset({SCORES, EMBEDDINGS})  # computed after the build
+UNHASHED = frozenset({DATASET_JSON, runlog.NAME, *ADDED})  # `dataset.json` lacks their hashes
 
 
 def annotations_name(split: str) -> str:

@@ -65,13 +65,22 @@ class Backbone:
         name = header["architecture"]["extractor"]["name"]
         return cls(normalized.backbone, normalized.to(device), name, path.stem)
 
-    @torch.inference_mode()
     def features(self, image: NDArray[np.uint8]) -> Features:
         """Return the features of an (H, W) uint8 image, which is repeated to three channels."""
-        grey = torch.tensor(image, device=self._mean.device)
-        batch = (grey.float().div(255).expand(1, 3, -1, -1) - self._mean) / self._std
-        maps = [each[0].permute(2, 0, 1) if self._channels_last else each[0] for each in self._network(batch)]
+        maps = [each[0] for each in self._maps(image[None])]
         return Features(maps, maps[-1].mean(dim=(1, 2)).double().cpu().numpy())
+
+    def pooled(self, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Return the means of the deepest map of (N, H, W) uint8 images as (N, D)."""
+        means: NDArray[np.float32] = self._maps(images)[-1].mean(dim=(2, 3)).float().cpu().numpy()
+        return means
+
+    @torch.inference_mode()
+    def _maps(self, images: NDArray[np.uint8]) -> list[Tensor]:
+        """(N, H, W) -> (N, C, h, w) at each stride, finest first."""
+        grey = torch.tensor(images, device=self._mean.device)[:, None]
+        batch = (grey.float().div(255).expand(-1, 3, -1, -1) - self._mean) / self._std
+        return [each.permute(0, 3, 1, 2) if self._channels_last else each for each in self._network(batch)]
 
 
 def features_distance(generated: Features, real: Features) -> float:

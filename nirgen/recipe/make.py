@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from nirgen.dataset.entries import image_names, labelled_images, match_names
-from nirgen.dataset.folder import CURATION, DATASET_JSON, SCORES, is_dataset
+from nirgen.dataset.folder import ADDED, CURATION, DATASET_JSON, is_dataset
 from nirgen.errors import NirgenError, OutputError, nearest
 from nirgen.labels import open_labels
 from nirgen.recipe.plan import State, Status, code_hash, listing
@@ -47,9 +47,9 @@ class Step:
         return {"words": list(self.words), "reads": dict(self.reads), "code": code_hash()}
 
     def listed(self) -> dict[str, list[int]]:
-        """Return size and time of change of each file that it writes, but for scores, which are added later."""
+        """Return size and time of change of each file that it writes, but for those added later."""
         found = listing({str(path): path for path in self.writes})
-        return {name: facts for name, facts in found.items() if not name.endswith(f":{SCORES}")}
+        return {name: facts for name, facts in found.items() if name.rpartition(":")[2] not in ADDED}
 
     def why(self, records: Path) -> str:
         """Return the reason to run it, by its state in `records`; empty if it is up to date."""
