@@ -82,7 +82,7 @@ def arrange(dataset: Any, collection: Collection, layout: Layout, before: tuple[
 
 
 def _views(dataset: Any, collection: Collection, layout: Layout) -> Iterator[tuple[str, Any, str]]:
-    """Yield name, view and description; all views but `real` show the App's current slice."""
+    """Yield name, view and description; `real` and those of embeddings show the slices that they name."""
     from fiftyone import ViewField as F
 
     decided = F("tags").contains(list(IMAGE_ACTIONS))
@@ -104,13 +104,14 @@ def _views(dataset: Any, collection: Collection, layout: Layout) -> Iterator[tup
     if "timeofday" in layout.attributes:
         yield "night", dataset.match(F(layout.attributes["timeofday"]) == "night"), "taken at night"
     if dataset.has_field(NEAREST_DISTANCE):
-        repeated = dataset.match(F(DUPLICATE_OF) != None).sort_by(DUPLICATE_OF)  # noqa: E711 - FiftyOne's expression
-        yield "near-duplicates", repeated, "images that an earlier one nearly repeats, by that image"
-        far = dataset.match(F(OUTLIER)).sort_by(NEAREST_DISTANCE, reverse=True)
-        yield "outliers", far, "unlike any other image of their kind, the farthest first"
-        if REAL_NIR in layout.slices and NIR in layout.slices:
-            lacking = dataset.select_group_slices(REAL_NIR).match(F(COVERED) == False)  # noqa: E712 - FiftyOne's expression
-            yield "not covered", lacking, "real NIR that no generated image resembles, whichever slice is shown"
+        yield "all slices", dataset.select_group_slices(list(layout.slices)), "for the panel Embeddings"
+        own = dataset.select_group_slices([name for name in MAIN_SLICES if name in layout.slices])
+        repeated = own.exists(DUPLICATE_OF).sort_by(DUPLICATE_OF)
+        yield "near-duplicates", repeated, "generated or real images that nearly repeat another, by that image's key"
+        far = own.match(F(OUTLIER)).sort_by(NEAREST_DISTANCE, reverse=True)
+        yield "outliers", far, "generated or real images unlike any other of their kind, the farthest first"
+        lacking = own.exists(COVERED).match(~F(COVERED))
+        yield "not covered", lacking, "real images that no generated one resembles"
     for category in collection.categories:
         boxes = dataset.filter_labels(BOXES, F("label") == category.name)
         yield f"class {category.name}", boxes, f"images with a {category.name}, and no other boxes"

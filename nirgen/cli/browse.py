@@ -132,10 +132,10 @@ def _print(loaded: Loaded) -> None:
 def _print_findings(found: Findings) -> None:
     if found.unread:
         echo(f"warning: {len(found.unread)} images can't be read, such as {found.unread[0]}", err=True)
-    parts = [f"{found.duplicates} near-duplicates", f"{found.outliers} outliers"]
+    parts = [f"near-duplicates: {found.duplicates}", f"outliers: {found.outliers}"]
     if found.real:
-        parts.append(f"{found.covered} of {found.real} real images covered by generated ones")
-    echo(f"{', '.join(parts)}; see the saved views and the App's panel Embeddings")
+        parts.append(f"real images like generated ones: {found.covered} of {found.real}")
+    echo(f"{'; '.join(parts)} (saved views, and the App's panel Embeddings)")
 
 
 def _show(name: str, *, address: str, port: int, remote: bool) -> None:
