@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from torch import Tensor
 
@@ -42,6 +42,19 @@ def generator_loss(fake: Sequence[Tensor], kind: GanKind) -> Tensor:
     if kind == "lsgan":
         return torch.stack([(f - 1).square().mean() for f in fake]).sum()
     return torch.stack([-f.mean() for f in fake]).sum()
+
+
+def gradient_penalty(judge: Callable[[Tensor], Sequence[Tensor]], points: Tensor, length: float) -> Tensor:
+    """Return how far the gradients of a discriminator are from a length: the mean squared relative distance; a scalar.
+
+    Gulrajani et al., NeurIPS 2017, with any length. `judge` gives maps of raw scores, one a scale, of images
+    (N, C, H, W); `points` are such images, between real and generated ones.
+    """
+    points = points.detach().requires_grad_()
+    total = torch.stack([scores.sum() for scores in judge(points)]).sum()
+    (gradients,) = torch.autograd.grad(total, points, create_graph=True)
+    off: Tensor = gradients.flatten(1).norm(dim=1) / length - 1
+    return off.square().mean()
 
 
 def feature_matching_loss(real: Sequence[Sequence[Tensor]], fake: Sequence[Sequence[Tensor]]) -> Tensor:

@@ -193,6 +193,11 @@ class GeneratorModel(NirModel):
         return bytes_per_pixel(config, pyramid=self.generator.pyramid, bytes_per_value=size)
 
     @property
+    def whole_only(self) -> bool:
+        """True if images can't be translated in tiles: `MUNIT` gives each image one style."""
+        return self.generator.config.whole_only
+
+    @property
     def least_side(self) -> int:
         """Least height and width that the network takes, in pixels; smaller images are padded to it by reflection."""
         return self.generator.config.least_side

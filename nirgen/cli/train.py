@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 
 _CONFIG = (
     "YAML file, or a preset: paper, released, compact; of another system: irformer, pix2pix, pix2pixhd, "
-    "pix2pixhd-internimage, bci, cyclegan; or a baseline: linear, trees."
+    "pix2pixhd-internimage, bci; of one that learns without pairs: cyclegan, uvcgan, unit, munit; or a baseline: "
+    "linear, trees."
 )
 
 

@@ -18,8 +18,10 @@ from nirgen.models.config import GeneratorConfig
 from nirgen.models.extractors import build_extractor
 from nirgen.models.generator import Pix2Next
 from nirgen.models.irformer import IRFormer
+from nirgen.models.munit import MUNIT, UNIT
 from nirgen.models.resnet import ResNet
 from nirgen.models.unet import UNet
+from nirgen.models.uvcgan import UNetViT
 from nirgen.models.weights import write_tensors
 
 if TYPE_CHECKING:
@@ -47,6 +49,9 @@ _NETWORKS: dict[str, Callable[[Any], Generator]] = {  # by kind, beside Pix2Next
     "irformer": IRFormer,
     "resnet": ResNet,
     "unet": UNet,
+    "unet-vit": UNetViT,
+    "unit": UNIT,
+    "munit": MUNIT,
 }
 
 

@@ -164,6 +164,8 @@ ExtractorConfig = Annotated[
 class NetworkConfig(FrozenConfig):
     """Base of the configurations of generators, whatever their kind."""
 
+    whole_only: ClassVar[bool] = False  # images can't be translated in tiles
+
     @property
     def stride(self) -> int:
         """Heights and widths of inputs are multiples of this."""
@@ -455,12 +457,101 @@ class ResNetConfig(NetworkConfig):
         return 6 + 3 * self.filters
 
 
-AnyGeneratorConfig = GeneratorConfig | IRFormerConfig | UNetConfig | ResNetConfig
+class UNetViTConfig(NetworkConfig):
+    """Sizes of UVCGAN's generator; the defaults, with 31,360,239 parameters, are the published ones."""
+
+    kind: Literal["unet-vit"] = "unet-vit"
+    widths: Annotated[Widths, Field(min_length=1, max_length=6)] = (48, 96, 192, 384)  # of the levels, finest first
+    transformer_width: int = Field(384, ge=1)
+    heads: int = Field(6, ge=1)
+    blocks: int = Field(12, ge=1)  # of the transformer
+    hidden: int = Field(1536, ge=1)  # width of its feed-forward layers
+    embedding: int = Field(384, ge=1)  # of a pixel's place
+    output_channels: Literal[1, 3] = 3
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        if self.transformer_width % self.heads:
+            raise ValueError(f"heads is {self.heads}, which doesn't divide transformer_width, {self.transformer_width}")
+        return self
+
+    @property
+    def about(self) -> str:
+        """One line for cards and listings."""
+        return "U-Net with a transformer of UVCGAN (Torbunov et al., WACV 2023)"
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths of inputs are multiples of this."""
+        return int(2 ** len(self.widths))
+
+    @property
+    def least_side(self) -> int:
+        """Least height and width of inputs, in pixels: two at the lowest resolution, whose places are relative."""
+        return 2 * self.stride
+
+    @property
+    def values_per_pixel(self) -> float:
+        """Values alive at once in a translation, for each pixel of the image."""
+        return 6 + 5 * self.widths[0]
+
+
+class UNITConfig(NetworkConfig):
+    """Sizes of UNIT's encoder and decoder; the defaults, with 11,140,483 parameters, are the published ones."""
+
+    kind: Literal["unit"] = "unit"
+    filters: int = Field(64, ge=1)  # at full resolution; doubled at each further level
+    levels: int = Field(2, ge=1, le=6)  # each halves the resolution
+    blocks: int = Field(4, ge=1)  # residual ones, of the encoder and of the decoder
+    output_channels: Literal[1, 3] = 3
+
+    @property
+    def about(self) -> str:
+        """One line for cards and listings."""
+        return "UNIT (Liu et al., NeurIPS 2017)"
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths of inputs are multiples of this."""
+        return int(2**self.levels)
+
+    @property
+    def least_side(self) -> int:
+        """Least height and width of inputs, in pixels: two at the lowest resolution, whose border is mirrored."""
+        return 2 * self.stride
+
+    @property
+    def values_per_pixel(self) -> float:
+        """Values alive at once in a translation, for each pixel of the image."""
+        return 6 + 7 * self.filters
+
+
+class MUNITConfig(UNITConfig):
+    """Sizes of MUNIT's networks; the defaults, with 15,026,187 parameters, are the published ones."""
+
+    kind: Literal["munit"] = "munit"  # type: ignore[assignment]
+    style: int = Field(8, ge=1)  # numbers of a style
+    style_levels: int = Field(4, ge=1, le=6)  # convolutions of stride 2 that read it
+    hidden: int = Field(256, ge=1)  # width of the two layers between a style and the decoder's normalisation
+    whole_only: ClassVar[bool] = True  # an image has one style
+
+    @property
+    def about(self) -> str:
+        """One line for cards and listings."""
+        return "MUNIT (Huang et al., ECCV 2018)"
+
+
+AnyGeneratorConfig = (
+    GeneratorConfig | IRFormerConfig | UNetConfig | ResNetConfig | UNetViTConfig | UNITConfig | MUNITConfig
+)
 GENERATORS: dict[str, type[AnyGeneratorConfig]] = {
     "pix2next": GeneratorConfig,
     "irformer": IRFormerConfig,
     "unet": UNetConfig,
     "resnet": ResNetConfig,
+    "unet-vit": UNetViTConfig,
+    "unit": UNITConfig,
+    "munit": MUNITConfig,
 }
 
 
@@ -486,5 +577,6 @@ class DiscriminatorConfig(FrozenConfig):
     layers: int = Field(3, ge=1)  # convolutions of stride 2
     scales: int = Field(3, ge=1)
     norm: Literal["instance", "batch"] = "instance"  # the paper's, or the released code's
-    form: Literal["pix2pixhd", "pix2pix"] = "pix2pixhd"
-    """`pix2pix`: borders padded by 1 instead of 2, and no bias before batch norm."""
+    form: Literal["pix2pixhd", "pix2pix", "munit"] = "pix2pixhd"
+    """`pix2pix`: borders padded by 1 instead of 2, and no bias before batch norm; `munit`: `layers` after the first
+    all of stride 2, no normalisation, and scores of single places."""

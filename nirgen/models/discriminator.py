@@ -17,16 +17,18 @@ class PatchDiscriminator(nn.Module):
     def __init__(self, config: DiscriminatorConfig) -> None:
         super().__init__()
         norm = nn.InstanceNorm2d if config.norm == "instance" else nn.BatchNorm2d
-        width, padding = config.filters, 1 if config.form == "pix2pix" else 2
-        bias = config.form == "pix2pixhd" or config.norm == "instance"
+        munit = config.form == "munit"
+        width, padding = config.filters, 2 if config.form == "pix2pixhd" else 1
+        bias = config.form != "pix2pix" or config.norm == "instance"
         first = nn.Sequential(nn.Conv2d(config.in_channels, width, 4, stride=2, padding=padding), nn.LeakyReLU(0.2))
         layers: list[nn.Module] = [first]
         for layer in range(1, config.layers + 1):
             narrower, width = width, min(2 * width, 512)
-            stride = 2 if layer < config.layers else 1
+            stride = 2 if layer < config.layers or munit else 1
             conv = nn.Conv2d(narrower, width, 4, stride=stride, padding=padding, bias=bias)
-            layers += [nn.Sequential(conv, norm(width), nn.LeakyReLU(0.2))]
-        self.layers = nn.ModuleList([*layers, nn.Conv2d(width, 1, 4, stride=1, padding=padding)])
+            layers += [nn.Sequential(conv, nn.Identity() if munit else norm(width), nn.LeakyReLU(0.2))]
+        last = nn.Conv2d(width, 1, 1) if munit else nn.Conv2d(width, 1, 4, stride=1, padding=padding)
+        self.layers = nn.ModuleList([*layers, last])
 
     def forward(self, pair: Tensor) -> list[Tensor]:
         """(N, in_channels, H, W) -> the feature map of each layer; the last is the raw scores (N, 1, h, w)."""

@@ -94,6 +94,18 @@ class Dropout(nn.Module):
         return place >= int(self.share * _PRIME)
 
 
+def fixed_normals(images: Tensor, count: int) -> Tensor:
+    """Return normal numbers, (N, count), that the 8-bit levels of images (N, 3, H, W) in [-1, 1] decide."""
+    levels = ((images.float() + 1) * 127.5).round().long().sum(dim=(2, 3)) % _PRIME
+    shares = []
+    for red, green, blue in (levels.unbind(1), levels.flip(1).unbind(1)):
+        seed = _scattered(blue + _scattered(green + _scattered(red)))
+        numbers = 31 * torch.arange(count, device=images.device) + 17
+        shares.append((_scattered(_scattered(seed[:, None] + numbers)).float() + 0.5) / _PRIME)
+    length, turn = shares
+    return (-2 * length.log()).sqrt() * (2 * torch.pi * turn).cos()  # as Box and Muller
+
+
 _PRIME = 46_337  # the largest whose numbers have squares in 31 bits
 
 

@@ -226,6 +226,8 @@ def _box(photo: Tensor, size: int, config: CropConfig, random: np.random.Generat
         return 0, 0, height, width
     if config.kind == "window":
         h, w = (min(side, max(16, round(side * _WINDOW))) for side in (height, width))
+    elif config.kind == "square":
+        h = w = min(height, width)
     elif config.kind == "native":
         side = round(size / random.uniform(1 - config.scale_jitter, 1 + config.scale_jitter))
         h = w = min(side, height, width)  # a smaller photo is enlarged

@@ -54,10 +54,10 @@ class DataConfig(PairsConfig):
 class CropConfig(FrozenConfig):
     """Augmentation: the geometry of both images, the photometry of RGB alone (except for `night`)."""
 
-    kind: Literal["squash", "native", "resized", "window"] = "squash"
+    kind: Literal["squash", "native", "resized", "window", "square"] = "squash"
     """`squash`: the whole photo, resized to the crop size (the paper); `native`: a window of that size at native
     resolution; `resized`: a random part of the photo, resized; `window`: a window of 256/286 of both sides, resized
-    (Pix2pix)."""
+    (Pix2pix); `square`: as much as the shorter side of both, resized (MUNIT)."""
     scale_jitter: float = Field(0.0, ge=0, lt=1)  # `native`: scale the window by a random factor in [1 - j, 1 + j]
     smallest: float = Field(0.2, gt=0, le=1)  # `resized`: smallest share of a photo's area in a crop
     whole: Share = 0.3  # `resized`: share of the crops that take the whole photo, as in validation
@@ -91,6 +91,19 @@ class CycleConfig(FrozenConfig):
     weight: Weight = 10.0  # mean absolute error of the images after both translations
     identity: Weight = 5.0  # mean absolute change of an image that already is of the generator's kind
     pool: int = Field(50, ge=0)  # earlier outputs that the discriminators see half of the time
+    range: Literal["signed", "unit"] = "signed"  # losses and discriminators see images in [-1, 1] or, in UVCGAN, [0, 1]
+    gradient_penalty: Weight = 0.0  # of the discriminators, as in UVCGAN: the squared relative distance of their
+    gradient: float = Field(100.0, gt=0)  # gradient's length from this one, between real and generated images
+
+
+class LatentConfig(FrozenConfig):
+    """The method `latent` of UNIT (Liu et al., NeurIPS 2017) and MUNIT (Huang et al., ECCV 2018)."""
+
+    image: Weight = 10.0  # mean absolute error of images from their own code, and in MUNIT their own style
+    cycle: Weight = 0.0  # mean absolute error of the images after both translations
+    content: Weight = 0.0  # MUNIT: mean absolute error of the code that a translation has
+    style: Weight = 0.0  # MUNIT: mean absolute error of the style that a translation has
+    divergence: Weight = 0.0  # UNIT: mean square of the codes, to which normal noise is added in training
 
 
 class LossConfig(FrozenConfig):
@@ -115,6 +128,7 @@ class LossConfig(FrozenConfig):
     features: Weight = 0.0  # mean squared difference of the pyramid of the extractor's initial, frozen weights
     perceptual: PerceptualConfig = PerceptualConfig()
     cycle: CycleConfig = CycleConfig()  # of the method `cycle`
+    latent: LatentConfig = LatentConfig()  # of the method `latent`
 
 
 class Stage(FrozenConfig):
@@ -138,12 +152,13 @@ class OptimizerConfig(FrozenConfig):
     betas: tuple[Share, Share] = (0.5, 0.999)
     discriminator_betas: tuple[Share, Share] = (0.5, 0.999)
     weight_decay: float = Field(0.0, ge=0)
+    discriminator_weight_decay: float = Field(0.0, ge=0)
     gradient_clip: float | None = Field(None, gt=0)  # largest norm of the generator's gradient
     accumulate: int = Field(1, ge=1)  # batches a step, whose gradients are averaged
-    schedule: Literal["cosine", "released", "annealed", "linear"] = "cosine"
+    schedule: Literal["cosine", "released", "annealed", "linear", "halved"] = "cosine"
     """`cosine`: linear warm-up, then half a cosine; `released`: updated once an epoch, so it rises for 1000 epochs;
     `annealed`: half a cosine to 0.5 %, updated once an epoch; `linear`: constant for half of the run, then straight
-    to 0, updated once an epoch."""
+    to 0, updated once an epoch; `halved`: halved after each tenth of the run."""
     warmup: Share = 0.01  # `cosine`: share of the run that the warm-up takes
     discriminator_first: bool = False  # update the discriminators before they judge the generator, as in Pix2pix
     ema_decay: float = Field(0.999, ge=0, lt=1)
@@ -172,7 +187,7 @@ class SaveConfig(FrozenConfig):
     log_steps: int = Field(20, ge=1)  # steps between lines of the log
 
 
-Method = Literal["paired", "cycle"]
+Method = Literal["paired", "cycle", "latent"]
 
 
 class TrainConfig(FrozenConfig):
@@ -180,13 +195,14 @@ class TrainConfig(FrozenConfig):
 
     method: Method = "paired"
     """`paired`: compare with the real NIR image; `cycle`: RGB and NIR images are drawn independently, and two
-    generators learn to undo each other's work."""
+    generators learn to undo each other's work; `latent`: the same draws, and a code that both kinds share."""
     data: DataConfig = DataConfig()
     generator: GeneratorOfAnyKind = GeneratorConfig()
     start_from: str | None = None  # a model of the same architecture: an embedded name, a file or a run folder
-    initialization: Literal["torch", "normal", "pix2pix"] = "torch"
+    initialization: Literal["torch", "normal", "pix2pix", "uvcgan", "munit"] = "torch"
     """`normal`: normal(0, 0.02) for convolutions, as in the released code; `pix2pix`: and their biases 0, and the
-    weights of batch norm normal(1, 0.02)."""
+    weights of batch norm normal(1, 0.02); `uvcgan`: and linear layers as convolutions; `munit`: the
+    generators by He et al. (ICCV 2015), the discriminators normal(0, 0.02), biases 0."""
     discriminator: DiscriminatorConfig = DiscriminatorConfig()
     discriminator_window: int | None = Field(None, ge=64)  # side of a random window of the crop, in pixels; else all
     losses: LossConfig = LossConfig()
@@ -228,6 +244,10 @@ class TrainConfig(FrozenConfig):
         if self.generator.output_channels != 3:
             raise ValueError(
                 f"generator.output_channels is 1, but the method '{self.method}' needs 3 in both directions"
+            )
+        if self.method == "latent" and self.generator.kind not in {"unit", "munit"}:
+            raise ValueError(
+                f"the method 'latent' needs a generator of the kind unit or munit, not {self.generator.kind}"
             )
         losses = self.losses
         names = ("feature_matching", "ssim", "pixel", "structure", "gradients", "features")
@@ -301,7 +321,7 @@ class TrainConfig(FrozenConfig):
     @property
     def unpaired(self) -> bool:
         """True if RGB and NIR images are drawn independently."""
-        return self.method != "paired"
+        return self.method in {"cycle", "latent"}
 
     @property
     def adversarial(self) -> bool:

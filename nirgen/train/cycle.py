@@ -6,6 +6,7 @@ image alone.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch.nn.functional as F
 
 from nirgen import losses
 from nirgen.devices import autocast
-from nirgen.train.updates import accumulate
+from nirgen.train.updates import accumulate, scores_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,6 +41,7 @@ def backward(
     layout = torch.channels_last if state.config.compute.channels_last else torch.contiguous_format
     rgb, nir, part = batch
     rgb, nir = (images.to(state.device, memory_format=layout) for images in (rgb, nir.expand_as(rgb)))
+    shift, scale = (1.0, 0.5) if weights.cycle.range == "unit" else (0.0, 1.0)
 
     # translate there and back again
     to_nir, to_rgb = state.generator, state.reverse
@@ -47,22 +49,23 @@ def backward(
         fake_nir, fake_rgb = to_nir(rgb).float(), to_rgb(nir).float()
         again_rgb, again_nir = to_rgb(fake_nir).float(), to_nir(fake_rgb).float()
     terms = {
-        "cycle_rgb": weights.cycle.weight * F.l1_loss(again_rgb, rgb),
-        "cycle_nir": weights.cycle.weight * F.l1_loss(again_nir, nir),
+        "cycle_rgb": weights.cycle.weight * scale * F.l1_loss(again_rgb, rgb),
+        "cycle_nir": weights.cycle.weight * scale * F.l1_loss(again_nir, nir),
     }
     if weights.cycle.identity:
         with cast:
             same_nir, same_rgb = to_nir(nir).float(), to_rgb(rgb).float()
-        terms["identity_nir"] = weights.cycle.identity * F.l1_loss(same_nir, nir)
-        terms["identity_rgb"] = weights.cycle.identity * F.l1_loss(same_rgb, rgb)
+        terms["identity_nir"] = weights.cycle.identity * scale * F.l1_loss(same_nir, nir)
+        terms["identity_rgb"] = weights.cycle.identity * scale * F.l1_loss(same_rgb, rgb)
 
     # judge the generators
+    rgb, nir, fake_rgb, fake_nir = ((images + shift) * scale for images in (rgb, nir, fake_rgb, fake_nir))
     sides = {"nir": (nir, fake_nir, state.nir_pool), "rgb": (rgb, fake_rgb, state.rgb_pool)}
     judges = state.discriminator if stage.adversarial else None
     if judges is not None:
         judges.requires_grad_(False)
         for side, (_, fake, _) in sides.items():
-            scores = _scores(state, side, fake)
+            scores = scores_of(state, side, fake)
             terms[f"adversarial_{side}"] = weights.adversarial * losses.generator_loss(scores, weights.gan)
     accumulate(state, torch.stack(list(terms.values())).sum())
 
@@ -74,15 +77,14 @@ def backward(
             # one pool for all processes, as if one process had drawn all their batches
             pooled = pool.exchange(processes.gather(fake.detach()), random)
             pooled = pooled.chunk(processes.count)[processes.rank].contiguous(memory_format=layout)
-            real_scores, fake_scores = _scores(state, side, real), _scores(state, side, pooled)
-            terms[f"discriminator_{side}"] = losses.discriminator_loss(real_scores, fake_scores, weights.gan)
-            accumulate(state, terms[f"discriminator_{side}"])
+            real_scores, fake_scores = scores_of(state, side, real), scores_of(state, side, pooled)
+            loss = losses.discriminator_loss(real_scores, fake_scores, weights.gan)
+            if weights.cycle.gradient_penalty:
+                shares = torch.rand(len(real), 1, 1, 1, device=real.device)
+                judge = partial(scores_of, state, side)
+                off = losses.gradient_penalty(judge, torch.lerp(pooled, real, shares), weights.cycle.gradient)
+                terms[f"discriminator_{side}_gradient"] = weights.cycle.gradient_penalty * off
+                accumulate(state, terms[f"discriminator_{side}_gradient"])
+            terms[f"discriminator_{side}"] = loss
+            accumulate(state, loss)
     return {name: term.detach() for name, term in terms.items()}
-
-
-def _scores(state: State, side: str, images: Tensor) -> list[Tensor]:
-    """Return a discriminator's raw scores of images, one map a scale."""
-    assert isinstance(state.discriminator, torch.nn.ModuleDict)
-    with autocast(state.precision, state.device):
-        maps = state.discriminator[side](images)
-    return [layers[-1].float() for layers in maps]

@@ -162,6 +162,8 @@ def learning_rate_factor(config: TrainConfig, step: int, progress: float, total:
         constant = epochs // 2
         epoch = round(_epochs_done(progress, epochs) * epochs)
         return 1 - max(0, epoch + 1 - constant) / (epochs - constant + 1)
+    if config.optimizer.schedule == "halved":
+        return float(0.5 ** round(_epochs_done(progress, 10) * 10))
     if config.optimizer.schedule == "annealed":
         done = _epochs_done(progress, config.epochs or 300)
         return 0.005 + 0.995 * losses.warmup_cosine(done, 0.0)

@@ -6,7 +6,6 @@ The VGG19 term follows github.com/Yonsei-STL/pix2next at c95c865, after pix2pixH
 from __future__ import annotations
 
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,15 +62,28 @@ def build_networks(config: TrainConfig) -> Networks:
     perceptual = PerceptualLoss(config.losses.perceptual) if config.losses.perceptual.weight else None
     features = FeatureLoss(config.generator) if config.losses.features else None
     if config.initialization != "torch":
-        fresh = (generator if config.start_from is None else None, reverse, discriminator)
-        for module in chain.from_iterable(network.modules() for network in fresh if network is not None):
-            if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-                nn.init.normal_(module.weight, 0.0, 0.02)
-                if config.initialization == "pix2pix" and module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.BatchNorm2d) and config.initialization == "pix2pix":
-                nn.init.normal_(module.weight, 1.0, 0.02)
+        for network in (generator if config.start_from is None else None, reverse, discriminator):
+            if network is not None:
+                he = config.initialization == "munit" and network is not discriminator
+                _initialize(network, config.initialization, he=he)
     return Networks(generator, header, reverse, discriminator, perceptual, features)
+
+
+def _initialize(network: nn.Module, kind: str, *, he: bool) -> None:
+    """Draw the weights of a network anew by a kind of `TrainConfig.initialization`, or with `he` by He et al."""
+    drawn: tuple[type[nn.Module], ...] = (nn.Conv2d, nn.ConvTranspose2d)
+    drawn += (nn.Linear,) if kind in {"uvcgan", "munit"} else ()
+    for module in network.modules():
+        if isinstance(module, drawn):
+            assert isinstance(module.weight, Tensor)
+            if he:
+                nn.init.kaiming_normal_(module.weight)
+            else:
+                nn.init.normal_(module.weight, 0.0, 0.02)
+            if kind != "normal" and isinstance(module.bias, Tensor):
+                nn.init.zeros_(module.bias)
+        elif isinstance(module, nn.BatchNorm2d) and kind != "normal":
+            nn.init.normal_(module.weight, 1.0, 0.02)
 
 
 def _build_discriminator(config: TrainConfig) -> nn.Module:

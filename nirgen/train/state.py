@@ -104,6 +104,7 @@ class State(BaseState):
                 self.discriminator.parameters(),
                 lr=config.optimizer.discriminator_learning_rate,
                 betas=config.optimizer.discriminator_betas,
+                weight_decay=config.optimizer.discriminator_weight_decay,
             )
             parts += ["discriminator", "discriminator_optimizer"]
         if self.reverse is not None:

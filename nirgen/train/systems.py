@@ -50,6 +50,21 @@ _CYCLEGAN: dict[str, Any] = {
     "epochs": 200,
 }
 
+_LATENT: dict[str, Any] = {
+    "method": "latent",
+    "initialization": "munit",
+    "discriminator": {"in_channels": 3, "scales": 3, "layers": 3, "form": "munit"},
+    "crops": {"kind": "square"},
+    "stages": [{"size": 256, "batch": 1}],
+    "optimizer": {
+        "weight_decay": 1e-4,
+        "discriminator_weight_decay": 1e-4,
+        "schedule": "halved",
+        "ema_decay": 0.0,
+    },
+    "steps": 1_000_000,
+}
+
 SYSTEMS: dict[str, dict[str, Any]] = {
     "irformer": {
         "generator": {"kind": "irformer"},
@@ -71,6 +86,31 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "pix2pixhd": _PIX2PIXHD,
     "pix2pixhd-internimage": _PIX2PIXHD | {"generator": {"kind": "resnet", "block": "internimage"}},
     "cyclegan": _CYCLEGAN,
+    "unit": _LATENT
+    | {
+        "generator": {"kind": "unit"},
+        "losses": _NO_PARTNER | {"gan": "lsgan", "latent": {"cycle": 10.0, "divergence": 0.01}},
+    },
+    "munit": _LATENT
+    | {
+        "generator": {"kind": "munit"},
+        "losses": _NO_PARTNER | {"gan": "lsgan", "latent": {"content": 1.0, "style": 1.0}},
+    },
+    "uvcgan": _CYCLEGAN
+    | {
+        "generator": {"kind": "unet-vit"},
+        "initialization": "uvcgan",
+        "losses": _CYCLEGAN["losses"] | {"cycle": {"range": "unit", "gradient_penalty": 0.1}},
+        "optimizer": _ADAM
+        | {
+            "learning_rate": 1e-4,
+            "discriminator_learning_rate": 1e-4,
+            "betas": [0.5, 0.99],
+            "discriminator_betas": [0.5, 0.99],
+        },
+        "epochs": None,
+        "steps": 1_000_000,
+    },
     "bci": _PIX2PIX
     | {
         "generator": {"kind": "resnet", "levels": 2, "norm": "batch", "dropout": 0.5},

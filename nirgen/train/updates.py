@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
+from nirgen.devices import autocast
 from nirgen.train.state import NotFiniteError
 
 if TYPE_CHECKING:
@@ -20,6 +21,14 @@ def accumulate(state: State, loss: Tensor) -> None:
     """Add the gradients of a loss, scaled for half precision."""
     if loss.requires_grad:
         state.scaler.scale(loss / state.config.optimizer.accumulate).backward()
+
+
+def scores_of(state: State, side: str, images: Tensor) -> list[Tensor]:
+    """Return the raw scores, one map a scale, that the discriminator of a side, `nir` or `rgb`, gives images."""
+    assert isinstance(state.discriminator, torch.nn.ModuleDict)
+    with autocast(state.precision, state.device):
+        maps = state.discriminator[side](images)
+    return [layers[-1].float() for layers in maps]
 
 
 def update_generator(state: State, factor: float, processes: Processes) -> float:

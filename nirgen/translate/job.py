@@ -118,7 +118,8 @@ class ModelLoader:
         chosen, precision = resolve(device, self.precision)
         if not isinstance(config, NetworkConfig):  # as `nirgen.model.BaselineModel`
             return Description(header["model_id"], 1, header, None, "cpu", whole_only=config.whole_only)
-        return Description(header["model_id"], math.lcm(config.stride, 32), header, precision, chosen)
+        stride = math.lcm(config.stride, 32)
+        return Description(header["model_id"], stride, header, precision, chosen, whole_only=config.whole_only)
 
 
 def describe(loader: Loader, device: str, shown: str) -> Description:

@@ -14,7 +14,14 @@ from nirgen.model import load_model
 from nirgen.models import onnx as onnx_files
 from nirgen.models.catalog import read_header
 from nirgen.models.checkpoint import build, load, save
-from nirgen.models.config import AnyGeneratorConfig, GeneratorConfig, IRFormerConfig, ResNetConfig
+from nirgen.models.config import (
+    AnyGeneratorConfig,
+    GeneratorConfig,
+    IRFormerConfig,
+    MUNITConfig,
+    ResNetConfig,
+    UNetViTConfig,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -113,6 +120,8 @@ def test_the_embedded_model_is_exported(tmp_path: Path) -> None:
     [
         (IRFormerConfig(width=8, blocks=1), 128),
         (ResNetConfig(filters=2, levels=2, blocks=1, norm="batch", dropout=0.5), 32),
+        (UNetViTConfig(widths=(4, 8), transformer_width=12, blocks=1, hidden=16, embedding=6), 32),
+        (MUNITConfig(filters=2, blocks=1), 32),
     ],
     ids=lambda value: getattr(value, "kind", ""),
 )

@@ -15,9 +15,18 @@ from torch import nn
 from nirgen import losses
 from nirgen.errors import ConfigError, ShapeError
 from nirgen.models.checkpoint import build
-from nirgen.models.config import AnyGeneratorConfig, DiscriminatorConfig, IRFormerConfig, ResNetConfig, UNetConfig
+from nirgen.models.config import (
+    AnyGeneratorConfig,
+    DiscriminatorConfig,
+    IRFormerConfig,
+    MUNITConfig,
+    ResNetConfig,
+    UNetConfig,
+    UNetViTConfig,
+    UNITConfig,
+)
 from nirgen.models.discriminator import MultiScaleDiscriminator, PatchDiscriminator
-from nirgen.models.network import Dropout
+from nirgen.models.network import Dropout, fixed_normals
 from nirgen.train.config import PRESETS, TrainConfig
 
 if TYPE_CHECKING:
@@ -87,6 +96,13 @@ def test_irformer_gives_the_golden_output(golden) -> None:
     assert off(found, golden("systems.npz")["irformer.out"]) < 1e-4
 
 
+def test_the_generator_of_uvcgan_gives_the_golden_output(golden) -> None:
+    sizes = {"transformer_width": 48, "blocks": 2, "hidden": 96, "embedding": 24}
+    network = golden_weights(build(UNetViTConfig(widths=(12, 24, 48), **sizes)), "uvcgan_small")
+    found = (network(image(1, 3, 64, 64, unit=True) * 2 - 1) + 1) / 2
+    assert off(found, golden("uvcgan.npz")["uvcgan_small.out"]) < 1e-4
+
+
 def test_the_u_net_gives_the_golden_outputs(golden) -> None:
     arrays, tag = golden("systems.npz"), "pix2pix_unet_small"
     config = UNetConfig(filters=8, levels=5, dropout=0, evaluation="running")
@@ -153,6 +169,9 @@ def test_the_losses_of_irformer_and_bci_are_those_of_the_reference() -> None:
         ("pix2pixhd-internimage", 123_098_563, 5_535_618),
         ("bci", 11_383_427, 2_768_705),
         ("cyclegan", 11_378_179, 2_764_737),
+        ("uvcgan", 31_360_239, 2_764_737),
+        ("unit", 11_140_483, 8_271_171),
+        ("munit", 15_026_187, 8_271_171),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
@@ -172,6 +191,9 @@ SMALL: dict[str, AnyGeneratorConfig] = {
     "batch": ResNetConfig(filters=4, levels=2, blocks=2, norm="batch", dropout=0.5),
     "internimage": ResNetConfig(filters=4, levels=2, blocks=1, block="internimage"),
     "irformer": IRFormerConfig(width=8, blocks=1),
+    "unet-vit": UNetViTConfig(widths=(4, 8), transformer_width=12, blocks=2, hidden=16, embedding=6),
+    "unit": UNITConfig(filters=4, blocks=1),
+    "munit": MUNITConfig(filters=4, blocks=1),
 }
 
 
@@ -213,6 +235,29 @@ def test_fixed_dropout_drops_its_share_at_places_that_look_random() -> None:
         assert float(kept.mean(dim=axis).std()) < 0.12  # no row, column or channel stays whole
     assert float((first == second).float().mean()) == pytest.approx(0.5, abs=0.02)
     assert torch.equal(Dropout(0.5, fixed=False).eval()(ones), ones)
+
+
+def test_fixed_normals_are_normal_and_differ_from_image_to_image() -> None:
+    levels = torch.randint(256, (400, 3, 4, 4), generator=torch.Generator().manual_seed(0))
+    found = fixed_normals(levels / 127.5 - 1, 8)
+    assert float(found.mean()) == pytest.approx(0, abs=0.05)
+    assert float(found.std()) == pytest.approx(1, abs=0.05)
+    assert float(torch.corrcoef(found.T).fill_diagonal_(0).abs().max()) < 0.2
+    assert len({tuple(row) for row in found.tolist()}) > 395
+    levels[0, 1, 2, 3] = (levels[0, 1, 2, 3] + 1) % 256
+    again = fixed_normals(levels / 127.5 - 1, 8)
+    assert torch.equal(found[1:], again[1:])
+    assert float((found[0] - again[0]).abs().max()) > 0.1
+
+
+def test_munit_gives_one_content_in_many_styles() -> None:
+    torch.manual_seed(0)
+    network = build(SMALL["munit"]).eval()
+    code = network.encoder(image(1, 3, 64, 64))
+    first, second = (network.decode(code, torch.full((1, 8), style)) for style in (-1.0, 1.0))
+    assert float((first - second).abs().mean()) > 1e-3
+    assert torch.equal(first, network.decode(code, torch.full((1, 8), -1.0)))
+    assert network.style_encoder(image(2, 3, 64, 64)).shape == (2, 8)
 
 
 def test_an_image_too_small_for_a_network_is_refused_in_one_line() -> None:

@@ -11,6 +11,9 @@ import pytest
 import torch
 from torch import nn
 
+from nirgen import losses
+from nirgen.models.config import DiscriminatorConfig
+from nirgen.models.discriminator import MultiScaleDiscriminator
 from nirgen.train import cycle
 from nirgen.train.config import TrainConfig
 from nirgen.train.networks import build_networks
@@ -59,6 +62,18 @@ def test_the_losses_of_cyclegan_are_those_of_the_reference() -> None:
         },
         rel=1e-4,
     )
+
+
+def test_the_gradient_penalty_of_uvcgan_is_that_of_the_reference() -> None:
+    config = DiscriminatorConfig(in_channels=3, filters=8, scales=1, form="pix2pix")
+    judge = MultiScaleDiscriminator(config)
+    with torch.no_grad():
+        fill(judge, "cyclegan_patchgan", "d_a.")
+    points = 0.3 * image(0) + 0.7 * image(0.9)
+    value = 0.1 * losses.gradient_penalty(lambda images: [maps[-1] for maps in judge(images)], points, 100.0)
+    assert float(value.detach()) == pytest.approx(0.0853752345, rel=1e-4)
+    value.backward()
+    assert all(parameter.grad is not None for parameter in list(judge.parameters())[:-1])
 
 
 def test_a_pool_gives_new_images_until_it_is_full_then_earlier_ones_half_of_the_time() -> None:

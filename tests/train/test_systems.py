@@ -14,7 +14,7 @@ from nirgen.errors import ConfigError
 from nirgen.model import load_model
 from nirgen.models.catalog import read_header
 from nirgen.models.checkpoint import build, save
-from nirgen.models.config import IRFormerConfig, UNetConfig
+from nirgen.models.config import IRFormerConfig, MUNITConfig, UNetConfig
 from nirgen.train import train
 from nirgen.train.checkpoints import Checkpoints
 from nirgen.train.config import PRESETS, TrainConfig
@@ -35,6 +35,9 @@ NARROW = {
     "pix2pixhd": {"filters": 2, "levels": 3, "blocks": 2},
     "pix2pixhd-internimage": {"filters": 4, "levels": 2, "blocks": 1},
     "cyclegan": {"filters": 4, "blocks": 2},
+    "uvcgan": {"widths": [4, 8], "transformer_width": 12, "blocks": 1, "hidden": 16, "embedding": 6},
+    "unit": {"filters": 4, "blocks": 1},
+    "munit": {"filters": 4, "blocks": 1},
     "bci": {"filters": 4, "blocks": 2},
 }
 
@@ -53,6 +56,7 @@ def narrow(preset: str, **changes: object) -> TrainConfig:
         "compute": {"precision": "fp32"},
         "save": {"log_steps": 1, "validation_size": side},
         "epochs": 2,
+        "steps": None,
     }
     return TrainConfig.read(values | changes, where=preset)
 
@@ -93,6 +97,10 @@ def test_a_preset_trains_resumes_to_the_bit_and_translates(preset: str, pairs: P
     terms = {name for line in lines for name in line if "progress" in line}
     expected = {"irformer": {"pixel", "ssim"}, "bci": {"pixel", "adversarial", "discriminator"}}
     expected |= {"pix2pix": expected["bci"], "cyclegan": CYCLE}
+    expected["uvcgan"] = CYCLE | {f"discriminator_{side}_gradient" for side in ("rgb", "nir")}
+    latent = {f"{term}_{side}" for term in ("image", "adversarial", "discriminator") for side in ("rgb", "nir")}
+    expected["unit"] = latent | {"divergence", "cycle_rgb", "cycle_nir"}
+    expected["munit"] = latent | {"content", "style_rgb", "style_nir"}
     assert terms - {"step", "minutes", "progress", "learning_rate", "gradient"} == expected.get(
         preset, {"adversarial", "feature_matching", "discriminator"}
     )
@@ -135,6 +143,9 @@ def test_rates_follow_the_published_schedules() -> None:
     assert found[:2] == [1, 1]
     assert found[2] == pytest.approx(0.5025)
     assert found[3] == pytest.approx(0.005, abs=1e-4)
+    unit, total = PRESETS["unit"](), 1_000_000
+    found = [learning_rate_factor(unit, step, (step + 1) / total, total) for step in (0, 99_999, 100_000, 999_999)]
+    assert found == [1, 1, 0.5, 0.5**9]
 
 
 def test_a_small_image_is_padded_and_the_manifest_says_so(tmp_path: Path) -> None:
@@ -153,6 +164,25 @@ def test_a_small_image_is_padded_and_the_manifest_says_so(tmp_path: Path) -> Non
     for name in ("small", "large"):
         with Image.open(tmp_path / f"photos/{name}.png") as photo, Image.open(tmp_path / f"out/{name}.png") as nir:
             assert np.array_equal(np.asarray(nir), np.asarray(model(photo)))
+
+
+def test_munit_translates_whole_images_alone_each_in_its_own_style(nirgen, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    config = MUNITConfig(filters=4, blocks=1)
+    save(tmp_path / "m.safetensors", build(config).state_dict(), config)
+    (tmp_path / "photos").mkdir()
+    noise = np.random.default_rng(0).integers(256, size=(2, 40, 40, 3), dtype=np.uint8)
+    for name, photo in zip("ab", noise, strict=True):
+        Image.fromarray(photo).save(tmp_path / f"photos/{name}.png")
+    words = ("translate", tmp_path / "photos", tmp_path / "out", "--model", tmp_path / "m.safetensors")
+    code, _, error = nirgen(*words, "--device", "cpu", "--tile", 32)
+    assert code == 1
+    assert "this model translates whole images only; omit it" in error
+    assert nirgen(*words, "--device", "cpu")[0] == 0
+    model = load_model(tmp_path / "m.safetensors", device="cpu")
+    for name, photo in zip("ab", noise, strict=True):
+        with Image.open(tmp_path / f"out/{name}.png") as nir:
+            assert np.array_equal(np.asarray(nir), model(photo))
 
 
 def test_adapt_refuses_a_generator_of_another_kind(nirgen, pairs: PairList, tmp_path: Path) -> None:
