@@ -62,7 +62,7 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=200, help="test images")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--resamples", type=int, default=300)
-    parser.add_argument("--steps", type=int, default=300)
+    parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--truths", help="by default all; nothing is of simulate alone")
     parser.add_argument("--first", type=int, default=0, help="number of the first repeat")
     options = parser.parse_args()
@@ -168,8 +168,8 @@ def train_on_scenes(truth: str, repeat: int, folder: Path, options: argparse.Nam
     """Answer from small detectors that were trained on street scenes, a few real ones and many generated ones."""
     from street_net import StreetNet
 
-    real = [street.draw_scene((repeat, 1, number)) for number in range(30)]
-    photos = [street.draw_scene((repeat, 2, number)) for number in range(120)]
+    real = [street.draw_scene((repeat, 1, number)) for number in range(12)]
+    photos = [street.draw_scene((repeat, 2, number)) for number in range(100)]
     count = options.images // 12 if truth == "too little" else options.images
     test = [street.draw_scene((repeat, 3, number)) for number in range(count)]
     boxes = [[(name, tuple(map(float, box))) for name, box in scene.boxes] for scene in test]

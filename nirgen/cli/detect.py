@@ -332,6 +332,11 @@ def compare(
         "Further training sets: grey, colour, nir-like, clean, faithful, zero-shot; or none.  [default: grey]", "LIST"
     ),
     gain: float | None = option("Smallest gain of AP that matters.", "AP", of=_COMPARE),
+    budget: float | None = option(
+        "Minutes in all; the better half of the training sets gets each further seed.  [default: no limit]",
+        "MINUTES",
+        min=0,
+    ),
     split: Literal["test", "val"] | None = _SPLIT,
     config: Path | None = _SETTINGS,
     steps: int | None = _STEPS,
@@ -369,13 +374,14 @@ def compare(
     extras = USUAL if arms is None else parse_extras(arms)
     plan = detect.plan_comparison(dataset, settings, None if ratios is None else parse_ratios(ratios), extras)
     if dry_run:
-        _print_plan(plan)
+        _print_plan(plan, device)
         return
     kept = f"runs that are done are kept, and the same command goes on in {out}"
     with stoppable(kept, second="exit") as stop, bars(hidden=as_json) as report:
         found = detect.compare(
             plan,
             out,
+            budget=budget,
             device=device,
             progress=report,
             stopped=stop,
@@ -389,8 +395,10 @@ def compare(
         _print_comparison(found, out)
 
 
-def _print_plan(plan: ComparisonPlan) -> None:
+def _print_plan(plan: ComparisonPlan, device: str | None) -> None:
+    from nirgen.detect.budget import measure_pace
     from nirgen.detect.power import forewarn
+    from nirgen.errors import NirgenError
 
     train = plan.config.train
     rows = []
@@ -407,6 +415,10 @@ def _print_plan(plan: ComparisonPlan) -> None:
     )
     for line in forewarn(plan):
         echo(line)
+    try:
+        echo(f"time: {measure_pace(plan, device).describe(plan)}")
+    except NirgenError as error:
+        echo(f"time: unknown, for the detector can't be tried: {error}")
 
 
 def _print_comparison(found: Comparison, out: Path) -> None:

@@ -96,7 +96,7 @@ class Finding:
     def sentence(self) -> str:
         """The verdict in words."""
         if self.real is None:
-            return f"{self.title}: can't be told, with {self.objects} test box{'es' * (self.objects != 1)}"
+            return f"{self.title}: can't be told ({self.objects:,} test box{'es' * (self.objects != 1)})"
         told = "they hurt, leave them out"
         if self.advice != "hurts":
             told = {"helps": self._helps, "grey": self._as_grey}.get(self.advice, self._undecided)()
@@ -159,7 +159,10 @@ def answer(comparison: Comparison) -> Answer:
     reference = comparison.reference
     mixes = [each for each in comparison.arms if each.arm.advisable]
     keys = judged_keys(comparison.split, comparison.config.bootstrap.draw)
-    asked = [(reference, key) for key in keys] + [(each, "ap") for each in mixes if each is not reference]
+    if len({len(each.runs) for each in mixes}) > 1:  # the reference was chosen by what was found: look at all
+        asked = [(each, key) for each in mixes for key in keys]
+    else:
+        asked = [(reference, key) for key in keys] + [(each, "ap") for each in mixes if each is not reference]
     against = {base: _tested(comparison, asked, base) for base in (REAL, GREY)}
     groups = groups_with_objects(comparison.split, comparison.config.bootstrap.draw)
 
@@ -208,8 +211,12 @@ def build_command(dataset: Path, arm: Arm) -> str:
 
 
 def _tested(comparison: Comparison, asked: Sequence[tuple[OfArm, str]], base: str) -> dict[tuple[str, str], Tested]:
-    """Return the differences of arms from another, where they have p-values, by arm and number."""
-    if all(each.arm.name != base for each in comparison.arms) or not comparison.learnt:
+    """Return the differences of arms from another, where they have p-values, by arm and number.
+
+    There are none if nothing was learnt, or with one seed, for chance in training is unknown then.
+    """
+    several = any(len(each.runs) > 1 for each in comparison.arms)
+    if all(each.arm.name != base for each in comparison.arms) or not comparison.learnt or not several:
         return {}
     found = {(arm.arm.name, key): comparison.difference(arm.arm.name, base).measured[key] for arm, key in asked}
     known = {place: each for place, each in found.items() if each.p is not None}
@@ -229,7 +236,8 @@ def _least(helping: Sequence[OfArm]) -> OfArm:
 def _sentence(comparison: Comparison, shown: Finding, chosen: Arm | None) -> str:
     """Return what to do, in one sentence or two; `shown` is the mAP of the mix to use, or of the reference arm."""
     if not comparison.learnt or shown.real is None:
-        return "Whether generated images help can't be told."
+        one = comparison.learnt and len(comparison.config.seeds) == 1
+        return f"Whether generated images help can't be told{' with one seed: give more --seeds' if one else ''}."
     change = f"mAP {interval(shown.real.estimate)} with '{shown.arm}'"
     if chosen is not None:
         rest = "" if shown.grey is None else f", and {interval(shown.grey.estimate)} against grey copies"

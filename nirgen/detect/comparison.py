@@ -139,9 +139,9 @@ class Comparison:
 
     @property
     def reference(self) -> OfArm:
-        """The arm with the most generated images beside real ones, which classes are judged by."""
-        mixes = [each for each in self.arms if each.arm.advisable and each.arm.order is None]
-        return max(mixes, key=lambda each: each.arm.generated)
+        """The mix that classes are judged by: of most generated images, of those with most seeds."""
+        mixes = [each for each in self.arms if each.arm.advisable]
+        return max(mixes, key=lambda each: (len(each.runs), each.arm.order is None, each.arm.generated))
 
     def difference(self, arm: str, minus: str) -> Difference:
         """Return the difference of two arms."""

@@ -83,7 +83,7 @@ def train(
     refuse_without_boxes(split)
     validation = validation or read_validation(split, config)
     names = split.names
-    first = None if (run / "checkpoints").is_dir() else _first_network(config, names)  # fails before RUN is made
+    first = None if (run / "checkpoints").is_dir() else first_network(config, names)  # fails before RUN is made
     make_folder(run)
     with ExitStack() as stack:
         held = stack.enter_context(alone(run))
@@ -91,14 +91,14 @@ def train(
         folder = RunFolder(run, config, split.folder, split.about(), held, validation=validation)
         last = folder.last()
         if last is None:
-            network, folder.start = first or _first_network(config, names)
+            network, folder.start = first or first_network(config, names)
             state = State(config, network, where)
         else:
             problem = altered(folder.model)
             for line in (*last.damaged, *([problem] if problem and folder.model.exists() else [])):
                 say(line)
             # the run's own model, if it is whole: then a resumed run needs no hub
-            network = _first_network(config, names)[0] if problem else read_network(str(folder.model), categories=names)
+            network = first_network(config, names)[0] if problem else read_network(str(folder.model), categories=names)
             state = State(config, network, where)
             state.restore(last.values, last.path)
         stack.enter_context(folder.errors_in_one_line(lambda: folder.save(state)))
@@ -170,7 +170,7 @@ def _loop(
             folder.save(state)
 
 
-def _first_network(config: DetectConfig, categories: tuple[str, ...]) -> tuple[Network, dict[str, Any]]:
+def first_network(config: DetectConfig, categories: tuple[str, ...]) -> tuple[Network, dict[str, Any]]:
     """Return the network that a run starts from, with heads for the categories, and a description of its start."""
     name = config.model
     network = read_network(str(model_folder(name)), categories=categories, seed=config.seed)

@@ -74,7 +74,10 @@ def measure(runs: Sequence[NDArray[np.float64]], draws: NDArray[np.float64], gro
     if len(known) < 2 or groups < 2:
         return Measured(value)
     of_images = float(known.var(ddof=1)) * groups / (groups - 1)
-    of_runs = [(float(each.var(ddof=1)) / len(each), len(each) - 1) for each in runs if len(each) > 1]
+    several = [(float(each.var(ddof=1)), len(each)) for each in runs if len(each) > 1]
+    of_runs = [(variance / count, count - 1) for variance, count in several]
+    if several and len(several) < len(runs):  # an arm of one seed is taken to vary as the other
+        of_runs.append((several[0][0], several[0][1] - 1))
     of_seeds = sum(variance for variance, _ in of_runs)
     squares = of_images**2 / (groups - 1) + sum(variance**2 / freedom for variance, freedom in of_runs)
     freedom = (of_images + of_seeds) ** 2 / squares if squares else float(groups - 1)

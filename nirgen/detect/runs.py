@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -11,17 +12,19 @@ import yaml
 from nirgen.config import differences, read_yaml
 from nirgen.detect import report
 from nirgen.detect.arms import USUAL, ComparisonPlan, plan_comparison
+from nirgen.detect.budget import first_round, halving, measure_pace, refuse_small
 from nirgen.detect.comparison import Judged, sum_up
 from nirgen.detect.config import PLAIN, CompareConfig, DetectConfig
 from nirgen.detect.detector import load_detector
 from nirgen.detect.evaluation import DETECTIONS, METRICS, detect, score, write
+from nirgen.detect.ledger import Ledger
 from nirgen.detect.loop import train
 from nirgen.detect.power import forewarn
 from nirgen.errors import ConfigError, OutputError
 from nirgen.files import locked, make_folder, output_file, read_json, sha256_of, unseal
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Collection, Iterator, Sequence
     from pathlib import Path
 
     from nirgen.detect.arms import Extra, Ratio, Run
@@ -41,6 +44,7 @@ def compare(
     *,
     ratios: Sequence[Ratio] | None = None,
     extras: Collection[Extra] = USUAL,
+    budget: float | None = None,
     device: str | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
     stopped: Callable[[], bool] = lambda: False,
@@ -55,6 +59,8 @@ def compare(
         config: Training, seeds, test split and bootstrap.
         ratios: Generated images for each real one, a training set each; see `nirgen.detect.plan_comparison`.
         extras: Further training sets, likewise.
+        budget: Minutes in all; then the better half of the arms is trained with each further seed (`budget`), and no
+            run is begun that would take longer. By default all arms are trained with all seeds.
         device: `cpu`, `cuda`...; the best available one by default.
         progress: Progress callback.
         stopped: Called now and then; True ends the comparison by KeyboardInterrupt.
@@ -63,6 +69,7 @@ def compare(
     Raises:
         KeyboardInterrupt: It was stopped; finished runs are kept.
         OutputError: Another process compares here, or the folder holds something else.
+        ConfigError: The budget isn't enough for a run of each arm.
         NirgenError: As for `plan_comparison`, `train` and `load_detector`.
     """
     plan = dataset
@@ -72,7 +79,7 @@ def compare(
     with locked(out / ".lock", busy=f"{out}: another process compares here; wait for it, or name another folder"):
         for line in forewarn(plan):
             say(line)
-        bench = Bench(plan, out, device, progress, stopped, say)
+        bench = Bench(plan, out, device, progress, stopped, say, budget)
         comparison = sum_up(bench.carry_out(), plan.test, plan.config, bench.watch("comparing"))
         report.write(comparison, out)
     return comparison
@@ -88,6 +95,7 @@ class Bench:
     progress: Progress = lambda _stage, _done, _total: None
     stopped: Callable[[], bool] = lambda: False
     say: Callable[[str], None] = lambda _line: None
+    budget: float | None = None  # minutes
 
     def carry_out(self) -> list[Judged]:
         """Train and evaluate what hasn't been yet; return the runs, with their detections as files have them."""
@@ -95,8 +103,10 @@ class Bench:
         load = partial(load_detector, categories=test.names, device=self.device, size=config.train.size)
         base = load(config.train.model)
         _claim(self.out, test, config, base.id)
-        judged = []
-        for number, run in enumerate(runs, start=1):
+        judged: dict[Run, Judged] = {}
+        ledger = Ledger(self.out, test.name, test.names)
+        for number, run in enumerate(self._order(ledger), start=1):
+            began = time.monotonic()
             name = run.name.removeprefix("runs/")
             where = f"{name} ({number} of {len(runs)})"
             folder = self.out / run.name / test.name
@@ -110,9 +120,26 @@ class Bench:
                 model_id = detector.id
                 about: dict[str, str | int] = {"model": name, "model_id": model_id, "size": detector.size}
                 write(score(test, results, config.bootstrap, about), folder)
+            ledger.add(run, 0.0 if already else time.monotonic() - began)
             self.say(f"{where}: done{already}")
-            judged.append(Judged(run, model_id, folder / DETECTIONS))
-        return judged
+            judged[run] = Judged(run, model_id, folder / DETECTIONS)
+        return [judged[run] for run in runs if run in judged]
+
+    def _order(self, ledger: Ledger) -> Iterator[Run]:
+        """Yield the runs; within a budget by successive halving, until the next one would take longer."""
+        if self.budget is None:
+            yield from self.plan.runs
+            return
+        pace = measure_pace(self.plan, self.device)
+        refuse_small(self.plan, pace, self.budget)
+        needed = set(first_round(self.plan))
+        for run in halving(self.plan, ledger.found):
+            known = _evaluated(self.out / run.name / self.plan.test.name, self.plan.test) is not None
+            left = 60 * self.budget - ledger.seconds
+            if not known and run not in needed and pace.of(run, self.plan) > left:
+                self.say(f"the budget of {self.budget:g} minutes is used up: {ledger.seconds / 60:.3g} were taken")
+                return
+            yield run
 
     def watch(self, stage: str) -> Callable[[int, int], None]:
         """Return a callback that shows the progress of a stage, and raises KeyboardInterrupt once stopped."""

@@ -1,4 +1,4 @@
-"""Planted truths: cars that runs of each arm find; benchmarks/advisor.py has the shares of right answers."""
+"""Answers on cars that the runs of each arm find."""
 
 from __future__ import annotations
 
@@ -100,7 +100,13 @@ def test_a_difference_within_the_noise_is_no_evidence_and_tells_how_many_boxes_w
 
 def test_too_few_boxes_of_a_class_tell_nothing_whatever_they_say(answered: Callable[..., Answer]) -> None:
     found = answered(12, real=2, generated=11, grey=2)
-    assert of_cars(found) == "car: can't be told, with 12 test boxes"
+    assert of_cars(found) == "car: can't be told (12 test boxes)"
+
+
+def test_one_seed_can_not_tell(compare: Callable[..., Comparison]) -> None:
+    found = answer(compare([set()], [first(20)], [first(50)]))
+    assert (found.advice, found.chosen) == ("unknown", None)
+    assert found.sentence == "Whether generated images help can't be told with one seed: give more --seeds."
 
 
 def test_of_mixes_that_are_alike_the_smaller_one_is_advised(answered: Callable[..., Answer]) -> None:
