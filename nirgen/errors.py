@@ -85,6 +85,16 @@ def first_line(error: BaseException) -> str:
     return next(iter(str(error).strip().splitlines()), type(error).__name__)
 
 
+def counted(count: int, one: str, many: str | None = None) -> str:
+    """Return a count with its noun, whose plural has an s unless it is given.
+
+    Example:
+        >>> counted(1, "image"), counted(1200, "box", "boxes")
+        ('1 image', '1,200 boxes')
+    """
+    return f"{count:,} {one if count == 1 else many or f'{one}s'}"
+
+
 def one_line(error: BaseException, limit: int | None = None) -> str:
     r"""Return an error's text as one line of at most `limit` characters.
 

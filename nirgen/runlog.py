@@ -1,4 +1,7 @@
-"""`run.json`: what differs between two runs of one command (clock, host, versions), kept out of every other output."""
+"""`run.json`: what differs between two runs of one command (clock, host, versions), kept out of other outputs.
+
+Only an evaluation's files hold a clock's readings too: the seconds of an image.
+"""
 
 from __future__ import annotations
 

@@ -27,7 +27,9 @@ def evaluate(
     model: list[str] | None = option(
         "Embedded model, model file, run folder, ONNX or TorchScript file, or MODULE:FUNCTION; repeatable.", "MODEL"
     ),
-    value_range: Literal["0,1", "-1,1", "0,255"] | None = options.VALUE_RANGE,
+    value_range: list[str] | None = option(
+        "Range of the values of ONNX and TorchScript models: one for all, or one for each of them.", "--range LOW,HIGH"
+    ),
     pairs: Path | None = option("Pair list of 'nirgen pairs', in place of GT.", "FILE"),
     root: Path | None = options.ROOT,
     split: str = option("Split of the pair list to evaluate on.", default="val"),
@@ -63,13 +65,15 @@ def evaluate(
 ) -> None:
     """Evaluate models and generated images against real NIR.
 
-    The first line says if a method is better or worse than the grey photo. A table of the main measures follows; all of
-    them (PSNR, SSIM, LPIPS, DISTS, FID, KID), with 95 % intervals, are in the files of --out. Takes PRED... GT, or
-    --model with --pairs, or --model with GT and --rgb. docs/metrics.md defines the metrics.
+    The first line says which of several methods is best, or if one is better than the grey photo. A table of the main
+    measures and of costs follows; all of them (PSNR, SSIM, LPIPS, DISTS, FID, KID), with 95 % intervals, are in the
+    files of --out, and in its report.html what each method makes of the same images. Takes PRED... GT, or --model with
+    --pairs, or --model with GT and --rgb; any number of each. docs/metrics.md defines the metrics.
 
     \b
     Examples:
       nirgen evaluate --model compact --pairs pairs.csv --out scores
+      nirgen evaluate --model compact --model runs/pix2pix --model net.onnx --pairs pairs.csv --out scores
       nirgen evaluate nir-a nir-b real-nir --rgb photos
       nirgen evaluate results/road/test_latest/images
     """
@@ -108,7 +112,8 @@ def evaluate(
             readings=Readings.of(**options.given(damaged=damaged, alpha=alpha), white_levels=white_levels),
             out=out,
             device=device,
-            value_range=value_range,
+            value_ranges=value_range or [],
+            licences=_licences(folders or []),
             progress=report,
             **options.given(lpips=lpips),
         )
@@ -124,6 +129,14 @@ def evaluate(
         conclude("", wrote=[out / first, *others])
     elif not explain:
         echo("all measures, intervals and notes: --explain prints them, --out DIR writes them")
+
+
+def _licences(folders: list[Path]) -> dict[Path, str]:
+    """Return the licences that manifests of translation folders state."""
+    from nirgen.translate.manifest import read_header
+
+    headers = {folder: read_header(folder) for folder in folders}
+    return {folder: str(header.model.get("licence")) for folder, header in headers.items() if header is not None}
 
 
 def _has_all(folder: Path) -> bool:

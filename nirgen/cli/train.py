@@ -185,9 +185,10 @@ def _judge(model: Path, pairs: PairList, device: str | None) -> str:
         echo(f"warning: the model's header has no scores: {error}", err=True)
         return "trained, and not evaluated"
     from nirgen.evaluate import table
+    from nirgen.evaluate.verdicts import sentences
 
     whole, *parts = scores
-    verdict, *others = table.verdicts(whole)
+    verdict, *others = sentences(whole)
     for line in (*others, *table.brief_table(whole)):
         echo(line)
     for part in parts if len(parts) > 1 else ():

@@ -147,12 +147,16 @@ class Method:
     about: str = ""  # one line
     trained_on: frozenset[str] = field(default=frozenset(), repr=False)  # sha256 of its NIR training files
     averaged: set[str] = field(default_factory=set, repr=False)  # keys of images made grey; grows while generating
+    model: NirModel | None = field(default=None, repr=False)  # of the kind `model`
+    licence: str = "unknown"  # of the model, or of the images
+    seconds: list[float] = field(default_factory=list, repr=False)  # that each image took; grows while scoring
 
 
 def from_model(model: NirModel, name: str = "model", about: str = "") -> Method:
     """Return a model as a method: it translates the frame's RGB image."""
     trained_on = frozenset(pair["nir_sha256"] for pair in model.training_pairs)
-    return Method(name, "model", lambda frame: model(frame.photo), about, trained_on)
+    licence = str(model.header.get("licence") or "unknown")
+    return Method(name, "model", lambda frame: model(frame.photo), about, trained_on, model=model, licence=licence)
 
 
 def from_folder(
@@ -161,6 +165,8 @@ def from_folder(
     size: Size,
     name: str,
     reading: images.Reading = images.Reading(),  # noqa: B008 - frozen
+    *,
+    licence: str = "unknown",
 ) -> tuple[Method, int]:
     """Return a folder of generated images as a method, and the number of its images that belong to no case."""
     taken, there = folders.partners(folder, reals_of_cases(cases), folders.GENERATED), folders.images_by_key(folder)
@@ -178,7 +184,7 @@ def from_folder(
         return generated
 
     others = folders.unclaimed(folder, taken)
-    return Method(name, "folder", generate, "images made elsewhere", averaged=averaged), others
+    return Method(name, "folder", generate, "images made elsewhere", averaged=averaged, licence=licence), others
 
 
 def reals_of_cases(cases: Iterable[Case]) -> dict[str, Path]:

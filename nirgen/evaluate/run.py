@@ -12,6 +12,7 @@ from nirgen.devices import choose_device
 from nirgen.errors import NirgenError
 from nirgen.evaluate import folders
 from nirgen.evaluate import methods as by
+from nirgen.evaluate.cost import UNKNOWN, measure_costs
 from nirgen.evaluate.features import Backbone
 from nirgen.evaluate.plausibility import tabulate
 from nirgen.evaluate.regions import Regions
@@ -19,10 +20,11 @@ from nirgen.evaluate.report import make_report, write
 from nirgen.evaluate.shifts import judge_shifted
 from nirgen.evaluate.summary import Report, Settings, groups_of, score
 from nirgen.model import load_model
+from nirgen.models.foreign import SUFFIXES
 from nirgen.pairs import PairList
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from nirgen.evaluate.methods import Case, Method, Size
     from nirgen.evaluate.perceptual import LpipsNet
@@ -50,7 +52,8 @@ def evaluate_methods(
     readings: images.Readings = images.Readings(),  # noqa: B008 - frozen
     out: Path | None = None,
     device: str | None = None,
-    value_range: str | None = None,
+    value_ranges: Sequence[str] = (),
+    licences: Mapping[Path, str] | None = None,
     progress: Progress = lambda _stage, _done, _total: None,
 ) -> Report:
     """Evaluate folders of generated NIR and models on real NIR, beside the baselines.
@@ -73,7 +76,9 @@ def evaluate_methods(
         readings: How real images and photos are read.
         out: A folder to write the report's files to.
         device: `cpu`, `cuda`...; the best available one by default.
-        value_range: Range of models of other programs, as `nirgen.load_model` takes it.
+        value_ranges: Range of the networks of other programs, as `nirgen.load_model` takes it: of all, or of each ONNX
+            and TorchScript file among `models` in their order.
+        licences: Licences of predictions, by their folder.
         progress: Progress callback.
 
     Raises:
@@ -88,7 +93,15 @@ def evaluate_methods(
     if settings.size == "pred":
         cases = _sized_by(predictions, cases)
     methods, notes = _methods(
-        predictions, models, names, cases, size=settings.size, readings=readings, device=device, value_range=value_range
+        predictions,
+        models,
+        names,
+        cases,
+        size=settings.size,
+        readings=readings,
+        device=device,
+        value_ranges=value_ranges,
+        licences=licences or {},
     )
     if cases[0].rgb is None:
         notes["floors"] = "none, not even grey: they need the photos; name their folder with --rgb"
@@ -116,7 +129,14 @@ def evaluate_methods(
         notes["shifts"] = "of models and floors; a folder's images were made of the photos as they are"
     shown = tuple(dict.fromkeys(published))
     report = make_report(
-        scores, settings, on=on, notes=notes, weights=files, published=shown, supplements=tuple(beside)
+        scores,
+        settings,
+        on=on,
+        notes=notes,
+        weights=files,
+        published=shown,
+        supplements=tuple(beside),
+        costs=measure_costs(methods, scores.sizes[0]),
     )
     if out is not None:
         write(report, out)
@@ -175,7 +195,8 @@ def _methods(
     size: Size,
     readings: images.Readings,
     device: str | None,
-    value_range: str | None,
+    value_ranges: Sequence[str],
+    licences: Mapping[Path, str],
 ) -> tuple[list[Method], dict[str, str]]:
     """Return the folders and models as methods of unique names, and notes on them."""
     paths = [*predictions, *map(Path, models)]
@@ -189,12 +210,26 @@ def _methods(
             raise NirgenError(f"'{name}' is the name of a floor; name each with --name, PREDs first")
     methods, notes = [], {}
     for folder, name in zip(predictions, shown, strict=False):
-        method, others = by.from_folder(folder, cases, size, name, images.Reading(damaged=readings.nir.damaged))
+        reading, licence = images.Reading(damaged=readings.nir.damaged), licences.get(folder, UNKNOWN)
+        method, others = by.from_folder(folder, cases, size, name, reading, licence=licence)
         methods.append(method)
         if others:
             notes[name] = f"{others} of its images have no real one and were left aside"
-    for path, name in zip(models, shown[len(predictions) :], strict=True):
+    ranges = _ranges(models, value_ranges)
+    for path, name, value_range in zip(models, shown[len(predictions) :], ranges, strict=True):
         model = load_model(path, device=device, value_range=value_range)
         methods.append(by.from_model(model, name, f"model {model.id[:12]}"))
     by.refuse_trained_on(methods, cases)
     return methods, notes
+
+
+def _ranges(models: Sequence[str], given: Sequence[str]) -> list[str | None]:
+    """Return the range of each model; one that is given is of all."""
+    if len(given) < 2:
+        return [given[0] if given else None] * len(models)
+    are_files = [Path(model).suffix.lower() in SUFFIXES for model in models]
+    if len(given) != sum(are_files):
+        files = f"{sum(are_files)} ONNX and TorchScript files"
+        raise NirgenError(f"{len(given)} ranges for {files}; give one --range for all, or one for each")
+    own = iter(given)
+    return [next(own) if is_file else None for is_file in are_files]

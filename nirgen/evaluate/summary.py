@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from time import perf_counter
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nirgen.evaluate.cost import Costs
     from nirgen.evaluate.features import Backbone
     from nirgen.evaluate.methods import Case, Kind, Method
     from nirgen.evaluate.perceptual import Networks
@@ -99,7 +101,9 @@ def score(
             tones.setdefault("", []).append(view.tones(frame.nir))
             visible.append(view.visible)
         for method in methods:
+            began = perf_counter()
             generated = method.generate(frame)
+            method.seconds.append(perf_counter() - began)
             row = {name: formula(generated, frame.nir) for name in measures if (formula := MEASURES[name].formula)}
             if networks is not None:
                 row |= {name: networks.measure(name, generated, frame.nir) for name in networks.per_image}
@@ -155,6 +159,7 @@ class Subset:
     images: int
     groups: int  # images or sequences that the bootstrap draws
     rows: tuple[Row, ...]
+    ranking: tuple[Comparison, ...]  # of the best method, by the mean of `VERDICT_BY`, with each other one
     verdicts: tuple[Comparison, ...]  # on each method, by `VERDICT_BY` against the baseline `grey`; empty without it
     comparisons: tuple[Comparison, ...]  # of each method with the best baseline, and with the first method
 
@@ -171,6 +176,7 @@ class Report:
     weights: dict[str, str]  # weight file by measure
     published: tuple[str, ...]  # keys of `measures.TABLES` to show beside
     supplements: tuple[Supplement, ...] = ()
+    costs: Costs | None = None
 
 
 def subsets_of(cases: Sequence[Case], by: Literal["category", "urban"] | None) -> dict[str, NDArray[np.bool_]]:
@@ -213,7 +219,11 @@ def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settin
     }
     judged = [method.name for method in scores.methods if method.kind != "floor"]
     verdicts = [(method, by.BASELINE, VERDICT_BY) for method in judged if (by.BASELINE, VERDICT_BY) in columns]
-    compared = [*verdicts, *_compared(scores, columns)]
+    ranking = []
+    if len(judged) > 1 and (judged[0], VERDICT_BY) in columns:
+        best = max(judged, key=lambda method: columns[method, VERDICT_BY].mean())
+        ranking = [(best, method, VERDICT_BY) for method in judged if method != best]
+    compared = [*ranking, *verdicts, *_compared(scores, columns)]
     paired = [differences(columns[one, measure], columns[other, measure]) for one, other, measure in compared]
     table = np.stack([*columns.values(), *paired], axis=1)
     estimates = iter(estimate_means(table, groups, resamples=settings.resamples, seed=settings.seed))
@@ -231,8 +241,9 @@ def _summarise_subset(name: str, mask: NDArray[np.bool_], scores: Scores, settin
         Comparison(one, other, measure, difference, _verdict(measure, difference))
         for (one, other, measure), difference in zip(compared, estimates, strict=True)
     ]
-    said, others = tuple(comparisons[: len(verdicts)]), tuple(comparisons[len(verdicts) :])
-    return Subset(name, len(cases), len(set(groups)), tuple(rows), said, others)
+    ranked, said = tuple(comparisons[: len(ranking)]), tuple(comparisons[len(ranking) :][: len(verdicts)])
+    others = tuple(comparisons[len(ranking) + len(verdicts) :])
+    return Subset(name, len(cases), len(set(groups)), tuple(rows), ranked, said, others)
 
 
 def _counted(measure: str, values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from textwrap import wrap
+from textwrap import shorten, wrap
 from typing import TYPE_CHECKING, NamedTuple
 
-import numpy as np
-
+from nirgen.errors import counted
 from nirgen.escapes import markdown
+from nirgen.evaluate.cost import COLUMNS
 from nirgen.evaluate.measures import MEASURES, TABLES
-from nirgen.evaluate.methods import BASELINE
 from nirgen.evaluate.summary import VERDICT_BY
+from nirgen.evaluate.verdicts import NOTHING, brief_sentences, differences, number, sentences
 from nirgen.stats import Estimate
 from nirgen.templates import markdown_table
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from nirgen.evaluate.cost import Cost, Costs
     from nirgen.evaluate.measures import Measure
     from nirgen.evaluate.summary import Report, Row, Subset
     from nirgen.evaluate.supplement import Column, Supplement, SupplementRow
@@ -25,9 +26,12 @@ if TYPE_CHECKING:
 MARKS = {"better": "+", "worse": "-", "undecided": "="}
 LEGEND = "against the best floor: + better, - worse, = not told apart (the paired difference's 95 % interval holds 0)"
 SHORT_LEGEND = "marks against the best baseline: + better, - worse, = not told apart"
-NOTHING = "–"
-BRIEF = ("psnr_affine", "ssim_affine", "psnr", "ssim", "lpips", "fid", "features_distance")  # columns on a terminal
-MOST_METHODS = 7  # rows of a brief table
+BRIEF = (  # columns on a terminal, those first that stay where there is no room
+    *("psnr_affine", "parameters", "GMAC", "s/image", "ssim_affine", "psnr", "ssim"),
+    *("licence", "lpips", "fid", "features_distance"),
+)
+MOST_METHODS, _FEWEST_METHODS = 9, 3  # rows of a brief table
+_AROUND_ROWS = 3  # lines of a brief table beside its rows
 SCREEN = (24, 80)  # lines, columns
 
 
@@ -57,36 +61,18 @@ class Grid(NamedTuple):
 
 
 def grids(report: Report) -> list[Grid]:
-    """Return the tables of all images, which has the published rows, then of the subsets, then the supplements."""
-    main = [_grid(subset, report.published if subset.name == "all" else ()) for subset in report.subsets]
-    return [*main, *map(_supplement, report.supplements)]
+    """Return the tables of all images, which has the published rows, of costs, of the subsets, and the supplements."""
+    whole, *parts = report.subsets
+    costs = [] if report.costs is None else [_costs(whole, report.costs)]
+    return [_grid(whole, report.published), *costs, *map(_grid, parts), *map(_supplement, report.supplements)]
 
 
-def verdicts(subset: Subset) -> list[str]:
-    """Return a sentence on each method against the baseline `grey`; without that, one that says so."""
-    sentences = []
-    where = "these images" if subset.name == "all" else f"the images '{subset.name}'"
-    for each in subset.verdicts:
-        said = "undecided against" if each.verdict == "undecided" else f"{each.verdict} than"
-        measure, estimate = MEASURES[VERDICT_BY], each.difference
-        value, low, high = (
-            _number(number, measure.decimals, "+") for number in (estimate.value, estimate.low, estimate.high)
-        )
-        interval = ", no interval" if estimate.low is None else f" [{low}, {high}]"
-        sentences.append(f"{each.method} is {said} {each.other} on {where} ({measure.title} {value} dB{interval})")
-    return sentences or [f"no verdict: the baseline {BASELINE} needs the photos; name their folder with --rgb"]
-
-
-def differences(subset: Subset) -> list[tuple[str, str, list[tuple[str, str, str]]]]:
-    """Return the comparisons as (method, other, [(measure, difference with interval, verdict)])."""
-    found: dict[tuple[str, str], list[tuple[str, str, str]]] = {}
-    for each in subset.comparisons:
-        measure, estimate = MEASURES[each.measure], each.difference
-        numbers = (estimate.value, estimate.low, estimate.high)
-        value, low, high = (_number(number, measure.decimals, "+") for number in numbers)
-        text = f"{value} (no interval)" if estimate.low is None else f"{value} [{low}, {high}]"
-        found.setdefault((each.method, each.other), []).append((measure.title, text, each.verdict))
-    return [(method, other, entries) for (method, other), entries in found.items()]
+def _costs(subset: Subset, costs: Costs) -> Grid:
+    """Return the table of costs, beside the measure of the verdict."""
+    full = _grid(subset)
+    at = list(MEASURES).index(VERDICT_BY)
+    lines = (line._replace(cells=(line.cells[at], *_cells(costs.methods[line.name]))) for line in full.lines)
+    return Grid(f"cost and licence ({costs.about})", (full.headings[at], *COLUMNS), tuple(lines))
 
 
 def definitions(report: Report) -> list[tuple[str, str, str, str, str]]:
@@ -94,6 +80,8 @@ def definitions(report: Report) -> list[tuple[str, str, str, str, str]]:
     found = [(each.title, each.arrow, each.limits, each.definition, each.input) for each in MEASURES.values()]
     for supplement in report.supplements:
         found += [(each.heading, "", "", each.definition, supplement.title) for each in supplement.columns]
+    if report.costs is not None:
+        found += [(name, "", "", definition, report.costs.about) for name, definition in COLUMNS.items()]
     return found
 
 
@@ -103,12 +91,17 @@ def as_brief(report: Report, width: int = SCREEN[1]) -> str:
     It begins with the verdicts. What has no room is counted.
     """
     whole = report.subsets[0]
-    lines = _few([line for each in verdicts(whole) for line in wrap(each, width)], 4, "lines of verdicts")
-    lines += ["", *_few(wrap(report.about, width), 3, "lines"), "", *brief_table(whole, width)]
-    more = [*(grid.title for grid in grids(report)[1:]), *(f"published {name}" for name in report.published)]
-    lines += [f"more tables: {', '.join(more)}"] if more else []
+    lines = _few([line for each in brief_sentences(whole) for line in wrap(each, width)], 4, "verdicts")
+    lines += ["", *_few(wrap(report.about, width), 3), ""]
+    beside = grids(report)[1 if report.costs is None else 2 :]
+    more = [*(grid.title for grid in beside), *(f"published {name}" for name in report.published)]
     missing = [each.title for each in MEASURES.values() if each.name not in whole.rows[0].estimates]
-    lines += [f"not measured: {', '.join(missing)}; --explain says why"] if missing else []
+    below = [] if report.costs is None else [f"{report.costs.about}; licences: {_licences(whole, report.costs)}"]
+    below += [f"more tables: {', '.join(more)}"] if more else []
+    below += [f"not measured: {', '.join(missing)}; --explain says why"] if missing else []
+    after = [line for each in below for line in _few(wrap(each, width), 3)]
+    most = SCREEN[0] - 4 - len(lines) - len(after) - _AROUND_ROWS
+    lines += [*brief_table(whole, width, report.costs, most=min(max(most, _FEWEST_METHODS), MOST_METHODS)), *after]
     own = {method.name for method in report.scores.methods}
     said = [(name, note) for name, note in report.notes if name not in missing]
     notes = [wrap(f"{name}: {note}", width) for name, note in sorted(said, key=lambda each: each[0] not in own)]
@@ -118,31 +111,50 @@ def as_brief(report: Report, width: int = SCREEN[1]) -> str:
         lines += notes[shown]
         room -= len(notes[shown])
         shown += 1
-    lines += [f"... and {len(notes) - shown} more notes"] if shown < len(notes) else []
+    lines += [f"... and {counted(len(notes) - shown, 'more note')}"] if shown < len(notes) else []
     return "\n".join(line for each in lines for line in ([each] if len(each) <= width else wrap(each, width)))
 
 
-def brief_table(subset: Subset, width: int = SCREEN[1]) -> list[str]:
-    """Return the lines of a table without intervals, of the columns that fit and the first methods, and its legend."""
-    names = [name for name in BRIEF if any(row.estimates.get(name) for row in subset.rows)]
-    full = _grid(subset, ())
-    places = [list(MEASURES).index(name) for name in names]
-    rows = [
-        Line(line.name, line.kind, tuple(line.cells[at]._replace(interval="") for at in places)) for line in full.lines
-    ]
+def brief_table(
+    subset: Subset, width: int = SCREEN[1], costs: Costs | None = None, *, most: int = MOST_METHODS
+) -> list[str]:
+    """Return the lines of a table without intervals and its legend: columns that fit, and the `most` first methods."""
+    full = _grid(subset)
+    if costs is not None:
+        lines = (line._replace(cells=(*line.cells, *_cells(costs.methods[line.name]))) for line in full.lines)
+        full = full._replace(headings=(*full.headings, *COLUMNS), lines=tuple(lines))
+    there = {name for name in MEASURES if any(row.estimates.get(name) for row in subset.rows)}
+    places = {name: at for at, name in enumerate([*MEASURES, *COLUMNS][: len(full.headings)])}
+    names = [name for name in BRIEF if name in places and name not in MEASURES.keys() - there]
     while True:
-        grid = Grid(full.title, tuple(full.headings[at] for at in places[: len(names)]), tuple(rows[:MOST_METHODS]))
-        lines = _aligned(grid, None)
-        if len(names) == 1 or max(map(len, lines)) <= width:
+        shown = sorted(places[name] for name in names)
+        rows = [line._replace(cells=tuple(line.cells[at]._replace(interval="") for at in shown)) for line in full.lines]
+        brief = Grid(full.title, tuple(full.headings[at] for at in shown), tuple(rows[:most]))
+        printed = _aligned(brief, None)
+        if len(names) == 1 or max(map(len, printed)) <= width:
             break
         names.pop()
-        rows = [row._replace(cells=row.cells[: len(names)]) for row in rows]
-    lines += [f"... and {len(rows) - MOST_METHODS} more methods"] if len(rows) > MOST_METHODS else []
-    return [*lines, SHORT_LEGEND] if any(cell.mark for row in rows for cell in row.cells) else lines
+    printed += [f"... and {counted(len(rows) - most, 'more method')}"] if len(rows) > most else []
+    return [*printed, SHORT_LEGEND] if any(cell.mark for row in rows for cell in row.cells) else printed
 
 
-def _few(lines: list[str], most: int, what: str) -> list[str]:
-    return lines if len(lines) <= most else [*lines[: most - 1], f"... and {len(lines) - most + 1} more {what}"]
+def _licences(subset: Subset, costs: Costs) -> str:
+    """Return the licences of the methods that aren't baselines, cut, each with its methods."""
+    of: dict[str, list[str]] = {}
+    for row in subset.rows:
+        if row.kind != "floor":
+            of.setdefault(costs.methods[row.method].licence, []).append(row.method)
+    named = (f"{', '.join(names)}: {shorten(licence, 40, placeholder=' ...')}" for licence, names in of.items())
+    return "; ".join(named)
+
+
+def _cells(cost: Cost) -> tuple[Cell, ...]:
+    return tuple(Cell(text or NOTHING) for text in cost.texts())
+
+
+def _few(lines: list[str], most: int, of: str = "") -> list[str]:
+    left = counted(len(lines) - most + 1, f"more line{of and f' of {of}'}", f"more lines{of and f' of {of}'}")
+    return lines if len(lines) <= most else [*lines[: most - 1], f"... and {left}"]
 
 
 def as_text(report: Report, width: int | None = None, *, explain: bool = False) -> str:
@@ -155,7 +167,7 @@ def as_text(report: Report, width: int | None = None, *, explain: bool = False) 
     lines += [f"{first.title}:" if rest else "", *_aligned(first, width), ""]
     for grid in rest:
         lines += [f"{grid.title}:", *grid.verdicts, *_aligned(grid, width), ""]
-    lines = [line for number, line in enumerate(lines) if line or (number and lines[number - 1])]
+    lines = [line for position, line in enumerate(lines) if line or (position and lines[position - 1])]
     for subset in report.subsets:
         for method, other, entries in differences(subset):
             of = "" if subset.name == "all" else f" ({subset.name})"
@@ -174,13 +186,13 @@ def as_text(report: Report, width: int | None = None, *, explain: bool = False) 
 def as_markdown(report: Report) -> str:
     """Return the report as Markdown."""
     parts = ["# Evaluation"]
-    for number, grid in enumerate(grids(report)):
+    for position, grid in enumerate(grids(report)):
         rows = ((line.name, *(" ".join(filter(None, cell)) for cell in line.cells)) for line in grid.lines)
         said = [f"**{markdown(text)}.**" for text in grid.verdicts]
-        parts += [*said, report.about] if number == 0 else []
+        parts += [*said, report.about] if position == 0 else []
         parts += [
             f"## {markdown(grid.title)}",
-            *(said if number else ()),
+            *(said if position else ()),
             _table(("method", *grid.headings), rows, names=1),
         ]
     compared = [
@@ -199,13 +211,13 @@ def as_markdown(report: Report) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def _grid(subset: Subset, published: tuple[str, ...]) -> Grid:
+def _grid(subset: Subset, published: tuple[str, ...] = ()) -> Grid:
     floors = {row.method for row in subset.rows if row.kind == "floor"}
     marks = {(each.method, each.measure): MARKS[each.verdict] for each in subset.comparisons if each.other in floors}
 
     def cell(row: Row, measure: Measure) -> Cell:
         estimate = row.estimates.get(measure.name, Estimate(None))
-        value, low, high = (_number(each, measure.decimals) for each in (estimate.value, estimate.low, estimate.high))
+        value, low, high = (number(each, measure.decimals) for each in (estimate.value, estimate.low, estimate.high))
         if estimate.low is None:
             return Cell(value)
         return Cell(value, f"[{low}, {high}]", marks.get((row.method, measure.name), ""))
@@ -213,16 +225,16 @@ def _grid(subset: Subset, published: tuple[str, ...]) -> Grid:
     lines = [Line(row.method, row.kind, tuple(cell(row, each) for each in MEASURES.values())) for row in subset.rows]
     for name in published:
         for method, values in TABLES[name].rows.items():
-            cells = tuple(Cell(_number(values.get(each.name), each.decimals)) for each in MEASURES.values())
+            cells = tuple(Cell(number(values.get(each.name), each.decimals)) for each in MEASURES.values())
             lines.append(Line(f"{method} ({name}, published)", "published", cells))
     headings = tuple(f"{measure.title} {measure.arrow}" for measure in MEASURES.values())
-    return Grid(f"{subset.name} ({subset.images} images)", headings, tuple(lines), tuple(verdicts(subset)))
+    return Grid(f"{subset.name} ({subset.images} images)", headings, tuple(lines), tuple(sentences(subset)))
 
 
 def _supplement(supplement: Supplement) -> Grid:
     def cell(row: SupplementRow, column: Column) -> Cell:
         estimate = row.estimates.get(column.name, Estimate(None))
-        value, low, high = (_number(each, column.decimals) for each in (estimate.value, estimate.low, estimate.high))
+        value, low, high = (number(each, column.decimals) for each in (estimate.value, estimate.low, estimate.high))
         interval = "" if estimate.low is None else f"[{low}, {high}]"
         return Cell(value, interval, MARKS.get(row.marks.get(column.name, ""), ""))
 
@@ -232,19 +244,15 @@ def _supplement(supplement: Supplement) -> Grid:
     return Grid(supplement.title, tuple(column.heading for column in supplement.columns), tuple(lines))
 
 
-def _number(value: float | None, decimals: int, sign: str = "") -> str:
-    if value is None:
-        return NOTHING
-    if np.isfinite(value):
-        return f"{value:{sign}.{decimals}f}"
-    return f"{sign}∞" if value > 0 else "-∞"
-
-
 def _aligned(grid: Grid, width: int | None) -> list[str]:
     """Return the lines of a grid, its columns in blocks that fit the width; intervals stand below their values."""
-    rows: list[tuple[str, ...]] = [("method", *(f"{heading}  " for heading in grid.headings))]
+    marked = [any(line.cells[column].mark for line in grid.lines) for column in range(len(grid.headings))]
+    blank = ["  " if each else "" for each in marked]
+    headings = (f"{heading}{room}" for heading, room in zip(grid.headings, blank, strict=True))
+    rows: list[tuple[str, ...]] = [("method", *headings)]
     for line in grid.lines:
-        rows.append((line.name, *(f"{cell.value} {cell.mark or ' '}" for cell in line.cells)))
+        padded = zip(line.cells, blank, strict=True)
+        rows.append((line.name, *(f"{cell.value}{f' {cell.mark}' if cell.mark else room}" for cell, room in padded)))
         if any(cell.interval for cell in line.cells):
             rows.append(("", *(cell.interval for cell in line.cells)))
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import inspect
+import math
 import re
 import sys
 import warnings
@@ -64,6 +65,10 @@ class ForeignNetwork(ABC):
     @abstractmethod
     def intensities(self, rgb: NDArray[np.uint8]) -> Values:
         """Map one image, (H, W, 3) uint8, to (H, W) float32 in [0, 1]; ShapeError if the network fails."""
+
+    def count_parameters(self) -> int | None:
+        """Return the number of the network's values; None where it can't be known."""
+        return None
 
     def describe(self, kind: str, facts: Mapping[str, Any], licence: str) -> None:
         """Set id and header by the facts that decide the outputs."""
@@ -212,6 +217,16 @@ class OnnxNetwork(_FileNetwork):
         made: NDArray[Any] = self._session.run(None, {self._name: images})[0]
         return made
 
+    def count_parameters(self) -> int | None:
+        """Return the number of values of the floating-point initializers; None without the package onnx."""
+        try:
+            import onnx
+        except ImportError:
+            return None
+        floats = {getattr(onnx.TensorProto, name) for name in ("FLOAT", "FLOAT16", "BFLOAT16", "DOUBLE")}
+        graph = onnx.load(self.path, load_external_data=False).graph
+        return sum(math.prod(each.dims) for each in graph.initializer if each.data_type in floats) or None
+
 
 class ScriptNetwork(_FileNetwork):
     """A TorchScript file of a network (1, 3, H, W) -> (1, C, H, W). It is a program: open none of unknown origin."""
@@ -242,6 +257,10 @@ class ScriptNetwork(_FileNetwork):
         if not isinstance(made, torch.Tensor):
             raise TypeError("it gives no tensor")
         return made.float().cpu().numpy()
+
+    def count_parameters(self) -> int | None:
+        """Return the number of the network's values; None for a frozen one, whose values are constants."""
+        return sum(parameter.numel() for parameter in self._network.parameters()) or None
 
 
 class FunctionNetwork(ForeignNetwork):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -54,7 +55,10 @@ def test_several_folders_stand_in_one_table_above_the_floors(nirgen, folders: Pa
     arguments = (folders / "close", folders / "far", folders / "gt", "--rgb", folders / "rgb", "--size", "native")
     code, out, error = nirgen("evaluate", *arguments, "--explain")
     assert (code, error) == (0, "")
-    first, second, _, about, *_ = out.splitlines()
+    ranking, first, second, _, about, *_ = out.splitlines()
+    assert ranking.startswith(
+        "close has the highest PSNR affine of 2 on these images (100.00 dB): not told apart from far"
+    )
     assert first.startswith("close is better than grey on these images (PSNR affine +")
     assert second.startswith("far is better than grey on these images (PSNR affine +")
     assert about.startswith("gt: 3 images, at their own sizes, as 8-bit grey; 95 % intervals by 2000 bootstrap samples")
@@ -79,7 +83,8 @@ def test_the_terminal_gets_a_screen_and_the_files_the_rest(nirgen, folders: Path
     code, out, error = nirgen("evaluate", *arguments)
     assert code == 0
     lines = [*out.splitlines(), *error.splitlines()]
-    assert lines[0].startswith("close is better than grey on these images (PSNR affine +")
+    assert lines[0].startswith("close has the highest PSNR affine of 11 on these images (100.00 dB): not told")
+    assert "better than grey: close, far, copy0," in out
     assert len(lines) <= 24
     assert max(map(len, lines)) <= 80
     assert lines[-1] == "all measures, intervals and notes: --explain prints them, --out DIR writes them"
@@ -102,6 +107,58 @@ def test_a_model_is_judged_on_a_list(nirgen, pairs: PairList, tmp_path: Path) ->
         "report.html",
         "summary.json",
         "table.md",
+    ]
+
+
+def test_generators_of_any_kind_stand_in_one_table(nirgen, pairs: PairList, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    pairs.write(tmp_path / "pairs.csv")
+    listed = ("--pairs", "pairs.csv", "--root", pairs.root)
+    assert nirgen("train", "linear", "fitted", *listed)[0] == 0
+    (tmp_path / "mine.py").write_text("def blue(rgb):\n    return rgb[..., 2]\n\n\nblue.licence = 'MIT'\n")
+    with warnings.catch_warnings(action="ignore"):
+        for name, side in (("a", 1), ("b", 3)):
+            network = torch.nn.Conv2d(3, 1, side, padding=side // 2)
+            torch.nn.init.constant_(network.weight, 1 / network.weight.numel())
+            torch.jit.script(network).save(f"{name}.torchscript")
+    models = ("compact", "fitted", "mine:blue", "a.torchscript", "b.torchscript")
+    given = [word for model in models for word in ("--model", model)]
+    given += ["--range=0,255", "--range=-1,1", "--size", 64, "--device", "cpu"]
+    code, out, error = nirgen("evaluate", *listed, *given, "--out", "out")
+    assert code == 0
+    assert len([*out.splitlines(), *error.splitlines()]) <= 24
+    assert out.startswith("fitted is the best of 5 on these images (PSNR affine ")
+    heading = next(line for line in out.splitlines() if line.startswith("method "))
+    assert heading.split()[-3:] == ["parameters", "GMAC", "s/image"]
+    assert table_of(out.partition("\nmethod ")[2])["compact"][1] == "-"
+    assert "GMAC at 64x64, seconds on the CPU with" in out
+    assert "mine:blue: MIT" in " ".join(out.split())
+
+    costs = json.loads((tmp_path / "out/summary.json").read_text())["costs"]
+    by_method = {cost.pop("method"): cost for cost in costs["methods"]}
+    assert [by_method[name]["parameters"] for name in models] == [6426049, 4, None, 4, 28]
+    assert [cost["gmac"] is not None for cost in by_method.values()] == [True] + 7 * [False]
+    assert all(cost["seconds"] > 0 for cost in by_method.values())
+    assert by_method["mine:blue"]["licence"] == "MIT"
+    page = (tmp_path / "out/report.html").read_text(encoding="utf-8")
+    assert "<h1>Evaluation of compact, fitted, mine:blue, a.torchscript, b.torchscript</h1>" in page
+    assert [page.count(f"<figcaption>{name}</figcaption>") for name in models] == [2] * 5
+    assert "| fitted | " in (tmp_path / "out/table.md").read_text(encoding="utf-8").partition("## cost")[2]
+
+    code, _, error = nirgen("evaluate", *listed, *given, "--range=0,1")
+    assert (code, error) == (
+        1,
+        "error: 3 ranges for 2 ONNX and TorchScript files; give one --range for all, or one for each\n",
+    )
+
+
+def test_the_licence_of_a_translation_is_told(nirgen, folders: Path) -> None:
+    adopted = ("adopt", folders / "rgb", folders / "far", folders / "nir", "--name", "theirs", "--licence", "CC-BY-4.0")
+    assert nirgen(*adopted)[0] == 0
+    code, out, _ = nirgen("evaluate", folders / "nir", folders / "gt", "--json")
+    assert code == 0
+    assert json.loads(out)["costs"]["methods"] == [
+        {"method": "nir", "parameters": None, "gmac": None, "seconds": None, "licence": "CC-BY-4.0"}
     ]
 
 

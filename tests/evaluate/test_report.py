@@ -18,9 +18,10 @@ from nirgen.evaluate import methods, report, table
 from nirgen.evaluate.features import Backbone
 from nirgen.evaluate.measures import PIXEL_MEASURES
 from nirgen.evaluate.methods import Case, Frame, from_folders
+from nirgen.evaluate.page import Window, choose, error_map, pictures, worst_window
 from nirgen.evaluate.perceptual import Networks
-from nirgen.evaluate.report import Window, error_map, extremes, pictures, worst_window
 from nirgen.evaluate.summary import Report, Settings, score
+from nirgen.evaluate.verdicts import sentences
 
 
 def test_no_error_is_white_too_bright_is_red_too_dark_is_blue() -> None:
@@ -37,21 +38,22 @@ def test_the_window_is_where_the_error_is_greatest() -> None:
     generated = real.copy()
     generated[40:50, 60:70] = 200
     generated[0, 0] = 255
-    window = worst_window(generated, real)
+    window = worst_window([generated, real], real)
     assert (window.height, window.width) == (16, 16)
     assert window.of(generated).sum() == 100 * 200
 
 
 def test_equal_images_show_their_first_corner() -> None:
     image = np.zeros((64, 64), np.uint8)
-    assert worst_window(image, image) == Window(0, 0, 16, 16)
+    assert worst_window([image], image) == Window(0, 0, 16, 16)
 
 
 def test_a_large_image_is_shown_smaller_and_its_zoom_pixel_by_pixel() -> None:
     nir = np.random.default_rng(0).integers(0, 256, (600, 1200), dtype=np.uint8)
     case = Case("a", "", "", Path("a.png"), None, "", lambda: (None, nir))
-    drawn, window = pictures(Frame(case, None, nir), np.zeros_like(nir))
-    assert [picture.title for picture in drawn] == ["real NIR", "generated", "error"]
+    drawn, window = pictures(Frame(case, None, nir), {"ours": np.zeros_like(nir), "theirs": nir})
+    assert [picture.title for picture in drawn] == ["real NIR", "ours", "theirs"]
+    assert [opened(picture.error).size for picture in drawn[1:]] == [(512, 256)] * 2
     assert opened(drawn[0].whole).size == (512, 256)
     np.testing.assert_array_equal(np.asarray(opened(drawn[0].zoom)), window.of(nir))
 
@@ -60,24 +62,33 @@ def opened(uri: str) -> Image.Image:
     return Image.open(io.BytesIO(base64.b64decode(uri.partition(",")[2])))
 
 
-def report_of(psnr: list[float], ssim: list[float]) -> SimpleNamespace:
-    values = {"m": {"psnr": np.array(psnr), "ssim": np.array(ssim)}}
-    scores = SimpleNamespace(methods=[SimpleNamespace(name="m")], cases=[Path()] * len(psnr), values=values)
-    return SimpleNamespace(scores=scores)
+def scores_of(*psnrs: list[float], sequences: str = "") -> SimpleNamespace:
+    methods = [SimpleNamespace(name=f"m{number}", kind="model") for number in range(len(psnrs))]
+    values = {method.name: {"psnr_affine": np.array(psnr)} for method, psnr in zip(methods, psnrs, strict=True)}
+    cases = [SimpleNamespace(sequence=sequence) for sequence in sequences or "a" * len(psnrs[0])]
+    grey = SimpleNamespace(name="grey", kind="floor")
+    return SimpleNamespace(methods=[*methods, grey], cases=cases, values=values)
 
 
-def test_worst_and_best_are_shown_once_each() -> None:
+def test_worst_typical_and_best_are_shown_once_each() -> None:
     psnr = [10.0, 11, 12, 20, 21, 22, 30, 31, np.inf]
-    ssim = [0.9, 0.9, 0.9, 0.1, 0.2, 0.3, 0.9, 0.9, 1.0]
-    assert extremes(report_of(psnr, ssim)) == [
-        ("Worst by PSNR", [0, 1, 2]),
-        ("Best by PSNR", [8, 7, 6]),
-        ("Worst by SSIM", [3, 4, 5]),
-    ]
+    shown = [("Worst", [0, 1, 2]), ("Typical", [4, 3, 5]), ("Best", [8, 7, 6])]
+    assert choose(scores_of(psnr)) == shown
+    halves = [[value / 2 for value in psnr], [value * 1.5 for value in psnr]]
+    assert choose(scores_of(*halves)) == shown
+
+
+def test_images_of_other_recordings_are_shown_first() -> None:
+    psnr = [float(number) for number in range(40)]
+    sequences = "aaabbbbbbb" + "cccccccccccccccccccddddddd" + "defg"
+    chosen = dict(choose(scores_of(psnr, sequences=sequences)))
+    assert chosen["Worst"] == [0, 1, 3]  # one of each of two recordings, and the next
+    assert chosen["Best"] == [39, 38, 37]
+    assert {sequences[number] for number in (*chosen["Typical"], *chosen["Best"])} >= set("cefg")
 
 
 def test_a_single_image_is_shown_as_the_worst() -> None:
-    assert extremes(report_of([20.0], [0.5])) == [("Worst by PSNR", [0])]
+    assert choose(scores_of([20.0])) == [("Worst", [0])]
 
 
 @pytest.fixture
@@ -213,15 +224,15 @@ def test_the_page_has_worst_and_best_cases_and_trusts_no_name(made: Report, tmp_
     assert "weights not found: &lt;put&gt; them" in page
     assert "<put>" not in page
     assert [page.count(f"<h3>{key}</h3>") for key in ("day/a", "day/b", "dusk/c", "dusk/d")] == [1, 1, 1, 1]
-    assert page.count('src="data:image/') == 4 * 4 * 2
-    assert "Worst by PSNR" in page
-    assert "Best by PSNR" in page
+    assert page.count('src="data:image/') == 4 * (3 * 2 + 1)  # photo, real NIR, pred, each with its square; an error
+    assert "<h1>Evaluation of pred</h1>" in page
+    assert "<h2>Worst</h2>" in page
     assert 'src="http' not in page
 
 
 def test_the_verdict_leads_in_every_form(made: Report, tmp_path: Path) -> None:
     report.write(made, tmp_path)
-    (sentence,) = table.verdicts(made.subsets[0])
+    (sentence,) = sentences(made.subsets[0])
     assert table.as_text(made).startswith(f"{sentence}\n\ngt: 4 images")
     assert table.as_markdown(made).startswith(f"# Evaluation\n\n**{markdown(sentence)}.**\n\ngt: 4 images")
     page = (tmp_path / "report.html").read_text(encoding="utf-8")
