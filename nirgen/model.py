@@ -12,7 +12,7 @@ from PIL import Image
 from nirgen import images
 from nirgen.devices import choose_device, choose_precision, computing_in
 from nirgen.errors import ShapeError
-from nirgen.models.catalog import architecture_of, find_model, read_header
+from nirgen.models.catalog import architecture_of, find_model, generator_of, read_header, with_steps
 from nirgen.models.checkpoint import load, load_baseline
 from nirgen.models.config import GeneratorConfig, NetworkConfig
 from nirgen.models.fast import layout_of, speed_up
@@ -194,7 +194,7 @@ class GeneratorModel(NirModel):
 
     @property
     def whole_only(self) -> bool:
-        """True if images can't be translated in tiles: `MUNIT` gives each image one style."""
+        """True if images can't be translated in tiles: an image has one style, or noise of its own."""
         return self.generator.config.whole_only
 
     @property
@@ -297,6 +297,7 @@ def load_model(
     precision: Wanted = "auto",
     compiled: bool = False,
     value_range: str | None = None,
+    steps: int | None = None,
 ) -> NirModel:
     """Load a model: a generator, a network of another program, or a baseline, which computes on the CPU.
 
@@ -306,18 +307,24 @@ def load_model(
         precision: `fp32`, `bf16`, `fp16`; or `auto`: `bf16` on GPUs with hardware for it, else `fp32`.
         compiled: Compile the network for each batch size, which takes minutes once; for GPUs.
         value_range: Range of ONNX and TorchScript files that don't state it: `0,1`, `-1,1` or `0,255`.
+        steps: Steps of a model of diffusion, instead of those in its file; the model's id differs with them.
 
     Raises:
         ModelError: There is no such model, or its file is damaged or of another architecture.
-        ConfigError: There is no such device or precision.
+        ConfigError: There is no such device or precision, or the model takes no steps.
     """
     chosen = choose_device(device)
     if is_foreign(name):
+        with_steps({"architecture": {}}, name, steps)
         return ForeignModel(open_network(name, value_range=value_range, device=str(chosen)), chosen)
     path = find_model(name)
     computed = choose_precision(precision, chosen)
+    with_steps(read_header(path), path, steps)  # refused before the tensors are read
     if isinstance(architecture_of(read_header(path), path), NetworkConfig):
-        return GeneratorModel(*load(path), chosen, computed, compiled=compiled)
+        generator, header = load(path)
+        header = with_steps(header, path, steps)
+        generator.config = generator_of(header, path)
+        return GeneratorModel(generator, header, chosen, computed, compiled=compiled)
     return BaselineModel(*load_baseline(path))
 
 

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 _CONFIG = (
     "YAML file, or a preset: paper, released, compact; of another system: irformer, pix2pix, pix2pixhd, "
-    "pix2pixhd-internimage, bci; of one that learns without pairs: cyclegan, uvcgan, unit, munit; or a baseline: "
+    "pix2pixhd-internimage, bci, bbdm; of one that learns without pairs: cyclegan, uvcgan, unit, munit; or a baseline: "
     "linear, trees."
 )
 

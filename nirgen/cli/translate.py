@@ -43,6 +43,9 @@ def translate(
         default="compact",
     ),
     value_range: Literal["0,1", "-1,1", "0,255"] | None = options.VALUE_RANGE,
+    steps: int | None = option(
+        "Steps of a diffusion model; fewer are faster.  [default: as in its file]", "N", min=3, max=1000
+    ),
     listing: Path | None = option(
         "Text file of images, one per line, relative to SRC or to FILE's folder.", "--list FILE"
     ),
@@ -146,6 +149,7 @@ def translate(
             precision,
             in_processes=image_timeout is not None,
             value_range=value_range,
+            steps=steps,
             **on_cluster,
         ),
         options=TranslateOptions.read(pixels, where="the command line"),

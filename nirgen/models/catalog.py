@@ -9,7 +9,7 @@ import struct
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from nirgen.errors import ModelError, nearest, one_line
+from nirgen.errors import ConfigError, ModelError, nearest, one_line
 from nirgen.files import check_schema, open_regular, unseal
 
 if TYPE_CHECKING:
@@ -146,6 +146,26 @@ def check_id(found: str, header: Mapping[str, Any], path: Path) -> None:
 _DTYPES = {"BF16": "torch.bfloat16", "BOOL": "torch.bool", "U8": "torch.uint8"}
 _DTYPES |= {f"F{bits}": f"torch.float{bits}" for bits in (16, 32, 64)}
 _DTYPES |= {f"I{bits}": f"torch.int{bits}" for bits in (8, 16, 32, 64)}
+
+
+def with_steps(header: Mapping[str, Any], name: str | Path, steps: int | None) -> dict[str, Any]:
+    """Return the header of a model whose diffusion takes another number of steps, with an id of its own.
+
+    `steps`: None for those of the model's file, `name`.
+
+    Raises:
+        ConfigError: The model takes no steps, or not so few or many.
+    """
+    from nirgen.models.config import BBDMConfig
+
+    architecture = header["architecture"]
+    if steps is None or steps == architecture.get("steps"):
+        return dict(header)
+    if architecture.get("kind") != BBDMConfig.model_fields["kind"].default:
+        raise ConfigError(f"{name}: takes no number of steps, which is for models of diffusion; leave it out")
+    config = BBDMConfig.read({**architecture, "steps": steps}, where=f"{name} in {steps} steps")
+    sampled = hashlib.sha256(f"{header['model_id']} in {steps} steps".encode()).hexdigest()
+    return {**header, "architecture": config.model_dump(mode="json"), "model_id": sampled}
 
 
 def _chunks(file: IO[bytes], start: int, first: int, end: int) -> Iterator[bytes]:

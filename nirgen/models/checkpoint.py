@@ -13,6 +13,7 @@ from nirgen._version import __version__
 from nirgen.errors import ModelError, first_line, one_line
 from nirgen.files import seal
 from nirgen.models.baselines import Linear, LinearConfig, Trees, TreesConfig
+from nirgen.models.bbdm import BBDM
 from nirgen.models.catalog import HEADER_KEY, SCHEMA, architecture_of, check_id, generator_of, hash_model, read_header
 from nirgen.models.config import GeneratorConfig
 from nirgen.models.extractors import build_extractor
@@ -46,6 +47,7 @@ def model_id(state: Mapping[str, Tensor], architecture: Mapping[str, Any]) -> st
 
 
 _NETWORKS: dict[str, Callable[[Any], Generator]] = {  # by kind, beside Pix2Next, which has an extractor
+    "bbdm": BBDM,
     "irformer": IRFormer,
     "resnet": ResNet,
     "unet": UNet,

@@ -541,8 +541,44 @@ class MUNITConfig(UNITConfig):
         return "MUNIT (Huang et al., ECCV 2018)"
 
 
+class BBDMConfig(NetworkConfig):
+    """Sizes of a BBDM that works on pixels; the defaults are the published ones."""
+
+    kind: Literal["bbdm"] = "bbdm"
+    filters: int = Field(128, ge=32, multiple_of=32)  # at full resolution
+    multipliers: Annotated[Widths, Field(min_length=1, max_length=6)] = (1, 4, 8)  # of each level's width
+    blocks: int = Field(2, ge=1)  # residual blocks a level, and one more on the way up
+    head_channels: int = Field(64, ge=1)  # of the attention at the lowest resolution
+    conditioned: bool = True  # the network sees the RGB image beside the point of the bridge
+    steps: int = Field(200, ge=3, le=1000)  # runs of the network for an image
+    output_channels: Literal[3] = 3  # both ends of a bridge have equal channels
+    whole_only: ClassVar[bool] = True  # noise and attention are of the whole image
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> Self:
+        width = self.filters * self.multipliers[-1]
+        if width % self.head_channels:
+            raise ValueError(f"head_channels is {self.head_channels}, which doesn't divide the {width} channels there")
+        return self
+
+    @property
+    def about(self) -> str:
+        """One line for cards and listings."""
+        return f"Brownian bridge diffusion, BBDM (Li et al., CVPR 2023), {self.steps} steps an image"
+
+    @property
+    def stride(self) -> int:
+        """Heights and widths of inputs are multiples of this."""
+        return int(2 ** (len(self.multipliers) - 1))
+
+    @property
+    def values_per_pixel(self) -> float:
+        """Values alive at once in a translation, for each pixel of the image: those of the last joined block."""
+        return 12 + 4.0 * self.filters * sum(self.multipliers[:2])
+
+
 AnyGeneratorConfig = (
-    GeneratorConfig | IRFormerConfig | UNetConfig | ResNetConfig | UNetViTConfig | UNITConfig | MUNITConfig
+    GeneratorConfig | IRFormerConfig | UNetConfig | ResNetConfig | UNetViTConfig | UNITConfig | MUNITConfig | BBDMConfig
 )
 GENERATORS: dict[str, type[AnyGeneratorConfig]] = {
     "pix2next": GeneratorConfig,
@@ -552,6 +588,7 @@ GENERATORS: dict[str, type[AnyGeneratorConfig]] = {
     "unet-vit": UNetViTConfig,
     "unit": UNITConfig,
     "munit": MUNITConfig,
+    "bbdm": BBDMConfig,
 }
 
 

@@ -37,6 +37,10 @@ class Generator(nn.Module):
         """Compute each block twice in training, to use less memory; ConfigError if the network can't."""
         raise ConfigError(f"compute.gradient_checkpointing: a generator of the kind '{self.config.kind}' lacks it")
 
+    def once(self, rgb: Tensor) -> Tensor:
+        """Run the network a single time on a batch as `forward` takes it, to see if it can run."""
+        return self(rgb)  # type: ignore[no-any-return]
+
     def check(self, rgb: Tensor) -> None:
         """Raise a ShapeError for a batch whose height or width isn't a multiple of the stride, or is too small."""
         height, width = rgb.shape[-2:]

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from nirgen.errors import ConfigError, ModelError, first_line
 from nirgen.files import output_file
+from nirgen.models.config import BBDMConfig
 from nirgen.models.extractors import TimmExtractor
 
 if TYPE_CHECKING:
@@ -75,9 +76,14 @@ def export_onnx(generator: Generator, header: Mapping[str, Any], stride: int, ta
         backbone needs a larger one; and the largest difference from torch's result, in [0, 1].
 
     Raises:
-        ModelError: It can't be written as ONNX, or the outputs differ at some size. Nothing is written.
+        ModelError: It can't be written as ONNX (diffusion can't), or outputs differ at some size. Nothing is written.
     """
     check_packages()
+    if isinstance(generator.config, BBDMConfig):
+        raise ModelError(
+            f"{target}: not written: this model runs its network {generator.config.steps} times an image, with noise "
+            "between, which ONNX can't express; use 'nirgen translate'"
+        )
     network = ForDeployment(generator).eval()
     fixed = copy.deepcopy(network)
     stride = math.lcm(stride, generator.config.least_side, _fix_padding(fixed))

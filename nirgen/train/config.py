@@ -187,7 +187,7 @@ class SaveConfig(FrozenConfig):
     log_steps: int = Field(20, ge=1)  # steps between lines of the log
 
 
-Method = Literal["paired", "cycle", "latent"]
+Method = Literal["paired", "cycle", "latent", "bridge"]
 
 
 class TrainConfig(FrozenConfig):
@@ -195,7 +195,9 @@ class TrainConfig(FrozenConfig):
 
     method: Method = "paired"
     """`paired`: compare with the real NIR image; `cycle`: RGB and NIR images are drawn independently, and two
-    generators learn to undo each other's work; `latent`: the same draws, and a code that both kinds share."""
+    generators learn to undo each other's work; `latent`: the same draws, and a code that both kinds share; `bridge`: a
+    network of the kind `bbdm` learns to undo a Brownian bridge, by the mean absolute error of its guess times
+    `losses.pixel`."""
     data: DataConfig = DataConfig()
     generator: GeneratorOfAnyKind = GeneratorConfig()
     start_from: str | None = None  # a model of the same architecture: an embedded name, a file or a run folder
@@ -260,6 +262,23 @@ class TrainConfig(FrozenConfig):
                 f"discriminator_window and optimizer.discriminator_first are not of the method '{self.method}'; leave "
                 "them out"
             )
+        return self
+
+    @model_validator(mode="after")
+    def _bridge_stands_alone(self) -> Self:
+        if (self.method == "bridge") != (self.generator.kind == "bbdm"):
+            raise ValueError(
+                f"the method '{self.method}' can't train a generator of the kind '{self.generator.kind}'; the method "
+                "'bridge' and the kind 'bbdm' go together"
+            )
+        if self.method != "bridge":
+            return self
+        losses = self.losses
+        names = ("adversarial", "feature_matching", "ssim", "structure", "gradients", "features")
+        others = [f"losses.{name}" for name in names if getattr(losses, name)]
+        others += ["losses.perceptual.weight"] if losses.perceptual.weight else []
+        if others:
+            raise ValueError(f"{others[0]} is of no use to the method 'bridge', which knows losses.pixel; set it to 0")
         return self
 
     @model_validator(mode="after")

@@ -135,7 +135,7 @@ class State(BaseState):
         config = self.config
         try:
             side = math.lcm(self.generator.config.least_side, 32)
-            self.generator.eval()(torch.zeros(1, 3, side, side, device=self.device))
+            self.generator.eval().once(torch.zeros(1, 3, side, side, device=self.device))
             if self.discriminator is not None:
                 side = min(stage.size for stage in config.stages if stage.adversarial)
                 side = min(side, config.discriminator_window or side)

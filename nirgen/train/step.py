@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import torch
 
 from nirgen.errors import ImageError
-from nirgen.train import cycle, latent, paired
+from nirgen.train import bridge, cycle, latent, paired
 from nirgen.train.updates import check_finite, update_discriminator, update_generator
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ METHODS: dict[Method, Backward] = {
     "paired": paired.backward,
     "cycle": cycle.backward,
     "latent": latent.backward,
+    "bridge": bridge.backward,
 }
 """What each method does with a batch of RGB and NIR and its number in the step: accumulate the gradients of all
 networks, and return its loss terms, weighted and detached; names of terms of discriminators begin so."""

@@ -64,6 +64,23 @@ _LATENT: dict[str, Any] = {
     },
     "steps": 1_000_000,
 }
+_BBDM: dict[str, Any] = {
+    "method": "bridge",
+    "generator": {"kind": "bbdm"},
+    "discriminator": {"in_channels": 6},
+    "losses": _NO_JUDGE | {"ssim": 0.0, "pixel": 1.0, "pixel_kind": "l1"},
+    "crops": {"kind": "squash", "flip": False},
+    "stages": [{"size": 256, "batch": 8, "adversarial": False}],
+    "optimizer": {
+        "learning_rate": 1e-4,
+        "betas": [0.9, 0.999],
+        "accumulate": 2,
+        "schedule": "linear",
+        "ema_decay": 0.9994,  # 0.995 every eighth step
+    },
+    "save": {"validation_images": 4, "samples": 4},
+    "steps": 400_000,
+}
 
 SYSTEMS: dict[str, dict[str, Any]] = {
     "irformer": {
@@ -111,6 +128,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
         "epochs": None,
         "steps": 1_000_000,
     },
+    "bbdm": _BBDM,
     "bci": _PIX2PIX
     | {
         "generator": {"kind": "resnet", "levels": 2, "norm": "batch", "dropout": 0.5},

@@ -65,10 +65,12 @@ def choose_engine(
     ray_workers: int | None = None,
     in_processes: bool = False,
     value_range: str | None = None,
+    steps: int | None = None,
 ) -> Engine:
     """Return the engine of a named model, on one device or several (comma-separated, or `all`), or on a cluster of Ray.
 
-    `in_processes`: One device has a process of its own too, which can be ended. `value_range`: as `nirgen.load_model`.
+    `in_processes`: One device has a process of its own too, which can be ended. `value_range` and `steps`: as
+    `nirgen.load_model`.
 
     Raises:
         NirgenError: Ray is not installed, or a name of a device is empty.
@@ -80,10 +82,9 @@ def choose_engine(
 
         if precision == "auto":  # the same on all machines, whatever this one has
             precision = "bf16" if device == "cuda" else "fp32"
-        return Cluster(
-            ModelLoader(model, precision, value_range), address=ray_address, workers=ray_workers, device=device
-        )
-    loader = ModelLoader(model, precision, value_range)
+        loader = ModelLoader(model, precision, value_range, steps)
+        return Cluster(loader, address=ray_address, workers=ray_workers, device=device)
+    loader = ModelLoader(model, precision, value_range, steps)
     from nirgen.devices import list_devices, resolve
 
     several = device is not None and ("," in device or device == "all")

@@ -95,25 +95,28 @@ class ModelLoader:
     name: str | Path  # as `nirgen.load_model` takes it
     precision: Wanted = "auto"
     value_range: str | None = None  # of a network of another program
+    steps: int | None = None  # of a model of diffusion; None for those in its file
 
     def __call__(self, device: str | None) -> Translator:
         """Return the model, on a device; errors as `nirgen.load_model`."""
         from nirgen.model import load_model
 
-        return load_model(self.name, device=device, precision=self.precision, value_range=self.value_range)
+        options: dict[str, Any] = {"precision": self.precision, "value_range": self.value_range, "steps": self.steps}
+        return load_model(self.name, device=device, **options)
 
     def describe(self, device: str | None) -> Description:
         """Return the model's description, read from its file without torch; errors as for loading."""
         from nirgen.devices import resolve
-        from nirgen.models.catalog import architecture_of, find_model, verify
+        from nirgen.models.catalog import architecture_of, find_model, verify, with_steps
         from nirgen.models.config import NetworkConfig
         from nirgen.models.foreign import is_foreign, open_network
 
         if is_foreign(self.name):
+            with_steps({"architecture": {}}, self.name, self.steps)
             network = open_network(self.name, value_range=self.value_range)
             return Description(network.id, network.stride, network.header, None, device or "cpu", whole_only=True)
         path = find_model(self.name)
-        header, _ = verify(path)
+        header = with_steps(verify(path)[0], path, self.steps)
         config = architecture_of(header, path)
         chosen, precision = resolve(device, self.precision)
         if not isinstance(config, NetworkConfig):  # as `nirgen.model.BaselineModel`

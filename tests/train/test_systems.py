@@ -14,7 +14,7 @@ from nirgen.errors import ConfigError
 from nirgen.model import load_model
 from nirgen.models.catalog import read_header
 from nirgen.models.checkpoint import build, save
-from nirgen.models.config import IRFormerConfig, MUNITConfig, UNetConfig
+from nirgen.models.config import BBDMConfig, IRFormerConfig, MUNITConfig, UNetConfig
 from nirgen.train import train
 from nirgen.train.checkpoints import Checkpoints
 from nirgen.train.config import PRESETS, TrainConfig
@@ -24,10 +24,13 @@ from nirgen.translate.manifest import read_manifest
 from nirgen.translate.run import translate_folder
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from nirgen.models.config import AnyGeneratorConfig
     from nirgen.pairs import PairList
+
+    Nirgen = Callable[..., tuple[int, str, str]]
 
 NARROW = {
     "irformer": {"width": 8, "blocks": 1},
@@ -39,7 +42,9 @@ NARROW = {
     "unit": {"filters": 4, "blocks": 1},
     "munit": {"filters": 4, "blocks": 1},
     "bci": {"filters": 4, "blocks": 2},
+    "bbdm": {"filters": 32, "multipliers": [1, 1], "blocks": 1, "head_channels": 32, "steps": 3},
 }
+NO_JUDGE = ("irformer", "bbdm")
 
 CYCLE = {f"{term}_{side}" for term in ("cycle", "identity", "adversarial", "discriminator") for side in ("rgb", "nir")}
 
@@ -52,9 +57,10 @@ def narrow(preset: str, **changes: object) -> TrainConfig:
         "generator": NARROW[preset],
         "discriminator": {"filters": 4},
         "losses": {"perceptual": {"weight": 0.0}, "cycle": {"pool": 3}},
-        "stages": [{"size": side, "batch": 2, "adversarial": preset != "irformer"}],
+        "stages": [{"size": side, "batch": 2, "adversarial": preset not in NO_JUDGE}],
         "compute": {"precision": "fp32"},
         "save": {"log_steps": 1, "validation_size": side},
+        "optimizer": {"accumulate": 1},
         "epochs": 2,
         "steps": None,
     }
@@ -82,7 +88,7 @@ def test_a_preset_trains_resumes_to_the_bit_and_translates(preset: str, pairs: P
     assert headers[0]["model_id"] == headers[1]["model_id"]
     states = [Checkpoints(tmp_path / run / "checkpoints", 1) for run in ("straight", "resumed")]
     first, second = (state.read(state.newest()) for state in states)
-    judged = ["discriminator"] if preset != "irformer" else []
+    judged = ["discriminator"] if preset not in NO_JUDGE else []
     judged += ["reverse"] if config.unpaired else []
     for part in ("generator", "average", *judged):
         assert [name for name, tensor in first[part].items() if not torch.equal(tensor, second[part][name])] == []
@@ -90,13 +96,13 @@ def test_a_preset_trains_resumes_to_the_bit_and_translates(preset: str, pairs: P
         assert len(first[pool]["images"]) == 3
         assert torch.equal(*(torch.stack(part[pool]["images"]) for part in (first, second)))
     assert headers[0]["architecture"]["kind"] == config.generator.kind
-    assert (headers[0]["training"]["ema"], headers[0]["training"]["steps"]) == (False, 4)
+    assert (headers[0]["training"]["ema"], headers[0]["training"]["steps"]) == (preset == "bbdm", 4)
     assert config.generator.about in (tmp_path / "straight/card.md").read_text()
 
     lines = [json.loads(line) for line in (tmp_path / "straight/log.jsonl").read_text().splitlines()]
     terms = {name for line in lines for name in line if "progress" in line}
     expected = {"irformer": {"pixel", "ssim"}, "bci": {"pixel", "adversarial", "discriminator"}}
-    expected |= {"pix2pix": expected["bci"], "cyclegan": CYCLE}
+    expected |= {"pix2pix": expected["bci"], "cyclegan": CYCLE, "bbdm": {"bridge"}}
     expected["uvcgan"] = CYCLE | {f"discriminator_{side}_gradient" for side in ("rgb", "nir")}
     latent = {f"{term}_{side}" for term in ("image", "adversarial", "discriminator") for side in ("rgb", "nir")}
     expected["unit"] = latent | {"divergence", "cycle_rgb", "cycle_nir"}
@@ -131,6 +137,43 @@ def test_unpaired_methods_refuse_what_needs_partners() -> None:
         narrow("cyclegan", generator={"output_channels": 1}, discriminator={"in_channels": 1})
     with pytest.raises(ConfigError, match=r"discriminator\.in_channels is 6, but the images have 3"):
         narrow("cyclegan", discriminator={"in_channels": 6})
+
+
+def test_a_bridge_goes_with_its_network_and_no_other_loss() -> None:
+    with pytest.raises(ConfigError, match=r"the method 'paired' can't train a generator of the kind 'bbdm'"):
+        narrow("bbdm", method="paired")
+    with pytest.raises(ConfigError, match=r"the method 'bridge' can't train a generator of the kind 'unet'"):
+        narrow("pix2pix", method="bridge")
+    with pytest.raises(ConfigError, match=r"losses\.ssim is of no use to the method 'bridge'"):
+        narrow("bbdm", losses={"ssim": 1.0})
+
+
+def test_a_model_of_diffusion_takes_other_steps_and_is_another_model_then(tmp_path: Path, nirgen: Nirgen) -> None:
+    torch.manual_seed(0)
+    config = BBDMConfig.read(NARROW["bbdm"], where="test")
+    save(tmp_path / "m.safetensors", build(config).state_dict(), config)
+    (tmp_path / "photos").mkdir()
+    noise = np.random.default_rng(0).integers(256, size=(40, 50, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "photos/a.png")
+    ids, outputs = set(), set()
+    for number, steps in enumerate(([], ["--steps", "5"], ["--steps", "3"], ["--steps", "5"])):
+        out = tmp_path / f"out{number}"
+        model = ["--model", tmp_path / "m.safetensors", "--device", "cpu", "--no-preview"]
+        assert nirgen("translate", tmp_path / "photos", out, *model, *steps)[0] == 0
+        ids |= {row.model_id for row in read_manifest(out).rows}
+        outputs |= {(out / "a.png").read_bytes()}
+    assert (len(ids), len(outputs)) == (2, 2)
+    for model, message in (
+        ("compact", "takes no number of steps, which is for models of diffusion; leave it out"),
+        (tmp_path / "m.safetensors", "this model translates whole images only"),
+    ):
+        refused = ["--tile", "32"] if model != "compact" else ["--steps", "5"]
+        code, _, error = nirgen("translate", tmp_path / "photos", tmp_path / "x", "--model", model, *refused)
+        assert (code, error.count("\n")) == (1, 1)
+        assert message in error
+    code, _, error = nirgen("export", tmp_path / "m.safetensors", "-o", tmp_path / "m.onnx")
+    assert (code, (tmp_path / "m.onnx").exists()) == (1, False)
+    assert "m.onnx: not written: this model runs its network 3 times an image" in error
 
 
 def test_rates_follow_the_published_schedules() -> None:
