@@ -422,6 +422,7 @@ def _print_plan(plan: ComparisonPlan, device: str | None) -> None:
 
 
 def _print_comparison(found: Comparison, out: Path) -> None:
+    from nirgen.detect.page import PAGE
     from nirgen.detect.report import CAVEAT, FILES, answers, notes_on, sentence, table
 
     headings, rows = table(found)
@@ -433,4 +434,4 @@ def _print_comparison(found: Comparison, out: Path) -> None:
     for line in (sentence(found), *others):
         echo(line)
     last = out / "runs" / found.reference.arm.name / f"seed{found.config.seeds[0]}"
-    conclude(told, wrote=[out / name for name in FILES], then=("detect", "predict", last, "IMAGES", "OUT"))
+    conclude(told, wrote=[out / name for name in (PAGE, *FILES)], then=("detect", "predict", last, "IMAGES", "OUT"))

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nirgen.dataset.read import recorded_inputs
 from nirgen.detect.arms import CHOSEN, GREY, REAL
 from nirgen.detect.comparison import groups_with_objects
+from nirgen.detect.config import NOTHING_LEARNT
 from nirgen.detect.noise import holm
 from nirgen.detect.power import ALPHA, POWER, judged_keys, rounded
 
@@ -75,6 +76,7 @@ class Finding:
     real: Tested | None  # minus real images alone; None if it can't be judged
     grey: Tested | None  # minus grey copies; None without such an arm
     gain: float  # the one that matters
+    highest: float  # AP of an arm
 
     @property
     def title(self) -> str:
@@ -96,7 +98,9 @@ class Finding:
     def sentence(self) -> str:
         """The verdict in words."""
         if self.real is None:
-            return f"{self.title}: can't be told ({self.objects:,} test box{'es' * (self.objects != 1)})"
+            why = f"{self.objects:,} test box{'es' * (self.objects != 1)}"
+            why += ", but an AP under 0.01 in every arm" if self.highest < NOTHING_LEARNT else ""
+            return f"{self.title}: can't be told ({why})"
         told = "they hurt, leave them out"
         if self.advice != "hurts":
             told = {"helps": self._helps, "grey": self._as_grey}.get(self.advice, self._undecided)()
@@ -170,7 +174,7 @@ def answer(comparison: Comparison) -> Answer:
         place = arm.arm.name, key
         objects = sum(groups[key].values())
         found = against[REAL].get(place), against[GREY].get(place)
-        return Finding(key, arm.arm.name, objects, *found, comparison.config.gain)
+        return Finding(key, arm.arm.name, objects, *found, comparison.config.gain, _highest(comparison, key))
 
     few = [f"ap/{name}" for name in comparison.split.names if f"ap/{name}" not in keys and groups[f"ap/{name}"]]
     findings = tuple(finding(reference, key) for key in [*keys, *few])
@@ -213,15 +217,21 @@ def build_command(dataset: Path, arm: Arm) -> str:
 def _tested(comparison: Comparison, asked: Sequence[tuple[OfArm, str]], base: str) -> dict[tuple[str, str], Tested]:
     """Return the differences of arms from another, where they have p-values, by arm and number.
 
-    There are none if nothing was learnt, or with one seed, for chance in training is unknown then.
+    There are none of what no arm has learnt, or with one seed, for chance in training is unknown then.
     """
     several = any(len(each.runs) > 1 for each in comparison.arms)
     if all(each.arm.name != base for each in comparison.arms) or not comparison.learnt or not several:
         return {}
     found = {(arm.arm.name, key): comparison.difference(arm.arm.name, base).measured[key] for arm, key in asked}
-    known = {place: each for place, each in found.items() if each.p is not None}
+    learnt = {key for key in {key for _, key in asked} if _highest(comparison, key) >= NOTHING_LEARNT}
+    known = {place: each for place, each in found.items() if each.p is not None and place[1] in learnt}
     corrected = holm([each.p or 0.0 for each in known.values()])
     return {place: Tested(each, p, len(known)) for (place, each), p in zip(known.items(), corrected, strict=True)}
+
+
+def _highest(comparison: Comparison, key: str) -> float:
+    """Return the highest mean of an arm."""
+    return max(each.numbers[key].value or 0.0 for each in comparison.arms)
 
 
 def _least(helping: Sequence[OfArm]) -> OfArm:

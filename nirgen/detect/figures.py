@@ -100,9 +100,9 @@ def draw_differences(comparison: Comparison) -> Figure:
     """
     split = comparison.split
     real, last = comparison.of(REAL), comparison.reference
-    found = [_found(arm, split) for arm in (real, last)]
+    found = [found_by(arm, split) for arm in (real, last)]
     sections: list[Section] = []
-    for title, places in _choose(*found):
+    for title, places in choose_changes(*found):
         for place in places:
             cells = [truth(found[0][place], missed=False)]
             cells += [detected(of_arm[place], arm.arm.title) for arm, of_arm in zip((real, last), found, strict=True)]
@@ -111,13 +111,13 @@ def draw_differences(comparison: Comparison) -> Figure:
     return draw_sections(sections, split, f"'{real.arm.title}' and '{last.arm.title}' on '{split.name}'")
 
 
-def _found(arm: OfArm, split: Split) -> list[OnImage]:
+def found_by(arm: OfArm, split: Split) -> list[OnImage]:
     """Return what the first run of an arm finds, at its own score of the highest F1."""
     results = arm.runs[0].read(split)
     return match_images(split, results, operating_score(match(split, results)))
 
 
-def _choose(real: list[OnImage], last: list[OnImage]) -> list[tuple[str, list[int]]]:
+def choose_changes(real: list[OnImage], last: list[OnImage]) -> list[tuple[str, list[int]]]:
     """Return positions of images by the change of their quality: the most gained, the most lost, and others."""
     rated = [
         ((after.quality or 0.0) - (before.quality or 0.0), place)

@@ -54,7 +54,9 @@ class Ledger:
         text = io.StringIO()
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([["arm", "seed", "real", "generated", "rgb", *self._columns], *self._rows])
-        self._write(TABLE, text.getvalue())
+        table = self._out / TABLE
+        if not (table.is_file() and table.read_bytes().startswith(text.getvalue().encode())):  # a table only grows
+            self._write(TABLE, text.getvalue())
 
     def _write(self, name: str, text: str) -> None:
         with output_file(self._out / name) as temporary:

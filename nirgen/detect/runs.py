@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import yaml
 
 from nirgen.config import differences, read_yaml
-from nirgen.detect import report
+from nirgen.detect import page, report
 from nirgen.detect.arms import USUAL, ComparisonPlan, plan_comparison
 from nirgen.detect.budget import first_round, halving, measure_pace, refuse_small
 from nirgen.detect.comparison import Judged, sum_up
@@ -77,11 +77,13 @@ def compare(
         plan = plan_comparison(plan, config or CompareConfig(), ratios, extras)
     make_folder(out)
     with locked(out / ".lock", busy=f"{out}: another process compares here; wait for it, or name another folder"):
-        for line in forewarn(plan):
+        before = forewarn(plan)
+        for line in before:
             say(line)
         bench = Bench(plan, out, device, progress, stopped, say, budget)
         comparison = sum_up(bench.carry_out(), plan.test, plan.config, bench.watch("comparing"))
         report.write(comparison, out)
+        page.write(comparison, out, before)
     return comparison
 
 

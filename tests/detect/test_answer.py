@@ -109,6 +109,18 @@ def test_one_seed_can_not_tell(compare: Callable[..., Comparison]) -> None:
     assert found.sentence == "Whether generated images help can't be told with one seed: give more --seeds."
 
 
+def test_a_class_that_no_arm_has_learnt_can_not_be_told(
+    make_split: Callable[..., Split], judge: Callable[..., Judged]
+) -> None:
+    split = make_split(*[[CAR, ("person", (10, 10, 20, 40))]] * 40)  # the runs find cars alone
+    judged = [judge(ARMS["pretrained"], 0, set())]
+    judged += [judge(ARMS[name], seed, first(20 + seed)) for name in ("real", "generated") for seed in range(2)]
+    found = answer(sum_up(judged, split, CompareConfig(seeds=(0, 1), bootstrap=BootstrapConfig(resamples=100))))
+    told = {each.key: each.sentence for each in found.findings}
+    assert told["ap/person"] == "person: can't be told (40 test boxes, but an AP under 0.01 in every arm)"
+    assert told["ap/car"].startswith("car +0.000 (")
+
+
 def test_of_mixes_that_are_alike_the_smaller_one_is_advised(answered: Callable[..., Answer]) -> None:
     found = answered(real=40, half=90, generated=91, grey=60)
     assert found.chosen == ARMS["half"]
