@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from nirgen.devices import Precision, Wanted
     from nirgen.models.baselines import Linear, Trees
-    from nirgen.models.foreign import ForeignNetwork
+    from nirgen.models.foreign_network import ForeignNetwork
     from nirgen.models.network import Generator
 
 
@@ -269,6 +269,7 @@ class ForeignModel(NirModel):
 
     def __init__(self, network: ForeignNetwork, device: torch.device) -> None:
         super().__init__(network.header, torch.device("cpu"), None)
+        network.load()
         self.network, self.computes_on = network, device
 
     @property
@@ -302,7 +303,8 @@ def load_model(
     """Load a model: a generator, a network of another program, or a baseline, which computes on the CPU.
 
     Args:
-        name: An embedded name, a `.safetensors` file, a run folder, an ONNX or TorchScript file, or `MODULE:FUNCTION`.
+        name: An embedded name, a `.safetensors` file, a run folder, an ONNX or TorchScript file,
+            `diffusers:FOLDER`, or `MODULE:FUNCTION`.
         device: `cpu`, `cuda`, `cuda:1`, `mps`...; the best available one by default.
         precision: `fp32`, `bf16`, `fp16`; or `auto`: `bf16` on GPUs with hardware for it, else `fp32`.
         compiled: Compile the network for each batch size, which takes minutes once; for GPUs.

@@ -25,7 +25,9 @@ def evaluate(
         default=None,
     ),
     model: list[str] | None = option(
-        "Embedded model, model file, run folder, ONNX or TorchScript file, or MODULE:FUNCTION; repeatable.", "MODEL"
+        "Embedded model, model file, run folder, ONNX or TorchScript file, diffusers:FOLDER, or MODULE:FUNCTION; "
+        "repeatable.",
+        "MODEL",
     ),
     value_range: list[str] | None = option(
         "Range of the values of ONNX and TorchScript models: one for all, or one for each of them.", "--range LOW,HIGH"

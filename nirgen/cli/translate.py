@@ -38,7 +38,7 @@ def translate(
         "--list makes SRC optional.",
     ),
     model: str = option(
-        "Embedded model, model file, run folder, ONNX or TorchScript file, or MODULE:FUNCTION.",
+        "Embedded model, model file, run folder, ONNX or TorchScript file, diffusers:FOLDER, or MODULE:FUNCTION.",
         "MODEL",
         default="compact",
     ),

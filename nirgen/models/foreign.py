@@ -5,14 +5,13 @@ Each maps an sRGB image to a NIR image of the same height and width. `nirgen.mod
 
 from __future__ import annotations
 
-import hashlib
 import importlib
 import inspect
 import math
 import re
 import sys
 import warnings
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,9 +19,10 @@ import numpy as np
 
 from nirgen.errors import ConfigError, ModelError, ShapeError, first_line
 from nirgen.files import sha256_of
+from nirgen.models.foreign_network import ForeignNetwork
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from numpy.typing import NDArray
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 RANGES = {"0,1": (0.0, 1.0), "-1,1": (-1.0, 1.0), "0,255": (0.0, 255.0)}
 SUFFIXES = (".onnx", ".torchscript")
+PIPELINE = "diffusers:"
 _FUNCTION = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
 _STRIDE = 32  # where a network doesn't state one
 _TOLERANCE = 0.1  # outputs may leave their range by this share of it
@@ -38,8 +39,8 @@ _TYPES = {"tensor(float)": np.float32, "tensor(float16)": np.float16, "tensor(ui
 
 
 def is_foreign(name: str | Path) -> bool:
-    """Return True if a model's name is that of a file of another program, or `MODULE:FUNCTION`."""
-    return Path(name).suffix.lower() in SUFFIXES or is_function(name)
+    """Return True if a model's name is a file of another program, `diffusers:FOLDER` or `MODULE:FUNCTION`."""
+    return Path(name).suffix.lower() in SUFFIXES or str(name).startswith(PIPELINE) or is_function(name)
 
 
 def is_function(name: str | Path) -> bool:
@@ -47,47 +48,11 @@ def is_function(name: str | Path) -> bool:
     return _FUNCTION.fullmatch(str(name)) is not None and not Path(name).exists()
 
 
-class ForeignNetwork(ABC):
-    """A network, of which only inputs and outputs are known.
-
-    Attributes:
-        id: Sha256 of what decides its outputs.
-        header: Description for manifests.
-        stride: Heights and widths of its inputs are multiples of this.
-        window: (height, width) of all its inputs; None if it takes any.
-    """
-
-    id: str
-    header: dict[str, Any]
-    stride: int
-    window: tuple[int, int] | None = None
-
-    @abstractmethod
-    def intensities(self, rgb: NDArray[np.uint8]) -> Values:
-        """Map one image, (H, W, 3) uint8, to (H, W) float32 in [0, 1]; ShapeError if the network fails."""
-
-    def count_parameters(self) -> int | None:
-        """Return the number of the network's values; None where it can't be known."""
-        return None
-
-    def describe(self, kind: str, facts: Mapping[str, Any], licence: str) -> None:
-        """Set id and header by the facts that decide the outputs."""
-        text = repr(sorted(facts.items()))
-        self.id = hashlib.sha256(f"{kind} {text}".encode()).hexdigest()
-        self.header = {
-            "model_id": self.id,
-            "licence": licence,
-            "provenance": f"made elsewhere: {kind}",
-            "architecture": {"kind": kind, **facts},
-            "training": {},
-        }
-
-
 def open_network(name: str | Path, *, value_range: str | None = None, device: str = "cpu") -> ForeignNetwork:
-    """Open an ONNX or TorchScript file or `MODULE:FUNCTION`, and try it on one image.
+    """Open a network of another program, and try it on one image; a pipeline is tried when it is loaded.
 
     Args:
-        name: A path that ends in one of `SUFFIXES`, or `MODULE:FUNCTION`.
+        name: A path that ends in one of `SUFFIXES`, `diffusers:FOLDER`, or `MODULE:FUNCTION`.
         value_range: Key of `RANGES`, of inputs and outputs; None if an ONNX file states it.
         device: Device of the network, such as `cuda:0`.
 
@@ -96,6 +61,10 @@ def open_network(name: str | Path, *, value_range: str | None = None, device: st
         ModelError: The file or function is missing or unfit: it isn't from one RGB image to one image of its size,
             fails, or gives values that are not finite or outside of its range.
     """
+    if str(name).startswith(PIPELINE):
+        from nirgen.models.pipelines import PipelineNetwork
+
+        return PipelineNetwork(Path(str(name).removeprefix(PIPELINE)), device)
     if is_function(name):
         return FunctionNetwork(str(name))
     path = Path(name)
