@@ -32,6 +32,8 @@ def train(
     out: Path = argument("OUT", "Run folder to write or resume."),
     pairs: Path | None = option("Pair list of 'nirgen pairs'.  [default: data.pairs of CONFIG]", "FILE"),
     root: Path | None = options.ROOT,
+    rgb: Path | None = option("Photos without partners, for methods without pairs; with --nir.", "FOLDER"),
+    nir: Path | None = option("NIR images without partners; with --rgb.", "FOLDER"),
     damaged: Literal["fail", "keep"] | None = options.DAMAGED,
     alpha: Literal["blend", "ignore"] | None = options.ALPHA,
     white_level: str | None = options.WHITE_LEVELS,
@@ -52,6 +54,9 @@ def train(
     The other systems are those that the paper compares Pix2Next with, as far as they are here, each with its own
     published settings; --set changes them like any other.
 
+    Those without pairs (cyclegan, uvcgan, unit, munit) draw photos and NIR images independently: of --pairs, or of two
+    folders, --rgb and --nir, that need not show the same places. Beside folders, --pairs only judges.
+
     The baselines are fitted in one go, on the CPU: linear is the best linear map of R, G and B; trees are
     gradient-boosted trees of a pixel, the mean around it, and its row. Their model files translate like any other.
 
@@ -60,25 +65,23 @@ def train(
       nirgen train compact runs/a --pairs pairs.csv
       nirgen train paper runs/b --pairs pairs.csv --set losses.ssim=5
       nirgen train pix2pix runs/p --pairs pairs.csv --set epochs=50
+      nirgen train cyclegan runs/c --rgb photos --nir nir
       nirgen train trees runs/t --pairs pairs.csv
       torchrun --nproc-per-node=4 -m nirgen train paper runs/c --pairs pairs.csv
     """
     announce("reading pairs", quiet=os.environ.get("RANK", "0") != "0")
-    from nirgen.errors import ConfigError
-    from nirgen.pairs import PairList
     from nirgen.train.baseline import load_settings
     from nirgen.train.config import TrainConfig
 
     given = options.given(max_minutes=max_minutes, licence=licence, seed=seed)
-    given |= {f"data.{name}": str(path) for name, path in options.given(pairs=pairs, root=root).items()}
+    given |= {
+        f"data.{name}": str(path) for name, path in options.given(pairs=pairs, root=root, rgb=rgb, nir=nir).items()
+    }
     given |= {f"data.{name}": value for name, value in options.given(damaged=damaged, alpha=alpha).items()}
     for name, level in zip(("rgb", "nir"), options.parse_white_levels(white_level), strict=True):
         given |= {f"data.white_level_{name}": level} if level is not None else {}
     settings = load_settings(config, changes or [], given)
-    if settings.data.pairs is None:
-        raise ConfigError("no pairs are named; give --pairs LIST, as 'nirgen pairs' writes it, or set data.pairs")
-    listed = PairList.read(Path(settings.data.pairs), Path(settings.data.root) if settings.data.root else None)
-    listed = replace(listed, readings=settings.data.readings)
+    listed = _listed(settings)
     if dry_run:
         _describe(settings, listed)
     elif isinstance(settings, TrainConfig):
@@ -87,8 +90,27 @@ def train(
         _fit(settings, listed, out, device, allow_changes=allow_changes)
     for line in listed.remarks.lines():
         echo(f"note: {line}", err=True)
-    if os.environ.get("RANK", "0") == "0":
+    if os.environ.get("RANK", "0") == "0" and settings.data.pairs is not None:
         note_unchecked(Path(settings.data.pairs))
+
+
+def _listed(settings: TrainConfig | LinearFitConfig | TreesFitConfig) -> PairList:
+    """Read the pairs of a run, or list its images without partners."""
+    from nirgen.errors import ConfigError
+    from nirgen.pairs import PairList
+    from nirgen.train.config import DataConfig
+
+    data, listed = settings.data, None
+    if data.pairs is not None:
+        listed = PairList.read(Path(data.pairs), Path(data.root) if data.root else None)
+        listed = replace(listed, readings=data.readings)
+    if isinstance(data, DataConfig) and data.rgb is not None and data.nir is not None:
+        from nirgen.pairs.unpaired import list_unpaired
+
+        return list_unpaired(Path(data.rgb), Path(data.nir), listed, data.readings)
+    if listed is None:
+        raise ConfigError("no pairs are named; give --pairs LIST, as 'nirgen pairs' writes it, or set data.pairs")
+    return listed
 
 
 def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None, *, allow_changes: bool) -> None:
@@ -98,6 +120,8 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
     from nirgen.train import train as run
 
     processes = int(os.environ.get("WORLD_SIZE", "1"))
+    if settings.data.rgb is not None and not any(pair.split == "val" for pair in pairs.pairs) and not follows:
+        echo("note: no pairs of the split 'val' judge the run; --pairs may name some", err=True)
     kept = f"the same command goes on from the last checkpoint in {out}"
     with stoppable(kept, second="raise", quiet=follows) as stop, bars(final="train") as bar:
         outcome = run(
@@ -166,6 +190,8 @@ def _describe(settings: TrainConfig | LinearFitConfig | TreesFitConfig, pairs: P
     about = describe(pairs, settings)
     echo_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
     sequences = f"{about.pairs} training pairs of {about.sequences} sequences"
+    if settings.unpaired:
+        sequences = "{} photos and {} NIR images to train on, drawn independently".format(*about.images)
     echo(f"# {sequences}, {about.validated} pairs for validation", err=True)
     budget = f", in {settings.max_minutes:g} minutes at most" if settings.max_minutes else ""
     echo(f"# {about.parameters:,} parameters, {about.steps:,} steps{budget}", err=True)

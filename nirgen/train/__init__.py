@@ -32,6 +32,7 @@ class Description:
 
     pairs: int  # in the split `train`
     sequences: int  # in the split `train`
+    images: tuple[int, int]  # RGB and NIR images in the split `train`
     validated: int  # pairs of the split `val` that validation uses
     parameters: int  # of the generator
     steps: int  # of the whole run, in one process
@@ -54,6 +55,7 @@ def describe(pairs: PairList, config: TrainConfig) -> Description:
     return Description(
         pairs=len(chosen),
         sequences=len({pair.sequence for pair in chosen}),
+        images=(len({pair.rgb for pair in chosen}), len({pair.nir for pair in chosen})),
         validated=len(chosen_pairs(pairs, config.save).pairs),
         parameters=sum(parameter.numel() for parameter in build(config.generator).parameters()),
         steps=config.total_steps(len(chosen)),

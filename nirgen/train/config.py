@@ -43,8 +43,10 @@ class PairsConfig(FrozenConfig):
 
 
 class DataConfig(PairsConfig):
-    """Training pairs, and how they are drawn."""
+    """Training pairs, or images without partners, and how they are drawn."""
 
+    rgb: str | None = None  # a folder of photos, and
+    nir: str | None = None  # one of NIR images, for methods without pairs: in place of the list's split `train`
     bad_images: Literal["stop", "skip"] = "stop"  # at an undecodable one: end the run, or log it and take the next pair
     workers: int = Field(0, ge=0)  # threads that decode and crop ahead; 0: the training thread does
     cache_gigabytes: float = Field(4.0, ge=0)  # memory for decoded pairs
@@ -241,7 +243,13 @@ class TrainConfig(FrozenConfig):
 
     @model_validator(mode="after")
     def _no_partners_are_needed(self) -> Self:
+        if (self.data.rgb is None) != (self.data.nir is None):
+            raise ValueError("data.rgb and data.nir are two folders; give both or none")
         if not self.unpaired:
+            if self.data.rgb is not None:
+                raise ValueError(
+                    "data.rgb and data.nir are for methods without pairs, as of cyclegan; this one needs data.pairs"
+                )
             return self
         if self.generator.output_channels != 3:
             raise ValueError(

@@ -64,7 +64,7 @@ def write_card(model: Path, card: Path) -> None:
 
 def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
     """Return settings without the folders of this machine."""
-    data = {name: value for name, value in settings["data"].items() if name not in {"pairs", "root"}}
+    data = {name: value for name, value in settings["data"].items() if name not in {"pairs", "root", "rgb", "nir"}}
     perceptual = settings["losses"]["perceptual"]
     if perceptual["weights"] is not None:
         perceptual = perceptual | {"weights": PurePath(perceptual["weights"]).name}

@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from nirgen.train.state import BaseState, State
 
 
-_PLACES = {"data.pairs", "data.root", "data.workers", "data.cache_gigabytes"}
+_PLACES = {"data.pairs", "data.root", "data.rgb", "data.nir", "data.workers", "data.cache_gigabytes"}
 _NO_ROOM = {errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO, errno.EFBIG}
 _GONE = {errno.ENOENT, errno.ENOTDIR, errno.ESTALE}
 
