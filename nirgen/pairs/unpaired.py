@@ -52,12 +52,12 @@ def list_unpaired(
             path.relative_to(folder).with_suffix("").as_posix()
             for path, folder in zip((photo, image), folders, strict=True)
         )
-        paths = (path.relative_to(root).as_posix() for path in (photo, image))
-        sums = (each[place] for each, place in zip(hashes, places, strict=True))
-        rows.append(Pair(name, *paths, name, "train", CATEGORY, *sums))
-    if judged is not None:
+        photo_path, image_path = (path.relative_to(root).as_posix() for path in (photo, image))
+        photo_sum, image_sum = (each[place] for each, place in zip(hashes, places, strict=True))
+        rows.append(Pair(name, photo_path, image_path, name, "train", CATEGORY, photo_sum, image_sum))
+    for pair in others:
+        assert judged is not None
         start = judged.root.resolve().relative_to(root)
-        moved = {pair: {side: (start / getattr(pair, side)).as_posix() for side in ("rgb", "nir")} for pair in others}
-        rows += [replace(pair, **changes) for pair, changes in moved.items()]
+        rows.append(replace(pair, rgb=(start / pair.rgb).as_posix(), nir=(start / pair.nir).as_posix()))
     made = PairList(root, tuple(rows))
     return made if readings is None else replace(made, readings=readings)

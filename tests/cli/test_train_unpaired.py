@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,14 +13,12 @@ import yaml
 from PIL import Image
 
 from nirgen.models.catalog import read_header
+from nirgen.pairs import PairList
 from nirgen.pairs.unpaired import list_unpaired
 from nirgen.train.checkpoints import Checkpoints
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
-
-    from nirgen.pairs import PairList
 
 
 @pytest.fixture
@@ -141,3 +140,5 @@ def test_a_list_without_partners_keeps_the_other_splits_of_another(pairs: PairLi
     assert [pair.name for pair in listed.split("val").pairs] == ["e", "f"]
     assert all((listed.root / getattr(pair, side)).is_file() for pair in listed.pairs for side in ("rgb", "nir"))
     assert {pair.category for pair in listed.split("train").pairs} == {"unpaired"}
+    alone = list_unpaired(tmp_path / "photos", tmp_path / "nirs", PairList(Path("/dev"), pairs.split("train").pairs))
+    assert alone.pairs == list_unpaired(tmp_path / "photos", tmp_path / "nirs").pairs
