@@ -109,10 +109,11 @@ def _print_rows(rows: dict[str, str]) -> None:
 def import_model(
     source: Path = argument("SOURCE", "A .pt, .pth or .safetensors file to read."),
     target: Path = argument("TARGET", "The .safetensors file to write."),
-    layout: Literal["released", "internimage"] = option(
-        "Layout: a Pix2Next generator of its authors, or an official InternImage classifier.",
+    layout: Literal["auto", "released", "internimage", "pix2pix", "resnet", "irformer", "uvcgan", "bbdm"] = option(
+        "Layout: a Pix2Next generator of its authors, an official InternImage classifier, or a generator of another "
+        "system; resnet is CycleGAN's, pix2pixHD's and BCI's; auto goes by the tensors' names.",
         "--as",
-        default="released",
+        default="auto",
     ),
     licence: str | None = option(
         "Licence of the weights, as their owner states it.", of="models.importing:import_weights"
@@ -120,7 +121,8 @@ def import_model(
 ) -> None:
     """Import weights of another project.
 
-    Reads tensors only; code in the file is never run. An InternImage classifier becomes a file to initialize the
+    Reads tensors only; code in the file is never run. Without --as, generators are known by their tensors' names. An
+    InternImage classifier becomes a file to initialize the
     extractor from (setting extractor.weights).
     """
     announce(f"reading {source}")

@@ -7,7 +7,7 @@ shape and meaning.
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import torch
 
@@ -17,6 +17,7 @@ from nirgen.models import checkpoint
 from nirgen.models.catalog import EXTRACTOR_KEY, generator_of
 from nirgen.models.config import NAMED_GENERATORS, GeneratorConfig, InternImageConfig
 from nirgen.models.internimage import InternImage
+from nirgen.models.layouts import LAYOUTS, read_layout, recognise
 from nirgen.models.weights import read_foreign, write_tensors
 
 if TYPE_CHECKING:
@@ -26,17 +27,18 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-Layout = Literal["released", "internimage"]
+Choice = Literal["auto", "released", "internimage", "pix2pix", "resnet", "irformer", "uvcgan", "bbdm"]
 
 
-def import_weights(source: Path, target: Path, layout: Layout, *, licence: str = "unknown") -> dict[str, Any]:
+def import_weights(source: Path, target: Path, layout: Choice, *, licence: str = "unknown") -> dict[str, Any]:
     """Convert a file of another project into a nirgen file; only its tensors are read.
 
     Args:
         source: A `.pt`, `.pth` or `.safetensors` file.
         target: The `.safetensors` file to write.
         layout: `released`, a generator of the Pix2Next authors; `internimage`, an official InternImage classifier, from
-            which extractors are initialised.
+            which extractors are initialised; a key of `layouts.LAYOUTS`, a generator of another system; `auto`, the
+            generator that the tensors' names tell.
         licence: Licence of the weights, as their owner states it.
 
     Returns:
@@ -48,7 +50,17 @@ def import_weights(source: Path, target: Path, layout: Layout, *, licence: str =
     if target.suffix != ".safetensors":
         raise ModelError(f"{target}: a model file ends in .safetensors; name it so")
     state = read_foreign(source)
+    if layout == "auto":
+        layout = _recognised(state, source)
     provenance = f"{source.name} (sha256 {sha256_of(source)}), read by the '{layout}' layout"
+    if layout in LAYOUTS:
+        config, renamed = read_layout(layout, state, source)
+        with torch.device("meta"):
+            network = checkpoint.build(config)
+        counts = [name for name in network.state_dict() if name.endswith("num_batches_tracked")]  # new in torch 0.4.1
+        renamed |= {name: torch.tensor(0) for name in counts if name not in renamed}
+        checkpoint.check_fits(renamed, network, source)
+        return checkpoint.save(target, renamed, config, licence=licence, provenance=provenance)
     if layout == "released":
         generator = _released_config(state)
         renamed = {our_name(name): tensor for name, tensor in state.items()}
@@ -61,6 +73,16 @@ def import_weights(source: Path, target: Path, layout: Layout, *, licence: str =
     metadata = {EXTRACTOR_KEY: extractor.model_dump_json(), "licence": licence, "provenance": provenance}
     write_tensors(target, state, metadata)
     return {"architecture": extractor.model_dump(mode="json"), "tensors": len(state)}
+
+
+def _recognised(state: Mapping[str, Tensor], source: Path) -> Choice:
+    found = recognise(state) or ("released" if "init_conv.weight" in state else None)
+    if found is None:
+        raise ModelError(
+            f"{source}: none of the layouts that nirgen knows (its first tensor is '{next(iter(state))}'); if it is "
+            "one, name it with --as"
+        )
+    return cast("Choice", found)
 
 
 def _released_config(state: Mapping[str, Tensor]) -> GeneratorConfig:

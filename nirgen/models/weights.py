@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # Names that projects wrap a state_dict in; a moving average goes before the weights that it is of.
 _WRAPPERS = (
     "params_ema", "state_dict_ema", "model_ema", "ema_state_dict", "ema", "state_dict", "model", "model_state_dict",
-    "netG", "generator", "params", "module",
+    "netG", "netG_A", "generator", "params", "module",
 )  # fmt: skip
 _PREFIXES = ("module.", "_orig_mod.", "netG.", "generator.")  # of DataParallel, torch.compile and networks in networks
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import zlib
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -15,7 +15,7 @@ from torch import nn
 from nirgen import losses
 from nirgen.errors import ConfigError, ShapeError
 from nirgen.models.bbdm import BBDM, bridge, point, sampled_times
-from nirgen.models.checkpoint import build
+from nirgen.models.checkpoint import build, load
 from nirgen.models.config import (
     AnyGeneratorConfig,
     BBDMConfig,
@@ -32,7 +32,9 @@ from nirgen.models.network import Dropout, fixed_normals
 from nirgen.train.config import PRESETS, TrainConfig
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
+
+    Nirgen = Callable[..., tuple[int, str, str]]
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 TENSORS = {
@@ -47,22 +49,25 @@ def no_gradients() -> Iterator[None]:
         yield
 
 
-def golden_weights(network: nn.Module, tag: str, starts: str = "") -> nn.Module:
-    """The network with the values that the rule gives for the reference's names, which are in the same order."""
-    rows = [row for row in TENSORS[tag] if row[0].startswith(starts)]
-    own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
-    assert [list(tensor.shape) for tensor in own.values()] == [shape for _, shape, _ in rows]
+def golden_state(tag: str, starts: str = "") -> dict[str, torch.Tensor]:
+    """The values that the rule gives for the reference's names, under these."""
     values = {}
-    for name, (theirs, shape, rule) in zip(own, rows, strict=True):
-        x = (
-            np.sin((np.arange(np.prod(shape)) + 1.0) * 12.9898 + zlib.crc32(theirs.encode()) % 1000 / 100)
-            * 43758.5453123
-        )
+    for name, shape, rule in TENSORS[tag]:
+        place = (np.arange(np.prod(shape)) + 1.0) * 12.9898 + zlib.crc32(name.encode()) % 1000 / 100
+        x = np.sin(place) * 43758.5453123
         u = 2 * (x - np.floor(x)) - 1
         scales = {"fan": (0.0, np.sqrt(3 / np.prod(shape[1:]))), "scale": (1, 0.1), "gate": (0.3, 0.1)}
         offset, factor = (scales | {"prelu": (0.25, 0.1), "small": (0, 0.05)})[rule]
         values[name] = torch.from_numpy((offset + factor * u).reshape(shape).astype(np.float32))
-    network.load_state_dict(values, strict=False)
+    return {name: tensor for name, tensor in values.items() if name.startswith(starts)}
+
+
+def golden_weights(network: nn.Module, tag: str, starts: str = "") -> nn.Module:
+    """The network with the values that the rule gives for the reference's names, which are in the same order."""
+    theirs = golden_state(tag, starts)
+    own = {name: tensor for name, tensor in network.state_dict().items() if not name.endswith("num_batches_tracked")}
+    assert [tensor.shape for tensor in own.values()] == [tensor.shape for tensor in theirs.values()]
+    network.load_state_dict(dict(zip(own, theirs.values(), strict=True)), strict=False)
     return network.eval()
 
 
@@ -327,3 +332,102 @@ def test_a_generator_of_no_known_kind_is_refused_with_the_nearest() -> None:
         TrainConfig.read({"generator": {"kind": "unett"}}, where="run.yaml")
     with pytest.raises(ConfigError, match=r"unknown key 'generator\.filtres'; did you mean 'filters'\?"):
         TrainConfig.read({"generator": {"kind": "unet", "filtres": 3}}, where="run.yaml")
+
+
+@pytest.mark.parametrize(
+    ("tag", "config", "layout"),
+    [
+        ("cyclegan_resnet9_small", ResNetConfig(filters=8, levels=2), "resnet"),
+        ("pix2pixhd_global_small", ResNetConfig(filters=8), "resnet"),
+        ("pix2pix_unet_small", UNetConfig(filters=8, levels=5), "pix2pix"),
+        ("irformer", IRFormerConfig(), "irformer"),
+        (
+            "uvcgan_small",
+            UNetViTConfig(widths=(12, 24, 48), transformer_width=48, blocks=2, hidden=96, embedding=24),
+            "uvcgan",
+        ),
+        ("bbdm_unet_small", BBDMConfig(filters=32, multipliers=(1, 2, 4)), "bbdm"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_a_projects_own_checkpoint_is_known_by_its_names_and_imported(
+    tmp_path: Path, nirgen: Nirgen, tag: str, config: AnyGeneratorConfig, layout: str
+) -> None:
+    state: dict[str, Any] = golden_state(tag)
+    expected = golden_weights(build(config), tag).state_dict()
+    if layout == "bbdm":  # the averaged network beside the last one and the schedule
+        last = {"m_t": torch.zeros(1000)} | {f"denoise_fn.{name}": tensor + 1 for name, tensor in state.items()}
+        state = {"step": 7, "model": last, "ema": {f"denoise_fn.{name}": tensor for name, tensor in state.items()}}
+    if layout == "uvcgan":
+        state["net.unet.inner_module.inner_module.inner_module.trans_input.x_const"] = torch.zeros(64)
+    torch.save(dict(reversed(state.items())), tmp_path / "latest_net_G.pth")
+    assert nirgen("models", "import", tmp_path / "latest_net_G.pth", tmp_path / "m.safetensors")[0] == 0
+    network, header = load(tmp_path / "m.safetensors")
+    assert network.config == config
+    assert header["provenance"].endswith(f"read by the '{layout}' layout")
+    found = network.state_dict()
+    assert found.keys() == expected.keys()
+    assert [name for name, tensor in found.items() if not torch.equal(tensor, expected[name])] == []
+
+
+@pytest.mark.parametrize("dropout", [0.0, 0.5])
+def test_a_residual_network_of_batch_norm_is_imported_with_or_without_dropout(
+    tmp_path: Path, nirgen: Nirgen, dropout: float
+) -> None:
+    config = ResNetConfig(filters=2, levels=2, blocks=2, norm="batch", dropout=dropout)
+    expected = build(config).state_dict()
+    theirs = {}
+    for name, tensor in expected.items():
+        head, block, tail = name.replace("layers.", "model.").partition(".branch.")
+        number, _, rest = tail.partition(".")
+        place = int(number) - (block != "" and dropout == 0 and int(number) > 4) if block else 0
+        theirs[f"{head}.conv_block.{place}.{rest}" if block else head] = tensor
+    torch.save(theirs, tmp_path / "latest_net_G.pth")
+    code = nirgen("models", "import", tmp_path / "latest_net_G.pth", tmp_path / "m.safetensors", "--as", "resnet")[0]
+    network, _ = load(tmp_path / "m.safetensors")
+    assert (code, network.config) == (0, config)
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("state", "layout", "message"),
+    [
+        ({"fc.weight": (2, 2)}, "auto", "none of the layouts that nirgen knows (its first tensor is 'fc.weight')"),
+        ({"fc.weight": (2, 2)}, "bbdm", "no 'input_blocks.0.0.weight', which the layout 'bbdm' has"),
+        ({"model.1.weight": (8, 3, 7, 7)}, "auto", "not all of the layout 'resnet' is there"),
+        (
+            {
+                "model.1.weight": (8, 36, 7, 7),
+                "model.10.conv_block.1.weight": (32, 32, 3, 3),
+                "model.26.weight": (3, 8),
+            },
+            "auto",
+            "a network of 36 input channels, not of RGB images",
+        ),
+        (
+            {"model.model.0.weight": (8, 3, 4, 4), "model.model.3.weight": (16, 3, 4, 4)},
+            "pix2pix",
+            "by the layout 'pix2pix': 'levels': Input should be greater than or equal to 3",
+        ),
+        ({"net.layer_input.0.weight": (8, 3, 3, 3)}, "uvcgan", "not all of the layout 'uvcgan' is there"),
+    ],
+    ids=["unknown", "another", "cut", "labels", "levels", "missing"],
+)
+def test_a_checkpoint_that_cannot_be_imported_is_one_line(
+    tmp_path: Path, nirgen: Nirgen, state: dict[str, tuple[int, ...]], layout: str, message: str
+) -> None:
+    torch.save({name: torch.zeros(shape) for name, shape in state.items()}, tmp_path / "G.pth")
+    code, out, error = nirgen("models", "import", tmp_path / "G.pth", tmp_path / "m.safetensors", "--as", layout)
+    assert (code, out, error.count("\n")) == (1, "", 1)
+    assert f"{tmp_path / 'G.pth'}" in error
+    assert message in error
+    assert not (tmp_path / "m.safetensors").exists()
+
+
+def test_the_network_of_a_latent_bbdm_is_refused(tmp_path: Path, nirgen: Nirgen) -> None:
+    state = {f"denoise_fn.{name}": tensor for name, tensor in golden_state("bbdm_unet_small").items()}
+    state["denoise_fn.input_blocks.0.0.weight"] = torch.zeros(32, 3, 3, 3)
+    torch.save({"model": state}, tmp_path / "latest_model.pth")
+    code, _, error = nirgen("models", "import", tmp_path / "latest_model.pth", tmp_path / "m.safetensors")
+    assert code == 1
+    assert "of BBDM's latent variant, which nirgen lacks" in error
