@@ -44,7 +44,7 @@ def translate(
     ),
     value_range: Literal["0,1", "-1,1", "0,255"] | None = options.VALUE_RANGE,
     steps: int | None = option(
-        "Steps of a diffusion model; fewer are faster.  [default: as in its file]", "N", min=3, max=1000
+        "Steps of a BBDM model; fewer are faster.  [default: as in its file]", "N", min=3, max=1000
     ),
     listing: Path | None = option(
         "Text file of images, one per line, relative to SRC or to FILE's folder.", "--list FILE"

@@ -162,7 +162,7 @@ def with_steps(header: Mapping[str, Any], name: str | Path, steps: int | None) -
     if steps is None or steps == architecture.get("steps"):
         return dict(header)
     if architecture.get("kind") != BBDMConfig.model_fields["kind"].default:
-        raise ConfigError(f"{name}: takes no number of steps, which is for models of diffusion; leave it out")
+        raise ConfigError(f"{name}: takes no --steps, which is for models of the kind bbdm; leave it out")
     config = BBDMConfig.read({**architecture, "steps": steps}, where=f"{name} in {steps} steps")
     sampled = hashlib.sha256(f"{header['model_id']} in {steps} steps".encode()).hexdigest()
     return {**header, "architecture": config.model_dump(mode="json"), "model_id": sampled}

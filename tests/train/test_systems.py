@@ -164,7 +164,7 @@ def test_a_model_of_diffusion_takes_other_steps_and_is_another_model_then(tmp_pa
         outputs |= {(out / "a.png").read_bytes()}
     assert (len(ids), len(outputs)) == (2, 2)
     for model, message in (
-        ("compact", "takes no number of steps, which is for models of diffusion; leave it out"),
+        ("compact", "takes no --steps, which is for models of the kind bbdm; leave it out"),
         (tmp_path / "m.safetensors", "this model translates whole images only"),
     ):
         refused = ["--tile", "32"] if model != "compact" else ["--steps", "5"]
