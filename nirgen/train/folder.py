@@ -22,7 +22,7 @@ from nirgen.runlog import environment, write_run
 from nirgen.train.checkpoints import Checkpoints, last_good
 from nirgen.train.config import TrainConfig
 from nirgen.train.export import export_model, write_card
-from nirgen.train.monitor import Log, validate
+from nirgen.train.monitor import Log, linear_baseline, validate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -228,14 +228,16 @@ class RunFolder(BaseFolder):
             self.save()
         state, config = self.state, self.state.config
         skip = config.data.bad_images == "skip"
-        found = validate(state.average.module, self.judged_pairs, config.save, state.device, skip=skip)
+        size = config.save.validation_size
+        linear = None if config.unpaired else linear_baseline(self.out / "linear.json", self.pairs, size)
+        found = validate(state.average.module, self.judged_pairs, config.save, state.device, skip=skip, linear=linear)
         for line in found.skipped:
             log.write(state.step, {"skipped": line})
         if not np.isfinite(found.ssim):  # no pair could be read
             return
-        scores = {"validation": (found.psnr, found.ssim), "grey": found.grey}
+        scores = {"validation": (found.psnr, found.ssim), **found.baselines}
         rounded = {name: {"psnr": round(psnr, 4), "ssim": round(ssim, 4)} for name, (psnr, ssim) in scores.items()}
-        log.write(state.step, {"validation": rounded["validation"], "baselines": {"grey": rounded["grey"]}})
+        log.write(state.step, {"validation": rounded.pop("validation"), "baselines": rounded})
         if found.picture is not None:
             (self.out / "samples").mkdir(exist_ok=True)
             write_whole(self.out / "samples" / f"step_{state.step:06d}.png", images.encode(found.picture, "png"))

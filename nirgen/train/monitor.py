@@ -6,7 +6,7 @@ import io
 import json
 import math
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,7 +15,8 @@ import torch
 from nirgen import images, metrics
 from nirgen.config import flat
 from nirgen.errors import ImageError
-from nirgen.files import is_at, read_bytes, write_whole
+from nirgen.files import is_at, read_bytes, read_json, seal, unseal, write_whole
+from nirgen.models.baselines import Linear, LinearFit
 from nirgen.pairs import PairList, read_pair
 
 if TYPE_CHECKING:
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
 
 
 _WIDTH = 320  # of an image in the picture, in pixels
+_FITTED = 50  # training pairs that the linear baseline is fitted on
+_BASELINES = {"grey": ("grey (luma of RGB)", "--"), "linear": ("linear map of RGB", ":")}  # label, style of the line
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,7 @@ class Validation:
     ssim: float  # in [-1, 1]
     picture: NDArray[np.uint8] | None  # (H, W, 3): a row a pair, with RGB, generated and real NIR
     skipped: tuple[str, ...] = ()  # a line for each pair that could not be read
-    grey: tuple[float, float] = (math.nan, math.nan)  # PSNR and SSIM of the photos' luma, a baseline
+    baselines: Mapping[str, tuple[float, float]] = field(default_factory=dict)  # PSNR and SSIM by name
 
 
 def chosen_pairs(pairs: PairList, config: SaveConfig) -> PairList:
@@ -56,16 +59,24 @@ def _spread(length: int, count: int) -> list[int]:
 
 @torch.inference_mode()
 def validate(
-    generator: nn.Module, pairs: PairList, config: SaveConfig, device: torch.device, *, skip: bool = False
+    generator: nn.Module,
+    pairs: PairList,
+    config: SaveConfig,
+    device: torch.device,
+    *,
+    skip: bool = False,
+    linear: Linear | None = None,
 ) -> Validation:
     """Translate and score at least one pair, squashed with Pillow's bilinear filter, outputs rounded to 8 bits.
 
-    The network is left in evaluation mode. With `skip`, pairs that can't be read are left out.
+    The network is left in evaluation mode. With `skip`, pairs that can't be read are left out. The baselines are the
+    photos' luma, and `linear` if it is given.
     """
     generator.eval()
     size = (config.validation_size, config.validation_size)
     drawn = set(_spread(len(pairs.pairs), config.samples))
-    scores, greys = list[tuple[float, float]](), list[tuple[float, float]]()
+    scores = list[tuple[float, float]]()
+    floors: dict[str, list[tuple[float, float]]] = {"grey": [], **({} if linear is None else {"linear": []})}
     rows, skipped = list[images.SheetRow](), list[str]()
     for position, pair in enumerate(pairs.pairs):
         try:
@@ -79,14 +90,48 @@ def validate(
         values = generator(batch)[0].add(1).div(2).clamp(0, 1).float().cpu().numpy()
         generated = images.to_pixels(images.to_channels(values, 1)).astype(np.uint8)
         scores.append(_score(generated, nir))
-        greys.append(_score(images.to_grey(rgb), nir))
+        floors["grey"].append(_score(images.to_grey(rgb), nir))
+        if linear is not None:
+            floors["linear"].append(_score(linear.predict(rgb), nir))
         if position in drawn:
             shown = f"PSNR {scores[-1][0]:.1f} dB, SSIM {scores[-1][1]:.3f}"
-            rows.append(images.SheetRow((rgb, generated, nir), (pair.name, shown, f"grey: {greys[-1][0]:.1f} dB")))
+            rows.append(
+                images.SheetRow((rgb, generated, nir), (pair.name, shown, f"grey: {floors['grey'][-1][0]:.1f} dB"))
+            )
     headings = ("RGB", "generated NIR", "real NIR")
     picture = images.contact_sheet(rows, headings=headings, width=_WIDTH) if rows else None
-    (psnr, ssim), grey = (_mean(each) for each in (scores, greys))
-    return Validation(psnr, ssim, picture, tuple(skipped), grey)
+    psnr, ssim = _mean(scores)
+    return Validation(psnr, ssim, picture, tuple(skipped), {name: _mean(each) for name, each in floors.items()})
+
+
+def linear_baseline(path: Path, pairs: PairList, size: int) -> Linear | None:
+    """Return the linear map of least squared error over `_FITTED` training pairs, evenly spread, size x size.
+
+    It is fitted once, and stored in a file; that of other pairs or of another size is replaced. None if no pair can be
+    read.
+    """
+    chosen = pairs.of(pairs.pairs[at] for at in _spread(len(pairs.pairs), _FITTED))
+    of = {"size": size, "pairs": [[pair.rgb_sha256, pair.nir_sha256] for pair in chosen.pairs]}
+    try:
+        values = unseal(read_json(path)) if path.is_file() else {}
+        if all(values.get(name) == value for name, value in of.items()):
+            return Linear(np.array(values["weights"], np.float64), float(values["offset"]))
+    except (ValueError, TypeError, KeyError):
+        pass  # damaged: it is fitted again
+    fit, read = LinearFit(), 0
+    for pair in chosen.pairs:
+        try:
+            rgb, nir = (images.resize(image, (size, size), resample="bilinear") for image in read_pair(chosen, pair))
+        except ImageError:  # training tells, or skips it
+            continue
+        fit.add(rgb, nir)
+        read += 1
+    if not read:
+        return None
+    fitted = fit.solve()
+    values = {"weights": fitted.weights.tolist(), "offset": fitted.offset, **of}
+    write_whole(path, json.dumps(seal(values)).encode() + b"\n")
+    return fitted
 
 
 def _score(image: NDArray[np.uint8], nir: NDArray[np.uint8]) -> tuple[float, float]:
@@ -170,7 +215,7 @@ def read_log(out: Path) -> list[dict[str, Any]]:
 
 
 def draw_curves(lines: list[dict[str, Any]]) -> bytes:
-    """Draw loss terms and validation scores of a log over the steps, as a PNG; the baseline is a dashed line."""
+    """Draw loss terms and validation scores of a log over the steps, as a PNG; baselines are level lines."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -189,9 +234,13 @@ def draw_curves(lines: list[dict[str, Any]]) -> bytes:
     for axes, (name, label) in zip(scores, (("psnr", "PSNR, dB"), ("ssim", "SSIM")), strict=False):
         points = [(line["step"], line["validation"][name]) for line in judged]
         axes.plot(*np.transpose(points), "o-", markersize=4, label="generated")
-        grey = [line["baselines"]["grey"][name] for line in judged if "baselines" in line][-1:]
-        for value in grey:
-            axes.axhline(value, color="0.4", linestyle="--", linewidth=1, label=f"grey (luma of RGB), {value:.4g}")
+        floors: dict[str, dict[str, float]] = next(
+            (line["baselines"] for line in reversed(judged) if "baselines" in line), {}
+        )
+        for floor, (title, style) in _BASELINES.items():
+            if floor in floors:
+                value = floors[floor][name]
+                axes.axhline(value, color="0.4", linestyle=style, linewidth=1, label=f"{title}, {value:.4g}")
         axes.set_ylabel(f"validation {label}")
         axes.legend(loc="best", fontsize="small")
         axes.grid(axis="y", color="0.9")

@@ -68,6 +68,7 @@ def test_a_run_folder_explains_itself(pairs: PairList, config: TrainConfig, tmp_
         "checkpoints",
         "config.yaml",
         "curves.png",
+        "linear.json",
         "log.jsonl",
         "model.safetensors",
         "pairs.csv",

@@ -10,8 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torch import nn
 
 from nirgen import images
+from nirgen.files import seal, unseal
 from nirgen.train.config import SaveConfig
-from nirgen.train.monitor import Log, chosen_pairs, draw_curves, read_log, validate
+from nirgen.train.monitor import Log, chosen_pairs, draw_curves, linear_baseline, read_log, validate
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -44,6 +45,37 @@ def test_a_translator_that_is_right_is_perfect_and_one_that_is_not_is_not(pairs:
     wrong = validate(Red(0.1), chosen, SaveConfig(validation_size=32), torch.device("cpu"))
     assert 24 < wrong.psnr < 28  # 0.1 of 2 is 12.75 grey levels but where it saturates: 26.0 dB and a little more
     assert wrong.ssim < 1
+
+
+def test_the_linear_baseline_is_fitted_once_for_the_same_pairs(pairs: PairList, tmp_path: Path) -> None:
+    path, training = tmp_path / "linear.json", pairs.split("train")
+    fitted = linear_baseline(path, training, 32)
+    assert fitted.weights == pytest.approx([1, 0, 0], abs=1e-9)
+    judged = validate(Red(0.1), chosen_pairs(pairs, SaveConfig()), SaveConfig(), torch.device("cpu"), linear=fitted)
+    assert judged.baselines["linear"] == (100, pytest.approx(1))
+    assert judged.baselines["grey"][0] < 40
+
+    stored = unseal(json.loads(path.read_text()))
+    path.write_text(json.dumps(seal({**stored, "offset": 7.0})))
+    assert linear_baseline(path, training, 32).offset == 7  # it is read
+    assert linear_baseline(path, training, 48).offset == pytest.approx(0, abs=1e-9)
+    for damage in ("{", json.dumps({**stored, "offset": "a"}), path.read_text().replace('"offset": ', '"offset": 9')):
+        path.write_text(damage)
+        assert linear_baseline(path, training, 32).offset == pytest.approx(0, abs=1e-9)
+
+
+def test_training_pairs_that_can_not_be_read_are_left_out_of_the_linear_baseline(
+    pairs: PairList, tmp_path: Path
+) -> None:
+    training = pairs.split("train")
+    first, *others = ((training.root / pair.rgb) for pair in training.pairs)
+    first.write_bytes(b"")
+    assert linear_baseline(tmp_path / "linear.json", training, 32).weights == pytest.approx([1, 0, 0], abs=1e-9)
+    (tmp_path / "linear.json").unlink()
+    for path in others:
+        path.write_bytes(b"")
+    assert linear_baseline(tmp_path / "linear.json", training, 32) is None
+    assert not (tmp_path / "linear.json").exists()
 
 
 def test_the_picture_has_a_row_a_pair(pairs: PairList) -> None:
@@ -82,6 +114,8 @@ def test_curves_are_drawn_with_and_without_validation() -> None:
     judged = [{"step": 8, "validation": {"psnr": 20.0, "ssim": 0.7}}]
     judged[0] |= {"baselines": {"grey": {"psnr": 14.0, "ssim": 0.6}}}
     plain, with_scores = (images.decode(draw_curves(lines), "curves") for lines in (steps, steps + judged))
+    judged[0]["baselines"]["linear"] = {"psnr": 17.0, "ssim": 0.65}
+    assert not np.array_equal(images.decode(draw_curves(steps + judged), "curves"), with_scores)
     assert plain.shape[1] == with_scores.shape[1] == 1000
     assert with_scores.shape[0] > plain.shape[0]
     assert len(np.unique(plain.reshape(-1, 3), axis=0)) > 50  # lines and letters
