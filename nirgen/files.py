@@ -167,6 +167,12 @@ def write_output(path: Path, chunks: Iterable[bytes]) -> WrittenFile:
     return WrittenFile(path, digest.hexdigest())
 
 
+def check_written(files: Iterable[WrittenFile]) -> None:
+    """Check each of the files as `WrittenFile.check` does."""
+    for file in files:
+        file.check()
+
+
 def make_folder(path: Path) -> None:
     """Create a folder that the user named, and its parents, unless it exists; OutputError if it can't be created."""
     try:

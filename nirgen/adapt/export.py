@@ -9,9 +9,19 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from nirgen.adapt.verdict import SCHEMA
-from nirgen.errors import ConfigError, OutputError
-from nirgen.files import check_schema, is_temporary, locked, make_folder, read_json, seal, unseal, write_whole
-from nirgen.models.catalog import HEADER_KEY, RUN_FILE
+from nirgen.errors import ConfigError, ModelError, OutputError
+from nirgen.files import (
+    check_schema,
+    check_written,
+    is_temporary,
+    locked,
+    make_folder,
+    read_json,
+    seal,
+    unseal,
+    write_output,
+)
+from nirgen.models.catalog import HEADER_KEY, RUN_FILE, verify
 from nirgen.models.checkpoint import load_state, save
 from nirgen.models.weights import write_tensors
 from nirgen.runlog import environment, write_run
@@ -23,8 +33,12 @@ if TYPE_CHECKING:
 
     from nirgen.adapt.config import AdaptConfig
     from nirgen.adapt.verdict import ToneVerdict, Verdict
+    from nirgen.files import WrittenFile
     from nirgen.models.generator import Pix2Next
     from nirgen.pairs import Pair
+
+
+_CHANGED = "was removed or changed while the command was at work; run the same command again"
 
 
 class Folder:
@@ -33,6 +47,7 @@ class Folder:
     def __init__(self, out: Path) -> None:
         self.out = out
         self.model, self.verdict, self.work = out / RUN_FILE, out / "adapt.json", out / "work"
+        self._written: list[WrittenFile] = []
 
     def refuse_others(self, fingerprint: str) -> None:
         """Raise an error if the folder holds another adaptation, or anything else."""
@@ -51,8 +66,8 @@ class Folder:
             raise OutputError(f"{self.out}: holds other files, such as {others[0]}; name a new folder")
 
     def finished(self) -> dict[str, Any] | None:
-        """Return the plain verdict of a finished adaptation; OutputError if it is damaged."""
-        if not self.verdict.exists():
+        """Return the plain verdict of a finished adaptation, whose model is whole; OutputError if it is damaged."""
+        if not self.verdict.exists() or not self._has_model():
             return None
         try:
             values = unseal(read_json(self.verdict))
@@ -106,14 +121,26 @@ class Folder:
     def finish(self, verdict: Verdict | ToneVerdict, template: str, texts: Mapping[str, str], **values: Any) -> None:
         """Write the card and further texts by file name, then the verdict, and remove `work`."""
         card = render("nirgen.adapt", template, verdict=verdict, **values)
-        for name, text in {"card.md": card, **texts}.items():
-            write_whole(self.out / name, text.encode())
+        texts = {"card.md": card, **texts, self.verdict.name: json.dumps(seal(verdict.plain()), indent=2) + "\n"}
         write_run(self.out, {"schema": 1, **environment()})
-        write_whole(self.verdict, json.dumps(seal(verdict.plain()), indent=2).encode() + b"\n")
+        self._written = [write_output(self.out / name, [text.encode()]) for name, text in texts.items()]
         for path in self.out.iterdir():
             if is_temporary(path.name):
                 path.unlink(missing_ok=True)
         shutil.rmtree(self.work, ignore_errors=True)
+
+    def check(self) -> None:
+        """Raise OutputError unless the files of `finish` and a whole model are there."""
+        check_written(self._written)
+        if not self._has_model():
+            raise OutputError(f"{self.model}: {_CHANGED}")
+
+    def _has_model(self) -> bool:
+        try:
+            verify(self.model)
+        except ModelError:
+            return False
+        return True
 
 
 def _fingerprint_in(path: Path) -> object:
@@ -126,12 +153,19 @@ def _fingerprint_in(path: Path) -> object:
 
 @contextmanager
 def opened(out: Path, fingerprint: str) -> Generator[Folder]:
-    """Open the folder of an adaptation, new or with this fingerprint, and keep other processes out."""
+    """Open the folder of an adaptation, new or with this fingerprint, and keep other processes out.
+
+    At the end, what was written must be there, else it is an OutputError.
+    """
     make_folder(out)
-    with locked(out / ".lock", busy=f"{out}: another process adapts here; wait for it, or name another folder"):
+    busy = f"{out}: another process adapts here; wait for it, or name another folder"
+    with locked(out / ".lock", busy=busy) as held:
         folder = Folder(out)
         folder.refuse_others(fingerprint)
         yield folder
+        if not held():
+            raise OutputError(f"{out}: {_CHANGED}")
+        folder.check()
 
 
 def fingerprint_of(model_id: str, config: AdaptConfig, images: Sequence[Sequence[str]]) -> str:

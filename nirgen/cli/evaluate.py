@@ -93,6 +93,7 @@ def evaluate(
     from nirgen.evaluate import evaluate_methods, table
     from nirgen.evaluate import report as reports
     from nirgen.evaluate.summary import Settings
+    from nirgen.files import check_written
     from nirgen.images import Readings
 
     drawn = bootstrap or ("images" if pairs is None else "sequences")
@@ -120,12 +121,14 @@ def evaluate(
             **options.given(lpips=lpips),
         )
     if as_json:
+        check_written(found.files)
         echo_text(json.dumps(reports.as_dict(found), indent=2, ensure_ascii=False))
         return
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
     echo_text(table.as_text(found, width, explain=True) if explain else table.as_brief(found, width or table.SCREEN[1]))
     if pairs is not None:
         note_unchecked(pairs)
+    check_written(found.files)
     if out is not None:
         first, *others = reversed(reports.FILES)
         conclude("", wrote=[out / first, *others])

@@ -16,6 +16,7 @@ from nirgen.cli.output import announce, conclude, echo, progress
 from nirgen.errors import OutputError
 
 if TYPE_CHECKING:
+    from nirgen.files import WrittenFile
     from nirgen.pairs import PairList
     from nirgen.pairs.report import Row
 
@@ -94,7 +95,7 @@ def list_pairs(
             leave_out=faults.append if skip_bad else None,
             progress=report,
         )
-    found.write(out)
+    written = found.write(out)
     left_out = f"; {len(faults)} left out" if faults else ""
     echo(f"{out}: {_counts(found)}; {'two folders' if folders else f'layout {layout}'}{left_out}")
     for fault in faults:
@@ -107,6 +108,7 @@ def list_pairs(
     given_root = _root_option(found, out)
     if given_root:
         echo(f"note: paths are relative to {found.root}; give that folder with --root", err=True)
+    written.check()
     conclude("", then=["pairs", "check", out, *given_root])
 
 
@@ -134,6 +136,7 @@ def check(
     pair, and the list without the unusable ones; prints the suspect ones.
     """
     announce("measuring pairs")
+    from nirgen.files import check_written
     from nirgen.images import Readings
     from nirgen.pairs import PairList, check_pairs, clean_pairs
     from nirgen.pairs.check import TOLERANCE
@@ -152,19 +155,22 @@ def check(
     tolerance = TOLERANCE if drop_worse_than is None else drop_worse_than
     with progress("nothing was written") as report:
         rows = check_pairs(pairs, tolerance=tolerance, workers=workers, progress=report)
-    write_report(out, rows)
+    written = [write_report(out, rows)]
     _print_suspects(rows)
     _print_notes(rows)
     echo(f"report: {out}")
     if sheet is not None:
-        shown = write_sheet(sheet, pairs, rows)
+        shown, file = write_sheet(sheet, pairs, rows)
+        written += [] if file is None else [file]
         echo(f"the {shown} worst: {sheet}" if shown else f"no pair can be shown; {sheet} was not written")
     clean = clean_pairs(pairs, rows, tolerance)
     if clean.pairs or asked:
-        _write_clean(clean, clean_list, len(rows))
+        written.append(_write_clean(clean, clean_list, len(rows)))
+        check_written(written)
         conclude("", then=["train", "compact", "RUN", "--pairs", clean_list, *_root_option(clean, clean_list)])
     else:
         echo(f"{clean_list} was not written: no pair would be left of {len(rows)}", err=True)
+        check_written(written)
     raise typer.Exit(3 if any(row.error for row in rows) else 0)
 
 
@@ -204,11 +210,12 @@ def _print_notes(rows: list[Row]) -> None:
             echo(f"note: {count} {'pair' if count == 1 else 'pairs'}: {note}", err=True)
 
 
-def _write_clean(clean: PairList, path: Path, count: int) -> None:
+def _write_clean(clean: PairList, path: Path, count: int) -> WrittenFile:
     if not clean.pairs:
         raise OutputError(f"{path}: no pair would be left of {count}; raise --drop-worse-than")
-    clean.write(path)
+    written = clean.write(path)
     echo(f"{path}: {_counts(clean)}; {count - len(clean.pairs)} left out")
+    return written
 
 
 def _counts(pairs: PairList) -> str:

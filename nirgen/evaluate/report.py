@@ -11,7 +11,7 @@ from nirgen.evaluate import page, table
 from nirgen.evaluate.measures import CAVEAT, MEASURES, TABLES
 from nirgen.evaluate.summary import Report, notes_on, summarise
 from nirgen.evaluate.verdicts import sentences
-from nirgen.files import make_folder, output_file
+from nirgen.files import make_folder, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from nirgen.evaluate.methods import Size
     from nirgen.evaluate.summary import Comparison, Scores, Settings
     from nirgen.evaluate.supplement import Supplement
+    from nirgen.files import WrittenFile
 
 
 SCHEMA = 1
@@ -115,21 +116,22 @@ def _comparison(each: Comparison) -> dict[str, Any]:
     return names | each.difference.as_dict()
 
 
-def write(report: Report, out: Path) -> None:
+def write(report: Report, out: Path) -> tuple[WrittenFile, ...]:
     """Write the files of a report; those of an earlier one are replaced."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     make_folder(out)
-    with output_file(out / "per_image.parquet") as temporary:
-        pq.write_table(_per_image(report), temporary)
+    rows = pa.BufferOutputStream()
+    pq.write_table(_per_image(report), rows)
     texts = {
         "summary.json": json.dumps(as_dict(report), indent=2, ensure_ascii=False, allow_nan=False) + "\n",
         "table.md": table.as_markdown(report),
         "report.html": page.render(report),
     }
-    for name, text in texts.items():
-        with output_file(out / name) as temporary:
-            temporary.write_text(text, encoding="utf-8")
+    files = {"per_image.parquet": rows.getvalue().to_pybytes()}
+    files |= {name: text.encode() for name, text in texts.items()}
+    return tuple(write_output(out / name, [data]) for name, data in files.items())
 
 
 def _per_image(report: Report) -> pa.Table:

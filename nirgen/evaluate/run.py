@@ -138,9 +138,7 @@ def evaluate_methods(
         supplements=tuple(beside),
         costs=measure_costs(methods, scores.sizes[0]),
     )
-    if out is not None:
-        write(report, out)
-    return report
+    return report if out is None else replace(report, files=write(report, out))
 
 
 def _cases(

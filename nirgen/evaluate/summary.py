@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from nirgen.evaluate.perceptual import Networks
     from nirgen.evaluate.regions import Regions
     from nirgen.evaluate.supplement import Supplement
+    from nirgen.files import WrittenFile
     from nirgen.model import NirModel
     from nirgen.pairs import PairList
 
@@ -177,6 +178,7 @@ class Report:
     published: tuple[str, ...]  # keys of `measures.TABLES` to show beside
     supplements: tuple[Supplement, ...] = ()
     costs: Costs | None = None
+    files: tuple[WrittenFile, ...] = ()  # that it was written to
 
 
 def subsets_of(cases: Sequence[Case], by: Literal["category", "urban"] | None) -> dict[str, NDArray[np.bool_]]:

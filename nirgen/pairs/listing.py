@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Self
 
 from nirgen import images
 from nirgen.errors import ImageError, NirgenError
-from nirgen.files import output_file, read_bytes
+from nirgen.files import read_bytes, write_output
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     import numpy as np
     from numpy.typing import NDArray
+
+    from nirgen.files import WrittenFile
 
 
 HALVES = ("#left", "#right")  # suffixes of paths whose file holds both images side by side
@@ -62,14 +64,13 @@ class PairList:
             raise NirgenError(f"{path}: '{file_of(absent[0])}' isn't in {root}; give its folder with --root")
         return cls(root, pairs)
 
-    def write(self, path: Path) -> None:
+    def write(self, path: Path) -> WrittenFile:
         """Write the list as CSV, sorted by split and name."""
         with io.StringIO(newline="") as text:
             writer = csv.DictWriter(text, [field.name for field in fields(Pair)], lineterminator="\n")
             writer.writeheader()
             writer.writerows(asdict(pair) for pair in sorted(self.pairs, key=lambda pair: (pair.split, pair.name)))
-            with output_file(path) as temporary:
-                temporary.write_text(text.getvalue(), encoding="utf-8", newline="")
+            return write_output(path, [text.getvalue().encode()])
 
     def split(self, name: str) -> Self:
         """Return the pairs of one split; there must be some."""

@@ -10,7 +10,7 @@ import numpy as np
 from nirgen import images
 from nirgen._version import __version__
 from nirgen.errors import ImageError, OutputError
-from nirgen.files import output_file
+from nirgen.files import write_output
 from nirgen.pairs.alignment import squared_gradient
 from nirgen.pairs.listing import read_pair
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from nirgen.files import WrittenFile
     from nirgen.pairs.listing import PairList
 
 
@@ -66,7 +67,7 @@ def worst_first(rows: Iterable[Row]) -> list[Row]:
     return sorted(rows, key=lambda row: (*(reason in row.suspect for reason in worst), row.shift or 0.0), reverse=True)
 
 
-def write_report(path: Path, rows: Iterable[Row]) -> None:
+def write_report(path: Path, rows: Iterable[Row]) -> WrittenFile:
     """Write rows as Parquet; the same rows give the same bytes."""
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -78,14 +79,15 @@ def write_report(path: Path, rows: Iterable[Row]) -> None:
     ]
     schema = pa.schema(columns, {"nirgen.schema": str(SCHEMA), "nirgen.version": __version__})
     table = pa.Table.from_pylist([asdict(row) for row in rows], schema)
-    with output_file(path) as temporary:
-        pq.write_table(table, temporary, compression="zstd")
+    data = pa.BufferOutputStream()
+    pq.write_table(table, data, compression="zstd")
+    return write_output(path, [data.getvalue().to_pybytes()])
 
 
-def write_sheet(path: Path, pairs: PairList, rows: Iterable[Row], *, count: int = 12) -> int:
+def write_sheet(path: Path, pairs: PairList, rows: Iterable[Row], *, count: int = 12) -> tuple[int, WrittenFile | None]:
     """Draw the worst `count` pairs, one a row: RGB, NIR, and their edges as `overlay` draws them.
 
-    The number drawn, without unreadable pairs, is returned; if it is 0, no file is written.
+    The number drawn, without unreadable pairs, is returned with the file; if it is 0, none is written.
     """
     kinds: dict[str, images.Format] = {".png": "png", ".jpg": "jpg", ".jpeg": "jpg"}
     if path.suffix.lower() not in kinds:
@@ -102,11 +104,9 @@ def write_sheet(path: Path, pairs: PairList, rows: Iterable[Row], *, count: int 
         if len(shown) == count:
             break
     if not shown:
-        return 0
+        return 0, None
     picture = images.contact_sheet(shown, headings=("RGB", "NIR", "edges: RGB red, NIR cyan, both white"), width=WIDTH)
-    with output_file(path) as temporary:
-        temporary.write_bytes(images.encode(picture, kinds[path.suffix.lower()]))
-    return len(shown)
+    return len(shown), write_output(path, [images.encode(picture, kinds[path.suffix.lower()])])
 
 
 def overlay(rgb: NDArray[np.uint8], nir: NDArray[np.uint8]) -> NDArray[np.uint8]:

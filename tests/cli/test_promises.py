@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from nirgen.pairs import PairList
+
     Command = Callable[..., tuple[int, str, str]]
 
 
@@ -115,6 +117,31 @@ def test_labels_that_are_gone_are_no_success(
     )
     assert nirgen(*command)[0] == 0
     assert len(json.loads(out.read_bytes())["images"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("verb", "where", "name"),
+    [
+        ("list", "nirgen.cli.pairs:_root_option", "pairs.csv"),
+        ("check", "nirgen.cli.pairs:_print_suspects", "pairs.check.parquet"),
+        ("check", "nirgen.cli.pairs:_counts", "pairs.clean.csv"),
+    ],
+)
+def test_lists_and_checks_of_pairs_that_are_gone_are_no_success(
+    nirgen: Command, paused: Command, pairs: PairList, tmp_path: Path, verb: str, where: str, name: str
+) -> None:
+    pairs.write(tmp_path / "pairs.csv")
+    of = {
+        "list": (pairs.root, "-o", tmp_path / "pairs.csv"),
+        "check": (tmp_path / "pairs.csv", "--root", pairs.root, "--workers", 1),
+    }
+    command = ("pairs", verb, *of[verb])
+    code, _, error = paused(where, lambda: cut(tmp_path / name), *command)
+    assert code == 1, error
+    assert error.splitlines()[-1] == (
+        f"error: {tmp_path / name}: was removed or changed while the command was at work; run the same command again"
+    )
+    assert nirgen(*command)[0] == 0
 
 
 @pytest.mark.parametrize(

@@ -22,6 +22,7 @@ from nirgen.evaluate.page import Window, choose, error_map, pictures, worst_wind
 from nirgen.evaluate.perceptual import Networks
 from nirgen.evaluate.summary import Report, Settings, score
 from nirgen.evaluate.verdicts import sentences
+from nirgen.files import check_written
 
 
 def test_no_error_is_white_too_bright_is_red_too_dark_is_blue() -> None:
@@ -287,6 +288,15 @@ def test_the_embedded_backbones_numbers_need_no_other_file(folders, model_with_b
     rows = pq.read_table(tmp_path / "out/per_image.parquet")
     assert json.loads(rows.schema.metadata[b"nirgen.weights"]) == files
     assert min(rows["features_distance"].to_pylist()) > 0
+
+
+def test_files_that_are_gone_are_noticed(made: Report, tmp_path: Path) -> None:
+    files = report.write(made, tmp_path / "out")
+    assert [file.path.name for file in files] == list(report.FILES)
+    check_written(files)
+    (tmp_path / "out/table.md").write_text("cut")
+    with pytest.raises(OutputError, match=r"table\.md: was removed or changed while the command was at work"):
+        check_written(files)
 
 
 def test_a_report_where_a_file_lies_is_one_line(made: Report, tmp_path: Path) -> None:

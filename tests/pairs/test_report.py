@@ -50,8 +50,8 @@ def test_the_worst_come_first() -> None:
 def test_the_sheet_has_a_row_for_each_of_the_worst(pairs: PairList, tmp_path: Path) -> None:
     rows = check_pairs(pairs, workers=1)
     (pairs.root / "train/rgb/a.png").unlink()
-    assert write_sheet(tmp_path / "worst.png", pairs, rows, count=2) == 2
-    assert write_sheet(tmp_path / "all.jpg", pairs, rows) == 5
+    assert write_sheet(tmp_path / "worst.png", pairs, rows, count=2)[0] == 2
+    assert write_sheet(tmp_path / "all.jpg", pairs, rows)[0] == 5
     with Image.open(tmp_path / "worst.png") as worst, Image.open(tmp_path / "all.jpg") as every:
         assert worst.size == (12 + 3 * 400 + 2 * 6 + 12, 12 + 24 + 2 * (300 + 24) + 6)  # headings, and captions below
         assert (every.format, every.height) == ("JPEG", 12 + 24 + 5 * (300 + 24) + 6)
@@ -71,7 +71,7 @@ def test_nothing_is_written_where_nothing_can_be_shown(pairs: PairList, tmp_path
     rows = check_pairs(pairs, workers=1)
     for path in pairs.root.glob("*/nir/*"):
         path.unlink()
-    assert write_sheet(tmp_path / "sheet.png", pairs, rows) == 0
+    assert write_sheet(tmp_path / "sheet.png", pairs, rows) == (0, None)
     assert not (tmp_path / "sheet.png").exists()
 
 
