@@ -124,6 +124,7 @@ def _launch(config: Any, address: str, port: int, token: str | None, home: str) 
         command = [sys.executable, "-c", code]  # noqa: RUF012
         env = {  # noqa: RUF012
             "FIFTYONE_DO_NOT_TRACK": "1" if config.do_not_track else "0",
+            "FIFTYONE_PLUGINS_CACHE_ENABLED": "1",  # else every decision imports all plugins anew
             SETTINGS: json.dumps({"address": address, "port": port, "token": token, "home": home}),
         }
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -86,7 +87,13 @@ def _author(given: str | None = None) -> str:
     store = ExecutionStore.create("nirgen")
     if given is not None:
         store.set("author", given)
-    return str(store.get("author") or "") or default_author()
+    return str(store.get("author") or "") or _user()
+
+
+@cache
+def _user() -> str:
+    """Return the user's name; asking git takes longer than a decision."""
+    return default_author()
 
 
 def _count(targets: Images | Boxes) -> str:

@@ -21,6 +21,8 @@ import pytest
 from PIL import Image
 from pyarrow import parquet
 
+from nirgen.translate.run import translate_folder
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Iterator
     from pathlib import Path
@@ -51,7 +53,6 @@ class App:
 
     Args:
         page: A page of the browser.
-        pictures: Where a picture of the page is kept after each step.
         too_late: What is raised if something hasn't come in time.
 
     Attributes:
@@ -60,9 +61,8 @@ class App:
         executed: The operators of nirgen's that the user has run, in order.
     """
 
-    def __init__(self, page: Any, pictures: Path, too_late: type[Exception]) -> None:
+    def __init__(self, page: Any, too_late: type[Exception]) -> None:
         self.page = page
-        self.pictures = pictures
         self.too_late = too_late
         self.hosts: set[str | None] = set()
         self.media: set[str] = set()
@@ -98,10 +98,6 @@ class App:
         self.until(opened, "a dataset")
         self.button("reject").wait_for()
         self.says("Keys: D reject, A keep")
-        self.picture("opened")
-
-    def picture(self, name: str) -> None:
-        self.page.screenshot(path=self.pictures / f"{len(list(self.pictures.iterdir())):02}-{name}.png")
 
     def button(self, operator: str) -> Any:
         return self.page.locator(f'[data-item-id="{_PLUGIN}{operator}"]')
@@ -118,7 +114,6 @@ class App:
         control.press("Enter")
         self.until(lambda: control.input_value() == name and str(image) in self.media, f"{image} of {name}")
         self.tiles.first.wait_for()
-        self.picture(f"slice-{name}")
 
     def select(self, tile: Any) -> None:
         tile.hover()
@@ -148,7 +143,6 @@ class App:
         self.page.mouse.click(left + x * scale, top + y * scale)
         selected = self.modal.locator('[data-cy="action-manage-selected"]')
         self.until(lambda: selected.inner_text().strip() == "1", "a selected box")
-        self.picture("box-selected")
 
     def decide(self, key: str, operator: str, message: str, badge: str) -> None:
         """Decide on the opened image by a key, and wait until its badge shows the decision; none if it is empty."""
@@ -158,7 +152,15 @@ class App:
         self.page.get_by_text(message).last.wait_for(state="attached")  # a slow machine sees it fade
         badges = {"kept", "needs-fix", "rejected"}
         self.until(lambda: badges.intersection(self.badges(self.modal)) == {*filter(None, [badge])}, f"badge {badge!r}")
-        self.picture(f"after-{key}")
+
+    def next_worst(self) -> None:
+        """Open the next image without a decision by a key, and wait until it is another one."""
+        before, opened = len(self.executed), self.page.url
+        self.page.keyboard.press("w")
+        self.until(lambda: self.executed[before:] == ["next_worst"], "next_worst after w")
+        self.until(lambda: self.page.url != opened, "another image")
+        badges = {"kept", "needs-fix", "rejected"}
+        self.until(lambda: not badges.intersection(self.badges(self.modal)), "an image without a decision")
 
     def badges(self, within: Any) -> list[str]:
         return [str(each) for each in within.locator('[data-cy^="tag-"]').all_inner_texts()]
@@ -205,7 +207,6 @@ class App:
         words.press("Enter")
         if author:
             self.form.locator('input[type="string"]').last.fill(author)
-        self.picture("form")
         button = self.form.get_by_role("button", name=submit, exact=True)
         before = len(self.executed)
 
@@ -220,7 +221,6 @@ class App:
 
     def says(self, message: str) -> None:
         self.page.get_by_text(message).first.wait_for(state="attached")
-        self.picture("said")
 
     def until(self, holds: Callable[[], bool], what: str) -> None:
         """Look again and again until something holds."""
@@ -233,22 +233,21 @@ class App:
 
 
 @contextmanager
-def _browser(pictures: Path) -> Generator[App]:
-    """The App in Chromium; a failure says where the pictures are."""
+def _browser(picture: Path) -> Generator[App]:
+    """The App in Chromium; a failure says where its picture is."""
     sync_api = pytest.importorskip("playwright.sync_api", reason="playwright isn't installed; install the extra 'dev'")
     chromium = next(filter(None, map(shutil.which, _CHROMIUMS)), None)
     if chromium is None:
         pytest.skip(f"there is none of {', '.join(_CHROMIUMS)} on the PATH; 'make test' installs one where it can")
-    pictures.mkdir()
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=list(_ARGUMENTS))
-        page = browser.new_page(viewport={"width": 1920, "height": 1080})
-        app = App(page, pictures, sync_api.TimeoutError)
+        page = browser.new_page(viewport={"width": 1920, "height": 1440})
+        app = App(page, sync_api.TimeoutError)
         try:
             yield app
         except BaseException as error:
-            app.picture("failed")
-            error.add_note(f"pictures of the App, the last one of the failure: {pictures}")
+            page.screenshot(path=picture)
+            error.add_note(f"a picture of the App at the failure: {picture}")
             raise
         finally:
             browser.close()
@@ -340,6 +339,8 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
     fiftyone_environment: dict[str, str],
     mongodb: str,
     dataset_inputs: Callable[..., dict[str, Any]],
+    save: Callable[..., Path],
+    red: Any,
     write_labels: Callable[..., Path],
     nirgen: Callable[..., tuple[int, str, str]],
     tmp_path: Path,
@@ -347,25 +348,30 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
     car, bicycle, size = (3, [10, 15, 50, 60]), (2, [85, 25, 45, 55]), {"width": 150, "height": 100}
     (generated,), (real,) = dataset_inputs(scale=5).values()
     boxes = {"a.jpg": [car], "b.jpg": [car, bicycle], "night/c.jpg": [car]}
+    for number in range(9):
+        boxes[f"p{number}.jpg"] = [car]
+        save(tmp_path / f"bdd/rgb/p{number}.jpg", 100, 150, seed=20 + number)
+    translate_folder(tmp_path / "bdd/rgb", tmp_path / "bdd/nir", model=red)
     write_labels(generated["labels"], {name: size | {"boxes": each} for name, each in boxes.items()})
     inputs = [
         *("--generated", f"bdd={generated['folder']}:{generated['labels']}"),
         *("--real", f"{real['folder']}:{real['labels']}", "--yes"),
     ]
     assert nirgen("build-dataset", *inputs, "--out", tmp_path / "D")[0] == 0
+    before = _entries(tmp_path / "D")
     port = _free_port()
     options = ("--remote", "--port", port, "--database-uri", mongodb)
     with (
         _browsing(tmp_path / "D", *options, environment=fiftyone_environment) as url,
-        _browser(tmp_path / "pictures") as app,
+        _browser(tmp_path / "failed.png") as app,
     ):
         assert url.endswith("/datasets/D?view=worst-images")
         app.open(f"http://127.0.0.1:{port}/")
         assert "/datasets/D?view=worst-images" in app.page.url
         keys = fo.load_dataset("D").load_saved_view("worst images").values("key")
-        assert sorted(keys) == ["bdd/a.jpg", "bdd/b.jpg", "bdd/night/c.jpg"]
-        app.until(lambda: all(_coloured(tile.screenshot(), _GREEN) > 300 for tile in app.tiles.all()), "boxes of cars")
+        assert sorted(keys) == sorted(f"bdd/{name}" for name in boxes)
         a, b = (app.tiles.nth(keys.index(f"bdd/{name}.jpg")) for name in "ab")
+        app.until(lambda: all(_coloured(tile.screenshot(), _GREEN) > 300 for tile in (a, b)), "boxes of cars")
         (issue,) = (each for each in app.badges(a) if each.startswith("trouble 0."))
         assert app.badges(a) == [issue, "generated"]
         assert _least_contrast(a) >= 4.5
@@ -391,49 +397,48 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
         app.says("Now person: 1 box of bdd/b.jpg")
         assert app.executed == ["keep", "reject", "change_class"]
         app.until(lambda: _coloured(app.modal.screenshot(), _ORANGE) > 50, "a box in the colour of persons")
-        decide = {"a": ("keep", "Kept", "kept"), "e": ("needs_fix", "Marked for repair", "needs-fix")}
-        for key in "aeaeaeae":
-            operator, said, badge = decide[key]
-            app.decide(key, operator, f"{said} bdd/b.jpg", badge)
-        app.decide("u", "clear_decision", "Undecided again: bdd/b.jpg", "")
         app.decide("d", "reject", "Rejected bdd/b.jpg", "rejected")
         app.decide("u", "clear_decision", "Undecided again: bdd/b.jpg", "")
+        decide = {
+            "d": ("reject", "Rejected bdd/", "rejected"),
+            "a": ("keep", "Kept bdd/", "kept"),
+            "e": ("needs_fix", "Marked for repair bdd/", "needs-fix"),
+        }
+        for key in "daedaedaed":
+            app.next_worst()
+            app.decide(key, *decide[key])
+        app.next_worst()  # b is the last one without a decision
         app.click_box(car[1], (150, 100))
         app.button_of_image("delete").click()
         app.says("Deleted 1 box of bdd/b.jpg")
         app.until(lambda: "rejected: 1" in app.badges(app.modal), "the badge of a deleted box")
-        app.page.keyboard.press("w")
-        app.until(lambda: app.executed[-1] == "next_worst", "the next image")
         app.close_image()
         app.until(lambda: _coloured(b.screenshot(), _ORANGE) > 50, "a box in the colour of persons")
         assert app.hosts <= {"127.0.0.1", _FONTS}
 
-    decisions = tmp_path / "curation.jsonl"
-    assert nirgen("curation", "export", tmp_path / "D", "-o", decisions, "--database-uri", mongodb)[0] == 0
-    assert [
-        {name: value for name, value in json.loads(line).items() if name != "seen"}
-        for line in decisions.read_text().splitlines()
-    ] == [
-        {"key": "bdd/a.jpg", "action": "reject", "reason": "seen twice", "author": "anna"},
-        {"key": "bdd/b.jpg#0", "action": "delete", "width": 150, "height": 100, "author": "anna"},
-        {
-            "key": "bdd/b.jpg#1",
-            "action": "relabel",
-            "category": "person",
-            "width": 150,
-            "height": 100,
-            "reason": "wrong class",
-            "author": "anna",
-        },
-    ]
-    assert nirgen("build-dataset", *inputs, "--curation", decisions, "--out", tmp_path / "D2")[0] == 0
-    before, after = _entries(tmp_path / "D"), _entries(tmp_path / "D2")
-    gone = sorted((json.loads(text) for _, text in before - after), key=lambda entry: entry["key"])
-    assert [entry["key"] for entry in gone] == ["bdd/a.jpg", "bdd/a.jpg#0", "bdd/b.jpg#0", "bdd/b.jpg#1"]
+    assert nirgen("rebuild", tmp_path / "D", "--yes", "--database-uri", mongodb)[0] == 0
+    decisions = [json.loads(line) for line in (tmp_path / "D/curation.jsonl").read_text().splitlines()]
+    for each in decisions:
+        each.pop("seen", None)
+        assert each.pop("author") == "anna"
+    found = {each["key"]: each for each in decisions}
+    assert len(found) == len(decisions) == 13
+    assert found.pop("bdd/a.jpg") == {"key": "bdd/a.jpg", "action": "reject", "reason": "seen twice"}
+    at = {"width": 150, "height": 100}
+    assert found.pop("bdd/b.jpg#0") == {"key": "bdd/b.jpg#0", "action": "delete", **at}
+    change = {"key": "bdd/b.jpg#1", "action": "relabel", "category": "person", **at, "reason": "wrong class"}
+    assert found.pop("bdd/b.jpg#1") == change
+    assert sorted(found) == sorted(f"bdd/{name}" for name in boxes.keys() - {"a.jpg", "b.jpg"})  # ten by keys
+    rejected = {each["key"] for each in found.values() if each["action"] == "reject"}
+    assert sorted(each["action"] for each in found.values()) == ["flag"] * 3 + ["keep"] * 3 + ["reject"] * 4
+    after = _entries(tmp_path / "D")
+    gone = {entry["key"]: entry for entry in (json.loads(text) for _, text in before - after)}
+    of_rejected = {key for image in (rejected | {"bdd/a.jpg"}) for key in (image, f"{image}#0")}
+    assert gone.keys() == {*of_rejected, "bdd/b.jpg#0", "bdd/b.jpg#1"}
     ((_, text),) = after - before
-    assert json.loads(text) == gone[3] | {"category_id": 1}
-    rows = {row["key"]: row for row in parquet.read_table(tmp_path / "D2/provenance.parquet").to_pylist()}
+    assert json.loads(text) == gone["bdd/b.jpg#1"] | {"category_id": 1}
+    rows = {row["key"]: row for row in parquet.read_table(tmp_path / "D/provenance.parquet").to_pylist()}
     assert rows["bdd/b.jpg#1"]["transforms"] == ["decision: relabel bicycle -> person (anna: wrong class)"]
-    code, said, _ = nirgen("explain", tmp_path / "D2", "bdd/a.jpg")
+    code, said, _ = nirgen("explain", tmp_path / "D", "bdd/a.jpg")
     assert code == 0
     assert "(anna: seen twice)" in said

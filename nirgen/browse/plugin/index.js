@@ -21,8 +21,11 @@
 
     async execute({ hooks, params }) {
       hooks.update(params.samples.map((sample) => [sample._id, sample]));
-      params.samples.forEach(showTags);
-      params.samples.forEach((sample) => showBoxes(sample, 20));
+      for (const sample of params.samples) {
+        latest.set(sample._id, sample);
+        showTags(sample);
+        showBoxes(sample._id, 30);
+      }
     }
   }
 
@@ -34,7 +37,8 @@
   }
 
   const tilesOf = (id) => [...stores].map(({ lookers }) => lookers.get(id)).filter((tile) => tile?.sample);
-  const changedAt = (sample) => JSON.stringify(sample.last_modified_at);
+  const latest = new Map(); // state by sample
+  const changedAt = (sample) => sample.last_modified_at?.datetime ?? 0;
 
   function showTags(sample) {
     for (const tile of tilesOf(sample._id)) {
@@ -43,12 +47,14 @@
     }
   }
 
-  // Boxes take a while, and a tile drops a new state that comes while it draws the one before.
-  function showBoxes(sample, tries) {
-    const late = tilesOf(sample._id).filter((tile) => changedAt(tile.sample) !== changedAt(sample));
-    late.forEach((tile) => tile.updateSample(sample));
-    if (late.length && tries > 0) setTimeout(() => showBoxes(sample, tries - 1), 300);
-    else tilesOf(sample._id).forEach(drawBadges);
+  // Boxes take a while, a tile drops a new state that comes while it draws the one before, and an image that is just
+  // being opened has no tile yet, or gets one with the state that it was asked for in.
+  function showBoxes(id, tries, undrawn = true) {
+    const tiles = tilesOf(id);
+    const late = tiles.filter((tile) => changedAt(tile.sample) < changedAt(latest.get(id)));
+    late.forEach((tile) => tile.updateSample(latest.get(id)));
+    if (undrawn && !late.length) tiles.forEach(drawBadges);
+    if (tries > 0) setTimeout(() => showBoxes(id, tries - 1, late.length > 0), 300);
   }
 
   let keys = {};
