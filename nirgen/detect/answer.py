@@ -118,7 +118,7 @@ class Finding:
             return f"grey is better {beside}"
         high = self.grey.estimate.high
         close = high is not None and high < self.gain
-        return f"grey is as good{'' if close else ', as far as can be told'} {beside}"
+        return f"{'grey is as good' if close else 'no better than grey, as far as can be told'} {beside}"
 
     def _undecided(self) -> str:
         assert self.real is not None
