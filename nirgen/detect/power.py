@@ -38,6 +38,7 @@ class Power:
     objects: int
     gain: float  # smallest gain of AP that is found with the power of 80 %
     needed: int | None  # objects that could show the gain that matters; None if only more seeds could
+    seeds: int  # that leave half of the noise which the gain that matters bears to the choice of images
 
 
 def judged_keys(split: Split, by: str) -> list[str]:
@@ -66,7 +67,8 @@ def foresee(split: Split, config: CompareConfig, tests: int) -> dict[str, Power]
         objects = sum(groups[name].values())
         room = (config.gain / sure) ** 2 - chance
         needed = ceil(objects * variance / room) if room > 0 else None
-        found[name] = Power(objects, sure * sqrt(variance + chance), needed)
+        seeds = ceil(4 * (OF_SEED * sure / config.gain) ** 2)
+        found[name] = Power(objects, sure * sqrt(variance + chance), needed, seeds)
     return found
 
 
@@ -89,10 +91,9 @@ def lines(powers: Mapping[str, Power], gain: float) -> list[str]:
     told = [f"smallest gain of AP that these test images could show, about: {', '.join(each)}"]
     small = {name.removeprefix("ap/"): power for name, power in powers.items() if name != "ap" and power.gain > gain}
     if small:
-        wants = [
-            f"{name} {'more seeds first' if power.needed is None else f'about {rounded(power.needed):,} boxes'}"
-            for name, power in small.items()
-        ]
+        wants = [f"{name} about {rounded(power.needed):,} boxes" for name, power in small.items() if power.needed]
+        if len(wants) < len(small):
+            wants = [f"about {max(power.seeds for power in small.values())} seeds first"]
         told.append(f"a gain of {gain:g} in one class would likely go unseen; it takes: {', '.join(wants)}")
     return told
 
