@@ -249,7 +249,8 @@ def loaded_as(folder: str) -> str | None:
     """Return the name of the first FiftyOne dataset that was loaded from a folder, or None."""
     from fiftyone.core.odm import get_db_conn
 
-    found = get_db_conn().datasets.find({f"info.{INFO}.folder": folder}, {"name": 1}).sort("name", 1).limit(1)
+    wanted = {f"info.{INFO}.folder": folder, "persistent": True}  # others are of loads that were killed at their start
+    found = get_db_conn().datasets.find(wanted, {"name": 1}).sort("name", 1).limit(1)
     return next((str(each["name"]) for each in found), None)
 
 

@@ -140,12 +140,8 @@ def _load(
         if target.origin:
             dataset = fiftyone.load_dataset(target.name)
         else:
-            try:
-                dataset = fiftyone.Dataset(target.name, persistent=True)
-            except ValueError as error:
-                raise NirgenError(
-                    f"FiftyOne can't have a dataset '{target.name}' ({one_line(error)}); give another name with --name"
-                ) from None
+            dataset = _create(fiftyone, target.name, replace(origin, embeddings=""))
+        dataset.persistent = True
         scored = not origin.scores or (old.scores == origin.scores and origin.scores != "not kept")
         ours_there = dataset._sample_collection.count_documents({"key": {"$type": "string"}})
         same = old.state == origin.state and old.embeddings == origin.embeddings
@@ -163,6 +159,20 @@ def _load(
         if embeddings is not None:
             done.findings = embeddings.findings(dataset)
     return done
+
+
+def _create(fiftyone: Any, name: str, origin: Origin) -> Any:
+    """Create a dataset, and name it once it is marked as made here: a load that is killed leaves none of no origin."""
+    dataset = fiftyone.Dataset()
+    origin.write(dataset)
+    try:
+        dataset.name = name
+    except ValueError as error:
+        dataset.delete()
+        raise NirgenError(
+            f"FiftyOne can't have a dataset '{name}' ({one_line(error)}); give another name with --name"
+        ) from None
+    return dataset
 
 
 def _write(

@@ -226,6 +226,23 @@ def test_another_folder_under_a_name_is_refused(
         browse(tmp_path / "copy")
 
 
+def test_a_load_that_ends_before_its_dataset_has_a_name_is_repeated(
+    fo: Any, browse: Browse, dataset_folder: Build, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    folder = dataset_folder(name)
+    with monkeypatch.context() as patched:
+        patched.setattr(fo.Dataset, "name", property(fo.Dataset.name.fget, end))
+        with pytest.raises(KeyboardInterrupt):
+            browse(folder)
+    assert not fo.dataset_exists(name)
+    loaded = browse(folder)
+    assert loaded.name == name
+    assert fo.load_dataset(name).persistent
+
+
 def test_a_dataset_that_nirgen_did_not_make_is_left_alone(
     fo: Any, browse: Browse, dataset_folder: Build, name: str
 ) -> None:
