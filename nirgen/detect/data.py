@@ -127,6 +127,29 @@ class Split:
         return f"{counts['images']} images of '{self.name}' ({kinds}); boxes: {boxes}; {counts['ignored']} to ignore"
 
 
+def describe_boxes(train: Split) -> str:
+    """Return the boxes of generated images against those of real ones, in a line.
+
+    They are told by class: how many are on an image, and their median side (the root of the area) as a share of the
+    image's.
+    """
+    told = []
+    for name in train.names:
+        of_kind = []
+        for kind in (True, False):
+            of_images = [image for image in train.images if image.generated is kind]
+            sides = [
+                math.sqrt(box.bbox[2] * box.bbox[3] / (image.width * image.height))
+                for image in of_images
+                for box in learnable(image)
+                if box.category == name and not box.ignored
+            ]
+            size = f" of {100 * float(np.median(sides)):.2g} %" if sides else ""
+            of_kind.append(f"{len(sides) / max(1, len(of_images)):.2g}{size}")
+        told.append(f"{name} {of_kind[0]} against {of_kind[1]}")
+    return f"boxes on a generated image against those on a real one, with their median side: {', '.join(told)}"
+
+
 def learnable(image: Image) -> list[Box]:
     """Return the boxes of an image that have an area."""
     return [box for box in image.boxes if box.bbox[2] > 0 and box.bbox[3] > 0]

@@ -16,6 +16,7 @@ import numpy as np
 from scipy import special
 
 from nirgen.detect.comparison import SIZES, groups_with_objects
+from nirgen.detect.data import describe_boxes
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -73,10 +74,10 @@ def foresee(split: Split, config: CompareConfig, tests: int) -> dict[str, Power]
 
 
 def forewarn(plan: ComparisonPlan) -> list[str]:
-    """Return what to tell before any training: arms that can't be made, and what the test images could show."""
+    """Return what to tell before any training: arms that can't be made, the boxes, and what the test could show."""
     mixes = sum(arm.advisable for arm in plan.arms)
     looks = len(judged_keys(plan.test, plan.config.bootstrap.draw)) + mixes - 1
-    return [*plan.skipped, *lines(foresee(plan.test, plan.config, looks), plan.config.gain)]
+    return [*plan.skipped, describe_boxes(plan.train), *lines(foresee(plan.test, plan.config, looks), plan.config.gain)]
 
 
 def lines(powers: Mapping[str, Power], gain: float) -> list[str]:

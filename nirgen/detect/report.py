@@ -47,6 +47,12 @@ def notes_on(comparison: Comparison) -> list[str]:
         notes.append("one seed: how much chance in training changes the numbers is unknown, and in no interval")
     elif len(config.seeds) < FEW_SEEDS:
         notes.append(f"{len(config.seeds)} seeds are few: intervals know little of the chance in training")
+    most = max(len(each.runs) for each in comparison.arms)
+    fewer = [
+        f"{each.arm.title} {len(each.runs)}" for each in comparison.arms if each.arm.images and len(each.runs) < most
+    ]
+    if fewer:
+        notes.append(f"within the budget, not all arms were trained with {most} seeds: {', '.join(fewer)}")
     if split.unlabelled:
         notes.append(f"{split.unlabelled} images of '{split.name}' are left out, for nobody has labelled them")
     notes += note_on_groups(len(set(split.groups(config.bootstrap.draw))), config.bootstrap.draw)

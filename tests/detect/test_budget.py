@@ -10,6 +10,7 @@ from nirgen.detect.arms import Arm, ComparisonPlan, Run, plan_comparison
 from nirgen.detect.budget import Pace, first_round, halving, refuse_small
 from nirgen.detect.comparison import sum_up
 from nirgen.detect.config import BootstrapConfig, CompareConfig, DetectConfig
+from nirgen.detect.report import notes_on
 from nirgen.detect.runs import Bench
 from nirgen.errors import ConfigError
 
@@ -97,6 +98,10 @@ def test_a_comparison_within_a_budget_goes_on_to_the_same_table(
     found = sum_up(judged, plan.test, config)
     assert {len(arm.runs) for arm in found.arms if arm.arm.advisable} == {1, 2}
     assert len(found.reference.runs) == 2
+    assert any(
+        note.startswith("within the budget, not all arms were trained with 2 seeds: + real + ")
+        for note in notes_on(found)
+    )
 
 
 def test_a_run_takes_its_steps_and_the_test_images(plan: ComparisonPlan) -> None:

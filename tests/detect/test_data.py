@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,7 +14,14 @@ import pytest
 
 from nirgen.dataset.build import build
 from nirgen.detect.config import DetectConfig
-from nirgen.detect.data import class_factors, image_factors, read_split, read_validation, refuse_without_boxes
+from nirgen.detect.data import (
+    class_factors,
+    describe_boxes,
+    image_factors,
+    read_split,
+    read_validation,
+    refuse_without_boxes,
+)
 from nirgen.detect.views import to_example
 from nirgen.errors import NirgenError
 
@@ -278,3 +286,12 @@ def test_training_is_validated_on_real_images_of_val_spread_evenly(
     assert read_validation(read_split(split.folder, "val"), config) is None
     without = read_split(made_dataset(tmp_path / "W", real=1, generated=0, test=1))
     assert read_validation(without, config) is None
+
+
+def test_the_boxes_of_generated_images_are_told_beside_those_of_real_ones(make_split: Callable[..., Split]) -> None:
+    car, small, ignored = ("car", (0, 0, 100, 75)), ("car", (0, 0, 40, 30)), ("person", (0, 0, 9, 9), True)
+    split = make_split([car, car, ignored], [small], [("bicycle", (0, 0, 200, 150))])  # of 400x300 pixels
+    images = tuple(replace(image, generated=place == 0) for place, image in enumerate(split.images))
+    assert describe_boxes(replace(split, images=images)).endswith(
+        "with their median side: person 0 against 0, bicycle 0 against 0.5 of 50 %, car 2 of 25 % against 0.5 of 10 %"
+    )
