@@ -106,6 +106,8 @@ class LatentConfig(FrozenConfig):
     content: Weight = 0.0  # MUNIT: mean absolute error of the code that a translation has
     style: Weight = 0.0  # MUNIT: mean absolute error of the style that a translation has
     divergence: Weight = 0.0  # UNIT: mean square of the codes, to which normal noise is added in training
+    features: Weight = 0.0  # UNIT: mean squared difference of VGG16's features of an image and its translation
+    weights: str | None = None  # a file of torchvision's VGG16; by default from torch's cache or its hub
 
 
 class LossConfig(FrozenConfig):

@@ -68,7 +68,10 @@ def _without_paths(settings: dict[str, Any]) -> dict[str, Any]:
     perceptual = settings["losses"]["perceptual"]
     if perceptual["weights"] is not None:
         perceptual = perceptual | {"weights": PurePath(perceptual["weights"]).name}
-    return settings | {"data": data, "losses": settings["losses"] | {"perceptual": perceptual}}
+    latent = settings["losses"]["latent"]
+    if latent["weights"] is not None:
+        latent = latent | {"weights": PurePath(latent["weights"]).name}
+    return settings | {"data": data, "losses": settings["losses"] | {"perceptual": perceptual, "latent": latent}}
 
 
 def _initial_weights(config: TrainConfig) -> str | None:

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from nirgen import losses
 from nirgen.devices import autocast
 from nirgen.models.munit import MUNIT, UNIT
+from nirgen.train.networks import ContentLoss
 from nirgen.train.updates import accumulate, scores_of
 
 if TYPE_CHECKING:
@@ -44,7 +45,10 @@ def backward(
             terms, fake_nir, fake_rgb = _munit(to_nir, to_rgb, rgb, nir, weights.latent)
         else:
             terms, fake_nir, fake_rgb = _unit(to_nir, to_rgb, rgb, nir, weights.latent)
-    terms = {name: term for name, term in terms.items() if term.requires_grad}  # of a weight
+    if isinstance(state.perceptual, ContentLoss):
+        with autocast(state.precision, state.device):
+            for side, image, fake in (("rgb", rgb, fake_nir), ("nir", nir, fake_rgb)):
+                terms[f"features_{side}"] = weights.latent.features * state.perceptual(image, fake.float()).float()
 
     # judge the generators
     judges = state.discriminator if stage.adversarial else None

@@ -22,6 +22,8 @@ from nirgen.models.extractors import build_extractor
 from nirgen.models.weights import read_foreign
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from nirgen.models.config import AnyGeneratorConfig
     from nirgen.models.network import Generator
     from nirgen.train.config import PerceptualConfig, TrainConfig
@@ -35,7 +37,7 @@ class Networks:
     start_header: dict[str, Any]  # of the model that the generator starts from; empty if from none
     reverse: Generator | None  # from NIR to RGB, of methods without pairs
     discriminator: nn.Module | None  # a `MultiScaleDiscriminator`, or without pairs one for `nir` and one for `rgb`
-    perceptual: PerceptualLoss | None
+    perceptual: PerceptualLoss | ContentLoss | None
     features: FeatureLoss | None
 
 
@@ -59,7 +61,11 @@ def build_networks(config: TrainConfig) -> Networks:
             )
     reverse = build(config.generator, load_weights=True) if config.unpaired else None
     discriminator = _build_discriminator(config) if config.adversarial else None
-    perceptual = PerceptualLoss(config.losses.perceptual) if config.losses.perceptual.weight else None
+    perceptual: PerceptualLoss | ContentLoss | None = None
+    if config.losses.perceptual.weight:
+        perceptual = PerceptualLoss(config.losses.perceptual)
+    elif config.method == "latent" and config.losses.latent.features:
+        perceptual = ContentLoss(config.losses.latent.weights)
     features = FeatureLoss(config.generator) if config.losses.features else None
     if config.initialization != "torch":
         for network in (generator if config.start_from is None else None, reverse, discriminator):
@@ -158,21 +164,66 @@ class PerceptualLoss(nn.Module):
         return torch.stack(terms).sum()
 
 
+_RELU5_3 = 30  # layers up to it
+_IMAGENET = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)  # mean and deviation of its red, green and blue
+
+
+class ContentLoss(nn.Module):
+    """Mean squared difference of VGG16's deepest features (relu5_3) of an image and its translation.
+
+    Each channel is normalised over the image before, so that what an image shows counts and not its style. Images are
+    in [-1, 1] and are normalised as ImageNet's.
+    """
+
+    def __init__(self, file: str | None) -> None:
+        from torchvision.models import VGG16_Weights, vgg16
+
+        super().__init__()
+        with torch.device("meta"):
+            self.layers = vgg16(weights=None).features[:_RELU5_3]
+        if file is None:
+            places = "losses.latent.weights", "losses.latent.features"
+            state = _cached(VGG16_Weights.IMAGENET1K_V1.url, "VGG16", *places)
+        else:
+            state = read_foreign(Path(file))
+        state = {f"layers.{name[9:]}": tensor for name, tensor in state.items() if name.startswith("features.")}
+        _check_weights(state, self, file or "torch's cache", "VGG16")
+        self.load_state_dict(state, assign=True)
+        self.requires_grad_(False)
+
+    def forward(self, image: Tensor, translation: Tensor) -> Tensor:
+        """Return the loss of a batch, a scalar; both are (N, 3, H, W), of 32 pixels a side at least."""
+        mean, deviation = (image.new_tensor(values)[:, None, None] for values in _IMAGENET)
+        features = [self.layers(((each + 1) / 2 - mean) / deviation) for each in (image, translation)]
+        return F.mse_loss(*(F.instance_norm(each) for each in features))
+
+
 def _vgg19_weights(file: str | None, network: nn.Module) -> dict[str, Tensor]:
     """Read VGG19's weights from a file, or from torch's cache, which is filled where there is a network."""
-    if file is None:
-        from torchvision.models import VGG19_Weights
+    from torchvision.models import VGG19_Weights
 
-        options: dict[str, Any] = {"map_location": "cpu", "progress": False, "check_hash": True, "weights_only": True}
-        try:
-            return torch.hub.load_state_dict_from_url(VGG19_Weights.IMAGENET1K_V1.url, **options)
-        except (OSError, RuntimeError) as error:
-            raise ModelError(
-                f"VGG19's weights are not in torch's cache and can't be fetched ({one_line(error)}); name a file of "
-                "them (losses.perceptual.weights) or switch the term off (losses.perceptual.weight: 0)"
-            ) from None
+    if file is None:
+        return _cached(
+            VGG19_Weights.IMAGENET1K_V1.url, "VGG19", "losses.perceptual.weights", "losses.perceptual.weight"
+        )
     state = read_foreign(Path(file))
-    expected = {name: tensor.shape for name, tensor in network.state_dict().items()}
-    if {name: tensor.shape for name, tensor in state.items()} != expected:
-        raise ModelError(f"{file}: not the weights of torchvision's VGG19; name a file of them")
+    _check_weights(state, network, file, "VGG19")
     return state
+
+
+def _cached(url: str, name: str, place: str, switch: str) -> dict[str, Tensor]:
+    """Read weights from torch's cache, which is filled where there is a network."""
+    options: dict[str, Any] = {"map_location": "cpu", "progress": False, "check_hash": True, "weights_only": True}
+    try:
+        return torch.hub.load_state_dict_from_url(url, **options)
+    except (OSError, RuntimeError) as error:
+        raise ModelError(
+            f"{name}'s weights are not in torch's cache and can't be fetched ({one_line(error)}); name a file of them "
+            f"({place}) or switch the term off ({switch}: 0)"
+        ) from None
+
+
+def _check_weights(state: Mapping[str, Tensor], network: nn.Module, file: str, name: str) -> None:
+    expected = {key: tensor.shape for key, tensor in network.state_dict().items()}
+    if {key: tensor.shape for key, tensor in state.items()} != expected:
+        raise ModelError(f"{file}: not the weights of torchvision's {name}; name a file of them")

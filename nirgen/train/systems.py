@@ -106,7 +106,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "unit": _LATENT
     | {
         "generator": {"kind": "unit"},
-        "losses": _NO_PARTNER | {"gan": "lsgan", "latent": {"cycle": 10.0, "divergence": 0.01}},
+        "losses": _NO_PARTNER | {"gan": "lsgan", "latent": {"cycle": 10.0, "divergence": 0.01, "features": 1.0}},
     },
     "munit": _LATENT
     | {

@@ -10,7 +10,7 @@ from nirgen.errors import ConfigError, ModelError
 from nirgen.models.checkpoint import build, save
 from nirgen.models.config import TimmConfig
 from nirgen.train.config import PerceptualConfig
-from nirgen.train.networks import FeatureLoss, PerceptualLoss, build_networks
+from nirgen.train.networks import ContentLoss, FeatureLoss, PerceptualLoss, build_networks
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -120,6 +120,33 @@ def test_other_weights_are_refused(tmp_path: Path) -> None:
     torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "w.pth")
     with pytest.raises(ModelError, match=r"w\.pth: not the weights of torchvision's VGG19; name a file of them"):
         PerceptualLoss(PerceptualConfig(weights=str(tmp_path / "w.pth")))
+
+
+def test_the_content_loss_is_that_of_normalised_features_of_vgg16(tmp_path: Path) -> None:
+    from torchvision.models import vgg16
+
+    torch.manual_seed(0)
+    with torch.device("meta"):
+        layers = vgg16(weights=None).features[:30]
+    state = {f"features.{name}": torch.randn(tensor.shape) * 0.05 for name, tensor in layers.state_dict().items()}
+    torch.save(state | {"classifier.6.bias": torch.zeros(1000)}, tmp_path / "vgg16.pth")
+    loss = ContentLoss(str(tmp_path / "vgg16.pth"))
+    image, other = torch.rand(2, 1, 3, 32, 32) * 2 - 1
+    assert float(loss(image, image)) == 0
+    other.requires_grad_()
+    found = loss(image, other)
+    found.backward()
+    maps = []
+    for each in (image, other.detach()):
+        shift = torch.tensor([0.485, 0.456, 0.406])[:, None, None], torch.tensor([0.229, 0.224, 0.225])[:, None, None]
+        maps.append(loss.layers((each / 2 + 0.5 - shift[0]) / shift[1]))
+        variance, mean = torch.var_mean(maps[-1], dim=(2, 3), keepdim=True, correction=0)
+        maps[-1] = (maps[-1] - mean) / (variance + 1e-5).sqrt()
+    assert float(found.detach()) == pytest.approx(float((maps[0] - maps[1]).square().mean()), rel=1e-4)
+    assert float(other.grad.abs().sum()) > 0
+    torch.save({"features.0.weight": torch.zeros(1)}, tmp_path / "w.pth")
+    with pytest.raises(ModelError, match=r"w\.pth: not the weights of torchvision's VGG16; name a file of them"):
+        ContentLoss(str(tmp_path / "w.pth"))
 
 
 def test_weights_that_can_not_be_had_are_one_line_with_both_ways_out(

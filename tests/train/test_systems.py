@@ -56,7 +56,7 @@ def narrow(preset: str, **changes: object) -> TrainConfig:
         "preset": preset,
         "generator": NARROW[preset],
         "discriminator": {"filters": 4},
-        "losses": {"perceptual": {"weight": 0.0}, "cycle": {"pool": 3}},
+        "losses": {"perceptual": {"weight": 0.0}, "cycle": {"pool": 3}, "latent": {"features": 0.0}},
         "stages": [{"size": side, "batch": 2, "adversarial": preset not in NO_JUDGE}],
         "compute": {"precision": "fp32"},
         "save": {"log_steps": 1, "validation_size": side},
