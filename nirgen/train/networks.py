@@ -194,8 +194,8 @@ class ContentLoss(nn.Module):
     def forward(self, image: Tensor, translation: Tensor) -> Tensor:
         """Return the loss of a batch, a scalar; both are (N, 3, H, W), of 32 pixels a side at least."""
         mean, deviation = (image.new_tensor(values)[:, None, None] for values in _IMAGENET)
-        features = [self.layers(((each + 1) / 2 - mean) / deviation) for each in (image, translation)]
-        return F.mse_loss(*(F.instance_norm(each) for each in features))
+        x, y = (F.instance_norm(self.layers(((each + 1) / 2 - mean) / deviation)) for each in (image, translation))
+        return F.mse_loss(x, y)
 
 
 def _vgg19_weights(file: str | None, network: nn.Module) -> dict[str, Tensor]:
