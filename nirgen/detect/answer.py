@@ -141,7 +141,7 @@ class Answer:
     findings: tuple[Finding, ...]  # of the reference arm: mAP, classes, sizes
     mixes: tuple[Finding, ...]  # mAP of every mix
     chosen: Arm | None  # the mix to use
-    command: str | None  # that builds it
+    command: str | None  # that builds it; None of a mix that scores chose
     advice: Advice
     sentence: str
 
@@ -182,7 +182,8 @@ def answer(comparison: Comparison) -> Answer:
     helping = [each for each, found in zip(mixes, of_mixes, strict=True) if found.advice == "helps"]
     chosen = _least(helping).arm if helping else None
     shown = next(found for found in of_mixes if found.arm == (chosen.name if chosen else reference.arm.name))
-    command = build_command(comparison.split.folder, chosen) if chosen else None
+    random = chosen is not None and chosen.order is None  # `build-dataset` can sample, but not by scores
+    command = build_command(comparison.split.folder, chosen) if chosen and random else None
     return Answer(findings, of_mixes, chosen, command, shown.advice, _sentence(comparison, shown, chosen))
 
 
@@ -251,7 +252,7 @@ def _sentence(comparison: Comparison, shown: Finding, chosen: Arm | None) -> str
     change = f"mAP {interval(shown.real.estimate)} with '{shown.arm}'"
     if chosen is not None:
         rest = "" if shown.grey is None else f", and {interval(shown.grey.estimate)} against grey copies"
-        best = f"; those {CHOSEN[chosen.order]}" if chosen.order else ""
+        best = f", those {CHOSEN[chosen.order]} (reject the others, and build with --curation)" if chosen.order else ""
         return f"Use {chosen.generated / chosen.real:.3g} generated images for each real one{best}: {change}{rest}."
     if shown.advice == "hurts":
         return f"Don't use them: they hurt ({change})."

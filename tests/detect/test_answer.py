@@ -27,6 +27,7 @@ ARMS = {
     "real": Arm("real", "+ real", ("r",), 1),
     "half": Arm("real+0.5x", "+ real + 0.5 x generated", ("g", "r"), 2, 1),
     "generated": Arm("real+1x", "+ real + 1 x generated", ("g", "r"), 1, 1),
+    "clean": Arm("real+clean", "+ real + 0.5 x generated of least trouble", ("g", "r"), 2, 1, order="clean"),
     "grey": Arm("real+grey", "+ real + 1 x RGB in grey", ("g", "r"), 1, look="grey"),
 }
 CAR = ("car", (100, 100, 100, 50))
@@ -126,6 +127,13 @@ def test_of_mixes_that_are_alike_the_smaller_one_is_advised(answered: Callable[.
     assert found.chosen == ARMS["half"]
     assert [each.arm for each in found.mixes] == ["real+0.5x", "real+1x"]
     assert {each.real.looks for each in found.findings if each.real} == {4}  # mAP, cars, medium boxes, another mix
+
+
+def test_a_mix_that_scores_chose_is_told_so_and_not_built_by_chance(answered: Callable[..., Answer]) -> None:
+    found = answered(real=40, generated=60, grey=40, clean=100)
+    assert (found.chosen, found.command) == (ARMS["clean"], None)
+    how = "those of least trouble (reject the others, and build with --curation):"
+    assert found.sentence.startswith(f"Use 0.5 generated images for each real one, {how}")
 
 
 def test_the_files_tell_the_answer(compared: Callable[..., Comparison]) -> None:
