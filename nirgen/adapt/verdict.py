@@ -8,6 +8,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from nirgen.adapt.scores import Scores
+from nirgen.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -75,7 +76,7 @@ class Verdict:
         )
         lines = [f"no gain: kept the old one ({change})"]
         if self.adapted:
-            lines = [f"adapted ({self.what}, {self.steps} steps); {change}"]
+            lines = [f"adapted ({self.what}, {counted(self.steps, 'step')}); {change}"]
         elif self.outcome == "several cameras":
             lines = [f"no gain: kept the old one, since one of several cameras would lose ({change})"]
         if self.cameras:
@@ -134,7 +135,7 @@ class ToneVerdict:
         """Return the result in words."""
         change = f"distance of tones on held-out images: {self.before:.1f} -> {self.after:.1f} levels of 255"
         first = (
-            f"adapted (tones alone, {self.steps} steps); {change}"
+            f"adapted (tones alone, {counted(self.steps, 'step')}); {change}"
             if self.adapted
             else (f"no gain: kept the old one ({change})")
         )

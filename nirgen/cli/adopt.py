@@ -12,6 +12,7 @@ import typer
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import announce, bars, conclude, echo, echo_text, stoppable
+from nirgen.errors import counted
 
 _PIXELS = "translate.options:TranslateOptions"
 _SHOWN = 3
@@ -80,7 +81,7 @@ def adopt(
             more = ", ..." if len(names) > _SHOWN else ""
             echo(f"note: {len(names)} {what}: {', '.join(names[:_SHOWN])}{more}")
     for note, count in summary.notes:
-        echo(f"note: {count} {'image' if count == 1 else 'images'}: {note}")
+        echo(f"note: {counted(count, 'image')}: {note}")
     for _, error in summary.failures:
         echo(f"failed: {error}", err=True)
     failed = f", {summary.failed} failed" if summary.failed else ""

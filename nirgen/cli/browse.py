@@ -12,6 +12,7 @@ import typer
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import announce, echo, note_outdated_scores, progress
+from nirgen.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,7 +106,8 @@ def _print(loaded: Loaded) -> None:
         echo(f"the folder has moved from {loaded.moved_from}: its paths were updated")
     changed = ", ".join(f"{count} {what}" for what, count in sorted(loaded.changed.items()) if count)
     echo(
-        f"{loaded.name}: {loaded.images} images, {loaded.samples} samples with RGB; {changed or 'nothing has changed'}"
+        f"{loaded.name}: {counted(loaded.images, 'image')}, {counted(loaded.samples, 'sample')} with RGB; "
+        f"{changed or 'nothing has changed'}"
     )
     if loaded.edits.kept:
         echo(f"{loaded.edits.kept} edits of boxes that the dataset lacks were kept")
@@ -118,9 +120,9 @@ def _print(loaded: Loaded) -> None:
     if loaded.decided:
         echo(f"{loaded.decided} of the removed images had decisions")
     if loaded.misnamed:
-        echo(f"warning: {loaded.misnamed} images are left out: their names can't be used", err=True)
+        echo(f"warning: {counted(loaded.misnamed, 'image')} left out, whose names can't be used", err=True)
     if loaded.not_shown:
-        echo(f"warning: {loaded.not_shown} images are TIFF, which browsers don't show", err=True)
+        echo(f"warning: {counted(loaded.not_shown, 'image')} in TIFF, which browsers don't show", err=True)
     if loaded.outdated:
         echo("its embeddings are of an earlier state; --embeddings updates them")
     if loaded.findings is not None:
@@ -131,7 +133,7 @@ def _print(loaded: Loaded) -> None:
 
 def _print_findings(found: Findings) -> None:
     if found.unread:
-        echo(f"warning: {len(found.unread)} images can't be read, such as {found.unread[0]}", err=True)
+        echo(f"warning: {counted(len(found.unread), 'image')} can't be read, such as {found.unread[0]}", err=True)
     parts = [f"near-duplicates: {found.duplicates}", f"outliers: {found.outliers}"]
     if found.real:
         parts.append(f"real images like generated ones: {found.covered} of {found.real}")

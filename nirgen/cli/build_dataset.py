@@ -16,6 +16,7 @@ from nirgen.cli.inputs import read_inputs, read_positions, with_paths
 from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, conclude, echo, echo_text, progress
 from nirgen.cli.plans import check_asking, print_plan
+from nirgen.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -201,5 +202,5 @@ def _print_built(built: Built, out: Path) -> None:
         return
     how = ", ".join(f"{count} {_WAYS[way]}" for way, count in built.placed.items())
     dropped = f", {built.dropped} too small after scaling left out" if built.dropped else ""
-    counts = f"{built.images} images ({how}), {built.annotations} annotations{dropped}"
+    counts = f"{counted(built.images, 'image')} ({how}), {counted(built.annotations, 'annotation')}{dropped}"
     conclude(f"{built.out}: {counts}; {built.seconds:.1f} s", then=then)

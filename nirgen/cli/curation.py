@@ -11,7 +11,8 @@ import typer
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import announce, conclude, echo, echo_text, progress
-from nirgen.cli.plans import counted
+from nirgen.cli.plans import tallied
+from nirgen.errors import counted
 
 app = options.Group(help="Export, preview and import curation decisions.")
 
@@ -57,7 +58,7 @@ def export_decisions(
         return
     if done.only_there:
         echo(f"{done.only_there} of them FiftyOne doesn't have: made elsewhere, or withdrawn; --replace drops them")
-    verdict = f"{out}: {len(done.decisions)} decisions ({counted(actions)}), {done.new} of them new"
+    verdict = f"{out}: {counted(len(done.decisions), 'decision')} ({tallied(actions)}), {done.new} of them new"
     conclude(verdict, then=["rebuild", dataset, "--curation", out])
 
 

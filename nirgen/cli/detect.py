@@ -12,6 +12,7 @@ import typer
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, bars, conclude, echo, echo_text, progress, show, step_text, stoppable
+from nirgen.errors import counted
 
 if TYPE_CHECKING:
     from nirgen.detect.arms import ComparisonPlan
@@ -145,7 +146,7 @@ def _reached(outcome: DetectorOutcome, settings: DetectConfig, validation: Split
     from nirgen.detect.config import NOTHING_LEARNT
 
     if outcome.ap is None or validation is None:
-        return f"trained for {outcome.steps} steps, without validation: evaluate it before you use it"
+        return f"trained for {counted(outcome.steps, 'step')}, without validation: evaluate it before you use it"
     real = "" if validation.generated else "real "
     early = outcome.steps < settings.steps
     of = f"{outcome.steps}, which ended early after {settings.patience} validations without a higher AP"
@@ -233,7 +234,7 @@ def _print_evaluation(found: Evaluation) -> None:
     from nirgen.detect.evaluation import TITLES
 
     what = found.judged.get("model") or "detections"
-    echo(f"{what} on {len(found.split.images)} images of the split '{found.split.name}', by {found.library}")
+    echo(f"{what} on {counted(len(found.split.images), 'image')} of the split '{found.split.name}', by {found.library}")
     echo()
     objects = found.objects
     rows = [
@@ -253,7 +254,7 @@ def _judgement(found: Evaluation) -> str:
     scores = {name: found.numbers[f"ap/{name}"].value for name in found.split.names}
     known = sorted((value, name) for name, value in scores.items() if value is not None)
     classes = f"; best on {known[-1][1]}, worst on {known[0][1]}" if len(known) > 1 and known[-1][0] > 0 else ""
-    return f"AP {value}{between} on {len(found.split.images)} images of '{found.split.name}'{classes}"
+    return f"AP {value}{between} on {counted(len(found.split.images), 'image')} of '{found.split.name}'{classes}"
 
 
 def _cells(number: Estimate) -> tuple[str, str]:
@@ -311,7 +312,7 @@ def predict(
         for row in found.failed:
             echo(f"failed: {row['error']}", err=True)
         each = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
-        failed = f"; {len(found.failed)} images failed" if found.failed else ""
+        failed = f"; {counted(len(found.failed), 'image')} failed" if found.failed else ""
         before = f" ({found.done_before} done before)" if found.done_before else ""
         number = len(found.rows) - len(found.failed)
         conclude(f"boxes at scores from {least:g} on, on {number} images{before}: {each}{failed}", wrote=files)
@@ -410,7 +411,7 @@ def _print_plan(plan: ComparisonPlan, device: str | None) -> None:
     show(("arm", "real", "generated", "RGB", "steps", "epochs", "runs"), rows, right=range(1, 7))
     echo()
     echo(
-        f"each judged on {len(plan.test.images)} real images of the split '{plan.test.name}'; "
+        f"each judged on {counted(len(plan.test.images), 'real image')} of the split '{plan.test.name}'; "
         f"every trained arm makes {train.steps} steps of {train.batch} images, from {train.model}"
     )
     for line in forewarn(plan):

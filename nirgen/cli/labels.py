@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, conclude, echo, echo_text, progress, show
-from nirgen.errors import OutputError
+from nirgen.errors import OutputError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -163,8 +163,10 @@ def _summary(counts: Mapping[str, Any]) -> str:
     ignored = sum(one["ignored"] for one in counts["classes"].values())
     boxes = [f"{one['boxes']} {name}" for name, one in counts["classes"].items() if one["boxes"]]
     if len(boxes) > _LISTED:
-        boxes = [f"{counts['annotations'] - ignored} boxes of {len(boxes)} classes"]
+        boxes = [
+            f"{counted(counts['annotations'] - ignored, 'box', 'boxes')} of {counted(len(boxes), 'class', 'classes')}"
+        ]
     return (
-        f"{counts['images']} images ({counts['empty']} empty), {counts['unlabelled']} unlabelled; "
+        f"{counted(counts['images'], 'image')} ({counts['empty']} empty), {counts['unlabelled']} unlabelled; "
         f"{', '.join(boxes) or 'no boxes'}; {ignored} to ignore"
     )

@@ -16,6 +16,7 @@ from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, chained, command_line, conclude, echo, echo_text, stoppable
 from nirgen.cli.plans import check_asking
+from nirgen.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -167,7 +168,7 @@ def _conclude(job: ShortPath, ran: dict[str, str], *, valid: bool) -> None:
     from nirgen.dataset.folder import read_dataset
 
     splits = {name: split["images"] for name, split in read_dataset(job.dataset).splits.items()}
-    counts = ", ".join(f"{count} images in {name}" for name, count in splits.items())
+    counts = ", ".join(f"{counted(count, 'image')} in {name}" for name, count in splits.items())
     wrote = [job.dataset, job.report, job.out / "preview.png"]
     state = "valid" if valid else "with errors, which are above and must be mended"
     conclude(f"{same}{counts}; {state}", wrote=wrote, then=["browse", job.dataset])

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Literal
 from nirgen.cli import options
 from nirgen.cli.options import argument, option
 from nirgen.cli.output import announce, conclude, echo, echo_text
+from nirgen.errors import counted
 
 if TYPE_CHECKING:
     from nirgen.models.baselines import LinearConfig, TreesConfig
@@ -61,13 +62,13 @@ def info(
         echo_text(json.dumps(header, indent=2, sort_keys=True))
         return
     training = header["training"]
-    steps = f", {training['steps']} steps" if "steps" in training else ""
+    steps = f", {counted(training['steps'], 'step')}" if "steps" in training else ""
     rows = {
         "file": file,
         "model id": f"{header['model_id']} (verified)",
         "values": f"{values:,}",
         **_architecture_rows(architecture_of(header, path)),
-        "trained on": f"{len(training['pairs'])} pairs{steps}" if "pairs" in training else "not recorded",
+        "trained on": f"{counted(len(training['pairs']), 'pair')}{steps}" if "pairs" in training else "not recorded",
         "licence": header["licence"],
         "provenance": header["provenance"] or "trained by nirgen",
         "written by": f"nirgen {header['nirgen']}",

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, conclude, echo, progress
-from nirgen.errors import OutputError
+from nirgen.errors import OutputError, counted
 
 if TYPE_CHECKING:
     from nirgen.files import WrittenFile
@@ -183,7 +183,7 @@ def _print_suspects(rows: list[Row]) -> None:
     from nirgen.pairs.report import worst_first
 
     reasons = Counter(reason for row in rows for reason in row.suspect)
-    echo(f"{len(rows)} pairs, {sum(not row.suspect for row in rows)} not suspect")
+    echo(f"{counted(len(rows), 'pair')}, {sum(not row.suspect for row in rows)} not suspect")
     for reason, number in reasons.most_common():
         echo(f"{number:7} {reason}")
     suspects = worst_first(row for row in rows if row.suspect)
@@ -207,7 +207,7 @@ def _print_notes(rows: list[Row]) -> None:
     readable = sum(row.error is None for row in rows)
     for note, count in notes.most_common():
         if note != DARK_NOTE or count == readable:
-            echo(f"note: {count} {'pair' if count == 1 else 'pairs'}: {note}", err=True)
+            echo(f"note: {counted(count, 'pair')}: {note}", err=True)
 
 
 def _write_clean(clean: PairList, path: Path, count: int) -> WrittenFile:

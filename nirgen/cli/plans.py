@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from nirgen.cli.options import refuse
 from nirgen.cli.output import echo, show
+from nirgen.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -38,7 +39,10 @@ def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
     }
     for matched in summary["matched"]:
         found = ", ".join(f"{matched[how]} by {words}" for how, words in hows.items() if matched[how]) or "none"
-        echo(f"{matched['origin']}: {matched['images']} images, labels of {matched['entries']}; matched: {found}")
+        echo(
+            f"{matched['origin']}: {counted(matched['images'], 'image')}, labels of {matched['entries']}; "
+            f"matched: {found}"
+        )
     for line in _remarks(summary):
         echo(line)
     if summary["curation"] is not None:
@@ -48,18 +52,18 @@ def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
 
 def print_curation(curation: Mapping[str, Any]) -> None:
     """Show the effect of decisions, as `Curated.described` gives it."""
-    echo(f"decisions: {counted(curation['applied'])} of {curation['decisions']} carried out")
+    echo(f"decisions: {tallied(curation['applied'])} of {curation['decisions']} carried out")
     if curation["idle"]:
-        echo(f"{curation['idle']} decisions about boxes have no effect, for their images are rejected")
+        echo(f"{counted(curation['idle'], 'decision')} about boxes without effect, as their images are rejected")
     _print_noted("gone", curation["gone"])
     _print_noted("changed", curation["changed"])
 
 
-def counted(counts: Mapping[str, int]) -> str:
+def tallied(counts: Mapping[str, int]) -> str:
     """Return counts as text.
 
     Example:
-        >>> counted({"reject": 2, "relabel": 1}), counted({})
+        >>> tallied({"reject": 2, "relabel": 1}), tallied({})
         ('2 reject, 1 relabel', 'none')
     """
     return ", ".join(f"{count} {name}" for name, count in counts.items()) or "none"
@@ -104,9 +108,9 @@ def _print_classes(labels: Mapping[str, Any]) -> None:
         show(["name", "labels", "became"], rows, right=[1], ruled=True)
         echo()
     for reason, count in labels["lost"].items():
-        echo(f"{count} labels without a box: {reason}")
+        echo(f"{counted(count, 'label')} without a box: {reason}")
     if labels["duplicates"]:
-        echo(f"{labels['duplicates']} pairs of boxes of one class lie on each other")
+        echo(f"boxes of one class that lie on each other: {counted(labels['duplicates'], 'pair')}")
 
 
 def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
@@ -118,7 +122,7 @@ def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:
         shown = f"{coloured['count']} of {coloured['real']} real images are in colour"
         yield f"{shown}, which NIR isn't, such as {coloured['examples'][0]}"
     if summary["scaled"]:
-        yield f"boxes on {summary['scaled']} images are scaled: these are of another size than their labels say"
+        yield f"boxes on {counted(summary['scaled'], 'image')} are scaled, of another size than their labels say"
     collisions = summary["collisions"]
     if collisions["count"]:
         example = collisions["examples"][0]

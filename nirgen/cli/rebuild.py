@@ -13,6 +13,7 @@ from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import announce, conclude, echo, echo_text, progress, show
 from nirgen.cli.plans import check_asking, print_curation, print_leaks
+from nirgen.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -89,7 +90,9 @@ def rebuild(
         verdict = f"{dataset}: is as its inputs and decisions want it; nothing was written"
         conclude(verdict, then=["validate", dataset])
     else:
-        verdict = f"{dataset}: rebuilt with {built.images} images and {built.annotations} annotations"
+        verdict = (
+            f"{dataset}: rebuilt with {counted(built.images, 'image')} and {counted(built.annotations, 'annotation')}"
+        )
         conclude(f"{verdict}; {built.seconds:.1f} s", then=["validate", dataset])
     _exit_for(plan)
 

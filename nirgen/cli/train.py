@@ -13,6 +13,7 @@ import typer
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import announce, bars, conclude, echo, echo_text, note_unchecked, progress, step_text, stoppable
+from nirgen.errors import counted
 
 if TYPE_CHECKING:
     from nirgen.pairs import PairList
@@ -185,14 +186,15 @@ def _describe(settings: TrainConfig | LinearFitConfig | TreesFitConfig, pairs: P
         refuse_copies(pairs.pairs)
         chosen = pairs.split("train").pairs
         echo_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
-        echo(f"# {len(chosen)} training pairs of {len({pair.sequence for pair in chosen})} sequences", err=True)
+        sequences = counted(len({pair.sequence for pair in chosen}), "sequence")
+        echo(f"# {counted(len(chosen), 'training pair')} of {sequences}", err=True)
         return
     about = describe(pairs, settings)
     echo_text(yaml.safe_dump(settings.model_dump(mode="json"), sort_keys=False).rstrip())
-    sequences = f"{about.pairs} training pairs of {about.sequences} sequences"
+    sequences = f"{counted(about.pairs, 'training pair')} of {counted(about.sequences, 'sequence')}"
     if settings.unpaired:
         sequences = "{} photos and {} NIR images to train on, drawn independently".format(*about.images)
-    echo(f"# {sequences}, {about.validated} pairs for validation", err=True)
+    echo(f"# {sequences}, {counted(about.validated, 'pair')} for validation", err=True)
     budget = f", in {settings.max_minutes:g} minutes at most" if settings.max_minutes else ""
     echo(f"# {about.parameters:,} parameters, {about.steps:,} steps{budget}", err=True)
 
@@ -218,7 +220,7 @@ def _judge(model: Path, pairs: PairList, device: str | None) -> str:
     for line in (*others, *table.brief_table(whole)):
         echo(line)
     for part in parts if len(parts) > 1 else ():
-        echo(f"{part.name}, {part.images} images:")
+        echo(f"{part.name}, {counted(part.images, 'image')}:")
         for line in table.brief_table(part)[:-1]:
             echo(line)
     return verdict

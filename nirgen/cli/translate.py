@@ -14,7 +14,7 @@ import typer
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
 from nirgen.cli.output import announce, bars, conclude, echo, echo_text, progress, show, stoppable
-from nirgen.errors import OutputError
+from nirgen.errors import OutputError, counted
 
 if TYPE_CHECKING:
     from nirgen.translate.run import Request
@@ -285,7 +285,7 @@ def _print_summary(summary: Summary) -> None:
         parts.append(f"left aside: {named(summary.left_aside)}")
     echo(f"{', '.join(parts)}; {summary.seconds:.1f} s")
     for note, count in summary.notes:
-        echo(f"note: {count} {'image' if count == 1 else 'images'}: {note}")
+        echo(f"note: {counted(count, 'image')}: {note}")
     for loop in summary.loops:
         echo(f"warning: {loop!r} is a link to a folder above it, and was not followed", err=True)
 

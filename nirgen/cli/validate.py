@@ -11,6 +11,7 @@ import typer
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option, refuse
 from nirgen.cli.output import announce, conclude, echo, echo_text, progress, show
+from nirgen.errors import counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -67,8 +68,8 @@ def _check_usage(paths: Sequence[Path], images: Sequence[Path], models: Sequence
 
 def _print(report: Report) -> None:
     for extent in report.extents:
-        ignored = f", {extent.ignored} regions to ignore" if extent.ignored else ""
-        echo(f"{extent.split}: {extent.images} images, {extent.boxes} boxes{ignored}")
+        ignored = f", {counted(extent.ignored, 'region')} to ignore" if extent.ignored else ""
+        echo(f"{extent.split}: {counted(extent.images, 'image')}, {counted(extent.boxes, 'box', 'boxes')}{ignored}")
     if report.findings:
         _print_findings(report.findings)
     if report.loaded:

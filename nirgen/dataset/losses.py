@@ -12,7 +12,7 @@ from nirgen.curation import read_decisions
 from nirgen.dataset.annotations import label_images
 from nirgen.dataset.folder import CURATION, is_dataset, read_dataset
 from nirgen.dataset.provenance import open_provenance
-from nirgen.errors import NirgenError
+from nirgen.errors import NirgenError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -52,10 +52,10 @@ class Losses:
             >>> str(Losses(images={"real": 80}, splits=("val", "test"), formats=("yolo",), boxes=1))
             '80 real images, the splits val and test, the format yolo, 1 box'
         """
-        parts = [_counted(count, f"{kind} image") for kind, count in self.images.items()]
+        parts = [counted(count, f"{kind} image") for kind, count in self.images.items()]
         parts += [_named("split", self.splits), _named("format", self.formats), _named("class", self.classes, "es")]
-        parts.append(_counted(self.boxes, "box", "es") if self.boxes else "")
-        parts.append(_counted(self.decisions, "decision") if self.decisions else "")
+        parts.append(counted(self.boxes, "box", "boxes") if self.boxes else "")
+        parts.append(counted(self.decisions, "decision") if self.decisions else "")
         parts.append(f"the licence '{self.licence}'" if self.licence else "")
         parts.append("more that can't be told, as its record can't be read" if self.unreadable else "")
         return ", ".join(filter(None, parts))
@@ -63,10 +63,6 @@ class Losses:
     def described(self) -> dict[str, Any]:
         """Return plain values of what would be lost, for `--json`."""
         return {name: value for name in self.__dataclass_fields__ if (value := getattr(self, name))}
-
-
-def _counted(count: int, what: str, plural: str = "s") -> str:
-    return f"{count} {what}{'' if count == 1 else plural}"
 
 
 def _named(what: str, names: Sequence[str], plural: str = "s") -> str:

@@ -12,7 +12,7 @@ import numpy as np
 
 from nirgen.dataset.folder import DATASET_JSON, annotations_name, read_dataset
 from nirgen.dataset.read import read
-from nirgen.errors import NirgenError
+from nirgen.errors import NirgenError, counted
 from nirgen.files import sha256_of
 
 if TYPE_CHECKING:
@@ -124,7 +124,8 @@ class Split:
         boxes = ", ".join(f"{count} {name}" for name, count in counts["boxes"].items())
         kinds = f"{counts['real']} real, {counts['generated']} generated, {counts['empty']} without boxes"
         kinds += f", {counts['rgb']} from RGB" if "rgb" in counts else ""
-        return f"{counts['images']} images of '{self.name}' ({kinds}); boxes: {boxes}; {counts['ignored']} to ignore"
+        images = f"{counted(counts['images'], 'image')} of '{self.name}' ({kinds})"
+        return f"{images}; boxes: {boxes}; {counts['ignored']} to ignore"
 
 
 def describe_boxes(train: Split) -> str:

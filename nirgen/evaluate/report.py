@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from nirgen._version import __version__
+from nirgen.errors import counted
 from nirgen.evaluate import page, table
 from nirgen.evaluate.measures import CAVEAT, MEASURES, TABLES
 from nirgen.evaluate.summary import Report, notes_on, summarise
@@ -48,15 +49,17 @@ def make_report(
     sizes: dict[Size, str] = {None: "at their own sizes", "truth": "resized to the real images' sizes (bilinear)"}
     sizes["pred"] = "resized to the first folder's sizes (bilinear)"
     size = sizes.get(settings.size) or f"squashed to {settings.size}x{settings.size} (bilinear)"
-    groups = "" if settings.bootstrap == "images" else f" in {whole.groups} sequences"
+    groups = "" if settings.bootstrap == "images" else f" in {counted(whole.groups, 'sequence')}"
     about = (
-        f"{on}: {whole.images} images{groups}, {size}, as 8-bit grey; 95 % intervals by {settings.resamples} bootstrap "
-        f"samples of {settings.bootstrap}"
+        f"{on}: {counted(whole.images, 'image')}{groups}, {size}, as 8-bit grey; 95 % intervals "
+        f"by {settings.resamples} bootstrap samples of {settings.bootstrap}"
     )
     said = [(MEASURES[name].title if name in MEASURES else name, note) for name, note in notes.items()]
     said += [("intervals", note) for note in notes_on(whole, settings)]
     if "fid" in whole.rows[0].estimates and whole.images < FEW_FOR_FID:
-        fid = f"of {whole.images} images it is far too high; compare only within this table, and rather by KID"
+        fid = (
+            f"of {counted(whole.images, 'image')} it is far too high; compare only within this table, and rather by KID"
+        )
         said += [("FID", fid)]
     missing = (("fid", scores.features), ("kid", scores.features), ("kid_features", scores.pooled))
     if whole.images < 2:

@@ -228,7 +228,7 @@ def _grid(subset: Subset, published: tuple[str, ...] = ()) -> Grid:
             cells = tuple(Cell(number(values.get(each.name), each.decimals)) for each in MEASURES.values())
             lines.append(Line(f"{method} ({name}, published)", "published", cells))
     headings = tuple(f"{measure.title} {measure.arrow}" for measure in MEASURES.values())
-    return Grid(f"{subset.name} ({subset.images} images)", headings, tuple(lines), tuple(sentences(subset)))
+    return Grid(f"{subset.name} ({counted(subset.images, 'image')})", headings, tuple(lines), tuple(sentences(subset)))
 
 
 def _supplement(supplement: Supplement) -> Grid:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 from pydantic import Field
 
 from nirgen.config import FrozenConfig
+from nirgen.errors import counted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,11 +80,7 @@ class Remarks:
         found = list(self._found.values())
         damaged = sum(damage is not None for damage, _, _ in found)
         counts = Counter(note for _, notes, _ in found for note in notes)
-        lines = [f"{_images(damaged)}: its data are corrupt, and were kept"] if damaged else []
-        lines += [f"{_images(count)}: {note}" for note, count in counts.most_common()]
+        lines = [f"{counted(damaged, 'image')}: its data are corrupt, and were kept"] if damaged else []
+        lines += [f"{counted(count, 'image')}: {note}" for note, count in counts.most_common()]
         deep = [brightest for _, _, brightest in found if brightest is not None]
         return [*lines, DARK_NOTE] if deep and max(deep) < DARK_SHARE else lines
-
-
-def _images(count: int) -> str:
-    return "1 image" if count == 1 else f"{count} images"

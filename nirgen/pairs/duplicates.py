@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from nirgen import images
-from nirgen.errors import NirgenError
+from nirgen.errors import NirgenError, counted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -78,7 +78,7 @@ def describe_copies(copies: Sequence[tuple[Pair, Pair]]) -> str:
     """Describe at least one pair that has the bytes of one in another split."""
     (pair, other), more = copies[0], len(copies) - 1
     text = f"{pair.split}/{pair.name} has the bytes of {other.split}/{other.name}"
-    return text + (f", and {more} more pairs are copies across splits" if more else "")
+    return text + (f", and {counted(more, 'more pair')} across splits" if more else "")
 
 
 def find_leaks(pairs: Sequence[Pair], prints: Sequence[Fingerprint | None]) -> dict[int, tuple[int, int]]:

@@ -8,6 +8,7 @@ import numpy as np
 
 from nirgen.dataset.folder import read_dataset
 from nirgen.dataset.plan import REASONS
+from nirgen.errors import counted
 from nirgen.report.gallery import excesses_of, reasons
 from nirgen.report.survey import overlap
 from nirgen.scores import TAGS
@@ -101,7 +102,7 @@ def _of_translation(collection: Collection) -> tuple[list[Fact], dict[str, Any]]
 
 def _generator(values: Mapping[str, Any], licence: str = "") -> Fact:
     pairs = values["training_pairs"]
-    trained = "" if pairs is None else f"; trained on {pairs:,} pairs"
+    trained = "" if pairs is None else f"; trained on {counted(pairs, 'pair')}"
     return Fact("Generator", f"{values['model_id'][:_SHORT]}, which translated {values['origin']}{trained}{licence}")
 
 
@@ -113,7 +114,7 @@ def _leaks(leaks: Sequence[Mapping[str, Any]]) -> Iterator[Fact]:
     if not leaks:
         yield Fact("Leaks", "none known between training and val or test")
         return
-    count = f"{len(leaks):,} images" if len(leaks) > 1 else "1 image"
+    count = counted(len(leaks), "image")
     text = f"{count} of val or test, or near copies of them, are in training; accepted by --allow-leak"
     yield Fact("Leaks", text, warning=True)
     yield Fact("Leaks", f"such as {', '.join(each['key'] for each in leaks[:EXAMPLES])}")
@@ -160,15 +161,15 @@ def in_short(
         none = total["empty"] - total["unlabelled"]
         unlabelled = f"; unlabelled: {total['unlabelled']:,}" if total["unlabelled"] else ""
         yield (
-            f"{_count(total['images'], 'image')} ({total['generated']:,} generated, {total['real']:,} real) with "
-            f"{_count(total['boxes'], 'box', 'boxes')}; no objects: {none:,}{unlabelled}."
+            f"{counted(total['images'], 'image')} ({total['generated']:,} generated, {total['real']:,} real) with "
+            f"{counted(total['boxes'], 'box', 'boxes')}; no objects: {none:,}{unlabelled}."
         )
     else:
-        yield f"{_count(total['images'], 'translated image')}, without labels."
+        yield f"{counted(total['images'], 'translated image')}, without labels."
     judged = int((~np.isnan(survey.boxes.fidelity)).sum())
     if judged:
         parts = [f"{survey.tags[tag]:,} {tag}" for tag in TAGS if survey.tags[tag]]
-        yield f"{_count(judged, 'box', 'boxes')} scored; suspect: {', '.join(parts) or 'none'}."
+        yield f"{counted(judged, 'box', 'boxes')} scored; suspect: {', '.join(parts) or 'none'}."
     if shared := overlap(statistics):
         yield (
             f"Generated and real NIR share {100 * shared['levels']:.0f} % of their distribution of intensities and "
@@ -182,7 +183,7 @@ def in_short(
             names = ", ".join(keys[:EXAMPLES]) + (", ..." if len(keys) > EXAMPLES else "")
             yield f"{kind} files missing: {len(keys):,} ({names}). {consequence}"
     if unreadable:
-        yield f"Unreadable files: of {_count(unreadable, 'image')}."
+        yield f"Unreadable files: of {counted(unreadable, 'image')}."
     yield from (f"{fact.name}: {fact.text}." for fact in facts if fact.warning)
 
 
@@ -261,7 +262,3 @@ def _spread(values: NDArray[np.float32]) -> dict[str, Any]:
 def _rounded(value: Any) -> Any:
     """Return a float with four digits; any other value as it is."""
     return float(f"{value:.4g}") if isinstance(value, (float, np.floating)) else value
-
-
-def _count(number: int, one: str, many: str = "") -> str:
-    return f"{number:,} {one if number == 1 else many or f'{one}s'}"

@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from nirgen import runlog
-from nirgen.errors import ImageError, OutputError
+from nirgen.errors import ImageError, OutputError, counted
 from nirgen.translate.items import Item, Row, State, precision_of
 from nirgen.translate.journal import outer_join
 from nirgen.translate.ordered import ahead
@@ -176,9 +176,9 @@ def check_redo(records: Records, plan: Plan, job: Job) -> None:
     ]
     if foreign:
         raise OutputError(
-            f"OUT {str(records.folder)!r} has {len(foreign)} other images, such as {foreign[0]!r}, of another model, "
-            "other options or another folder, which would be mixed with these; redo the whole folder, or use another "
-            "OUT"
+            f"OUT {str(records.folder)!r} has {counted(len(foreign), 'other image')}, such as {foreign[0]!r}, of "
+            "another model, other options or another folder, which would be mixed with these; redo the whole folder, "
+            "or use another OUT"
         )
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from nirgen._version import __version__
-from nirgen.errors import ConfigError, FullError, ImageError, OutputError
+from nirgen.errors import ConfigError, FullError, ImageError, OutputError, counted
 from nirgen.runlog import environment
 from nirgen.translate.engines import LocalEngine, choose_engine
 from nirgen.translate.items import Item, Row, State, Translator, precision_of
@@ -259,9 +259,10 @@ class _Run:
         sink = self.job.sink
         left = (self.count.to_do(self.request.plan.survey().planned) or 0) - self.count.tried
         if not sink.images:
-            return f" ({left} images are left)"
+            return f" ({counted(left, 'image')} left)"
         each = sink.stored_bytes / sink.images
-        return f" (about {left * each / 1e6:.1f} MB are needed for the {left} images left, at {each / 1e3:.0f} kB each)"
+        needed = f"about {left * each / 1e6:.1f} MB are needed"
+        return f" ({needed} for {counted(left, 'image')} left, at {each / 1e3:.0f} kB each)"
 
     def _header(self) -> Manifest:
         shard: dict[str, Any] | None = None

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from nirgen.errors import ImageError, NirgenError, OutputError, nearest
+from nirgen.errors import ImageError, NirgenError, OutputError, counted, nearest
 from nirgen.files import read_bytes
 from nirgen.images import PASSED_FOLDERS, SUFFIXES
 from nirgen.translate.journal import FOLDER
@@ -32,7 +32,7 @@ def find_sources(
 ) -> tuple[Place, Tree, str]:
     """Return the root of the sources, their names, and a description for errors; all else as for `make_plan`."""
     if files:
-        return *_root_of(files, out), f"the {len(files)} sources"
+        return *_root_of(files, out), f"the {counted(len(files), 'source')}"
     if listing is not None:
         root = listing.parent if source is None else source
         names = read_listing(listing, root)

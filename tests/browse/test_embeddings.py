@@ -75,14 +75,14 @@ def test_known_features_are_not_computed_again_and_a_file_that_cannot_be_read_is
     (translated / "c.png").write_bytes(b"no image")
     code, said, warned = nirgen(*command, "--name", name)
     assert (code, said.splitlines()[1][:18]) == (0, "near-duplicates: 1")
-    assert "warning: 1 images can't be read, such as nir/c.png\n" in warned
+    assert "warning: 1 image can't be read, such as nir/c.png\n" in warned
     for photo in (translated.parent / "photos").iterdir():
         photo.unlink()
     for generated in translated.glob("[ab].png"):
         generated.write_bytes(b"no image either")
     code, said, warned = nirgen(*command, "--name", f"{name}-again")
     assert (code, said.splitlines()[1][:18]) == (0, "near-duplicates: 1")
-    assert "warning: 1 images can't be read, such as nir/c.png\n" in warned
+    assert "warning: 1 image can't be read, such as nir/c.png\n" in warned
 
 
 def test_embeddings_of_an_earlier_state_are_told(

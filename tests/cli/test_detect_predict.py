@@ -48,7 +48,7 @@ def test_images_become_coco_results_that_pycocotools_loads_and_damaged_ones_rows
     assert "damaged.png" in error
     verdict, wrote = printed.splitlines()
     assert verdict.startswith("boxes at scores from 0 on, on 2 images: ")
-    assert verdict.endswith("; 1 images failed")
+    assert verdict.endswith("; 1 image failed")
     assert wrote == f"wrote: {out}/detections.json, {out}/images.json, {out}/rows.jsonl, {out}/pictures"
 
     with contextlib.redirect_stdout(io.StringIO()):

@@ -43,7 +43,7 @@ def test_a_table_says_what_became_of_each_name(nirgen, source: Path, tmp_path: P
             for line in (
                 "1 boxes cut at the border of their image, such as a.jpg#4 (truck)",
                 "1 labels left out: no width or height, such as a.jpg#5 (truck)",
-                f"{out}: 1 images (0 empty), 1 unlabelled; 1 person, 1 car; 1 to ignore; policy default",
+                f"{out}: 1 image (0 empty), 1 unlabelled; 1 person, 1 car; 1 to ignore; policy default",
             )
         ),
     ]

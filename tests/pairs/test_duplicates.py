@@ -45,7 +45,7 @@ def test_pairs_with_the_bytes_of_another_split_are_named() -> None:
     with pytest.raises(NirgenError) as caught:
         refuse_copies(pairs)
     assert str(caught.value) == (
-        "val/c has the bytes of train/a, and 1 more pairs are copies across splits; remove one of each from the list"
+        "val/c has the bytes of train/a, and 1 more pair across splits; remove one of each from the list"
     )
     refuse_copies(pairs[:2])
 
