@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
+from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -30,7 +31,7 @@ WIDTH = 320  # pixels of an image
 
 @dataclass
 class Examples:
-    """Example images, spread evenly over those with annotations."""
+    """Example images, spread over the recordings of those with annotations."""
 
     wanted: frozenset[str]  # keys
     chosen: list[Labelled] = field(default_factory=list)
@@ -38,13 +39,12 @@ class Examples:
     @classmethod
     def of(cls, plan: Plan) -> Examples:
         """Choose up to `COUNT` images of a plan, `REAL` of them real if there are enough of both kinds."""
-        keys: dict[str, list[str]] = {"generated": [], "real": []}
+        kinds: dict[str, list[PlannedImage]] = {"generated": [], "real": []}
         for image in plan.images:
             if image.labels and image.labels.annotations:
-                keys[image.kind].append(image.key)
-        real = min(len(keys["real"]), max(REAL, COUNT - len(keys["generated"])))
-        wanted = [*_spread(keys["generated"], COUNT - real), *_spread(keys["real"], real)]
-        return cls(frozenset(wanted))
+                kinds[image.kind].append(image)
+        real = min(len(kinds["real"]), max(REAL, COUNT - len(kinds["generated"])))
+        return cls(frozenset([*_spread(kinds["generated"], COUNT - real), *_spread(kinds["real"], real)]))
 
     def add(self, labelled: Labelled) -> None:
         """Keep an image if it was chosen."""
@@ -74,8 +74,29 @@ class Examples:
         return [*legend, *([("region to ignore", IGNORED)] if any(box["iscrowd"] for box in boxes) else [])]
 
 
-def _spread(keys: Sequence[str], count: int) -> list[str]:
-    return [keys[at] for at in np.linspace(0, len(keys) - 1, min(count, len(keys))).round().astype(int)]
+def _spread(planned: Sequence[PlannedImage], count: int) -> list[str]:
+    """Return the keys of `count` images of as many recordings as there are, evenly spread over these and in each.
+
+    The folder stands for an unknown recording.
+    """
+    recordings: dict[str, list[str]] = {}
+    for image in planned:
+        recordings.setdefault(image.sequence or PurePosixPath(image.key).parent.as_posix(), []).append(image.key)
+    groups = list(recordings.values())
+    shares = [0] * len(groups)
+    while sum(shares) < min(count, len(planned)):
+        free = [at for at, keys in enumerate(groups) if shares[at] < len(keys)]
+        least = [at for at in free if shares[at] == min(shares[each] for each in free)]
+        for at in _evenly(len(least), min(count, len(planned)) - sum(shares)):
+            shares[least[at]] += 1
+    return [keys[at] for keys, share in zip(groups, shares, strict=True) for at in _evenly(len(keys), share)]
+
+
+def _evenly(length: int, count: int) -> list[int]:
+    """Return at most `count` of the first `length` numbers, evenly spread; the middle one for one."""
+    if count == 1:
+        return [(length - 1) // 2]
+    return [int(at) for at in np.linspace(0, length - 1, min(count, length)).round()]
 
 
 def _cells(folder: Path, labelled: Labelled, plan: Plan) -> list[tuple[NDArray[np.uint8], str]]:

@@ -116,6 +116,22 @@ def test_there_are_six_examples_spread_over_all_images(small_plan) -> None:
     assert Examples.of(plan).wanted == {"bdd/00", "bdd/06", "bdd/13", "bdd/19", "ranus/00", "ranus/01"}
 
 
+def test_examples_are_of_as_many_recordings_as_there_are(small_plan) -> None:
+    generated = small_plan.images[0]
+    sizes = {"a": 1, "b": 30, "c": 2, "d": 3}
+    names = [(sequence, number) for sequence, size in sizes.items() for number in range(size)]
+    many = [replace(generated, key=f"bdd/{each}{number:02}", sequence=each) for each, number in names]
+    assert Examples.of(replace(small_plan, images=tuple(many))).wanted == {
+        *("bdd/a00", "bdd/b00", "bdd/b29", "bdd/c00", "bdd/d00", "bdd/d02")
+    }
+    several = [replace(generated, key=f"bdd/{number:02}", sequence=str(number // 2)) for number in range(40)]
+    shown = Examples.of(replace(small_plan, images=tuple(several))).wanted
+    assert sorted(int(key[-2:]) // 2 for key in shown) == [0, 4, 8, 11, 15, 19]
+    folders = [replace(generated, key=f"bdd/{each}/{number}", sequence=None) for each in "xyz" for number in range(9)]
+    shown = Examples.of(replace(small_plan, images=tuple(folders))).wanted
+    assert sorted(key.split("/")[1] for key in shown) == list("xxyyzz")
+
+
 def test_boxes_are_drawn_where_they_are(small_plan, tmp_path) -> None:
     build(small_plan, tmp_path / "d")
     picture = np.asarray(Image.open(tmp_path / "d/card/examples.png"))
