@@ -11,7 +11,7 @@ import typer
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, echo, note_outdated_scores, progress
+from nirgen.cli.output import announce, conclude, echo, note_outdated_scores, progress
 from nirgen.errors import counted
 
 if TYPE_CHECKING:
@@ -65,6 +65,8 @@ def browse(
     _print(loaded)
     if launch:
         _show(loaded.name, address=address, port=port, remote=remote)
+    else:
+        conclude("", then=["browse", dataset])
 
 
 def _sources(values: Sequence[str], folder: Path) -> dict[str, Path]:

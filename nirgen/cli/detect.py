@@ -218,7 +218,8 @@ def evaluate(
 
     _print_evaluation(found)
     echo()
-    conclude(_judgement(found), wrote=[] if out is None else [out / name for name in FILES])
+    then = [] if detections is not None else ["detect", "predict", paths[0], "IMAGES", "OUT"]
+    conclude(_judgement(found), wrote=[] if out is None else [out / name for name in FILES], then=then)
 
 
 def _check_evaluation(paths: list[Path], detections: Path | None, *, device: str | None, size: int | None) -> None:
@@ -314,8 +315,9 @@ def predict(
         each = ", ".join(f"{count} {name}" for name, count in counts.items() if count) or "none"
         failed = f"; {counted(len(found.failed), 'image')} failed" if found.failed else ""
         before = f" ({found.done_before} done before)" if found.done_before else ""
-        number = len(found.rows) - len(found.failed)
-        conclude(f"boxes at scores from {least:g} on, on {number} images{before}: {each}{failed}", wrote=files)
+        on = counted(len(found.rows) - len(found.failed), "image")
+        then = ["detect", "evaluate", model, "DATASET"]
+        conclude(f"boxes at scores from {least:g} on, on {on}{before}: {each}{failed}", wrote=files, then=then)
     if found.failed:
         raise typer.Exit(3)
 

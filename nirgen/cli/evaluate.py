@@ -14,6 +14,7 @@ from nirgen.cli.output import announce, conclude, echo, echo_text, note_unchecke
 
 if TYPE_CHECKING:
     from nirgen.evaluate.methods import Size
+    from nirgen.evaluate.summary import Report
 
 _SETTINGS = "evaluate.summary:Settings"
 
@@ -131,9 +132,20 @@ def evaluate(
     check_written(found.files)
     if out is not None:
         first, *others = reversed(reports.FILES)
-        conclude("", wrote=[out / first, *others])
-    elif not explain:
+        conclude("", wrote=[out / first, *others], then=_next(found, model or []))
+        return
+    if not explain:
         echo("all measures, intervals and notes: --explain prints them, --out DIR writes them")
+    conclude("", then=_next(found, model or []))
+
+
+def _next(found: Report, models: list[str]) -> list[str]:
+    """Return the command that translates by the best method, if that is a model."""
+    methods = [method.name for method in found.scores.methods if method.kind == "model"]
+    ranking = found.subsets[0].ranking
+    best = ranking[0].method if ranking else found.scores.methods[0].name
+    files = dict(zip(methods, models, strict=True))
+    return ["translate", "PHOTOS", "nir", "--model", files[best]] if best in files else []
 
 
 def _licences(folders: list[Path]) -> dict[Path, str]:

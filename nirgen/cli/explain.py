@@ -8,7 +8,7 @@ from pathlib import Path  # noqa: TC003 - Typer reads the annotations
 
 from nirgen.cli import options
 from nirgen.cli.options import argument, flag, option
-from nirgen.cli.output import announce, echo, echo_text, show
+from nirgen.cli.output import announce, conclude, echo, echo_text, show
 
 
 def explain(
@@ -45,5 +45,4 @@ def explain(
     show(("", ""), [([(name, "bold")], text) for name, text in lines(found)])
     if found.note:
         echo(f"note: {found.note}", err=True)
-    if picture is not None:
-        echo(f"wrote: {picture}")
+    conclude("", wrote=[] if picture is None else [picture], then=["browse", dataset])

@@ -176,4 +176,5 @@ def export(
     loaded = GeneratorModel(*load(path), torch.device("cpu"))
     stride, difference = export_onnx(loaded.generator, loaded.header, loaded.stride, output)
     echo(f"sides are multiples of {stride}; the largest difference from torch is {difference:.1e}")
-    conclude(f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB")
+    verdict = f"{output}: model {loaded.id[:12]}, {output.stat().st_size / 1e6:.1f} MB"
+    conclude(verdict, then=["translate", "PHOTOS", "nir", "--model", output])

@@ -85,11 +85,16 @@ def train(
     listed = _listed(settings)
     if dry_run:
         _describe(settings, listed)
+        _note(listed, settings)
     elif isinstance(settings, TrainConfig):
         _train(settings, listed, out, device, allow_changes=allow_changes)
     else:
         _fit(settings, listed, out, device, allow_changes=allow_changes)
-    for line in listed.remarks.lines():
+
+
+def _note(pairs: PairList, settings: TrainConfig | LinearFitConfig | TreesFitConfig) -> None:
+    """Print what is to be noted on a list of pairs, and on what was read of it."""
+    for line in pairs.remarks.lines():
         echo(f"note: {line}", err=True)
     if os.environ.get("RANK", "0") == "0" and settings.data.pairs is not None:
         note_unchecked(Path(settings.data.pairs))
@@ -144,7 +149,7 @@ def _train(settings: TrainConfig, pairs: PairList, out: Path, device: str | None
         echo(f"stopped after step {outcome.steps}; the same command goes on from there", err=True)
         echo(f"{outcome.model}")
         raise typer.Exit(130)
-    _end(outcome.model, pairs, device)
+    _end(outcome.model, pairs, settings, device)
 
 
 def _fit(
@@ -162,15 +167,18 @@ def _fit(
 
     with progress("nothing was written; the same command starts anew") as report:
         path = fit(pairs, settings, out, allow_changes=allow_changes, report=partial(report, "pairs"))
-    _end(path, pairs, "cpu")
+    _end(path, pairs, settings, "cpu")
 
 
-def _end(model: Path, pairs: PairList, device: str | None) -> None:
+def _end(
+    model: Path, pairs: PairList, settings: TrainConfig | LinearFitConfig | TreesFitConfig, device: str | None
+) -> None:
     """Evaluate a finished model, if there are pairs for it, and print its path."""
     verdict = "trained; no pairs of the split 'val' judge it"
     if any(pair.split == "val" for pair in pairs.pairs):
         with stoppable(f"{model} is complete, but its card has no scores"):
             verdict = _judge(model, pairs, device)
+    _note(pairs, settings)
     conclude(verdict, wrote=[model], then=["translate", "PHOTOS", "nir", "--model", model.parent])
 
 
