@@ -59,6 +59,7 @@ class App:
         hosts: Every host that the page has asked for something.
         media: The names of the images that it has asked for.
         executed: The operators of nirgen's that the user has run, in order.
+        stored: The number of edits in FiftyOne's own tab that its server has taken.
     """
 
     def __init__(self, page: Any, too_late: type[Exception]) -> None:
@@ -67,8 +68,10 @@ class App:
         self.hosts: set[str | None] = set()
         self.media: set[str] = set()
         self.executed: list[str] = []
+        self.stored = 0
         page.set_default_timeout(_MILLISECONDS)
         page.on("request", self._note)
+        page.on("response", self._note_edit)
         advert = page.get_by_text("Dismiss", exact=True)
         page.add_locator_handler(advert, lambda: advert.dispatch_event("click"))
         self.tiles = page.locator('[data-cy="fo-grid"] [data-cy="looker"]')
@@ -85,6 +88,9 @@ class App:
             operator = str(request.post_data_json["operator_uri"])
             if operator.startswith(_PLUGIN) and operator != f"{_PLUGIN}opened":
                 self.executed.append(operator.removeprefix(_PLUGIN))
+
+    def _note_edit(self, response: Any) -> None:
+        self.stored += response.request.method == "PATCH" and response.status == 200
 
     def open(self, url: str) -> None:
         """Open the App, once more if it was opened before its server had heard which dataset to show."""
@@ -133,16 +139,62 @@ class App:
             bbox: COCO xywh in pixels.
             size: Width and height of the image in pixels.
         """
-        place = self.modal.locator('[data-cy="modal-looker-container"]').first.bounding_box()
+        x, y, _ = self.centre(self.modal.locator('[data-cy="modal-looker-container"]').first, bbox, size)
+        self.page.mouse.move(x - 3, y)
+        self.page.mouse.move(x, y)
+        self.page.mouse.click(x, y)
+        selected = self.modal.locator('[data-cy="action-manage-selected"]')
+        self.until(lambda: selected.inner_text().strip() == "1", "a selected box")
+
+    @staticmethod
+    def centre(
+        shown: Any, bbox: tuple[float, float, float, float], size: tuple[int, int]
+    ) -> tuple[float, float, float]:
+        """The centre of a box in the page, and the page's pixels in one of the image, in the middle of `shown`."""
+        place = shown.bounding_box()
         scale = min(place["width"] / size[0], place["height"] / size[1])
         left = place["x"] + (place["width"] - size[0] * scale) / 2
         top = place["y"] + (place["height"] - size[1] * scale) / 2
-        x, y = bbox[0] + bbox[2] / 2, bbox[1] + bbox[3] / 2
-        self.page.mouse.move(left + x * scale - 3, top + y * scale)
-        self.page.mouse.move(left + x * scale, top + y * scale)
-        self.page.mouse.click(left + x * scale, top + y * scale)
-        selected = self.modal.locator('[data-cy="action-manage-selected"]')
-        self.until(lambda: selected.inner_text().strip() == "1", "a selected box")
+        return left + (bbox[0] + bbox[2] / 2) * scale, top + (bbox[1] + bbox[3] / 2) * scale, scale
+
+    def edit_box(
+        self, bbox: tuple[float, float, float, float], size: tuple[int, int], *, by: tuple[float, float] | None = None
+    ) -> None:
+        """Move a box of the opened image in FiftyOne's own tab, or delete it there, and wait until it is stored.
+
+        Args:
+            bbox: COCO xywh in pixels.
+            size: Width and height of the image in pixels.
+            by: Pixels of the image to the right and down; deletes the box if None.
+        """
+        canvas = self.modal.locator('[data-cy="lighter-sample-renderer-canvas"]')
+        if not canvas.is_visible():
+            self.modal.get_by_text("Annotate", exact=True).click()
+            canvas.wait_for()
+        back = self.modal.locator('[data-cy="annotate-edit-back"]')
+
+        def chosen() -> bool:
+            x, y, _ = self.centre(canvas, bbox, size)
+            self.page.mouse.move(x - 3, y)
+            self.page.mouse.click(x, y)
+            with suppress(self.too_late):
+                back.wait_for(timeout=_TO_TAKE_A_CLICK)
+            return bool(back.is_visible())
+
+        self.until(chosen, "a box to edit")
+        before = self.stored
+        if by is None:
+            self.modal.locator('[data-cy="label-menu-trigger"]').click()
+            self.page.get_by_text("Delete label", exact=True).click()
+        else:
+            x, y, scale = self.centre(canvas, bbox, size)
+            self.page.mouse.move(x, y)
+            self.page.mouse.down()
+            self.page.mouse.move(x + by[0] * scale, y + by[1] * scale, steps=8)
+            self.page.mouse.up()
+        self.until(lambda: self.stored > before, "a stored edit")
+        if by is not None:
+            back.click()
 
     def decide(self, key: str, operator: str, message: str, badge: str) -> None:
         """Decide on the opened image by a key, and wait until its badge shows the decision; none if it is empty."""
@@ -347,7 +399,8 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
 ) -> None:
     car, bicycle, size = (3, [10, 15, 50, 60]), (2, [85, 25, 45, 55]), {"width": 150, "height": 100}
     (generated,), (real,) = dataset_inputs(scale=5).values()
-    boxes = {"a.jpg": [car], "b.jpg": [car, bicycle], "night/c.jpg": [car]}
+    small = (3, [5, 80, 30, 15])
+    boxes = {"a.jpg": [car], "b.jpg": [car, bicycle, small], "night/c.jpg": [car]}
     for number in range(9):
         boxes[f"p{number}.jpg"] = [car]
         save(tmp_path / f"bdd/rgb/p{number}.jpg", 100, 150, seed=20 + number)
@@ -412,6 +465,9 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
         app.button_of_image("delete").click()
         app.says("Deleted 1 box of bdd/b.jpg")
         app.until(lambda: "rejected: 1" in app.badges(app.modal), "the badge of a deleted box")
+        app.edit_box(bicycle[1], (150, 100), by=(-12, 9))
+        app.edit_box(small[1], (150, 100))
+        app.modal.get_by_text("Explore", exact=True).click()
         app.close_image()
         app.until(lambda: _coloured(b.screenshot(), _ORANGE) > 50, "a box in the colour of persons")
         assert app.hosts <= {"127.0.0.1", _FONTS}
@@ -420,25 +476,30 @@ def test_what_is_decided_in_the_app_arrives_in_the_rebuilt_dataset(
     decisions = [json.loads(line) for line in (tmp_path / "D/curation.jsonl").read_text().splitlines()]
     for each in decisions:
         each.pop("seen", None)
-        assert each.pop("author") == "anna"
-    found = {each["key"]: each for each in decisions}
-    assert len(found) == len(decisions) == 13
-    assert found.pop("bdd/a.jpg") == {"key": "bdd/a.jpg", "action": "reject", "reason": "seen twice"}
+        each.pop("author")
+    found = {(each["key"], each["action"]): each for each in decisions}
+    assert len(found) == len(decisions) == 15
+    assert found.pop(("bdd/a.jpg", "reject")) == {"key": "bdd/a.jpg", "action": "reject", "reason": "seen twice"}
     at = {"width": 150, "height": 100}
-    assert found.pop("bdd/b.jpg#0") == {"key": "bdd/b.jpg#0", "action": "delete", **at}
+    for box in ("bdd/b.jpg#0", "bdd/b.jpg#2"):
+        assert found.pop((box, "delete")) == {"key": box, "action": "delete", **at}
     change = {"key": "bdd/b.jpg#1", "action": "relabel", "category": "person", **at, "reason": "wrong class"}
-    assert found.pop("bdd/b.jpg#1") == change
-    assert sorted(found) == sorted(f"bdd/{name}" for name in boxes.keys() - {"a.jpg", "b.jpg"})  # ten by keys
-    rejected = {each["key"] for each in found.values() if each["action"] == "reject"}
-    assert sorted(each["action"] for each in found.values()) == ["flag"] * 3 + ["keep"] * 3 + ["reject"] * 4
+    assert found.pop(("bdd/b.jpg#1", "relabel")) == change
+    moved = found.pop(("bdd/b.jpg#1", "move"))["bbox"]
+    assert moved == pytest.approx([85 - 12, 25 + 9, 45, 55], abs=1)
+    assert sorted(key for key, _ in found) == sorted(f"bdd/{name}" for name in boxes.keys() - {"a.jpg", "b.jpg"})  # ten
+    rejected = {key for key, action in found if action == "reject"}
+    assert sorted(action for _, action in found) == ["flag"] * 3 + ["keep"] * 3 + ["reject"] * 4
     after = _entries(tmp_path / "D")
     gone = {entry["key"]: entry for entry in (json.loads(text) for _, text in before - after)}
     of_rejected = {key for image in (rejected | {"bdd/a.jpg"}) for key in (image, f"{image}#0")}
-    assert gone.keys() == {*of_rejected, "bdd/b.jpg#0", "bdd/b.jpg#1"}
+    assert gone.keys() == {*of_rejected, "bdd/b.jpg#0", "bdd/b.jpg#1", "bdd/b.jpg#2"}
     ((_, text),) = after - before
-    assert json.loads(text) == gone["bdd/b.jpg#1"] | {"category_id": 1}
+    entry = json.loads(text)
+    assert (entry["key"], entry["category_id"], entry["bbox"]) == ("bdd/b.jpg#1", 1, moved)
     rows = {row["key"]: row for row in parquet.read_table(tmp_path / "D/provenance.parquet").to_pylist()}
-    assert rows["bdd/b.jpg#1"]["transforms"] == ["decision: relabel bicycle -> person (anna: wrong class)"]
+    relabelled = "decision: relabel bicycle -> person (anna: wrong class)"
+    assert relabelled in rows["bdd/b.jpg#1"]["transforms"]
     code, said, _ = nirgen("explain", tmp_path / "D", "bdd/a.jpg")
     assert code == 0
     assert "(anna: seen twice)" in said

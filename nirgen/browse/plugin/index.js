@@ -24,7 +24,7 @@
       for (const sample of params.samples) {
         latest.set(sample._id, sample);
         showTags(sample);
-        showBoxes(sample._id, 30);
+        showBoxes(sample._id, 300);
       }
     }
   }
@@ -49,12 +49,12 @@
 
   // Boxes take a while, a tile drops a new state that comes while it draws the one before, and an image that is just
   // being opened has no tile yet, or gets one with the state that it was asked for in.
-  function showBoxes(id, tries, undrawn = true) {
-    const tiles = tilesOf(id);
-    const late = tiles.filter((tile) => changedAt(tile.sample) < changedAt(latest.get(id)));
-    late.forEach((tile) => tile.updateSample(latest.get(id)));
-    if (undrawn && !late.length) tiles.forEach(drawBadges);
-    if (tries > 0) setTimeout(() => showBoxes(id, tries - 1, late.length > 0), 300);
+  function showBoxes(id, delay) {
+    for (const tile of tilesOf(id)) {
+      if (changedAt(tile.sample) < changedAt(latest.get(id))) tile.updateSample(latest.get(id));
+      drawBadges(tile);
+    }
+    if (delay < 40000) setTimeout(() => showBoxes(id, 2 * delay), delay);
   }
 
   let keys = {};
