@@ -32,6 +32,7 @@ BRIEF = (  # columns on a terminal, those first that stay where there is no room
 )
 MOST_METHODS, _FEWEST_METHODS = 9, 3  # rows of a brief table
 _AROUND_ROWS = 3  # lines of a brief table beside its rows
+_OTHERS = 5  # lines of the command beside the first numbers: what it does, notes, the next command
 SCREEN = (24, 80)  # lines, columns
 
 
@@ -86,7 +87,7 @@ def definitions(report: Report) -> list[tuple[str, str, str, str, str]]:
 
 
 def as_brief(report: Report, width: int = SCREEN[1]) -> str:
-    """Return the main numbers and the first notes for a terminal of `width` characters, two lines less than a screen.
+    """Return the main numbers and the first notes for a terminal of `width` characters, three lines less than a screen.
 
     It begins with the verdicts. What has no room is counted.
     """
@@ -100,12 +101,12 @@ def as_brief(report: Report, width: int = SCREEN[1]) -> str:
     below += [f"more tables: {', '.join(more)}"] if more else []
     below += [f"not measured: {', '.join(missing)}; --explain says why"] if missing else []
     after = [line for each in below for line in _few(wrap(each, width), 3)]
-    most = SCREEN[0] - 4 - len(lines) - len(after) - _AROUND_ROWS
+    most = SCREEN[0] - _OTHERS - len(lines) - len(after) - _AROUND_ROWS
     lines += [*brief_table(whole, width, report.costs, most=min(max(most, _FEWEST_METHODS), MOST_METHODS)), *after]
     own = {method.name for method in report.scores.methods}
     said = [(name, note) for name, note in report.notes if name not in missing]
     notes = [wrap(f"{name}: {note}", width) for name, note in sorted(said, key=lambda each: each[0] not in own)]
-    room = SCREEN[0] - 4 - len(lines)
+    room = SCREEN[0] - _OTHERS - len(lines)
     shown = 0
     while shown < len(notes) and len(notes[shown]) <= room:
         lines += notes[shown]
