@@ -27,7 +27,6 @@ def print_plan(summary: Mapping[str, Any], *, how: str) -> None:
     _print_splits(summary["splits"])
     sizes = [split["bytes"] for split in summary["splits"].values()]
     echo(f"images: {how}; their files have {_size(sum(sizes))}")
-    echo()
     for labels in summary["classes"]:
         _print_classes(labels)
     hows = {
@@ -86,7 +85,9 @@ def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
         "recordings": "known recordings",
         "ignored": "regions to ignore",
     }
-    rows = [[title, *(str(split[name]) for split in splits.values())] for name, title in titles.items()]
+    always = {"generated", "real"}
+    shown = [name for name in titles if name in always or any(split[name] for split in splits.values())]
+    rows = [[titles[name], *(str(split[name]) for split in splits.values())] for name in shown]
     rows += [[f"boxes: {name}", *(str(split["boxes"][name]) for split in splits.values())] for name in first["boxes"]]
     rows.append(["size", *(_size(split["bytes"]) for split in splits.values())])
     show(["", *splits], rows, right=range(1, 1 + len(splits)), ruled=True)
@@ -94,23 +95,22 @@ def _print_splits(splits: Mapping[str, Mapping[str, Any]]) -> None:
 
 
 def _print_classes(labels: Mapping[str, Any]) -> None:
-    echo(f"labels of {labels['origin']}: {labels['file']}, policy {labels['policy']}")
     names: Sequence[Mapping[str, Any]] = labels["names"]
     kept = [each for each in names if each["written"]]
     dropped = [each for each in names if not each["written"]]
-    rows = [[each["name"], str(each["labels"]), each["became"]] for each in kept[:_NAMES]]
-    for title, rest in ((f"{len(kept) - _NAMES} more", kept[_NAMES:]), ("dropped", dropped)):
-        if rest:
-            listed = ", ".join(each["name"] for each in rest[:_NAMES])
-            more = f" and {len(rest) - _NAMES} more" if len(rest) > _NAMES else ""
-            rows.append([title, str(sum(each["labels"] for each in rest)), listed + more])
-    if rows:
-        show(["name", "labels", "became"], rows, right=[1], ruled=True)
-        echo()
+    for what, group in (("", kept), ("dropped ", dropped)):
+        listed = [f"{each['name']} {each['labels']}{_renamed(each)}" for each in group[:_NAMES]]
+        more = f" and {len(group) - _NAMES} more" if len(group) > _NAMES else ""
+        if group or not what:
+            echo(f"{what}labels of {labels['origin']}: {', '.join(listed) or 'none'}{more}")
     for reason, count in labels["lost"].items():
         echo(f"{counted(count, 'label')} without a box: {reason}")
     if labels["duplicates"]:
         echo(f"boxes of one class that lie on each other: {counted(labels['duplicates'], 'pair')}")
+
+
+def _renamed(name: Mapping[str, Any]) -> str:
+    return f" (as {name['became']})" if name["written"] and name["became"] != name["name"] else ""
 
 
 def _remarks(summary: Mapping[str, Any]) -> Iterator[str]:

@@ -246,6 +246,6 @@ def test_the_kind_of_an_architecture_is_a_generators_where_none_is_named(
     for given in (values, values | {"kind": "pix2next"}):
         assert architecture_of({"architecture": given}, tmp_path) == small_config
     assert architecture_of({"architecture": {"kind": "trees", "window": 5}}, tmp_path) == TreesConfig(window=5)
-    kinds = "there are pix2next, irformer, unet, resnet, linear, trees"
+    kinds = "there are pix2next, irformer, unet, resnet, unet-vit, unit, munit, bbdm, linear, trees"
     with pytest.raises(ModelError, match=rf"an architecture of the kind 'forest' \({kinds}\)"):
         architecture_of({"architecture": {"kind": "forest"}}, tmp_path)

@@ -58,7 +58,8 @@ def exported(path: Path) -> Path:
     target = path.parent / "deep" / "model.onnx"
     command = [sys.executable, "-m", "nirgen", "export", str(path), "-o", str(target)]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == f"loading the model {path} ...\n"
+    said = [f"loading the model {path} ...", f"next: nirgen translate PHOTOS nir --model {target}"]
+    assert done.stderr.splitlines() == said
     assert done.stdout.startswith("sides are multiples of 32; the largest difference from torch is ")
     assert f"\n{target}: model " in done.stdout
     return target
