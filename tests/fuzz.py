@@ -343,6 +343,7 @@ def dataset_targets(folder: Path) -> dict[str, Target]:
     from nirgen.dataset.read import read
     from nirgen.dataset.rebuild import plan_again
     from nirgen.explain import explain
+    from nirgen.files import sha256_of
     from nirgen.scores.table import read_table, score
     from nirgen.translate.items import Row
     from nirgen.translate.journal import header_line, journal_path, read_journal, to_line
@@ -373,10 +374,10 @@ def dataset_targets(folder: Path) -> dict[str, Target]:
         table = read_table(built)
         return None if table is None else table.to_pylist()
 
-    row = Row("a.jpg", "m", "o", "done", "5" * 64, 30, 20, "a.png", "5" * 64, 30, 20)
+    write_image(folder / "nir/a.png", 5)
+    row = Row("a.jpg", "m", "o", "done", "5" * 64, 30, 20, "a.png", sha256_of(folder / "nir/a.png"), 30, 20)
     rows = (row, Row("b.jpg", "m", "o", "failed", error="damaged"))
     header = {"licence": "CC0-1.0", "training": {"pairs": [{"nir_sha256": "5" * 64}]}, "architecture": {}}
-    (folder / "nir").mkdir()
     write_manifest(folder / "nir", Manifest(rows, "0", {"format": "png"}, header))
     (folder / "nir.json").write_text(own_labels().replace("1.png", "a.jpg"))
     generated = {"origin": "nir", "folder": folder / "nir", "labels": folder / "nir.json"}

@@ -8,7 +8,7 @@ import json
 from typing import TYPE_CHECKING
 
 from nirgen.detect.evaluation import METRICS
-from nirgen.files import output_file, read_json
+from nirgen.files import output_file, read_bytes, read_json
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ class Ledger:
         writer = csv.writer(text, lineterminator="\n")
         writer.writerows([["arm", "seed", "real", "generated", "rgb", *self._columns], *self._rows])
         table = self._out / TABLE
-        if not (table.is_file() and table.read_bytes().startswith(text.getvalue().encode())):  # a table only grows
+        if not (table.is_file() and read_bytes(table).startswith(text.getvalue().encode())):  # a table only grows
             self._write(TABLE, text.getvalue())
 
     def _write(self, name: str, text: str) -> None:

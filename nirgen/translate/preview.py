@@ -74,6 +74,8 @@ def write_preview(
                 target.unlink(missing_ok=True)
             return None
         sheet = images.contact_sheet(rows, headings=("RGB", f"NIR, model {model}"))
+        if len(rows) < len(chosen):
+            mark = f"without {len(chosen) - len(rows)} of {mark}"  # so that the next run draws it anew
         write_whole(target, images.encode_preview(sheet, mark))
     except OSError as error:
         raise OutputError(f"the preview {str(target)!r} can't be written: {error.strerror}; use another") from error

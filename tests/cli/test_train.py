@@ -14,6 +14,7 @@ import yaml
 
 from nirgen.models.catalog import read_header
 from nirgen.models.checkpoint import build, save
+from nirgen.models.config import NAMED_GENERATORS
 from nirgen.train.config import PRESETS, TrainConfig
 
 if TYPE_CHECKING:
@@ -291,8 +292,8 @@ def test_what_lies_where_a_file_should_go_is_one_line(
 ) -> None:
     (tmp_path / "file").touch()
     pairs.write(tmp_path / "pairs.csv")
-    monkeypatch.setattr("nirgen.models.importing.GeneratorConfig.released", lambda: small)
     small = TrainConfig.read(yaml.safe_load(settings.read_text()), where="").generator
+    monkeypatch.setitem(NAMED_GENERATORS, "released", lambda: small)
     monkeypatch.setattr("nirgen.models.importing.our_name", str)
     state = build(small).state_dict()
     monkeypatch.setattr("nirgen.models.importing.read_foreign", lambda path: state)
@@ -301,7 +302,7 @@ def test_what_lies_where_a_file_should_go_is_one_line(
     arguments = {
         "pairs": ("pairs", pairs.root, "--out", inside),
         "train": ("train", settings, inside, "--pairs", tmp_path / "pairs.csv", "--root", pairs.root),
-        "import": ("models", "import", model, inside.with_suffix(".safetensors")),
+        "import": ("models", "import", model, inside.with_suffix(".safetensors"), "--as", "released"),
         "export": ("models", "export", model, inside),
     }[command]
     code, _, error = nirgen(*arguments)

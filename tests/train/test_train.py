@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 def test_a_description_has_the_size_of_the_run(pairs: PairList, config: TrainConfig) -> None:
     parameters = sum(parameter.numel() for parameter in build(config.generator).parameters())
-    assert train.describe(pairs, config) == train.Description(4, 4, 2, parameters, 4)
+    assert train.describe(pairs, config) == train.Description(4, 4, (4, 4), 2, parameters, 4)
     with pytest.raises(NirgenError, match="no pairs in split 'train'"):
         train.describe(pairs.split("val"), config)
 

@@ -83,6 +83,16 @@ def test_a_preview_is_drawn_anew_only_for_other_images(translated, red, tmp_path
     assert len(shown) == 2
 
 
+def test_a_preview_that_lacks_an_image_is_drawn_anew(translated, tmp_path, shown):
+    photos = tmp_path / "photos"
+    (translated / "park/1.png").rename(tmp_path / "1.png")
+    write_preview(translated, photos, model="red")
+    (tmp_path / "1.png").rename(translated / "park/1.png")
+    for _ in range(2):
+        write_preview(translated, photos, model="red")
+    assert [("park/1.png", "park/1.png") in captions for captions in shown] == [False, True]
+
+
 def test_an_image_or_a_strange_file_is_never_replaced_by_a_preview(tmp_path, red):
     paint(tmp_path / "photos/preview.jpg", 99)
     translate_folder(tmp_path / "photos", tmp_path / "nir", model=red)
