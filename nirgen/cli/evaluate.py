@@ -59,7 +59,7 @@ def evaluate(
         "Table of the paper to show beside: ranus, idd-aw, flir, ranus-extractors...; repeatable.", "TABLE"
     ),
     explain: bool = flag("Print all measures, intervals, comparisons, notes and definitions.", "--explain"),
-    out: Path | None = option("Folder for per_image.parquet, summary.json, table.md and report.html.", "DIR"),
+    out: Path | None = option("Folder for per_image.parquet, summary.json, table.md and report.html.", "--out -o DIR"),
     damaged: Literal["fail", "keep"] | None = options.DAMAGED,
     alpha: Literal["blend", "ignore"] | None = options.ALPHA,
     white_level: str | None = options.WHITE_LEVELS,
