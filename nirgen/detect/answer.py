@@ -54,7 +54,7 @@ class Tested:
 
     @property
     def factor(self) -> float | None:
-        """How many times as many test images would likely tell, if the difference is as it seems; None if none would.
+        """Test images that would likely tell, as a multiple of these, if the difference is as it seems; or None.
 
         None: of a difference that chance in training hides, so that more seeds are needed.
         """

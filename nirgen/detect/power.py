@@ -34,7 +34,7 @@ FEWEST_OBJECTS, FEWEST_GROUPS = 20, 10  # of a class or size that is judged
 
 @dataclass(frozen=True, slots=True)
 class Power:
-    """What the objects of a class, of a size or of all could show."""
+    """Gain that the objects of a class, of a size or of all could show."""
 
     objects: int
     gain: float  # smallest gain of AP that is found with the power of 80 %

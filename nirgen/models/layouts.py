@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Layout:
-    """How a project saves a generator."""
+    """Form in which a project saves a generator."""
 
     mark: str  # a tensor that no other layout has
     kind: type[AnyGeneratorConfig]

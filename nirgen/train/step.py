@@ -29,7 +29,7 @@ METHODS: dict[Method, Backward] = {
     "latent": latent.backward,
     "bridge": bridge.backward,
 }
-"""What each method does with a batch of RGB and NIR and its number in the step: accumulate the gradients of all
+"""Functions by method, of a batch of RGB and NIR and its number in the step: accumulate the gradients of all
 networks, and return its loss terms, weighted and detached; names of terms of discriminators begin so."""
 
 

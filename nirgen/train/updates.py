@@ -1,4 +1,4 @@
-"""What all methods of training share: gradients that add up over batches and processes, and the optimizers' steps."""
+"""Parts that all methods of training share: gradients added up over batches and processes, and optimizer steps."""
 
 from __future__ import annotations
 
